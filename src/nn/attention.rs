@@ -1,0 +1,128 @@
+//! Grouped-query attention and its mask.
+
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData, activation};
+
+use super::matmul;
+
+/// Which keys each query may not see.
+///
+/// Segment 0 is padding, 1 the prompt, and each further number a reply that sees the prompt and itself but no other
+/// reply. A batch without replies has zeros and ones only, and this is the usual causal mask with padding.
+///
+/// # Shapes
+///
+/// - segments: `batch` rows of `seq`
+/// - output: `[batch, 1, seq, seq]`, true where attention is forbidden
+pub fn attention_mask(segments: &[Vec<i32>], device: &Device) -> Tensor<4, Bool> {
+    let (batch, seq) = (segments.len(), segments.first().map_or(0, Vec::len));
+    let mut masked = Vec::with_capacity(batch * seq * seq);
+    for row in segments {
+        for query in 0..seq {
+            masked.extend((0..seq).map(|key| {
+                key > query || row[key] == 0 || (row[key] != 1 && row[key] != row[query])
+            }));
+        }
+    }
+    Tensor::from_data(TensorData::new(masked, [batch, 1, seq, seq]), device)
+}
+
+/// The mask of new tokens behind a cache: causal among themselves, and no padding.
+///
+/// # Shapes
+///
+/// - padding: `[batch, keys]`, true where a token is padding
+/// - output: `[batch, 1, queries, keys]`
+pub(super) fn cached_mask(padding: Tensor<2, Bool>, queries: usize) -> Tensor<4, Bool> {
+    let [batch, keys] = padding.dims();
+    let device = padding.device();
+    let padding = padding.unsqueeze_dim::<3>(1).unsqueeze_dim::<4>(1); // [batch, 1, 1, keys]
+    if queries == 1 {
+        return padding;
+    }
+    let key_positions = Tensor::<1, Int>::arange(0..keys as i64, &device).reshape([1, 1, 1, keys]);
+    let query_positions = Tensor::<1, Int>::arange((keys - queries) as i64..keys as i64, &device)
+        .reshape([1, 1, queries, 1]);
+    let future = key_positions
+        .expand([1, 1, queries, keys])
+        .greater(query_positions.expand([1, 1, queries, keys]));
+    padding
+        .expand([batch, 1, queries, keys])
+        .bool_or(future.expand([batch, 1, queries, keys]))
+}
+
+/// Queries, keys, values and their mask.
+#[derive(Clone, Debug)]
+pub struct Attend {
+    /// `[batch, heads, queries, head_dim]`
+    pub query: Tensor<4>,
+    /// `[batch, kv_heads, keys, head_dim]`
+    pub key: Tensor<4>,
+    /// `[batch, kv_heads, keys, head_dim]`
+    pub value: Tensor<4>,
+    /// `[batch, 1, queries, keys]`, true where attention is forbidden
+    pub mask: Tensor<4, Bool>,
+}
+
+/// Softmax attention with scale `1/√head_dim`, the softmax in f32.
+///
+/// The query heads that share a key head are folded into its rows, so keys and values are never repeated.
+///
+/// # Shapes
+///
+/// - output: `[batch, heads, queries, head_dim]`
+pub fn grouped_query_attention(input: Attend) -> Tensor<4> {
+    let Attend {
+        query,
+        key,
+        value,
+        mask,
+    } = input;
+    let [batch, heads, queries, head_dim] = query.dims();
+    let [_, kv_heads, keys, _] = key.dims();
+    let group = heads / kv_heads;
+    let dtype = query.dtype();
+
+    let query = (query * (head_dim as f64).powf(-0.5)).reshape([
+        batch,
+        kv_heads,
+        group * queries,
+        head_dim,
+    ]);
+    let scores = matmul(query, key.swap_dims(2, 3))
+        .reshape([batch, heads, queries, keys])
+        .cast(DType::F32);
+    let scores = scores.mask_fill(mask.expand([batch, heads, queries, keys]), f32::MIN);
+    let weights = activation::softmax(scores, 3).cast(dtype);
+    let weights = weights.reshape([batch, kv_heads, group * queries, keys]);
+    matmul(weights, value).reshape([batch, heads, queries, head_dim])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_see_the_prompt_and_themselves_but_not_each_other() {
+        let mask = attention_mask(&[vec![0, 1, 2, 3]], &Device::default());
+        let expected = TensorData::from([[[
+            [true, true, true, true],
+            [true, false, true, true],
+            [true, false, false, true],
+            [true, false, true, false],
+        ]]]);
+        mask.into_data().assert_eq(&expected, false);
+    }
+
+    #[test]
+    fn new_tokens_behind_a_cache_see_it_and_what_is_before_them() {
+        let padding = Tensor::<2, Bool>::from_data(
+            TensorData::from([[true, false, false, false]]),
+            &Device::default(),
+        );
+        let expected =
+            TensorData::from([[[[true, false, false, true], [true, false, false, false]]]]);
+        cached_mask(padding, 2)
+            .into_data()
+            .assert_eq(&expected, false);
+    }
+}

@@ -1,0 +1,341 @@
+//! DeBERTa-v2 and v3 for sequence classification.
+//!
+//! Reference: <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/deberta_v2/modeling_deberta_v2.py>.
+//! Attention weights are f32 before they are applied; everything else follows the weights' dtype.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module};
+use burn::tensor::{Bool, Device, Int, Tensor, module};
+
+use super::activation::Activation;
+use super::deberta_attention::{
+    DisentangledAttention, DisentangledConfig, PositionAttention, RelativeContext,
+    relative_positions,
+};
+use super::gemma::ids_tensor;
+use super::linear::Linear;
+use super::norm::LayerNorm;
+use super::weight::{Weight, WeightMut, Weights, join};
+
+/// The shape of a classifier, by the names of `config.json`.
+#[derive(Config, Debug, PartialEq)]
+pub struct DebertaConfig {
+    /// Number of token ids.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate_size: usize,
+    /// Number of layers.
+    pub num_hidden_layers: usize,
+    /// Attention heads.
+    pub num_attention_heads: usize,
+    /// Number of classes.
+    pub num_labels: usize,
+    /// Longest sequence the model was made for.
+    #[config(default = 512)]
+    pub max_position_embeddings: usize,
+    /// Whether absolute positions are added to the embeddings.
+    #[config(default = false)]
+    pub position_biased_input: bool,
+    /// Number of token types, zero for none.
+    #[config(default = 0)]
+    pub type_vocab_size: usize,
+    /// Whether attention has relative positions at all.
+    #[config(default = true)]
+    pub relative_attention: bool,
+    /// Number of logarithmic buckets; `None` keeps each distance apart.
+    #[config(default = "Some(256)")]
+    pub position_buckets: Option<usize>,
+    /// Largest distance; `None` is `max_position_embeddings`.
+    pub max_relative_positions: Option<usize>,
+    /// `c2p` and `p2c`.
+    #[config(default = "vec![\"p2c\".to_string(), \"c2p\".to_string()]")]
+    pub pos_att_type: Vec<String>,
+    /// Whether positions go through the projections of the content.
+    #[config(default = true)]
+    pub share_att_key: bool,
+    /// Whether the relative embeddings are normalized.
+    #[config(default = true)]
+    pub norm_rel_ebd: bool,
+    /// Added to the variance in norms.
+    #[config(default = 1e-7)]
+    pub layer_norm_eps: f64,
+    /// Activation of the feed-forward layer.
+    #[config(default = "\"gelu\".to_string()")]
+    pub hidden_act: String,
+    /// Activation of the pooler.
+    #[config(default = "\"gelu\".to_string()")]
+    pub pooler_hidden_act: String,
+    /// Deviation of fresh weights.
+    #[config(default = 0.02)]
+    pub initializer_range: f64,
+}
+
+impl DebertaConfig {
+    /// A classifier whose weights are drawn at random when they are first used.
+    ///
+    /// # Panics
+    ///
+    /// If an activation or a position term has a name that is not known here.
+    pub fn init(&self, device: &Device) -> Deberta {
+        let std = self.initializer_range;
+        let activation = |name: &str| {
+            Activation::from_name(name).unwrap_or_else(|| panic!("unknown activation {name}"))
+        };
+        let table = |rows| {
+            Weight::init(
+                &Initializer::Normal { mean: 0.0, std },
+                [rows, self.hidden_size],
+                device,
+            )
+        };
+        let norm = || LayerNorm::new(self.hidden_size, self.layer_norm_eps, device);
+        let has = |term: &str| {
+            self.relative_attention && self.pos_att_type.iter().any(|name| name == term)
+        };
+        let position = PositionAttention {
+            content_to_position: has("c2p"),
+            position_to_content: has("p2c"),
+        };
+        let attention = DisentangledConfig {
+            hidden_size: self.hidden_size,
+            heads: self.num_attention_heads,
+            share_att_key: self.share_att_key,
+            position,
+            std,
+        };
+        let max_relative_positions = self
+            .max_relative_positions
+            .unwrap_or(self.max_position_embeddings);
+        let linear = |input, output| Linear::new(input, output, true, std, device);
+        Deberta {
+            word_embeddings: table(self.vocab_size),
+            position_embeddings: self
+                .position_biased_input
+                .then(|| table(self.max_position_embeddings)),
+            token_type_embeddings: (self.type_vocab_size > 0).then(|| table(self.type_vocab_size)),
+            embeddings_norm: norm(),
+            layers: (0..self.num_hidden_layers)
+                .map(|_| Layer {
+                    attention: DisentangledAttention::new(attention, device),
+                    attention_output: linear(self.hidden_size, self.hidden_size),
+                    attention_norm: norm(),
+                    intermediate: linear(self.hidden_size, self.intermediate_size),
+                    output: linear(self.intermediate_size, self.hidden_size),
+                    output_norm: norm(),
+                    activation: activation(&self.hidden_act),
+                })
+                .collect(),
+            rel_embeddings: self
+                .relative_attention
+                .then(|| table(2 * self.position_buckets.unwrap_or(max_relative_positions))),
+            rel_norm: (self.relative_attention && self.norm_rel_ebd).then(norm),
+            pooler: linear(self.hidden_size, self.hidden_size),
+            classifier: linear(self.hidden_size, self.num_labels),
+            position_buckets: self.position_buckets,
+            max_relative_positions,
+            pooler_activation: activation(&self.pooler_hidden_act),
+        }
+    }
+}
+
+/// Texts of a forward pass, padded on the right.
+#[derive(Clone, Debug)]
+pub struct DebertaInput {
+    /// `[batch, seq]`
+    pub input_ids: Tensor<2, Int>,
+    /// `[batch, seq]`, true where a token is padding
+    pub padding: Tensor<2, Bool>,
+}
+
+impl DebertaInput {
+    /// Pads texts of any length to the longest of them.
+    pub fn new(texts: &[Vec<i32>], pad_token_id: i32, device: &Device) -> Self {
+        let seq = texts.iter().map(Vec::len).max().unwrap_or(0);
+        let padded = |fill: &dyn Fn(&[i32]) -> Vec<i32>, with: i32| -> Vec<Vec<i32>> {
+            let pad = |text: &Vec<i32>| {
+                let mut row = fill(text);
+                row.resize(seq, with);
+                row
+            };
+            texts.iter().map(pad).collect()
+        };
+        Self {
+            input_ids: ids_tensor(&padded(&|text| text.to_vec(), pad_token_id), device),
+            padding: ids_tensor(&padded(&|text| vec![0; text.len()], 1), device).equal_elem(1),
+        }
+    }
+}
+
+/// A DeBERTa sequence classifier.
+#[doc(alias = "DebertaV2ForSequenceClassification")]
+#[derive(Module, Debug)]
+pub struct Deberta {
+    word_embeddings: Weight<2>,
+    position_embeddings: Option<Weight<2>>,
+    token_type_embeddings: Option<Weight<2>>,
+    embeddings_norm: LayerNorm,
+    layers: Vec<Layer>,
+    rel_embeddings: Option<Weight<2>>,
+    rel_norm: Option<LayerNorm>,
+    pooler: Linear,
+    classifier: Linear,
+    #[module(skip)]
+    position_buckets: Option<usize>,
+    max_relative_positions: usize,
+    #[module(skip)]
+    pooler_activation: Activation,
+}
+
+impl Deberta {
+    /// The logits of each text's class.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[batch, n_labels]`
+    pub fn forward(&self, input: DebertaInput) -> Tensor<2> {
+        self.classify(self.hidden_states(input))
+    }
+
+    /// The last hidden states.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[batch, seq, hidden_size]`
+    pub fn hidden_states(&self, input: DebertaInput) -> Tensor<3> {
+        let DebertaInput { input_ids, padding } = input;
+        let [batch, seq] = input_ids.dims();
+        let device = input_ids.device();
+        let mut hidden = module::embedding(self.word_embeddings.val(), input_ids); // [batch, seq, hidden_size]
+        if let Some(table) = &self.position_embeddings {
+            hidden = hidden + table.val().narrow(0, 0, seq).unsqueeze();
+        }
+        if let Some(table) = &self.token_type_embeddings {
+            hidden = hidden + table.val().narrow(0, 0, 1).unsqueeze(); // all of the first type
+        }
+        let hidden_size = hidden.dims()[2];
+        let mut hidden = self.embeddings_norm.forward(hidden).mask_fill(
+            padding
+                .clone()
+                .unsqueeze_dim::<3>(2)
+                .expand([batch, seq, hidden_size]),
+            0.0,
+        );
+
+        let relative = self.rel_embeddings.as_ref().map(|table| {
+            let table = match &self.rel_norm {
+                Some(norm) => norm.forward(table.val()),
+                None => table.val(),
+            };
+            let relative =
+                relative_positions(seq, self.position_buckets, self.max_relative_positions);
+            RelativeContext::new(table, &relative, seq, &device)
+        });
+        let padding = padding.reshape([batch, 1, 1, seq]);
+        for layer in &self.layers {
+            hidden = layer.forward(hidden, &padding, relative.as_ref());
+        }
+        hidden
+    }
+
+    /// The logits from the last hidden states: the first token goes through the pooler and the classifier.
+    ///
+    /// # Shapes
+    ///
+    /// - hidden: `[batch, seq, hidden_size]`
+    /// - output: `[batch, n_labels]`
+    pub fn classify(&self, hidden: Tensor<3>) -> Tensor<2> {
+        let [batch, _, hidden_size] = hidden.dims();
+        let first = hidden.narrow(1, 0, 1).reshape([batch, hidden_size]);
+        self.classifier
+            .forward(self.pooler_activation.apply(self.pooler.forward(first)))
+    }
+}
+
+impl Weights for Deberta {
+    fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
+        let deberta = join(prefix, "deberta");
+        let embeddings = join(&deberta, "embeddings");
+        visit(
+            &join(&embeddings, "word_embeddings.weight"),
+            WeightMut::Matrix(&mut self.word_embeddings),
+        );
+        if let Some(table) = &mut self.position_embeddings {
+            visit(
+                &join(&embeddings, "position_embeddings.weight"),
+                WeightMut::Matrix(table),
+            );
+        }
+        if let Some(table) = &mut self.token_type_embeddings {
+            visit(
+                &join(&embeddings, "token_type_embeddings.weight"),
+                WeightMut::Matrix(table),
+            );
+        }
+        self.embeddings_norm
+            .weights(&join(&embeddings, "LayerNorm"), visit);
+        let encoder = join(&deberta, "encoder");
+        for (layer_idx, layer) in self.layers.iter_mut().enumerate() {
+            layer.weights(&join(&encoder, &format!("layer.{layer_idx}")), visit);
+        }
+        if let Some(table) = &mut self.rel_embeddings {
+            visit(
+                &join(&encoder, "rel_embeddings.weight"),
+                WeightMut::Matrix(table),
+            );
+        }
+        if let Some(norm) = &mut self.rel_norm {
+            norm.weights(&join(&encoder, "LayerNorm"), visit);
+        }
+        self.pooler.weights(&join(prefix, "pooler.dense"), visit);
+        self.classifier.weights(&join(prefix, "classifier"), visit);
+    }
+}
+
+#[derive(Module, Debug)]
+struct Layer {
+    attention: DisentangledAttention,
+    attention_output: Linear,
+    attention_norm: LayerNorm,
+    intermediate: Linear,
+    output: Linear,
+    output_norm: LayerNorm,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl Layer {
+    fn forward(
+        &self,
+        hidden: Tensor<3>,
+        padding: &Tensor<4, Bool>,
+        relative: Option<&RelativeContext>,
+    ) -> Tensor<3> {
+        let attended = self.attention.forward(hidden.clone(), padding, relative);
+        let hidden = self
+            .attention_norm
+            .forward(self.attention_output.forward(attended) + hidden);
+        let inner = self
+            .activation
+            .apply(self.intermediate.forward(hidden.clone()));
+        self.output_norm
+            .forward(self.output.forward(inner) + hidden)
+    }
+}
+
+impl Weights for Layer {
+    fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
+        self.attention
+            .weights(&join(prefix, "attention.self"), visit);
+        self.attention_output
+            .weights(&join(prefix, "attention.output.dense"), visit);
+        self.attention_norm
+            .weights(&join(prefix, "attention.output.LayerNorm"), visit);
+        self.intermediate
+            .weights(&join(prefix, "intermediate.dense"), visit);
+        self.output.weights(&join(prefix, "output.dense"), visit);
+        self.output_norm
+            .weights(&join(prefix, "output.LayerNorm"), visit);
+    }
+}

@@ -1,0 +1,512 @@
+//! Gemma 1 and 1.1.
+//!
+//! Reference: <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/gemma/modeling_gemma.py>.
+//! What is f32 whatever the weights are: norms, rotary angles, attention weights before they are applied. Everything
+//! else follows the weights' dtype, the scaling of the embeddings included.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData, module};
+
+use super::activation::gelu_tanh;
+use super::attention::{Attend, attention_mask, cached_mask, grouped_query_attention};
+use super::cache::KvCache;
+use super::linear::Linear;
+use super::lora::{LoraConfig, Projection};
+use super::matmul;
+use super::norm::RmsNorm;
+use super::rope::{Rope, position_ids};
+use super::weight::{Weight, WeightMut, Weights, join};
+
+/// The shape of a Gemma, by the names of `config.json`.
+#[derive(Config, Debug, PartialEq)]
+pub struct GemmaConfig {
+    /// Number of token ids.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate_size: usize,
+    /// Number of layers.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key and value heads; divides the number of query heads.
+    pub num_key_value_heads: usize,
+    /// Width of a head, apart from `hidden_size / num_attention_heads`.
+    pub head_dim: usize,
+    /// Added to the mean square in norms.
+    #[config(default = 1e-6)]
+    pub rms_norm_eps: f64,
+    /// Base of the rotary angles.
+    #[config(default = 10_000.0)]
+    pub rope_theta: f64,
+    /// Longest sequence the model was made for.
+    #[config(default = 8192)]
+    pub max_position_embeddings: usize,
+    /// Whether the output head is the embedding table.
+    #[config(default = true)]
+    pub tie_word_embeddings: bool,
+    /// Deviation of fresh weights.
+    #[config(default = 0.02)]
+    pub initializer_range: f64,
+}
+
+impl GemmaConfig {
+    /// A model whose weights are drawn at random when they are first used.
+    pub fn init(&self, device: &Device) -> Gemma {
+        let table = || {
+            let normal = Initializer::Normal {
+                mean: 0.0,
+                std: self.initializer_range,
+            };
+            Weight::init(&normal, [self.vocab_size, self.hidden_size], device)
+        };
+        Gemma {
+            embed_tokens: table(),
+            layers: (0..self.num_hidden_layers)
+                .map(|_| DecoderLayer::new(self, device))
+                .collect(),
+            norm: RmsNorm::new(self.hidden_size, self.rms_norm_eps, device),
+            lm_head: (!self.tie_word_embeddings).then(table),
+            head_dim: self.head_dim,
+            rope_theta: self.rope_theta,
+        }
+    }
+}
+
+/// Tokens of a forward pass with their positions and what each may see.
+#[derive(Clone, Debug)]
+pub struct GemmaInput {
+    /// `[batch, seq]`
+    pub input_ids: Tensor<2, Int>,
+    /// `[batch, seq]`
+    pub positions: Tensor<2, Int>,
+    /// `[batch, 1, seq, keys]`, true where attention is forbidden
+    pub mask: Tensor<4, Bool>,
+}
+
+impl GemmaInput {
+    /// Whole sequences: rows of equal length, and for each token its segment (0 padding, 1 prompt, 2 and on replies
+    /// that do not see each other).
+    ///
+    /// # Panics
+    ///
+    /// If `input_ids` and `segments` have different shapes.
+    pub fn new(input_ids: &[Vec<i32>], segments: &[Vec<i32>], device: &Device) -> Self {
+        Self {
+            input_ids: ids_tensor(input_ids, device),
+            positions: position_ids(segments, device),
+            mask: attention_mask(segments, device),
+        }
+    }
+
+    /// Tokens that come behind those of `cache`, of which some may be padding on the left.
+    ///
+    /// # Shapes
+    ///
+    /// - input_ids: `[batch, seq]`
+    /// - padding: `[batch, seq]`, true where a token is padding
+    pub fn behind(
+        cache: &mut KvCache,
+        input_ids: Tensor<2, Int>,
+        padding: Tensor<2, Bool>,
+    ) -> Self {
+        let [_, seq] = input_ids.dims();
+        let padding = cache.append_padding(padding); // [batch, keys]
+        let [_, keys] = padding.dims();
+        let count = padding.clone().bool_not().int().cumsum(1) - 1;
+        let positions = count.narrow(1, keys - seq, seq).clamp_min(0);
+        Self {
+            input_ids,
+            positions,
+            mask: cached_mask(padding, seq),
+        }
+    }
+}
+
+/// Rows of ids of equal length as a tensor `[batch, seq]`.
+pub(super) fn ids_tensor(rows: &[Vec<i32>], device: &Device) -> Tensor<2, Int> {
+    let seq = rows.first().map_or(0, Vec::len);
+    Tensor::from_data(TensorData::new(rows.concat(), [rows.len(), seq]), device)
+}
+
+/// A Gemma language model.
+#[doc(alias = "GemmaForCausalLM")]
+#[derive(Module, Debug)]
+pub struct Gemma {
+    embed_tokens: Weight<2>,
+    layers: Vec<DecoderLayer>,
+    norm: RmsNorm,
+    lm_head: Option<Weight<2>>,
+    head_dim: usize,
+    rope_theta: f64,
+}
+
+impl Gemma {
+    /// The last hidden states, after the final norm.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[batch, seq, hidden_size]`
+    pub fn hidden_states(&self, input: GemmaInput, mut cache: Option<&mut KvCache>) -> Tensor<3> {
+        let table = self.embed_tokens.val();
+        let [_, hidden_size] = table.dims();
+        let mut hidden = module::embedding(table, input.input_ids) * (hidden_size as f64).sqrt();
+        let rope = Rope::new(
+            input.positions,
+            self.head_dim,
+            self.rope_theta,
+            hidden.dtype(),
+        );
+        for (layer_idx, layer) in self.layers.iter().enumerate() {
+            let layer_cache = cache.as_deref_mut().map(|cache| (layer_idx, cache));
+            hidden = layer.forward(hidden, &rope, &input.mask, layer_cache);
+        }
+        self.norm.forward(hidden)
+    }
+
+    /// The logits of the next token, for as many hidden states as are given.
+    ///
+    /// # Shapes
+    ///
+    /// - hidden: `[rows, hidden_size]`
+    /// - output: `[rows, vocab_size]`
+    pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
+        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
+        matmul(hidden, head.val().transpose())
+    }
+
+    /// The logits at every position of whole sequences.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[batch, seq, vocab_size]`
+    pub fn forward(&self, input: GemmaInput) -> Tensor<3> {
+        let hidden = self.hidden_states(input, None);
+        let [batch, seq, hidden_size] = hidden.dims();
+        let logits = self.logits(hidden.reshape([batch * seq, hidden_size]));
+        let vocab_size = logits.dims()[1];
+        logits.reshape([batch, seq, vocab_size])
+    }
+
+    /// Adds fresh LoRA factors to the projections that `config` names.
+    pub fn add_lora(&mut self, config: &LoraConfig, device: &Device) {
+        self.projections(&mut |_, projection, linear| {
+            if config
+                .target_modules
+                .iter()
+                .any(|name| name == projection.name())
+            {
+                linear.add_lora(config, device);
+            }
+        });
+    }
+
+    /// The model without its LoRA factors: the reference of DPO.
+    pub fn without_lora(&self) -> Self {
+        let mut model = self.clone();
+        model.projections(&mut |_, _, linear| *linear.lora_mut() = None);
+        model
+    }
+
+    /// Calls `visit` with each layer's index and its seven projections.
+    pub fn projections(&mut self, visit: &mut dyn FnMut(usize, Projection, &mut Linear)) {
+        for (layer_idx, layer) in self.layers.iter_mut().enumerate() {
+            for projection in Projection::ALL {
+                visit(layer_idx, projection, layer.projection(projection));
+            }
+        }
+    }
+
+    /// Whether any projection has LoRA factors.
+    pub fn has_lora(&self) -> bool {
+        self.layers.iter().any(|layer| {
+            let (attention, mlp) = (&layer.self_attn, &layer.mlp);
+            [
+                &attention.q_proj,
+                &attention.k_proj,
+                &attention.v_proj,
+                &attention.o_proj,
+            ]
+            .into_iter()
+            .chain([&mlp.gate_proj, &mlp.up_proj, &mlp.down_proj])
+            .any(|linear| linear.lora().is_some())
+        })
+    }
+}
+
+impl Weights for Gemma {
+    fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
+        let model = join(prefix, "model");
+        visit(
+            &join(&model, "embed_tokens.weight"),
+            WeightMut::Matrix(&mut self.embed_tokens),
+        );
+        for (layer_idx, layer) in self.layers.iter_mut().enumerate() {
+            layer.weights(&join(&model, &format!("layers.{layer_idx}")), visit);
+        }
+        self.norm.weights(&join(&model, "norm"), visit);
+        if let Some(lm_head) = &mut self.lm_head {
+            visit(&join(prefix, "lm_head.weight"), WeightMut::Matrix(lm_head));
+        }
+    }
+}
+
+#[derive(Module, Debug)]
+struct DecoderLayer {
+    self_attn: Attention,
+    mlp: Mlp,
+    input_layernorm: RmsNorm,
+    post_attention_layernorm: RmsNorm,
+}
+
+impl DecoderLayer {
+    fn new(config: &GemmaConfig, device: &Device) -> Self {
+        let norm = || RmsNorm::new(config.hidden_size, config.rms_norm_eps, device);
+        Self {
+            self_attn: Attention::new(config, device),
+            mlp: Mlp::new(config, device),
+            input_layernorm: norm(),
+            post_attention_layernorm: norm(),
+        }
+    }
+
+    fn forward(
+        &self,
+        hidden: Tensor<3>,
+        rope: &Rope,
+        mask: &Tensor<4, Bool>,
+        cache: Option<(usize, &mut KvCache)>,
+    ) -> Tensor<3> {
+        let normed = self.input_layernorm.forward(hidden.clone());
+        let hidden = hidden + self.self_attn.forward(normed, rope, mask, cache);
+        let normed = self.post_attention_layernorm.forward(hidden.clone());
+        hidden + self.mlp.forward(normed)
+    }
+
+    fn projection(&mut self, projection: Projection) -> &mut Linear {
+        match projection {
+            Projection::Query => &mut self.self_attn.q_proj,
+            Projection::Key => &mut self.self_attn.k_proj,
+            Projection::Value => &mut self.self_attn.v_proj,
+            Projection::Output => &mut self.self_attn.o_proj,
+            Projection::Gate => &mut self.mlp.gate_proj,
+            Projection::Up => &mut self.mlp.up_proj,
+            Projection::Down => &mut self.mlp.down_proj,
+        }
+    }
+}
+
+impl Weights for DecoderLayer {
+    fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
+        for projection in Projection::ALL {
+            let part = match projection {
+                Projection::Query | Projection::Key | Projection::Value | Projection::Output => {
+                    "self_attn"
+                }
+                Projection::Gate | Projection::Up | Projection::Down => "mlp",
+            };
+            let name = join(prefix, &format!("{part}.{}", projection.name()));
+            self.projection(projection).weights(&name, visit);
+        }
+        self.input_layernorm
+            .weights(&join(prefix, "input_layernorm"), visit);
+        self.post_attention_layernorm
+            .weights(&join(prefix, "post_attention_layernorm"), visit);
+    }
+}
+
+#[derive(Module, Debug)]
+struct Attention {
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    o_proj: Linear,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+}
+
+impl Attention {
+    fn new(config: &GemmaConfig, device: &Device) -> Self {
+        let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
+        let linear =
+            |input, output| Linear::new(input, output, false, config.initializer_range, device);
+        Self {
+            q_proj: linear(config.hidden_size, heads * config.head_dim),
+            k_proj: linear(config.hidden_size, kv_heads * config.head_dim),
+            v_proj: linear(config.hidden_size, kv_heads * config.head_dim),
+            o_proj: linear(heads * config.head_dim, config.hidden_size),
+            heads,
+            kv_heads,
+            head_dim: config.head_dim,
+        }
+    }
+
+    fn forward(
+        &self,
+        hidden: Tensor<3>,
+        rope: &Rope,
+        mask: &Tensor<4, Bool>,
+        cache: Option<(usize, &mut KvCache)>,
+    ) -> Tensor<3> {
+        let [batch, seq, _] = hidden.dims();
+        let split = |x: Tensor<3>, heads| {
+            x.reshape([batch, seq, heads, self.head_dim])
+                .swap_dims(1, 2)
+        };
+        let query = rope.apply(split(self.q_proj.forward(hidden.clone()), self.heads));
+        let key = rope.apply(split(self.k_proj.forward(hidden.clone()), self.kv_heads));
+        let value = split(self.v_proj.forward(hidden), self.kv_heads);
+        let (key, value) = match cache {
+            Some((layer_idx, cache)) => cache.append(layer_idx, key, value),
+            None => (key, value),
+        };
+        let output = grouped_query_attention(Attend {
+            query,
+            key,
+            value,
+            mask: mask.clone(),
+        });
+        self.o_proj.forward(output.swap_dims(1, 2).reshape([
+            batch,
+            seq,
+            self.heads * self.head_dim,
+        ]))
+    }
+}
+
+#[derive(Module, Debug)]
+struct Mlp {
+    gate_proj: Linear,
+    up_proj: Linear,
+    down_proj: Linear,
+}
+
+impl Mlp {
+    fn new(config: &GemmaConfig, device: &Device) -> Self {
+        let linear =
+            |input, output| Linear::new(input, output, false, config.initializer_range, device);
+        Self {
+            gate_proj: linear(config.hidden_size, config.intermediate_size),
+            up_proj: linear(config.hidden_size, config.intermediate_size),
+            down_proj: linear(config.intermediate_size, config.hidden_size),
+        }
+    }
+
+    fn forward(&self, hidden: Tensor<3>) -> Tensor<3> {
+        let gate = gelu_tanh(self.gate_proj.forward(hidden.clone()));
+        self.down_proj.forward(gate * self.up_proj.forward(hidden))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Tolerance;
+
+    fn model(device: &Device) -> Gemma {
+        device.seed(3);
+        GemmaConfig::new(40, 16, 32, 2, 4, 2, 8)
+            .with_initializer_range(0.3)
+            .init(device)
+    }
+
+    #[test]
+    fn cached_steps_give_the_logits_of_one_pass_with_padding_on_the_left() {
+        let device = Device::default();
+        let model = model(&device);
+        let ids = [vec![0, 0, 5, 6, 7, 8], vec![9, 10, 11, 12, 13, 14]];
+        let segments = [vec![0, 0, 1, 1, 1, 1], vec![1; 6]];
+        let whole = model.forward(GemmaInput::new(&ids, &segments, &device));
+
+        let mut cache = KvCache::new();
+        let all = ids_tensor(&ids, &device);
+        let padding = ids_tensor(&segments, &device).equal_elem(0);
+        let mut last = None;
+        for (start, len) in [(0, 4), (4, 1), (5, 1)] {
+            let input = GemmaInput::behind(
+                &mut cache,
+                all.clone().narrow(1, start, len),
+                padding.clone().narrow(1, start, len),
+            );
+            last = Some(
+                model
+                    .hidden_states(input, Some(&mut cache))
+                    .narrow(1, len - 1, 1),
+            );
+        }
+        let last = last.expect("three steps were made").reshape([2, 16]);
+        let expected: Tensor<2> = whole.narrow(1, 5, 1).reshape([2, 40]);
+        let tolerance = Tolerance::<f32>::absolute(1e-5);
+        model
+            .logits(last)
+            .into_data()
+            .assert_approx_eq(&expected.into_data(), tolerance);
+        assert_eq!(cache.seq_len(), 6);
+    }
+
+    #[test]
+    fn two_replies_packed_behind_one_prompt_equal_two_sequences() {
+        let device = Device::default();
+        let model = model(&device);
+        let packed = model.forward(GemmaInput::new(
+            &[vec![3, 4, 5, 6, 7, 8, 9]],
+            &[vec![1, 1, 1, 2, 2, 3, 3]],
+            &device,
+        ));
+        let apart = model.forward(GemmaInput::new(
+            &[vec![3, 4, 5, 6, 7], vec![3, 4, 5, 8, 9]],
+            &[vec![1; 5], vec![1; 5]],
+            &device,
+        ));
+        let tolerance = Tolerance::<f32>::absolute(1e-5);
+        let first: Tensor<3> = apart.clone().narrow(0, 0, 1);
+        let second: Tensor<3> = apart.narrow(0, 1, 1).narrow(1, 3, 2);
+        packed
+            .clone()
+            .narrow(1, 0, 5)
+            .into_data()
+            .assert_approx_eq(&first.into_data(), tolerance);
+        packed
+            .narrow(1, 5, 2)
+            .into_data()
+            .assert_approx_eq(&second.into_data(), tolerance);
+    }
+
+    #[test]
+    fn lora_is_added_to_the_named_projections_only_and_can_be_left_out() {
+        let device = Device::default();
+        let mut model = model(&device);
+        let config =
+            LoraConfig::new(2, 2.0).with_target_modules(vec!["v_proj".into(), "down_proj".into()]);
+        model.add_lora(&config, &device);
+        let mut names = Vec::new();
+        model.projections(&mut |layer_idx, projection, linear| {
+            if linear.lora().is_some() {
+                names.push(format!("{layer_idx}.{}", projection.name()));
+            }
+        });
+        assert_eq!(
+            names,
+            ["0.v_proj", "0.down_proj", "1.v_proj", "1.down_proj"]
+        );
+        assert!(model.has_lora() && !model.without_lora().has_lora());
+    }
+
+    #[test]
+    fn weights_go_by_the_names_of_the_checkpoint() {
+        let mut names = Vec::new();
+        model(&Device::default()).weights("", &mut |name, weight| {
+            names.push(format!("{name} {:?}", weight.shape()))
+        });
+        assert_eq!(names.len(), 1 + 2 * 9 + 1);
+        assert_eq!(names[0], "model.embed_tokens.weight [40, 16]");
+        assert!(
+            names.contains(&"model.layers.1.self_attn.k_proj.weight [16, 16]".to_string()),
+            "{names:?}"
+        );
+        assert_eq!(names[19], "model.norm.weight [16]");
+    }
+}

@@ -1,0 +1,111 @@
+//! A linear layer in Hugging Face's layout, with optional LoRA.
+
+use burn::module::{Initializer, Module};
+use burn::tensor::{Device, Tensor};
+
+use super::lora::{Lora, LoraConfig};
+use super::matmul;
+use super::weight::{Weight, WeightMut, Weights, join};
+
+/// `y = x·Wᵀ + bias`, plus the low-rank path when there is one.
+///
+/// The weight stays as checkpoints store it, `[out_features, in_features]`.
+#[derive(Module, Debug)]
+pub struct Linear {
+    weight: Weight<2>,
+    bias: Option<Weight<1>>,
+    lora: Option<Lora>,
+}
+
+impl Linear {
+    /// A layer whose weight is drawn from a normal distribution of deviation `std`; a bias starts at zero.
+    pub fn new(
+        in_features: usize,
+        out_features: usize,
+        bias: bool,
+        std: f64,
+        device: &Device,
+    ) -> Self {
+        let normal = Initializer::Normal { mean: 0.0, std };
+        Self {
+            weight: Weight::init(&normal, [out_features, in_features], device),
+            bias: bias.then(|| Weight::init(&Initializer::Zeros, [out_features], device)),
+            lora: None,
+        }
+    }
+
+    /// Adds fresh low-rank factors, in place of any there were.
+    pub fn add_lora(&mut self, config: &LoraConfig, device: &Device) {
+        let [out_features, in_features] = self.weight.shape();
+        self.lora = Some(config.init(out_features, in_features, device));
+    }
+
+    /// The low-rank factors, if any.
+    pub fn lora(&self) -> Option<&Lora> {
+        self.lora.as_ref()
+    }
+
+    /// The low-rank factors, to be replaced or removed.
+    pub fn lora_mut(&mut self) -> &mut Option<Lora> {
+        &mut self.lora
+    }
+
+    /// # Shapes
+    ///
+    /// - x: `[.., in_features]`
+    /// - output: `[.., out_features]`
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let [out_features, in_features] = self.weight.shape();
+        let mut shape = x.dims();
+        shape[D - 1] = out_features;
+        let x = x.reshape([-1, in_features as i32]); // [rows, in_features]
+        let mut y = matmul(x.clone(), self.weight.val().transpose());
+        if let Some(bias) = &self.bias {
+            y = y + bias.val().unsqueeze();
+        }
+        if let Some(lora) = &self.lora {
+            y = y + lora.forward(x);
+        }
+        y.reshape(shape)
+    }
+}
+
+impl Weights for Linear {
+    fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
+        visit(&join(prefix, "weight"), WeightMut::Matrix(&mut self.weight));
+        if let Some(bias) = &mut self.bias {
+            visit(&join(prefix, "bias"), WeightMut::Vector(bias));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Distribution, Tolerance};
+
+    #[test]
+    fn fresh_factors_change_nothing_and_later_equal_the_dense_product() {
+        let device = Device::default();
+        device.seed(7);
+        let mut linear = Linear::new(6, 4, true, 0.5, &device);
+        let x = Tensor::<3>::random([2, 3, 6], Distribution::Normal(0.0, 1.0), &device);
+        let plain = linear.forward(x.clone());
+        linear.add_lora(&LoraConfig::new(2, 3.0), &device);
+        let fresh = linear.forward(x.clone()).without_autodiff();
+        fresh
+            .into_data()
+            .assert_eq(&plain.clone().into_data(), true);
+
+        let b = Tensor::<2>::random([4, 2], Distribution::Normal(0.0, 1.0), &device);
+        if let Some(lora) = linear.lora_mut() {
+            lora.lora_b = lora.lora_b.clone().map(|_| b.clone().autodiff());
+        }
+        let lora = linear.lora().expect("factors were added").clone();
+        let dense = b.matmul(lora.lora_a.val().without_autodiff()) * 1.5;
+        let expected = plain + x.clone().matmul(dense.transpose().unsqueeze());
+        let got = linear.forward(x).without_autodiff();
+        got.into_data()
+            .assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-5));
+    }
+}

@@ -1,0 +1,34 @@
+//! Burn modules under Hugging Face's names: Gemma, DeBERTa classifiers, and a linear layer with LoRA.
+//!
+//! This part of the crate knows burn and tensors only, so that `apc = { default-features = false }` gives it to any
+//! other burn project. Each `XConfig` makes its module with `init(&device)`; [`Weights`] walks a module's weights by the
+//! names that `model.safetensors` uses, which is how files are read and written one layer up.
+//!
+//! Shapes use one letter each everywhere: `batch`, `seq`, `hidden_size`, `heads`, `kv_heads`, `head_dim`, `vocab_size`,
+//! `n_labels`.
+
+mod activation;
+mod attention;
+mod cache;
+mod deberta;
+mod deberta_attention;
+mod gemma;
+mod linear;
+mod lora;
+mod matmul;
+mod norm;
+mod rope;
+mod weight;
+
+pub use activation::{Activation, gelu_tanh};
+pub use attention::{Attend, attention_mask, grouped_query_attention};
+pub use cache::KvCache;
+pub use deberta::{Deberta, DebertaConfig, DebertaInput};
+pub use deberta_attention::{PositionAttention, relative_positions};
+pub use gemma::{Gemma, GemmaConfig, GemmaInput};
+pub use linear::Linear;
+pub use lora::{Lora, LoraConfig, Projection};
+pub use matmul::matmul;
+pub use norm::{LayerNorm, RmsNorm};
+pub use rope::{Rope, position_ids};
+pub use weight::{Weight, WeightMut, Weights};

@@ -1,0 +1,73 @@
+//! Gemma's RMS norm and the layer norm of BERT-like models.
+
+use burn::module::{Initializer, Module};
+use burn::tensor::{DType, Device, Tensor, module};
+
+use super::weight::{Weight, WeightMut, Weights, join};
+
+/// Root-mean-square norm as Gemma has it: `x · rsqrt(mean(x²) + eps) · (1 + weight)`, in f32, cast back at the end.
+///
+/// Reference: <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/gemma/modeling_gemma.py>, `GemmaRMSNorm`.
+#[derive(Module, Debug)]
+pub struct RmsNorm {
+    weight: Weight<1>,
+    eps: f64,
+}
+
+impl RmsNorm {
+    /// A norm over `hidden_size` numbers whose scale is one.
+    pub fn new(hidden_size: usize, eps: f64, device: &Device) -> Self {
+        Self {
+            weight: Weight::init(&Initializer::Zeros, [hidden_size], device),
+            eps,
+        }
+    }
+
+    /// # Shapes
+    ///
+    /// - x and output: `[batch, seq, hidden_size]`
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let dtype = x.dtype();
+        let x = x.cast(DType::F32);
+        let rms = (x.clone().square().mean_dim(2) + self.eps).sqrt().recip();
+        let scale = self.weight.val().cast(DType::F32) + 1.0;
+        (x * rms * scale.unsqueeze()).cast(dtype)
+    }
+}
+
+impl Weights for RmsNorm {
+    fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
+        visit(&join(prefix, "weight"), WeightMut::Vector(&mut self.weight));
+    }
+}
+
+/// Layer norm with scale and shift.
+#[derive(Module, Debug)]
+pub struct LayerNorm {
+    weight: Weight<1>,
+    bias: Weight<1>,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// A norm over `hidden_size` numbers, scale one and shift zero.
+    pub fn new(hidden_size: usize, eps: f64, device: &Device) -> Self {
+        Self {
+            weight: Weight::init(&Initializer::Ones, [hidden_size], device),
+            bias: Weight::init(&Initializer::Zeros, [hidden_size], device),
+            eps,
+        }
+    }
+
+    /// Normalizes over the last dimension.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        module::layer_norm(x, self.weight.val(), Some(self.bias.val()), self.eps)
+    }
+}
+
+impl Weights for LayerNorm {
+    fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
+        visit(&join(prefix, "weight"), WeightMut::Vector(&mut self.weight));
+        visit(&join(prefix, "bias"), WeightMut::Vector(&mut self.bias));
+    }
+}
