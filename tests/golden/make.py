@@ -1,11 +1,12 @@
 """Writes the golden fixtures that the Rust tests compare with: tiny random models and what PyTorch makes of them.
 
     python -m venv venv && venv/bin/pip install transformers==5.23.0 peft==0.21.2 torch==2.15.0
-    venv/bin/python tests/golden/make.py            # writes beside this file; about a minute on one CPU core
+    venv/bin/python tests/golden/make.py            # writes beside this file; some 15 seconds on one CPU core
 
-Every number is float32 on the CPU, computed from the files as saved (they are read back first). The script also runs
-everything a second time in float64 and stops if rounding alone could move a stored value by more than NOISE, or if a
-greedy token was a close call: a Rust test that fails against these files has found a real difference, not a tie.
+Every number is float32 on the CPU, computed from the files as saved (they are read back first). Logits, gradients and
+AdamW steps are computed a second time in float64 (Gemma: row by row without padding; its norms and softmax stay float32
+inside transformers), and the script stops if the two differ by more than NOISE or if a greedy token was a close call. So
+a Rust test that is off by more than 1e-4 has most likely found a real difference.
 """
 import json
 import os
@@ -254,9 +255,11 @@ def gemma(name, job):
                   torch.tensor([b["policy_chosen"], b["policy_rejected"]]), 5e-5)
         for n in factors:
             close(f"dpo grad {n}", gradients[n], twin_gradients[n])
-        (folder / "dpo.json").write_text(json.dumps(dict(
-            beta=BETA, loss=sum(r["loss"] for r in rows) / len(rows),
-            accuracy=sum(r["reward_chosen"] > r["reward_rejected"] for r in rows) / len(rows), pairs=rows), indent=1) + "\n")
+        mean = sum(r["loss"] for r in rows) / len(rows)
+        accuracy = sum(r["reward_chosen"] > r["reward_rejected"] for r in rows) / len(rows)
+        lines = ",\n".join(json.dumps(r) for r in rows)
+        (folder / "dpo.json").write_text(
+            f'{{"beta": {BETA}, "loss": {mean!r}, "accuracy": {accuracy!r}, "pairs": [\n{lines}\n]}}\n')
         write(folder / "dpo.safetensors", {f"dpo.grad.{n}": g for n, g in gradients.items()})
     write(folder / "golden.safetensors", out)
     print(f"{name}: loss {loss.item():.4f}, greedy margins {margin:.3f} {adapter_margin:.3f}, adamw noise {gap:.1e}, "

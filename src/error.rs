@@ -1,0 +1,75 @@
+//! The one error type of the crate.
+
+use std::path::{Path, PathBuf};
+
+/// What can go wrong, told so that the reader knows what to do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request itself makes no sense; the program ends with exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// A file or folder could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: "read", "write", …
+        action: &'static str,
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file was read, but what it says cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Invalid {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// A stage was made from other inputs or settings.
+    #[error("{} was made with {differs}; use --force to make it again, or --output for another folder", path.display())]
+    Stale {
+        /// The stage's file.
+        path: PathBuf,
+        /// Which settings differ.
+        differs: String,
+    },
+    /// Someone asked the program to stop.
+    #[error("stopped; run the same command again to go on where it stopped")]
+    Interrupted,
+    /// A training run failed.
+    #[error("training failed: {0}")]
+    Training(String),
+}
+
+/// Results of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The exit code for this error: 2 for a wrong request, 1 for a failure.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+
+    /// An unusable file.
+    pub fn invalid(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self::Invalid {
+            path: path.into(),
+            reason: reason.into(),
+        }
+    }
+
+    /// A closure that names the file in an input or output error.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}

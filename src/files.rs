@@ -1,0 +1,195 @@
+//! Files that are never half written.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Result};
+
+/// Reads a text file that must be UTF-8.
+pub fn read_text(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Error::invalid(
+            path,
+            format!("not UTF-8 at byte {at}; save the file as UTF-8"),
+        )
+    })?;
+    Ok(text
+        .strip_prefix('\u{feff}')
+        .map(str::to_string)
+        .unwrap_or(text))
+}
+
+/// Reads a JSON file.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    serde_json::from_str(&read_text(path)?).map_err(|error| Error::invalid(path, error.to_string()))
+}
+
+/// Makes a folder and those above it.
+pub fn create_dir(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(Error::io("create", path))
+}
+
+/// Writes a file beside its place and renames it, so that a reader sees the old or the new one, never a part.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    create_dir(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write", path))?;
+    file.write_all(bytes).map_err(Error::io("write", path))?;
+    file.as_file()
+        .sync_all()
+        .map_err(Error::io("write", path))?;
+    file.persist(path)
+        .map_err(|error| Error::io("write", path)(error.error))?;
+    Ok(())
+}
+
+/// Writes a value as indented JSON.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value)
+        .map_err(|error| Error::invalid(path, error.to_string()))?;
+    text.push('\n');
+    write(path, text.as_bytes())
+}
+
+/// Reads JSON Lines; every line must be whole.
+pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let text = read_text(path)?;
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(line_idx, line)| {
+            serde_json::from_str(line).map_err(|error| {
+                let reason = format!(
+                    "line {}: {error}; delete the line or the file and run again",
+                    line_idx + 1
+                );
+                Error::invalid(path, reason)
+            })
+        })
+        .collect()
+}
+
+/// Writes JSON Lines in one go.
+pub fn write_jsonl<T: Serialize>(path: &Path, records: &[T]) -> Result<()> {
+    let mut text = String::new();
+    for record in records {
+        text += &to_line(path, record)?;
+    }
+    write(path, text.as_bytes())
+}
+
+/// A JSON Lines file that grows record by record and survives being cut off at any moment.
+#[derive(Debug)]
+pub struct Journal {
+    path: std::path::PathBuf,
+    file: File,
+}
+
+impl Journal {
+    /// Opens the file, makes it if there is none, and returns the whole records it holds; a torn last line is cut off.
+    pub fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Vec<T>)> {
+        if let Some(folder) = path.parent() {
+            create_dir(folder)?;
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(path)
+            .map_err(Error::io("open", path))?;
+        let mut records = Vec::new();
+        let mut reader = BufReader::new(&file);
+        let (mut whole, mut line_idx) = (0, 0);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = reader
+                .read_until(b'\n', &mut line)
+                .map_err(Error::io("read", path))?;
+            if read == 0 || line.last() != Some(&b'\n') {
+                break; // the end, or a line whose writer was killed
+            }
+            line_idx += 1;
+            let record = serde_json::from_slice(&line).map_err(|error| {
+                let reason =
+                    format!("line {line_idx}: {error}; delete the line or the file and run again");
+                Error::invalid(path, reason)
+            })?;
+            records.push(record);
+            whole += read as u64;
+        }
+        file.set_len(whole).map_err(Error::io("repair", path))?;
+        Ok((
+            Self {
+                path: path.to_path_buf(),
+                file,
+            },
+            records,
+        ))
+    }
+
+    /// Appends records with one write and hands them to the system before it returns.
+    pub fn append<T: Serialize>(&mut self, records: &[T]) -> Result<()> {
+        let mut lines = String::new();
+        for record in records {
+            lines += &to_line(&self.path, record)?;
+        }
+        self.file
+            .write_all(lines.as_bytes())
+            .map_err(Error::io("write", &self.path))?;
+        self.file
+            .sync_data()
+            .map_err(Error::io("write", &self.path))
+    }
+}
+
+fn to_line<T: Serialize>(path: &Path, record: &T) -> Result<String> {
+    let line =
+        serde_json::to_string(record).map_err(|error| Error::invalid(path, error.to_string()))?;
+    Ok(line + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_last_line_is_cut_off_and_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records.jsonl");
+        fs::write(&path, "1\n2\n3").unwrap();
+        let (mut journal, records) = Journal::open::<u32>(&path).unwrap();
+        assert_eq!(records, [1, 2]);
+        journal.append(&[4u32, 5]).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n2\n4\n5\n");
+    }
+
+    #[test]
+    fn a_torn_line_in_the_middle_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records.jsonl");
+        fs::write(&path, "1\n{\"a\n3\n").unwrap();
+        let error = Journal::open::<u32>(&path).unwrap_err().to_string();
+        assert!(error.contains("records.jsonl: line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_leaves_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("value.json");
+        write_json(&path, &1).unwrap();
+        assert!(write_json(&folder.path().join("value.json/under"), &2).is_err());
+        assert_eq!(read_json::<u32>(&path).unwrap(), 1);
+    }
+}

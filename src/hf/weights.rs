@@ -1,0 +1,140 @@
+//! Weights in safetensors files: one file, or shards with an index.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use burn::store::{ModuleStore, SafetensorsStore, bridge, burn_pack};
+use burn::tensor::{DType, Device, TensorData};
+use safetensors::tensor::{Dtype, TensorView};
+use serde::Deserialize;
+
+use crate::nn::Weights;
+use crate::{Error, Result, files};
+
+/// Names that older checkpoints carry and no model here needs.
+const IGNORED: [&str; 3] = [
+    "deberta.embeddings.position_ids",
+    "lm_head.weight",
+    "rotary_emb.inv_freq",
+];
+
+/// Fills a model's weights from the folder's safetensors files, one tensor at a time.
+///
+/// # Errors
+///
+/// Every tensor that is missing, unexpected or wrongly shaped is named, all of them at once.
+pub fn load_weights(
+    model: &mut impl Weights,
+    folder: &Path,
+    dtype: DType,
+    device: &Device,
+) -> Result<()> {
+    let mut tensors = open(&weight_files(folder)?)?;
+    let mut problems = Vec::new();
+    model.weights("", &mut |name, mut weight| {
+        let Some(tensor) = tensors.remove(name) else {
+            return problems.push(format!("{name} is missing"));
+        };
+        let (found, wanted) = (tensor.shape.to_vec(), weight.shape());
+        if found != wanted {
+            return problems.push(format!("{name} has shape {found:?}, not {wanted:?}"));
+        }
+        match bridge::into_data(tensor) {
+            Ok(data) => weight.set_frozen(data.convert_dtype(dtype), dtype, device),
+            Err(error) => problems.push(format!("{name} cannot be read: {error}")),
+        }
+    });
+    let unexpected = tensors
+        .keys()
+        .filter(|name| !IGNORED.iter().any(|ignored| name.ends_with(ignored)));
+    problems.extend(unexpected.map(|name| format!("{name} is unexpected")));
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        folder,
+        format!(
+            "the weights do not fit config.json: {}",
+            problems.join("; ")
+        ),
+    ))
+}
+
+/// Writes a model's weights to `model.safetensors` in f32.
+pub fn save_weights(model: &mut impl Weights, folder: &Path) -> Result<()> {
+    let mut tensors = Vec::new();
+    model.weights("", &mut |name, weight| {
+        tensors.push((name.to_string(), weight.to_data()))
+    });
+    write_tensors(&folder.join("model.safetensors"), tensors)
+}
+
+/// Writes named tensors to one safetensors file, as f32.
+pub(super) fn write_tensors(path: &Path, tensors: Vec<(String, TensorData)>) -> Result<()> {
+    let tensors: Vec<_> = tensors
+        .into_iter()
+        .map(|(name, data)| (name, data.shape().to_vec(), data.convert_dtype(DType::F32)))
+        .collect();
+    let views = tensors
+        .iter()
+        .map(|(name, shape, data)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), data.as_bytes());
+            view.map(|view| (name.as_str(), view))
+        })
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(|error| Error::invalid(path, error.to_string()))?;
+    // transformers refuses a file that does not say that it was made for PyTorch.
+    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+    let bytes = safetensors::serialize(views, Some(metadata))
+        .map_err(|error| Error::invalid(path, error.to_string()))?;
+    files::write(path, &bytes)
+}
+
+/// The tensors of some safetensors files by name; their data is read when it is asked for.
+pub(super) fn open(paths: &[PathBuf]) -> Result<BTreeMap<String, burn_pack::Tensor>> {
+    let mut tensors = BTreeMap::new();
+    for path in paths {
+        let mut store = SafetensorsStore::from_file(path);
+        let found = store.get_all_tensors().map_err(|error| {
+            Error::invalid(path, format!("is no whole safetensors file: {error}"))
+        })?;
+        tensors.extend(
+            found
+                .iter()
+                .map(|(name, tensor)| (name.clone(), tensor.clone())),
+        );
+    }
+    Ok(tensors)
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+/// The folder's one safetensors file, or the shards that its index names.
+fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let single = folder.join("model.safetensors");
+    if single.is_file() {
+        return Ok(vec![single]);
+    }
+    let index_path = folder.join("model.safetensors.index.json");
+    if !index_path.is_file() {
+        return Err(Error::invalid(
+            folder,
+            "has neither model.safetensors nor model.safetensors.index.json",
+        ));
+    }
+    let index: Index = files::read_json(&index_path)?;
+    let mut names: Vec<&String> = index.weight_map.values().collect();
+    names.sort();
+    names.dedup();
+    let paths: Vec<PathBuf> = names.into_iter().map(|name| folder.join(name)).collect();
+    match paths.iter().find(|path| !path.is_file()) {
+        Some(missing) => Err(Error::invalid(
+            missing,
+            "this shard is named in the index but is not there",
+        )),
+        None => Ok(paths),
+    }
+}

@@ -1,0 +1,7 @@
+//! x
+mod clause;
+mod lexicon;
+mod names;
+mod tokens;
+mod verbs;
+mod voice;
