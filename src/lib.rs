@@ -9,7 +9,15 @@ pub mod files;
 #[cfg(feature = "app")]
 pub mod hf;
 #[cfg(feature = "app")]
+pub mod parallel;
+#[cfg(feature = "app")]
+pub mod persona;
+#[cfg(feature = "app")]
 pub mod progress;
+#[cfg(feature = "app")]
+pub mod text;
+#[cfg(feature = "app")]
+pub mod train;
 
 #[cfg(feature = "app")]
 pub use error::{Error, Result};

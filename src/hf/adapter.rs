@@ -6,11 +6,30 @@ use burn::module::Param;
 use burn::store::bridge;
 use burn::tensor::{DType, Device, Tensor};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::weights::{open, write_tensors};
 use crate::nn::{Gemma, LoraConfig, Projection};
 use crate::{Error, Result, files};
+
+/// PEFT's settings that change what an adapter computes, and that the models here do not have.
+const UNSUPPORTED: [&str; 12] = [
+    "use_dora",
+    "modules_to_save",
+    "rank_pattern",
+    "alpha_pattern",
+    "layers_to_transform",
+    "layer_replication",
+    "lora_bias",
+    "use_qalora",
+    "use_bdlora",
+    "alora_invocation_tokens",
+    "kasa_config",
+    "arrow_config",
+];
+
+/// Values of `init_lora_weights` with which PEFT changes the base model's weights, too.
+const CHANGES_BASE: [&str; 5] = ["pissa", "olora", "corda", "loftq", "lora_ga"];
 
 #[derive(Deserialize)]
 struct AdapterJson {
@@ -19,10 +38,9 @@ struct AdapterJson {
     lora_alpha: f64,
     target_modules: Targets,
     #[serde(default)]
-    use_dora: bool,
-    #[serde(default)]
     use_rslora: bool,
-    modules_to_save: Option<Value>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +62,16 @@ fn key(layer_idx: usize, projection: Projection, factor: &str) -> String {
     )
 }
 
+/// Whether a setting of PEFT is absent in all but name.
+fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(values) => values.is_empty(),
+        Value::Object(values) => values.is_empty(),
+        _ => false,
+    }
+}
+
 /// Reads an adapter's rank, scaling and targets.
 pub fn read_lora_config(folder: &Path) -> Result<LoraConfig> {
     let path = folder.join("adapter_config.json");
@@ -58,14 +86,15 @@ pub fn read_lora_config(folder: &Path) -> Result<LoraConfig> {
     if json.peft_type != "LORA" {
         return refuse(&format!("peft_type {}", json.peft_type));
     }
-    if json.use_dora {
-        return refuse("DoRA (use_dora)");
+    let set = |name: &&str| json.rest.get(*name).is_some_and(|value| !is_off(value));
+    let unsupported: Vec<&str> = UNSUPPORTED.into_iter().filter(set).collect();
+    if !unsupported.is_empty() {
+        return refuse(&unsupported.join(", "));
     }
-    if json
-        .modules_to_save
-        .is_some_and(|modules| !modules.is_null())
+    if let Some(name) = json.rest.get("init_lora_weights").and_then(Value::as_str)
+        && CHANGES_BASE.iter().any(|prefix| name.starts_with(prefix))
     {
-        return refuse("modules_to_save");
+        return refuse(&format!("init_lora_weights {name}"));
     }
     if json.r == 0 {
         return Err(Error::invalid(&path, "r is 0"));

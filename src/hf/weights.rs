@@ -96,7 +96,7 @@ pub(super) fn open(paths: &[PathBuf]) -> Result<BTreeMap<String, burn_pack::Tens
     for path in paths {
         let mut store = SafetensorsStore::from_file(path);
         let found = store.get_all_tensors().map_err(|error| {
-            Error::invalid(path, format!("is no whole safetensors file: {error}"))
+            Error::invalid(path, format!("cannot be read as safetensors: {error}"))
         })?;
         tensors.extend(
             found

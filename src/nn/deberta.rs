@@ -189,6 +189,11 @@ pub struct Deberta {
 }
 
 impl Deberta {
+    /// The device of the weights, without autodiff.
+    pub fn device(&self) -> Device {
+        self.word_embeddings.val().device().inner()
+    }
+
     /// The logits of each text's class.
     ///
     /// # Shapes

@@ -190,6 +190,11 @@ impl Gemma {
         logits.reshape([batch, seq, vocab_size])
     }
 
+    /// The device of the weights, without autodiff.
+    pub fn device(&self) -> Device {
+        self.embed_tokens.val().device().inner()
+    }
+
     /// Adds fresh LoRA factors to the projections that `config` names.
     pub fn add_lora(&mut self, config: &LoraConfig, device: &Device) {
         self.projections(&mut |_, projection, linear| {

@@ -6,11 +6,15 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use rand::{Rng, RngExt};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-const TEXTS: [&str; 3] =
-    [include_str!("text/people.txt"), include_str!("text/things.txt"), include_str!("text/phrases.txt")];
+const TEXTS: [&str; 4] = [
+    include_str!("text/people.txt"),
+    include_str!("text/things.txt"),
+    include_str!("text/phrases.txt"),
+    include_str!("text/chat.txt"),
+];
 
 const BUILTINS: [&str; 8] = ["word", "Word", "year", "number", "small", "hour", "agewords", "an"];
 
@@ -86,7 +90,8 @@ fn fill(lexicon: &mut Lexicon, id: usize, line: &'static str) {
         lexicon.sections[id].patterns.push((percent, pieces));
         return;
     }
-    for entry in line.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+    let separator = if line.contains('|') { '|' } else { ',' };
+    for entry in line.split(separator).map(str::trim).filter(|entry| !entry.is_empty()) {
         let pieces = parse(&lexicon.ids, entry);
         let section = &mut lexicon.sections[id];
         section.entries.push(pieces);
@@ -140,7 +145,10 @@ pub(super) fn draw(section: usize, rng: &mut ChaCha8Rng) -> String {
 
 /// A value from the section called `name`.
 pub(super) fn draw_named(name: &str, rng: &mut ChaCha8Rng) -> String {
-    section(name).map_or_else(|| invented(false, rng), |id| draw(id, rng))
+    match section(name) {
+        Some(id) => draw(id, rng),
+        None => invented(false, rng),
+    }
 }
 
 /// One of `items`.
@@ -288,7 +296,8 @@ fn replacement(word: &str, rng: &mut ChaCha8Rng) -> Option<String> {
     let (core, tail) = word.split_at(word.trim_end_matches([',', '.']).len());
     if let Ok(number) = core.parse::<i64>() {
         let far = if number > 1000 { 40 } else { 6 };
-        let step = rng.random_range(1..=if rng.random_bool(0.5) { 3 } else { far });
+        let most = if rng.random_bool(0.5) { 3 } else { far };
+        let step = rng.random_range(1..=most);
         let new = if rng.random_bool(0.5) && number - step > 1 { number - step } else { number + step };
         return Some(format!("{new}{tail}"));
     }
@@ -324,11 +333,6 @@ fn differs(new: &str, truth: &str) -> bool {
     })
 }
 
-/// A value for chit-chat, no matter which.
-pub(super) fn random_bits(rng: &mut ChaCha8Rng) -> u32 {
-    rng.next_u32()
-}
-
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;
@@ -341,7 +345,7 @@ mod tests {
             let phrases = section.patterns.iter().map(|(_, pieces)| pieces).chain(&section.entries);
             for text in phrases.flatten() {
                 if let Piece::Text(text) = text {
-                    assert!(!text.contains('{') || *text == "{my}", "unknown reference {text}");
+                    assert!(!text.contains('{') || matches!(*text, "{my}" | "{me}"), "unknown reference {text}");
                 }
             }
             assert!(section.patterns.iter().map(|(percent, _)| percent).sum::<u32>() <= 100);

@@ -91,9 +91,10 @@ fn word_or_value(name: &str, person: Person, filling: &Filling, out: &mut String
             out.push_str(filling.name);
             out.push_str("'s");
         }
+        "Me" if person == Person::Third => out.push_str(filling.name),
         "I" | "i" => out.push_str(by_person("I", "you", "she", "he")),
         "My" | "my" => out.push_str(by_person("my", "your", "her", "his")),
-        "me" => out.push_str(by_person("me", "you", "her", "him")),
+        "Me" | "me" => out.push_str(by_person("me", "you", "her", "him")),
         "myself" => out.push_str(by_person("myself", "yourself", "herself", "himself")),
         "an" => out.push('\u{3}'),
         "name" => out.push_str(filling.name),
@@ -148,7 +149,7 @@ pub(super) fn mark_difference(new: &str, truth: &str) -> String {
     out
 }
 
-const CONTRACTIONS: [(&str, &str); 21] = [
+const CONTRACTIONS: [(&str, &str); 20] = [
     ("do not ", "don't "),
     ("does not ", "doesn't "),
     ("did not ", "didn't "),
@@ -161,7 +162,6 @@ const CONTRACTIONS: [(&str, &str); 21] = [
     ("are not ", "aren't "),
     ("was not ", "wasn't "),
     ("were not ", "weren't "),
-    ("have never ", "'ve never "),
     ("has not ", "hasn't "),
     ("I am ", "I'm "),
     ("I will ", "I'll "),
@@ -176,9 +176,6 @@ const CONTRACTIONS: [(&str, &str); 21] = [
 fn contract(text: &str) -> String {
     let mut out = text.replace("I have never ", "I've never ").replace("I \u{1}have never ", "\u{1}I've never ");
     for (long, short) in CONTRACTIONS {
-        if short.starts_with('\'') {
-            continue;
-        }
         if out.contains(long) {
             out = out.replace(long, short);
         }

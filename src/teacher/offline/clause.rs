@@ -42,6 +42,7 @@ static ADJECTIVE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(ADJECTIV
 static PLURAL_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(IRREGULAR_PLURALS));
 static SINGULAR_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(S_SINGULARS));
 const NOMINATIVES: &[&str] = &["he", "she", "they", "i", "we", "you", "it", "who"];
+const CONJUNCTIONS: &[&str] = &["when", "while", "although", "though", "because", "if", "unless", "whereas", "once", "whenever"];
 const RELATIVES: &[&str] = &["who", "which", "that"];
 
 /// Whether the word is a preposition.
@@ -72,13 +73,13 @@ pub(super) fn is_plural(lower: &str) -> bool {
 
 /// Whether the word may open a phrase before the subject.
 pub(super) fn is_intro_word(lower: &str) -> bool {
-    is_preposition(lower) || is_subordinator(lower) || (verbs::can_be(lower, ING) && !matches!(lower, "nothing" | "something" | "everything" | "anything" | "king")) || matches!(lower, "to" | "due" | "even" | "early" | "later" | "late" | "deep" | "when" | "thanks" | "prior" | "born" | "trained" | "raised" | "known" | "according" | "only")
+    is_preposition(lower) || is_subordinator(lower) || verbs::known(lower).is_some_and(|(_, forms)| forms & ING != 0) || matches!(lower, "to" | "due" | "even" | "early" | "later" | "late" | "deep" | "when" | "thanks" | "prior" | "born" | "trained" | "raised" | "known" | "according" | "only")
 }
 
 /// Whether the word at `at` is a verb in a finite form, right after the character as the subject.
 pub(super) fn is_finite_after_me(tokens: &[Token], at: usize) -> bool {
     let Some(token) = tokens.get(at) else { return false };
-    if !token.is_word() || token.me {
+    if !token.is_word() || token.me || (token.is_capital() && at > 0) {
         return false;
     }
     if verbs::is_auxiliary(&token.lower) {
@@ -130,6 +131,11 @@ pub(super) fn parse(tokens: &[Token]) -> Option<Clause> {
             }
         }
     }
+    if fallback.is_none() && commas == 0 && opening.is_any(CONJUNCTIONS) {
+        let mut subjects = (first + 1..tokens.len().min(first + 24)).filter(|&at| (tokens[at].me || tokens[at].is_any(NOMINATIVES)) && parse_at(tokens, at).is_some());
+        let inner = subjects.next()?;
+        return subjects.find(|&at| at > inner + 2 && !tokens[at - 1].is_any(&["and", "that", "or", "where", "when", "which"]) && !is_preposition(&tokens[at - 1].lower)).and_then(|at| parse_at(tokens, at));
+    }
     if fallback.is_none() && commas == 0 {
         fallback = (first + 1..tokens.len().min(first + 12)).filter(|&at| tokens[at].me).find_map(|at| parse_at(tokens, at));
     }
@@ -180,12 +186,22 @@ fn find_verb(tokens: &[Token], start: usize) -> Option<(usize, bool, usize)> {
                     continue;
                 }
                 let close = (at + 1..tokens.len().min(at + 18)).filter(|&close| tokens[close].is(","));
-                return close.map(|close| close + 1).find_map(|next| verb_after_apposition(tokens, next, phrase.plural)).map(|verb| (verb, phrase.plural, at));
+                let mut found = None;
+                for verb in close.filter_map(|close| verb_after_apposition(tokens, close + 1, phrase.plural)) {
+                    if verbs::is_auxiliary(&tokens[verb].lower) || !verbs::is_participle(&tokens[verb].lower) {
+                        return Some((verb, phrase.plural, at));
+                    }
+                    found = found.or(Some(verb));
+                }
+                return found.map(|verb| (verb, phrase.plural, at));
             }
             if token.is_any(&[";", ":", ".", "!", "?", "-", "–", "although", "because", "but", "if", "while", "whose", "when", "where", "then"]) {
                 return None;
             }
             if token.is_any(NOMINATIVES) && !token.is("who") && !phrase.and {
+                return None;
+            }
+            if token.me && phrase.nouns > 0 && !phrase.blocked && !tokens[at - 1].is(",") {
                 return None;
             }
             if token.is_any(RELATIVES) {
@@ -244,6 +260,9 @@ impl Phrase {
     fn is_verb(&self, tokens: &[Token], at: usize, direct: bool) -> bool {
         let token = &tokens[at];
         let lower = token.lower.as_str();
+        if token.is_capital() {
+            return false;
+        }
         if self.blocked && !(self.nouns > 0 && verbs::is_auxiliary(lower)) || self.nouns == 0 || !token.is_word() {
             return false;
         }

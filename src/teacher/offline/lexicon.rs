@@ -196,3 +196,21 @@ station store street suburb suburbs theatre theater tower town university valley
 pub(super) fn set_of(list: &'static str) -> std::collections::HashSet<&'static str> {
     list.split_whitespace().collect()
 }
+
+static PROPER: std::sync::LazyLock<std::collections::HashSet<&str>> = std::sync::LazyLock::new(|| {
+    KINDS.iter().filter(|kind| ["monday", "january", "french", "france", "paris"].iter().any(|word| kind.split(' ').any(|other| other == *word))).flat_map(|kind| kind.split_whitespace()).collect()
+});
+static COMMON: std::sync::LazyLock<std::collections::HashSet<&str>> = std::sync::LazyLock::new(|| {
+    let opposites = OPPOSITES.split([' ', ',']).filter(|word| !word.is_empty());
+    KINDS.iter().flat_map(|kind| kind.split_whitespace()).chain(PLACES.split_whitespace()).chain(opposites).filter(|word| !PROPER.contains(word)).collect()
+});
+
+/// Whether the word is a name of a day, a month, a place or a language.
+pub(super) fn is_proper(lower: &str) -> bool {
+    PROPER.contains(lower)
+}
+
+/// Whether the word is in one of the lists of common words.
+pub(super) fn is_common(lower: &str) -> bool {
+    COMMON.contains(lower)
+}

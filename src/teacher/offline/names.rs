@@ -55,6 +55,7 @@ pub(super) struct Names {
     pub character: String,
     /// Names to be read as the character, the longest first.
     aliases: Vec<Vec<String>>,
+    n_words: usize,
     /// What the page or the name tells about the pronoun.
     pub gender: Option<Gender>,
 }
@@ -64,8 +65,9 @@ impl Names {
     pub(super) fn new(character: &str) -> Self {
         let words = words_of(character);
         let gender = words.iter().find_map(|word| Gender::of_word(&word.to_lowercase()));
+        let n_words = words.len();
         let aliases = if words.is_empty() { Vec::new() } else { vec![words] };
-        Self { character: character.trim().to_owned(), aliases, gender }
+        Self { character: character.trim().to_owned(), aliases, n_words, gender }
     }
 
     /// Adds another name for the character.
@@ -100,7 +102,8 @@ impl Names {
             while opening_expands(&collapsed, opening) && extends_name(&tokens, at + length) && length < 4 {
                 length += 1;
             }
-            let someone_else = opening.is_none() && is_someone_else(&collapsed);
+            let longer = length > self.n_words && collapsed.iter().any(|token| token.me);
+            let someone_else = longer || opening.is_none() && is_someone_else(&collapsed);
             let mut name = Token { me: !someone_else, ..tokens[at].clone() };
             if let Some(start) = opening {
                 name.space = collapsed.get(start).is_some_and(|token| token.space);
@@ -169,7 +172,8 @@ fn is_someone_else(before: &[Token]) -> bool {
     let Some(last) = before.last() else { return false };
     let opens = before.len() == 1;
     let named = last.is_capital() && last.is_word() && !(opens && is_function_word(&last.lower)) && !last.is("i") && !last.me && !matches!(last.lower.as_str(), "mr." | "dr." | "professor" | "young");
-    named && !is_function_word(&last.lower) || PARTICLES.contains(&last.lower.as_str()) && !last.is("of") || last.is_any(&["a", "an", "another"]) || is_title(&last.lower)
+    let after_name = last.is_any(&["named", "called"]) || (last.is("is") && before.len() > 1 && before[before.len() - 2].is("name"));
+    after_name || named && !is_function_word(&last.lower) || PARTICLES.contains(&last.lower.as_str()) && !last.is("of") || last.is_any(&["a", "an", "another"]) || is_title(&last.lower)
 }
 
 /// Whether the words name a person.
@@ -177,7 +181,7 @@ pub(super) fn person_gender(tokens: &[Token]) -> Option<Option<Gender>> {
     let head = tokens.iter().position(|token| super::clause::is_preposition(&token.lower)).unwrap_or(tokens.len());
     let noun_phrase = &tokens[..head.max(1).min(tokens.len())];
     let last_genitive = noun_phrase.iter().rposition(Token::is_genitive).map_or(0, |idx| idx + 1);
-    let noun_phrase = &noun_phrase[last_genitive..];
+    let noun_phrase = &noun_phrase[last_genitive.min(noun_phrase.len())..];
     if let Some(gender) = noun_phrase.iter().filter(|token| !token.me).find_map(|token| Gender::of_word(&token.lower)) {
         return Some(Some(gender));
     }
@@ -231,6 +235,7 @@ pub(super) fn is_possessive(tokens: &[Token], at: usize) -> bool {
     let token = &tokens[at];
     match token.lower.as_str() {
         "his" | "their" | "my" | "your" | "its" | "our" => true,
+        "her" if causes(tokens, at) || describes(tokens, at) => false,
         "her" => tokens.get(at + 1).is_some_and(|next| {
             next.is_word()
                 && !clause::is_determiner(&next.lower)
@@ -243,13 +248,32 @@ pub(super) fn is_possessive(tokens: &[Token], at: usize) -> bool {
     }
 }
 
+/// Whether the words are `helps her gather`, `lets her go`.
+fn causes(tokens: &[Token], at: usize) -> bool {
+    let verb = at.checked_sub(1).and_then(|before| verbs::known_base(&tokens[before].lower));
+    verb.is_some_and(|verb| ["help", "let", "make", "watch", "see", "hear"].contains(&verb))
+        && tokens.get(at + 1).is_some_and(|next| verbs::is_base(&next.lower))
+        && tokens.get(at + 2).is_some_and(|after| after.is_word() && !verbs::is_auxiliary(&after.lower))
+}
+
+/// Whether the words are `consider her arrogant`.
+fn describes(tokens: &[Token], at: usize) -> bool {
+    let adjective = tokens.get(at + 1).is_some_and(|next| clause::is_adjective(&next.lower));
+    adjective && tokens.get(at + 2).is_none_or(|after| !after.is_word() || clause::is_preposition(&after.lower))
+}
+
 /// Marks the pronouns of a sentence that mean the character named in it.
 pub(super) fn mark_pronouns(tokens: &mut [Token], gender: Gender) {
+    if let Some(clause) = clause::parse(tokens) {
+        let first = &tokens[clause.start];
+        let own = first.is(gender.forms()[0]) || (Gender::of_pronoun(&first.lower) == Some(gender) && is_possessive(tokens, clause.start));
+        tokens[clause.start].me |= own;
+    }
     let rival_from = clause::parse(tokens).and_then(|clause| {
         let subject = &tokens[clause.start..clause.subject_end];
         let rival = match clause.kind {
             Subject::Me | Subject::WithMe => false,
-            Subject::Mine => person_gender(&subject[2.min(subject.len())..]).is_some_and(|who| rivals(who, gender)),
+            Subject::Mine => person_gender(&subject[1.min(subject.len())..]).is_some_and(|who| rivals(who, gender)),
             Subject::Other => person_gender(subject).is_some_and(|who| rivals(who, gender)),
         };
         rival.then_some(clause.verb)
@@ -285,9 +309,16 @@ fn rivals(who: Option<Gender>, gender: Gender) -> bool {
 
 /// A plain object in the clause whose subject is the character means someone else.
 fn is_object_of_me(tokens: &[Token], at: usize) -> bool {
-    let start = at.saturating_sub(4);
-    let verb = (start..at).rev().find(|&idx| clause::is_finite_after_me(tokens, idx));
-    verb.is_some_and(|verb| at - verb <= 2 && !tokens[at - 1].is_any(&["around", "with", "behind", "about", "beside", "before"]))
+    let verb = match at.checked_sub(1) {
+        Some(before) if clause::is_finite_after_me(tokens, before) => before,
+        Some(before) if before >= 2 && tokens[before - 1].is("to") && verbs::is_base(&tokens[before].lower) => before - 2,
+        Some(before) if before >= 1 && clause::is_preposition(&tokens[before].lower) && clause::is_finite_after_me(tokens, before - 1) => {
+            if tokens[before].is_any(&["around", "with", "behind", "about", "beside", "before", "near"]) { return false } else { before - 1 }
+        }
+        _ => return false,
+    };
+    let subject = tokens[..verb].iter().rev().find(|token| !verbs::is_adverb(&token.lower));
+    subject.is_some_and(|subject| subject.me)
 }
 
 #[cfg(test)]

@@ -177,7 +177,7 @@ pub(super) fn expand(tokens: Vec<Token>) -> Vec<Token> {
 
 fn is_contracted_s(before: &Token, next: Option<&Token>) -> bool {
     const PRONOUNS: &[&str] = &["he", "she", "it", "that", "there", "who", "what", "here", "where"];
-    before.is_any(PRONOUNS) || next.is_some_and(|next| next.is_any(&["a", "an", "not", "the", "been", "very", "so"]))
+    before.is_any(PRONOUNS) || next.is_some_and(|next| next.is_any(&["a", "an", "not", "been", "very"]))
 }
 
 /// The word without its ending, for comparing.

@@ -1,0 +1,313 @@
+//! The two discriminators: does a statement matter to a query, and does a reply follow from it?
+
+use std::path::Path;
+
+use burn::tensor::{DType, Device, activation};
+use serde::{Deserialize, Serialize};
+
+use crate::nn::{Deberta, DebertaInput};
+use crate::progress::Job;
+use crate::text::Tokenizer;
+use crate::{Error, Result, files, hf, parallel};
+
+/// Whether a statement matters to a query; the order is that of the logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Relevance {
+    /// It does not.
+    No,
+    /// It does.
+    Yes,
+}
+
+impl Relevance {
+    /// Both, by name.
+    pub const NAMES: [&'static str; 2] = ["no", "yes"];
+}
+
+/// What a statement says of a reply; the order is that of the logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Nli {
+    /// The reply contradicts the statement.
+    Contradicted,
+    /// The statement leaves the reply open.
+    Neutral,
+    /// The reply follows from the statement.
+    Entailed,
+}
+
+impl Nli {
+    /// All three, by name.
+    pub const NAMES: [&'static str; 3] = ["contradicted", "neutral", "entailed"];
+}
+
+/// How statement, query and reply become the one text that a judge reads; lies beside its weights as `judge.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgeTemplate {
+    /// A text with `{character}`, `{statement}`, `{query}` and, for NLI, `{response}`.
+    pub template: String,
+}
+
+impl JudgeTemplate {
+    const FILE: &'static str = "judge.json";
+
+    /// The template of the judges that this program trains: for relevance.
+    pub fn relevance() -> Self {
+        Self {
+            template: "Statement: {statement} Question: {query}".into(),
+        }
+    }
+
+    /// The template of the judges that this program trains: for NLI.
+    pub fn nli() -> Self {
+        Self {
+            template: "Statement: {statement} Question: {query} Reply: {response}".into(),
+        }
+    }
+
+    /// Reads the template of a judge's folder.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join(Self::FILE);
+        if !path.is_file() {
+            let reason = "has no judge.json, which says how statement and query become one text; \
+                          add one: {\"template\": \"… {statement} … {query} … {response} …\"}";
+            return Err(Error::invalid(folder, reason));
+        }
+        files::read_json(&path)
+    }
+
+    /// Writes the template into a judge's folder.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        files::write_json(&folder.join(Self::FILE), self)
+    }
+
+    /// The text that the judge reads.
+    pub fn render(&self, character: &str, statement: &str, query: &str, response: &str) -> String {
+        let values = [
+            ("{character}", character),
+            ("{statement}", statement),
+            ("{query}", query),
+            ("{response}", response),
+        ];
+        // One pass from left to right, so that a value which contains a placeholder stays as it is.
+        let mut rest = self.template.as_str();
+        let mut text =
+            String::with_capacity(rest.len() + statement.len() + query.len() + response.len());
+        while let Some((at, (name, value))) = values
+            .iter()
+            .filter_map(|value| Some((rest.find(value.0)?, value)))
+            .min_by_key(|(at, _)| *at)
+        {
+            text.push_str(&rest[..at]);
+            text.push_str(value.trim());
+            rest = &rest[at + name.len()..];
+        }
+        text.push_str(rest);
+        text
+    }
+}
+
+/// A discriminator with all it needs.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    model: Deberta,
+    tokenizer: Tokenizer,
+    template: JudgeTemplate,
+    pad_token_id: i32,
+    max_tokens: usize,
+}
+
+impl Judge {
+    /// Reads a relevance judge: two classes, no and yes.
+    pub fn load_relevance(folder: &Path, device: &Device) -> Result<Self> {
+        Self::load(folder, &Relevance::NAMES, device)
+    }
+
+    /// Reads an NLI judge: three classes, contradicted, neutral and entailed.
+    pub fn load_nli(folder: &Path, device: &Device) -> Result<Self> {
+        Self::load(folder, &Nli::NAMES, device)
+    }
+
+    fn load(folder: &Path, labels: &[&str], device: &Device) -> Result<Self> {
+        let (model, config) = hf::load_classifier(folder, DType::F32, device)?;
+        if config.labels.len() != labels.len() {
+            let reason = format!(
+                "has {} classes, but {} are needed: {}",
+                config.labels.len(),
+                labels.len(),
+                labels.join(", ")
+            );
+            return Err(Error::invalid(folder, reason));
+        }
+        let named = config
+            .labels
+            .iter()
+            .any(|label| labels.contains(&label.as_str()));
+        if named && config.labels != labels {
+            let reason = format!(
+                "its classes are {}, not {}",
+                config.labels.join(", "),
+                labels.join(", ")
+            );
+            return Err(Error::invalid(folder, reason));
+        }
+        Ok(Self {
+            model,
+            tokenizer: Tokenizer::load(folder)?,
+            template: JudgeTemplate::load(folder)?,
+            pad_token_id: config.pad_token_id,
+            max_tokens: config.model.max_position_embeddings,
+        })
+    }
+
+    /// How statement, query and reply become one text.
+    pub fn template(&self) -> &JudgeTemplate {
+        &self.template
+    }
+
+    /// The probabilities of the classes for each text, in the order of the texts.
+    ///
+    /// Texts are sorted by length and go through the model in batches of about as many tokens, as many batches at once
+    /// as there are cores; `label` names the progress bar.
+    pub fn probabilities(&self, texts: &[String], label: &str, job: &Job) -> Result<Vec<Vec<f32>>> {
+        /// Tokens in a batch, padding included.
+        const BATCH_TOKENS: usize = 4096;
+        let mut encoded = Vec::with_capacity(texts.len());
+        for text in texts {
+            let ids = self.tokenizer.encode(text)?;
+            if ids.len() > self.max_tokens {
+                return Err(Error::Usage(format!(
+                    "statement, query and reply have {} tokens together, but the judge reads at most {}; shorten them",
+                    ids.len(),
+                    self.max_tokens
+                )));
+            }
+            encoded.push(ids);
+        }
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|&text_idx| encoded[text_idx].len());
+        let mut batches: Vec<Vec<usize>> = Vec::new();
+        for text_idx in order {
+            let tokens = encoded[text_idx].len();
+            match batches.last_mut() {
+                Some(batch) if (batch.len() + 1) * tokens <= BATCH_TOKENS => batch.push(text_idx),
+                _ => batches.push(vec![text_idx]),
+            }
+        }
+        let task = job.progress.task(label, texts.len(), "texts");
+        let device = self.model.device();
+        let workers = parallel::workers(&device);
+        let mut probabilities = vec![Vec::new(); texts.len()];
+        for group in batches.chunks(workers) {
+            job.check()?;
+            let results = parallel::map(group.to_vec(), |batch: Vec<usize>| {
+                let ids: Vec<Vec<i32>> = batch
+                    .iter()
+                    .map(|&text_idx| encoded[text_idx].clone())
+                    .collect();
+                let logits =
+                    self.model
+                        .forward(DebertaInput::new(&ids, self.pad_token_id, &device));
+                let [_, n_labels] = logits.dims();
+                let rows = activation::softmax(logits.cast(DType::F32), 1).into_data();
+                let rows = rows.as_slice::<f32>().expect("the tensor was cast to f32");
+                batch
+                    .into_iter()
+                    .zip(rows.chunks_exact(n_labels).map(<[f32]>::to_vec))
+                    .collect::<Vec<_>>()
+            });
+            for (text_idx, row) in results.into_iter().flatten() {
+                probabilities[text_idx] = row;
+                task.advance(1);
+            }
+        }
+        Ok(probabilities)
+    }
+}
+
+/// P(relevant) of every statement for every query.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RelevanceTable {
+    /// One row a query, one number a statement.
+    pub rows: Vec<Vec<f64>>,
+}
+
+impl RelevanceTable {
+    /// The indices of the `top_k` statements that matter most to a query, the most relevant first.
+    pub fn retrieve(&self, query_idx: usize, top_k: usize) -> Vec<usize> {
+        let row = &self.rows[query_idx];
+        let mut order: Vec<usize> = (0..row.len()).collect();
+        order.sort_by(|&a, &b| row[b].total_cmp(&row[a]).then(a.cmp(&b)));
+        order.truncate(top_k);
+        order
+    }
+}
+
+/// Judges every statement's relevance to every query, once.
+pub fn judge_relevance(
+    judge: &Judge,
+    character: &str,
+    statements: &[String],
+    queries: &[String],
+    job: &Job,
+) -> Result<RelevanceTable> {
+    let texts: Vec<String> = queries
+        .iter()
+        .flat_map(|query| statements.iter().map(move |statement| (statement, query)))
+        .map(|(statement, query)| judge.template.render(character, statement, query, ""))
+        .collect();
+    let probabilities = judge.probabilities(&texts, "relevance", job)?;
+    let rows = probabilities.chunks(statements.len().max(1));
+    let yes = Relevance::Yes as usize;
+    Ok(RelevanceTable {
+        rows: rows
+            .map(|row| row.iter().map(|p| f64::from(p[yes])).collect())
+            .collect(),
+    })
+}
+
+/// P(contradicted), P(neutral), P(entailed) of every (query, reply) under every statement; one row a reply.
+pub fn judge_nli(
+    judge: &Judge,
+    character: &str,
+    statements: &[String],
+    replies: &[(&str, &str)],
+    job: &Job,
+) -> Result<Vec<Vec<[f64; 3]>>> {
+    let texts: Vec<String> = replies
+        .iter()
+        .flat_map(|reply| statements.iter().map(move |statement| (statement, reply)))
+        .map(|(statement, (query, response))| {
+            judge.template.render(character, statement, query, response)
+        })
+        .collect();
+    let probabilities = judge.probabilities(&texts, "entailment", job)?;
+    let triple = |row: &Vec<f32>| [f64::from(row[0]), f64::from(row[1]), f64::from(row[2])];
+    Ok(probabilities
+        .chunks(statements.len().max(1))
+        .map(|row| row.iter().map(triple).collect())
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_placeholder_inside_a_value_stays_as_it_is() {
+        let text = JudgeTemplate::nli().render("Mira", "Mira sings {query}.", "What?", "I sing.");
+        assert_eq!(
+            text,
+            "Statement: Mira sings {query}. Question: What? Reply: I sing."
+        );
+    }
+
+    #[test]
+    fn the_most_relevant_statements_come_first() {
+        let table = RelevanceTable {
+            rows: vec![vec![0.1, 0.9, 0.5, 0.9]],
+        };
+        assert_eq!(table.retrieve(0, 3), [1, 3, 2]);
+    }
+}

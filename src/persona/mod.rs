@@ -1,0 +1,11 @@
+//! Persona statements, the judges that hold a reply against them, and the score that comes of it.
+
+mod apc;
+mod judge;
+mod prompt;
+mod records;
+
+pub use apc::{Score, StatementScore, score};
+pub use judge::{Judge, JudgeTemplate, Nli, Relevance, RelevanceTable, judge_nli, judge_relevance};
+pub use prompt::{encode_prompt, encode_reply, persona_prompt, stop_ids};
+pub use records::{NliExample, PreferencePair, Query, RelevanceExample, Statement};

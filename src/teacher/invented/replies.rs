@@ -1,0 +1,266 @@
+//! What a persona may answer: in keeping with a fact, against it, or beside it.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::kinds::Line;
+use super::lexicon::{self, draw_named};
+use super::template::{self, OFF, ON, Person};
+use super::{Asked, Fact, Persona, Reply};
+
+/// A body and whether it may follow "Yes," or "No," as an answer to a yes/no question.
+struct Body {
+    text: String,
+    opens_with: Option<bool>,
+}
+
+/// A reply that follows from the fact.
+pub(super) fn entailed(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Reply {
+    if let Some(truth) = asked.yes_no
+        && rng.random_bool(0.12)
+    {
+        return bare(truth, asked, false, rng);
+    }
+    let lines = &fact.lines;
+    let line = if fact.positive {
+        positive_line(fact, asked, rng)
+    } else {
+        let pool: Vec<&Line> = lines.negatives.iter().chain(&lines.negative_replies).collect();
+        choose(&pool, rng)
+    };
+    let Some(line) = line else { return plain_answer(fact) };
+    let others = other_values(fact, asked, line.others, rng);
+    let text = fact.told(&line.text, Person::First, &fact.values, &others, false);
+    chatty(Body { text, opens_with: asked.yes_no }, asked, rng)
+}
+
+/// A reply that contradicts the fact.
+pub(super) fn contradicted(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Reply {
+    if let Some(truth) = asked.yes_no
+        && rng.random_bool(0.12)
+    {
+        return bare(!truth, asked, true, rng);
+    }
+    let reply = if fact.positive {
+        let denied = if rng.random_bool(0.27) { denied(fact, asked, rng) } else { None };
+        denied.or_else(|| swapped(fact, asked, rng))
+    } else {
+        affirmed(fact, asked, rng)
+    };
+    let body = reply.unwrap_or_else(|| Body { text: format!("{ON}no, that is not true{OFF}"), opens_with: None });
+    let body = if body.text.contains(ON) { body } else { Body { text: format!("{ON}{}{OFF}", body.text), ..body } };
+    chatty(body, asked, rng)
+}
+
+/// A reply that says nothing for or against the fact.
+pub(super) fn neutral(persona: &Persona, fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Reply {
+    let beside = Asked { yes_no: None, ..asked.clone() };
+    let dice = rng.random_range(0..100);
+    if dice < 50 {
+        for _ in 0..8 {
+            let idx = rng.random_range(0..persona.facts.len().max(1));
+            let Some(other) = persona.facts.get(idx).filter(|other| other.kind != fact.kind) else { continue };
+            return chatty(Body { text: about_itself(other, rng), opens_with: None }, &beside, rng);
+        }
+    }
+    if dice < 75
+        && let Some(line) = choose(&fact.lines.chatter.iter().collect::<Vec<_>>(), rng)
+    {
+        let values: Vec<String> = fact
+            .values
+            .iter()
+            .zip(&fact.lines.slots)
+            .map(|(value, slot)| if rng.random_bool(0.5) { value.clone() } else { lexicon::other(*slot, value, rng) })
+            .collect();
+        let text = fact.told(&line.text, Person::First, &values, &[], false);
+        return chatty(Body { text, opens_with: None }, &beside, rng);
+    }
+    let text = draw_named("vague", rng);
+    template::finish(&fact.told(&text, Person::First, &[], &[], false), rng.random_bool(0.7))
+}
+
+/// The statement in the first person, as it stands.
+pub(super) fn plain_answer(fact: &Fact) -> Reply {
+    let line = fact.statement_line();
+    let text = fact.told(line, Person::First, &fact.values, &[], false);
+    template::finish(&format!("{text}."), fact.contracted)
+}
+
+/// What the fact, or the false version of it, says on its own, without regard to a question.
+fn about_itself(fact: &Fact, rng: &mut ChaCha8Rng) -> String {
+    let lines = &fact.lines;
+    let full: Vec<&Line> = if fact.positive == rng.random_bool(0.85) {
+        lines.statements.iter().chain(&lines.replies).collect()
+    } else {
+        lines.negatives.iter().collect()
+    };
+    let Some(line) = choose(&full, rng) else { return plain_answer(fact).text };
+    let mut values = fact.values.clone();
+    if rng.random_bool(0.5)
+        && let Some(slot) = choose_slot(line.values, 0, rng)
+    {
+        values[slot] = lexicon::other(fact.lines.slots[slot], &values[slot], rng);
+    }
+    let others = fact.values.iter().zip(&lines.slots).map(|(value, slot)| lexicon::other(*slot, value, rng)).collect::<Vec<_>>();
+    fact.told(&line.text, Person::First, &values, &others, false)
+}
+
+fn choose<'a, T>(pool: &[&'a T], rng: &mut ChaCha8Rng) -> Option<&'a T> {
+    if pool.is_empty() { None } else { pool.get(rng.random_range(0..pool.len())).copied() }
+}
+
+/// A slot among the bits, more often one of `preferred`.
+fn choose_slot(bits: u8, preferred: u8, rng: &mut ChaCha8Rng) -> Option<usize> {
+    let bits = if bits & preferred != 0 && rng.random_bool(0.7) { bits & preferred } else { bits };
+    let slots: Vec<usize> = (0..8).filter(|slot| bits >> slot & 1 == 1).collect();
+    if slots.is_empty() { None } else { Some(slots[rng.random_range(0..slots.len())]) }
+}
+
+/// A full sentence, a part that answers the question, or a fragment.
+fn positive_line<'a>(fact: &'a Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Option<&'a Line> {
+    let lines = &fact.lines;
+    let full: Vec<&Line> = lines.statements.iter().chain(&lines.replies).collect();
+    let open = asked.asks == 0;
+    let partial: Vec<&Line> =
+        lines.partials.iter().filter(|line| open || (line.values | line.others) & asked.asks != 0).collect();
+    let fragments: Vec<&Line> = lines
+        .fragments
+        .iter()
+        .filter(|line| line.values & asked.asks != 0 && (asked.yes_no.is_none() || asked.asks.count_ones() == 1))
+        .collect();
+    let dice = rng.random_range(0..100);
+    if dice < 18 && !fragments.is_empty() {
+        choose(&fragments, rng)
+    } else if dice < 60 && !partial.is_empty() {
+        choose(&partial, rng)
+    } else {
+        choose(&full, rng)
+    }
+}
+
+/// Values to be named as not the case; the one from the question if it is false.
+fn other_values(fact: &Fact, asked: &Asked, bits: u8, rng: &mut ChaCha8Rng) -> Vec<String> {
+    if bits == 0 {
+        return Vec::new();
+    }
+    let other = |(slot, value): (usize, &String)| match &asked.lure {
+        Some((lured, lure)) if *lured == slot => lure.clone(),
+        _ if bits >> slot & 1 == 1 => lexicon::other(fact.lines.slots[slot], value, rng),
+        _ => String::new(),
+    };
+    fact.values.iter().enumerate().map(other).collect()
+}
+
+/// A sentence with one value, or two, replaced.
+fn swapped(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Option<Body> {
+    let line = (0..8).find_map(|_| positive_line(fact, asked, rng).filter(|line| line.values | line.others != 0))?;
+    let slot = choose_slot(line.values | line.others, asked.asks, rng)?;
+    let truth = &fact.values[slot];
+    let section = fact.lines.slots[slot];
+    let mut values = fact.values.clone();
+    let mut others = other_values(fact, asked, line.others, rng);
+    let twin = (0..values.len()).find(|twin| {
+        *twin != slot && line.values >> twin & 1 == 1 && fact.lines.slots[*twin] == section && values[*twin] != *truth
+    });
+    // Two values of a sort are exchanged only where their places matter: "from Oslo to Riga", not "brave and kind".
+    let ordered = twin.filter(|_| !line.text.contains("} and {") && rng.random_bool(0.25));
+    let new = match (&asked.lure, ordered) {
+        (_, Some(twin)) => values[twin].clone(),
+        (Some((lured, lure)), None) if *lured == slot && rng.random_bool(0.55) => lure.clone(),
+        _ => lexicon::other(section, truth, rng),
+    };
+    if twin.is_some_and(|twin| values[twin] == new) && ordered.is_none() {
+        return None;
+    }
+    if let Some(twin) = ordered {
+        values[twin] = template::mark_difference(truth, &fact.values[twin]);
+    }
+    let opens_with = asked.yes_no.and_then(|truth_of_question| match &asked.lure {
+        Some((lured, lure)) if *lured == slot => Some(*lure == new),
+        None if truth_of_question => Some(asked.asks >> slot & 1 == 0),
+        _ => None,
+    });
+    values[slot] = template::mark_difference(&new, truth);
+    if line.others >> slot & 1 == 1 {
+        others[slot] = format!("<{truth}>");
+    }
+    let text = fact.told(&line.text, Person::First, &values, &others, false);
+    Some(Body { text, opens_with })
+}
+
+/// The fact denied.
+fn denied(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Option<Body> {
+    let pool: Vec<&Line> = fact.lines.negatives.iter().chain(&fact.lines.negative_replies).collect();
+    let line = choose(&pool, rng)?;
+    let text = fact.told(&line.text, Person::First, &fact.values, &[], true);
+    Some(Body { text, opens_with: asked.yes_no.filter(|truth| *truth).map(|_| false) })
+}
+
+/// What the fact denies, affirmed.
+fn affirmed(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Option<Body> {
+    let lines = &fact.lines;
+    let whole = lines.slots.is_empty();
+    let pool: Vec<&Line> = lines
+        .statements
+        .iter()
+        .chain(&lines.replies)
+        .chain(&lines.partials)
+        .filter(|line| line.others == 0 && (whole || line.values & 1 == 1))
+        .collect();
+    let line = choose(&pool, rng)?;
+    let text = fact.told(&line.text, Person::First, &fact.values, &[], true);
+    Some(Body { text, opens_with: asked.yes_no.map(|_| true) })
+}
+
+/// "Yes, I do." and its like.
+fn bare(yes: bool, asked: &Asked, wrong: bool, rng: &mut ChaCha8Rng) -> Reply {
+    let opener = draw_named(if yes { "yes" } else { "no" }, rng);
+    let opener = opener.trim_end_matches([',', '.', '!']);
+    let echo = match (asked.auxiliary, yes) {
+        ("do", true) => "I do",
+        ("do", false) => "I don't",
+        ("did", true) => "I did",
+        ("did", false) => "I didn't",
+        ("are", true) => "I am",
+        ("are", false) => "I'm not",
+        ("were", true) => "I was",
+        ("were", false) => "I wasn't",
+        ("can", true) => "I can",
+        ("can", false) => "I can't",
+        ("have", true) => "I have",
+        ("have", false) => "I haven't",
+        (_, true) => "that's true",
+        (_, false) => "that's not true",
+    };
+    let short = match rng.random_range(0..4) {
+        0 => opener.to_owned(),
+        1 => format!("{opener}, {}", if yes { "that's right" } else { "that's not right" }),
+        _ => format!("{opener}, {echo}"),
+    };
+    let text = if wrong { format!("{ON}{short}{OFF}") } else { short };
+    template::finish(&format!("{text}."), false)
+}
+
+/// The body with an opener, a closer and a full stop.
+fn chatty(body: Body, asked: &Asked, rng: &mut ChaCha8Rng) -> Reply {
+    let Body { mut text, opens_with } = body;
+    let opens = match opens_with {
+        Some(_) => rng.random_bool(0.6),
+        None => asked.yes_no.is_none() && rng.random_bool(0.03),
+    };
+    if opens {
+        let yes = opens_with.unwrap_or_else(|| rng.random_bool(0.5));
+        let opener = draw_named(if yes { "yes" } else { "no" }, rng);
+        let wrong = asked.yes_no.is_some_and(|truth| truth != yes);
+        text = if wrong { format!("{ON}{opener}{OFF} {text}") } else { format!("{opener} {text}") };
+    } else if rng.random_bool(0.28) {
+        text = format!("{} {text}", draw_named("opener", rng));
+    }
+    if rng.random_bool(0.18) {
+        text.push_str(&draw_named("closer", rng));
+    }
+    if !text.trim_end_matches(['"', OFF]).ends_with(['.', '!', '?']) {
+        text.push(if rng.random_bool(0.06) { '!' } else { '.' });
+    }
+    template::finish(&text, rng.random_bool(0.65))
+}

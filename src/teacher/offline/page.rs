@@ -1,0 +1,285 @@
+//! A page as blocks of clean text: prose, fields and list items, without markup.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use unicode_normalization::UnicodeNormalization;
+
+use super::clause;
+use super::tokens::{self, tokenize};
+use super::verbs;
+
+/// A piece of the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Block {
+    /// Whole sentences.
+    Prose(String),
+    /// A line `name: text`, or a list item under the heading `name`.
+    Field { name: String, text: String },
+    /// A line which only announces what follows.
+    Heading(String),
+}
+
+fn regex(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the pattern is a constant")
+}
+
+macro_rules! pattern {
+    ($name:ident, $pattern:expr) => {
+        static $name: LazyLock<Regex> = LazyLock::new(|| regex($pattern));
+    };
+}
+
+pattern!(REFERENCE, r"(?s)<ref[^>/]*/>|<ref[^>]*>.{0,2000}?</ref>|<!--.{0,4000}?-->|\{\{[^{}]{0,1000}\}\}");
+pattern!(HTML, r"</?[a-zA-Z][^<>\n]{0,200}>");
+pattern!(IMAGE, r"!\[[^\]\n]{0,300}\]\([^)\n]{0,500}\)|\[\[(?:File|Image|Category):[^\]\n]*\]\]");
+pattern!(WIKI_LINK, r"\[\[(?:[^|\]\n]{0,300}\|)?([^|\]\n]{0,300})\]\]");
+pattern!(LINK, r"\[([^\]\n]{1,300})\]\([^)\n]{0,500}\)");
+pattern!(NOTE, r"\[[^\[\]\n]{0,60}\]");
+pattern!(URL, r"(?:https?://|www\.)[^\s<>)]*[^\s<>).,;:]");
+pattern!(EMPHASIS, r"\*{1,3}([^*\n]{1,2000}?)\*{1,3}|(?:^|\b)_{1,2}([^_\n]{1,2000}?)_{1,2}(?:\b|$)|'{2,5}([^'\n]{1,2000}?)'{2,5}|`([^`\n]{1,500})`");
+pattern!(SPACES, r"[ \t\u{a0}\u{2000}-\u{200a}\u{202f}\u{3000}]+");
+pattern!(SPACE_BEFORE_MARK, r" +([,.;:!?])");
+pattern!(MARK_RUN, r",(?: ?,)+|;(?: ?[,;])+");
+pattern!(BULLET, r"^(?:[-*+•‣▪◦·–—]|\(?\d{1,3}[.)]|\(?[a-z]\))\s+");
+pattern!(FIELD, r"^([^:=|\t]{1,48}?)\s*(?::\s|:$|\s=\s|\t|\s\|\s)\s*(.*)$");
+pattern!(HEADING_MARK, r"^(?:#{1,6}\s+(.*?)\s*#*|={1,6}\s*(.*?)\s*={1,6})$");
+
+/// Splits a page into blocks.
+pub(super) fn blocks(page: &str) -> Vec<Block> {
+    let page: String = page.nfc().filter(|c| !matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' | '\u{ad}')).collect();
+    let page = page.replace("\r\n", "\n").replace('\r', "\n");
+    let page = REFERENCE.replace_all(&page, "");
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut open = false;
+    for raw in page.lines() {
+        let raw = raw.trim().trim_start_matches('>').trim();
+        if raw.is_empty() || raw.chars().all(|c| !c.is_alphanumeric()) {
+            open = false;
+            continue;
+        }
+        if let Some(marked) = HEADING_MARK.captures(raw) {
+            let text = marked.get(1).or_else(|| marked.get(2)).map_or("", |text| text.as_str());
+            blocks.push(Block::Heading(clean(text)));
+            open = false;
+            continue;
+        }
+        let bulleted = BULLET.find(raw).map(|found| found.end());
+        let line = clean(&raw[bulleted.unwrap_or(0)..]);
+        if open && bulleted.is_none() && continues(blocks.last(), &line) {
+            extend(blocks.last_mut(), &line);
+            continue;
+        }
+        if line.is_empty() {
+            continue;
+        }
+        let block = block_of(line, bulleted.is_some(), &blocks);
+        open = !matches!(block, Block::Heading(_));
+        blocks.push(block);
+    }
+    blocks
+}
+
+fn block_of(line: String, bulleted: bool, before: &[Block]) -> Block {
+    if let Some((name, text)) = field(&line) {
+        return if text.is_empty() { Block::Heading(name) } else { Block::Field { name, text } };
+    }
+    let words = tokens::n_words(&tokenize(&line));
+    let ends = ends_sentence(&line);
+    if bulleted && !ends && words <= 12 {
+        let heading = before.iter().rev().find_map(|block| match block {
+            Block::Heading(name) => Some(Some(name)),
+            Block::Field { name, .. } => Some(Some(name)),
+            Block::Prose(_) => Some(None),
+        });
+        if let Some(Some(name)) = heading
+            && !has_finite_verb(&line)
+        {
+            return Block::Field { name: name.clone(), text: line };
+        }
+    }
+    if !ends && words <= 12 && !has_finite_verb(&line) { Block::Heading(line) } else { Block::Prose(line) }
+}
+
+/// Whether the line holds a verb right after a possible subject.
+fn has_finite_verb(line: &str) -> bool {
+    let names = super::names::Names::new("");
+    let tokens = names.tag_names(line);
+    clause::parse(&tokens).is_some_and(|clause| {
+        let verb = &tokens[clause.verb];
+        verbs::is_auxiliary(&verb.lower) || verbs::known(&verb.lower).is_some()
+    })
+}
+
+fn ends_sentence(line: &str) -> bool {
+    line.trim_end_matches(['"', '\'', ')', ']']).ends_with(['.', '!', '?', '…', ';'])
+}
+
+/// Whether the line goes on with a sentence which the line before it has left open.
+fn continues(last: Option<&Block>, line: &str) -> bool {
+    let text = match last {
+        Some(Block::Prose(text) | Block::Field { text, .. }) => text,
+        _ => return false,
+    };
+    let lower_case = line.chars().next().is_some_and(char::is_lowercase);
+    let wrapped = text.chars().rev().take(60).count() == 60 && field(line).is_none();
+    !ends_sentence(text) && (lower_case || wrapped)
+}
+
+fn extend(last: Option<&mut Block>, line: &str) {
+    if let Some(Block::Prose(text) | Block::Field { text, .. }) = last {
+        text.push(' ');
+        text.push_str(line);
+    }
+}
+
+/// A line `name: text` whose name is a short phrase and no sentence.
+fn field(line: &str) -> Option<(String, String)> {
+    let captures = FIELD.captures(line)?;
+    let name = captures[1].trim().trim_matches(['"', '-', '|']).trim();
+    let words = tokenize(name);
+    let plain = words.iter().all(|token| token.is_word() || token.is_any(&["'s", "'", "&", "/", "-"]));
+    let sentence = words.iter().any(|token| verbs::is_auxiliary(&token.lower) || token.is_any(&["he", "she", "they", "i", "said", "wrote", "that"]));
+    let ok = !words.is_empty() && words.len() <= 6 && plain && !sentence && words[0].is_word() && !words[0].is_number();
+    ok.then(|| (name.to_owned(), captures[2].trim().trim_end_matches('|').trim().to_owned()))
+}
+
+/// Takes markup, notes and parentheses out of a line.
+pub(super) fn clean(line: &str) -> String {
+    let line = IMAGE.replace_all(line, "");
+    let line = WIKI_LINK.replace_all(&line, "$1");
+    let line = LINK.replace_all(&line, "$1");
+    let line = NOTE.replace_all(&line, "");
+    let line = URL.replace_all(&line, "");
+    let line = HTML.replace_all(&line, " ");
+    let line = EMPHASIS.replace_all(&line, "$1$2$3$4");
+    let line = without_parentheses(&line);
+    let mut text = String::with_capacity(line.len());
+    for c in line.chars() {
+        match c {
+            '“' | '”' | '„' | '«' | '»' => text.push('"'),
+            '’' | '‘' | 'ʼ' | '`' => text.push('\''),
+            '—' | '―' => text.push_str(" – "),
+            '…' => text.push_str("..."),
+            _ => text.push(c),
+        }
+    }
+    let text = text.replace(" -- ", " – ").replace(" - ", " – ").replace("&amp;", "&").replace("&nbsp;", " ");
+    let text = SPACES.replace_all(&text, " ");
+    let text = SPACE_BEFORE_MARK.replace_all(&text, "$1");
+    let text = MARK_RUN.replace_all(&text, ",");
+    text.trim().trim_start_matches([',', ';', '*', '#', '_']).trim().to_owned()
+}
+
+/// Spaced dashes: a pair are commas, a single one ends a clause.
+pub(super) fn without_dashes(sentence: &str) -> String {
+    let mark = if sentence.matches(" – ").count() == 1 { "; " } else { ", " };
+    sentence.replace(" – ", mark)
+}
+
+/// Drops what stands in parentheses; unmatched ones stay out too.
+fn without_parentheses(line: &str) -> String {
+    let mut kept = String::with_capacity(line.len());
+    let mut starts: Vec<usize> = Vec::new();
+    for c in line.chars() {
+        match c {
+            '(' | '（' => starts.push(kept.len()),
+            ')' | '）' => {
+                if let Some(start) = starts.pop() {
+                    kept.truncate(start);
+                }
+            }
+            _ => kept.push(c),
+        }
+    }
+    kept
+}
+
+/// Splits prose into sentences.
+pub(super) fn sentences(text: &str) -> Vec<String> {
+    let mut sentences: Vec<String> = Vec::new();
+    let mut quotes = 0;
+    for piece in sentencex::segment("en", text) {
+        let piece = piece.trim();
+        if piece.is_empty() {
+            continue;
+        }
+        match sentences.last_mut() {
+            Some(last) if last.len() < 2000 && goes_on(last, piece, quotes) => {
+                last.push(' ');
+                last.push_str(piece);
+            }
+            _ => {
+                quotes = 0;
+                sentences.push(piece.to_owned());
+            }
+        }
+        quotes += piece.matches('"').count();
+    }
+    sentences.iter().flat_map(|sentence| split_missed(sentence)).collect()
+}
+
+/// Whether the segmenter has cut inside a sentence.
+fn goes_on(last: &str, piece: &str, quotes: usize) -> bool {
+    static ABBREVIATED: LazyLock<Regex> = LazyLock::new(|| regex(r"(?:\b(?:Op|op|No|no|Nos|St|Mr|Mrs|Ms|Dr|Prof|Vol|vol|ca|cf|vs|Jr|Sr|etc|b|d|c|p|pp)|(?:^|[\s.])[A-Z])\.$"));
+    let lower_case = piece.chars().find(|c| c.is_alphanumeric()).is_some_and(|c| c.is_lowercase());
+    let open_quote = quotes % 2 == 1 && last.chars().count() < 600;
+    lower_case || open_quote || (ABBREVIATED.is_match(last) && !last.ends_with(" I."))
+}
+
+/// Splits where a sentence ends inside: `agreed."Next`, `end.Next`.
+fn split_missed(sentence: &str) -> Vec<String> {
+    static MISSED: LazyLock<Regex> = LazyLock::new(|| regex(r#"[a-z0-9)]{2}[.!?]"?(\s+)(?:He|She|They|His|Her|Their|It|The|In|This|I|My|You|Your)\s|[a-z]{3}[.!?]("?)[A-Z][a-z]+\s"#));
+    let mut parts = Vec::new();
+    let mut start = 0;
+    let mut from = 0;
+    while let Some(found) = MISSED.captures_at(sentence, from) {
+        let Some(gap) = found.get(1).or_else(|| found.get(2)) else { break };
+        let quoted = sentence[start..gap.start()].matches('"').count() % 2 == 1;
+        from = gap.end();
+        if !quoted {
+            parts.push(sentence[start..gap.start()].trim().to_owned());
+            start = gap.end();
+        }
+        if from >= sentence.len() {
+            break;
+        }
+    }
+    parts.push(sentence[start..].trim().to_owned());
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markup_notes_and_parentheses_are_dropped() {
+        assert_eq!(clean("Alice[1][a] (/ˈælɪs/ AL-iss) is a **painter** from [Bonn](https://bonn.de).[citation needed]"), "Alice is a painter from Bonn.");
+        assert_eq!(clean("Alice — a painter — lives here, see https://example.org/x."), "Alice – a painter – lives here, see.");
+    }
+
+    #[test]
+    fn a_page_has_headings_fields_items_and_prose() {
+        let page = "# Alice\n\n== Life ==\nEarly years\nAlice was born in Bonn. She\nmoved later.\n\nAge: 26\n\nHobbies:\n- painting\n- Alice swims a lot.\n";
+        assert_eq!(
+            blocks(page),
+            [
+                Block::Heading("Alice".into()),
+                Block::Heading("Life".into()),
+                Block::Heading("Early years".into()),
+                Block::Prose("Alice was born in Bonn. She moved later.".into()),
+                Block::Field { name: "Age".into(), text: "26".into() },
+                Block::Heading("Hobbies".into()),
+                Block::Field { name: "Hobbies".into(), text: "painting".into() },
+                Block::Prose("Alice swims a lot.".into()),
+            ]
+        );
+    }
+
+    #[test]
+    fn abbreviations_do_not_end_sentences() {
+        let text = "She wrote Op. 5 with J. K. Rowling in St. Louis. Then she left.";
+        assert_eq!(sentences(text), ["She wrote Op. 5 with J. K. Rowling in St. Louis.", "Then she left."]);
+    }
+}

@@ -1,0 +1,82 @@
+//! A tokenizer from `tokenizer.json`.
+
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+/// Turns text into ids and back as the tokenizer of a checkpoint does.
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    path: PathBuf,
+    inner: tokenizers::Tokenizer,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json` of a checkpoint folder.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join("tokenizer.json");
+        if !path.is_file() {
+            return Err(Error::invalid(folder, "has no tokenizer.json"));
+        }
+        let inner = tokenizers::Tokenizer::from_file(&path)
+            .map_err(|error| Error::invalid(&path, format!("is no tokenizer: {error}")))?;
+        Ok(Self { path, inner })
+    }
+
+    /// The ids of a text, with the tokenizer's own special tokens around it.
+    pub fn encode(&self, text: &str) -> Result<Vec<i32>> {
+        self.encode_with(text, true)
+    }
+
+    /// The ids of a text alone.
+    pub fn encode_bare(&self, text: &str) -> Result<Vec<i32>> {
+        self.encode_with(text, false)
+    }
+
+    fn encode_with(&self, text: &str, special: bool) -> Result<Vec<i32>> {
+        let encoding = self
+            .inner
+            .encode(text, special)
+            .map_err(|error| self.failed(&error))?;
+        Ok(encoding.get_ids().iter().map(|&id| id as i32).collect())
+    }
+
+    /// The ids of a text alone, each with the byte range of the text it stands for.
+    pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<(i32, std::ops::Range<usize>)>> {
+        let encoding = self
+            .inner
+            .encode(text, false)
+            .map_err(|error| self.failed(&error))?;
+        let ids = encoding.get_ids().iter().map(|&id| id as i32);
+        Ok(ids
+            .zip(
+                encoding
+                    .get_offsets()
+                    .iter()
+                    .map(|&(start, end)| start..end),
+            )
+            .collect())
+    }
+
+    /// The text of some ids, without special tokens.
+    pub fn decode(&self, ids: &[i32]) -> Result<String> {
+        let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
+        self.inner
+            .decode(&ids, true)
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// The id of a token, if the vocabulary has it.
+    pub fn token_id(&self, token: &str) -> Option<i32> {
+        self.inner.token_to_id(token).map(|id| id as i32)
+    }
+
+    /// How many ids there are.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    fn failed(&self, error: &tokenizers::Error) -> Error {
+        Error::invalid(&self.path, format!("cannot handle a text: {error}"))
+    }
+}

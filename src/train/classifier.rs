@@ -1,0 +1,177 @@
+//! A classifier learns its label, and on request whether each token agrees with the statement.
+
+use burn::module::Module;
+use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::train::{InferenceStep, TrainOutput, TrainStep};
+
+use super::dpo::token_logps;
+use super::shards::step_in_parts;
+use super::{Scalars, clip_global_norm};
+use crate::nn::{Deberta, DebertaInput, Linear};
+use crate::parallel;
+
+/// A text with its class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassifierExample {
+    /// The tokens, special ones included.
+    pub ids: Vec<i32>,
+    /// The class.
+    pub label: usize,
+    /// For tokens that can agree or disagree: their position, and whether they disagree.
+    pub tokens: Vec<(usize, bool)>,
+}
+
+/// Texts of one step.
+#[derive(Clone, Debug)]
+pub struct ClassifierBatch {
+    ids: Vec<Vec<i32>>,
+    labels: Vec<i32>,
+    tokens: Vec<Vec<(usize, bool)>>,
+}
+
+impl ClassifierExample {
+    /// The number of tokens, by which batches are sorted.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is no token.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Brings examples into one batch.
+    pub fn collate(examples: &[&Self]) -> ClassifierBatch {
+        ClassifierBatch {
+            ids: examples.iter().map(|example| example.ids.clone()).collect(),
+            labels: examples
+                .iter()
+                .map(|example| example.label as i32)
+                .collect(),
+            tokens: examples
+                .iter()
+                .map(|example| example.tokens.clone())
+                .collect(),
+        }
+    }
+}
+
+impl ClassifierBatch {
+    /// One part for each core, each with its share of the examples.
+    fn parts(self, device: &Device) -> Vec<(Self, f64)> {
+        let total = self.labels.len();
+        let size = total.div_ceil(parallel::workers(device)).max(1);
+        self.ids
+            .chunks(size)
+            .zip(self.labels.chunks(size))
+            .zip(self.tokens.chunks(size))
+            .map(|((ids, labels), tokens)| {
+                let part = Self {
+                    ids: ids.to_vec(),
+                    labels: labels.to_vec(),
+                    tokens: tokens.to_vec(),
+                };
+                (part, labels.len() as f64 / total as f64)
+            })
+            .collect()
+    }
+}
+
+/// A classifier whose weights are all trained, with a second head that is thrown away after training.
+///
+/// From class labels alone a small model from scratch does not find out that it must compare statement and reply; the
+/// second head asks it of every token whether it was replaced, which is how DeBERTa-v3 is pretrained.
+#[derive(Module, Debug)]
+pub struct ClassifierModel {
+    /// The classifier.
+    pub deberta: Deberta,
+    /// Two logits for each token, hidden states in.
+    pub token_head: Option<Linear>,
+    pad_token_id: i32,
+}
+
+impl ClassifierModel {
+    /// A classifier to be trained, with or without the second head.
+    pub fn new(deberta: Deberta, token_head: Option<Linear>, pad_token_id: i32) -> Self {
+        Self {
+            deberta,
+            token_head,
+            pad_token_id,
+        }
+    }
+
+    fn forward(&self, batch: ClassifierBatch) -> (Tensor<1>, Scalars) {
+        let device = self.deberta.device();
+        let examples = batch.labels.len();
+        let hidden =
+            self.deberta
+                .hidden_states(DebertaInput::new(&batch.ids, self.pad_token_id, &device));
+        let [_, seq, hidden_size] = hidden.dims();
+        let logits = self.deberta.classify(hidden.clone());
+        let labels =
+            Tensor::<1, Int>::from_data(TensorData::new(batch.labels, [examples]), &device);
+        let right = logits
+            .clone()
+            .argmax(1)
+            .reshape([examples])
+            .equal(labels.clone());
+        let accuracy = right.float().mean().into_scalar::<f64>();
+        let mut loss = token_logps(logits, labels).mean().neg();
+        let mut values = vec![("accuracy", accuracy)];
+
+        let (mut rows, mut targets) = (Vec::new(), Vec::new());
+        for (row_idx, tokens) in batch.tokens.iter().enumerate() {
+            rows.extend(
+                tokens
+                    .iter()
+                    .map(|(position, _)| (row_idx * seq + position) as i32),
+            );
+            targets.extend(tokens.iter().map(|(_, disagrees)| i32::from(*disagrees)));
+        }
+        if let Some(head) = self.token_head.as_ref().filter(|_| !rows.is_empty()) {
+            let n_rows = rows.len();
+            let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [n_rows]), &device);
+            let hidden = hidden
+                .reshape([examples * seq, hidden_size])
+                .select(0, rows);
+            let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [n_rows]), &device);
+            let token_loss = token_logps(head.forward(hidden), targets).mean().neg();
+            values.push(("token_loss", token_loss.clone().into_scalar::<f64>()));
+            loss = loss + token_loss;
+        }
+        values.push(("loss", loss.clone().into_scalar::<f64>()));
+        (loss, Scalars { values, examples })
+    }
+}
+
+impl TrainStep for ClassifierModel {
+    type Input = ClassifierBatch;
+    type Output = Scalars;
+
+    fn step(&self, batch: ClassifierBatch) -> TrainOutput<Scalars> {
+        let device = self.deberta.device();
+        let (grads, item) = step_in_parts(self, batch.parts(&device), &device, Self::forward);
+        TrainOutput { grads, item }
+    }
+
+    fn optimize(
+        self,
+        optim: &mut ModuleOptimizer,
+        lr: ModuleLearningRate,
+        grads: GradientsParams,
+    ) -> Self {
+        let (grads, _) = clip_global_norm(&self, grads, 1.0);
+        optim.step(lr, self, grads)
+    }
+}
+
+impl InferenceStep for ClassifierModel {
+    type Input = ClassifierBatch;
+    type Output = Scalars;
+
+    fn step(&self, batch: ClassifierBatch) -> Scalars {
+        self.forward(batch).1
+    }
+}

@@ -1,0 +1,76 @@
+//! Clipping by the norm of all gradients together, as PyTorch's `clip_grad_norm_`.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+
+/// Scales the gradients down so that their common norm is at most `max_norm`; returns them with the norm before.
+///
+/// burn's own clipping looks at one parameter at a time.
+pub fn clip_global_norm<M: Module>(
+    module: &M,
+    mut grads: GradientsParams,
+    max_norm: f64,
+) -> (GradientsParams, f64) {
+    let mut norm = SquaredNorm {
+        grads: &grads,
+        sum: 0.0,
+    };
+    module.visit(&mut norm);
+    let norm = norm.sum.sqrt();
+    let factor = max_norm / (norm + 1e-6);
+    if factor < 1.0 {
+        module.visit(&mut Scale {
+            grads: &mut grads,
+            factor,
+        });
+    }
+    (grads, norm)
+}
+
+struct SquaredNorm<'a> {
+    grads: &'a GradientsParams,
+    sum: f64,
+}
+
+impl ModuleVisitor for SquaredNorm<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = self.grads.get::<D>(param.id) {
+            self.sum += grad.square().sum().into_scalar::<f64>();
+        }
+    }
+}
+
+struct Scale<'a> {
+    grads: &'a mut GradientsParams,
+    factor: f64,
+}
+
+impl ModuleVisitor for Scale<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = self.grads.get::<D>(param.id) {
+            self.grads.register(param.id, grad * self.factor);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Linear, Weights};
+    use burn::tensor::Device;
+
+    #[test]
+    fn the_norm_of_all_gradients_together_is_bounded() {
+        let device = Device::default();
+        let mut linear = Linear::new(2, 2, true, 0.1, &device);
+        linear.unfreeze_weights();
+        let x = Tensor::<2>::from_floats([[3.0, 4.0]], &device).autodiff();
+        let grads = GradientsParams::from_grads(linear.forward(x).sum().backward(), &linear);
+        // Weight gradients are two rows of (3, 4), bias gradients two ones: norm √(50 + 2).
+        let (clipped, norm) = clip_global_norm(&linear, grads, 1.0);
+        assert!((norm - 52f64.sqrt()).abs() < 1e-5, "{norm}");
+        let (_, after) = clip_global_norm(&linear, clipped, 10.0);
+        assert!((after - 1.0).abs() < 1e-5, "{after}");
+    }
+}

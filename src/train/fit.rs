@@ -1,0 +1,115 @@
+//! One training run through burn's learner, which goes on from its last checkpoint.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::data::dataloader::DataLoader;
+use burn::optim::ModuleOptimizer;
+use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::train::checkpoint::KeepLastNCheckpoints;
+use burn::train::{
+    InferenceStep, Interrupter, Learner, LearnerModel, SupervisedTraining, TrainStep,
+};
+
+use super::loader::EpochLoader;
+use super::metrics::{Scalar, Scalars};
+use super::renderer::Renderer;
+use crate::progress::Job;
+use crate::{Error, Result, files};
+
+/// How a run goes.
+#[derive(Clone, Debug)]
+pub struct Fit<'a> {
+    /// What the bar is called.
+    pub label: &'a str,
+    /// Where checkpoints and burn's metric files go.
+    pub folder: &'a Path,
+    /// How many epochs.
+    pub epochs: usize,
+    /// How many batches make one optimizer step; the steps divide their losses by it.
+    pub accumulate: usize,
+    /// The metrics to log: a name of the steps' numbers, and whether more is better.
+    pub metrics: &'a [(&'static str, bool)],
+}
+
+/// Trains a model from the last whole checkpoint in the folder, or from the start.
+///
+/// Checkpoints hold trained weights, the optimizer and the schedule, and are kept for the last two epochs.
+pub fn fit<M, I, V>(
+    model: M,
+    optimizer: ModuleOptimizer,
+    schedule: ModuleLrScheduler,
+    train: &EpochLoader<I, <M as TrainStep>::Input>,
+    valid: &EpochLoader<V, <M as InferenceStep>::Input>,
+    config: &Fit<'_>,
+    job: &Job,
+) -> Result<M>
+where
+    M: LearnerModel + TrainStep<Output = Scalars> + InferenceStep<Output = Scalars>,
+    I: Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    <M as TrainStep>::Input: 'static,
+    <M as InferenceStep>::Input: 'static,
+{
+    files::create_dir(config.folder)?;
+    let done = last_checkpoint(config.folder)?.map_or(0, |epoch| epoch.min(config.epochs));
+    let interrupter = Interrupter::new();
+    let train: Arc<dyn DataLoader<_>> = Arc::new(train.begin(done + 1, job, &interrupter));
+    let valid: Arc<dyn DataLoader<_>> = Arc::new(valid.begin(done + 1, job, &interrupter));
+
+    let mut training = SupervisedTraining::new(config.folder, train, valid)
+        .with_application_logger(None)
+        .with_interrupter(interrupter)
+        .with_checkpointing_strategy(KeepLastNCheckpoints::new(2))
+        .with_default_checkpointers()
+        .renderer(Box::new(Renderer::new(job, config.label)))
+        .num_epochs(config.epochs);
+    for &(name, higher_is_better) in config.metrics {
+        training = training
+            .metric_train_numeric(Scalar::new(name, higher_is_better))
+            .metric_valid_numeric(Scalar::new(name, higher_is_better));
+    }
+    if config.accumulate > 1 {
+        training = training.grads_accumulation(config.accumulate);
+    }
+    if done > 0 {
+        training = training.checkpoint(done);
+    }
+    let result = training.launch(Learner::new(model, optimizer, schedule));
+    if let Some(error) = result.error {
+        return Err(Error::Training(error.to_string()));
+    }
+    if result.interrupted.is_some() {
+        return Err(Error::Interrupted);
+    }
+    Ok(result.model)
+}
+
+/// Whether a run in this folder has a checkpoint to go on from.
+pub fn has_checkpoint(folder: &Path) -> Result<bool> {
+    Ok(last_checkpoint(folder)?.is_some())
+}
+
+/// The last epoch of which all three files are there.
+fn last_checkpoint(folder: &Path) -> Result<Option<usize>> {
+    let folder: PathBuf = folder.join("checkpoint");
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let mut epochs = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))? {
+        let name = entry.map_err(Error::io("read", &folder))?.file_name();
+        let name = name.to_string_lossy();
+        let epoch = name
+            .strip_prefix("scheduler-")
+            .and_then(|rest| rest.strip_suffix(".bpk")?.parse::<usize>().ok());
+        epochs.extend(epoch);
+    }
+    epochs.retain(|epoch| {
+        ["model", "optim"]
+            .iter()
+            .all(|part| folder.join(format!("{part}-{epoch}.bpk")).is_file())
+    });
+    Ok(epochs.into_iter().max())
+}

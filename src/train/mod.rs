@@ -1,0 +1,23 @@
+//! Training through burn's learner: language models from scratch, classifiers, and LoRA adapters by DPO.
+//!
+//! A model file never learns that it is trained: the steps live here. Batches are plain ids, so that nothing but a step
+//! touches a device; the order of the examples depends on the seed and the epoch alone, so that a run which goes on from
+//! a checkpoint sees what an undisturbed one would have seen.
+
+mod classifier;
+mod clip;
+mod dpo;
+mod fit;
+mod language;
+mod loader;
+mod metrics;
+mod renderer;
+mod shards;
+
+pub use classifier::{ClassifierBatch, ClassifierExample, ClassifierModel};
+pub use clip::clip_global_norm;
+pub use dpo::{DpoBatch, DpoConfig, DpoLoss, DpoModel, DpoPair, DpoStep, reply_logps};
+pub use fit::{Fit, fit, has_checkpoint};
+pub use language::{LanguageBatch, LanguageExample, LanguageModel};
+pub use loader::EpochLoader;
+pub use metrics::{Scalar, Scalars};

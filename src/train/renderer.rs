@@ -1,0 +1,141 @@
+//! burn's learner tells the crate's own progress.
+
+use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
+use burn::train::metric::{MetricDefinition, MetricId, NumericEntry};
+use burn::train::renderer::{
+    EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation,
+    MetricsRendererTraining,
+};
+
+use crate::progress::{Job, Task};
+
+/// Draws one bar over all epochs with the running loss beside it.
+pub(super) struct Renderer {
+    job: Job,
+    label: String,
+    epochs: usize,
+    epoch: usize,
+    per_epoch: usize,
+    training: bool,
+    done: usize,
+    names: Vec<(MetricId, String)>,
+    task: Option<Box<dyn Task>>,
+}
+
+impl Renderer {
+    pub(super) fn new(job: &Job, label: &str) -> Self {
+        Self {
+            job: job.clone(),
+            label: label.to_string(),
+            epochs: 0,
+            epoch: 0,
+            per_epoch: 0,
+            training: false,
+            done: 0,
+            names: Vec::new(),
+            task: None,
+        }
+    }
+}
+
+impl TrainingProgressLogger for Renderer {
+    fn start(
+        &mut self,
+        total_epochs: usize,
+        starting_epoch: usize,
+        _total_items: Option<usize>,
+        _label: Option<&str>,
+    ) {
+        self.epochs = total_epochs;
+        self.epoch = starting_epoch - 1;
+    }
+
+    fn update_epoch(&mut self, epoch: usize) {
+        self.epoch = epoch;
+    }
+
+    fn start_split(&mut self, split: &str, total_items: usize) {
+        self.training = split.eq_ignore_ascii_case("train");
+        self.done = 0;
+        if self.training && self.task.is_none() {
+            self.per_epoch = total_items;
+            let task = self
+                .job
+                .progress
+                .task(&self.label, total_items * self.epochs, "examples");
+            task.advance(total_items * self.epoch); // what an earlier run had done
+            self.task = Some(task);
+        }
+    }
+
+    fn update_split(&mut self, items_processed: usize) {
+        if let Some(task) = self.task.as_ref().filter(|_| self.training) {
+            task.advance(items_processed.saturating_sub(self.done));
+        }
+        self.done = items_processed;
+    }
+
+    fn end_split(&mut self) {}
+
+    fn end(&mut self) {
+        self.task = None;
+    }
+
+    fn log_event_training(&mut self, event: String) {
+        self.job.progress.note(&event);
+    }
+}
+
+impl MetricsRendererTraining for Renderer {
+    fn update_train(&mut self, state: MetricState) {
+        let MetricState::Numeric(entry, Some(value)) = state else {
+            return;
+        };
+        let is_loss = self
+            .names
+            .iter()
+            .any(|(id, name)| *id == entry.metric_id && name == "loss");
+        if let Some(task) = self.task.as_ref().filter(|_| is_loss) {
+            let value = match value {
+                NumericEntry::Value(value) | NumericEntry::Final(value) => value,
+                NumericEntry::Aggregated {
+                    aggregated_value, ..
+                } => aggregated_value,
+            };
+            task.message(&format!("loss {value:.4}"));
+        }
+    }
+
+    fn update_valid(&mut self, _state: MetricState) {}
+
+    fn on_train_end(
+        &mut self,
+        _summary: Option<burn::train::LearnerSummary>,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        Ok(())
+    }
+}
+
+impl EvaluationProgressLogger for Renderer {
+    fn start_global_progress(&mut self, _total_tests: usize) {}
+    fn start_test(&mut self, _name: &str, _total_items: usize) {}
+    fn update_test_progress(&mut self, _items_processed: usize) {}
+    fn end_test(&mut self) {}
+    fn end_global_progress(&mut self) {}
+    fn log_event_evaluation(&mut self, event: String) {
+        self.job.progress.note(&event);
+    }
+}
+
+impl MetricsRendererEvaluation for Renderer {
+    fn update_test(&mut self, _name: EvaluationName, _state: MetricState) {}
+}
+
+impl MetricsRenderer for Renderer {
+    fn manual_close(&mut self) {}
+
+    fn register_metric(&mut self, definition: MetricDefinition) {
+        self.names
+            .push((definition.metric_id, definition.name.to_string()));
+    }
+}

@@ -1,0 +1,68 @@
+//! What the tests do with a Gemma's LoRA factors.
+
+use apc::hf;
+use apc::nn::{Gemma, Lora, LoraConfig, Projection};
+use burn::tensor::{DType, Gradients};
+use std::path::Path;
+
+use super::{device, folder, values};
+
+/// The Gemma in a fixture's folder.
+pub(super) fn base(name: &str) -> Gemma {
+    hf::load_gemma(&folder(name), DType::F32, &device()).expect("the fixture loads")
+}
+
+/// The same with the fixture's adapter.
+pub(super) fn adapted(name: &str) -> Gemma {
+    let mut model = base(name);
+    load(&mut model, &folder(name).join("adapter"));
+    model
+}
+
+pub(super) fn load(model: &mut Gemma, folder: &Path) -> LoraConfig {
+    hf::load_adapter(model, folder, &device()).expect("the adapter loads")
+}
+
+/// Calls `visit` with the names of both factors, as PEFT has them, and the factors.
+fn factors(model: &Gemma, visit: &mut dyn FnMut([String; 2], &Lora)) {
+    model
+        .clone()
+        .projections(&mut |layer_idx, projection, linear| {
+            let part = match projection {
+                Projection::Gate | Projection::Up | Projection::Down => "mlp",
+                _ => "self_attn",
+            };
+            let name = |factor| {
+                let projection = projection.name();
+                format!(
+                    "base_model.model.model.layers.{layer_idx}.{part}.{projection}.{factor}.weight"
+                )
+            };
+            if let Some(lora) = linear.lora() {
+                visit([name("lora_A"), name("lora_B")], lora);
+            }
+        });
+}
+
+/// The value of every factor, by PEFT's name.
+pub(super) fn factor_values(model: &Gemma) -> Vec<(String, Vec<f64>)> {
+    let mut all = Vec::new();
+    factors(model, &mut |[a, b], lora| {
+        all.push((a, values(lora.lora_a.val().into_data())));
+        all.push((b, values(lora.lora_b.val().into_data())));
+    });
+    all
+}
+
+/// The gradient of every factor, by PEFT's name.
+pub(super) fn factor_gradients(model: &Gemma, gradients: &Gradients) -> Vec<(String, Vec<f64>)> {
+    let mut all = Vec::new();
+    factors(model, &mut |[a, b], lora| {
+        for (name, factor) in [(a, &lora.lora_a), (b, &lora.lora_b)] {
+            let gradient = factor.val().grad(gradients);
+            let gradient = gradient.unwrap_or_else(|| panic!("{name} has no gradient"));
+            all.push((name, values(gradient.into_data())));
+        }
+    });
+    all
+}

@@ -1,0 +1,141 @@
+use apc::hf;
+use apc::nn::{Deberta, DebertaInput, WeightMut, Weights};
+use burn::optim::{AdamWConfig, GradientsParams};
+use burn::tensor::{DType, Gradients, Int, Tensor, TensorData, activation};
+
+use super::{Golden, TOLERANCE, assert_close, assert_close_gradient, device, folder, values};
+
+const FIXTURES: [&str; 3] = ["deberta-v3-2", "deberta-v3-3", "deberta-v2"];
+
+fn load(name: &str) -> (Golden, Deberta) {
+    let (model, _) =
+        hf::load_classifier(&folder(name), DType::F32, &device()).expect("the fixture loads");
+    (Golden::open(name, "golden.safetensors"), model)
+}
+
+/// The batch's texts without their padding.
+fn texts(golden: &Golden) -> Vec<Vec<i32>> {
+    let masks = golden.rows("attention_mask");
+    let rows = golden.rows("input_ids").into_iter().zip(masks);
+    rows.map(|(ids, mask)| ids[..mask.iter().sum::<i32>() as usize].to_vec())
+        .collect()
+}
+
+fn input(texts: &[Vec<i32>]) -> DebertaInput {
+    DebertaInput::new(texts, 0, &device())
+}
+
+/// Mean cross-entropy of the batch's labels.
+fn loss(model: &Deberta, golden: &Golden) -> Tensor<1> {
+    let logits = model.forward(input(&texts(golden)));
+    let labels = golden.rows("labels").concat();
+    let count = labels.len();
+    let labels = Tensor::<2, Int>::from_data(TensorData::new(labels, [count, 1]), &device());
+    -activation::log_softmax(logits, 1).gather(1, labels).mean()
+}
+
+fn gradient(weight: WeightMut<'_>, gradients: &Gradients) -> Option<TensorData> {
+    match weight {
+        WeightMut::Vector(weight) => weight.val().grad(gradients).map(Tensor::into_data),
+        WeightMut::Matrix(weight) => weight.val().grad(gradients).map(Tensor::into_data),
+    }
+}
+
+#[test]
+fn labels_come_from_the_config_in_the_order_of_the_logits() {
+    let config = hf::read_classifier_config(&folder("deberta-v3-3")).unwrap();
+    assert_eq!(config.labels, ["contradicted", "neutral", "entailed"]);
+    assert_eq!(config.model.num_labels, 3);
+}
+
+#[test]
+fn the_logits_of_a_padded_batch_are_those_of_transformers() {
+    for name in FIXTURES {
+        let (golden, model) = load(name);
+        let logits = values(model.forward(input(&texts(&golden))).into_data());
+        assert_close(
+            &format!("{name} logits"),
+            &logits,
+            golden.values("logits"),
+            TOLERANCE,
+        );
+    }
+}
+
+#[test]
+fn the_logits_of_a_text_do_not_depend_on_its_batch() {
+    for name in FIXTURES {
+        let (golden, model) = load(name);
+        let alone = texts(&golden)
+            .into_iter()
+            .flat_map(|text| values(model.forward(input(&[text])).into_data()));
+        let alone: Vec<_> = alone.collect();
+        assert_close(
+            &format!("{name} alone"),
+            &alone,
+            golden.values("logits"),
+            TOLERANCE,
+        );
+    }
+}
+
+#[test]
+fn the_loss_and_the_gradients_of_unfrozen_weights_are_those_of_transformers() {
+    for name in FIXTURES {
+        let (golden, mut model) = load(name);
+        model.unfreeze_weights();
+        let loss = loss(&model, &golden);
+        let value = values(loss.clone().into_data());
+        assert_close(
+            &format!("{name} loss"),
+            &value,
+            golden.values("loss"),
+            TOLERANCE,
+        );
+
+        let gradients = loss.backward();
+        let watched: Vec<_> = golden.names("grad.").collect();
+        let mut compared = 0;
+        model.weights("", &mut |weight_name, weight| {
+            let got = gradient(weight, &gradients);
+            let got = got.unwrap_or_else(|| panic!("{name} {weight_name} has no gradient"));
+            if watched.contains(&weight_name) {
+                let key = format!("grad.{weight_name}");
+                assert_close_gradient(&format!("{name} {key}"), &values(got), golden.values(&key));
+                compared += 1;
+            }
+        });
+        assert_eq!(compared, watched.len());
+    }
+}
+
+#[test]
+fn one_step_of_adamw_moves_unfrozen_weights_as_in_torch() {
+    for name in FIXTURES {
+        let (golden, mut model) = load(name);
+        model.unfreeze_weights();
+        let gradients = GradientsParams::from_grads(loss(&model, &golden).backward(), &model);
+        let mut optimizer = AdamWConfig::new()
+            .with_epsilon(1e-6)
+            .with_weight_decay(0.01)
+            .init();
+        let mut model = optimizer.step(1e-3, model, gradients);
+
+        let watched: Vec<_> = golden.names("adamw.").collect();
+        let mut compared = 0;
+        model.weights("", &mut |weight_name, weight| {
+            if watched.contains(&weight_name) {
+                let key = format!("adamw.{weight_name}");
+                let got = values(weight.to_data());
+                assert_close(
+                    &format!("{name} {key}"),
+                    &got,
+                    golden.values(&key),
+                    TOLERANCE,
+                );
+                compared += 1;
+            }
+        });
+        assert_eq!(compared, watched.len());
+    }
+}

@@ -1,0 +1,198 @@
+use apc::nn::{Gemma, GemmaInput, KvCache, attention_mask, position_ids};
+use burn::module::Module;
+use burn::optim::{AdamWConfig, GradientsParams};
+use burn::tensor::{Int, Tensor, TensorData, activation};
+
+use super::adapter::{adapted, base, factor_gradients, factor_values};
+use super::{Golden, TOLERANCE, assert_close, assert_close_gradient, device, values};
+
+const FIXTURES: [&str; 3] = ["gemma-mqa", "gemma-gqa", "gemma-mha"];
+
+/// The fixture's golden values and its left-padded batch.
+fn fixture(name: &str) -> (Golden, GemmaInput) {
+    let golden = Golden::open(name, "golden.safetensors");
+    let (ids, segments) = (golden.rows("input_ids"), golden.rows("attention_mask"));
+    let input = GemmaInput::new(&ids, &segments, &device());
+    (golden, input)
+}
+
+/// Compares logits where a token is no padding.
+fn assert_logits(golden: &Golden, what: &str, logits: Tensor<3>) {
+    let [_, _, vocab_size] = logits.dims();
+    let real = golden.values("attention_mask");
+    let pick = |logits: &[f64]| -> Vec<f64> {
+        let rows = logits.chunks(vocab_size).zip(real);
+        rows.filter(|&(_, &real)| real == 1.0)
+            .flat_map(|(row, _)| row.to_vec())
+            .collect()
+    };
+    let got = pick(&values(logits.into_data()));
+    let file = golden.file.display();
+    assert_close(
+        &format!("{file} {what}"),
+        &got,
+        &pick(golden.values(what)),
+        TOLERANCE,
+    );
+}
+
+/// Mean cross-entropy of each real token that follows a real token.
+fn next_token_loss(logits: Tensor<3>, ids: &[Vec<i32>], mask: &[Vec<i32>]) -> Tensor<1> {
+    let [batch, seq, _] = logits.dims();
+    let tensor = |rows: &[Vec<i32>]| {
+        let data = TensorData::new(rows.concat(), [batch, seq]);
+        Tensor::<2, Int>::from_data(data, &device()).narrow(1, 1, seq - 1)
+    };
+    let real: Tensor<2> = tensor(mask).float()
+        * Tensor::from_data(TensorData::new(mask.concat(), [batch, seq]), &device()).narrow(
+            1,
+            0,
+            seq - 1,
+        );
+    let log_probs = activation::log_softmax(logits.narrow(1, 0, seq - 1), 2)
+        .gather(2, tensor(ids).unsqueeze_dim(2))
+        .reshape([batch, seq - 1]);
+    -(log_probs * real.clone()).sum() / real.sum()
+}
+
+/// The most likely next tokens of row 0, each step behind the cache of those before.
+fn greedy(model: &Gemma, ids: &[Vec<i32>], mask: &[Vec<i32>], count: usize) -> Vec<i32> {
+    let (batch, device) = (ids.len(), device());
+    let tensor = |rows: &[Vec<i32>]| {
+        Tensor::<2, Int>::from_data(
+            TensorData::new(rows.concat(), [batch, rows[0].len()]),
+            &device,
+        )
+    };
+    let mut cache = KvCache::new();
+    let (mut ids, mut padding) = (tensor(ids), tensor(mask).equal_elem(0));
+    let mut tokens = Vec::new();
+    for _ in 0..count {
+        let input = GemmaInput::behind(&mut cache, ids, padding);
+        let hidden = model.hidden_states(input, Some(&mut cache));
+        let [_, seq, hidden_size] = hidden.dims();
+        let last = hidden.narrow(1, seq - 1, 1).reshape([batch, hidden_size]);
+        ids = model.logits(last).argmax(1); // [batch, 1]
+        padding = ids.zeros_like().equal_elem(1);
+        tokens.push(values(ids.clone().into_data())[0] as i32);
+    }
+    tokens
+}
+
+#[test]
+fn positions_and_mask_follow_the_padding_as_in_transformers() {
+    let golden = Golden::open("gemma-mqa", "golden.safetensors");
+    let mask = golden.rows("attention_mask");
+    let positions = values(position_ids(&mask, &device()).into_data());
+    assert_eq!(positions, golden.values("position_ids"));
+    assert_eq!(attention_mask(&mask, &device()).dims(), [3, 1, 14, 14]);
+}
+
+#[test]
+fn the_logits_of_a_left_padded_batch_are_those_of_transformers() {
+    for name in FIXTURES {
+        let (golden, input) = fixture(name);
+        assert_logits(&golden, "logits", base(name).forward(input));
+    }
+}
+
+#[test]
+fn the_logits_with_an_adapter_are_those_of_peft_and_without_it_those_of_the_base() {
+    for name in FIXTURES {
+        let (golden, input) = fixture(name);
+        let model = adapted(name);
+        assert_logits(&golden, "adapter_logits", model.forward(input.clone()));
+        assert_logits(
+            &golden,
+            "adapter_logits",
+            model.valid().forward(input.clone()),
+        );
+        let bare = model.without_lora().forward(input.clone()).into_data();
+        bare.assert_eq(&base(name).forward(input).into_data(), true);
+    }
+}
+
+#[test]
+fn the_loss_and_the_gradients_of_the_factors_are_those_of_peft() {
+    for name in FIXTURES {
+        let (golden, input) = fixture(name);
+        let (ids, mask) = (golden.rows("input_ids"), golden.rows("attention_mask"));
+        let model = adapted(name);
+        let loss = next_token_loss(model.forward(input), &ids, &mask);
+        let value = values(loss.clone().into_data());
+        assert_close(
+            &format!("{name} loss"),
+            &value,
+            golden.values("loss"),
+            TOLERANCE,
+        );
+
+        let gradients = factor_gradients(&model, &loss.backward());
+        assert_eq!(gradients.len(), golden.names("grad.").count());
+        for (factor, gradient) in gradients {
+            let key = format!("grad.{factor}");
+            assert_close_gradient(&format!("{name} {key}"), &gradient, golden.values(&key));
+        }
+    }
+}
+
+#[test]
+fn one_step_of_adamw_moves_every_factor_as_in_torch_and_no_weight() {
+    for name in FIXTURES {
+        let (golden, input) = fixture(name);
+        let (ids, mask) = (golden.rows("input_ids"), golden.rows("attention_mask"));
+        let model = adapted(name);
+        let loss = next_token_loss(model.forward(input.clone()), &ids, &mask);
+        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        assert_eq!(
+            gradients.len(),
+            golden.names("grad.").count(),
+            "only the factors are trained"
+        );
+        let mut optimizer = AdamWConfig::new()
+            .with_epsilon(1e-8)
+            .with_weight_decay(0.01)
+            .init();
+        let model = optimizer.step(1e-2, model, gradients);
+
+        let factors = factor_values(&model);
+        assert_eq!(factors.len(), golden.names("adamw.").count());
+        for (factor, value) in factors {
+            let key = format!("adamw.{factor}");
+            assert_close(
+                &format!("{name} {key}"),
+                &value,
+                golden.values(&key),
+                TOLERANCE,
+            );
+        }
+        assert_logits(&golden, "logits", model.without_lora().forward(input));
+    }
+}
+
+#[test]
+fn greedy_decoding_behind_a_cache_gives_the_tokens_of_transformers() {
+    for name in FIXTURES {
+        let golden = Golden::open(name, "golden.safetensors");
+        let (ids, mask) = (golden.rows("input_ids"), golden.rows("attention_mask"));
+        let start = mask[0].iter().position(|&real| real == 1).unwrap();
+        let alone = (
+            vec![ids[0][start..].to_vec()],
+            vec![mask[0][start..].to_vec()],
+        );
+        for (key, model) in [
+            ("greedy_ids", base(name)),
+            ("adapter_greedy_ids", adapted(name).valid()),
+        ] {
+            let expected = golden.rows(key).concat();
+            let count = expected.len();
+            assert_eq!(
+                greedy(&model, &alone.0, &alone.1, count),
+                expected,
+                "{name} {key}"
+            );
+            let batched = greedy(&model, &ids, &mask, count);
+            assert_eq!(batched, expected, "{name} {key}, in a left-padded batch");
+        }
+    }
+}
