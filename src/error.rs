@@ -44,7 +44,7 @@ pub enum Error {
 }
 
 /// Results of this crate.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// The exit code for this error: 2 for a wrong request, 1 for a failure.

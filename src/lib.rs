@@ -13,7 +13,11 @@ pub mod parallel;
 #[cfg(feature = "app")]
 pub mod persona;
 #[cfg(feature = "app")]
+pub mod pretrain;
+#[cfg(feature = "app")]
 pub mod progress;
+#[cfg(feature = "app")]
+pub mod teacher;
 #[cfg(feature = "app")]
 pub mod text;
 #[cfg(feature = "app")]

@@ -82,6 +82,31 @@ impl Golden {
             .filter_map(move |name| name.strip_prefix(prefix))
     }
 
+    /// Fails unless each value is within `tolerance` of the golden one.
+    fn assert(&self, name: &str, got: &[f64], tolerance: f64) {
+        let what = format!("{} {name}", self.file.display());
+        assert_close(&what, got, self.values(name), tolerance);
+    }
+
+    /// Fails unless each value is within [`GRADIENT`] of the largest golden one.
+    fn assert_gradient(&self, name: &str, got: &[f64]) {
+        let tolerance = TOLERANCE.min(GRADIENT * largest(self.values(name)));
+        self.assert(name, got, tolerance);
+    }
+
+    /// Fails unless each value of `adamw.NAME` is within [`STEP`], or [`LOOSE`] if its gradient is [`SMALL`].
+    fn assert_step(&self, name: &str, got: &[f64]) {
+        let step = format!("adamw.{name}");
+        self.assert(&step, got, LOOSE);
+        let gradient = self.values(&format!("grad.{name}"));
+        let clear = |values: &[f64]| -> Vec<f64> {
+            let values = values.iter().zip(gradient);
+            let clear = values.filter(|(_, gradient)| **gradient == 0.0 || gradient.abs() > SMALL);
+            clear.map(|(&value, _)| value).collect()
+        };
+        assert_close(&step, &clear(got), &clear(self.values(&step)), STEP);
+    }
+
     fn tensor(&self, name: &str) -> &(Vec<usize>, Vec<f64>) {
         let tensor = self.tensors.get(name);
         tensor.unwrap_or_else(|| panic!("{} has no {name}", self.file.display()))
@@ -109,7 +134,7 @@ fn assert_close(what: &str, got: &[f64], golden: &[f64], tolerance: f64) {
     let off = off.fold(0.0, |most: f64, off| if off <= most { most } else { off });
     if std::env::var_os("GAPS").is_some() {
         eprintln!(
-            "GAP {what}: {off:.2e} of {:.2e}, tolerance {tolerance:.1e}",
+            "\nGAP {what}: {off:.2e} of {:.2e}, tolerance {tolerance:.1e}",
             largest(golden)
         );
     }
@@ -117,24 +142,6 @@ fn assert_close(what: &str, got: &[f64], golden: &[f64], tolerance: f64) {
         off <= tolerance,
         "{what}: off by {off:.1e}, more than {tolerance:.0e}"
     );
-}
-
-/// Fails unless each value is within [`GRADIENT`] of the largest golden one.
-fn assert_close_gradient(what: &str, got: &[f64], golden: &[f64]) {
-    let tolerance = TOLERANCE.min(GRADIENT * largest(golden));
-    assert_close(what, got, golden, tolerance);
-}
-
-/// Fails unless a value after one step of AdamW is within [`STEP`] of the golden one, or [`LOOSE`] if the gradient hardly
-/// has a sign.
-fn assert_close_step(what: &str, got: &[f64], golden: &[f64], gradient: &[f64]) {
-    assert_close(what, got, golden, LOOSE);
-    let clear = |values: &[f64]| -> Vec<f64> {
-        let values = values.iter().zip(gradient);
-        let clear = values.filter(|(_, gradient)| **gradient == 0.0 || gradient.abs() > SMALL);
-        clear.map(|(&value, _)| value).collect()
-    };
-    assert_close(what, &clear(got), &clear(golden), STEP);
 }
 
 fn largest(values: &[f64]) -> f64 {

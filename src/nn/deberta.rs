@@ -194,6 +194,12 @@ impl Deberta {
         self.word_embeddings.val().device().inner()
     }
 
+    /// Puts a fresh classifier of `num_labels` classes in place of the old one.
+    pub fn reset_classifier(&mut self, num_labels: usize, device: &Device) {
+        let [hidden_size] = self.embeddings_norm.dims();
+        self.classifier = Linear::new(hidden_size, num_labels, true, 0.02, device);
+    }
+
     /// The logits of each text's class.
     ///
     /// # Shapes

@@ -59,6 +59,11 @@ impl LayerNorm {
         }
     }
 
+    /// The shape of the scale.
+    pub(super) fn dims(&self) -> [usize; 1] {
+        self.weight.shape()
+    }
+
     /// Normalizes over the last dimension.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         module::layer_norm(x, self.weight.val(), Some(self.bias.val()), self.eps)

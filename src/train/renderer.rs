@@ -19,6 +19,7 @@ pub(super) struct Renderer {
     training: bool,
     done: usize,
     names: Vec<(MetricId, String)>,
+    valid: Vec<(String, f64, usize)>,
     task: Option<Box<dyn Task>>,
 }
 
@@ -33,6 +34,7 @@ impl Renderer {
             training: false,
             done: 0,
             names: Vec::new(),
+            valid: Vec::new(),
             task: None,
         }
     }
@@ -52,6 +54,11 @@ impl TrainingProgressLogger for Renderer {
 
     fn update_epoch(&mut self, epoch: usize) {
         self.epoch = epoch;
+        let valid: Vec<String> = self.valid.drain(..).map(|(name, sum, count)| format!("{name} {:.4}", sum / count as f64)).collect();
+        if !valid.is_empty() {
+            let epochs = self.epochs;
+            self.job.progress.note(&format!("{}: epoch {epoch} of {epochs}, held out: {}", self.label, valid.join(", ")));
+        }
     }
 
     fn start_split(&mut self, split: &str, total_items: usize) {
@@ -81,9 +88,7 @@ impl TrainingProgressLogger for Renderer {
         self.task = None;
     }
 
-    fn log_event_training(&mut self, event: String) {
-        self.job.progress.note(&event);
-    }
+    fn log_event_training(&mut self, _event: String) {} // burn tells each iteration and each learning rate
 }
 
 impl MetricsRendererTraining for Renderer {
@@ -106,7 +111,25 @@ impl MetricsRendererTraining for Renderer {
         }
     }
 
-    fn update_valid(&mut self, _state: MetricState) {}
+    fn update_valid(&mut self, state: MetricState) {
+        let MetricState::Numeric(entry, Some(value)) = state else {
+            return;
+        };
+        let Some((_, name)) = self.names.iter().find(|(id, _)| *id == entry.metric_id) else {
+            return;
+        };
+        let (value, count) = match value {
+            NumericEntry::Value(value) | NumericEntry::Final(value) => (value, 1),
+            NumericEntry::Aggregated { aggregated_value, count } => (aggregated_value, count),
+        };
+        match self.valid.iter_mut().find(|(found, _, _)| found == name) {
+            Some((_, sum, examples)) => {
+                *sum += value * count as f64;
+                *examples += count;
+            }
+            None => self.valid.push((name.clone(), value * count as f64, count)),
+        }
+    }
 
     fn on_train_end(
         &mut self,
@@ -122,9 +145,7 @@ impl EvaluationProgressLogger for Renderer {
     fn update_test_progress(&mut self, _items_processed: usize) {}
     fn end_test(&mut self) {}
     fn end_global_progress(&mut self) {}
-    fn log_event_evaluation(&mut self, event: String) {
-        self.job.progress.note(&event);
-    }
+    fn log_event_evaluation(&mut self, _event: String) {}
 }
 
 impl MetricsRendererEvaluation for Renderer {

@@ -3,7 +3,7 @@ use apc::nn::{Deberta, DebertaInput, WeightMut, Weights};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{DType, Gradients, Int, Tensor, TensorData, activation};
 
-use super::{Golden, TOLERANCE, assert_close, assert_close_gradient, device, folder, values};
+use super::{Golden, TOLERANCE, device, folder, values};
 
 const FIXTURES: [&str; 3] = ["deberta-v3-2", "deberta-v3-3", "deberta-v2"];
 
@@ -52,13 +52,8 @@ fn labels_come_from_the_config_in_the_order_of_the_logits() {
 fn the_logits_of_a_padded_batch_are_those_of_transformers() {
     for name in FIXTURES {
         let (golden, model) = load(name);
-        let logits = values(model.forward(input(&texts(&golden))).into_data());
-        assert_close(
-            &format!("{name} logits"),
-            &logits,
-            golden.values("logits"),
-            TOLERANCE,
-        );
+        let logits = model.forward(input(&texts(&golden)));
+        golden.assert("logits", &values(logits.into_data()), TOLERANCE);
     }
 }
 
@@ -70,12 +65,7 @@ fn the_logits_of_a_text_do_not_depend_on_its_batch() {
             .into_iter()
             .flat_map(|text| values(model.forward(input(&[text])).into_data()));
         let alone: Vec<_> = alone.collect();
-        assert_close(
-            &format!("{name} alone"),
-            &alone,
-            golden.values("logits"),
-            TOLERANCE,
-        );
+        golden.assert("logits", &alone, TOLERANCE);
     }
 }
 
@@ -85,13 +75,7 @@ fn the_loss_and_the_gradients_of_unfrozen_weights_are_those_of_transformers() {
         let (golden, mut model) = load(name);
         model.unfreeze_weights();
         let loss = loss(&model, &golden);
-        let value = values(loss.clone().into_data());
-        assert_close(
-            &format!("{name} loss"),
-            &value,
-            golden.values("loss"),
-            TOLERANCE,
-        );
+        golden.assert("loss", &values(loss.clone().into_data()), TOLERANCE);
 
         let gradients = loss.backward();
         let watched: Vec<_> = golden.names("grad.").collect();
@@ -100,8 +84,7 @@ fn the_loss_and_the_gradients_of_unfrozen_weights_are_those_of_transformers() {
             let got = gradient(weight, &gradients);
             let got = got.unwrap_or_else(|| panic!("{name} {weight_name} has no gradient"));
             if watched.contains(&weight_name) {
-                let key = format!("grad.{weight_name}");
-                assert_close_gradient(&format!("{name} {key}"), &values(got), golden.values(&key));
+                golden.assert_gradient(&format!("grad.{weight_name}"), &values(got));
                 compared += 1;
             }
         });
@@ -125,14 +108,7 @@ fn one_step_of_adamw_moves_unfrozen_weights_as_in_torch() {
         let mut compared = 0;
         model.weights("", &mut |weight_name, weight| {
             if watched.contains(&weight_name) {
-                let key = format!("adamw.{weight_name}");
-                let got = values(weight.to_data());
-                assert_close(
-                    &format!("{name} {key}"),
-                    &got,
-                    golden.values(&key),
-                    TOLERANCE,
-                );
+                golden.assert_step(weight_name, &values(weight.to_data()));
                 compared += 1;
             }
         });

@@ -3,11 +3,11 @@ use burn::tensor::{Int, Tensor, TensorData, activation};
 use serde::Deserialize;
 
 use super::adapter::{adapted, factor_gradients};
-use super::{Golden, TOLERANCE, assert_close, assert_close_gradient, device, folder, values};
+use super::{Golden, TOLERANCE, assert_close, device, folder, values};
 
-/// Log-probs are sums of up to nine tokens' and as large as 50, where the steps of f32 alone are 4e-6; `make.py` lets
-/// torch's float32 and float64 differ by 5e-5 here.
-const SUMMED: f64 = 1e-4;
+/// Log-probs are sums over up to nine tokens and as large as 50, where two neighbours in f32 are 4e-6 apart; the largest
+/// difference was two such steps.
+const SUMMED: f64 = 3e-5;
 
 #[derive(Deserialize)]
 struct Dpo {
@@ -191,8 +191,7 @@ fn the_loss_of_dpo_its_rewards_and_gradients_are_those_of_peft_alone_and_packed(
         let got = factor_gradients(&policy, &loss.backward());
         assert_eq!(got.len(), gradients.names("dpo.grad.").count());
         for (factor, gradient) in got {
-            let golden = gradients.values(&format!("dpo.grad.{factor}"));
-            assert_close_gradient(&format!("{way}: {factor}"), &gradient, golden);
+            gradients.assert_gradient(&format!("dpo.grad.{factor}"), &gradient);
         }
     }
 }

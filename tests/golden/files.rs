@@ -1,1 +1,390 @@
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
+use apc::hf;
+use apc::nn::{DebertaInput, Gemma, GemmaInput, Weights};
+use burn::tensor::{DType, TensorData};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::adapter::{adapted, base, factor_values, load};
+use super::{device, folder, values};
+
+const QUERY_A: &str = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight";
+const VALUE_B: &str = "base_model.model.model.layers.1.self_attn.v_proj.lora_B.weight";
+
+/// A copy of a fixture's folder, to be changed.
+fn copy(name: &str) -> TempDir {
+    let copy = tempfile::tempdir().expect("a folder can be made");
+    for entry in fs::read_dir(folder(name)).expect("the fixture is there") {
+        let path = entry.expect("the fixture can be listed").path();
+        if path.is_file() {
+            let to = copy
+                .path()
+                .join(path.file_name().expect("a file has a name"));
+            fs::copy(&path, to).expect("the fixture can be copied");
+        }
+    }
+    copy
+}
+
+/// Writes a JSON file anew with one key set to another value.
+fn set(path: &Path, key: &str, value: Value) {
+    let text = fs::read_to_string(path).expect("the file is there");
+    let mut json: Value = serde_json::from_str(&text).expect("the file is JSON");
+    json[key] = value;
+    fs::write(path, json.to_string()).expect("the file can be written");
+}
+
+struct Tensor {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+/// Writes a safetensors file anew with other tensors in it.
+fn change(path: &Path, change: impl FnOnce(&mut HashMap<String, Tensor>)) {
+    let bytes = fs::read(path).expect("the file is there");
+    let found = SafeTensors::deserialize(&bytes).expect("the file is whole");
+    let own = |(name, view): (String, TensorView<'_>)| {
+        let (dtype, shape, bytes) = (view.dtype(), view.shape().to_vec(), view.data().to_vec());
+        (
+            name,
+            Tensor {
+                dtype,
+                shape,
+                bytes,
+            },
+        )
+    };
+    let mut tensors = found.tensors().into_iter().map(own).collect();
+    change(&mut tensors);
+    let views = tensors.iter().map(|(name, tensor)| {
+        let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes);
+        (name, view.expect("the shape fits"))
+    });
+    let bytes = safetensors::serialize(views, None).expect("the tensors can be written");
+    fs::write(path, bytes).expect("the file can be written");
+}
+
+fn logits(model: &Gemma) -> TensorData {
+    let (ids, segments) = (
+        [vec![0, 2, 5, 6, 7], vec![2, 8, 9, 10, 11]],
+        [vec![0, 1, 1, 1, 1], vec![1; 5]],
+    );
+    model
+        .forward(GemmaInput::new(&ids, &segments, &device()))
+        .into_data()
+}
+
+fn gemma_error(folder: &Path) -> String {
+    let model = hf::load_gemma(folder, DType::F32, &device());
+    model.expect_err("the folder must be refused").to_string()
+}
+
+fn classifier_error(folder: &Path) -> String {
+    let model = hf::load_classifier(folder, DType::F32, &device());
+    model.expect_err("the folder must be refused").to_string()
+}
+
+fn adapter_error(folder: &Path) -> String {
+    let loaded = hf::load_adapter(&mut base("gemma-mqa"), folder, &device());
+    loaded.expect_err("the adapter must be refused").to_string()
+}
+
+#[track_caller]
+fn assert_names(error: &str, all: &[&str]) {
+    for part in all {
+        assert!(error.contains(part), "{part} is not in: {error}");
+    }
+}
+
+#[test]
+fn a_gemma_and_its_adapter_are_the_same_to_the_bit_after_writing_and_reading() {
+    for name in ["gemma-mqa", "gemma-gqa", "gemma-mha"] {
+        let mut model = base(name);
+        let plain = logits(&model);
+        let lora = load(&mut model, &folder(name).join("adapter"));
+        let there = tempfile::tempdir().unwrap();
+        let config = hf::read_gemma_config(&folder(name)).unwrap();
+        hf::save_weights(&mut model, there.path()).unwrap();
+        hf::write_gemma_config(there.path(), &config).unwrap();
+        hf::save_adapter(&model, &lora, name, &there.path().join("adapter")).unwrap();
+
+        assert_eq!(hf::read_gemma_config(there.path()).unwrap(), config);
+        let mut again = hf::load_gemma(there.path(), DType::F32, &device()).unwrap();
+        logits(&again).assert_eq(&plain, true);
+        let lora_again = load(&mut again, &there.path().join("adapter"));
+        assert_eq!(lora_again.to_string(), lora.to_string());
+        assert_eq!(factor_values(&again), factor_values(&model));
+        logits(&again).assert_eq(&logits(&model), true);
+    }
+}
+
+#[test]
+fn a_classifier_is_the_same_to_the_bit_after_writing_and_reading() {
+    for name in ["deberta-v3-2", "deberta-v3-3", "deberta-v2"] {
+        let input = || DebertaInput::new(&[vec![1, 9, 8, 2], vec![1, 2]], 0, &device());
+        let (mut model, config) =
+            hf::load_classifier(&folder(name), DType::F32, &device()).unwrap();
+        let there = tempfile::tempdir().unwrap();
+        hf::save_weights(&mut model, there.path()).unwrap();
+        hf::write_classifier_config(there.path(), &config).unwrap();
+
+        let (again, config_again) =
+            hf::load_classifier(there.path(), DType::F32, &device()).unwrap();
+        assert_eq!(config_again.model, config.model);
+        assert_eq!(
+            (config_again.labels, config_again.pad_token_id),
+            (config.labels, config.pad_token_id)
+        );
+        let expected = model.forward(input()).into_data();
+        again
+            .forward(input())
+            .into_data()
+            .assert_eq(&expected, true);
+    }
+}
+
+#[test]
+fn weights_in_bfloat16_are_read_as_the_numbers_they_stand_for() {
+    let there = copy("gemma-mqa");
+    change(&there.path().join("model.safetensors"), |tensors| {
+        for tensor in tensors.values_mut() {
+            let halves = tensor
+                .bytes
+                .chunks(4)
+                .flat_map(|bytes| [bytes[2], bytes[3]]);
+            (tensor.dtype, tensor.bytes) = (Dtype::BF16, halves.collect());
+        }
+    });
+    let mut expected = HashMap::new();
+    base("gemma-mqa").weights("", &mut |name, weight| {
+        let cut = |value: f64| f64::from(f32::from_bits((value as f32).to_bits() & 0xffff_0000));
+        let cut: Vec<_> = values(weight.to_data()).into_iter().map(cut).collect();
+        expected.insert(name.to_string(), cut);
+    });
+    for dtype in [DType::F32, DType::BF16] {
+        let mut model = hf::load_gemma(there.path(), dtype, &device()).unwrap();
+        model.weights("", &mut |name, weight| {
+            let data = weight.to_data();
+            assert_eq!(data.dtype(), dtype);
+            assert_eq!(values(data), expected[name], "{name} as {dtype:?}");
+        });
+    }
+}
+
+#[test]
+fn every_weight_that_does_not_fit_is_named_at_once() {
+    let there = copy("gemma-mqa");
+    change(&there.path().join("model.safetensors"), |tensors| {
+        let norm = tensors.remove("model.norm.weight").unwrap();
+        tensors.insert("model.final_norm.weight".into(), norm);
+        let key = tensors
+            .get_mut("model.layers.2.self_attn.k_proj.weight")
+            .unwrap();
+        key.shape.reverse();
+    });
+    assert_names(
+        &gemma_error(there.path()),
+        &[
+            &there.path().display().to_string(),
+            "model.norm.weight is missing",
+            "model.final_norm.weight is unexpected",
+            "model.layers.2.self_attn.k_proj.weight has shape [64, 32], not [32, 64]",
+        ],
+    );
+
+    let there = copy("deberta-v3-3");
+    set(
+        &there.path().join("config.json"),
+        "num_hidden_layers",
+        json!(1),
+    );
+    change(&there.path().join("model.safetensors"), |tensors| {
+        tensors.remove("pooler.dense.bias").unwrap();
+        tensors
+            .get_mut("deberta.encoder.LayerNorm.weight")
+            .unwrap()
+            .shape = vec![6, 8];
+    });
+    assert_names(
+        &classifier_error(there.path()),
+        &[
+            "pooler.dense.bias is missing",
+            "deberta.encoder.layer.1.output.dense.weight is unexpected",
+            "deberta.encoder.LayerNorm.weight has shape [6, 8], not [48]",
+        ],
+    );
+}
+
+#[test]
+fn every_factor_that_does_not_fit_is_named_at_once() {
+    let there = copy("gemma-mqa/adapter");
+    change(&there.path().join("adapter_model.safetensors"), |tensors| {
+        let query = tensors.remove(QUERY_A).unwrap();
+        tensors.insert("base_model.model.lm_head.lora_A.weight".into(), query);
+        tensors.get_mut(VALUE_B).unwrap().shape.reverse();
+    });
+    assert_names(
+        &adapter_error(there.path()),
+        &[
+            &format!("{QUERY_A} is missing"),
+            &format!("{VALUE_B} has shape [4, 32], not [32, 4]"),
+            "base_model.model.lm_head.lora_A.weight is unexpected",
+        ],
+    );
+}
+
+#[test]
+fn an_adapter_for_a_model_of_another_size_is_refused() {
+    let error = adapter_error(&folder("gemma-gqa").join("adapter"));
+    assert_names(
+        &error,
+        &[
+            &format!("{QUERY_A} has shape [4, 48], not [4, 64]"),
+            "layers.2",
+        ],
+    );
+}
+
+#[test]
+fn an_adapter_with_settings_that_are_not_known_here_is_refused_by_their_names() {
+    let patterns = folder("gemma-mha").join("adapter-patterns");
+    assert_names(
+        &adapter_error(&patterns),
+        &["rank_pattern, alpha_pattern", "not supported"],
+    );
+    for (key, value) in [
+        ("layers_to_transform", json!(0)),
+        ("layers_to_transform", json!([0, 1])),
+        ("modules_to_save", json!(["lm_head"])),
+        ("use_dora", json!(true)),
+        ("peft_type", json!("IA3")),
+        ("target_modules", json!(".*_proj")),
+        ("init_lora_weights", json!("pissa_niter_4")),
+    ] {
+        let there = copy("gemma-mqa/adapter");
+        set(&there.path().join("adapter_config.json"), key, value);
+        assert_names(&adapter_error(there.path()), &[key, "not supported"]);
+    }
+    let there = copy("gemma-mqa/adapter");
+    for (key, value) in [
+        ("modules_to_save", json!([])),
+        ("init_lora_weights", json!("gaussian")),
+    ] {
+        set(&there.path().join("adapter_config.json"), key, value);
+    }
+    load(&mut base("gemma-mqa"), there.path());
+}
+
+#[test]
+fn a_damaged_safetensors_file_is_an_error_that_names_it() {
+    let assert = |file: PathBuf, error: &dyn Fn() -> String| {
+        let bytes = fs::read(&file).unwrap();
+        let header = 8 + usize::from_le_bytes(*bytes.first_chunk().unwrap());
+        let cuts = [
+            0,
+            4,
+            8,
+            100,
+            header,
+            header + 1,
+            bytes.len() / 2,
+            bytes.len() - 1,
+        ];
+        let mut damaged: Vec<Vec<u8>> = cuts.map(|cut| bytes[..cut].to_vec()).to_vec();
+        damaged.push([&bytes[..], b"more"].concat());
+        damaged.push([&u64::MAX.to_le_bytes(), &bytes[8..]].concat());
+        damaged.push([&bytes[..8], &vec![b' '; header][..]].concat());
+        for bytes in damaged {
+            fs::write(&file, &bytes).unwrap();
+            let error = error();
+            let name = file.file_name().unwrap().to_str().unwrap();
+            assert_names(&error, &[name, "cannot be read as safetensors"]);
+        }
+    };
+    let gemma = copy("gemma-gqa");
+    assert(gemma.path().join("model.safetensors"), &|| {
+        gemma_error(gemma.path())
+    });
+    let sharded = copy("gemma-mha");
+    let shard = sharded.path().join("model-00003-of-00004.safetensors");
+    assert(shard, &|| gemma_error(sharded.path()));
+    let classifier = copy("deberta-v2");
+    assert(classifier.path().join("model.safetensors"), &|| {
+        classifier_error(classifier.path())
+    });
+    let adapter = copy("gemma-mqa/adapter");
+    assert(adapter.path().join("adapter_model.safetensors"), &|| {
+        adapter_error(adapter.path())
+    });
+}
+
+#[test]
+fn a_file_that_is_not_there_is_an_error_that_names_it() {
+    let sharded = copy("gemma-mha");
+    fs::remove_file(sharded.path().join("model-00002-of-00004.safetensors")).unwrap();
+    assert_names(
+        &gemma_error(sharded.path()),
+        &["model-00002-of-00004.safetensors", "index"],
+    );
+    fs::remove_file(sharded.path().join("model.safetensors.index.json")).unwrap();
+    assert_names(
+        &gemma_error(sharded.path()),
+        &["has neither model.safetensors nor"],
+    );
+    fs::remove_file(sharded.path().join("config.json")).unwrap();
+    assert_names(&gemma_error(sharded.path()), &["has no config.json"]);
+    assert_names(
+        &gemma_error(&sharded.path().join("none")),
+        &["none", "no such checkpoint"],
+    );
+
+    assert_names(
+        &adapter_error(&folder("gemma-mqa")),
+        &["has no adapter_config.json"],
+    );
+    let adapter = copy("gemma-mqa/adapter");
+    fs::remove_file(adapter.path().join("adapter_model.safetensors")).unwrap();
+    assert_names(
+        &adapter_error(adapter.path()),
+        &["has no adapter_model.safetensors"],
+    );
+}
+
+#[test]
+fn a_config_of_another_architecture_is_an_error_that_names_both() {
+    assert_names(
+        &gemma_error(&folder("deberta-v3-2")),
+        &["config.json", "a deberta-v2 model", "a gemma model"],
+    );
+    assert_names(
+        &classifier_error(&folder("gemma-mqa")),
+        &["config.json", "a gemma model", "a deberta-v2 model"],
+    );
+    let there = copy("gemma-mqa");
+    let config = there.path().join("config.json");
+    set(&config, "model_type", json!("gemma2"));
+    assert_names(
+        &gemma_error(there.path()),
+        &["a gemma2 model", "a gemma model"],
+    );
+    set(&config, "model_type", Value::Null);
+    assert_names(
+        &gemma_error(there.path()),
+        &["names no model_type", "a gemma model"],
+    );
+    fs::write(&config, "{\"model_type\": ").unwrap();
+    assert_names(&gemma_error(there.path()), &["config.json", "EOF"]);
+}
+
+#[test]
+fn factors_of_an_adapter_replace_those_of_another() {
+    let mut model = adapted("gemma-mqa");
+    load(&mut model, &folder("gemma-mqa").join("adapter"));
+    logits(&model).assert_eq(&logits(&adapted("gemma-mqa")), true);
+}

@@ -4,7 +4,7 @@ use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Int, Tensor, TensorData, activation};
 
 use super::adapter::{adapted, base, factor_gradients, factor_values};
-use super::{Golden, TOLERANCE, assert_close, assert_close_gradient, device, values};
+use super::{Golden, TOLERANCE, assert_close, device, values};
 
 const FIXTURES: [&str; 3] = ["gemma-mqa", "gemma-gqa", "gemma-mha"];
 
@@ -17,7 +17,7 @@ fn fixture(name: &str) -> (Golden, GemmaInput) {
 }
 
 /// Compares logits where a token is no padding.
-fn assert_logits(golden: &Golden, what: &str, logits: Tensor<3>) {
+fn assert_logits(golden: &Golden, key: &str, logits: Tensor<3>) {
     let [_, _, vocab_size] = logits.dims();
     let real = golden.values("attention_mask");
     let pick = |logits: &[f64]| -> Vec<f64> {
@@ -27,13 +27,8 @@ fn assert_logits(golden: &Golden, what: &str, logits: Tensor<3>) {
             .collect()
     };
     let got = pick(&values(logits.into_data()));
-    let file = golden.file.display();
-    assert_close(
-        &format!("{file} {what}"),
-        &got,
-        &pick(golden.values(what)),
-        TOLERANCE,
-    );
+    let what = format!("{} {key}", golden.file.display());
+    assert_close(&what, &got, &pick(golden.values(key)), TOLERANCE);
 }
 
 /// Mean cross-entropy of each real token that follows a real token.
@@ -119,19 +114,12 @@ fn the_loss_and_the_gradients_of_the_factors_are_those_of_peft() {
         let (ids, mask) = (golden.rows("input_ids"), golden.rows("attention_mask"));
         let model = adapted(name);
         let loss = next_token_loss(model.forward(input), &ids, &mask);
-        let value = values(loss.clone().into_data());
-        assert_close(
-            &format!("{name} loss"),
-            &value,
-            golden.values("loss"),
-            TOLERANCE,
-        );
+        golden.assert("loss", &values(loss.clone().into_data()), TOLERANCE);
 
         let gradients = factor_gradients(&model, &loss.backward());
         assert_eq!(gradients.len(), golden.names("grad.").count());
         for (factor, gradient) in gradients {
-            let key = format!("grad.{factor}");
-            assert_close_gradient(&format!("{name} {key}"), &gradient, golden.values(&key));
+            golden.assert_gradient(&format!("grad.{factor}"), &gradient);
         }
     }
 }
@@ -158,13 +146,7 @@ fn one_step_of_adamw_moves_every_factor_as_in_torch_and_no_weight() {
         let factors = factor_values(&model);
         assert_eq!(factors.len(), golden.names("adamw.").count());
         for (factor, value) in factors {
-            let key = format!("adamw.{factor}");
-            assert_close(
-                &format!("{name} {key}"),
-                &value,
-                golden.values(&key),
-                TOLERANCE,
-            );
+            golden.assert_step(&factor, &value);
         }
         assert_logits(&golden, "logits", model.without_lora().forward(input));
     }

@@ -1,6 +1,5 @@
 //! Facts put together from a grammar: somebody, what they did, do, want or cannot do, and where, when, with whom, why.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use rand::RngExt;
@@ -8,43 +7,22 @@ use rand_chacha::ChaCha8Rng;
 
 use super::kinds::Lines;
 use super::lexicon::section;
-use super::verbs::{CLASSES, Verb};
+use super::patterns::{self, Words};
+use super::predicate::{Aspect, aspect, kind_of, predicate};
+use super::verbs::CLASSES;
 
 /// Kinds of composed facts are counted from here, one for each verb.
 pub(super) const FIRST_KIND: usize = 1000;
 
-/// How the verb is used: done once, done often, wanted...
-#[derive(Clone, Copy, PartialEq)]
-enum Aspect {
-    Past,
-    Habit,
-    Wish,
-    Plan,
-    Love,
-    Ability,
-    Experience,
-    Former,
-    Now,
-    Duty,
-}
-
-/// A verb phrase without its object: said, denied and asked.
-struct Predicate {
-    says: String,
-    denies: Vec<String>,
-    auxiliary: &'static str,
-    asked: String,
-}
-
 /// Which details a fact has, by the letter of their slot.
 #[derive(Default)]
-struct Details {
-    relation: Option<char>,
-    place: Option<char>,
-    time: Option<char>,
-    companion: Option<char>,
-    purpose: Option<char>,
-    second: Option<(char, usize)>,
+pub(super) struct Details {
+    pub(super) relation: Option<char>,
+    pub(super) place: Option<char>,
+    pub(super) time: Option<char>,
+    pub(super) companion: Option<char>,
+    pub(super) purpose: Option<char>,
+    pub(super) second: Option<(char, usize)>,
 }
 
 /// The patterns of one composed kind of fact.
@@ -56,56 +34,69 @@ pub(super) fn composed(rng: &mut ChaCha8Rng) -> Arc<Lines> {
     let aspect = aspect(rng);
     let intransitive = class.asks == "Where";
 
-    let mut lines = Lines { kind: FIRST_KIND + class_idx * 100 + verb_idx, slots: vec![class.object], ..Lines::default() };
+    let mut lines = Lines {
+        kind: kind_of(aspect, &verb.base).unwrap_or(FIRST_KIND + class_idx * 100 + verb_idx),
+        slots: vec![class.object],
+        ..Lines::default()
+    };
     let mut tail = String::new();
     let details = details(aspect, intransitive, class_idx, &mut lines, &mut tail, rng);
     // Coordinated facts and those with a modal sense keep one polarity, since their parts do not follow one by one.
     lines.both = details.second.is_none();
+    lines.open = matches!(aspect, Aspect::Love | Aspect::Ability | Aspect::Experience);
+    lines.many = several(&details, lines.slots.len(), !intransitive || lines.open);
 
     let other_person = details.relation.is_some();
-    let predicate = predicate(verb, aspect, other_person);
+    let phrase = predicate(verb, aspect, other_person);
     let second = details.second.map(|(letter, idx)| {
-        let says = self::predicate(&class.verbs[idx], aspect, other_person).says;
-        format!(" and {}{says} {{{letter}}}", if aspect == Aspect::Past && rng.random_bool(0.5) { "later " } else { "" })
+        let says = predicate(&class.verbs[idx], aspect, other_person).says;
+        format!(
+            " and {}{says} {{{letter}}}",
+            if aspect == Aspect::Past && rng.random_bool(0.5) {
+                "later "
+            } else {
+                ""
+            }
+        )
     });
-    let subject = details.relation.map_or_else(|| "{I}".to_owned(), |letter| format!("{{My}} {{{letter}}}"));
-    let asked_subject = details.relation.map_or_else(|| "you".to_owned(), |letter| format!("your {{{letter}}}"));
-    let words = Words { subject, asked_subject, predicate, tail, second: second.unwrap_or_default() };
-    state(&words, &details, &mut lines, rng);
-    deny(&words, &mut lines);
-    shorten(&words, &details, aspect, class.asks, &mut lines);
-    ask(&words, &details, class.asks, verb, &mut lines);
+    let subject = details
+        .relation
+        .map_or_else(|| "{I}".to_owned(), |letter| format!("{{My}} {{{letter}}}"));
+    let asked_subject = details
+        .relation
+        .map_or_else(|| "you".to_owned(), |letter| format!("your {{{letter}}}"));
+    let words = Words {
+        subject,
+        asked_subject,
+        predicate: phrase,
+        tail,
+        second: second.unwrap_or_default(),
+    };
+    patterns::state(&words, &details, &mut lines, rng);
+    patterns::deny(&words, &mut lines);
+    patterns::shorten(&words, &details, aspect, class.asks, &mut lines);
+    patterns::chat(verb, intransitive, &mut lines);
+    patterns::ask(&words, &details, class.asks, verb, &mut lines);
     if let Some((letter, idx)) = details.second {
-        second_predicate(&words, letter, &class.verbs[idx], aspect, other_person, &mut lines);
+        patterns::second_predicate(
+            &words,
+            letter,
+            &class.verbs[idx],
+            aspect,
+            other_person,
+            &mut lines,
+        );
     }
     Arc::new(lines)
 }
 
-struct Words {
-    subject: String,
-    asked_subject: String,
-    predicate: Predicate,
-    tail: String,
-    second: String,
-}
-
-fn add(lines: &mut Lines, code: &str, text: String) {
-    lines.add(code, Cow::Owned(text));
-}
-
-fn aspect(rng: &mut ChaCha8Rng) -> Aspect {
-    match rng.random_range(0..100) {
-        0..38 => Aspect::Past,
-        38..54 => Aspect::Habit,
-        54..62 => Aspect::Wish,
-        62..68 => Aspect::Plan,
-        68..76 => Aspect::Love,
-        76..82 => Aspect::Ability,
-        82..88 => Aspect::Experience,
-        88..93 => Aspect::Former,
-        93..97 => Aspect::Now,
-        _ => Aspect::Duty,
-    }
+/// The slots of which other values may be true as well: all but the place and the time.
+fn several(details: &Details, n_slots: usize, object: bool) -> u8 {
+    let single = [details.place, details.time].into_iter().flatten();
+    let single = single.fold(u8::from(!object), |bits, letter| {
+        bits | 1 << (letter as u8 - b'a')
+    });
+    (0..n_slots).fold(0, |bits, slot| bits | 1 << slot) & !single
 }
 
 fn details(
@@ -146,7 +137,15 @@ fn details(
             details.place = put(lines, "place", "");
         }
         if chance(0.2) {
-            details.companion = put(lines, "companion", if intransitive { "with " } else { "together with " });
+            details.companion = put(
+                lines,
+                "companion",
+                if intransitive {
+                    "with "
+                } else {
+                    "together with "
+                },
+            );
         }
         if chance(0.14) {
             details.purpose = put(lines, "purpose", "");
@@ -165,165 +164,9 @@ fn details(
 }
 
 fn lexicon_name(class_idx: usize) -> &'static str {
-    ["np", "person", "creature", "meal", "writing", "spot", "study", "plant", "event"].get(class_idx).unwrap_or(&"np")
-}
-
-fn predicate(verb: &Verb, aspect: Aspect, other_person: bool) -> Predicate {
-    let by = |own: &str, other: &str| if other_person { other.to_owned() } else { format!("[{own}/{other}]") };
-    let Verb { base, third, past, participle, gerund } = verb;
-    let do_not = by("do not", "does not");
-    let does = if other_person { "does" } else { "do" };
-    let (says, denies, auxiliary, asked) = match aspect {
-        Aspect::Past => (format!("<{past}>"), vec![format!("<did not> {base}"), format!("<never> {past}")], "did", base.clone()),
-        Aspect::Habit => (
-            format!("<{}>", by(base, third)),
-            vec![format!("<{do_not}> {base}"), format!("<never> {}", by(base, third))],
-            does,
-            base.clone(),
-        ),
-        Aspect::Wish => (
-            format!("<{}> to {base}", by("want", "wants")),
-            vec![format!("<{do_not}> want to {base}"), format!("<{}> to {base}", by("refuse", "refuses"))],
-            does,
-            format!("want to {base}"),
-        ),
-        Aspect::Plan => {
-            let is = by("am", "is");
-            let asks = if other_person { "is" } else { "are" };
-            let is = if other_person { is } else { "[am/is/are]".to_owned() };
-            (format!("<{is}> going to {base}"), vec![format!("<{is} not> going to {base}")], asks, format!("going to {base}"))
-        }
-        Aspect::Love => (
-            format!("<{}> {gerund}", by("love", "loves")),
-            vec![format!("<{}> {gerund}", by("hate", "hates")), format!("<{do_not}> like {gerund}")],
-            does,
-            format!("like {gerund}"),
-        ),
-        Aspect::Ability => (format!("<can> {base}"), vec![format!("<cannot> {base}")], "can", base.clone()),
-        Aspect::Experience => (
-            format!("<{} already> {participle}", by("have", "has")),
-            vec![format!("<{} never> {participle}", by("have", "has")), format!("<{} not yet> {participle}", by("have", "has"))],
-            if other_person { "has" } else { "have" },
-            format!("ever {participle}"),
-        ),
-        Aspect::Former => {
-            (format!("<used to> {base}"), vec![format!("<never> {past}"), format!("<did not> use to {base}")], "did", format!("use to {base}"))
-        }
-        Aspect::Now => {
-            let is = if other_person { "is" } else { "[am/is/are]" };
-            let asks = if other_person { "is" } else { "are" };
-            (format!("<{is}> {gerund}"), vec![format!("<{is} not> {gerund}")], asks, gerund.clone())
-        }
-        Aspect::Duty => (
-            format!("<{}> to {base}", by("have", "has")),
-            vec![format!("<{do_not}> have to {base}")],
-            does,
-            format!("have to {base}"),
-        ),
-    };
-    Predicate { says, denies, auxiliary, asked }
-}
-
-fn state(words: &Words, details: &Details, lines: &mut Lines, rng: &mut ChaCha8Rng) {
-    let Words { subject, predicate, tail, second, .. } = words;
-    let says = &predicate.says;
-    let plain = format!("{subject} {says} {{a}}{tail}{second}");
-    let fronted = details.time.map(|time| {
-        let rest = tail.replace(&format!(" {{{time}}}"), "");
-        format!("{{{time}}} {subject} {says} {{a}}{rest}{second}")
-    });
-    match fronted {
-        Some(fronted) if rng.random_bool(0.25) => {
-            add(lines, "s", fronted);
-            add(lines, "r", plain);
-        }
-        Some(fronted) => {
-            add(lines, "s", plain);
-            add(lines, "r", fronted);
-        }
-        None => add(lines, "s", plain),
-    }
-}
-
-fn deny(words: &Words, lines: &mut Lines) {
-    for denial in &words.predicate.denies {
-        add(lines, "n", format!("{} {denial} {{a}}", words.subject));
-    }
-    add(lines, "m", format!("it is <not> true that {} {} {{a}}", words.subject, words.predicate.says.replace(['<', '>'], "")));
-}
-
-/// What follows when details are left out, and the details alone.
-fn shorten(words: &Words, details: &Details, aspect: Aspect, asks: &str, lines: &mut Lines) {
-    let Words { subject, predicate, .. } = words;
-    let says = &predicate.says;
-    add(lines, "p", format!("{subject} {says} {{a}}"));
-    if asks != "Where" {
-        let what = if asks == "Who" { "the one" } else { "what" };
-        add(lines, "r", format!("{what} {subject} {says}{}{}", past_is(aspect), words.tail));
-        add(lines, "p", format!("{subject} {says} {{a}}, not {{a*}}"));
-    }
-    for letter in [details.place, details.time, details.companion, details.purpose].into_iter().flatten() {
-        let before = if Some(letter) == details.companion { "with " } else { "" };
-        add(lines, "p", format!("{subject} {says} {{a}} {before}{{{letter}}}"));
-        add(lines, "p", format!("it {} {before}{{{letter}}} that {subject} {says} {{a}}", past_is(aspect).split(' ').nth(1).unwrap_or("is")));
-        add(lines, "f", format!("{before}{{{letter}}}"));
-    }
-    if let Some(letter) = details.relation {
-        add(lines, "p", format!("it {} my {{{letter}}} who {says} {{a}}", past_is(aspect).split(' ').nth(1).unwrap_or("is")));
-        add(lines, "f", format!("my {{{letter}}}"));
-    }
-    add(lines, "f", "{a}".to_owned());
-    for chatter in ["{a}? I have heard that before", "someone told me a story about that", "{a} would make a good title for a song"] {
-        add(lines, "x", chatter.to_owned());
-    }
-}
-
-fn past_is(aspect: Aspect) -> &'static str {
-    if matches!(aspect, Aspect::Past | Aspect::Former) { " was {a}" } else { " is {a}" }
-}
-
-fn ask(words: &Words, details: &Details, asks: &str, verb: &Verb, lines: &mut Lines) {
-    let Words { asked_subject, predicate, .. } = words;
-    let Predicate { auxiliary, asked, .. } = predicate;
-    let clause = format!("{auxiliary} {asked_subject} {asked}");
-    let bare = asked.replace("ever ", "");
-    let wh = format!("{auxiliary} {asked_subject} {bare}");
-    add(lines, "q+a", format!("{} {wh}?", asks.to_lowercase()));
-    add(lines, "q+a", format!("can you tell me {} {asked_subject} {}?", asks.to_lowercase(), plain_says(predicate)));
-    if let Some(letter) = details.place {
-        add(lines, &format!("q+{letter}"), format!("where {wh} {{a}}?"));
-    }
-    if let Some(letter) = details.time {
-        add(lines, &format!("q+{letter}"), format!("{} {wh} {{a}}?", if auxiliary == &"do" || auxiliary == &"does" { "when or how often" } else { "when" }));
-        add(lines, "y", format!("{clause} {{a}} {{{letter}}}?"));
-    }
-    if let Some(letter) = details.companion {
-        add(lines, &format!("q+{letter}"), format!("who {wh} {{a}} with?"));
-    }
-    if let Some(letter) = details.purpose {
-        add(lines, &format!("q+{letter}"), format!("why {wh} {{a}}?"));
-        add(lines, &format!("q+{letter}"), format!("for what or whom {wh} {{a}}?"));
-    }
-    if let Some(letter) = details.relation {
-        add(lines, &format!("q+{letter}"), format!("who {} {{a}}?", plain_says(predicate)));
-        add(lines, "q", format!("what about your {{{letter}}} and {{a}}?"));
-    }
-    add(lines, "q", format!("is there anything to say about {} and {{a}}?", if details.relation.is_some() { asked_subject } else { "yourself" }));
-    add(lines, "q", "what can you tell me about {a}?".to_owned());
-    add(lines, "q", format!("tell me about {}.", if words.tail.len() % 2 == 0 { "{a}".to_owned() } else { format!("{} {{a}}", verb.gerund) }));
-    add(lines, "y", format!("{clause} {{a}}?"));
-    add(lines, "y", format!("is it true that {asked_subject} {} {{a}}?", plain_says(predicate)));
-}
-
-fn plain_says(predicate: &Predicate) -> String {
-    predicate.says.replace(['<', '>'], "")
-}
-
-fn second_predicate(words: &Words, letter: char, verb: &Verb, aspect: Aspect, other_person: bool, lines: &mut Lines) {
-    let predicate = predicate(verb, aspect, other_person);
-    add(lines, "p", format!("{} {} {{{letter}}}", words.subject, predicate.says));
-    add(lines, "m", format!("{} {} {{{letter}}}", words.subject, predicate.denies[0]));
-    let clause = format!("{} {} {}", predicate.auxiliary, words.asked_subject, predicate.asked);
-    add(lines, &format!("q+{letter}"), format!("what {clause}?"));
-    add(lines, "y", format!("{clause} {{{letter}}}?"));
+    [
+        "np", "person", "creature", "meal", "writing", "spot", "study", "plant", "event",
+    ]
+    .get(class_idx)
+    .unwrap_or(&"np")
 }

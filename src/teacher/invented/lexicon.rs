@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::words::{article, invented, plural, with_articles};
+
 const TEXTS: [&str; 4] = [
     include_str!("text/people.txt"),
     include_str!("text/things.txt"),
@@ -16,15 +18,20 @@ const TEXTS: [&str; 4] = [
     include_str!("text/chat.txt"),
 ];
 
-const BUILTINS: [&str; 8] = ["word", "Word", "year", "number", "small", "hour", "agewords", "an"];
+const BUILTINS: [&str; 8] = [
+    "word", "Word", "year", "number", "small", "hour", "agewords", "an",
+];
 
-const SMALL: [&str; 11] =
-    ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
+const SMALL: [&str; 11] = [
+    "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+];
 
 /// One part of a phrase.
 enum Piece {
     Text(&'static str),
     Section(usize),
+    /// a value of the section in the plural
+    Plural(usize),
     Builtin(usize),
 }
 
@@ -57,11 +64,22 @@ fn load() -> Lexicon {
         opposites: HashMap::new(),
         synonyms: Vec::new(),
     };
-    let lines = || TEXTS.iter().flat_map(|text| text.lines()).filter(|line| !line.starts_with("# "));
+    let lines = || {
+        TEXTS
+            .iter()
+            .flat_map(|text| text.lines())
+            .filter(|line| !line.starts_with("# "))
+    };
     for header in lines().filter(|line| line.starts_with(':')) {
         let swaps = header.starts_with(":+");
-        lexicon.ids.insert(header.trim_start_matches([':', '+']).trim(), lexicon.sections.len());
-        lexicon.sections.push(Section { swaps, ..Section::default() });
+        lexicon.ids.insert(
+            header.trim_start_matches([':', '+']).trim(),
+            lexicon.sections.len(),
+        );
+        lexicon.sections.push(Section {
+            swaps,
+            ..Section::default()
+        });
     }
     let mut current = "";
     for line in lines() {
@@ -84,14 +102,20 @@ fn load() -> Lexicon {
 }
 
 fn fill(lexicon: &mut Lexicon, id: usize, line: &'static str) {
-    let pattern = line.split_once("% ").and_then(|(percent, rest)| Some((percent.parse().ok()?, rest)));
+    let pattern = line
+        .split_once("% ")
+        .and_then(|(percent, rest)| Some((percent.parse().ok()?, rest)));
     if let Some((percent, rest)) = pattern {
         let pieces = parse(&lexicon.ids, rest.trim());
         lexicon.sections[id].patterns.push((percent, pieces));
         return;
     }
     let separator = if line.contains('|') { '|' } else { ',' };
-    for entry in line.split(separator).map(str::trim).filter(|entry| !entry.is_empty()) {
+    for entry in line
+        .split(separator)
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+    {
         let pieces = parse(&lexicon.ids, entry);
         let section = &mut lexicon.sections[id];
         section.entries.push(pieces);
@@ -107,16 +131,29 @@ fn parse(ids: &HashMap<&'static str, usize>, phrase: &'static str) -> Vec<Piece>
     let mut pieces = Vec::new();
     let mut rest = phrase;
     while let Some((before, after)) = rest.split_once('{') {
-        let Some((name, tail)) = after.split_once('}') else { break };
+        let Some((name, tail)) = after.split_once('}') else {
+            break;
+        };
         if !before.is_empty() {
             pieces.push(Piece::Text(before));
         }
         if let Some(builtin) = BUILTINS.iter().position(|builtin| *builtin == name) {
             pieces.push(Piece::Builtin(builtin));
         } else if let Some(&id) = ids.get(name) {
-            pieces.push(Piece::Section(id));
+            let plural = tail
+                .strip_prefix('s')
+                .filter(|next| !next.starts_with(char::is_alphabetic));
+            pieces.push(if plural.is_some() {
+                Piece::Plural(id)
+            } else {
+                Piece::Section(id)
+            });
+            rest = plural.unwrap_or(tail);
+            continue;
         } else {
-            pieces.push(Piece::Text(&rest[before.len()..before.len() + name.len() + 2]));
+            pieces.push(Piece::Text(
+                &rest[before.len()..before.len() + name.len() + 2],
+            ));
         }
         rest = tail;
     }
@@ -128,7 +165,12 @@ fn parse(ids: &HashMap<&'static str, usize>, phrase: &'static str) -> Vec<Piece>
 
 /// The number of a section or of a built-in kind of value, by name.
 pub(super) fn section(name: &str) -> Option<usize> {
-    let builtin = || BUILTINS.iter().position(|builtin| *builtin == name).map(|idx| 10_000 + idx);
+    let builtin = || {
+        BUILTINS
+            .iter()
+            .position(|builtin| *builtin == name)
+            .map(|idx| 10_000 + idx)
+    };
     LEXICON.ids.get(name).copied().or_else(builtin)
 }
 
@@ -157,7 +199,9 @@ pub(super) fn pick<'a, T: ?Sized>(items: &[&'a T], rng: &mut ChaCha8Rng) -> &'a 
 }
 
 fn expand(id: usize, rng: &mut ChaCha8Rng, out: &mut String) {
-    let Some(section) = LEXICON.sections.get(id) else { return };
+    let Some(section) = LEXICON.sections.get(id) else {
+        return;
+    };
     let mut dice = rng.random_range(0..100_u32);
     for (percent, pieces) in &section.patterns {
         if dice < *percent {
@@ -178,6 +222,11 @@ fn write(pieces: &[Piece], rng: &mut ChaCha8Rng, out: &mut String) {
         match piece {
             Piece::Text(text) => out.push_str(text),
             Piece::Section(id) => expand(*id, rng, out),
+            Piece::Plural(id) => {
+                let mut word = String::new();
+                expand(*id, rng, &mut word);
+                out.push_str(&plural(&word));
+            }
             Piece::Builtin(idx) => builtin(*idx, rng, out),
         }
     }
@@ -204,61 +253,6 @@ fn builtin(idx: usize, rng: &mut ChaCha8Rng, out: &mut String) {
     }
 }
 
-/// A word that no dictionary has, from random syllables.
-pub(super) fn invented(proper: bool, rng: &mut ChaCha8Rng) -> String {
-    const ONSETS: [&str; 38] = [
-        "b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gl", "gr", "h", "j", "k", "kr", "l", "m", "n", "p", "pl", "pr", "qu",
-        "r", "s", "sh", "sk", "st", "str", "t", "th", "tr", "v", "vl", "w", "y", "z", "", "",
-    ];
-    const VOWELS: [&str; 12] = ["a", "e", "i", "o", "u", "a", "e", "i", "o", "ai", "ea", "ou"];
-    const ENDS: [&str; 22] = [
-        "", "", "", "", "", "n", "r", "l", "m", "th", "k", "nd", "st", "rn", "x", "t", "sk", "ld", "rk", "ss", "mp", "lt",
-    ];
-    loop {
-        let n_syllables = [1, 2, 2, 2, 3, 3][rng.random_range(0..6)];
-        let mut word = String::new();
-        for _ in 0..n_syllables {
-            word.push_str(pick(&ONSETS, rng));
-            word.push_str(pick(&VOWELS, rng));
-        }
-        word.push_str(pick(&ENDS, rng));
-        if word.len() < 4 || LEXICON_FREE.contains(&word.as_str()) {
-            continue;
-        }
-        return if proper { capitalized(&word) } else { word };
-    }
-}
-
-/// English words that random syllables may hit and that would change the sense.
-const LEXICON_FREE: [&str; 12] =
-    ["none", "never", "here", "more", "have", "were", "your", "also", "same", "some", "nose", "hell"];
-
-/// `word` with its first letter in upper case.
-pub(super) fn capitalized(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// The indefinite article for the word that follows.
-pub(super) fn article(next: &str) -> &'static str {
-    let next = next.trim_start_matches(|letter: char| !letter.is_alphanumeric()).to_lowercase();
-    let yes = ["hour", "honest", "heir", "8", "11 ", "18 "];
-    let no = ["uni", "use", "usu", "eu", "one", "uku", "once"];
-    let vowel = next.starts_with(['a', 'e', 'i', 'o', 'u']) || yes.iter().any(|start| next.starts_with(start));
-    if vowel && !no.iter().any(|start| next.starts_with(start)) { "an" } else { "a" }
-}
-
-/// `text` with every article mark replaced by "a" or "an".
-pub(super) fn with_articles(text: &str) -> String {
-    let mut parts = text.split('\u{3}');
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        out.push_str(article(part));
-        out.push_str(part);
-    }
-    out
-}
-
 /// Another value than `truth` from the same section: a fresh one, or `truth` with one word or number changed.
 pub(super) fn other(section: usize, truth: &str, rng: &mut ChaCha8Rng) -> String {
     if rng.random_bool(0.45)
@@ -278,8 +272,11 @@ pub(super) fn other(section: usize, truth: &str, rng: &mut ChaCha8Rng) -> String
 
 fn changed_word(truth: &str, rng: &mut ChaCha8Rng) -> Option<String> {
     let mut words: Vec<String> = truth.split(' ').map(str::to_owned).collect();
-    let options: Vec<(usize, String)> =
-        words.iter().enumerate().filter_map(|(idx, word)| Some((idx, replacement(word, rng)?))).collect();
+    let options: Vec<(usize, String)> = words
+        .iter()
+        .enumerate()
+        .filter_map(|(idx, word)| Some((idx, replacement(word, rng)?)))
+        .collect();
     if options.is_empty() {
         return None;
     }
@@ -298,11 +295,21 @@ fn replacement(word: &str, rng: &mut ChaCha8Rng) -> Option<String> {
         let far = if number > 1000 { 40 } else { 6 };
         let most = if rng.random_bool(0.5) { 3 } else { far };
         let step = rng.random_range(1..=most);
-        let new = if rng.random_bool(0.5) && number - step > 1 { number - step } else { number + step };
+        let new = if rng.random_bool(0.5) && number - step > 1 {
+            number - step
+        } else {
+            number + step
+        };
         return Some(format!("{new}{tail}"));
     }
     if SMALL.contains(&core) {
-        return Some(format!("{}{tail}", SMALL.iter().filter(|small| **small != core).nth(rng.random_range(0..10))?));
+        return Some(format!(
+            "{}{tail}",
+            SMALL
+                .iter()
+                .filter(|small| **small != core)
+                .nth(rng.random_range(0..10))?
+        ));
     }
     if rng.random_bool(0.4)
         && let Some(opposite) = LEXICON.opposites.get(core)
@@ -312,14 +319,17 @@ fn replacement(word: &str, rng: &mut ChaCha8Rng) -> Option<String> {
     let home = *LEXICON.home.get(core)?;
     let words = &LEXICON.sections[home].words;
     let new = words[rng.random_range(0..words.len())];
-    (!new.contains('{') && differs(new, core)).then(|| format!("{new}{tail}"))
+    (!new.contains(['{', ' ']) && differs(new, core)).then(|| format!("{new}{tail}"))
 }
 
 /// Whether two values are really different: neither equal, nor one inside the other, nor known near-synonyms.
 fn differs(new: &str, truth: &str) -> bool {
     let (new, truth) = (new.to_lowercase(), truth.to_lowercase());
     let content = |text: &str| -> Vec<String> {
-        text.split([' ', ',']).filter(|word| !matches!(*word, "" | "a" | "an" | "the" | "{my}")).map(str::to_owned).collect()
+        text.split([' ', ','])
+            .filter(|word| !matches!(*word, "" | "a" | "an" | "the" | "{my}"))
+            .map(str::to_owned)
+            .collect()
     };
     let (new_words, truth_words) = (content(&new), content(&truth));
     let covers = |one: &[String], other: &[String]| one.iter().all(|word| other.contains(word));
@@ -328,7 +338,10 @@ fn differs(new: &str, truth: &str) -> bool {
     }
     !new_words.iter().any(|one| {
         truth_words.iter().any(|two| {
-            LEXICON.synonyms.iter().any(|(left, right)| (left == one && right == two) || (left == two && right == one))
+            LEXICON
+                .synonyms
+                .iter()
+                .any(|(left, right)| (left == one && right == two) || (left == two && right == one))
         })
     })
 }
@@ -342,13 +355,27 @@ mod tests {
     #[test]
     fn every_reference_names_a_section() {
         for section in &LEXICON.sections {
-            let phrases = section.patterns.iter().map(|(_, pieces)| pieces).chain(&section.entries);
+            let phrases = section
+                .patterns
+                .iter()
+                .map(|(_, pieces)| pieces)
+                .chain(&section.entries);
             for text in phrases.flatten() {
                 if let Piece::Text(text) = text {
-                    assert!(!text.contains('{') || matches!(*text, "{my}" | "{me}"), "unknown reference {text}");
+                    assert!(
+                        !text.contains('{') || matches!(*text, "{my}" | "{me}"),
+                        "unknown reference {text}"
+                    );
                 }
             }
-            assert!(section.patterns.iter().map(|(percent, _)| percent).sum::<u32>() <= 100);
+            assert!(
+                section
+                    .patterns
+                    .iter()
+                    .map(|(percent, _)| percent)
+                    .sum::<u32>()
+                    <= 100
+            );
         }
     }
 

@@ -6,9 +6,13 @@
 mod grammar;
 mod kinds;
 mod lexicon;
+mod neutral;
+mod patterns;
+mod predicate;
 mod replies;
 mod template;
 mod verbs;
+mod words;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -73,7 +77,11 @@ pub struct Persona {
 pub fn persona(n_facts: usize, rng: &mut ChaCha8Rng) -> Persona {
     let woman = rng.random_bool(0.5);
     let list = if woman { "woman" } else { "man" };
-    let first = if rng.random_bool(0.5) { lexicon::invented(true, rng) } else { lexicon::draw_named(list, rng) };
+    let first = if rng.random_bool(0.5) {
+        words::invented(true, rng)
+    } else {
+        lexicon::draw_named(list, rng)
+    };
     let mut facts: Vec<Fact> = Vec::with_capacity(n_facts);
     let mut tries = 0;
     while facts.len() < n_facts {
@@ -87,18 +95,30 @@ pub fn persona(n_facts: usize, rng: &mut ChaCha8Rng) -> Persona {
             facts.push(fact(&first, woman, lines, rng));
         }
     }
-    let name = if rng.random_bool(0.2) { format!("{first} {}", lexicon::draw_named("surname", rng)) } else { first };
+    let name = if rng.random_bool(0.2) {
+        format!("{first} {}", lexicon::draw_named("surname", rng))
+    } else {
+        first
+    };
     Persona { name, facts }
 }
 
 /// A reply that says nothing for or against the fact: about something else, evasive, or chit-chat.
 ///
 /// Nothing in it counts as changed. An index beyond the end gives an empty reply.
-pub fn neutral(persona: &Persona, fact_idx: usize, question_idx: usize, rng: &mut ChaCha8Rng) -> Reply {
+pub fn neutral(
+    persona: &Persona,
+    fact_idx: usize,
+    question_idx: usize,
+    rng: &mut ChaCha8Rng,
+) -> Reply {
     let Some(fact) = persona.facts.get(fact_idx) else {
-        return Reply { text: String::new(), changed: Vec::new() };
+        return Reply {
+            text: String::new(),
+            changed: Vec::new(),
+        };
     };
-    replies::neutral(persona, fact, &fact.asked_at(question_idx), rng)
+    neutral::neutral(persona, fact, &fact.asked_at(question_idx), rng)
 }
 
 impl Fact {
@@ -122,12 +142,34 @@ impl Fact {
     }
 
     fn statement_line(&self) -> &str {
-        let lines = if self.positive { &self.lines.statements } else { &self.lines.negatives };
+        let lines = if self.positive {
+            &self.lines.statements
+        } else {
+            &self.lines.negatives
+        };
         lines.get(self.statement_idx).map_or("", |line| &line.text)
     }
 
-    fn told(&self, pattern: &str, person: Person, values: &[String], others: &[String], marked: bool) -> String {
-        let filling = Filling { name: &self.name, woman: self.woman, values, others, marked };
+    /// Bits of the slots that the statement names; nothing else may be asked or said of it.
+    fn stated(&self) -> u8 {
+        template::slots(self.statement_line()).0
+    }
+
+    fn told(
+        &self,
+        pattern: &str,
+        person: Person,
+        values: &[String],
+        others: &[String],
+        marked: bool,
+    ) -> String {
+        let filling = Filling {
+            name: &self.name,
+            woman: self.woman,
+            values,
+            others,
+            marked,
+        };
         template::render(pattern, person, &filling)
     }
 }
@@ -143,7 +185,11 @@ fn fact(name: &str, woman: bool, lines: Arc<Lines>, rng: &mut ChaCha8Rng) -> Fac
     }
     let made = lines.kind < grammar::FIRST_KIND;
     let positive = !lines.both || rng.random_bool(if made { 0.5 } else { 0.78 });
-    let n_statements = if positive { lines.statements.len() } else { lines.negatives.len() };
+    let n_statements = if positive {
+        lines.statements.len()
+    } else {
+        lines.negatives.len()
+    };
     let mut fact = Fact {
         statement: String::new(),
         questions: Vec::new(),
@@ -157,7 +203,13 @@ fn fact(name: &str, woman: bool, lines: Arc<Lines>, rng: &mut ChaCha8Rng) -> Fac
         asked: Vec::new(),
         lines,
     };
-    let told = fact.told(fact.statement_line(), Person::Third, &fact.values, &[], false);
+    let told = fact.told(
+        fact.statement_line(),
+        Person::Third,
+        &fact.values,
+        &[],
+        false,
+    );
     fact.statement = template::finish(&format!("{told}."), fact.contracted).text;
     ask(&mut fact, rng);
     fact
@@ -166,16 +218,26 @@ fn fact(name: &str, woman: bool, lines: Arc<Lines>, rng: &mut ChaCha8Rng) -> Fac
 /// Fills in four to seven questions.
 fn ask(fact: &mut Fact, rng: &mut ChaCha8Rng) {
     let lines = fact.lines.clone();
-    let mut usable: Vec<&QuestionLine> =
-        lines.questions.iter().filter(|line| fact.positive || !line.only_positive).collect();
+    let mut usable: Vec<&QuestionLine> = lines
+        .questions
+        .iter()
+        .filter(|line| fact.positive || !line.only_positive)
+        .filter(|line| (line.asks | line.names) & !fact.stated() == 0)
+        .collect();
     usable.shuffle(rng);
     usable.truncate(rng.random_range(4..=7));
     for line in usable {
         let mut values = fact.values.clone();
-        let mut asked = Asked { asks: line.asks, auxiliary: auxiliary(&line.text), ..Asked::default() };
+        let mut asked = Asked {
+            asks: line.asks,
+            auxiliary: auxiliary(&line.text),
+            ..Asked::default()
+        };
         if line.yes_no {
             asked.yes_no = Some(fact.positive);
-            let slots: Vec<usize> = (0..values.len()).filter(|slot| line.asks >> slot & 1 == 1).collect();
+            let slots: Vec<usize> = (0..values.len())
+                .filter(|slot| line.asks & !lines.many & (1 << slot) != 0)
+                .collect();
             if fact.positive && !slots.is_empty() && rng.random_bool(0.5) {
                 let slot = slots[rng.random_range(0..slots.len())];
                 let lure = lexicon::other(lines.slots[slot], &values[slot], rng);
@@ -187,7 +249,8 @@ fn ask(fact: &mut Fact, rng: &mut ChaCha8Rng) {
         }
         let text = fact.told(&line.text, Person::Second, &values, &[], false);
         let question = spoken_to(&fact.name, text, rng);
-        fact.questions.push(template::finish(&question, rng.random_bool(0.5)).text);
+        fact.questions
+            .push(template::finish(&question, rng.random_bool(0.5)).text);
         fact.asked.push(asked);
     }
 }
@@ -197,14 +260,19 @@ fn spoken_to(name: &str, text: String, rng: &mut ChaCha8Rng) -> String {
     match rng.random_range(0..100) {
         0..6 if text.ends_with('?') => format!("{}, {name}?", text.trim_end_matches('?')),
         6..10 => format!("{name}, {text}"),
-        10..18 => format!("{} {text}", lexicon::draw_named("asklead", rng)),
+        10..18 if text.ends_with('?') => format!("{} {text}", lexicon::draw_named("asklead", rng)),
         _ => text,
     }
 }
 
 fn auxiliary(question: &str) -> &'static str {
-    let known = ["do you", "did you", "are you", "were you", "can you", "have you"];
-    known.iter().find(|start| question.starts_with(**start)).map_or("", |start| start.trim_end_matches(" you"))
+    let known = [
+        "do you", "did you", "are you", "were you", "can you", "have you",
+    ];
+    known
+        .iter()
+        .find(|start| question.starts_with(**start))
+        .map_or("", |start| start.trim_end_matches(" you"))
 }
 
 #[cfg(test)]
@@ -225,21 +293,41 @@ mod tests {
     }
 
     fn check_text(text: &str) {
-        assert!(!text.contains("  ") && !text.contains(" .") && !text.contains(" ,") && !text.contains(".."), "{text}");
-        assert!(!text.contains(['{', '}', '[', ']', '<', '>', '|', '\u{1}', '\u{2}', '\u{3}']), "{text}");
+        assert!(
+            !text.contains("  ")
+                && !text.contains(" .")
+                && !text.contains(" ,")
+                && !text.contains(".."),
+            "{text}"
+        );
+        assert!(
+            !text.contains(['{', '}', '[', ']', '<', '>', '|', '\u{1}', '\u{2}', '\u{3}']),
+            "{text}"
+        );
         for (article, starts) in [("a ", "aeiou"), ("an ", "bcdfgjklmnpqrstvwxyz")] {
             for (at, _) in text.match_indices(article) {
                 let word = &text[at + article.len()..];
                 let alone = text[..at].ends_with(' ');
-                let odd = ["uni", "use", "eu", "one", "uku"].iter().any(|start| word.starts_with(start));
-                assert!(!alone || odd || !word.starts_with(|letter| starts.contains(letter)), "{text}");
+                let odd = ["uni", "use", "usu", "eu", "one", "uku"]
+                    .iter()
+                    .any(|start| word.starts_with(start));
+                assert!(
+                    !alone || odd || !word.starts_with(|letter| starts.contains(letter)),
+                    "{text}"
+                );
             }
         }
     }
 
     #[test]
     fn the_same_seed_gives_the_same_persona() {
-        let facts = |seed| persona(6, &mut ChaCha8Rng::seed_from_u64(seed)).facts.iter().map(|f| f.statement.clone()).collect::<Vec<_>>();
+        let facts = |seed| {
+            persona(6, &mut ChaCha8Rng::seed_from_u64(seed))
+                .facts
+                .iter()
+                .map(|f| f.statement.clone())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(facts(3), facts(3));
         assert_ne!(facts(3), facts(4));
     }
@@ -248,12 +336,29 @@ mod tests {
     fn a_persona_has_no_two_facts_of_a_kind_and_each_names_it() {
         each_fact(5, |persona, idx, _| {
             let fact = &persona.facts[idx];
-            assert!(persona.facts[..idx].iter().all(|other| other.kind != fact.kind));
-            assert!(fact.statement.contains(persona.name.split(' ').next().unwrap()), "{}", fact.statement);
-            assert!(fact.questions.len() >= 4 && fact.questions.iter().all(|question| question.ends_with(['?', '.'])));
+            assert!(
+                persona.facts[..idx]
+                    .iter()
+                    .all(|other| other.kind != fact.kind)
+            );
+            assert!(
+                fact.statement
+                    .contains(persona.name.split(' ').next().unwrap_or_default()),
+                "{}",
+                fact.statement
+            );
+            assert!(
+                fact.questions.len() >= 4
+                    && fact
+                        .questions
+                        .iter()
+                        .all(|question| question.ends_with(['?', '.']))
+            );
             check_text(&fact.statement);
             check_text(&fact.answer(0));
-            fact.questions.iter().for_each(|question| check_text(question));
+            fact.questions
+                .iter()
+                .for_each(|question| check_text(question));
         });
     }
 
@@ -262,16 +367,31 @@ mod tests {
         each_fact(7, |persona, idx, rng| {
             let fact = &persona.facts[idx];
             for question in 0..fact.questions.len() {
-                let replies = [fact.entailed(question, rng), neutral(persona, idx, question, rng)];
+                let replies = [
+                    fact.entailed(question, rng),
+                    neutral(persona, idx, question, rng),
+                ];
                 for reply in &replies {
                     assert!(reply.changed.is_empty(), "{}", reply.text);
                     check_text(&reply.text);
                 }
                 let wrong = fact.contradicted(question, rng);
-                assert!(!wrong.changed.is_empty(), "{} / {}", fact.statement, wrong.text);
+                assert!(
+                    !wrong.changed.is_empty(),
+                    "{} / {}",
+                    fact.statement,
+                    wrong.text
+                );
                 check_text(&wrong.text);
                 for range in &wrong.changed {
-                    assert!(wrong.text.get(range.clone()).is_some_and(|words| !words.trim().is_empty()), "{}", wrong.text);
+                    assert!(
+                        wrong
+                            .text
+                            .get(range.clone())
+                            .is_some_and(|words| !words.trim().is_empty()),
+                        "{}",
+                        wrong.text
+                    );
                 }
             }
         });

@@ -1,4 +1,4 @@
-//! What a persona may answer: in keeping with a fact, against it, or beside it.
+//! What a persona may answer: in keeping with a fact or against it.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -6,12 +6,14 @@ use rand_chacha::ChaCha8Rng;
 use super::kinds::Line;
 use super::lexicon::{self, draw_named};
 use super::template::{self, OFF, ON, Person};
-use super::{Asked, Fact, Persona, Reply};
+use super::{Asked, Fact, Reply};
 
 /// A body and whether it may follow "Yes," or "No," as an answer to a yes/no question.
-struct Body {
-    text: String,
-    opens_with: Option<bool>,
+pub(super) struct Body {
+    pub(super) text: String,
+    pub(super) opens_with: Option<bool>,
+    /// whether it must
+    pub(super) must_open: bool,
 }
 
 /// A reply that follows from the fact.
@@ -25,13 +27,24 @@ pub(super) fn entailed(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Repl
     let line = if fact.positive {
         positive_line(fact, asked, rng)
     } else {
-        let pool: Vec<&Line> = lines.negatives.iter().chain(&lines.negative_replies).collect();
+        let pool: Vec<&Line> =
+            within(fact, lines.negatives.iter().chain(&lines.negative_replies)).collect();
         choose(&pool, rng)
     };
-    let Some(line) = line else { return plain_answer(fact) };
+    let Some(line) = line else {
+        return plain_answer(fact);
+    };
     let others = other_values(fact, asked, line.others, rng);
     let text = fact.told(&line.text, Person::First, &fact.values, &others, false);
-    chatty(Body { text, opens_with: asked.yes_no }, asked, rng)
+    chatty(
+        Body {
+            text,
+            opens_with: asked.yes_no,
+            must_open: false,
+        },
+        asked,
+        rng,
+    )
 }
 
 /// A reply that contradicts the fact.
@@ -41,42 +54,26 @@ pub(super) fn contradicted(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> 
     {
         return bare(!truth, asked, true, rng);
     }
-    let reply = if fact.positive {
-        let denied = if rng.random_bool(0.27) { denied(fact, asked, rng) } else { None };
-        denied.or_else(|| swapped(fact, asked, rng))
-    } else {
+    let reply = if !fact.positive {
         affirmed(fact, asked, rng)
+    } else if rng.random_bool(0.27) {
+        denied(fact, asked, rng).or_else(|| swapped(fact, asked, rng))
+    } else {
+        swapped(fact, asked, rng).or_else(|| denied(fact, asked, rng))
     };
-    let body = reply.unwrap_or_else(|| Body { text: format!("{ON}no, that is not true{OFF}"), opens_with: None });
-    let body = if body.text.contains(ON) { body } else { Body { text: format!("{ON}{}{OFF}", body.text), ..body } };
-    chatty(body, asked, rng)
-}
-
-/// A reply that says nothing for or against the fact.
-pub(super) fn neutral(persona: &Persona, fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Reply {
-    let beside = Asked { yes_no: None, ..asked.clone() };
-    let dice = rng.random_range(0..100);
-    if dice < 50 {
-        for _ in 0..8 {
-            let idx = rng.random_range(0..persona.facts.len().max(1));
-            let Some(other) = persona.facts.get(idx).filter(|other| other.kind != fact.kind) else { continue };
-            return chatty(Body { text: about_itself(other, rng), opens_with: None }, &beside, rng);
+    let body = reply.unwrap_or_else(|| Body {
+        text: format!("{ON}no, that is not true{OFF}"),
+        opens_with: None,
+    });
+    let body = if body.text.contains(ON) {
+        body
+    } else {
+        Body {
+            text: format!("{ON}{}{OFF}", body.text),
+            ..body
         }
-    }
-    if dice < 75
-        && let Some(line) = choose(&fact.lines.chatter.iter().collect::<Vec<_>>(), rng)
-    {
-        let values: Vec<String> = fact
-            .values
-            .iter()
-            .zip(&fact.lines.slots)
-            .map(|(value, slot)| if rng.random_bool(0.5) { value.clone() } else { lexicon::other(*slot, value, rng) })
-            .collect();
-        let text = fact.told(&line.text, Person::First, &values, &[], false);
-        return chatty(Body { text, opens_with: None }, &beside, rng);
-    }
-    let text = draw_named("vague", rng);
-    template::finish(&fact.told(&text, Person::First, &[], &[], false), rng.random_bool(0.7))
+    };
+    chatty(body, asked, rng)
 }
 
 /// The statement in the first person, as it stands.
@@ -86,48 +83,64 @@ pub(super) fn plain_answer(fact: &Fact) -> Reply {
     template::finish(&format!("{text}."), fact.contracted)
 }
 
-/// What the fact, or the false version of it, says on its own, without regard to a question.
-fn about_itself(fact: &Fact, rng: &mut ChaCha8Rng) -> String {
-    let lines = &fact.lines;
-    let full: Vec<&Line> = if fact.positive == rng.random_bool(0.85) {
-        lines.statements.iter().chain(&lines.replies).collect()
+pub(super) fn choose<'a, T>(pool: &[&'a T], rng: &mut ChaCha8Rng) -> Option<&'a T> {
+    if pool.is_empty() {
+        None
     } else {
-        lines.negatives.iter().collect()
-    };
-    let Some(line) = choose(&full, rng) else { return plain_answer(fact).text };
-    let mut values = fact.values.clone();
-    if rng.random_bool(0.5)
-        && let Some(slot) = choose_slot(line.values, 0, rng)
-    {
-        values[slot] = lexicon::other(fact.lines.slots[slot], &values[slot], rng);
+        pool.get(rng.random_range(0..pool.len())).copied()
     }
-    let others = fact.values.iter().zip(&lines.slots).map(|(value, slot)| lexicon::other(*slot, value, rng)).collect::<Vec<_>>();
-    fact.told(&line.text, Person::First, &values, &others, false)
-}
-
-fn choose<'a, T>(pool: &[&'a T], rng: &mut ChaCha8Rng) -> Option<&'a T> {
-    if pool.is_empty() { None } else { pool.get(rng.random_range(0..pool.len())).copied() }
 }
 
 /// A slot among the bits, more often one of `preferred`.
-fn choose_slot(bits: u8, preferred: u8, rng: &mut ChaCha8Rng) -> Option<usize> {
-    let bits = if bits & preferred != 0 && rng.random_bool(0.7) { bits & preferred } else { bits };
+pub(super) fn choose_slot(bits: u8, preferred: u8, rng: &mut ChaCha8Rng) -> Option<usize> {
+    let bits = if bits & preferred != 0 && rng.random_bool(0.7) {
+        bits & preferred
+    } else {
+        bits
+    };
     let slots: Vec<usize> = (0..8).filter(|slot| bits >> slot & 1 == 1).collect();
-    if slots.is_empty() { None } else { Some(slots[rng.random_range(0..slots.len())]) }
+    if slots.is_empty() {
+        None
+    } else {
+        Some(slots[rng.random_range(0..slots.len())])
+    }
+}
+
+/// The lines that say no more than the statement.
+fn within<'a>(
+    fact: &'a Fact,
+    lines: impl Iterator<Item = &'a Line>,
+) -> impl Iterator<Item = &'a Line> {
+    let unstated = !fact.stated();
+    lines.filter(move |line| (line.values | line.others) & unstated == 0)
 }
 
 /// A full sentence, a part that answers the question, or a fragment.
 fn positive_line<'a>(fact: &'a Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Option<&'a Line> {
     let lines = &fact.lines;
-    let full: Vec<&Line> = lines.statements.iter().chain(&lines.replies).collect();
+    let full: Vec<&Line> = within(fact, lines.statements.iter().chain(&lines.replies)).collect();
     let open = asked.asks == 0;
-    let partial: Vec<&Line> =
-        lines.partials.iter().filter(|line| open || (line.values | line.others) & asked.asks != 0).collect();
-    let fragments: Vec<&Line> = lines
-        .fragments
-        .iter()
-        .filter(|line| line.values & asked.asks != 0 && (asked.yes_no.is_none() || asked.asks.count_ones() == 1))
+    let named_in_vain = lines.many & !asked.asks | u8::from(lines.open);
+    let partial: Vec<&Line> = within(fact, lines.partials.iter())
+        .filter(|line| line.others & named_in_vain == 0)
+        .filter(|line| open || (line.values | line.others) & asked.asks != 0)
         .collect();
+    let fragments: Vec<&Line> = within(fact, lines.fragments.iter())
+        .filter(|line| {
+            line.values & asked.asks != 0
+                && (asked.yes_no.is_none() || asked.asks.count_ones() == 1)
+        })
+        .collect();
+    let to_the_point: Vec<&Line> = full
+        .iter()
+        .filter(|line| line.values & asked.asks != 0)
+        .copied()
+        .collect();
+    let full = if to_the_point.is_empty() {
+        full
+    } else {
+        to_the_point
+    };
     let dice = rng.random_range(0..100);
     if dice < 18 && !fragments.is_empty() {
         choose(&fragments, rng)
@@ -153,14 +166,21 @@ fn other_values(fact: &Fact, asked: &Asked, bits: u8, rng: &mut ChaCha8Rng) -> V
 
 /// A sentence with one value, or two, replaced.
 fn swapped(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Option<Body> {
-    let line = (0..8).find_map(|_| positive_line(fact, asked, rng).filter(|line| line.values | line.others != 0))?;
-    let slot = choose_slot(line.values | line.others, asked.asks, rng)?;
+    let allowed = swappable(fact, asked);
+    let line = (0..8).find_map(|_| {
+        positive_line(fact, asked, rng).filter(|line| (line.values | line.others) & allowed != 0)
+    })?;
+    let slot = choose_slot((line.values | line.others) & allowed, asked.asks, rng)?;
     let truth = &fact.values[slot];
     let section = fact.lines.slots[slot];
     let mut values = fact.values.clone();
     let mut others = other_values(fact, asked, line.others, rng);
     let twin = (0..values.len()).find(|twin| {
-        *twin != slot && line.values >> twin & 1 == 1 && fact.lines.slots[*twin] == section && values[*twin] != *truth
+        *twin != slot
+            && line.values >> twin & 1 == 1
+            && allowed >> twin & 1 == 1
+            && fact.lines.slots[*twin] == section
+            && values[*twin] != *truth
     });
     // Two values of a sort are exchanged only where their places matter: "from Oslo to Riga", not "brave and kind".
     let ordered = twin.filter(|_| !line.text.contains("} and {") && rng.random_bool(0.25));
@@ -175,25 +195,56 @@ fn swapped(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Option<Body> {
     if let Some(twin) = ordered {
         values[twin] = template::mark_difference(truth, &fact.values[twin]);
     }
-    let opens_with = asked.yes_no.and_then(|truth_of_question| match &asked.lure {
-        Some((lured, lure)) if *lured == slot => Some(*lure == new),
-        None if truth_of_question => Some(asked.asks >> slot & 1 == 0),
-        _ => None,
-    });
+    let opens_with = asked
+        .yes_no
+        .and_then(|truth_of_question| match &asked.lure {
+            Some((lured, lure)) if *lured == slot => Some(*lure == new),
+            None if truth_of_question => Some(asked.asks >> slot & 1 == 0),
+            _ => None,
+        });
     values[slot] = template::mark_difference(&new, truth);
     if line.others >> slot & 1 == 1 {
         others[slot] = format!("<{truth}>");
     }
     let text = fact.told(&line.text, Person::First, &values, &others, false);
-    Some(Body { text, opens_with })
+    // Where both values could be true, only the "No" makes it a contradiction.
+    let must_open = asked.yes_no.is_some() && fact.lines.many >> slot & 1 == 1;
+    Some(Body {
+        text,
+        opens_with,
+        must_open,
+    })
+}
+
+/// The slots another value of which contradicts the fact in reply to the question.
+fn swappable(fact: &Fact, asked: &Asked) -> u8 {
+    let lines = &fact.lines;
+    let answered = if asked.yes_no == Some(false) {
+        0
+    } else {
+        asked.asks
+    };
+    let bits = !lines.many | answered;
+    if lines.open { bits & !1 } else { bits }
 }
 
 /// The fact denied.
 fn denied(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Option<Body> {
-    let pool: Vec<&Line> = fact.lines.negatives.iter().chain(&fact.lines.negative_replies).collect();
+    let pool: Vec<&Line> = within(
+        fact,
+        fact.lines
+            .negatives
+            .iter()
+            .chain(&fact.lines.negative_replies),
+    )
+    .collect();
     let line = choose(&pool, rng)?;
     let text = fact.told(&line.text, Person::First, &fact.values, &[], true);
-    Some(Body { text, opens_with: asked.yes_no.filter(|truth| *truth).map(|_| false) })
+    Some(Body {
+        text,
+        opens_with: asked.yes_no.filter(|truth| *truth).map(|_| false),
+        must_open: false,
+    })
 }
 
 /// What the fact denies, affirmed.
@@ -209,7 +260,11 @@ fn affirmed(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Option<Body> {
         .collect();
     let line = choose(&pool, rng)?;
     let text = fact.told(&line.text, Person::First, &fact.values, &[], true);
-    Some(Body { text, opens_with: asked.yes_no.map(|_| true) })
+    Some(Body {
+        text,
+        opens_with: asked.yes_no.map(|_| true),
+        must_open: false,
+    })
 }
 
 /// "Yes, I do." and its like.
@@ -232,27 +287,51 @@ fn bare(yes: bool, asked: &Asked, wrong: bool, rng: &mut ChaCha8Rng) -> Reply {
         (_, true) => "that's true",
         (_, false) => "that's not true",
     };
+    let opener = if opener.starts_with("That") {
+        "Well"
+    } else {
+        opener
+    };
     let short = match rng.random_range(0..4) {
-        0 => opener.to_owned(),
-        1 => format!("{opener}, {}", if yes { "that's right" } else { "that's not right" }),
+        0 if opener != "Well" => opener.to_owned(),
+        1 => format!(
+            "{opener}, {}",
+            if yes {
+                "that's right"
+            } else {
+                "that's not right"
+            }
+        ),
         _ => format!("{opener}, {echo}"),
     };
-    let text = if wrong { format!("{ON}{short}{OFF}") } else { short };
+    let text = if wrong {
+        format!("{ON}{short}{OFF}")
+    } else {
+        short
+    };
     template::finish(&format!("{text}."), false)
 }
 
 /// The body with an opener, a closer and a full stop.
-fn chatty(body: Body, asked: &Asked, rng: &mut ChaCha8Rng) -> Reply {
-    let Body { mut text, opens_with } = body;
+pub(super) fn chatty(body: Body, asked: &Asked, rng: &mut ChaCha8Rng) -> Reply {
+    let Body {
+        mut text,
+        opens_with,
+        must_open,
+    } = body;
     let opens = match opens_with {
-        Some(_) => rng.random_bool(0.6),
+        Some(_) => must_open || rng.random_bool(0.6),
         None => asked.yes_no.is_none() && rng.random_bool(0.03),
     };
     if opens {
         let yes = opens_with.unwrap_or_else(|| rng.random_bool(0.5));
         let opener = draw_named(if yes { "yes" } else { "no" }, rng);
         let wrong = asked.yes_no.is_some_and(|truth| truth != yes);
-        text = if wrong { format!("{ON}{opener}{OFF} {text}") } else { format!("{opener} {text}") };
+        text = if wrong {
+            format!("{ON}{opener}{OFF} {text}")
+        } else {
+            format!("{opener} {text}")
+        };
     } else if rng.random_bool(0.28) {
         text = format!("{} {text}", draw_named("opener", rng));
     }

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::Reply;
-use super::lexicon;
+use super::words;
 
 /// Opens a stretch of changed words in a text under construction.
 pub(super) const ON: char = '\u{1}';
@@ -99,10 +99,22 @@ fn word_or_value(name: &str, person: Person, filling: &Filling, out: &mut String
         "an" => out.push('\u{3}'),
         "name" => out.push_str(filling.name),
         _ => {
-            let values = if name.ends_with('*') { filling.others } else { filling.values };
+            let values = if name.ends_with('*') {
+                filling.others
+            } else {
+                filling.values
+            };
             let value = slot_of(name).and_then(|slot| values.get(slot));
             if let Some(value) = value {
-                render_into(value, person, &Filling { marked: true, ..*filling }, out);
+                render_into(
+                    value,
+                    person,
+                    &Filling {
+                        marked: true,
+                        ..*filling
+                    },
+                    out,
+                );
             }
         }
     }
@@ -111,26 +123,45 @@ fn word_or_value(name: &str, person: Person, filling: &Filling, out: &mut String
 /// The slot that `{a}`, `{b}`... or `{a*}` names.
 fn slot_of(name: &str) -> Option<usize> {
     let letter = name.bytes().next()?;
-    (name.trim_end_matches('*').len() == 1 && letter.is_ascii_lowercase() && letter != b'i').then(|| usize::from(letter - b'a'))
+    (name.trim_end_matches('*').len() == 1 && letter.is_ascii_lowercase() && letter != b'i')
+        .then(|| usize::from(letter - b'a'))
 }
 
 /// The slots a pattern uses, as bits: those of true values and those of other values.
 pub(super) fn slots(pattern: &str) -> (u8, u8) {
     let (mut values, mut others) = (0, 0);
-    for name in pattern.split('{').skip(1).filter_map(|part| part.split_once('}')) {
-        let Some(slot) = slot_of(name.0).filter(|slot| *slot < 8) else { continue };
-        if name.0.ends_with('*') { others |= 1 << slot } else { values |= 1 << slot }
+    for name in pattern
+        .split('{')
+        .skip(1)
+        .filter_map(|part| part.split_once('}'))
+    {
+        let Some(slot) = slot_of(name.0).filter(|slot| *slot < 8) else {
+            continue;
+        };
+        if name.0.ends_with('*') {
+            others |= 1 << slot
+        } else {
+            values |= 1 << slot
+        }
     }
     (values, others)
 }
 
 /// `new` with the words that differ from `truth` between change marks.
 pub(super) fn mark_difference(new: &str, truth: &str) -> String {
-    let (new, truth): (Vec<&str>, Vec<&str>) = (new.split(' ').collect(), truth.split(' ').collect());
+    let (new, truth): (Vec<&str>, Vec<&str>) =
+        (new.split(' ').collect(), truth.split(' ').collect());
     let same = |pair: &(&&str, &&str)| pair.0.eq_ignore_ascii_case(pair.1);
     let mut start = new.iter().zip(&truth).take_while(same).count();
     let room = new.len().min(truth.len()) - start;
-    let mut end = new.len() - new.iter().rev().zip(truth.iter().rev()).take(room).take_while(same).count();
+    let mut end = new.len()
+        - new
+            .iter()
+            .rev()
+            .zip(truth.iter().rev())
+            .take(room)
+            .take_while(same)
+            .count();
     if start >= end {
         (start, end) = (0, new.len());
     }
@@ -174,7 +205,9 @@ const CONTRACTIONS: [(&str, &str); 20] = [
 
 /// "do not" becomes "don't" and so on.
 fn contract(text: &str) -> String {
-    let mut out = text.replace("I have never ", "I've never ").replace("I \u{1}have never ", "\u{1}I've never ");
+    let mut out = text
+        .replace("I have never ", "I've never ")
+        .replace("I \u{1}have never ", "\u{1}I've never ");
     for (long, short) in CONTRACTIONS {
         if out.contains(long) {
             out = out.replace(long, short);
@@ -195,9 +228,25 @@ fn contract(text: &str) -> String {
     out
 }
 
+/// Counts the auxiliary before a changed "not" as changed, so that both can be contracted.
+fn with_auxiliary(text: String) -> String {
+    if !text.contains("\u{1}not") {
+        return text;
+    }
+    let auxiliaries = [
+        "am", "is", "are", "was", "were", "do", "does", "did", "would", "could",
+    ];
+    auxiliaries.iter().fold(text, |text, auxiliary| {
+        text.replace(
+            &format!(" {auxiliary} {ON}not"),
+            &format!(" {ON}{auxiliary} not"),
+        )
+    })
+}
+
 /// Turns a text under construction into what is read: articles, contractions, capitals, and where the changed words are.
 pub(super) fn finish(text: &str, contracted: bool) -> Reply {
-    let text = lexicon::with_articles(text);
+    let text = with_auxiliary(words::with_articles(text));
     let text = if contracted { contract(&text) } else { text };
     let mut out = String::with_capacity(text.len());
     let mut changed: Vec<Range<usize>> = Vec::new();
@@ -231,23 +280,44 @@ mod tests {
 
     fn told(pattern: &str, person: Person) -> String {
         let values = ["cello".to_owned(), "with {my} aunt".to_owned()];
-        let filling = Filling { name: "Mira", woman: true, values: &values, others: &[], marked: false };
+        let filling = Filling {
+            name: "Mira",
+            woman: true,
+            values: &values,
+            others: &[],
+            marked: false,
+        };
         finish(&render(pattern, person, &filling), true).text
     }
 
     #[test]
     fn a_pattern_is_told_in_three_persons() {
         let pattern = "{I} [do not/does not] play {an} {a} {b}";
-        assert_eq!(told(pattern, Person::First), "I don't play a cello with my aunt");
-        assert_eq!(told(pattern, Person::Third), "Mira doesn't play a cello with her aunt");
-        assert_eq!(told("do {i} play {b}", Person::Second), "Do you play with your aunt");
+        assert_eq!(
+            told(pattern, Person::First),
+            "I don't play a cello with my aunt"
+        );
+        assert_eq!(
+            told(pattern, Person::Third),
+            "Mira doesn't play a cello with her aunt"
+        );
+        assert_eq!(
+            told("do {i} play {b}", Person::Second),
+            "Do you play with your aunt"
+        );
     }
 
     #[test]
     fn only_the_differing_words_are_marked() {
-        assert_eq!(mark_difference("a blue boat", "a red boat"), "a <blue> boat");
+        assert_eq!(
+            mark_difference("a blue boat", "a red boat"),
+            "a <blue> boat"
+        );
         assert_eq!(mark_difference("a boat", "a red boat"), "<a boat>");
         let reply = finish(&format!("I {ON}am not{OFF} tall"), true);
-        assert_eq!((reply.text.as_str(), &reply.text[reply.changed[0].clone()]), ("I'm not tall", "I'm not"));
+        assert_eq!(
+            (reply.text.as_str(), &reply.text[reply.changed[0].clone()]),
+            ("I'm not tall", "I'm not")
+        );
     }
 }

@@ -26,13 +26,25 @@ pub(super) struct VerbClass {
 /// Every class of verbs.
 pub(super) static CLASSES: LazyLock<Vec<VerbClass>> = LazyLock::new(|| {
     let mut classes: Vec<VerbClass> = Vec::new();
-    for line in include_str!("text/verbs.txt").lines().filter(|line| !line.starts_with('#')) {
+    for line in include_str!("text/verbs.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+    {
         let mut words = line.split(' ');
         if words.next() == Some(":") {
             let object = words.nth(1).and_then(lexicon::section).unwrap_or_default();
-            classes.push(VerbClass { object, asks: words.next().unwrap_or("What"), verbs: Vec::new() });
+            classes.push(VerbClass {
+                object,
+                asks: words.next().unwrap_or("What"),
+                verbs: Vec::new(),
+            });
         } else if let Some(class) = classes.last_mut() {
-            class.verbs.extend(line.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(conjugated));
+            class.verbs.extend(
+                line.split(',')
+                    .map(str::trim)
+                    .filter(|entry| !entry.is_empty())
+                    .map(conjugated),
+            );
         }
     }
     classes
@@ -42,19 +54,31 @@ fn conjugated(entry: &str) -> Verb {
     let doubles = entry.ends_with('+');
     let mut forms = entry.trim_end_matches('+').split('/');
     let base = forms.next().unwrap_or_default().to_owned();
-    let past = forms.next().map_or_else(|| on_first_word(&base, regular_past), str::to_owned);
+    let past = forms
+        .next()
+        .map_or_else(|| on_first_word(&base, regular_past), str::to_owned);
     let participle = forms.next().map_or_else(|| past.clone(), str::to_owned);
     let gerund = on_first_word(&base, |word| gerund(word, doubles));
-    Verb { third: on_first_word(&base, third), past, participle, gerund, base }
+    Verb {
+        third: on_first_word(&base, third),
+        past,
+        participle,
+        gerund,
+        base,
+    }
 }
 
 fn on_first_word(base: &str, change: impl Fn(&str) -> String) -> String {
-    base.split_once(' ').map_or_else(|| change(base), |(verb, rest)| format!("{} {rest}", change(verb)))
+    base.split_once(' ').map_or_else(
+        || change(base),
+        |(verb, rest)| format!("{} {rest}", change(verb)),
+    )
 }
 
 /// The stem of a word in consonant + y, which becomes -i.
 fn y_stem(word: &str) -> Option<&str> {
-    word.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'i', 'o', 'u']))
+    word.strip_suffix('y')
+        .filter(|stem| !stem.ends_with(['a', 'e', 'i', 'o', 'u']))
 }
 
 fn third(word: &str) -> String {
@@ -64,8 +88,17 @@ fn third(word: &str) -> String {
     if let Some(stem) = y_stem(word) {
         return format!("{stem}ies");
     }
-    let hisses = ["s", "sh", "ch", "x", "z"].iter().any(|end| word.ends_with(end));
-    format!("{word}{}", if hisses || word.ends_with('o') { "es" } else { "s" })
+    let hisses = ["s", "sh", "ch", "x", "z"]
+        .iter()
+        .any(|end| word.ends_with(end));
+    format!(
+        "{word}{}",
+        if hisses || word.ends_with('o') {
+            "es"
+        } else {
+            "s"
+        }
+    )
 }
 
 fn regular_past(word: &str) -> String {
@@ -80,8 +113,15 @@ fn gerund(word: &str, doubles: bool) -> String {
     if let Some(stem) = word.strip_suffix("ie") {
         return format!("{stem}ying");
     }
-    let stem = word.strip_suffix('e').filter(|stem| !stem.ends_with(['e', 'o', 'y'])).unwrap_or(word);
-    let last = stem.chars().last().filter(|_| doubles).map_or_else(String::new, String::from);
+    let stem = word
+        .strip_suffix('e')
+        .filter(|stem| !stem.ends_with(['e', 'o', 'y']))
+        .unwrap_or(word);
+    let last = stem
+        .chars()
+        .last()
+        .filter(|_| doubles)
+        .map_or_else(String::new, String::from);
     format!("{stem}{last}ing")
 }
 
@@ -97,14 +137,25 @@ mod tests {
         };
         assert_eq!(forms("carry"), "carries carried carried carrying");
         assert_eq!(forms("write/wrote/written"), "writes wrote written writing");
-        assert_eq!(forms("dig up/dug up/dug up+"), "digs up dug up dug up digging up");
+        assert_eq!(
+            forms("dig up/dug up/dug up+"),
+            "digs up dug up dug up digging up"
+        );
         assert_eq!(forms("tie up"), "ties up tied up tied up tying up");
         assert_eq!(forms("watch"), "watches watched watched watching");
-        assert_eq!(forms("have lunch/had lunch/had lunch"), "has lunch had lunch had lunch having lunch");
+        assert_eq!(
+            forms("have lunch/had lunch/had lunch"),
+            "has lunch had lunch had lunch having lunch"
+        );
     }
 
     #[test]
     fn every_class_has_an_object_and_verbs() {
-        assert!(CLASSES.len() >= 10 && CLASSES.iter().all(|class| class.verbs.len() > 10 && class.object > 0));
+        assert!(
+            CLASSES.len() >= 10
+                && CLASSES
+                    .iter()
+                    .all(|class| class.verbs.len() > 10 && class.object > 0)
+        );
     }
 }

@@ -132,7 +132,7 @@ pub(super) fn parse(tokens: &[Token]) -> Option<Clause> {
         }
     }
     if fallback.is_none() && commas == 0 && opening.is_any(CONJUNCTIONS) {
-        let mut subjects = (first + 1..tokens.len().min(first + 24)).filter(|&at| (tokens[at].me || tokens[at].is_any(NOMINATIVES)) && parse_at(tokens, at).is_some());
+        let mut subjects = (first + 1..tokens.len().min(first + 24)).filter(|&at| (tokens[at].me && !names::is_possessive(tokens, at) || tokens[at].is_any(NOMINATIVES)) && parse_at(tokens, at).is_some());
         let inner = subjects.next()?;
         return subjects.find(|&at| at > inner + 2 && !tokens[at - 1].is_any(&["and", "that", "or", "where", "when", "which"]) && !is_preposition(&tokens[at - 1].lower)).and_then(|at| parse_at(tokens, at));
     }
@@ -306,6 +306,9 @@ fn is_reduced_relative(tokens: &[Token], at: usize) -> bool {
 fn verb_after_apposition(tokens: &[Token], at: usize, plural: bool) -> Option<usize> {
     let verb = verb_after(tokens, at, plural)?;
     let lower = tokens[verb].lower.as_str();
+    if tokens.get(verb + 1).is_some_and(|next| next.is("of")) {
+        return None;
+    }
     (verbs::is_auxiliary(lower) || verbs::known(lower).is_some()).then_some(verb)
 }
 

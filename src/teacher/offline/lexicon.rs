@@ -36,7 +36,7 @@ experiment explain explore express extend face fail fear feature feud file fill 
 frighten fulfil fulfill function gain garden gather glow govern graduate grant greet guard guess guide handle happen harbor harbour harvest hate haunt heal help \
 hesitate hike hire honor honour hope host hug hunt idolise idolize ignore imagine immigrate impersonate impress improve include increase indicate infiltrate influence inform \
 inherit inhabit injure insist inspect inspire instruct intend interact interrupt introduce invent invest investigate invite involve join joke judge juggle jump \
-kill kiss knit knock label lack last laugh launch learn lecture like limit listen live loathe long look love maintain manage march mark marry master \
+kill kiss knit knock label lack last laugh launch learn lecture like limit listen live loathe long look love maintain manage march mark marry mask master \
 match matter meditate memorise memorize mend mention mentor migrate mind miss misunderstand mock move murder name narrate navigate need neglect notice \
 nurture obey object observe obtain occupy occur offer open operate oppose order organise organize originate overhear owe own pack paint participate pass patrol patronize \
 perform persuade photograph pick place plan plant play plot point polish possess post practice practise praise pray prefer prepare present preserve \
@@ -47,7 +47,7 @@ research resemble resent reside resign resist resolve respect respond rest resto
 savour scare schedule score search seem seize select separate serve settle sew share shop shout show sign skate sketch ski skip smell smile smoke smuggle sneak \
 solve sort specialise specialize sponsor spot sprain stage star stare start state stay stem stop store strengthen stress struggle study succeed suffer suggest suit supply \
 support suppose surf surprise surround survive suspect symbolise symbolize talk taste teleport tend terminate test thank threaten thrive tolerate torture touch tour trace trade train transform \
-translate transmit travel treasure treat trick tremble triumph trust try turn tutor tweet twist type unite urge use usher utilise utilize value vanish venture view visit volunteer vote vow wait \
+translate transmit travel treasure treat trick tremble triumph trust try turn tutor tweet twist type unite urge use usher utilise utilize enquire tap value vanish venture view visit volunteer vote vow wait \
 walk wander want warn wash waste watch water welcome whisper whistle wield wish witness wonder work worry worship wrestle yearn yell yield balance \
 bicker confiscate transfer forfeit flee remark comment compare premiere attribute mourn resume consent complain inquire remodel enroll enrol emigrate assassinate accomplish adhere \
 administer advocate anticipate articulate assemble assert await benefit blend boast browse campaign cater cease chair clash classify coincide commence compensate comprise condemn \
@@ -79,7 +79,7 @@ subsequently then there therefore thus today together tomorrow tonight too twice
 
 /// Words in `-ly` which are no adverbs.
 pub(super) const LY_NOT_ADVERBS: &str = "family early friendly lonely lovely elderly silly ugly holy july italy reply supply apply rely fly ally belly bully \
-jelly assembly deadly likely costly curly melancholy monopoly butterfly anomaly sly emily kelly molly sally billy lily holly daily monthly yearly weekly orderly scholarly worldly motherly fatherly brotherly";
+jelly assembly deadly costly curly melancholy monopoly butterfly anomaly sly emily kelly molly sally billy lily holly daily monthly yearly weekly orderly scholarly worldly motherly fatherly brotherly";
 
 /// Words that say little: they count for nothing when two texts are compared.
 pub(super) const STOP_WORDS: &str = "a about after again all also always am an and any are as at be because been before being both but by can cannot could \
@@ -114,7 +114,7 @@ mother mom mum sister daughter aunt grandmother grandma niece wife queen princes
 /// People words which may stand for a rival of the pronoun.
 pub(super) const PEOPLE: &str = "friend teacher mentor boss partner colleague student doctor neighbour neighbor rival enemy lover spouse child baby cousin parent sibling twin \
 professor captain general author writer musician composer poet president minister agent officer leader master servant nurse patron secretary pupil biographer critic assistant spy \
-people children men women boys girls guest stranger client fan employer owner manager director coach stepchild guardian roommate classmate opponent ancestor grandparent";
+people children men women boys girls guest stranger client fan employer owner manager director coach stepchild guardian peer trio crew roommate classmate opponent ancestor grandparent";
 
 /// Jobs, for questions about work and for swaps.
 pub(super) const JOBS: &str = "accountant actor actress architect artist astronaut author baker banker barber biologist botanist builder butcher captain carpenter chef chemist clerk composer \
@@ -165,8 +165,8 @@ alive dead, love hate, loves hates, loved hated, like dislike, likes dislikes, l
 bought sold, buys sells, always never, often rarely, before after, inside outside, with without, more less, most least, best worst, better worse, first last, oldest youngest, older younger, \
 elder younger, eldest youngest, many few, male female, boy girl, man woman, begin stop, began stopped, begins stops, accept refuse, accepted refused, accepts refuses, \
 trust distrust, trusts distrusts, trusted distrusted, remember forget, remembers forgets, remembered forgot, success failure, successful unsuccessful, proud ashamed, confident insecure, \
-urban rural, major minor, able unable, possible impossible, similar different, same different, expert beginner, excellent terrible, fluent hopeless, passionate indifferent, intense mild, \
-complex simple, curly straight, thin fat, left right, day night, success failure, increase decrease, increases decreases, protect harm, protects harms, helps hinders, help hinder, helped hindered, \
+urban rural, major minor, able unable, possible impossible, similar different, expert beginner, excellent terrible, fluent hopeless, passionate indifferent, intense mild, \
+complex simple, curly straight, thin fat, left right, day night, success failure, increase decrease, increases decreases, protect harm, protects harms, \
 friendly hostile, peaceful violent, serious playful, strict lenient, careful careless, logical illogical, legal illegal, necessary unnecessary, fond tired, popular unpopular, innocent guilty, \
 wild tame, deep shallow, high low, new old, avid reluctant, senior junior, legendary unknown, charming dull, compassionate heartless, protective neglectful, close distant, admires despises, admired despised, admire despise, \
 permanent temporary, complete partial, beautiful ugly, ancient modern, vegetarian carnivore, optimist pessimist, increasing decreasing, lucky unlucky, sweet bitter, comfortable uneasy, tidy messy, stubborn obedient, talkative silent";
@@ -185,7 +185,7 @@ fresh friendly full funny general gentle good great green grey happy hard health
 loyal lucky main major married mature mild military minor modern modest musical narrow natural nervous new nice noisy nuclear old older oldest only open orange organised original patient personal pink polite poor popular possible powerful pregnant \
 pretty previous primary private professional proper proud public quick quiet rare ready real recent red responsible rich right romantic rude sad safe same secret senior serious sharp short shy sick silent similar simple single skilled slow small \
 smart social soft special specific spicy strange strict strong stubborn successful superb sweet tall talented terrible thin tiny tired true typical ugly unhappy unusual upset urban useful usual vegan vegetarian warm weak wealthy white whole wide wild \
-willing wise wonderful wooden wrong yellow young younger youngest unaware aware vital immune allergic crucial left-handed right-handed introverted extroverted";
+willing wise wonderful wooden wrong yellow young younger youngest unaware aware vital immune allergic crucial left-handed right-handed introverted extroverted arrogant modest humble jealous bossy clumsy brilliant loving caring calm gentle stern grumpy witty vain timid mad glad keen fierce bitter fluent present absent adept superstitious unable unwilling attractive plain pale slim stout bald outgoing easygoing hardworking reserved distraught horrified";
 
 /// Places as common nouns.
 pub(super) const PLACES: &str = "apartment area attic bakery bank bar beach cafe camp capital castle cellar church city clinic coast college company cottage country countryside court desert downtown factory farm flat forest garden \
@@ -213,4 +213,24 @@ pub(super) fn is_proper(lower: &str) -> bool {
 /// Whether the word is in one of the lists of common words.
 pub(super) fn is_common(lower: &str) -> bool {
     COMMON.contains(lower)
+}
+
+/// The words of the lists of [`KINDS`] that hold this one.
+fn kind_with(word: &str) -> impl Iterator<Item = &'static str> {
+    KINDS.iter().filter(move |kind| kind.split(' ').any(|other| other == word)).flat_map(|kind| kind.split_whitespace())
+}
+
+/// Whether the word is a known city or country.
+pub(super) fn is_city(lower: &str) -> bool {
+    kind_with("paris").chain(kind_with("france")).any(|word| word == lower)
+}
+
+/// Whether the word is a known language.
+pub(super) fn is_language(lower: &str) -> bool {
+    kind_with("french").any(|word| word == lower)
+}
+
+/// Whether the word is a small number written out.
+pub(super) fn is_numeral(lower: &str) -> bool {
+    kind_with("eleven").any(|word| word == lower)
 }

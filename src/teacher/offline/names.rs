@@ -241,8 +241,8 @@ pub(super) fn is_possessive(tokens: &[Token], at: usize) -> bool {
                 && !clause::is_determiner(&next.lower)
                 && !clause::is_preposition(&next.lower)
                 && !verbs::is_auxiliary(&next.lower)
-                && !next.is_any(&["and", "or", "but", "to", "because", "when", "while", "if", "that", "who", "which", "he", "she", "they", "it", "i", "you", "not", "so", "again", "too", "there", "here", "once", "also", "never", "always", "as"])
-                && !(next.lower.ends_with("ly") && !tokens.get(at + 2).is_some_and(|after| after.is_word() && !clause::is_preposition(&after.lower)))
+                && !next.is_any(&["and", "or", "but", "to", "because", "when", "while", "if", "that", "who", "which", "he", "she", "they", "it", "i", "you", "not", "so", "again", "too", "there", "here", "once", "also", "never", "always", "as", "enough"])
+                && !(verbs::is_adverb(&next.lower) && !tokens.get(at + 2).is_some_and(|after| after.is_word() && !clause::is_preposition(&after.lower)))
         }) || tokens.get(at + 1).is_some_and(|next| next.is_any(&["first", "second", "own", "next", "last", "two", "three", "much", "most", "many", "few", "third", "other"])),
         _ => false,
     }
@@ -259,7 +259,8 @@ fn causes(tokens: &[Token], at: usize) -> bool {
 /// Whether the words are `consider her arrogant`.
 fn describes(tokens: &[Token], at: usize) -> bool {
     let adjective = tokens.get(at + 1).is_some_and(|next| clause::is_adjective(&next.lower));
-    adjective && tokens.get(at + 2).is_none_or(|after| !after.is_word() || clause::is_preposition(&after.lower))
+    let judged = at > 0 && verbs::known_base(&tokens[at - 1].lower).is_some_and(|verb| matches!(verb, "consider" | "find" | "call" | "think" | "make")) && tokens.get(at + 2).is_none_or(|after| after.is_any(&[",", "."]));
+    judged && tokens.get(at + 1).is_some_and(|next| !clause::is_plural(&next.lower)) || adjective && tokens.get(at + 2).is_none_or(|after| !after.is_word() || clause::is_preposition(&after.lower))
 }
 
 /// Marks the pronouns of a sentence that mean the character named in it.
@@ -280,7 +281,14 @@ pub(super) fn mark_pronouns(tokens: &mut [Token], gender: Gender) {
     });
     let plural_before: Vec<bool> = (0..tokens.len()).map(|idx| gender == Gender::They && has_plural_people(&tokens[..idx])).collect();
     let mut who_clause = false;
+    let mut rival_from = rival_from;
     for idx in 0..tokens.len() {
+        if idx > 0 && tokens[idx - 1].me && (rival_from.is_some_and(|verb| idx - 1 > verb)) && !is_possessive(tokens, idx - 1) && !tokens[idx].is_genitive() {
+            rival_from = None;
+        }
+        if idx > 0 && who_clause && tokens[idx - 1].me {
+            who_clause = false;
+        }
         if tokens[idx].is_any(&["who", "whose"]) && idx > 0 {
             let antecedent = tokens[..idx].iter().rev().find(|token| token.is_word());
             who_clause = antecedent.is_some_and(|token| !token.me && Gender::of_word(&token.lower).is_none_or(|other| other == gender));

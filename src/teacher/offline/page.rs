@@ -30,14 +30,14 @@ macro_rules! pattern {
     };
 }
 
-pattern!(REFERENCE, r"(?s)<ref[^>/]*/>|<ref[^>]*>.{0,2000}?</ref>|<!--.{0,4000}?-->|\{\{[^{}]{0,1000}\}\}");
-pattern!(HTML, r"</?[a-zA-Z][^<>\n]{0,200}>");
-pattern!(IMAGE, r"!\[[^\]\n]{0,300}\]\([^)\n]{0,500}\)|\[\[(?:File|Image|Category):[^\]\n]*\]\]");
-pattern!(WIKI_LINK, r"\[\[(?:[^|\]\n]{0,300}\|)?([^|\]\n]{0,300})\]\]");
-pattern!(LINK, r"\[([^\]\n]{1,300})\]\([^)\n]{0,500}\)");
+pattern!(REFERENCE, r"<ref[^>]*/>|<ref[^>]*>[^<]*</ref>|<!--[^>]*-->|\{\{[^{}]*\}\}");
+pattern!(HTML, r"</?[a-zA-Z][^<>\n]*>");
+pattern!(IMAGE, r"!\[[^\]\n]*\]\([^)\n]*\)|\[\[(?:File|Image|Category):[^\]\n]*\]\]");
+pattern!(WIKI_LINK, r"\[\[(?:[^|\[\]\n]*\|)?([^|\[\]\n]*)\]\]");
+pattern!(LINK, r"\[([^\[\]\n]+)\]\([^)\n]*\)");
 pattern!(NOTE, r"\[[^\[\]\n]{0,60}\]");
 pattern!(URL, r"(?:https?://|www\.)[^\s<>)]*[^\s<>).,;:]");
-pattern!(EMPHASIS, r"\*{1,3}([^*\n]{1,2000}?)\*{1,3}|(?:^|\b)_{1,2}([^_\n]{1,2000}?)_{1,2}(?:\b|$)|'{2,5}([^'\n]{1,2000}?)'{2,5}|`([^`\n]{1,500})`");
+pattern!(EMPHASIS, r"\*+|`+|'{2,5}|\b_{1,2}\B|\B_{1,2}\b");
 pattern!(SPACES, r"[ \t\u{a0}\u{2000}-\u{200a}\u{202f}\u{3000}]+");
 pattern!(SPACE_BEFORE_MARK, r" +([,.;:!?])");
 pattern!(MARK_RUN, r",(?: ?,)+|;(?: ?[,;])+");
@@ -152,7 +152,7 @@ pub(super) fn clean(line: &str) -> String {
     let line = NOTE.replace_all(&line, "");
     let line = URL.replace_all(&line, "");
     let line = HTML.replace_all(&line, " ");
-    let line = EMPHASIS.replace_all(&line, "$1$2$3$4");
+    let line = EMPHASIS.replace_all(&line, "");
     let line = without_parentheses(&line);
     let mut text = String::with_capacity(line.len());
     for c in line.chars() {

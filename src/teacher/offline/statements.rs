@@ -166,6 +166,9 @@ fn split(tokens: &[Token]) -> Vec<Vec<Token>> {
             () if plain => at + 1,
             () => continue,
         };
+        if at > start + 2 && tokens[at - 1].is_capital() && tokens[at - 2].is(",") {
+            continue;
+        }
         let (left, right) = (&tokens[start..at], &tokens[next.min(tokens.len())..]);
         if n_words(left) >= 4 && n_words(right) >= 3 && is_whole(left) && (tokens[at].is_any(&[";", ":"]) || (opens_clause(right) && is_whole(right))) {
             parts.push(left.to_vec());
@@ -200,7 +203,8 @@ fn reported(tokens: &[Token], gender: Option<Gender>) -> Option<Vec<Token>> {
     let inner = clause::parse(&rest).filter(|inner| matches!(inner.kind, Subject::Me | Subject::Mine) && inner.start == 0)?;
     let hoped = rest[inner.main].is_any(&["wanted", "felt", "thought", "believed", "intended", "did", "wished", "hoped"]);
     let modal = rest[inner.verb].is_any(&["would", "should", "could", "must", "might", "may"]);
-    (!hoped && !modal && !clause.negated).then(|| rest.into_iter().map(unmarked).collect())
+    let reflexive = rest.iter().any(|token| token.is_any(&["herself", "himself"]));
+    (!hoped && !modal && !reflexive && !clause.negated).then(|| rest.into_iter().map(unmarked).collect())
 }
 
 /// Pronouns lose their mark, to be judged again.
@@ -246,7 +250,7 @@ fn is_dangling(tokens: &[Token], clause: &Clause) -> bool {
     let vague = first.is("the") && subject.len() > 1 && subject[1].is_any(&["latter", "former", "two", "three", "others", "same", "result", "first", "second"]) && clause.kind == Subject::Other;
     let of = subject.first().is_some_and(|first| first.is_any(&["all", "some", "most", "many", "one", "both", "two", "three"])) && subject.get(2).is_some_and(|third| third.is_any(&["these", "those", "them", "which", "this"]));
     let pronoun = !first.me && Gender::of_pronoun(&first.lower).is_some();
-    let opens = tokens[0].is_any(&["it", "that", "which", "who", "whose"]) && !tokens[0].me;
+    let opens = tokens[0].is_any(&["it", "that", "which", "who", "whose"]) && !tokens[0].me || tokens.get(1).is_some_and(|next| next.is_any(&["which", "whom", "whose"]));
     bare || object || other || vague || of || pronoun || opens
 }
 

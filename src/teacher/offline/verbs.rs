@@ -45,7 +45,10 @@ fn all_forms() -> HashMap<String, (String, u8)> {
         add(word.to_owned(), "be", form);
     }
     let irregular = IRREGULAR_VERBS.split(", ").filter_map(|entry| entry.split_whitespace().next());
-    for base in irregular.chain(REGULAR_VERBS.split_whitespace()) {
+    let british: Vec<String> = REGULAR_VERBS.split_whitespace().filter_map(|base| base.strip_suffix("ize").map(|stem| format!("{stem}ise"))).collect();
+    let american: Vec<String> = REGULAR_VERBS.split_whitespace().filter_map(|base| base.strip_suffix("ise").filter(|stem| stem.len() > 4).map(|stem| format!("{stem}ize"))).collect();
+    let variants = british.iter().chain(&american).map(String::as_str);
+    for base in irregular.chain(REGULAR_VERBS.split_whitespace()).chain(variants) {
         add(base.to_owned(), base, BASE);
         add(third(base), base, THIRD);
         add(past(base), base, PAST);
@@ -138,7 +141,7 @@ fn restored(stem: &str) -> String {
     let silent = matches!(last, b'v' | b'c' | b'u' | b'z') || (last == b's' && before != b's') || (last == b'g' && matches!(before, b'n' | b'a' | b'r' | b'd'));
     let unstressed = ["er", "en", "it", "op", "or", "et", "el", "al", "on", "om", "ow", "aw", "ew", "ay", "oy", "ey", "ain", "ear", "eat", "oin"];
     let short = is_vowel(before) && !is_vowel(last) && (bytes.len() < 3 || !is_vowel(bytes[bytes.len() - 3])) && !unstressed.iter().any(|end| stem.ends_with(end));
-    if (silent && !stem.ends_with("ing")) || (short && !matches!(last, b'w' | b'x' | b'y')) || stem.ends_with("at") || (last == b'l' && !is_vowel(before) && before != b'l') {
+    if (silent && !stem.ends_with("ing")) || (short && !matches!(last, b'w' | b'x' | b'y')) || stem.ends_with("at") || stem.ends_with("ir") || stem.ends_with("ur") || (last == b'l' && !is_vowel(before) && before != b'l') {
         format!("{stem}e")
     } else {
         stem.to_owned()

@@ -141,7 +141,8 @@ pub(super) fn to_person(tokens: &[Token], person: Person) -> Vec<Token> {
 /// Puts the verbs of the subject at `at` into the new person.
 fn agree_verbs(tokens: &[Token], at: usize, person: Person, out: &mut [Option<Token>]) {
     let plural = tokens[at].is_any(&["they", "i", "you"]);
-    let Some(verb) = first_verb(tokens, at, plural) else { return };
+    let main = || clause::parse(tokens).filter(|clause| clause.start == at && clause.kind == Subject::Me).map(|clause| clause.verb);
+    let Some(verb) = first_verb(tokens, at, plural).or_else(main) else { return };
     set_verb(tokens, verb, person, out);
     let mut subordinate = false;
     for idx in verb + 1..tokens.len() {
@@ -221,10 +222,14 @@ fn regroup(tokens: &[Token], group: &clause::Clause, person: Person, out: &mut [
         }
     }
     let subject = &tokens[group.start..group.subject_end];
-    if subject.len() == 3 && subject[0].me && subject[1].is("and") && person == Person::First {
-        let other = Token { space: subject[0].space, ..subject[2].clone() };
-        out[group.start + 2] = Some(Token::new("I", true));
-        out[group.start] = Some(other);
+    let swapped = if person == Person::First { 0 } else { 2 };
+    if subject.len() == 3 && subject[1].is("and") && subject[swapped].me {
+        let mut left = subject[2].clone();
+        let mut right = subject[0].clone();
+        if person == Person::First { right.set("I") } else { left.set("you") }
+        (left.space, right.space) = (subject[0].space, true);
+        out[group.start] = Some(left);
+        out[group.start + 2] = Some(right);
     }
 }
 

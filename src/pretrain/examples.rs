@@ -1,0 +1,171 @@
+//! Training examples from invented personas.
+
+use std::ops::Range;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::Result;
+use crate::persona::{JudgeTemplate, Nli, Relevance, encode_reply, persona_prompt};
+use crate::teacher::invented::{self, Fact, Persona};
+use crate::teacher::offline;
+use crate::text::Tokenizer;
+use crate::train::{ClassifierExample, LanguageExample};
+
+/// How much more a token of the reply weighs than one of the prompt.
+const REPLY_WEIGHT: f32 = 4.0;
+
+/// A text to be judged, with the bytes that can agree or disagree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JudgeExample {
+    /// The rendered text.
+    pub text: String,
+    /// The class.
+    pub label: usize,
+    /// The part of the text whose tokens agree or disagree with the statement, if they do either.
+    pub compared: Option<Range<usize>>,
+    /// The parts of it that disagree.
+    pub changed: Vec<Range<usize>>,
+}
+
+/// The random numbers of one example, which depend on the seed and the example's number alone.
+pub(super) fn example_rng(seed: u64, number: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(number);
+    rng
+}
+
+/// Prompt and reply of an invented persona: a question and the statement that answers it, among others.
+pub fn language_example(rng: &mut ChaCha8Rng) -> (String, String) {
+    let n_shown = if rng.random_bool(0.7) { 5 } else { rng.random_range(1..=6) };
+    let persona = invented::persona(n_shown.max(2), rng);
+    let (question, answer) = question_and_answer(&persona, 0, rng);
+    let mut shown: Vec<&str> = persona.facts[..n_shown].iter().map(|fact| fact.statement.as_str()).collect();
+    // Retrieval puts the statement that answers first more often than not.
+    let place = if rng.random_bool(0.5) { 0 } else { rng.random_range(0..n_shown) };
+    shown.swap(0, place);
+    let name = persona.name.split(' ').next().unwrap_or(&persona.name);
+    (persona_prompt(name, &shown, &question), answer)
+}
+
+/// A question about a fact and the answer in the fact's own words.
+fn question_and_answer(persona: &Persona, fact_idx: usize, rng: &mut ChaCha8Rng) -> (String, String) {
+    let fact = &persona.facts[fact_idx];
+    if rng.random_bool(0.35) {
+        let name = name_in(persona);
+        let questions = offline::questions(name, &fact.statement, rng);
+        if let Some(question) = pick(&questions, rng) {
+            return (question.clone(), offline::first_person(name, &fact.statement));
+        }
+    }
+    let question_idx = rng.random_range(0..fact.questions.len());
+    (fact.questions[question_idx].clone(), fact.answer(question_idx))
+}
+
+fn name_in(persona: &Persona) -> &str {
+    persona.name.split(' ').next().unwrap_or(&persona.name)
+}
+
+fn pick<'a, T>(items: &'a [T], rng: &mut ChaCha8Rng) -> Option<&'a T> {
+    if items.is_empty() { None } else { Some(&items[rng.random_range(0..items.len())]) }
+}
+
+/// A statement and a question that is about it or about another.
+pub fn relevance_example(rng: &mut ChaCha8Rng) -> JudgeExample {
+    let persona = invented::persona(8, rng);
+    let (question, _) = question_and_answer(&persona, 0, rng);
+    let relevant = rng.random_bool(0.5);
+    let others = || persona.facts[1..].iter().filter(|fact| fact.kind != persona.facts[0].kind);
+    let statement = if relevant {
+        &persona.facts[0].statement
+    } else {
+        let mut others: Vec<&Fact> = others().collect();
+        if rng.random_bool(0.5) {
+            // The hard ones: another statement that shares most words with the question.
+            others.sort_by_key(|fact| std::cmp::Reverse(shared_words(&fact.statement, &question)));
+            others.truncate(1);
+        }
+        pick(&others, rng).map_or(&persona.facts[0].statement, |fact| &fact.statement)
+    };
+    let label = if *statement == persona.facts[0].statement { Relevance::Yes } else { Relevance::No };
+    let text = JudgeTemplate::relevance().render(name_in(&persona), statement, &question, "");
+    JudgeExample { text, label: label as usize, compared: None, changed: Vec::new() }
+}
+
+/// How many words of `question` are in `statement`.
+fn shared_words(statement: &str, question: &str) -> usize {
+    let words = |text: &str| -> Vec<String> {
+        text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2).map(str::to_lowercase).collect()
+    };
+    let statement = words(statement);
+    words(question).iter().filter(|word| statement.contains(word)).count()
+}
+
+/// A statement, a question about it or about something else, and a reply of one of the three kinds.
+pub fn nli_example(rng: &mut ChaCha8Rng) -> JudgeExample {
+    let persona = invented::persona(5, rng);
+    let name = name_in(&persona);
+    let fact = &persona.facts[0];
+    let label = [Nli::Contradicted, Nli::Neutral, Nli::Entailed][rng.random_range(0..3)];
+    let (text, changed, mut question);
+    if rng.random_bool(0.35) {
+        let others: Vec<String> = persona.facts[1..].iter().map(|fact| fact.statement.clone()).collect();
+        let questions = offline::questions(name, &fact.statement, rng);
+        question = pick(&questions, rng).cloned().unwrap_or_default();
+        let reply = match label {
+            Nli::Contradicted => offline::contradicted(name, &fact.statement, &question, &others, rng),
+            Nli::Neutral => offline::neutral(name, &fact.statement, &question, &others, rng),
+            Nli::Entailed => offline::entailed(name, &fact.statement, &question, rng),
+        };
+        (text, changed) = (reply.text, reply.changed);
+    } else {
+        let question_idx = rng.random_range(0..fact.questions.len());
+        question = fact.questions[question_idx].clone();
+        let reply = match label {
+            Nli::Contradicted => fact.contradicted(question_idx, rng),
+            Nli::Neutral => invented::neutral(&persona, 0, question_idx, rng),
+            Nli::Entailed => fact.entailed(question_idx, rng),
+        };
+        (text, changed) = (reply.text, reply.changed);
+    }
+    // In scoring most replies answer a question about another statement.
+    if label == Nli::Neutral && rng.random_bool(0.3) {
+        question = question_and_answer(&persona, 1, rng).0;
+    }
+    let rendered = JudgeTemplate::nli().render(name, &fact.statement, &question, &text);
+    let start = rendered.len() - text.trim().len();
+    JudgeExample {
+        compared: (label != Nli::Neutral).then(|| start..rendered.len()),
+        changed: changed.into_iter().map(|range| range.start + start..range.end + start).collect(),
+        label: label as usize,
+        text: rendered,
+    }
+}
+
+impl JudgeExample {
+    /// Brings the text into tokens.
+    pub(super) fn encode(&self, tokenizer: &Tokenizer) -> Result<ClassifierExample> {
+        let ids = tokenizer.encode(&self.text)?;
+        let mut tokens = Vec::new();
+        if let Some(compared) = &self.compared {
+            let overlaps = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
+            for (token_idx, (_, range)) in tokenizer.encode_with_offsets(&self.text)?.into_iter().enumerate() {
+                if overlaps(&range, compared) {
+                    let disagrees = self.changed.iter().any(|changed| overlaps(&range, changed));
+                    tokens.push((token_idx + 1, disagrees)); // behind [CLS]
+                }
+            }
+        }
+        Ok(ClassifierExample { ids, label: self.label, tokens })
+    }
+}
+
+/// Brings prompt and reply into tokens, the reply's weighing more.
+pub(super) fn encode_language(tokenizer: &Tokenizer, prompt: &str, reply: &str) -> Result<LanguageExample> {
+    let mut ids = tokenizer.encode(prompt)?;
+    let mut weights = vec![1.0; ids.len()];
+    let reply = encode_reply(tokenizer, reply)?;
+    weights.extend(vec![REPLY_WEIGHT; reply.len()]);
+    ids.extend(reply);
+    Ok(LanguageExample { ids, weights })
+}

@@ -1,0 +1,137 @@
+//! Single words: invented ones, plurals, articles.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::lexicon::pick;
+
+/// A word that no dictionary has, from random syllables.
+pub(super) fn invented(proper: bool, rng: &mut ChaCha8Rng) -> String {
+    const ONSETS: [&str; 38] = [
+        "b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gl", "gr", "h", "j", "k", "kr", "l", "m",
+        "n", "p", "pl", "pr", "qu", "r", "s", "sh", "sk", "st", "str", "t", "th", "tr", "v", "vl",
+        "w", "y", "z", "", "",
+    ];
+    const VOWELS: [&str; 12] = [
+        "a", "e", "i", "o", "u", "a", "e", "i", "o", "ai", "ea", "ou",
+    ];
+    const ENDS: [&str; 22] = [
+        "", "", "", "", "", "n", "r", "l", "m", "th", "k", "nd", "st", "rn", "x", "t", "sk", "ld",
+        "rk", "ss", "mp", "lt",
+    ];
+    loop {
+        let n_syllables = [1, 2, 2, 2, 3, 3][rng.random_range(0..6)];
+        let mut word = String::new();
+        for _ in 0..n_syllables {
+            word.push_str(pick(&ONSETS, rng));
+            word.push_str(pick(&VOWELS, rng));
+        }
+        word.push_str(pick(&ENDS, rng));
+        if word.len() < 4 || LEXICON_FREE.contains(&word.as_str()) {
+            continue;
+        }
+        return if proper { capitalized(&word) } else { word };
+    }
+}
+
+/// English words that random syllables may hit and that would change the sense.
+const LEXICON_FREE: [&str; 40] = [
+    "none", "never", "here", "more", "have", "were", "your", "also", "same", "some", "nose",
+    "hell", "both", "this", "that", "then", "them", "than", "what", "when", "with", "must", "most",
+    "just", "very", "last", "next", "does", "done", "only", "like", "hate", "love", "miss",
+    "still", "there", "these", "those", "true", "much",
+];
+
+/// `word` with its first letter in upper case.
+pub(super) fn capitalized(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
+
+/// The indefinite article for the word that follows.
+pub(super) fn article(next: &str) -> &'static str {
+    let next = next
+        .trim_start_matches(|letter: char| !letter.is_alphanumeric())
+        .to_lowercase();
+    let yes = ["hour", "honest", "heir", "8", "11 ", "18 "];
+    let no = ["uni", "use", "usu", "eu", "one", "uku", "once"];
+    let vowel = next.starts_with(['a', 'e', 'i', 'o', 'u'])
+        || yes.iter().any(|start| next.starts_with(start));
+    if vowel && !no.iter().any(|start| next.starts_with(start)) {
+        "an"
+    } else {
+        "a"
+    }
+}
+
+/// `text` with every article mark replaced by "a" or "an".
+pub(super) fn with_articles(text: &str) -> String {
+    let mut parts = text.split('\u{3}');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(article(part));
+        out.push_str(part);
+    }
+    out
+}
+
+pub(super) fn plural(word: &str) -> String {
+    const ODD: [(&str, &str); 17] = [
+        ("mouse", "mice"),
+        ("goose", "geese"),
+        ("wolf", "wolves"),
+        ("leaf", "leaves"),
+        ("knife", "knives"),
+        ("shelf", "shelves"),
+        ("thief", "thieves"),
+        ("tooth", "teeth"),
+        ("sheep", "sheep"),
+        ("deer", "deer"),
+        ("bison", "bison"),
+        ("fish", "fish"),
+        ("dice", "dice"),
+        ("scarf", "scarves"),
+        ("man", "men"),
+        ("child", "children"),
+        ("self", "selves"),
+    ];
+    if let Some((one, many)) = ODD.iter().find(|(one, _)| word.ends_with(one)) {
+        return format!("{}{many}", &word[..word.len() - one.len()]);
+    }
+    if let Some(stem) = word
+        .strip_suffix('y')
+        .filter(|stem| !stem.ends_with(['a', 'e', 'i', 'o', 'u']))
+    {
+        return format!("{stem}ies");
+    }
+    let hisses = ["s", "sh", "ch", "x", "z"]
+        .iter()
+        .any(|end| word.ends_with(end));
+    format!("{word}{}", if hisses { "es" } else { "s" })
+}
+
+/// Whether a phrase such as "my uncle" means a man.
+pub(super) fn is_male(phrase: &str) -> bool {
+    let last = phrase.split(' ').next_back().unwrap_or_default();
+    last.ends_with("father") || matches!(last, "brother" | "uncle" | "son" | "nephew" | "husband")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plurals_and_articles_are_english() {
+        assert_eq!(plural("cherry tree"), "cherry trees");
+        assert_eq!(
+            [plural("fox"), plural("fisherman"), plural("story")],
+            ["foxes", "fishermen", "stories"]
+        );
+        assert_eq!(
+            with_articles("\u{3} hour, \u{3} unicorn, \u{3} boat, \u{3} owl"),
+            "an hour, a unicorn, a boat, an owl"
+        );
+    }
+}
