@@ -47,10 +47,11 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// The exit code for this error: 2 for a wrong request, 1 for a failure.
+    /// The exit code for this error: 2 for a wrong request, 130 for a stop on request, 1 for a failure.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
+            Self::Interrupted => 130, // as a shell tells of Ctrl-C
             _ => 1,
         }
     }

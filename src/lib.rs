@@ -3,6 +3,8 @@
 pub mod nn;
 
 #[cfg(feature = "app")]
+pub mod cli;
+#[cfg(feature = "app")]
 mod error;
 #[cfg(feature = "app")]
 pub mod files;
@@ -12,6 +14,8 @@ pub mod hf;
 pub mod parallel;
 #[cfg(feature = "app")]
 pub mod persona;
+#[cfg(feature = "app")]
+pub mod pipeline;
 #[cfg(feature = "app")]
 pub mod pretrain;
 #[cfg(feature = "app")]

@@ -68,6 +68,14 @@ impl Job {
         }
     }
 
+    /// The same job, told to nobody: for a part of a task that has a bar already.
+    pub fn quiet(&self) -> Self {
+        Self {
+            progress: Arc::new(Silent),
+            stop: self.stop.clone(),
+        }
+    }
+
     /// Asks the job to stop soon.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);

@@ -1,1 +1,8 @@
-fn main() {}
+//! The `train` program.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    apc::cli::run_train()
+}

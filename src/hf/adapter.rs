@@ -113,7 +113,7 @@ pub fn read_lora_config(folder: &Path) -> Result<LoraConfig> {
     Ok(LoraConfig::new(json.r, alpha).with_target_modules(targets))
 }
 
-/// Puts an adapter's factors into a model, in place of any it had.
+/// Puts an adapter's factors into a model, in place of any it had; an error leaves the model as it was.
 pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result<LoraConfig> {
     let config = read_lora_config(folder)?;
     let path = folder.join("adapter_model.safetensors");
@@ -125,9 +125,9 @@ pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result
     }
     let mut tensors = open(std::slice::from_ref(&path))?;
     let mut problems = Vec::new();
-    *model = model.without_lora();
-    model.add_lora(&config, device);
-    model.projections(&mut |layer_idx, projection, linear| {
+    let mut adapted = model.without_lora();
+    adapted.add_lora(&config, device);
+    adapted.projections(&mut |layer_idx, projection, linear| {
         let Some(lora) = linear.lora_mut() else {
             return;
         };
@@ -156,6 +156,7 @@ pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result
     });
     problems.extend(tensors.keys().map(|name| format!("{name} is unexpected")));
     if problems.is_empty() {
+        *model = adapted;
         return Ok(config);
     }
     Err(Error::invalid(

@@ -37,29 +37,50 @@ pub(super) fn example_rng(seed: u64, number: u64) -> ChaCha8Rng {
 
 /// Prompt and reply of an invented persona: a question and the statement that answers it, among others.
 pub fn language_example(rng: &mut ChaCha8Rng) -> (String, String) {
-    let n_shown = if rng.random_bool(0.7) { 5 } else { rng.random_range(1..=6) };
+    let n_shown = if rng.random_bool(0.7) {
+        5
+    } else {
+        rng.random_range(1..=6)
+    };
     let persona = invented::persona(n_shown.max(2), rng);
     let (question, answer) = question_and_answer(&persona, 0, rng);
-    let mut shown: Vec<&str> = persona.facts[..n_shown].iter().map(|fact| fact.statement.as_str()).collect();
+    let mut shown: Vec<&str> = persona.facts[..n_shown]
+        .iter()
+        .map(|fact| fact.statement.as_str())
+        .collect();
     // Retrieval puts the statement that answers first more often than not.
-    let place = if rng.random_bool(0.5) { 0 } else { rng.random_range(0..n_shown) };
+    let place = if rng.random_bool(0.5) {
+        0
+    } else {
+        rng.random_range(0..n_shown)
+    };
     shown.swap(0, place);
     let name = persona.name.split(' ').next().unwrap_or(&persona.name);
     (persona_prompt(name, &shown, &question), answer)
 }
 
 /// A question about a fact and the answer in the fact's own words.
-fn question_and_answer(persona: &Persona, fact_idx: usize, rng: &mut ChaCha8Rng) -> (String, String) {
+fn question_and_answer(
+    persona: &Persona,
+    fact_idx: usize,
+    rng: &mut ChaCha8Rng,
+) -> (String, String) {
     let fact = &persona.facts[fact_idx];
     if rng.random_bool(0.35) {
         let name = name_in(persona);
         let questions = offline::questions(name, &fact.statement, rng);
         if let Some(question) = pick(&questions, rng) {
-            return (question.clone(), offline::first_person(name, &fact.statement));
+            return (
+                question.clone(),
+                offline::first_person(name, &fact.statement),
+            );
         }
     }
     let question_idx = rng.random_range(0..fact.questions.len());
-    (fact.questions[question_idx].clone(), fact.answer(question_idx))
+    (
+        fact.questions[question_idx].clone(),
+        fact.answer(question_idx),
+    )
 }
 
 fn name_in(persona: &Persona) -> &str {
@@ -67,7 +88,11 @@ fn name_in(persona: &Persona) -> &str {
 }
 
 fn pick<'a, T>(items: &'a [T], rng: &mut ChaCha8Rng) -> Option<&'a T> {
-    if items.is_empty() { None } else { Some(&items[rng.random_range(0..items.len())]) }
+    if items.is_empty() {
+        None
+    } else {
+        Some(&items[rng.random_range(0..items.len())])
+    }
 }
 
 /// A statement and a question that is about it or about another.
@@ -75,7 +100,11 @@ pub fn relevance_example(rng: &mut ChaCha8Rng) -> JudgeExample {
     let persona = invented::persona(8, rng);
     let (question, _) = question_and_answer(&persona, 0, rng);
     let relevant = rng.random_bool(0.5);
-    let others = || persona.facts[1..].iter().filter(|fact| fact.kind != persona.facts[0].kind);
+    let others = || {
+        persona.facts[1..]
+            .iter()
+            .filter(|fact| fact.kind != persona.facts[0].kind)
+    };
     let statement = if relevant {
         &persona.facts[0].statement
     } else {
@@ -87,18 +116,33 @@ pub fn relevance_example(rng: &mut ChaCha8Rng) -> JudgeExample {
         }
         pick(&others, rng).map_or(&persona.facts[0].statement, |fact| &fact.statement)
     };
-    let label = if *statement == persona.facts[0].statement { Relevance::Yes } else { Relevance::No };
+    let label = if *statement == persona.facts[0].statement {
+        Relevance::Yes
+    } else {
+        Relevance::No
+    };
     let text = JudgeTemplate::relevance().render(name_in(&persona), statement, &question, "");
-    JudgeExample { text, label: label as usize, compared: None, changed: Vec::new() }
+    JudgeExample {
+        text,
+        label: label as usize,
+        compared: None,
+        changed: Vec::new(),
+    }
 }
 
 /// How many words of `question` are in `statement`.
 fn shared_words(statement: &str, question: &str) -> usize {
     let words = |text: &str| -> Vec<String> {
-        text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2).map(str::to_lowercase).collect()
+        text.split(|c: char| !c.is_alphanumeric())
+            .filter(|word| word.len() > 2)
+            .map(str::to_lowercase)
+            .collect()
     };
     let statement = words(statement);
-    words(question).iter().filter(|word| statement.contains(word)).count()
+    words(question)
+        .iter()
+        .filter(|word| statement.contains(word))
+        .count()
 }
 
 /// A statement, a question about it or about something else, and a reply of one of the three kinds.
@@ -109,11 +153,16 @@ pub fn nli_example(rng: &mut ChaCha8Rng) -> JudgeExample {
     let label = [Nli::Contradicted, Nli::Neutral, Nli::Entailed][rng.random_range(0..3)];
     let (text, changed, mut question);
     if rng.random_bool(0.35) {
-        let others: Vec<String> = persona.facts[1..].iter().map(|fact| fact.statement.clone()).collect();
+        let others: Vec<String> = persona.facts[1..]
+            .iter()
+            .map(|fact| fact.statement.clone())
+            .collect();
         let questions = offline::questions(name, &fact.statement, rng);
         question = pick(&questions, rng).cloned().unwrap_or_default();
         let reply = match label {
-            Nli::Contradicted => offline::contradicted(name, &fact.statement, &question, &others, rng),
+            Nli::Contradicted => {
+                offline::contradicted(name, &fact.statement, &question, &others, rng)
+            }
             Nli::Neutral => offline::neutral(name, &fact.statement, &question, &others, rng),
             Nli::Entailed => offline::entailed(name, &fact.statement, &question, rng),
         };
@@ -136,7 +185,10 @@ pub fn nli_example(rng: &mut ChaCha8Rng) -> JudgeExample {
     let start = rendered.len() - text.trim().len();
     JudgeExample {
         compared: (label != Nli::Neutral).then(|| start..rendered.len()),
-        changed: changed.into_iter().map(|range| range.start + start..range.end + start).collect(),
+        changed: changed
+            .into_iter()
+            .map(|range| range.start + start..range.end + start)
+            .collect(),
         label: label as usize,
         text: rendered,
     }
@@ -149,19 +201,31 @@ impl JudgeExample {
         let mut tokens = Vec::new();
         if let Some(compared) = &self.compared {
             let overlaps = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
-            for (token_idx, (_, range)) in tokenizer.encode_with_offsets(&self.text)?.into_iter().enumerate() {
+            for (token_idx, (_, range)) in tokenizer
+                .encode_with_offsets(&self.text)?
+                .into_iter()
+                .enumerate()
+            {
                 if overlaps(&range, compared) {
                     let disagrees = self.changed.iter().any(|changed| overlaps(&range, changed));
                     tokens.push((token_idx + 1, disagrees)); // behind [CLS]
                 }
             }
         }
-        Ok(ClassifierExample { ids, label: self.label, tokens })
+        Ok(ClassifierExample {
+            ids,
+            label: self.label,
+            tokens,
+        })
     }
 }
 
 /// Brings prompt and reply into tokens, the reply's weighing more.
-pub(super) fn encode_language(tokenizer: &Tokenizer, prompt: &str, reply: &str) -> Result<LanguageExample> {
+pub(super) fn encode_language(
+    tokenizer: &Tokenizer,
+    prompt: &str,
+    reply: &str,
+) -> Result<LanguageExample> {
     let mut ids = tokenizer.encode(prompt)?;
     let mut weights = vec![1.0; ids.len()];
     let reply = encode_reply(tokenizer, reply)?;

@@ -4,11 +4,13 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{DType, Int, Tensor, TensorData, activation};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
+use super::shards::step_in_parts;
 use super::{Scalars, clip_global_norm};
 use crate::nn::{Gemma, GemmaInput};
+use crate::parallel;
 
 /// A prompt with a better and a worse reply, and what the reference model thinks of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +72,27 @@ impl DpoPair {
             replies: pairs.iter().map(replies).collect(),
             reference: pairs.iter().map(|pair| pair.reference).collect(),
         }
+    }
+}
+
+impl DpoBatch {
+    /// One part for each core, each with its share of the pairs.
+    fn parts(self, device: &Device) -> Vec<(Self, f64)> {
+        let total = self.ids.len();
+        let size = total.div_ceil(parallel::workers(device)).max(1);
+        (0..total)
+            .step_by(size)
+            .map(|start| {
+                let range = start..(start + size).min(total);
+                let part = Self {
+                    ids: self.ids[range.clone()].to_vec(),
+                    segments: self.segments[range.clone()].to_vec(),
+                    replies: self.replies[range.clone()].to_vec(),
+                    reference: self.reference[range.clone()].to_vec(),
+                };
+                (part, range.len() as f64 / total as f64)
+            })
+            .collect()
     }
 }
 
@@ -261,10 +284,13 @@ impl TrainStep for DpoModel {
     type Output = Scalars;
 
     fn step(&self, batch: DpoBatch) -> TrainOutput<Scalars> {
-        let (loss, scalars) = self.forward(batch);
-        // The learner sums the gradients of the batches that make one step.
-        let loss = loss / self.accumulate as f64;
-        TrainOutput::new(self, loss.backward(), scalars)
+        let device = self.policy.device();
+        let (grads, item) = step_in_parts(self, batch.parts(&device), &device, |model, part| {
+            let (loss, scalars) = model.forward(part);
+            // The learner sums the gradients of the batches that make one step.
+            (loss / self.accumulate as f64, scalars)
+        });
+        TrainOutput { grads, item }
     }
 
     fn optimize(

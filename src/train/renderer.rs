@@ -54,10 +54,18 @@ impl TrainingProgressLogger for Renderer {
 
     fn update_epoch(&mut self, epoch: usize) {
         self.epoch = epoch;
-        let valid: Vec<String> = self.valid.drain(..).map(|(name, sum, count)| format!("{name} {:.4}", sum / count as f64)).collect();
+        let valid: Vec<String> = self
+            .valid
+            .drain(..)
+            .map(|(name, sum, count)| format!("{name} {:.4}", sum / count as f64))
+            .collect();
         if !valid.is_empty() {
             let epochs = self.epochs;
-            self.job.progress.note(&format!("{}: epoch {epoch} of {epochs}, held out: {}", self.label, valid.join(", ")));
+            self.job.progress.note(&format!(
+                "{}: epoch {epoch} of {epochs}, held out: {}",
+                self.label,
+                valid.join(", ")
+            ));
         }
     }
 
@@ -120,7 +128,10 @@ impl MetricsRendererTraining for Renderer {
         };
         let (value, count) = match value {
             NumericEntry::Value(value) | NumericEntry::Final(value) => (value, 1),
-            NumericEntry::Aggregated { aggregated_value, count } => (aggregated_value, count),
+            NumericEntry::Aggregated {
+                aggregated_value,
+                count,
+            } => (aggregated_value, count),
         };
         match self.valid.iter_mut().find(|(found, _, _)| found == name) {
             Some((_, sum, examples)) => {

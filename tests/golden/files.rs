@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::adapter::{adapted, base, factor_values, load};
-use super::{device, folder, values};
+use super::{assert_close, device, folder, values};
 
 const QUERY_A: &str = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight";
 const VALUE_B: &str = "base_model.model.model.layers.1.self_attn.v_proj.lora_B.weight";
@@ -80,6 +80,10 @@ fn logits(model: &Gemma) -> TensorData {
         .into_data()
 }
 
+fn texts() -> DebertaInput {
+    DebertaInput::new(&[vec![1, 9, 8, 2], vec![1, 2]], 0, &device())
+}
+
 fn gemma_error(folder: &Path) -> String {
     let model = hf::load_gemma(folder, DType::F32, &device());
     model.expect_err("the folder must be refused").to_string()
@@ -127,7 +131,6 @@ fn a_gemma_and_its_adapter_are_the_same_to_the_bit_after_writing_and_reading() {
 #[test]
 fn a_classifier_is_the_same_to_the_bit_after_writing_and_reading() {
     for name in ["deberta-v3-2", "deberta-v3-3", "deberta-v2"] {
-        let input = || DebertaInput::new(&[vec![1, 9, 8, 2], vec![1, 2]], 0, &device());
         let (mut model, config) =
             hf::load_classifier(&folder(name), DType::F32, &device()).unwrap();
         let there = tempfile::tempdir().unwrap();
@@ -141,9 +144,9 @@ fn a_classifier_is_the_same_to_the_bit_after_writing_and_reading() {
             (config_again.labels, config_again.pad_token_id),
             (config.labels, config.pad_token_id)
         );
-        let expected = model.forward(input()).into_data();
+        let expected = model.forward(texts()).into_data();
         again
-            .forward(input())
+            .forward(texts())
             .into_data()
             .assert_eq(&expected, true);
     }
@@ -174,6 +177,27 @@ fn weights_in_bfloat16_are_read_as_the_numbers_they_stand_for() {
             assert_eq!(data.dtype(), dtype);
             assert_eq!(values(data), expected[name], "{name} as {dtype:?}");
         });
+    }
+}
+
+#[test]
+fn models_in_half_precision_with_factors_in_f32_stay_near_those_in_f32() {
+    for (dtype, tolerance) in [(DType::BF16, 0.1), (DType::F16, 0.02)] {
+        for name in ["gemma-mqa", "gemma-gqa", "gemma-mha"] {
+            let mut model = hf::load_gemma(&folder(name), dtype, &device()).unwrap();
+            load(&mut model, &folder(name).join("adapter"));
+            let (got, expected) = (logits(&model), logits(&adapted(name)));
+            assert_eq!(got.dtype(), dtype);
+            assert_close(name, &values(got), &values(expected), tolerance);
+        }
+        for name in ["deberta-v3-2", "deberta-v3-3", "deberta-v2"] {
+            let [got, expected] = [dtype, DType::F32].map(|dtype| {
+                let (model, _) = hf::load_classifier(&folder(name), dtype, &device()).unwrap();
+                model.forward(texts()).into_data()
+            });
+            assert_eq!(got.dtype(), dtype);
+            assert_close(name, &values(got), &values(expected), tolerance);
+        }
     }
 }
 
@@ -383,8 +407,11 @@ fn a_config_of_another_architecture_is_an_error_that_names_both() {
 }
 
 #[test]
-fn factors_of_an_adapter_replace_those_of_another() {
+fn an_adapter_replaces_another_and_one_that_is_refused_changes_nothing() {
     let mut model = adapted("gemma-mqa");
+    let expected = logits(&model);
     load(&mut model, &folder("gemma-mqa").join("adapter"));
-    logits(&model).assert_eq(&logits(&adapted("gemma-mqa")), true);
+    logits(&model).assert_eq(&expected, true);
+    hf::load_adapter(&mut model, &folder("gemma-gqa").join("adapter"), &device()).unwrap_err();
+    logits(&model).assert_eq(&expected, true);
 }

@@ -116,7 +116,7 @@ fn details(
     if rng.random_bool(0.22) {
         details.relation = slot(lines, "relation");
     }
-    let long = rng.random_bool(0.2);
+    let long = rng.random_bool(0.36);
     let mut chance = |usual: f64| rng.random_bool(if long { 0.75 } else { usual });
     let time = match aspect {
         Aspect::Past => Some("past"),

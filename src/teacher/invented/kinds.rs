@@ -13,11 +13,15 @@ use std::sync::{Arc, LazyLock};
 
 use super::{lexicon, template};
 
-const TEXTS: [&str; 5] = [
+const TEXTS: [&str; 9] = [
     include_str!("text/kinds_origin.txt"),
+    include_str!("text/kinds_work.txt"),
     include_str!("text/kinds_people.txt"),
     include_str!("text/kinds_daily.txt"),
+    include_str!("text/kinds_likes.txt"),
+    include_str!("text/kinds_things.txt"),
     include_str!("text/kinds_inner.txt"),
+    include_str!("text/kinds_deeds.txt"),
     include_str!("text/kinds_life.txt"),
 ];
 

@@ -9,6 +9,7 @@ mod lexicon;
 mod neutral;
 mod patterns;
 mod predicate;
+mod questions;
 mod replies;
 mod template;
 mod verbs;
@@ -18,10 +19,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rand::RngExt;
-use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use kinds::{KINDS, Lines, QuestionLine};
+use kinds::{KINDS, Lines};
 use template::{Filling, Person};
 
 /// A reply, and where it disagrees with the statement.
@@ -150,6 +150,19 @@ impl Fact {
         lines.get(self.statement_idx).map_or("", |line| &line.text)
     }
 
+    /// A value for the slot that the fact has nowhere.
+    fn other_value(&self, slot: usize, rng: &mut ChaCha8Rng) -> String {
+        let (section, truth) = (self.lines.slots[slot], &self.values[slot]);
+        let mut other = lexicon::other(section, truth, rng);
+        for _ in 0..8 {
+            if !self.values.contains(&other) {
+                break;
+            }
+            other = lexicon::other(section, truth, rng);
+        }
+        other
+    }
+
     /// Bits of the slots that the statement names; nothing else may be asked or said of it.
     fn stated(&self) -> u8 {
         template::slots(self.statement_line()).0
@@ -178,13 +191,13 @@ fn fact(name: &str, woman: bool, lines: Arc<Lines>, rng: &mut ChaCha8Rng) -> Fac
     let mut values: Vec<String> = Vec::with_capacity(lines.slots.len());
     for slot in &lines.slots {
         let mut value = lexicon::draw(*slot, rng);
-        if values.contains(&value) {
+        if values.contains(&value) || value.contains(name) {
             value = lexicon::other(*slot, &value, rng);
         }
         values.push(value);
     }
     let made = lines.kind < grammar::FIRST_KIND;
-    let positive = !lines.both || rng.random_bool(if made { 0.5 } else { 0.78 });
+    let positive = !lines.both || rng.random_bool(if made { 0.5 } else { 0.64 });
     let n_statements = if positive {
         lines.statements.len()
     } else {
@@ -211,68 +224,8 @@ fn fact(name: &str, woman: bool, lines: Arc<Lines>, rng: &mut ChaCha8Rng) -> Fac
         false,
     );
     fact.statement = template::finish(&format!("{told}."), fact.contracted).text;
-    ask(&mut fact, rng);
+    questions::ask(&mut fact, rng);
     fact
-}
-
-/// Fills in four to seven questions.
-fn ask(fact: &mut Fact, rng: &mut ChaCha8Rng) {
-    let lines = fact.lines.clone();
-    let mut usable: Vec<&QuestionLine> = lines
-        .questions
-        .iter()
-        .filter(|line| fact.positive || !line.only_positive)
-        .filter(|line| (line.asks | line.names) & !fact.stated() == 0)
-        .collect();
-    usable.shuffle(rng);
-    usable.truncate(rng.random_range(4..=7));
-    for line in usable {
-        let mut values = fact.values.clone();
-        let mut asked = Asked {
-            asks: line.asks,
-            auxiliary: auxiliary(&line.text),
-            ..Asked::default()
-        };
-        if line.yes_no {
-            asked.yes_no = Some(fact.positive);
-            let slots: Vec<usize> = (0..values.len())
-                .filter(|slot| line.asks & !lines.many & (1 << slot) != 0)
-                .collect();
-            if fact.positive && !slots.is_empty() && rng.random_bool(0.5) {
-                let slot = slots[rng.random_range(0..slots.len())];
-                let lure = lexicon::other(lines.slots[slot], &values[slot], rng);
-                values[slot].clone_from(&lure);
-                asked.yes_no = Some(false);
-                asked.asks = 1 << slot;
-                asked.lure = Some((slot, lure));
-            }
-        }
-        let text = fact.told(&line.text, Person::Second, &values, &[], false);
-        let question = spoken_to(&fact.name, text, rng);
-        fact.questions
-            .push(template::finish(&question, rng.random_bool(0.5)).text);
-        fact.asked.push(asked);
-    }
-}
-
-/// The question with the name or some words of courtesy, at times.
-fn spoken_to(name: &str, text: String, rng: &mut ChaCha8Rng) -> String {
-    match rng.random_range(0..100) {
-        0..6 if text.ends_with('?') => format!("{}, {name}?", text.trim_end_matches('?')),
-        6..10 => format!("{name}, {text}"),
-        10..18 if text.ends_with('?') => format!("{} {text}", lexicon::draw_named("asklead", rng)),
-        _ => text,
-    }
-}
-
-fn auxiliary(question: &str) -> &'static str {
-    let known = [
-        "do you", "did you", "are you", "were you", "can you", "have you",
-    ];
-    known
-        .iter()
-        .find(|start| question.starts_with(**start))
-        .map_or("", |start| start.trim_end_matches(" you"))
 }
 
 #[cfg(test)]

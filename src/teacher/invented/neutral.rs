@@ -55,7 +55,7 @@ fn of_another_value(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Option<
     let line = choose(&lines.iter().filter(wanted).collect::<Vec<_>>(), rng)?;
     let wh_question = asked.yes_no.is_none() && asked.asks & 1 == 1;
     let mut values = fact.values.clone();
-    values[0] = lexicon::other(*fact.lines.slots.first()?, values.first()?, rng);
+    values[0] = values.first().map(|_| fact.other_value(0, rng))?;
     (!wh_question).then(|| fact.told(&line.text, Person::First, &values, &[], false))
 }
 

@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::kinds::Line;
-use super::lexicon::{self, draw_named};
+use super::lexicon::draw_named;
 use super::template::{self, OFF, ON, Person};
 use super::{Asked, Fact, Reply};
 
@@ -56,7 +56,7 @@ pub(super) fn contradicted(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> 
     }
     let reply = if !fact.positive {
         affirmed(fact, asked, rng)
-    } else if rng.random_bool(0.27) {
+    } else if rng.random_bool(0.18) {
         denied(fact, asked, rng).or_else(|| swapped(fact, asked, rng))
     } else {
         swapped(fact, asked, rng).or_else(|| denied(fact, asked, rng))
@@ -64,6 +64,7 @@ pub(super) fn contradicted(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> 
     let body = reply.unwrap_or_else(|| Body {
         text: format!("{ON}no, that is not true{OFF}"),
         opens_with: None,
+        must_open: false,
     });
     let body = if body.text.contains(ON) {
         body
@@ -156,12 +157,12 @@ fn other_values(fact: &Fact, asked: &Asked, bits: u8, rng: &mut ChaCha8Rng) -> V
     if bits == 0 {
         return Vec::new();
     }
-    let other = |(slot, value): (usize, &String)| match &asked.lure {
+    let other = |slot: usize| match &asked.lure {
         Some((lured, lure)) if *lured == slot => lure.clone(),
-        _ if bits >> slot & 1 == 1 => lexicon::other(fact.lines.slots[slot], value, rng),
+        _ if bits >> slot & 1 == 1 => fact.other_value(slot, rng),
         _ => String::new(),
     };
-    fact.values.iter().enumerate().map(other).collect()
+    (0..fact.values.len()).map(other).collect()
 }
 
 /// A sentence with one value, or two, replaced.
@@ -183,15 +184,13 @@ fn swapped(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Option<Body> {
             && values[*twin] != *truth
     });
     // Two values of a sort are exchanged only where their places matter: "from Oslo to Riga", not "brave and kind".
-    let ordered = twin.filter(|_| !line.text.contains("} and {") && rng.random_bool(0.25));
+    let both_true = line.text.contains("} and {") || fact.lines.many >> slot & 1 == 1;
+    let ordered = twin.filter(|_| !both_true && rng.random_bool(0.25));
     let new = match (&asked.lure, ordered) {
         (_, Some(twin)) => values[twin].clone(),
         (Some((lured, lure)), None) if *lured == slot && rng.random_bool(0.55) => lure.clone(),
-        _ => lexicon::other(section, truth, rng),
+        _ => fact.other_value(slot, rng),
     };
-    if twin.is_some_and(|twin| values[twin] == new) && ordered.is_none() {
-        return None;
-    }
     if let Some(twin) = ordered {
         values[twin] = template::mark_difference(truth, &fact.values[twin]);
     }
@@ -335,7 +334,7 @@ pub(super) fn chatty(body: Body, asked: &Asked, rng: &mut ChaCha8Rng) -> Reply {
     } else if rng.random_bool(0.28) {
         text = format!("{} {text}", draw_named("opener", rng));
     }
-    if rng.random_bool(0.18) {
+    if rng.random_bool(0.18) && !text.ends_with('?') {
         text.push_str(&draw_named("closer", rng));
     }
     if !text.trim_end_matches(['"', OFF]).ends_with(['.', '!', '?']) {

@@ -205,24 +205,25 @@ const CONTRACTIONS: [(&str, &str); 20] = [
 
 /// "do not" becomes "don't" and so on.
 fn contract(text: &str) -> String {
-    let mut out = text
-        .replace("I have never ", "I've never ")
-        .replace("I \u{1}have never ", "\u{1}I've never ");
+    let marked = text.contains(OFF);
+    let mut out = text.replace("I have never ", "I've never ");
+    if marked {
+        out = out.replace("I \u{1}have never ", "\u{1}I've never ");
+    }
     for (long, short) in CONTRACTIONS {
         if out.contains(long) {
             out = out.replace(long, short);
         }
-        if let Some((pronoun, rest)) = long.split_once(' ')
-            && pronoun == "I"
-        {
-            let marked = format!("I {ON}{rest}");
-            if out.contains(&marked) {
-                out = out.replace(&marked, &format!("{ON}{short}"));
-            }
+        if !marked {
+            continue;
         }
-        let closed = format!("{}{OFF}", long.trim_end());
-        if !long.starts_with("I ") && long.contains("not") && out.contains(&closed) {
-            out = out.replace(&closed, &format!("{}{OFF}", short.trim_end()));
+        if let Some(rest) = long.strip_prefix("I ") {
+            out = out.replace(&format!("I {ON}{rest}"), &format!("{ON}{short}"));
+        } else if let Some(stem) = long.strip_suffix("not ") {
+            out = out.replace(
+                &format!("{stem}not{OFF}"),
+                &format!("{}{OFF}", short.trim_end()),
+            );
         }
     }
     out

@@ -114,7 +114,7 @@ mother mom mum sister daughter aunt grandmother grandma niece wife queen princes
 /// People words which may stand for a rival of the pronoun.
 pub(super) const PEOPLE: &str = "friend teacher mentor boss partner colleague student doctor neighbour neighbor rival enemy lover spouse child baby cousin parent sibling twin \
 professor captain general author writer musician composer poet president minister agent officer leader master servant nurse patron secretary pupil biographer critic assistant spy \
-people children men women boys girls guest stranger client fan employer owner manager director coach stepchild guardian peer trio crew roommate classmate opponent ancestor grandparent";
+people children men women boys girls guest stranger client fan employer owner manager director coach stepchild guardian peer roommate classmate opponent ancestor grandparent";
 
 /// Jobs, for questions about work and for swaps.
 pub(super) const JOBS: &str = "accountant actor actress architect artist astronaut author baker banker barber biologist botanist builder butcher captain carpenter chef chemist clerk composer \
@@ -141,19 +141,30 @@ pub(super) const KINDS: &[&str] = &[
     "one two three four five six seven eight nine ten eleven twelve",
     "first second third fourth fifth sixth seventh eighth ninth tenth",
     "mother father sister brother aunt uncle cousin grandmother grandfather",
-    "son daughter nephew niece grandson granddaughter", "wife sister aunt", "husband brother uncle",
+    "son daughter nephew niece grandson granddaughter",
+    "wife sister aunt",
+    "husband brother uncle",
     "french german italian spanish english russian mandarin arabic japanese portuguese greek dutch swedish polish austrian",
     "france germany italy spain england russia china japan portugal greece austria sweden poland ireland scotland norway",
     "paris london berlin rome madrid vienna bonn prague lisbon dublin athens oslo moscow tokyo amsterdam boston chicago edinburgh",
-    "north south east west", "northern southern eastern western",
+    "north south east west",
+    "northern southern eastern western",
     "painting dancing cooking singing gardening sewing hiking cycling reading writing knitting fishing photography swimming running skiing",
     "mathematics history physics chemistry biology geography philosophy psychology literature economics music medicine law linguistics",
     "university school library hospital factory theatre museum church bakery court restaurant bank",
-    "city village town island castle farm forest desert", "river lake sea mountain valley",
-    "novels poems plays letters songs symphonies operas essays", "novel poem play letter song symphony opera essay sonata ballet",
-    "car bicycle train boat motorcycle bus plane", "roses tulips lilies daisies orchids",
-    "hours days weeks months years", "parents children siblings grandparents", "friend enemy", "eyes ears hands feet",
-    "water fire heights spiders darkness thunder crowds", "gold silver bronze iron copper", "daily weekly monthly yearly",
+    "city village town island castle farm forest desert",
+    "river lake sea mountain valley",
+    "novels poems plays letters songs symphonies operas essays",
+    "novel poem play letter song symphony opera essay sonata ballet",
+    "car bicycle train boat motorcycle bus plane",
+    "roses tulips lilies daisies orchids",
+    "hours days weeks months years",
+    "parents children siblings grandparents",
+    "friend enemy",
+    "eyes ears hands feet",
+    "water fire heights spiders darkness thunder crowds",
+    "gold silver bronze iron copper",
+    "daily weekly monthly yearly",
 ];
 
 /// Pairs of opposites.
@@ -161,7 +172,7 @@ pub(super) const OPPOSITES: &str = "good bad, big small, large small, long short
 strong weak, hot cold, warm cold, light dark, fast slow, easy difficult, clean dirty, quiet loud, quiet noisy, brave cowardly, kind cruel, shy outgoing, introverted extroverted, \
 introvert extrovert, honest dishonest, loyal disloyal, patient impatient, polite rude, clever stupid, intelligent foolish, smart foolish, lazy hardworking, calm nervous, cheerful gloomy, \
 optimistic pessimistic, generous stingy, modest arrogant, humble arrogant, famous unknown, public private, secret public, open closed, full empty, safe dangerous, deaf blind, healthy ill, married single, \
-alive dead, love hate, loves hates, loved hated, like dislike, likes dislikes, liked disliked, enjoy detest, enjoys detests, enjoyed detested, win lose, won lost, wins loses, buy sell, \
+alive dead, love hate, loves hates, loved hated, like dislike, likes dislikes, liked disliked, enjoy detest, enjoys detests, enjoyed detested, buy sell, \
 bought sold, buys sells, always never, often rarely, before after, inside outside, with without, more less, most least, best worst, better worse, first last, oldest youngest, older younger, \
 elder younger, eldest youngest, many few, male female, boy girl, man woman, begin stop, began stopped, begins stops, accept refuse, accepted refused, accepts refuses, \
 trust distrust, trusts distrusts, trusted distrusted, remember forget, remembers forgets, remembered forgot, success failure, successful unsuccessful, proud ashamed, confident insecure, \
@@ -197,13 +208,29 @@ pub(super) fn set_of(list: &'static str) -> std::collections::HashSet<&'static s
     list.split_whitespace().collect()
 }
 
-static PROPER: std::sync::LazyLock<std::collections::HashSet<&str>> = std::sync::LazyLock::new(|| {
-    KINDS.iter().filter(|kind| ["monday", "january", "french", "france", "paris"].iter().any(|word| kind.split(' ').any(|other| other == *word))).flat_map(|kind| kind.split_whitespace()).collect()
-});
-static COMMON: std::sync::LazyLock<std::collections::HashSet<&str>> = std::sync::LazyLock::new(|| {
-    let opposites = OPPOSITES.split([' ', ',']).filter(|word| !word.is_empty());
-    KINDS.iter().flat_map(|kind| kind.split_whitespace()).chain(PLACES.split_whitespace()).chain(opposites).filter(|word| !PROPER.contains(word)).collect()
-});
+pub(super) static PROPER: std::sync::LazyLock<std::collections::HashSet<&str>> =
+    std::sync::LazyLock::new(|| {
+        KINDS
+            .iter()
+            .filter(|kind| {
+                ["monday", "january", "french", "france", "paris"]
+                    .iter()
+                    .any(|word| kind.split(' ').any(|other| other == *word))
+            })
+            .flat_map(|kind| kind.split_whitespace())
+            .collect()
+    });
+static COMMON: std::sync::LazyLock<std::collections::HashSet<&str>> =
+    std::sync::LazyLock::new(|| {
+        let opposites = OPPOSITES.split([' ', ',']).filter(|word| !word.is_empty());
+        KINDS
+            .iter()
+            .flat_map(|kind| kind.split_whitespace())
+            .chain(PLACES.split_whitespace())
+            .chain(opposites)
+            .filter(|word| !PROPER.contains(word))
+            .collect()
+    });
 
 /// Whether the word is a name of a day, a month, a place or a language.
 pub(super) fn is_proper(lower: &str) -> bool {
@@ -217,12 +244,17 @@ pub(super) fn is_common(lower: &str) -> bool {
 
 /// The words of the lists of [`KINDS`] that hold this one.
 fn kind_with(word: &str) -> impl Iterator<Item = &'static str> {
-    KINDS.iter().filter(move |kind| kind.split(' ').any(|other| other == word)).flat_map(|kind| kind.split_whitespace())
+    KINDS
+        .iter()
+        .filter(move |kind| kind.split(' ').any(|other| other == word))
+        .flat_map(|kind| kind.split_whitespace())
 }
 
 /// Whether the word is a known city or country.
 pub(super) fn is_city(lower: &str) -> bool {
-    kind_with("paris").chain(kind_with("france")).any(|word| word == lower)
+    kind_with("paris")
+        .chain(kind_with("france"))
+        .any(|word| word == lower)
 }
 
 /// Whether the word is a known language.

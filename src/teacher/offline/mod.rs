@@ -1,24 +1,55 @@
 //! The teacher that needs no model and no network: English by rules.
 //!
 //! It turns a page about a character into persona statements, asks questions whose answer is in a statement, and writes replies that follow
-//! from it, contradict it, or leave it alone. It knows a few hundred verbs, word order and agreement; it understands no meaning. Everything is
-//! deterministic for a seed.
+//! from it, contradict it, or leave it alone. It knows word order, agreement and about a thousand verbs; it does not know what words mean.
+//! Everything is deterministic for a seed, and the time is linear in the length of the page.
+//!
+//! # Limits
+//!
+//! - English only. A page in another language gives few statements or none.
+//! - Pronouns are resolved by gender, grammar and the subject of the sentence before. Where someone else may be meant, the sentence is dropped
+//!   rather than guessed at, so prose gives fewer statements than it has facts; a few are still attributed wrongly.
+//! - What is in parentheses, quotations of more than four words, questions, and sentences that point to an earlier one (`It was …`) are lost.
+//!   Long sentences are split, and lose their side clauses above 30 words.
+//! - A noun that looks like a verb may be taken for one (`her work takes`), most often in long noun phrases and after lists. The question or the
+//!   reply is then clumsy; a clause that is not understood gives only open questions.
+//! - Statements keep the tense of the page, so fiction told in the present gives questions in the present (`Do you buy a cat?`).
+//! - A contradiction swaps one word for another of its kind where a list has it, else negates the verb. The result can be odd (`young maps`),
+//!   and a swapped detail may be one that the question did not ask about.
+//! - A neutral reply taken from another statement is checked for shared words only.
+//! - [`is_relevant`] and [`label`] compare words: paraphrases with other words are taken for irrelevant or neutral.
 
 mod clause;
+mod context;
+mod evasion;
 mod fields;
+mod grammar;
 mod judge;
 mod lexicon;
 mod names;
+mod negate;
 mod page;
+mod people;
 mod phrases;
 mod profile;
+mod pronouns;
 mod questions;
+mod relevance;
+mod renames;
 mod replies;
+mod sentences;
+mod splitting;
 mod statements;
+mod subject;
 mod swap;
+mod templates;
+mod third;
 mod tokens;
+mod topics;
 mod verbs;
 mod voice;
+mod wh;
+mod wording;
 
 use std::ops::Range;
 
@@ -56,7 +87,10 @@ pub fn questions(character: &str, statement: &str, rng: &mut ChaCha8Rng) -> Vec<
 
 /// The statement as the character would say it.
 pub fn first_person(character: &str, statement: &str) -> String {
-    tokens::join(&voice::to_person(&names::Names::new(character).tag(statement), voice::Person::First))
+    tokens::join(&voice::to_person(
+        &names::Names::new(character).tag(statement),
+        voice::Person::First,
+    ))
 }
 
 /// A reply that follows from the statement.
@@ -65,18 +99,30 @@ pub fn entailed(character: &str, statement: &str, question: &str, rng: &mut ChaC
 }
 
 /// A reply that contradicts the statement; `others` are the character's other statements, which may lend a wrong value.
-pub fn contradicted(character: &str, statement: &str, question: &str, others: &[String], rng: &mut ChaCha8Rng) -> Reply {
+pub fn contradicted(
+    character: &str,
+    statement: &str,
+    question: &str,
+    others: &[String],
+    rng: &mut ChaCha8Rng,
+) -> Reply {
     replies::contradicted(character, statement, question, others, rng)
 }
 
 /// A reply that says nothing for or against the statement.
-pub fn neutral(character: &str, statement: &str, question: &str, others: &[String], rng: &mut ChaCha8Rng) -> Reply {
-    replies::neutral(character, statement, question, others, rng)
+pub fn neutral(
+    character: &str,
+    statement: &str,
+    question: &str,
+    others: &[String],
+    rng: &mut ChaCha8Rng,
+) -> Reply {
+    evasion::neutral(character, statement, question, others, rng)
 }
 
 /// Whether an answer to the question would use the statement.
 pub fn is_relevant(character: &str, statement: &str, question: &str) -> bool {
-    judge::is_relevant(character, statement, question)
+    relevance::is_relevant(character, statement, question)
 }
 
 /// What a reply does to the statement, judged by words that agree, oppose or are negated.

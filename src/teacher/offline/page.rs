@@ -6,6 +6,7 @@ use regex::Regex;
 use unicode_normalization::UnicodeNormalization;
 
 use super::clause;
+use super::grammar;
 use super::tokens::{self, tokenize};
 use super::verbs;
 
@@ -20,7 +21,7 @@ pub(super) enum Block {
     Heading(String),
 }
 
-fn regex(pattern: &str) -> Regex {
+pub(super) fn regex(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is a constant")
 }
 
@@ -30,9 +31,15 @@ macro_rules! pattern {
     };
 }
 
-pattern!(REFERENCE, r"<ref[^>]*/>|<ref[^>]*>[^<]*</ref>|<!--[^>]*-->|\{\{[^{}]*\}\}");
+pattern!(
+    REFERENCE,
+    r"<ref[^>]*/>|<ref[^>]*>[^<]*</ref>|<!--[^>]*-->|\{\{[^{}]*\}\}"
+);
 pattern!(HTML, r"</?[a-zA-Z][^<>\n]*>");
-pattern!(IMAGE, r"!\[[^\]\n]*\]\([^)\n]*\)|\[\[(?:File|Image|Category):[^\]\n]*\]\]");
+pattern!(
+    IMAGE,
+    r"!\[[^\]\n]*\]\([^)\n]*\)|\[\[(?:File|Image|Category):[^\]\n]*\]\]"
+);
 pattern!(WIKI_LINK, r"\[\[(?:[^|\[\]\n]*\|)?([^|\[\]\n]*)\]\]");
 pattern!(LINK, r"\[([^\[\]\n]+)\]\([^)\n]*\)");
 pattern!(NOTE, r"\[[^\[\]\n]{0,60}\]");
@@ -42,12 +49,26 @@ pattern!(SPACES, r"[ \t\u{a0}\u{2000}-\u{200a}\u{202f}\u{3000}]+");
 pattern!(SPACE_BEFORE_MARK, r" +([,.;:!?])");
 pattern!(MARK_RUN, r",(?: ?,)+|;(?: ?[,;])+");
 pattern!(BULLET, r"^(?:[-*+•‣▪◦·–—]|\(?\d{1,3}[.)]|\(?[a-z]\))\s+");
-pattern!(FIELD, r"^([^:=|\t]{1,48}?)\s*(?::\s|:$|\s=\s|\t|\s\|\s)\s*(.*)$");
-pattern!(HEADING_MARK, r"^(?:#{1,6}\s+(.*?)\s*#*|={1,6}\s*(.*?)\s*={1,6})$");
+pattern!(
+    FIELD,
+    r"^([^:=|\t]{1,48}?)\s*(?::\s|:$|\s=\s|\t|\s\|\s)\s*(.*)$"
+);
+pattern!(
+    HEADING_MARK,
+    r"^(?:#{1,6}\s+(.*?)\s*#*|={1,6}\s*(.*?)\s*={1,6})$"
+);
 
 /// Splits a page into blocks.
 pub(super) fn blocks(page: &str) -> Vec<Block> {
-    let page: String = page.nfc().filter(|c| !matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' | '\u{ad}')).collect();
+    let page: String = page
+        .nfc()
+        .filter(|c| {
+            !matches!(
+                c,
+                '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' | '\u{ad}'
+            )
+        })
+        .collect();
     let page = page.replace("\r\n", "\n").replace('\r', "\n");
     let page = REFERENCE.replace_all(&page, "");
     let mut blocks: Vec<Block> = Vec::new();
@@ -58,8 +79,11 @@ pub(super) fn blocks(page: &str) -> Vec<Block> {
             open = false;
             continue;
         }
-        if let Some(marked) = HEADING_MARK.captures(raw) {
-            let text = marked.get(1).or_else(|| marked.get(2)).map_or("", |text| text.as_str());
+        if let Some(marked) = HEADING_MARK.captures(raw).filter(|_| raw.len() <= 200) {
+            let text = marked
+                .get(1)
+                .or_else(|| marked.get(2))
+                .map_or("", |text| text.as_str());
             blocks.push(Block::Heading(clean(text)));
             open = false;
             continue;
@@ -75,30 +99,88 @@ pub(super) fn blocks(page: &str) -> Vec<Block> {
         }
         let block = block_of(line, bulleted.is_some(), &blocks);
         open = !matches!(block, Block::Heading(_));
-        blocks.push(block);
+        match (blocks.last_mut(), block) {
+            (
+                Some(Block::Field { name, text }),
+                Block::Field {
+                    name: same,
+                    text: item,
+                },
+            ) if bulleted.is_some()
+                && *name == same
+                && is_short_list(text)
+                && is_short_list(&item) =>
+            {
+                text.push_str(", ");
+                text.push_str(&item);
+            }
+            (_, block) => blocks.push(block),
+        }
     }
     blocks
 }
 
+/// Whether the text is a list of a few short items, to which another may be added.
+fn is_short_list(text: &str) -> bool {
+    let items: Vec<&str> = text.split(", ").collect();
+    let is_short = |item: &&str| {
+        let tokens = tokenize(item);
+        let first = tokens.first().map_or("", |first| first.lower.as_str());
+        let predicate = verbs::is_auxiliary(first)
+            || verbs::known(first).is_some_and(|(_, forms)| forms & verbs::THIRD != 0);
+        tokens.len() <= 3 && !predicate
+    };
+    items.len() <= 8 && items.iter().all(is_short) && !ends_sentence(text)
+}
+
 fn block_of(line: String, bulleted: bool, before: &[Block]) -> Block {
     if let Some((name, text)) = field(&line) {
-        return if text.is_empty() { Block::Heading(name) } else { Block::Field { name, text } };
+        return if text.is_empty() {
+            Block::Heading(name)
+        } else {
+            Block::Field { name, text }
+        };
     }
-    let words = tokens::n_words(&tokenize(&line));
+    let tokens = tokenize(&line);
+    let words = tokens::n_words(&tokens);
     let ends = ends_sentence(&line);
-    if bulleted && !ends && words <= 12 {
-        let heading = before.iter().rev().find_map(|block| match block {
-            Block::Heading(name) => Some(Some(name)),
-            Block::Field { name, .. } => Some(Some(name)),
-            Block::Prose(_) => Some(None),
-        });
-        if let Some(Some(name)) = heading
-            && !has_finite_verb(&line)
+    let predicate = tokens.first().is_some_and(|first| {
+        verbs::known(&first.lower).is_some_and(|(_, forms)| forms & verbs::THIRD != 0)
+            || verbs::is_auxiliary(&first.lower)
+    });
+    if bulleted && words <= 30 && (!ends && words <= 12 || predicate) {
+        let heading = match before.last() {
+            Some(Block::Heading(name) | Block::Field { name, .. }) => Some(name),
+            Some(Block::Prose(_)) | None => None,
+        };
+        if let Some(name) = heading
+            && (predicate || !has_finite_verb(&line))
         {
-            return Block::Field { name: name.clone(), text: line };
+            return Block::Field {
+                name: name.clone(),
+                text: line,
+            };
         }
     }
-    if !ends && words <= 12 && !has_finite_verb(&line) { Block::Heading(line) } else { Block::Prose(line) }
+    let lone = predicate
+        && !ends
+        && words >= 2
+        && !tokens[0].is_any(&["works", "plays"])
+        && !tokens[1].is_capital()
+        && tokens[1].is_word()
+        && !tokens[1].is("and")
+        && !grammar::is_preposition(&tokens[1].lower);
+    if lone {
+        return Block::Field {
+            name: String::new(),
+            text: line,
+        };
+    }
+    if !ends && words <= 12 && !has_finite_verb(&line) {
+        Block::Heading(line)
+    } else {
+        Block::Prose(line)
+    }
 }
 
 /// Whether the line holds a verb right after a possible subject.
@@ -112,7 +194,8 @@ fn has_finite_verb(line: &str) -> bool {
 }
 
 fn ends_sentence(line: &str) -> bool {
-    line.trim_end_matches(['"', '\'', ')', ']']).ends_with(['.', '!', '?', '…', ';'])
+    line.trim_end_matches(['"', '\'', ')', ']'])
+        .ends_with(['.', '!', '?', '…', ';'])
 }
 
 /// Whether the line goes on with a sentence which the line before it has left open.
@@ -138,10 +221,25 @@ fn field(line: &str) -> Option<(String, String)> {
     let captures = FIELD.captures(line)?;
     let name = captures[1].trim().trim_matches(['"', '-', '|']).trim();
     let words = tokenize(name);
-    let plain = words.iter().all(|token| token.is_word() || token.is_any(&["'s", "'", "&", "/", "-"]));
-    let sentence = words.iter().any(|token| verbs::is_auxiliary(&token.lower) || token.is_any(&["he", "she", "they", "i", "said", "wrote", "that"]));
-    let ok = !words.is_empty() && words.len() <= 6 && plain && !sentence && words[0].is_word() && !words[0].is_number();
-    ok.then(|| (name.to_owned(), captures[2].trim().trim_end_matches('|').trim().to_owned()))
+    let plain = words
+        .iter()
+        .all(|token| token.is_word() || token.is_any(&["'s", "'", "&", "/", "-"]));
+    let sentence = words.iter().any(|token| {
+        verbs::is_auxiliary(&token.lower)
+            || token.is_any(&["he", "she", "they", "i", "said", "wrote", "that"])
+    });
+    let ok = !words.is_empty()
+        && words.len() <= 6
+        && plain
+        && !sentence
+        && words[0].is_word()
+        && !words[0].is_number();
+    ok.then(|| {
+        (
+            name.to_owned(),
+            captures[2].trim().trim_end_matches('|').trim().to_owned(),
+        )
+    })
 }
 
 /// Takes markup, notes and parentheses out of a line.
@@ -164,17 +262,18 @@ pub(super) fn clean(line: &str) -> String {
             _ => text.push(c),
         }
     }
-    let text = text.replace(" -- ", " – ").replace(" - ", " – ").replace("&amp;", "&").replace("&nbsp;", " ");
+    let text = text
+        .replace(" -- ", " – ")
+        .replace(" - ", " – ")
+        .replace("&amp;", "&")
+        .replace("&nbsp;", " ");
     let text = SPACES.replace_all(&text, " ");
     let text = SPACE_BEFORE_MARK.replace_all(&text, "$1");
     let text = MARK_RUN.replace_all(&text, ",");
-    text.trim().trim_start_matches([',', ';', '*', '#', '_']).trim().to_owned()
-}
-
-/// Spaced dashes: a pair are commas, a single one ends a clause.
-pub(super) fn without_dashes(sentence: &str) -> String {
-    let mark = if sentence.matches(" – ").count() == 1 { "; " } else { ", " };
-    sentence.replace(" – ", mark)
+    text.trim()
+        .trim_start_matches([',', ';', '*', '#', '_'])
+        .trim()
+        .to_owned()
 }
 
 /// Drops what stands in parentheses; unmatched ones stay out too.
@@ -195,68 +294,22 @@ fn without_parentheses(line: &str) -> String {
     kept
 }
 
-/// Splits prose into sentences.
-pub(super) fn sentences(text: &str) -> Vec<String> {
-    let mut sentences: Vec<String> = Vec::new();
-    let mut quotes = 0;
-    for piece in sentencex::segment("en", text) {
-        let piece = piece.trim();
-        if piece.is_empty() {
-            continue;
-        }
-        match sentences.last_mut() {
-            Some(last) if last.len() < 2000 && goes_on(last, piece, quotes) => {
-                last.push(' ');
-                last.push_str(piece);
-            }
-            _ => {
-                quotes = 0;
-                sentences.push(piece.to_owned());
-            }
-        }
-        quotes += piece.matches('"').count();
-    }
-    sentences.iter().flat_map(|sentence| split_missed(sentence)).collect()
-}
-
-/// Whether the segmenter has cut inside a sentence.
-fn goes_on(last: &str, piece: &str, quotes: usize) -> bool {
-    static ABBREVIATED: LazyLock<Regex> = LazyLock::new(|| regex(r"(?:\b(?:Op|op|No|no|Nos|St|Mr|Mrs|Ms|Dr|Prof|Vol|vol|ca|cf|vs|Jr|Sr|etc|b|d|c|p|pp)|(?:^|[\s.])[A-Z])\.$"));
-    let lower_case = piece.chars().find(|c| c.is_alphanumeric()).is_some_and(|c| c.is_lowercase());
-    let open_quote = quotes % 2 == 1 && last.chars().count() < 600;
-    lower_case || open_quote || (ABBREVIATED.is_match(last) && !last.ends_with(" I."))
-}
-
-/// Splits where a sentence ends inside: `agreed."Next`, `end.Next`.
-fn split_missed(sentence: &str) -> Vec<String> {
-    static MISSED: LazyLock<Regex> = LazyLock::new(|| regex(r#"[a-z0-9)]{2}[.!?]"?(\s+)(?:He|She|They|His|Her|Their|It|The|In|This|I|My|You|Your)\s|[a-z]{3}[.!?]("?)[A-Z][a-z]+\s"#));
-    let mut parts = Vec::new();
-    let mut start = 0;
-    let mut from = 0;
-    while let Some(found) = MISSED.captures_at(sentence, from) {
-        let Some(gap) = found.get(1).or_else(|| found.get(2)) else { break };
-        let quoted = sentence[start..gap.start()].matches('"').count() % 2 == 1;
-        from = gap.end();
-        if !quoted {
-            parts.push(sentence[start..gap.start()].trim().to_owned());
-            start = gap.end();
-        }
-        if from >= sentence.len() {
-            break;
-        }
-    }
-    parts.push(sentence[start..].trim().to_owned());
-    parts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn markup_notes_and_parentheses_are_dropped() {
-        assert_eq!(clean("Alice[1][a] (/ˈælɪs/ AL-iss) is a **painter** from [Bonn](https://bonn.de).[citation needed]"), "Alice is a painter from Bonn.");
-        assert_eq!(clean("Alice — a painter — lives here, see https://example.org/x."), "Alice – a painter – lives here, see.");
+        assert_eq!(
+            clean(
+                "Alice[1][a] (/ˈælɪs/ AL-iss) is a **painter** from [Bonn](https://bonn.de).[citation needed]"
+            ),
+            "Alice is a painter from Bonn."
+        );
+        assert_eq!(
+            clean("Alice — a painter — lives here, see https://example.org/x."),
+            "Alice – a painter – lives here, see."
+        );
     }
 
     #[test]
@@ -269,17 +322,17 @@ mod tests {
                 Block::Heading("Life".into()),
                 Block::Heading("Early years".into()),
                 Block::Prose("Alice was born in Bonn. She moved later.".into()),
-                Block::Field { name: "Age".into(), text: "26".into() },
+                Block::Field {
+                    name: "Age".into(),
+                    text: "26".into()
+                },
                 Block::Heading("Hobbies".into()),
-                Block::Field { name: "Hobbies".into(), text: "painting".into() },
+                Block::Field {
+                    name: "Hobbies".into(),
+                    text: "painting".into()
+                },
                 Block::Prose("Alice swims a lot.".into()),
             ]
         );
-    }
-
-    #[test]
-    fn abbreviations_do_not_end_sentences() {
-        let text = "She wrote Op. 5 with J. K. Rowling in St. Louis. Then she left.";
-        assert_eq!(sentences(text), ["She wrote Op. 5 with J. K. Rowling in St. Louis.", "Then she left."]);
     }
 }

@@ -5,9 +5,12 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use super::clause::{self, Clause};
-use super::lexicon::{PLACES, set_of};
-use super::names;
-use super::tokens::{Token, join};
+use super::grammar;
+use super::lexicon::{self, PLACES, set_of};
+use super::people;
+use super::pronouns;
+use super::subject;
+use super::tokens::{self, Token, join};
 use super::verbs::{self, BASE, ING, PARTICIPLE, PAST, THIRD};
 
 /// What a phrase after a preposition tells.
@@ -20,14 +23,63 @@ pub(super) enum Kind {
 }
 
 static PLACE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(PLACES));
+
 const TIME_WORDS: &[&str] = &[
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "age",
-    "year", "years", "month", "months", "week", "weeks", "day", "days", "night", "nights", "morning", "mornings", "evening", "evenings", "afternoon", "weekend", "weekends", "summer", "winter", "spring", "autumn", "childhood", "youth", "century", "noon", "midnight", "hours", "time",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "age",
+    "year",
+    "years",
+    "month",
+    "months",
+    "week",
+    "weeks",
+    "day",
+    "days",
+    "night",
+    "nights",
+    "morning",
+    "mornings",
+    "evening",
+    "evenings",
+    "afternoon",
+    "weekend",
+    "weekends",
+    "summer",
+    "winter",
+    "spring",
+    "autumn",
+    "childhood",
+    "youth",
+    "century",
+    "noon",
+    "midnight",
+    "hours",
+    "time",
 ];
 
 /// Whether the word is a year.
 pub(super) fn is_year(token: &Token) -> bool {
-    token.text.len() == 4 && token.text.bytes().all(|byte| byte.is_ascii_digit()) && matches!(token.text.as_bytes()[0], b'1' | b'2')
+    token.text.len() == 4
+        && token.text.bytes().all(|byte| byte.is_ascii_digit())
+        && matches!(token.text.as_bytes()[0], b'1' | b'2')
 }
 
 /// Whether the word tells a time.
@@ -43,36 +95,78 @@ pub(super) fn noun_phrase(tokens: &[Token], from: usize) -> Option<Range<usize>>
         let token = &tokens[at];
         let lower = token.lower.as_str();
         if token.is("of") && nouns > 0 {
-            let next = noun_phrase(tokens, at + 1).filter(|next| !(next.len() == 1 && verbs::can_be(&tokens[next.start].lower, ING) && tokens.get(next.end).is_some_and(|after| clause::is_determiner(&after.lower))));
+            let next = noun_phrase(tokens, at + 1).filter(|next| {
+                !(next.len() == 1
+                    && verbs::can_be(&tokens[next.start].lower, ING)
+                    && tokens
+                        .get(next.end)
+                        .is_some_and(|after| grammar::is_determiner(&after.lower)))
+            });
             return Some(from..next.map_or(at, |next| next.end));
         }
-        if token.me && at > from && !names::is_possessive(tokens, at) && !tokens.get(at + 1).is_some_and(Token::is_genitive) {
+        if token.me
+            && at > from
+            && !pronouns::is_possessive(tokens, at)
+            && !tokens.get(at + 1).is_some_and(Token::is_genitive)
+        {
             break;
         }
-        let hyphen_list = token.is(",") && nouns == 0 && at > from && clause::is_adjective(&tokens[at - 1].lower);
-        if token.is_genitive() || hyphen_list || (token.is("and") && at > from && clause::is_adjective(&tokens[at - 1].lower) && nouns == 0) {
+        let hyphen_list = token.is(",")
+            && nouns == 0
+            && at > from
+            && grammar::is_adjective(&tokens[at - 1].lower);
+        if token.is_genitive()
+            || hyphen_list
+            || (token.is("and")
+                && at > from
+                && grammar::is_adjective(&tokens[at - 1].lower)
+                && nouns == 0)
+        {
             at += 1;
             continue;
         }
-        if !token.is_word() || clause::is_preposition(lower) || clause::is_subordinator(lower) || token.is_any(&["and", "or", "but", "to", "not", "there", "so", "then"]) || verbs::is_auxiliary(lower) && !token.is_capital() {
+        if !token.is_word()
+            || grammar::is_preposition(lower)
+            || grammar::is_subordinator(lower)
+            || token.is_any(&["and", "or", "but", "to", "not", "there", "so", "then"])
+            || verbs::is_auxiliary(lower) && !token.is_capital()
+        {
             break;
         }
-        if verbs::is_adverb(lower) && !token.is_any(&["most", "more", "first", "very", "only", "last"]) && (nouns > 0 || tokens.get(at + 1).is_none_or(|next| !clause::is_adjective(&next.lower))) {
+        if verbs::is_adverb(lower)
+            && !token.is_any(&["most", "more", "first", "very", "only", "last"])
+            && (nouns > 0
+                || tokens
+                    .get(at + 1)
+                    .is_none_or(|next| !grammar::is_adjective(&next.lower)))
+        {
             break;
         }
-        let verbal = !token.is_capital() && nouns > 0 && (verbs::can_be(lower, PARTICIPLE) || verbs::can_be(lower, ING) || verbs::can_be(lower, PAST)) && verbs::known(lower).is_none_or(|(_, forms)| forms & (BASE | THIRD) == 0);
-        if verbal || (nouns > 0 && (clause::is_determiner(lower) || names::is_possessive(tokens, at))) {
+        let verbal = !token.is_capital()
+            && nouns > 0
+            && (verbs::can_be(lower, PARTICIPLE)
+                || verbs::can_be(lower, ING)
+                || verbs::can_be(lower, PAST))
+            && verbs::known(lower).is_none_or(|(_, forms)| forms & (BASE | THIRD) == 0);
+        if verbal
+            || (nouns > 0 && (grammar::is_determiner(lower) || pronouns::is_possessive(tokens, at)))
+        {
             break;
         }
-        let named_verb = nouns > 0 && !token.is_capital() && tokens[at - 1].is_capital() && verbs::known(lower).is_some_and(|(_, forms)| forms & (THIRD | PAST) != 0);
+        let named_verb = nouns > 0
+            && !token.is_capital()
+            && tokens[at - 1].is_capital()
+            && verbs::known(lower).is_some_and(|(_, forms)| forms & (THIRD | PAST) != 0);
         if named_verb {
             break;
         }
-        let filler = clause::is_determiner(lower) || names::is_possessive(tokens, at) || clause::is_adjective(lower);
+        let filler = grammar::is_determiner(lower)
+            || pronouns::is_possessive(tokens, at)
+            || grammar::is_adjective(lower);
         nouns += usize::from(!filler);
         at += 1;
     }
-    let only_pronoun = at == from + 1 && super::tokens::is_stop(&tokens[from].lower);
+    let only_pronoun = at == from + 1 && tokens::is_stop(&tokens[from].lower);
     (nouns > 0 && !only_pronoun).then_some(from..at)
 }
 
@@ -81,15 +175,42 @@ pub(super) fn kind_of(tokens: &[Token], at: usize) -> Option<(Kind, Range<usize>
     let object = noun_phrase(tokens, at + 1)?;
     let words = &tokens[object.clone()];
     let preposition = tokens[at].lower.as_str();
-    let head = words.iter().take_while(|token| !token.is("of")).filter(|token| token.is_word()).last()?;
-    let locative = matches!(preposition, "in" | "at" | "to" | "from" | "near" | "into" | "on" | "inside" | "outside" | "across" | "around" | "towards");
+    let head = words
+        .iter()
+        .take_while(|token| !token.is("of"))
+        .filter(|token| token.is_word())
+        .last()?;
+    let locative = matches!(
+        preposition,
+        "in" | "at"
+            | "to"
+            | "from"
+            | "near"
+            | "into"
+            | "on"
+            | "inside"
+            | "outside"
+            | "across"
+            | "around"
+            | "towards"
+    );
     let kind = if words.iter().any(is_time) && !matches!(preposition, "of" | "with" | "as" | "to") {
         Kind::Time
-    } else if locative && (PLACE_SET.contains(head.lower.as_str()) || super::lexicon::is_city(&head.lower)) {
+    } else if locative && (PLACE_SET.contains(head.lower.as_str()) || lexicon::is_city(&head.lower))
+    {
         Kind::Place
-    } else if !matches!(preposition, "as" | "in" | "at" | "into") && names::person_gender(words).is_some() && (!locative || names::is_person_word(&head.lower)) {
+    } else if !matches!(preposition, "as" | "in" | "at" | "into")
+        && people::person_gender(words).is_some()
+        && (!locative || people::is_person_word(&head.lower))
+    {
         Kind::Person
-    } else if locative && preposition != "on" && head.is_capital() && !head.me && !names::is_person_word(&words[0].lower) && !super::lexicon::is_language(&head.lower) {
+    } else if locative
+        && preposition != "on"
+        && head.is_capital()
+        && !head.me
+        && !people::is_person_word(&words[0].lower)
+        && !lexicon::is_language(&head.lower)
+    {
         Kind::Place
     } else {
         Kind::Thing
@@ -99,17 +220,59 @@ pub(super) fn kind_of(tokens: &[Token], at: usize) -> Option<(Kind, Range<usize>
 
 /// The end of the part of the clause worth asking about: side clauses are left out.
 pub(super) fn short_end(tokens: &[Token], clause: &Clause, max_words: usize) -> usize {
-    let last = tokens.iter().rposition(Token::is_word).map_or(tokens.len(), |last| last + 1);
+    let last = tokens
+        .iter()
+        .rposition(Token::is_word)
+        .map_or(tokens.len(), |last| last + 1);
     let end = last + usize::from(tokens.get(last).is_some_and(|token| token.is("\"")));
     let mut cut = end;
     for at in clause.main + 1..end {
         let token = &tokens[at];
-        let Some(next) = tokens.get(at + 1) else { break };
-        let side = clause::is_subordinator(&next.lower) || clause::is_preposition(&next.lower) || verbs::can_be(&next.lower, ING) || verbs::can_be(&next.lower, PARTICIPLE) || next.me || verbs::is_adverb(&next.lower) || next.is_any(&["but", "with", "a", "an", "the", "he", "she", "it", "they"]);
+        let Some(next) = tokens.get(at + 1) else {
+            break;
+        };
+        let side = grammar::is_subordinator(&next.lower)
+            || grammar::is_preposition(&next.lower)
+            || verbs::can_be(&next.lower, ING)
+            || verbs::can_be(&next.lower, PARTICIPLE)
+            || next.me
+            || verbs::is_adverb(&next.lower)
+            || (verbs::is_base(&next.lower)
+                && tokens.get(at + 2).is_some_and(|after| {
+                    grammar::is_determiner(&after.lower)
+                        || grammar::is_adjective(&after.lower)
+                        || pronouns::is_possessive(tokens, at + 2)
+                }))
+            || next.is_any(&["but", "with", "a", "an", "the", "he", "she", "it", "they"]);
         let list = token.is(",") && is_list_comma(tokens, at, end);
-        let coordinated = token.is_any(&["and", "but", "or"]) && ((next.me && clause::verb_after(tokens, at + 2, true).is_some() && !names::is_possessive(tokens, at + 1)) || (verbs::known(&next.lower).is_some_and(|(_, forms)| forms & (THIRD | PAST | BASE) != 0) && !verbs::can_be(&next.lower, ING) && !clause::is_plural(&next.lower)) || verbs::is_auxiliary(&next.lower) || (verbs::is_adverb(&next.lower) && tokens.get(at + 2).is_some_and(|after| verbs::known(&after.lower).is_some())) || (clause::is_determiner(&next.lower) && clause::parse(&tokens[at + 1..end]).is_some_and(|inner| inner.start == 0)) || next.is_any(&["he", "she", "they", "it", "then"]));
-        let subordinate = (token.is_any(&["because", "when", "while", "although", "unless", "if", "whereas", "since", "so"]) || (token.is_any(&["where", "who", "which"]) && at > clause.main + 2) || (token.is_any(&["after", "before", "as", "until"]) && clause::parse(&tokens[at + 1..end]).is_some_and(|inner| inner.start == 0))) && at > clause.main + 1;
-        let mark = token.is_any(&[";", ":"]) || (token.is(",") && side && !list) || (token.is(",") && clause::is_subordinator(&next.lower));
+        let coordinated = token.is_any(&["and", "but", "or"])
+            && ((next.me
+                && subject::verb_after(tokens, at + 2, true).is_some()
+                && !pronouns::is_possessive(tokens, at + 1))
+                || (verbs::known(&next.lower)
+                    .is_some_and(|(_, forms)| forms & (THIRD | PAST | BASE) != 0)
+                    && !verbs::can_be(&next.lower, ING)
+                    && !grammar::is_plural(&next.lower))
+                || verbs::is_auxiliary(&next.lower)
+                || (verbs::is_adverb(&next.lower)
+                    && tokens
+                        .get(at + 2)
+                        .is_some_and(|after| verbs::known(&after.lower).is_some()))
+                || (grammar::is_determiner(&next.lower)
+                    && clause::parse(&tokens[at + 1..end]).is_some_and(|inner| inner.start == 0))
+                || next.is_any(&["he", "she", "they", "it", "then"]));
+        let subordinate = (token.is_any(&[
+            "because", "when", "while", "although", "unless", "if", "whereas", "since", "so",
+        ]) || (token.is_any(&["where", "who", "which"])
+            && at > clause.main + 2)
+            || (token.is_any(&["after", "before", "as", "until"])
+                && clause::parse(&tokens[at + 1..end]).is_some_and(|inner| inner.start == 0)))
+            && at > clause.main + 1;
+        let verb_list = token.is(",") && verbs::is_base(&next.lower) && side;
+        let mark = verb_list
+            || token.is_any(&[";", ":"])
+            || (token.is(",") && side && !list)
+            || (token.is(",") && grammar::is_subordinator(&next.lower));
         if mark || coordinated || subordinate {
             cut = at;
             break;
@@ -118,10 +281,27 @@ pub(super) fn short_end(tokens: &[Token], clause: &Clause, max_words: usize) -> 
     let words = cut - clause.main;
     if words > max_words {
         let from = clause.main + 4;
-        let softer = (from..clause.main + max_words).rev().find(|&at| tokens[at].is(",") || (clause::is_preposition(&tokens[at].lower) && !tokens[at].is("of")) || tokens[at].is_any(&["to", "that", "who", "which"]) || verbs::can_be(&tokens[at].lower, ING));
+        let softer = (from..clause.main + max_words).rev().find(|&at| {
+            tokens[at].is(",")
+                || (grammar::is_preposition(&tokens[at].lower) && !tokens[at].is("of"))
+                || tokens[at].is_any(&["to", "that", "who", "which"])
+                || verbs::can_be(&tokens[at].lower, ING)
+        });
         cut = softer.unwrap_or(cut);
     }
-    while cut > clause.main + 1 && (!tokens[cut - 1].is_word() && !tokens[cut - 1].is("\"") && !tokens[cut - 1].is_genitive() || tokens[cut - 1].is_any(&["and", "or", "to", "of", "the", "a", "an", "such", "as", "with", "in", "for", "that", "often", "likely", "due", "their", "his", "her", "my", "your", "its", "by"]) && cut < end || cut < end && verbs::can_be(&tokens[cut - 1].lower, ING) && !clause::is_determiner(&tokens[cut - 2].lower) && (tokens[cut - 2].is(",") || clause::is_preposition(&tokens[cut - 2].lower))) {
+    while cut > clause.main + 1
+        && (!tokens[cut - 1].is_word()
+            && !tokens[cut - 1].is("\"")
+            && !tokens[cut - 1].is_genitive()
+            || tokens[cut - 1].is_any(&[
+                "and", "or", "to", "of", "the", "a", "an", "such", "as", "with", "in", "for",
+                "that", "often", "likely", "due", "their", "his", "her", "my", "your", "its", "by",
+            ]) && cut < end
+            || cut < end
+                && verbs::can_be(&tokens[cut - 1].lower, ING)
+                && !grammar::is_determiner(&tokens[cut - 2].lower)
+                && (tokens[cut - 2].is(",") || grammar::is_preposition(&tokens[cut - 2].lower)))
+    {
         cut -= 1;
     }
     cut
@@ -130,10 +310,28 @@ pub(super) fn short_end(tokens: &[Token], clause: &Clause, max_words: usize) -> 
 /// Whether the comma stands between short members of a list that ends in `and`.
 fn is_list_comma(tokens: &[Token], comma: usize, end: usize) -> bool {
     let members = &tokens[comma + 1..end.min(comma + 9)];
-    let Some(and) = members.iter().position(|token| token.is_any(&["and", "or"])) else { return false };
-    let opens_list = members.first().is_some_and(|first| first.is_any(&["including", "such", "with", "often"]));
-    let verbal = members[..and].first().is_some_and(|first| verbs::can_be(&first.lower, ING) && !verbs::can_be(&tokens[comma - 1].lower, ING));
-    and <= 5 && !opens_list && !verbal && !members[..and].iter().any(|token| clause::is_subordinator(&token.lower) || verbs::is_auxiliary(&token.lower) || token.me && !token.is("your") && !token.is("my"))
+    let Some(and) = members
+        .iter()
+        .position(|token| token.is_any(&["and", "or"]))
+    else {
+        return false;
+    };
+    let opens_list = members
+        .first()
+        .is_some_and(|first| first.is_any(&["including", "such", "with", "often"]));
+    let verbal = members[..and].first().is_some_and(|first| {
+        verbs::can_be(&first.lower, ING) && !verbs::can_be(&tokens[comma - 1].lower, ING)
+    }) && !members
+        .get(1)
+        .is_some_and(|after| after.is_any(&[",", "and", "or"]));
+    and <= 5
+        && !opens_list
+        && !verbal
+        && !members[..and].iter().any(|token| {
+            grammar::is_subordinator(&token.lower)
+                || verbs::is_auxiliary(&token.lower)
+                || token.me && !token.is("your") && !token.is("my")
+        })
 }
 
 /// The text of a piece of a sentence, its first word small unless it is a name.
@@ -143,61 +341,15 @@ pub(super) fn inner_text(tokens: &[Token], range: Range<usize>) -> String {
     if let Some(first) = piece.first_mut()
         && opens
         && !first.is("i")
-        && (clause::is_determiner(&first.lower) || clause::is_preposition(&first.lower) || clause::is_intro_word(&first.lower) || first.me || super::tokens::is_stop(&first.lower) || verbs::is_adverb(&first.lower))
+        && (grammar::is_determiner(&first.lower)
+            || grammar::is_preposition(&first.lower)
+            || grammar::is_intro_word(&first.lower)
+            || first.me
+            || tokens::is_stop(&first.lower)
+            || verbs::is_adverb(&first.lower))
     {
         let lower = first.lower.clone();
         first.text = lower;
     }
     join(&piece)
-}
-
-/// Noun phrases worth a question of their own, the subject's first.
-pub(super) fn topics(tokens: &[Token], clause: Option<&Clause>) -> Vec<String> {
-    let mut topics: Vec<String> = Vec::new();
-    let possessed = |range: &Range<usize>| names::is_possessive(tokens, range.start) || tokens[range.start].is("your");
-    if let Some(clause) = clause
-        && (clause.kind == clause::Subject::Mine || (clause.kind == clause::Subject::Other && clause.subject_end - clause.start <= 6 && !tokens[clause.start].is_any(&["he", "she", "it", "they", "this", "there", "these", "that", "those", "who"])))
-    {
-        topics.push(inner_text(tokens, clause.start..clause.subject_end));
-    }
-    let mut at = clause.map_or(0, |clause| clause.main + 1);
-    let has = clause.is_some_and(|clause| verbs::known_base(&tokens[clause.main].lower) == Some("have") && clause.main == clause.verb && clause.kind == clause::Subject::Me);
-    while at < tokens.len() && topics.len() < 4 {
-        let Some(range) = noun_phrase(tokens, at) else {
-            at += 1;
-            continue;
-        };
-        let pronoun = tokens[range.start].me && !possessed(&range);
-        let heads: Vec<&Token> = tokens[range.clone()].iter().filter(|token| token.is_word() && !super::tokens::is_stop(&token.lower)).collect();
-        let number = tokens[range.start].is_number() || tokens[range.clone()].iter().all(|token| is_time(token) || clause::is_determiner(&token.lower));
-        let first = &tokens[range.start];
-        let infinitive = range.start > 0 && tokens[range.start - 1].is("to") && verbs::is_base(&first.lower);
-        let after_preposition = range.start > 0 && !infinitive && (clause::is_preposition(&tokens[range.start - 1].lower) || (range.start == clause.map_or(0, |clause| clause.main + 1) && verbs::can_be(&first.lower, ING)));
-        let verb = !first.is_capital() && !after_preposition && (verbs::known(&first.lower).is_some() || verbs::can_be(&first.lower, PARTICIPLE | ING)) && !names::is_possessive(tokens, range.start) && !clause::is_adjective(&first.lower) || verbs::is_adverb(&first.lower) || (first.is("including"));
-        let number = number || (range.len() == 1 && super::lexicon::is_numeral(&first.lower));
-        let unresolved = tokens[range.clone()].iter().any(|token| !token.me && token.is_any(&["his", "her", "their", "its", "him", "them", "it", "they"]));
-        let gerund = range.len() == 1 && verbs::can_be(&first.lower, ING) && tokens.get(range.end).is_some_and(|next| clause::is_determiner(&next.lower) || names::is_possessive(tokens, range.end) || next.is_capital());
-        let infinitive = range.len() == 1 && range.start > 0 && tokens[range.start - 1].is("to") && !first.is_capital() && !clause::is_plural(&first.lower);
-        let predicate = range.len() == 1 && !clause::is_plural(&first.lower) && clause.is_some_and(|clause| clause.main == clause.verb && verbs::is_be(&tokens[clause.verb].lower) && tokens[clause.main + 1..range.start.max(clause.main + 1)].iter().all(|token| verbs::is_adverb(&token.lower) || token.is("not")));
-        let pronoun = pronoun || unresolved || gerund || infinitive || predicate || first.is("likely") || first.is("due");
-        let adjective = heads.last().is_some_and(|head| clause::is_adjective(&head.lower) && !head.is_capital());
-        if !pronoun && !heads.is_empty() && !number && !verb && !adjective {
-            let mut text = inner_text(tokens, range.clone());
-            text = text.strip_prefix("both ").unwrap_or(&text).to_owned();
-            for article in ["a ", "an "] {
-                if let Some(rest) = text.strip_prefix(article) {
-                    text = if has && topics.is_empty() { format!("your {rest}") } else { format!("the {rest}") };
-                    break;
-                }
-            }
-            if has && topics.is_empty() && text.split(' ').count() <= 3 && clause::is_plural(&heads[heads.len() - 1].lower) && !tokens[range.start].is_capital() && !clause::is_determiner(&tokens[range.start].lower) && !text.starts_with("your ") {
-                text = format!("your {text}");
-            }
-            if !topics.contains(&text) {
-                topics.push(text);
-            }
-        }
-        at = range.end.max(at + 1);
-    }
-    topics
 }

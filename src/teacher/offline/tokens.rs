@@ -19,7 +19,12 @@ pub(super) struct Token {
 
 impl Token {
     pub(super) fn new(text: &str, space: bool) -> Self {
-        Self { text: text.to_owned(), lower: text.to_lowercase(), space, me: false }
+        Self {
+            text: text.to_owned(),
+            lower: text.to_lowercase(),
+            space,
+            me: false,
+        }
     }
 
     pub(super) fn set(&mut self, text: &str) {
@@ -55,11 +60,23 @@ impl Token {
 
 static STOPS: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(STOP_WORDS));
 const ENDINGS: &[&str] = &["n't", "'s", "'m", "'re", "'ve", "'ll", "'d"];
-const ABBREVIATIONS: &[&str] = &["mr", "mrs", "ms", "dr", "st", "prof", "op", "no", "nos", "vol", "vs", "jr", "sr", "etc", "ca", "approx", "e.g", "i.e"];
+const ABBREVIATIONS: &[&str] = &[
+    "mr", "mrs", "ms", "dr", "st", "prof", "op", "no", "nos", "vol", "vs", "jr", "sr", "etc", "ca",
+    "approx", "e.g", "i.e",
+];
 
 /// Splits text into words and marks; contractions become two tokens.
 pub(super) fn tokenize(text: &str) -> Vec<Token> {
-    let chars: Vec<char> = text.chars().map(|c| if matches!(c, '’' | '‘' | 'ʼ') { '\'' } else { c }).collect();
+    let chars: Vec<char> = text
+        .chars()
+        .map(|c| {
+            if matches!(c, '’' | '‘' | 'ʼ') {
+                '\''
+            } else {
+                c
+            }
+        })
+        .collect();
     let mut tokens = Vec::new();
     let mut space = false;
     let mut at = 0;
@@ -78,7 +95,11 @@ pub(super) fn tokenize(text: &str) -> Vec<Token> {
             }
         }
         let mut word: String = chars[start..at].iter().collect();
-        if at < chars.len() && chars[at] == '.' && c.is_alphanumeric() && keeps_dot(&word, &chars, at) {
+        if at < chars.len()
+            && chars[at] == '.'
+            && c.is_alphanumeric()
+            && keeps_dot(&word, &chars, at)
+        {
             word.push('.');
             at += 1;
         }
@@ -96,11 +117,13 @@ fn inside_word(chars: &[char], at: usize) -> bool {
     if c.is_alphanumeric() || unicode_normalization::char::is_combining_mark(c) {
         return true;
     }
-    matches!(c, '-' | '‑' | '–' | '\'' | '.' | ',' | '/' | ':' | '_' | '&')
-        && chars.get(at + 1).is_some_and(|next| match c {
-            ',' | ':' | '–' => next.is_ascii_digit() && chars[at - 1].is_ascii_digit(),
-            _ => next.is_alphanumeric() && chars[at - 1].is_alphanumeric(),
-        })
+    matches!(
+        c,
+        '-' | '‑' | '–' | '\'' | '.' | ',' | '/' | ':' | '_' | '&'
+    ) && chars.get(at + 1).is_some_and(|next| match c {
+        ',' | ':' | '–' => next.is_ascii_digit() && chars[at - 1].is_ascii_digit(),
+        _ => next.is_alphanumeric() && chars[at - 1].is_alphanumeric(),
+    })
 }
 
 /// Whether the dot after the word belongs to it: an initial or an abbreviation inside the text.
@@ -114,8 +137,16 @@ fn keeps_dot(word: &str, chars: &[char], at: usize) -> bool {
 
 fn push_word(tokens: &mut Vec<Token>, word: &str, space: bool) {
     let lower = word.to_lowercase();
+    if lower == "cannot" {
+        tokens.push(Token::new(&word[..3], space));
+        tokens.push(Token::new("not", false));
+        return;
+    }
     for ending in ENDINGS {
-        if lower.ends_with(ending) && lower.len() > ending.len() && lower.is_char_boundary(lower.len() - ending.len()) {
+        if lower.ends_with(ending)
+            && lower.len() > ending.len()
+            && lower.is_char_boundary(lower.len() - ending.len())
+        {
             let n_chars = word.chars().count() - ending.len();
             let stem: String = word.chars().take(n_chars).collect();
             let tail: String = word.chars().skip(n_chars).collect();
@@ -143,7 +174,9 @@ pub(super) fn join(tokens: &[Token]) -> String {
 pub(super) fn expand(tokens: Vec<Token>) -> Vec<Token> {
     let mut expanded: Vec<Token> = Vec::with_capacity(tokens.len());
     for (idx, token) in tokens.iter().enumerate() {
-        let next = tokens[idx + 1..].iter().find(|token| !verbs::is_adverb(&token.lower));
+        let next = tokens[idx + 1..]
+            .iter()
+            .find(|token| !verbs::is_adverb(&token.lower));
         let full = match token.lower.as_str() {
             "n't" => {
                 if let Some(last) = expanded.last_mut() {
@@ -160,24 +193,39 @@ pub(super) fn expand(tokens: Vec<Token>) -> Vec<Token> {
             "'re" => "are",
             "'ve" => "have",
             "'ll" => "will",
-            "'d" if next.is_some_and(|next| verbs::is_participle(&next.lower) && !verbs::is_base(&next.lower)) => "had",
+            "'d" if next.is_some_and(|next| {
+                verbs::is_participle(&next.lower) && !verbs::is_base(&next.lower)
+            }) =>
+            {
+                "had"
+            }
             "'d" => "would",
             "'s" if idx > 0 && is_contracted_s(&tokens[idx - 1], next) => {
-                if next.is_some_and(|next| next.is("been") || next.is("got") || verbs::is_participle(&next.lower)) { "has" } else { "is" }
+                if next.is_some_and(|next| {
+                    next.is("been") || next.is("got") || verbs::is_participle(&next.lower)
+                }) {
+                    "has"
+                } else {
+                    "is"
+                }
             }
             _ => {
                 expanded.push(token.clone());
                 continue;
             }
         };
-        expanded.push(Token::new(full, true));
+        let joined = full == "not" && expanded.last().is_some_and(|last| last.is("can"));
+        expanded.push(Token::new(full, !joined));
     }
     expanded
 }
 
 fn is_contracted_s(before: &Token, next: Option<&Token>) -> bool {
-    const PRONOUNS: &[&str] = &["he", "she", "it", "that", "there", "who", "what", "here", "where"];
-    before.is_any(PRONOUNS) || next.is_some_and(|next| next.is_any(&["a", "an", "not", "been", "very"]))
+    const PRONOUNS: &[&str] = &[
+        "he", "she", "it", "that", "there", "who", "what", "here", "where",
+    ];
+    before.is_any(PRONOUNS)
+        || next.is_some_and(|next| next.is_any(&["a", "an", "not", "been", "very"]))
 }
 
 /// The word without its ending, for comparing.
@@ -189,20 +237,40 @@ pub(super) fn stem(word: &str) -> String {
     if lower.len() <= 3 || !lower.is_ascii() {
         return lower;
     }
-    for (ending, keep) in [("ies", "y"), ("sses", "ss"), ("shes", "sh"), ("ches", "ch"), ("xes", "x"), ("ingly", ""), ("edly", ""), ("ly", ""), ("ing", ""), ("ed", "")] {
+    for (ending, keep) in [
+        ("ies", "y"),
+        ("sses", "ss"),
+        ("shes", "sh"),
+        ("ches", "ch"),
+        ("xes", "x"),
+        ("ingly", ""),
+        ("edly", ""),
+        ("ly", ""),
+        ("ing", ""),
+        ("ed", ""),
+    ] {
         if lower.ends_with(ending) && lower.len() - ending.len() >= 3 {
             return trim_e(&format!("{}{keep}", &lower[..lower.len() - ending.len()]));
         }
     }
-    if lower.ends_with('s') && !lower.ends_with("ss") && !lower.ends_with("us") && !lower.ends_with("is") {
+    if lower.ends_with('s')
+        && !lower.ends_with("ss")
+        && !lower.ends_with("us")
+        && !lower.ends_with("is")
+    {
         return trim_e(&lower[..lower.len() - 1]);
     }
     trim_e(&lower)
 }
 
 fn trim_e(word: &str) -> String {
-    let word = word.strip_suffix('e').filter(|word| word.len() > 2).unwrap_or(word);
-    word.strip_suffix('y').filter(|word| word.len() > 2).map_or_else(|| word.to_owned(), |word| format!("{word}i"))
+    let word = word
+        .strip_suffix('e')
+        .filter(|word| word.len() > 2)
+        .unwrap_or(word);
+    word.strip_suffix('y')
+        .filter(|word| word.len() > 2)
+        .map_or_else(|| word.to_owned(), |word| format!("{word}i"))
 }
 
 /// Whether a word says little.
@@ -217,7 +285,11 @@ pub(super) fn content(text: &str) -> Vec<String> {
 
 /// Like [`content`], of tokens; those which mean the character are left out.
 pub(super) fn content_of(tokens: &[Token]) -> Vec<String> {
-    tokens.iter().filter(|token| token.is_word() && !token.me && !is_stop(&token.lower)).map(|token| stem(&token.lower)).collect()
+    tokens
+        .iter()
+        .filter(|token| token.is_word() && !token.me && !is_stop(&token.lower))
+        .map(|token| stem(&token.lower))
+        .collect()
 }
 
 /// How many words there are.
@@ -228,7 +300,9 @@ pub(super) fn n_words(tokens: &[Token]) -> usize {
 /// The text with its first letter as a capital.
 pub(super) fn capitalized(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
 }
 
 #[cfg(test)]
@@ -237,20 +311,36 @@ mod tests {
 
     #[test]
     fn text_survives_splitting_and_joining() {
-        for text in ["Alice's dog (a poodle) isn't \"big\", is it?", "J. K. Rowling met St. John at 10:30.", "Zoë paid $1,200 – twice."] {
+        for text in [
+            "Alice's dog (a poodle) isn't \"big\", is it?",
+            "J. K. Rowling met St. John at 10:30.",
+            "Zoë paid $1,200 – twice.",
+        ] {
             assert_eq!(join(&tokenize(text)), text);
         }
     }
 
     #[test]
     fn contractions_are_spelt_out() {
-        let expanded = join(&expand(tokenize("She's kind and she's been there, but she can't swim; Alice's cat doesn't either.")));
-        assert_eq!(expanded, "She is kind and she has been there, but she can not swim; Alice's cat does not either.");
+        let expanded = join(&expand(tokenize(
+            "She's kind and she's been there, but she can't swim; Alice's cat doesn't either.",
+        )));
+        assert_eq!(
+            expanded,
+            "She is kind and she has been there, but she cannot swim; Alice's cat does not either."
+        );
     }
 
     #[test]
     fn forms_of_a_word_share_their_stem() {
-        for (one, other) in [("plays", "playing"), ("studies", "studied"), ("wrote", "writes"), ("guitars", "guitar"), ("stories", "story"), ("loves", "loving")] {
+        for (one, other) in [
+            ("plays", "playing"),
+            ("studies", "studied"),
+            ("wrote", "writes"),
+            ("guitars", "guitar"),
+            ("stories", "story"),
+            ("loves", "loving"),
+        ] {
             assert_eq!(stem(one), stem(other));
         }
     }

@@ -17,7 +17,8 @@ pub(super) const PARTICIPLE: u8 = 8;
 pub(super) const ING: u8 = 16;
 
 const AUXILIARIES: &[&str] = &[
-    "is", "are", "am", "was", "were", "has", "have", "had", "do", "does", "did", "can", "could", "will", "would", "shall", "should", "may", "might", "must", "cannot",
+    "is", "are", "am", "was", "were", "has", "have", "had", "do", "does", "did", "can", "could",
+    "will", "would", "shall", "should", "may", "might", "must", "cannot",
 ];
 
 static ADVERB_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(ADVERBS));
@@ -41,14 +42,38 @@ fn all_forms() -> HashMap<String, (String, u8)> {
             entry.1 |= form;
         }
     };
-    for (word, form) in [("be", BASE), ("am", BASE), ("are", BASE), ("is", THIRD), ("was", PAST), ("were", PAST), ("been", PARTICIPLE), ("being", ING)] {
+    for (word, form) in [
+        ("be", BASE),
+        ("am", BASE),
+        ("are", BASE),
+        ("is", THIRD),
+        ("was", PAST),
+        ("were", PAST),
+        ("been", PARTICIPLE),
+        ("being", ING),
+    ] {
         add(word.to_owned(), "be", form);
     }
-    let irregular = IRREGULAR_VERBS.split(", ").filter_map(|entry| entry.split_whitespace().next());
-    let british: Vec<String> = REGULAR_VERBS.split_whitespace().filter_map(|base| base.strip_suffix("ize").map(|stem| format!("{stem}ise"))).collect();
-    let american: Vec<String> = REGULAR_VERBS.split_whitespace().filter_map(|base| base.strip_suffix("ise").filter(|stem| stem.len() > 4).map(|stem| format!("{stem}ize"))).collect();
+    let irregular = IRREGULAR_VERBS
+        .split(", ")
+        .filter_map(|entry| entry.split_whitespace().next());
+    let british: Vec<String> = REGULAR_VERBS
+        .split_whitespace()
+        .filter_map(|base| base.strip_suffix("ize").map(|stem| format!("{stem}ise")))
+        .collect();
+    let american: Vec<String> = REGULAR_VERBS
+        .split_whitespace()
+        .filter_map(|base| {
+            base.strip_suffix("ise")
+                .filter(|stem| stem.len() > 4)
+                .map(|stem| format!("{stem}ize"))
+        })
+        .collect();
     let variants = british.iter().chain(&american).map(String::as_str);
-    for base in irregular.chain(REGULAR_VERBS.split_whitespace()).chain(variants) {
+    for base in irregular
+        .chain(REGULAR_VERBS.split_whitespace())
+        .chain(variants)
+    {
         add(base.to_owned(), base, BASE);
         add(third(base), base, THIRD);
         add(past(base), base, PAST);
@@ -60,7 +85,9 @@ fn all_forms() -> HashMap<String, (String, u8)> {
 
 /// The base form and the forms this word can be, when the verb is in the lists.
 pub(super) fn known(lower: &str) -> Option<(&'static str, u8)> {
-    FORMS.get(lower).map(|(base, forms)| (base.as_str(), *forms))
+    FORMS
+        .get(lower)
+        .map(|(base, forms)| (base.as_str(), *forms))
 }
 
 /// The base form of a verb in the lists.
@@ -73,7 +100,10 @@ pub(super) fn can_be(lower: &str, form: u8) -> bool {
     match known(lower) {
         Some((_, forms)) => forms & form != 0,
         None => {
-            (form & (PAST | PARTICIPLE) != 0 && lower.len() > 4 && lower.ends_with("ed") && !lower.ends_with("eed"))
+            (form & (PAST | PARTICIPLE) != 0
+                && lower.len() > 4
+                && lower.ends_with("ed")
+                && !lower.ends_with("eed"))
                 || (form & ING != 0 && lower.len() > 5 && lower.ends_with("ing"))
         }
     }
@@ -101,7 +131,8 @@ pub(super) fn is_be(lower: &str) -> bool {
 
 /// Whether the word is an adverb.
 pub(super) fn is_adverb(lower: &str) -> bool {
-    ADVERB_SET.contains(lower) || (lower.len() > 4 && lower.ends_with("ly") && !LY_SET.contains(lower))
+    ADVERB_SET.contains(lower)
+        || (lower.len() > 4 && lower.ends_with("ly") && !LY_SET.contains(lower))
 }
 
 /// The base of any verb form, guessed for unknown verbs.
@@ -112,15 +143,33 @@ pub(super) fn base(lower: &str) -> String {
     if !lower.is_ascii() {
         return lower.strip_suffix('s').unwrap_or(lower).to_owned();
     }
-    for (prefix_len, prefix) in [(2, "re"), (2, "un"), (3, "out"), (4, "over"), (3, "mis"), (3, "dis")] {
-        if let Some(base) = lower.strip_prefix(prefix).filter(|_| lower.len() > prefix_len + 4).and_then(known_base) {
+    for (prefix_len, prefix) in [
+        (2, "re"),
+        (2, "un"),
+        (3, "out"),
+        (4, "over"),
+        (3, "mis"),
+        (3, "dis"),
+    ] {
+        if let Some(base) = lower
+            .strip_prefix(prefix)
+            .filter(|_| lower.len() > prefix_len + 4)
+            .and_then(known_base)
+        {
             return format!("{prefix}{base}");
         }
     }
-    if let Some(stem) = lower.strip_suffix("ied").or_else(|| lower.strip_suffix("ies")) {
+    if let Some(stem) = lower
+        .strip_suffix("ied")
+        .or_else(|| lower.strip_suffix("ies"))
+    {
         return format!("{stem}y");
     }
-    if let Some(stem) = lower.strip_suffix("ed").or_else(|| lower.strip_suffix("ing")).filter(|stem| stem.len() > 2) {
+    if let Some(stem) = lower
+        .strip_suffix("ed")
+        .or_else(|| lower.strip_suffix("ing"))
+        .filter(|stem| stem.len() > 2)
+    {
         return restored(stem);
     }
     for ending in ["sses", "shes", "ches", "xes", "zzes", "oes"] {
@@ -128,7 +177,11 @@ pub(super) fn base(lower: &str) -> String {
             return lower[..lower.len() - 2].to_owned();
         }
     }
-    lower.strip_suffix('s').filter(|stem| !stem.ends_with('s')).unwrap_or(lower).to_owned()
+    lower
+        .strip_suffix('s')
+        .filter(|stem| !stem.ends_with('s'))
+        .unwrap_or(lower)
+        .to_owned()
 }
 
 /// The base of a stem which has lost `-ed` or `-ing`.
@@ -138,10 +191,24 @@ fn restored(stem: &str) -> String {
     if last == before && !matches!(last, b'l' | b's' | b'f' | b'z') {
         return stem[..stem.len() - 1].to_owned();
     }
-    let silent = matches!(last, b'v' | b'c' | b'u' | b'z') || (last == b's' && before != b's') || (last == b'g' && matches!(before, b'n' | b'a' | b'r' | b'd'));
-    let unstressed = ["er", "en", "it", "op", "or", "et", "el", "al", "on", "om", "ow", "aw", "ew", "ay", "oy", "ey", "ain", "ear", "eat", "oin"];
-    let short = is_vowel(before) && !is_vowel(last) && (bytes.len() < 3 || !is_vowel(bytes[bytes.len() - 3])) && !unstressed.iter().any(|end| stem.ends_with(end));
-    if (silent && !stem.ends_with("ing")) || (short && !matches!(last, b'w' | b'x' | b'y')) || stem.ends_with("at") || stem.ends_with("ir") || stem.ends_with("ur") || (last == b'l' && !is_vowel(before) && before != b'l') {
+    let silent = matches!(last, b'v' | b'c' | b'u' | b'z')
+        || (last == b's' && before != b's')
+        || (last == b'g' && matches!(before, b'n' | b'a' | b'r' | b'd'));
+    let unstressed = [
+        "er", "en", "it", "op", "or", "et", "el", "al", "on", "om", "ow", "aw", "ew", "ay", "oy",
+        "ey", "ain", "ear", "eat", "oin",
+    ];
+    let short = is_vowel(before)
+        && !is_vowel(last)
+        && (bytes.len() < 3 || !is_vowel(bytes[bytes.len() - 3]))
+        && !unstressed.iter().any(|end| stem.ends_with(end));
+    if (silent && !stem.ends_with("ing"))
+        || (short && !matches!(last, b'w' | b'x' | b'y'))
+        || stem.ends_with("at")
+        || stem.ends_with("ir")
+        || stem.ends_with("ur")
+        || (last == b'l' && !is_vowel(before) && before != b'l')
+    {
         format!("{stem}e")
     } else {
         stem.to_owned()
@@ -158,7 +225,14 @@ pub(super) fn third(base: &str) -> String {
     if let Some(stem) = consonant_y(base) {
         return format!("{stem}ies");
     }
-    if ["s", "sh", "ch", "x", "z", "o"].iter().any(|end| base.ends_with(end)) { format!("{base}es") } else { format!("{base}s") }
+    if ["s", "sh", "ch", "x", "z", "o"]
+        .iter()
+        .any(|end| base.ends_with(end))
+    {
+        format!("{base}es")
+    } else {
+        format!("{base}s")
+    }
 }
 
 /// The past tense.
@@ -166,7 +240,9 @@ pub(super) fn past(base: &str) -> String {
     if base == "be" {
         return "was".to_owned();
     }
-    IRREGULAR.get(base).map_or_else(|| regular(base, "ed"), |forms| forms.0.to_owned())
+    IRREGULAR
+        .get(base)
+        .map_or_else(|| regular(base, "ed"), |forms| forms.0.to_owned())
 }
 
 /// The past participle.
@@ -174,7 +250,9 @@ pub(super) fn participle(base: &str) -> String {
     if base == "be" {
         return "been".to_owned();
     }
-    IRREGULAR.get(base).map_or_else(|| regular(base, "ed"), |forms| forms.1.to_owned())
+    IRREGULAR
+        .get(base)
+        .map_or_else(|| regular(base, "ed"), |forms| forms.1.to_owned())
 }
 
 /// The form in `-ing`.
@@ -182,7 +260,10 @@ pub(super) fn ing(base: &str) -> String {
     match base {
         "be" => "being".to_owned(),
         "die" | "lie" | "tie" => format!("{}ying", &base[..1]),
-        _ => match base.strip_suffix('e').filter(|stem| !stem.ends_with(['e', 'o', 'y']) && base != "singe") {
+        _ => match base
+            .strip_suffix('e')
+            .filter(|stem| !stem.ends_with(['e', 'o', 'y']) && base != "singe")
+        {
             Some(stem) => format!("{stem}ing"),
             None => doubled(base) + "ing",
         },
@@ -201,10 +282,19 @@ fn regular(base: &str, ending: &str) -> String {
 
 /// Doubles the last consonant where English does.
 fn doubled(base: &str) -> String {
-    const STRESSED: &[&str] = &["admit", "commit", "permit", "submit", "refer", "prefer", "transfer", "occur", "regret", "rebel", "control", "expel", "excel", "patrol", "confer", "defer", "transmit", "travel", "cancel", "marvel", "quarrel", "enrol", "equip", "outwit", "quit", "embed", "kidnap", "handicap", "label", "model", "tunnel", "duel", "unwrap", "recur"];
+    const STRESSED: &[&str] = &[
+        "admit", "commit", "permit", "submit", "refer", "prefer", "transfer", "occur", "regret",
+        "rebel", "control", "expel", "excel", "patrol", "confer", "defer", "transmit", "travel",
+        "cancel", "marvel", "quarrel", "enrol", "equip", "outwit", "quit", "embed", "kidnap",
+        "handicap", "label", "model", "tunnel", "duel", "unwrap", "recur",
+    ];
     let bytes = base.as_bytes();
     let n_vowels = bytes.iter().filter(|&&byte| is_vowel(byte)).count();
-    let short = bytes.len() >= 3 && n_vowels == 1 && is_vowel(bytes[bytes.len() - 2]) && !is_vowel(bytes[bytes.len() - 1]) && !matches!(bytes[bytes.len() - 1], b'w' | b'x' | b'y');
+    let short = bytes.len() >= 3
+        && n_vowels == 1
+        && is_vowel(bytes[bytes.len() - 2])
+        && !is_vowel(bytes[bytes.len() - 1])
+        && !matches!(bytes[bytes.len() - 1], b'w' | b'x' | b'y');
     match base.chars().last() {
         Some(last) if short || STRESSED.contains(&base) => format!("{base}{last}"),
         _ => base.to_owned(),
@@ -212,7 +302,8 @@ fn doubled(base: &str) -> String {
 }
 
 fn consonant_y(base: &str) -> Option<&str> {
-    base.strip_suffix('y').filter(|stem| stem.bytes().last().is_some_and(|byte| !is_vowel(byte)))
+    base.strip_suffix('y')
+        .filter(|stem| stem.bytes().last().is_some_and(|byte| !is_vowel(byte)))
 }
 
 fn is_vowel(byte: u8) -> bool {
@@ -245,7 +336,17 @@ pub(super) fn disagree(lower: &str) -> String {
         "do" => "does".to_owned(),
         _ if is_auxiliary(lower) => lower.to_owned(),
         _ => match known(lower) {
-            Some((base, forms)) if forms & BASE != 0 && !(forms & PAST != 0 && base == lower && base != "read" && base != "put" && base != "set" && base != "let") => third(base),
+            Some((base, forms))
+                if forms & BASE != 0
+                    && !(forms & PAST != 0
+                        && base == lower
+                        && base != "read"
+                        && base != "put"
+                        && base != "set"
+                        && base != "let") =>
+            {
+                third(base)
+            }
             _ => lower.to_owned(),
         },
     }
@@ -257,7 +358,17 @@ mod tests {
 
     #[test]
     fn verbs_lose_their_third_person() {
-        for (third, base) in [("plays", "play"), ("goes", "go"), ("studies", "study"), ("has", "have"), ("is", "am"), ("teaches", "teach"), ("zorbs", "zorb"), ("was", "was"), ("wrote", "wrote")] {
+        for (third, base) in [
+            ("plays", "play"),
+            ("goes", "go"),
+            ("studies", "study"),
+            ("has", "have"),
+            ("is", "am"),
+            ("teaches", "teach"),
+            ("zorbs", "zorb"),
+            ("was", "was"),
+            ("wrote", "wrote"),
+        ] {
             assert_eq!(agree(third, false), base);
         }
         assert_eq!(agree("was", true), "were");
@@ -265,7 +376,17 @@ mod tests {
 
     #[test]
     fn unknown_verbs_find_their_base() {
-        for (form, expected) in [("played", "play"), ("admired", "admire"), ("stopped", "stop"), ("baked", "bake"), ("entered", "enter"), ("blorted", "blort"), ("pried", "pry"), ("changed", "change"), ("rewrote", "rewrite")] {
+        for (form, expected) in [
+            ("played", "play"),
+            ("admired", "admire"),
+            ("stopped", "stop"),
+            ("baked", "bake"),
+            ("entered", "enter"),
+            ("blorted", "blort"),
+            ("pried", "pry"),
+            ("changed", "change"),
+            ("rewrote", "rewrite"),
+        ] {
             assert_eq!(base(form), expected);
         }
     }

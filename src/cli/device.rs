@@ -1,0 +1,72 @@
+//! `--device`.
+
+use burn::tensor::Device;
+use clap::Args;
+
+use crate::{Error, Result};
+
+/// Where tensors live.
+#[derive(Args, Debug, Clone)]
+pub(super) struct DeviceArgs {
+    /// cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu", env = "APC_DEVICE")]
+    device: String,
+}
+
+impl DeviceArgs {
+    /// The device, if this build has it and the machine too.
+    pub(super) fn device(&self) -> Result<Device> {
+        match self.device.split_once(':').unwrap_or((&self.device, "0")) {
+            ("cpu", "0") => cpu(),
+            ("cuda", index) => match index.parse() {
+                Ok(index) => cuda(index),
+                Err(_) => Err(Error::Usage(format!(
+                    "--device {}: {index} is no number",
+                    self.device
+                ))),
+            },
+            _ => Err(Error::Usage(format!(
+                "--device {}: choose cpu, cuda or cuda:N",
+                self.device
+            ))),
+        }
+    }
+}
+
+#[cfg(feature = "flex")]
+fn cpu() -> Result<Device> {
+    Ok(Device::flex())
+}
+
+#[cfg(not(feature = "flex"))]
+fn cpu() -> Result<Device> {
+    Err(Error::Usage(
+        "this build has no CPU backend; build with --features flex, or choose --device cuda".into(),
+    ))
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(index: usize) -> Result<Device> {
+    use burn::tensor::DeviceType;
+    // Without a driver the backend panics when it is asked for its devices.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let found = std::panic::catch_unwind(|| Device::enumerate(DeviceType::Cuda).to_vec().len());
+    std::panic::set_hook(hook);
+    match found {
+        Ok(count) if index < count => Ok(Device::cuda(index)),
+        Ok(count) if count > 0 => Err(Error::Usage(format!(
+            "--device cuda:{index}: this machine has {count} NVIDIA devices"
+        ))),
+        _ => Err(Error::Usage(
+            "--device cuda: no NVIDIA driver or device was found; use --device cpu".into(),
+        )),
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(_index: usize) -> Result<Device> {
+    Err(Error::Usage(
+        "--device cuda: this build is for the CPU only; build with --features cuda".into(),
+    ))
+}

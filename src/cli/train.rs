@@ -1,0 +1,207 @@
+//! `apc train`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+
+use super::device::DeviceArgs;
+use super::{Format, print, print_json};
+use crate::Result;
+use crate::pipeline::{Scale, TrainConfig, TrainSummary, train};
+use crate::progress::Job;
+
+/// Arguments of the main job; flags of the original program keep their names.
+#[derive(Args, Debug)]
+pub struct TrainArgs {
+    /// Whose page to read: wiki/NAME.txt, wiki/wiki_NAME.txt or wiki/NAME_wiki.txt.
+    #[arg(long, value_name = "NAME")]
+    character: String,
+    /// Read this page instead.
+    #[arg(long, value_name = "PATH")]
+    wiki: Option<PathBuf>,
+    /// Where data/NAME and models/NAME are made.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Who writes statements and queries: offline needs no model.
+    #[arg(long, value_name = "NAME", default_value = "offline")]
+    model_engine: String,
+    /// Which Gemma answers.
+    #[arg(long, value_enum, default_value = "tiny")]
+    prp_scale: ScaleArg,
+    /// A Gemma in this folder answers instead.
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Use the judges as they are (true), or fine-tune them on the teacher's data first (false).
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    use_pretrained_discriminator: bool,
+    /// Epochs of the relevance judge's fine-tuning.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    relevance_finetune_epoch: usize,
+    /// Epochs of the NLI judge's fine-tuning.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    nli_finetune_epoch: usize,
+    /// Statements in the prompt.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    rag_top_k: usize,
+    /// Queries to which two replies are sampled.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    max_dpo_data: usize,
+    /// Epochs of DPO.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    prp_dpo_epoch: usize,
+    /// Rank of the LoRA factors.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    lora_rank: usize,
+    /// Numerator of the LoRA scaling [default: the rank].
+    #[arg(long, value_name = "X")]
+    lora_alpha: Option<f64>,
+    /// First learning rate of DPO; it falls to zero in a line.
+    #[arg(long, value_name = "X", default_value_t = 2e-4)]
+    learning_rate: f64,
+    /// How strongly DPO holds the policy to the reference.
+    #[arg(long, value_name = "X", default_value_t = 0.1)]
+    beta: f64,
+    /// Pairs in a batch.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    batch_size: usize,
+    /// Batches in an optimizer step.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    accumulate: usize,
+    /// Queries held out for the evaluation, at most.
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    max_eval_queries: usize,
+    /// Replies to each of them, before and after.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    eval_replies: usize,
+    /// Longest reply, in tokens.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    max_new_tokens: usize,
+    /// Everything random comes from it.
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    seed: u64,
+    /// Throw away what was made with other settings, instead of an error.
+    #[arg(long)]
+    force: bool,
+    /// How the summary is printed.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ScaleArg {
+    Tiny,
+    #[value(name = "2b")]
+    TwoB,
+    #[value(name = "7b")]
+    SevenB,
+}
+
+impl TrainArgs {
+    fn config(&self) -> TrainConfig {
+        TrainConfig {
+            character: self.character.clone(),
+            wiki: self.wiki.clone(),
+            output: self.output.clone(),
+            model_engine: self.model_engine.clone(),
+            prp_scale: match self.prp_scale {
+                ScaleArg::Tiny => Scale::Tiny,
+                ScaleArg::TwoB => Scale::TwoB,
+                ScaleArg::SevenB => Scale::SevenB,
+            },
+            model: self.model.clone(),
+            use_pretrained_discriminator: self.use_pretrained_discriminator,
+            relevance_finetune_epoch: self.relevance_finetune_epoch,
+            nli_finetune_epoch: self.nli_finetune_epoch,
+            rag_top_k: self.rag_top_k,
+            max_dpo_data: self.max_dpo_data,
+            prp_dpo_epoch: self.prp_dpo_epoch,
+            lora_rank: self.lora_rank,
+            lora_alpha: self.lora_alpha,
+            learning_rate: self.learning_rate,
+            beta: self.beta,
+            batch_size: self.batch_size,
+            accumulate: self.accumulate,
+            max_eval_queries: self.max_eval_queries,
+            eval_replies: self.eval_replies,
+            max_new_tokens: self.max_new_tokens,
+            seed: self.seed,
+            force: self.force,
+        }
+    }
+
+    pub(super) fn run(&self, job: &Job) -> Result<()> {
+        let started = Instant::now();
+        let device = self.device.device()?;
+        let summary = train(&self.config(), &device, job)?;
+        match self.format {
+            Format::Json => print_json(&summary),
+            Format::Text => print(&self.text(&summary, started.elapsed().as_secs_f64())),
+        }
+    }
+
+    fn text(&self, summary: &TrainSummary, seconds: f64) -> String {
+        let (dpo, evaluation) = (&summary.dpo, &summary.evaluation);
+        let name = &summary.character;
+        let state = if summary.stages_run.is_empty() {
+            "all stages were complete, nothing was done".to_string()
+        } else {
+            format!("{} stages in {seconds:.0} s", summary.stages_run.len())
+        };
+        // Folders other than the default have to be told to the next command too.
+        let adapter = summary.adapter.display();
+        let elsewhere = if self.output.as_os_str() == "." {
+            String::new()
+        } else {
+            format!(" --output {}", self.output.display())
+        };
+        format!(
+            "{name}: {state}\n\
+             \n\
+             statements           {}\n\
+             queries              {}, of which {} trained on and {} held out\n\
+             pairs kept           {} of {}\n\
+             optimizer steps      {}\n\
+             rewards/accuracies   {:.3}\n\
+             rewards/margins      {:.3}\n\
+             mean ΔAPC            {:.3} before, {:.3} after, by judges that took no part in the reward\n\
+             difference           {:+.3}, 95 % interval {:+.3} to {:+.3} ({} queries, {} replies each)\n\
+             adapter              {adapter}\n\
+             \n\
+             next: apc chat --character {}{elsewhere}\n      \
+             apc score --character {}{elsewhere} --query \"Who are you?\" --response \"I am {name}.\"",
+            summary.statements,
+            summary.queries,
+            summary.sampled,
+            evaluation.queries,
+            dpo.pairs,
+            summary.sampled,
+            dpo.steps,
+            dpo.accuracies,
+            dpo.margins,
+            evaluation.before,
+            evaluation.after,
+            evaluation.difference,
+            evaluation.interval.low,
+            evaluation.interval.high,
+            evaluation.queries,
+            evaluation.replies,
+            quoted(name),
+            quoted(name),
+        )
+    }
+}
+
+/// A name as a shell takes it.
+fn quoted(name: &str) -> String {
+    if name
+        .chars()
+        .all(|c| c.is_alphanumeric() || c == '_' || c == '-')
+    {
+        name.to_string()
+    } else {
+        format!("\"{name}\"")
+    }
+}

@@ -1,0 +1,17 @@
+//! The stages from a page to an adapter, in order, with their files.
+
+mod discriminators;
+mod dpo;
+mod evaluate;
+mod page;
+mod replies;
+mod stage;
+mod train;
+
+pub use discriminators::Discriminators;
+pub use evaluate::{Evaluation, Interval, bootstrap_interval};
+pub use page::{find_page, read_page};
+pub(crate) use replies::statement_scores;
+pub use replies::{SampledReplies, Sampler, sample_replies};
+pub use stage::{Stage, seed_for};
+pub use train::{Scale, TrainConfig, TrainSummary, locate, train};

@@ -1,0 +1,220 @@
+//! When a stage's file can be used as it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Result, files};
+
+/// A seed for one purpose, from the run's seed and numbers that name the purpose.
+pub fn seed_for(seed: u64, purpose: &[u64]) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(seed.to_le_bytes());
+    for number in purpose {
+        hash.update(number.to_le_bytes());
+    }
+    let digest = hash.finalize();
+    u64::from_le_bytes(std::array::from_fn(|byte_idx| digest[byte_idx]))
+}
+
+/// Where a stage stands on disk: what its files were made from, and whether they are complete.
+#[derive(Debug)]
+pub struct Stage {
+    path: PathBuf,
+    inputs: BTreeMap<String, Value>,
+    outputs: Vec<PathBuf>,
+    complete: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    complete: bool,
+    inputs: BTreeMap<String, Value>,
+}
+
+impl Stage {
+    /// Looks at a stage whose record lies at `path`.
+    ///
+    /// What was made from other inputs is an error, or with `force` thrown away; what was begun with the same inputs
+    /// stays, to be gone on with.
+    pub fn open(path: &Path, inputs: Value, outputs: &[PathBuf], force: bool) -> Result<Self> {
+        let inputs: BTreeMap<String, Value> = match inputs {
+            Value::Object(map) => map.into_iter().collect(),
+            other => BTreeMap::from([("input".to_string(), other)]),
+        };
+        let mut stage = Self {
+            path: path.to_path_buf(),
+            inputs,
+            outputs: outputs.to_vec(),
+            complete: false,
+        };
+        if path.is_file() {
+            let record: Record = files::read_json(path)?;
+            let differing: Vec<String> = stage
+                .inputs
+                .iter()
+                .filter(|(name, value)| record.inputs.get(*name) != Some(value))
+                .map(|(name, value)| match record.inputs.get(name) {
+                    Some(old) => format!("{name} {} (now {})", short(old), short(value)),
+                    None => format!("no {name} (now {})", short(value)),
+                })
+                .collect();
+            if differing.is_empty() {
+                stage.complete = record.complete && outputs.iter().all(|output| output.exists());
+            } else if force {
+                stage.discard()?;
+            } else {
+                let path = outputs
+                    .first()
+                    .cloned()
+                    .unwrap_or_else(|| path.to_path_buf());
+                return Err(Error::Stale {
+                    path,
+                    differs: differing.join(", "),
+                });
+            }
+        }
+        if !stage.complete {
+            stage.record(false)?;
+        }
+        Ok(stage)
+    }
+
+    /// Whether there is nothing left to do.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Says that the files are complete.
+    pub fn complete(&mut self) -> Result<()> {
+        self.complete = true;
+        self.record(true)
+    }
+
+    fn record(&self, complete: bool) -> Result<()> {
+        files::write_json(
+            &self.path,
+            &Record {
+                complete,
+                inputs: self.inputs.clone(),
+            },
+        )
+    }
+
+    fn discard(&self) -> Result<()> {
+        for output in &self.outputs {
+            let removed = if output.is_dir() {
+                fs::remove_dir_all(output)
+            } else {
+                fs::remove_file(output)
+            };
+            match removed {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", output)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value for a message: long hashes are cut.
+fn short(value: &Value) -> String {
+    let text = value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_string);
+    if text.chars().count() > 40 {
+        format!("{}…", text.chars().take(12).collect::<String>())
+    } else {
+        text
+    }
+}
+
+/// The SHA-256 of a file's bytes.
+pub(super) fn file_hash(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    Ok(Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+/// What identifies the model in a folder: hashes of its small files, size and time of its large ones.
+pub(super) fn folder_hash(folder: &Path) -> Result<String> {
+    const LARGE: u64 = 64 << 20;
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .map_err(Error::io("read", folder))?
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(Error::io("read", folder))?
+        .into_iter()
+        .map(|entry| entry.path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|ending| ending == "json" || ending == "safetensors")
+        })
+        .collect();
+    paths.sort();
+    let mut hash = Sha256::new();
+    for path in paths {
+        let metadata = fs::metadata(&path).map_err(Error::io("read", &path))?;
+        hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        if metadata.len() > LARGE {
+            let modified = metadata.modified().map_err(Error::io("read", &path))?;
+            hash.update(format!("{} {modified:?}", metadata.len()));
+        } else {
+            hash.update(file_hash(&path)?);
+        }
+    }
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_stage_is_skipped_only_when_complete_and_made_from_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let (record, output) = (
+            folder.path().join("a.stage.json"),
+            folder.path().join("a.jsonl"),
+        );
+        let outputs = [output.clone()];
+        let open = |seed: u64, force| Stage::open(&record, json!({"seed": seed}), &outputs, force);
+
+        let mut stage = open(1, false).unwrap();
+        assert!(!stage.is_complete());
+        fs::write(&output, "1\n").unwrap();
+        assert!(
+            !open(1, false).unwrap().is_complete(),
+            "begun, but not complete"
+        );
+        stage.complete().unwrap();
+        assert!(open(1, false).unwrap().is_complete());
+
+        let error = open(2, false).unwrap_err().to_string();
+        assert!(
+            error.contains("seed 1 (now 2)") && error.contains("--force"),
+            "{error}"
+        );
+        assert!(output.exists(), "an error leaves the file");
+        assert!(!open(2, true).unwrap().is_complete());
+        assert!(!output.exists());
+    }
+
+    #[test]
+    fn seeds_for_different_purposes_differ() {
+        assert_ne!(seed_for(1, &[0, 1]), seed_for(1, &[1, 0]));
+        assert_eq!(seed_for(1, &[0, 1]), seed_for(1, &[0, 1]));
+    }
+}

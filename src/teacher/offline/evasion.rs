@@ -1,0 +1,125 @@
+//! Replies which leave a statement alone.
+
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::judge;
+use super::questions::pick;
+use super::replies::{OPENERS, Opening, Said, written};
+use super::swap;
+use super::tokens::{self, content};
+use super::{Label, Reply};
+
+const EVASIONS: &[&str] = &[
+    "I would rather not talk about that",
+    "that is a story for another day",
+    "I have not thought much about it",
+    "you would have to ask someone else",
+    "let us speak of something else",
+    "I could not say",
+    "that is hard to put into words",
+    "I keep such things to myself",
+    "why do you want to know",
+    "that is an interesting question",
+    "I am not sure what to tell you",
+    "there is not much to say about it",
+    "I will leave that to your imagination",
+    "I do not remember it well",
+];
+
+const EVASION_OPENERS: &[&str] = &[
+    "Hmm,",
+    "Well,",
+    "Ah,",
+    "I am sorry, but",
+    "Forgive me, but",
+    "Oh,",
+    "To be honest,",
+];
+const EVASION_ENDS: &[&str] = &[
+    "",
+    "",
+    "",
+    "Perhaps another time.",
+    "What about you?",
+    "Shall we talk about something else?",
+    "Ask me again tomorrow.",
+    "It is good of you to ask, though.",
+];
+
+/// See [`super::neutral`].
+pub(super) fn neutral(
+    character: &str,
+    statement: &str,
+    question: &str,
+    others: &[String],
+    rng: &mut ChaCha8Rng,
+) -> Reply {
+    let own: std::collections::HashSet<String> = content(statement).into_iter().collect();
+    if !others.is_empty() && rng.random_bool(0.6) {
+        for _ in 0..8 {
+            let Some(other) = others.choose(rng) else {
+                break;
+            };
+            let words = content(other);
+            let shared = words.iter().filter(|word| own.contains(*word)).count();
+            if other == statement || words.is_empty() || shared * 4 > words.len() + 3 {
+                continue;
+            }
+            let said = Said::of(character, other).shortened(rng);
+            let opening = if rng.random_bool(0.25) {
+                Opening::Agreeing(pick(&OPENERS[..5], rng))
+            } else {
+                Opening::None
+            };
+            let reply = written(opening, swap::words(&said.tokens));
+            if judge::label(character, statement, question, &reply.text) == Label::Neutral {
+                return reply;
+            }
+        }
+    }
+    let mut text = pick(EVASIONS, rng).to_owned();
+    if rng.random_bool(0.6) {
+        text = format!("{} {text}", pick(EVASION_OPENERS, rng));
+    }
+    let mark = if text.contains("why do you") {
+        '?'
+    } else {
+        '.'
+    };
+    let mut text = format!("{}{mark}", tokens::capitalized(&text));
+    let end = pick(EVASION_ENDS, rng);
+    if !end.is_empty() {
+        text = format!("{text} {end}");
+    }
+    Reply {
+        text,
+        changed: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    #[test]
+    fn a_seed_gives_the_same_reply_and_it_says_nothing() {
+        let others = ["Alice lives in Paris.", "Alice's mother is a nurse."].map(str::to_owned);
+        for seed in 0..30 {
+            let reply = || {
+                neutral(
+                    "Alice",
+                    "Alice plays the guitar.",
+                    "What do you play?",
+                    &others,
+                    &mut ChaCha8Rng::seed_from_u64(seed),
+                )
+                .text
+            };
+            assert_eq!(reply(), reply());
+            assert!(!reply().contains("guitar"));
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Which pronouns of a sentence mean the character.
+
+use super::clause::{self, Subject};
+use super::grammar;
+use super::people::{Gender, is_person_word, person_gender};
+use super::subject;
+use super::tokens::Token;
+use super::verbs;
+
+/// Marks the pronouns of a sentence that mean the character named in it.
+pub(super) fn mark_pronouns(tokens: &mut [Token], gender: Gender) {
+    if let Some(clause) = clause::parse(tokens) {
+        let first = &tokens[clause.start];
+        let own = first.is(gender.forms()[0])
+            || (Gender::of_pronoun(&first.lower) == Some(gender)
+                && is_possessive(tokens, clause.start));
+        tokens[clause.start].me |= own;
+    }
+    let rival_from = clause::parse(tokens).and_then(|clause| {
+        let subject = &tokens[clause.start..clause.subject_end];
+        let rival = match clause.kind {
+            Subject::Me | Subject::WithMe => false,
+            Subject::Mine => person_gender(&subject[1.min(subject.len())..])
+                .is_some_and(|who| rivals(who, gender)),
+            Subject::Other => person_gender(subject).is_some_and(|who| rivals(who, gender)),
+        };
+        rival.then_some(clause.verb)
+    });
+    let plural_before: Vec<bool> = (0..tokens.len())
+        .map(|idx| gender == Gender::They && has_other_plural(tokens, idx))
+        .collect();
+    let mut who_clause = false;
+    let mut recent = false;
+    for idx in 0..tokens.len() {
+        let nominative = tokens[idx].is(gender.forms()[0]);
+        if idx > 0
+            && !nominative
+            && tokens[idx - 1].me
+            && (rival_from.is_some_and(|verb| idx - 1 > verb))
+            && !is_possessive(tokens, idx - 1)
+            && !tokens[idx].is_genitive()
+        {
+            recent = true;
+        }
+        if rival_from.is_some_and(|verb| idx > verb) && nominative {
+            recent = false;
+        }
+        if idx > 0 && who_clause && tokens[idx - 1].me {
+            who_clause = false;
+        }
+        if tokens[idx].is("who") && idx > 0 {
+            let antecedent = tokens[..idx].iter().rev().find(|token| token.is_word());
+            who_clause = antecedent.is_some_and(|token| {
+                !token.me
+                    && !grammar::is_plural(&token.lower)
+                    && Gender::of_word(&token.lower).is_none_or(|other| other == gender)
+            });
+        } else if who_clause && (tokens[idx].is(";") || tokens[idx].me) {
+            who_clause = false;
+        }
+        if tokens[idx].me
+            || Gender::of_pronoun(&tokens[idx].lower) != Some(gender)
+            || plural_before[idx]
+        {
+            continue;
+        }
+        let [nominative, accusative, ..] = gender.forms();
+        let object = tokens[idx].is(accusative) && !is_possessive(tokens, idx);
+        let rivalled = rival_from.is_some_and(|verb| idx > verb);
+        let reflexive = tokens[idx].lower.ends_with("sel")
+            || tokens[idx].lower.ends_with("self")
+            || tokens[idx].lower.ends_with("selves");
+        tokens[idx].me = match () {
+            () if rivalled => (object || (recent && is_possessive(tokens, idx))) && !reflexive,
+            () if who_clause => object,
+            () if object => !is_object_of_me(tokens, idx),
+            () => {
+                tokens[idx].is(nominative)
+                    || is_possessive(tokens, idx)
+                    || reflexive
+                    || tokens[idx].is(gender.forms()[3])
+            }
+        };
+    }
+}
+
+/// Whether `her` at this place is `her book` and not `sees her`.
+pub(super) fn is_possessive(tokens: &[Token], at: usize) -> bool {
+    let token = &tokens[at];
+    match token.lower.as_str() {
+        "his" | "their" | "my" | "your" | "its" | "our" => true,
+        "her" if causes(tokens, at) || describes(tokens, at) => false,
+        "her" => {
+            tokens.get(at + 1).is_some_and(|next| {
+                next.is_word()
+                    && !grammar::is_determiner(&next.lower)
+                    && !grammar::is_preposition(&next.lower)
+                    && !verbs::is_auxiliary(&next.lower)
+                    && !next.is_any(&[
+                        "and", "or", "but", "to", "because", "when", "while", "if", "that", "who",
+                        "which", "he", "she", "they", "it", "i", "you", "not", "so", "again",
+                        "too", "there", "here", "once", "also", "never", "always", "as", "enough",
+                    ])
+                    && (!verbs::is_adverb(&next.lower)
+                        || tokens.get(at + 2).is_some_and(|after| {
+                            after.is_word() && !grammar::is_preposition(&after.lower)
+                        }))
+            }) || tokens.get(at + 1).is_some_and(|next| {
+                next.is_any(&[
+                    "first", "second", "own", "next", "last", "two", "three", "much", "most",
+                    "many", "few", "third", "other",
+                ])
+            })
+        }
+        _ => false,
+    }
+}
+
+/// The third-person pronoun of the character: the first after its name that is no one else's, or else the first before.
+pub(super) fn guess_gender(tokens: &[Token]) -> Option<Gender> {
+    let first = tokens.iter().position(|token| token.me)?;
+    let clause = clause::parse(tokens);
+    let kind = clause.as_ref().map(|clause| clause.kind);
+    let plural_subject =
+        kind != Some(Subject::Me) && clause.as_ref().is_some_and(|clause| clause.plural);
+    let someone_else = kind == Some(Subject::Other);
+    let taken = |gender: Gender| {
+        let shown = |token: &Token| Gender::of_pronoun(&token.lower) == Some(gender);
+        someone_else && tokens[..first].iter().any(shown)
+    };
+    let mut found = None;
+    for idx in (first..tokens.len()).chain(0..first) {
+        let Some(gender) = Gender::of_pronoun(&tokens[idx].lower) else {
+            continue;
+        };
+        let object = tokens[idx].is_any(&["him", "them"])
+            || (tokens[idx].is("her") && !is_possessive(tokens, idx));
+        let near = kind == Some(Subject::Me) && (first..first + 5).contains(&idx);
+        let owner = |token: &Token| Gender::of_word(&token.lower) == Some(gender) && !token.me;
+        let owned = idx > first && tokens[first..idx].iter().any(owner);
+        let they = gender == Gender::They && (plural_subject || has_other_plural(tokens, idx));
+        if (object && near) || they || taken(gender) || owned {
+            continue;
+        }
+        if gender != Gender::They {
+            return Some(gender);
+        }
+        found = found.or(Some(gender));
+    }
+    found
+}
+
+/// Whether `they` or `their` at this place may mean several things or people named before.
+fn has_other_plural(tokens: &[Token], at: usize) -> bool {
+    let before = &tokens[..at];
+    has_plural_people(before)
+        || (!is_possessive(tokens, at)
+            && before.iter().any(|token| {
+                grammar::is_plural(&token.lower)
+                    && verbs::known(&token.lower).is_none()
+                    && !token.me
+            }))
+}
+
+fn has_plural_people(tokens: &[Token]) -> bool {
+    let coordinated = tokens
+        .windows(3)
+        .any(|three| three[1].is("and") && three[2].is_capital() && three[0].is_capital());
+    coordinated
+        || tokens.iter().any(|token| {
+            grammar::is_plural(&token.lower)
+                && (is_person_word(&token.lower)
+                    || token.is_any(&["others", "animals", "pets", "dogs", "cats"]))
+        })
+}
+
+/// Whether the words are `helps her gather`, `lets her go`.
+fn causes(tokens: &[Token], at: usize) -> bool {
+    let verb = at
+        .checked_sub(1)
+        .and_then(|before| verbs::known_base(&tokens[before].lower));
+    verb.is_some_and(|verb| ["help", "let", "make", "watch", "see", "hear"].contains(&verb))
+        && tokens
+            .get(at + 1)
+            .is_some_and(|next| verbs::is_base(&next.lower))
+        && tokens
+            .get(at + 2)
+            .is_some_and(|after| after.is_word() && !verbs::is_auxiliary(&after.lower))
+}
+
+/// Whether the words are `consider her arrogant`.
+fn describes(tokens: &[Token], at: usize) -> bool {
+    let adjective = tokens
+        .get(at + 1)
+        .is_some_and(|next| grammar::is_adjective(&next.lower));
+    let judged = at > 0
+        && verbs::known_base(&tokens[at - 1].lower)
+            .is_some_and(|verb| matches!(verb, "consider" | "find" | "call" | "think" | "make"))
+        && tokens
+            .get(at + 2)
+            .is_none_or(|after| after.is_any(&[",", "."]));
+    judged
+        && tokens
+            .get(at + 1)
+            .is_some_and(|next| !grammar::is_plural(&next.lower))
+        || adjective
+            && tokens
+                .get(at + 2)
+                .is_none_or(|after| !after.is_word() || grammar::is_preposition(&after.lower))
+}
+
+fn rivals(who: Option<Gender>, gender: Gender) -> bool {
+    who.is_none_or(|who| who == gender) || gender == Gender::They
+}
+
+/// A plain object in the clause whose subject is the character means someone else.
+fn is_object_of_me(tokens: &[Token], at: usize) -> bool {
+    let verb = match at.checked_sub(1) {
+        Some(before) if subject::is_finite_after_me(tokens, before) => before,
+        Some(before)
+            if before >= 2
+                && tokens[before - 1].is("to")
+                && verbs::is_base(&tokens[before].lower) =>
+        {
+            before - 2
+        }
+        Some(before)
+            if before >= 1
+                && grammar::is_preposition(&tokens[before].lower)
+                && subject::is_finite_after_me(tokens, before - 1) =>
+        {
+            if tokens[before].is_any(&[
+                "around", "with", "behind", "about", "beside", "before", "near",
+            ]) {
+                return false;
+            } else {
+                before - 1
+            }
+        }
+        _ => return false,
+    };
+    let subject = tokens[..verb]
+        .iter()
+        .rev()
+        .find(|token| !verbs::is_adverb(&token.lower));
+    subject.is_some_and(|subject| subject.me)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::names::Names;
+
+    fn marked(character: &str, text: &str) -> Vec<String> {
+        Names::new(character)
+            .tag(text)
+            .into_iter()
+            .filter(|token| token.me)
+            .map(|token| token.text)
+            .collect()
+    }
+
+    #[test]
+    fn pronouns_of_the_character_are_marked() {
+        assert_eq!(
+            marked("Alice", "Alice washes herself and her dog."),
+            ["Alice", "herself", "her"]
+        );
+        assert_eq!(marked("Alice", "Alice met Bob when he was ill."), ["Alice"]);
+        assert_eq!(
+            marked("Beethoven", "Beethoven began to visit her."),
+            ["Beethoven"]
+        );
+    }
+
+    #[test]
+    fn relatives_keep_their_pronouns() {
+        assert_eq!(
+            marked("Alice", "Alice's mother is a nurse and she works at night."),
+            ["Alice"]
+        );
+        assert_eq!(
+            marked("Alice", "Alice's mother loves her."),
+            ["Alice", "her"]
+        );
+        assert_eq!(
+            marked("Beethoven", "Johann van Beethoven was a tenor in Bonn."),
+            ["Beethoven"]
+        );
+        assert_eq!(
+            marked("Beethoven", "His father was Johann van Beethoven."),
+            Vec::<String>::new()
+        );
+    }
+}
