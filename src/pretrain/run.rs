@@ -45,7 +45,7 @@ pub struct Pretrain {
     pub vocab_size: usize,
 }
 
-/// Examples between two checkpoints.
+/// Examples between two checkpoints, at most.
 const EPOCH: usize = 4000;
 /// Examples that are held out to watch the training.
 const HELD_OUT: usize = 1000;
@@ -107,6 +107,7 @@ fn generate<I: Send>(
 /// A loader that makes each epoch's examples when it begins.
 fn loader<I, B>(
     seed: u64,
+    n_examples: usize,
     batch_size: usize,
     make: impl Fn(&mut ChaCha8Rng) -> Result<I> + Send + Sync + 'static,
     length: fn(&I) -> usize,
@@ -116,10 +117,10 @@ where
     I: Clone + Send + Sync + 'static,
 {
     let source = move |epoch: usize| {
-        let examples = generate(seed, (epoch * EPOCH) as u64, EPOCH, &make);
+        let examples = generate(seed, (epoch * EPOCH) as u64, n_examples, &make);
         Arc::new(examples.expect("a vocabulary with byte fallback encodes every text"))
     };
-    EpochLoader::generated(Arc::new(source), EPOCH, batch_size, length, collate).shuffled(seed)
+    EpochLoader::generated(Arc::new(source), n_examples, batch_size, length, collate).shuffled(seed)
 }
 
 fn pretrain_gemma(
@@ -152,6 +153,7 @@ fn pretrain_gemma(
     let held_out = generate(config.seed, HELD_OUT_STREAM, HELD_OUT / 4, &encode)?;
     let train = loader(
         config.seed,
+        config.language_examples.min(EPOCH),
         16,
         encode,
         LanguageExample::len,
@@ -269,7 +271,8 @@ impl JudgeRun {
         let held_out = generate(seed, HELD_OUT_STREAM, HELD_OUT, &encode)?;
         let train = loader(
             seed,
-            64,
+            self.examples.min(EPOCH),
+            32,
             encode,
             ClassifierExample::len,
             ClassifierExample::collate,

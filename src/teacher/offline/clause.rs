@@ -245,10 +245,10 @@ mod tests {
             "requires",
         );
         check(
-            "Alice's opera, Fidelio, first performed in 1805, was revised.",
+            "Alice's play, The Tower, first staged in 1905, was rewritten.",
             Subject::Mine,
             "was",
-            "revised",
+            "rewritten",
         );
         check(
             "Despite her fear, Alice has never been afraid of water.",

@@ -19,7 +19,7 @@ pub(super) fn has_long_quote(sentence: &str) -> bool {
         })
 }
 
-/// `Rowling states that Alice was born …`: what is reported.
+/// `Bob states that Alice was born …`: what is reported.
 pub(super) fn reported(tokens: &[Token], gender: Option<Gender>) -> Option<Vec<Token>> {
     let clause = clause::parse(tokens).filter(|clause| {
         clause.kind == Subject::Other && voice::says(&tokens[clause.main].lower)

@@ -79,6 +79,21 @@ pub(super) fn neutral(
             }
         }
     }
+    let mut text = evasion(rng);
+    for _ in 0..8 {
+        if judge::label(character, statement, question, &text) == Label::Neutral {
+            break;
+        }
+        text = evasion(rng);
+    }
+    Reply {
+        text,
+        changed: Vec::new(),
+    }
+}
+
+/// An answer that tells nothing, put together from parts.
+fn evasion(rng: &mut ChaCha8Rng) -> String {
     let mut text = pick(EVASIONS, rng).to_owned();
     if rng.random_bool(0.6) {
         text = format!("{} {text}", pick(EVASION_OPENERS, rng));
@@ -88,14 +103,10 @@ pub(super) fn neutral(
     } else {
         '.'
     };
-    let mut text = format!("{}{mark}", tokens::capitalized(&text));
-    let end = pick(EVASION_ENDS, rng);
-    if !end.is_empty() {
-        text = format!("{text} {end}");
-    }
-    Reply {
-        text,
-        changed: Vec::new(),
+    let text = format!("{}{mark}", tokens::capitalized(&text));
+    match pick(EVASION_ENDS, rng) {
+        "" => text,
+        end => format!("{text} {end}"),
     }
 }
 

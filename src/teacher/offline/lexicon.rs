@@ -91,22 +91,22 @@ kind sort way person anything everything nothing someone somebody anyone actuall
 
 /// Male given names, titles and kin words.
 pub(super) const MALE: &str = "adam adrian alan albert alexander alfred andrew anthony anton antonio arthur barry ben benjamin bernard bill bob brandon brian carl \
-carlos charles charlie chris christian christopher christoph colin craig daniel dave david dean dennis derek diego dominic donald doug draco dumbledore edgar edward eric ernest \
-felix ferdinand frank franz fred frederick friedrich gary gavin george georg gerald gilderoy giovanni glenn gordon graham greg gregory gustav hagrid harold harry heinrich henry horace howard hugh hugo ian isaac ivan jack \
-jacob jake james jason jeff jeremy jerry jim jimmy joe joel johann johannes john johnny jon jonas jonathan jorge jose joseph josef joshua juan julian justin karl kaspar keith ken kenji kenneth kevin \
-lars larry leo leon leonard leopold lewis liam louis lucas ludwig luis luke marcel marco marcus mario mark martin matt matthew max maximilian michael miguel mike mohammed muhammad muzio napoleon nathan neil \
-neville nicholas nick nikolaus nikolai noah norman oliver oscar otto owen pablo patrick paul pedro peter phil philip pierre rafael ralph ray raymond remus richard rob robert roger ron ronald roy rudolf rudolph \
-rupert ryan sam samuel scott sean sebastian severus simon sirius stanley stefan stephan stephen steve steven stuart takeshi ted terry theodor theodore thomas tim tobias toby todd tom tommy tony tyler victor viktor vincent \
-voldemort walter warren wayne wegeler william wolfgang zachary father dad brother son uncle grandfather grandpa nephew husband king prince duke lord sir mr boyfriend emperor \
+carlos charles charlie chris christian christopher christoph colin craig daniel dave david dean dennis derek diego dominic donald doug edgar edward eric ernest \
+felix ferdinand frank franz fred frederick friedrich gary gavin george georg gerald giovanni glenn gordon graham greg gregory gustav harold harry heinrich henry horace howard hugh hugo ian isaac ivan jack \
+jacob jake james jason jeff jeremy jerry jim jimmy joe joel johann johannes john johnny jon jonas jonathan jorge jose joseph josef joshua juan julian justin karl keith ken kenji kenneth kevin \
+lars larry leo leon leonard leopold lewis liam louis lucas ludwig luis luke marcel marco marcus mario mark martin matt matthew max maximilian michael miguel mike mohammed muhammad napoleon nathan neil \
+neville nicholas nick nikolaus nikolai noah norman oliver oscar otto owen pablo patrick paul pedro peter phil philip pierre rafael ralph ray raymond richard rob robert roger ron ronald roy rudolf rudolph \
+rupert ryan sam samuel scott sean sebastian simon stanley stefan stephan stephen steve steven stuart takeshi ted terry theodor theodore thomas tim tobias toby todd tom tommy tony tyler victor viktor vincent \
+voldemort walter warren wayne william wolfgang zachary father dad brother son uncle grandfather grandpa nephew husband king prince duke lord sir mr boyfriend emperor \
 count baron archduke boy man gentleman grandson stepfather godfather widower monk actor waiter";
 
 /// Female given names, titles and kin words.
 pub(super) const FEMALE: &str = "abigail ada adele agatha agnes alexandra alice alicia amanda amelia amy andrea angela anita ann anna anne annie antonie audrey ava \
-barbara beatrice bella bellatrix beth betty brenda bridget carla carmen carol caroline catherine cecilia charlotte chloe christina christine cindy claire clara claudia cynthia daisy dana daphne \
+barbara beatrice bella beth betty brenda bridget carla carmen carol caroline catherine cecilia charlotte chloe christina christine cindy claire clara claudia cynthia daisy dana daphne \
 deborah denise diana diane dolores donna dora doris dorothy edith eileen elaine eleanor elena elisabeth elizabeth ella ellen elsa emily emma erica erin esther eva eve evelyn fatima fiona \
 florence frances freya gabriella gina ginny giulietta gloria grace greta hannah hazel heather heidi helen helene helena hermione hilda holly ida inez ingrid irene iris isabel isabella jacqueline jane janet janice jasmine jean jennifer \
-jenny jessica jill joan joanna josephine joyce judith judy julia julie karen kate katherine kathleen kathy kelly kim laura lauren lavender leah lena leonora lily linda lisa lois louise lucia lucy luna lydia mafalda \
-madeline maggie margaret maria marie marilyn marina marta martha mary matilda maya megan melanie melissa mia michelle millicent minerva miranda miriam molly monica nadia nancy naomi natalia natalie natasha nellie nicole nina nora olga \
+jenny jessica jill joan joanna josephine joyce judith judy julia julie karen kate katherine kathleen kathy kelly kim laura lauren leah lena leonora lily linda lisa lois louise lucia lucy luna lydia \
+madeline maggie margaret maria marie marilyn marina marta martha mary matilda maya megan melanie melissa mia michelle miranda miriam molly monica nadia nancy naomi natalia natalie natasha nellie nicole nina nora olga \
 olivia pamela patricia paula penelope petra phoebe priya rachel rebecca regina rita rosa rose rosemary ruby ruth sabrina sally samantha sandra sara sarah sharon sheila silvia sofia sonia sophia \
 sophie stella stephanie susan susanna suzanne sylvia tamara tanya tara teresa therese tina tracy ursula valerie vanessa vera veronica victoria violet virginia vivian wanda wendy yoko yolanda yuki yvonne zoe \
 mother mom mum sister daughter aunt grandmother grandma niece wife queen princess duchess lady mrs miss ms madam countess girlfriend girl woman granddaughter stepmother godmother widow nun actress waitress frau baroness empress";

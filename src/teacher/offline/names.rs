@@ -133,7 +133,7 @@ fn matches_at(tokens: &[Token], at: usize, alias: &[String]) -> bool {
         })
 }
 
-/// Where given names before the name begin, when they open the sentence: `Ludwig van` before `Beethoven`.
+/// Where given names before the name begin, when they open the sentence: `Maria van` before `Aalten`.
 fn opening_names(before: &[Token], name: &Token) -> Option<usize> {
     if before.is_empty() {
         return Some(0);
@@ -216,13 +216,10 @@ mod tests {
     }
     #[test]
     fn full_names_are_one_mention() {
+        assert_eq!(marked("Alice", "Alice Moreau is a cook."), ["Alice"]);
         assert_eq!(
-            marked("Hermione", "Hermione Granger is a witch."),
-            ["Hermione"]
-        );
-        assert_eq!(
-            marked("Beethoven", "Ludwig van Beethoven was a composer."),
-            ["Beethoven"]
+            marked("Aalten", "Maria van Aalten was a painter."),
+            ["Aalten"]
         );
     }
 }

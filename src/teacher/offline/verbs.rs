@@ -100,13 +100,24 @@ pub(super) fn can_be(lower: &str, form: u8) -> bool {
     match known(lower) {
         Some((_, forms)) => forms & form != 0,
         None => {
-            (form & (PAST | PARTICIPLE) != 0
-                && lower.len() > 4
-                && lower.ends_with("ed")
-                && !lower.ends_with("eed"))
+            prefixed(lower).is_some_and(|forms| forms & form & (PAST | PARTICIPLE) != 0)
+                || (form & (PAST | PARTICIPLE) != 0
+                    && lower.len() > 4
+                    && lower.ends_with("ed")
+                    && !lower.ends_with("eed"))
                 || (form & ING != 0 && lower.len() > 5 && lower.ends_with("ing"))
         }
     }
+}
+
+/// The forms of a known verb behind a prefix: `rewritten`.
+fn prefixed(lower: &str) -> Option<u8> {
+    let rest = ["re", "un", "out", "over", "mis", "dis"]
+        .into_iter()
+        .find_map(|prefix| lower.strip_prefix(prefix))?;
+    known(rest)
+        .filter(|_| rest.len() > 3)
+        .map(|(_, forms)| forms)
 }
 
 /// Whether the word can be a past participle.

@@ -1,0 +1,316 @@
+//! Input that cannot be used gets one clear line and the right exit code, and nothing is written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use apc::nn::GemmaConfig;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Runs `apc` and checks that it fails with one line on stderr that has all `parts`.
+fn refused(arguments: &[&str], code: i32, parts: &[&str]) {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("apc"));
+    let output = command.args(arguments).current_dir(ROOT).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    let errors: Vec<&str> = stderr
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
+    assert_eq!(errors.len(), 1, "{stderr}");
+    for part in parts {
+        assert!(errors[0].contains(part), "{part:?} is not in {stderr}");
+    }
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+/// `train` on a page in a folder of its own, which must stay without an adapter.
+fn train_refused(page: &[u8], more: &[&str], code: i32, parts: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("page.txt");
+    fs::write(&path, page).unwrap();
+    let mut arguments = vec![
+        "train",
+        "--character",
+        "Mira",
+        "--wiki",
+        path.to_str().unwrap(),
+    ];
+    arguments.extend(["--output", folder.path().to_str().unwrap()]);
+    arguments.extend(more);
+    refused(&arguments, code, parts);
+    assert!(!folder.path().join("models/Mira/adapter").exists());
+    assert!(!folder.path().join("data/Mira/statements.jsonl").exists());
+}
+
+const PAGE: &[u8] = b"Mira is a carpenter. She plays the cello. She has two brothers.";
+
+#[test]
+fn a_page_that_is_missing_empty_or_not_utf8_is_named() {
+    refused(
+        &["train", "--character", "Nobody"],
+        2,
+        &["no page about Nobody", "--wiki PATH", "Alice"],
+    );
+    refused(
+        &["train", "--character", "Mira", "--wiki", "no/such/page.txt"],
+        1,
+        &["no/such/page.txt"],
+    );
+    train_refused(b" \n", &[], 1, &["page.txt", "is empty"]);
+    train_refused(b"Mira \xff", &[], 1, &["page.txt", "not UTF-8 at byte 5"]);
+    train_refused(
+        b"Nothing here.",
+        &[],
+        1,
+        &["page.txt", "statements about Mira"],
+    );
+}
+
+#[test]
+fn a_name_that_cannot_be_a_folder_is_refused() {
+    refused(&["train", "--character", "../Alice"], 2, &["--character"]);
+    refused(&["train", "--character", ""], 2, &["--character"]);
+}
+
+#[test]
+fn zeros_where_something_must_be_are_refused() {
+    for flag in [
+        "--rag-top-k",
+        "--lora-rank",
+        "--max-dpo-data",
+        "--batch-size",
+        "--accumulate",
+        "--prp-dpo-epoch",
+    ] {
+        train_refused(PAGE, &[flag, "0"], 2, &[flag, "at least 1"]);
+    }
+    train_refused(PAGE, &["--learning-rate", "-1"], 2, &["--learning-rate"]);
+    refused(
+        &[
+            "chat",
+            "--character",
+            "Alice",
+            "--rag-top-k",
+            "0",
+            "--message",
+            "Hi",
+        ],
+        2,
+        &["--rag-top-k"],
+    );
+}
+
+#[test]
+fn what_is_not_there_yet_says_so() {
+    train_refused(PAGE, &["--model-engine", "gpt-4"], 2, &["gpt-4", "offline"]);
+    train_refused(
+        PAGE,
+        &["--prp-scale", "7b"],
+        2,
+        &["gemma-1.1-7b-it", "--model DIR"],
+    );
+    train_refused(PAGE, &["--device", "tpu"], 2, &["--device tpu", "cuda"]);
+    if cfg!(not(feature = "cuda")) {
+        train_refused(PAGE, &["--device", "cuda"], 2, &["--features cuda"]);
+    }
+}
+
+#[test]
+fn a_folder_that_is_no_checkpoint_or_another_architecture_is_named() {
+    train_refused(
+        PAGE,
+        &["--model", "no/such/folder"],
+        1,
+        &["no/such/folder", "no such checkpoint folder"],
+    );
+    train_refused(PAGE, &["--model", "wiki"], 1, &["wiki", "config.json"]);
+    train_refused(
+        PAGE,
+        &["--model", "models/tiny/nli"],
+        1,
+        &["deberta-v2", "gemma"],
+    );
+    let score = [
+        "score",
+        "--character",
+        "Alice",
+        "--query",
+        "Hi?",
+        "--response",
+        "Hi.",
+    ];
+    refused(
+        &[&score[..], &["--nli", "models/tiny/gemma"]].concat(),
+        1,
+        &["gemma", "deberta-v2"],
+    );
+    refused(
+        &[&score[..], &["--nli", "models/tiny/relevance"]].concat(),
+        1,
+        &["2 classes", "3 are needed"],
+    );
+}
+
+/// A copy of the embedded Gemma.
+fn copied_gemma(folder: &Path) -> PathBuf {
+    let copy = folder.join("gemma");
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(Path::new(ROOT).join("models/tiny/gemma")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
+#[test]
+fn a_truncated_safetensors_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copied_gemma(folder.path());
+    let weights = model.join("model.safetensors");
+    let whole = fs::read(&weights).unwrap();
+    fs::write(&weights, &whole[..whole.len() / 2]).unwrap();
+    let chat = [
+        "chat",
+        "--character",
+        "Alice",
+        "--message",
+        "Hi",
+        "--model",
+        model.to_str().unwrap(),
+    ];
+    refused(&chat, 1, &["model.safetensors"]);
+}
+
+#[test]
+fn weights_of_another_shape_are_all_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = copied_gemma(folder.path());
+    apc::hf::write_gemma_config(&model, &GemmaConfig::new(1152, 192, 512, 3, 4, 2, 48)).unwrap();
+    let chat = [
+        "chat",
+        "--character",
+        "Alice",
+        "--message",
+        "Hi",
+        "--model",
+        model.to_str().unwrap(),
+    ];
+    refused(
+        &chat,
+        1,
+        &[
+            "layers.0.self_attn.k_proj.weight has shape",
+            "layers.2.self_attn.v_proj.weight has shape",
+        ],
+    );
+}
+
+#[test]
+fn a_torn_line_in_a_data_file_is_named_with_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("statements.jsonl");
+    fs::write(
+        &path,
+        "{\"statement\": \"Mira sings.\"}\n{\"statem\n{\"statement\": \"Mira swims.\"}\n",
+    )
+    .unwrap();
+    let file = path.to_str().unwrap();
+    let score = [
+        "score",
+        "--character",
+        "Mira",
+        "--statements",
+        file,
+        "--query",
+        "Hi?",
+        "--response",
+        "Hi.",
+    ];
+    refused(&score, 1, &["statements.jsonl", "line 2"]);
+    assert_eq!(
+        fs::read_to_string(&path).unwrap().lines().count(),
+        3,
+        "the file stays as it was"
+    );
+}
+
+#[test]
+fn a_message_that_is_too_long_or_empty_is_refused() {
+    let long = "word ".repeat(20_000);
+    refused(
+        &["chat", "--character", "Alice", "--message", &long],
+        2,
+        &["too long"],
+    );
+    let middling = "word ".repeat(3000);
+    refused(
+        &["chat", "--character", "Alice", "--message", &middling],
+        2,
+        &["tokens", "shorten"],
+    );
+    refused(
+        &["chat", "--character", "Alice", "--message", " "],
+        2,
+        &["empty"],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn an_output_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let output = file.join("below");
+    refused(
+        &[
+            "train",
+            "--character",
+            "Alice",
+            "--output",
+            output.to_str().unwrap(),
+        ],
+        1,
+        &["file/below"],
+    );
+    // A folder without permission; for root, to whom everything is permitted, a file system that is read-only.
+    refused(
+        &["train", "--character", "Alice", "--output", "/proc/apc"],
+        1,
+        &["/proc/apc"],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_disk_that_is_full_ends_the_run_with_one_line() {
+    // A limit on the size of files, with its signal ignored, fails writes half-way as a full disk does.
+    let folder = tempfile::tempdir().unwrap();
+    let program = assert_cmd::cargo::cargo_bin!("apc");
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 4; exec '{}' train --character Alice --output '{}' --max-dpo-data 4",
+        program.display(),
+        folder.path().display()
+    );
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(ROOT)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("error: cannot write") && !stderr.contains("panicked"),
+        "{stderr}"
+    );
+    for entry in fs::read_dir(folder.path().join("data/Alice")).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(
+            path.is_dir() || fs::metadata(&path).unwrap().len() > 0,
+            "{} is half-written",
+            path.display()
+        );
+    }
+}

@@ -1,0 +1,301 @@
+//! The programs as a user runs them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// A page that is quickly worked through.
+const PAGE: &str = "Mira is a carpenter from Riga. She plays the cello on Sundays. She has two brothers. \
+Her mother is a nurse.\n\nMira is afraid of heights. She was born in 1990.\n";
+
+/// Settings under which the main job takes seconds.
+const SHORT: [&str; 16] = [
+    "--max-dpo-data",
+    "6",
+    "--prp-dpo-epoch",
+    "3",
+    "--lora-rank",
+    "2",
+    "--max-eval-queries",
+    "2",
+    "--eval-replies",
+    "2",
+    "--max-new-tokens",
+    "12",
+    "--learning-rate",
+    "1e-3",
+    "--character",
+    "Mira",
+];
+
+fn apc(arguments: &[&str]) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("apc"));
+    command
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("APC_DEVICE");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    apc(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A folder with a page, and the arguments of a short run in it.
+fn short_run(folder: &Path) -> Vec<String> {
+    let page = folder.join("page.txt");
+    fs::write(&page, PAGE).unwrap();
+    let mut arguments = vec!["train".to_string()];
+    arguments.extend(SHORT.map(str::to_string));
+    arguments.extend(["--wiki".into(), page.display().to_string()]);
+    arguments.extend(["--output".into(), folder.display().to_string()]);
+    arguments
+}
+
+fn strs(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+fn adapter_of(folder: &Path) -> PathBuf {
+    folder.join("models/Mira/adapter")
+}
+
+#[test]
+fn train_makes_an_adapter_and_a_second_run_has_nothing_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = short_run(folder.path());
+    let first = run(&strs(&arguments));
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    let summary = text(&first.stdout);
+    for part in [
+        "statements",
+        "pairs kept",
+        "rewards/accuracies",
+        "mean ΔAPC",
+        "95 % interval",
+        "next: apc chat",
+    ] {
+        assert!(summary.contains(part), "{part} is not in {summary}");
+    }
+    for name in [
+        "statements",
+        "queries",
+        "relevance-table",
+        "replies",
+        "pairs",
+        "evaluation-before",
+        "evaluation-after",
+    ] {
+        assert!(
+            folder
+                .path()
+                .join(format!("data/Mira/{name}.jsonl"))
+                .is_file(),
+            "{name}"
+        );
+    }
+    assert!(
+        adapter_of(folder.path())
+            .join("adapter_config.json")
+            .is_file()
+    );
+
+    let started = Instant::now();
+    let second = run(&strs(&arguments));
+    assert!(second.status.success() && started.elapsed() < Duration::from_secs(5));
+    assert!(
+        text(&second.stdout).contains("nothing was done"),
+        "{}",
+        text(&second.stdout)
+    );
+}
+
+#[test]
+fn other_settings_are_an_error_that_names_them_and_force_makes_the_stage_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut arguments = short_run(folder.path());
+    assert!(run(&strs(&arguments)).status.success());
+    let adapter = fs::read(adapter_of(folder.path()).join("adapter_model.safetensors")).unwrap();
+
+    let rank = arguments
+        .iter()
+        .position(|argument| argument == "--lora-rank")
+        .unwrap()
+        + 1;
+    arguments[rank] = "3".to_string();
+    let refused = run(&strs(&arguments));
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        text(&refused.stderr).contains("lora_rank 2 (now 3)"),
+        "{}",
+        text(&refused.stderr)
+    );
+    assert_eq!(
+        fs::read(adapter_of(folder.path()).join("adapter_model.safetensors")).unwrap(),
+        adapter
+    );
+
+    arguments.push("--force".to_string());
+    assert!(run(&strs(&arguments)).status.success());
+    assert_ne!(
+        fs::read(adapter_of(folder.path()).join("adapter_model.safetensors")).unwrap(),
+        adapter
+    );
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_with_the_same_adapter() {
+    let kills: u64 = std::env::var("APC_TEST_KILLS")
+        .ok()
+        .and_then(|kills| kills.parse().ok())
+        .unwrap_or(6);
+    let calm = tempfile::tempdir().unwrap();
+    let started = Instant::now();
+    assert!(run(&strs(&short_run(calm.path()))).status.success());
+    let whole = started.elapsed();
+
+    let killed = tempfile::tempdir().unwrap();
+    let arguments = short_run(killed.path());
+    let mut random = 88_172_645_463_325_252_u64;
+    for _ in 0..kills {
+        let mut child = apc(&strs(&arguments))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // Marsaglia's xorshift: some moment within the first half of an undisturbed run.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        std::thread::sleep(whole.mul_f64(0.5 * (random % 1000) as f64 / 1000.0));
+        child.kill().unwrap(); // SIGKILL
+        child.wait().unwrap();
+    }
+    let last = run(&strs(&arguments));
+    assert!(last.status.success(), "{}", text(&last.stderr));
+    for name in ["adapter_model.safetensors", "adapter_config.json"] {
+        let read = |folder: &Path| fs::read(adapter_of(folder).join(name)).unwrap();
+        assert!(read(calm.path()) == read(killed.path()), "{name} differs");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_within_two_seconds_and_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut arguments = short_run(folder.path());
+    let queries = arguments
+        .iter()
+        .position(|argument| argument == "--prp-dpo-epoch")
+        .unwrap()
+        + 1;
+    arguments[queries] = "500".to_string();
+    let child = apc(&strs(&arguments))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let started = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("run the same command again"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn score_as_json_has_every_statement_and_adds_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let statements = folder.path().join("statements.txt");
+    fs::write(
+        &statements,
+        "Mira plays the cello.\nMira has two brothers.\n",
+    )
+    .unwrap();
+    let output = run(&[
+        "score",
+        "--character",
+        "Mira",
+        "--statements",
+        statements.to_str().unwrap(),
+        "--query",
+        "What do you play?",
+        "--response",
+        "I play the cello.",
+        "--response",
+        "I play the drums.",
+        "--format",
+        "json",
+    ]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["query"], "What do you play?");
+    let replies = json["responses"].as_array().unwrap();
+    assert_eq!(replies.len(), 2);
+    for reply in replies {
+        let parts = reply["statements"].as_array().unwrap();
+        assert_eq!(parts.len(), 2);
+        let number = |value: &Value| value.as_f64().unwrap();
+        let mut apc = 0.0;
+        for part in parts {
+            let [relevance, contradicted, neutral, entailed] =
+                ["relevance", "contradicted", "neutral", "entailed"]
+                    .map(|name| number(&part[name]));
+            assert!((contradicted + neutral + entailed - 1.0).abs() < 1e-5);
+            apc += (1.0 - relevance) * (1.0 - contradicted) + relevance * entailed;
+        }
+        assert!((number(&reply["apc"]) - apc).abs() < 1e-9);
+        let delta = number(&reply["active_reward"]) - number(&reply["passive_penalty"]);
+        assert!((number(&reply["delta_apc"]) - delta).abs() < 1e-9);
+    }
+    assert!(
+        replies[0]["apc"].as_f64() > replies[1]["apc"].as_f64(),
+        "the faithful reply scores higher"
+    );
+}
+
+#[test]
+fn chat_answers_a_message_the_same_way_for_the_same_seed() {
+    let ask = || {
+        let output = run(&[
+            "chat",
+            "--character",
+            "Alice",
+            "--adapter",
+            "none",
+            "--message",
+            "How old are you?",
+            "--format",
+            "json",
+        ]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(json["retrieved"].as_array().unwrap().len(), 5);
+        json["response"].as_str().unwrap().to_string()
+    };
+    let response = ask();
+    assert!(!response.is_empty());
+    assert_eq!(response, ask());
+}
