@@ -1,5 +1,7 @@
 //! Everything that is tested from outside the crate.
 
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
+
 mod bad_input;
 mod cli;
 mod golden;

@@ -12,6 +12,7 @@ mod attention;
 mod cache;
 mod deberta;
 mod deberta_attention;
+mod decoder;
 mod gemma;
 mod linear;
 mod lora;

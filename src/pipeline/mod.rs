@@ -1,17 +1,21 @@
 //! The stages from a page to an adapter, in order, with their files.
 
+mod config;
 mod discriminators;
 mod dpo;
 mod evaluate;
 mod page;
 mod replies;
+mod run;
+mod sampling;
 mod stage;
 mod train;
 
+pub use config::{Scale, TrainConfig};
 pub use discriminators::Discriminators;
 pub use evaluate::{Evaluation, Interval, bootstrap_interval};
 pub use page::{find_page, read_page};
 pub(crate) use replies::statement_scores;
 pub use replies::{SampledReplies, Sampler, sample_replies};
 pub use stage::{Stage, seed_for};
-pub use train::{Scale, TrainConfig, TrainSummary, locate, train};
+pub use train::{TrainSummary, locate, train};

@@ -184,7 +184,7 @@ pub fn nli_example(rng: &mut ChaCha8Rng) -> JudgeExample {
     let rendered = JudgeTemplate::nli().render(name, &fact.statement, &question, &text);
     let start = rendered.len() - text.trim().len();
     JudgeExample {
-        compared: (label != Nli::Neutral).then(|| start..rendered.len()),
+        compared: (label != Nli::Neutral).then_some(start..rendered.len()),
         changed: changed
             .into_iter()
             .map(|range| range.start + start..range.end + start)

@@ -293,7 +293,7 @@ impl JudgeRun {
             .with_weight_decay(0.01)
             .init();
         let schedule = schedule(1e-3, epochs * train.steps_per_epoch(1))?;
-        let metrics = [("loss", false), ("accuracy", true), ("token_loss", false)];
+        let metrics = [("loss", false), ("accuracy", true)];
         let run = Fit {
             label: self.label,
             folder: &self.work,

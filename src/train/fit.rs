@@ -13,6 +13,7 @@ use burn::train::{
 };
 
 use super::loader::EpochLoader;
+use super::log::StepLog;
 use super::metrics::{Scalar, Scalars};
 use super::renderer::Renderer;
 use crate::progress::Job;
@@ -35,7 +36,8 @@ pub struct Fit<'a> {
 
 /// Trains a model from the last whole checkpoint in the folder, or from the start.
 ///
-/// Checkpoints hold trained weights, the optimizer and the schedule, and are kept for the last two epochs.
+/// Checkpoints hold trained weights, the optimizer and the schedule, and are kept for the last two epochs. The numbers
+/// of every step go to `metrics.jsonl` in the folder.
 pub fn fit<M, I, V>(
     model: M,
     optimizer: ModuleOptimizer,
@@ -55,20 +57,30 @@ where
     files::create_dir(config.folder)?;
     let done = last_checkpoint(config.folder)?.map_or(0, |epoch| epoch.min(config.epochs));
     let interrupter = Interrupter::new();
+    let failure = Arc::default();
+    let log = StepLog::open(
+        &config.folder.join("metrics.jsonl"),
+        done,
+        &interrupter,
+        &failure,
+    )?;
+    let validates = valid.num_items() > 0;
     let train: Arc<dyn DataLoader<_>> = Arc::new(train.begin(done + 1, job, &interrupter));
     let valid: Arc<dyn DataLoader<_>> = Arc::new(valid.begin(done + 1, job, &interrupter));
 
     let mut training = SupervisedTraining::new(config.folder, train, valid)
         .with_application_logger(None)
         .with_interrupter(interrupter)
+        .with_metric_logger(log)
         .with_checkpointing_strategy(KeepLastNCheckpoints::new(2))
         .with_default_checkpointers()
         .renderer(Box::new(Renderer::new(job, config.label)))
         .num_epochs(config.epochs);
     for &(name, higher_is_better) in config.metrics {
-        training = training
-            .metric_train_numeric(Scalar::new(name, higher_is_better))
-            .metric_valid_numeric(Scalar::new(name, higher_is_better));
+        training = training.metric_train_numeric(Scalar::new(name, higher_is_better));
+        if validates {
+            training = training.metric_valid_numeric(Scalar::new(name, higher_is_better));
+        }
     }
     if config.accumulate > 1 {
         training = training.grads_accumulation(config.accumulate);
@@ -77,6 +89,9 @@ where
         training = training.checkpoint(done);
     }
     let result = training.launch(Learner::new(model, optimizer, schedule));
+    if let Some(error) = failure.lock().ok().and_then(|mut failure| failure.take()) {
+        return Err(error);
+    }
     if let Some(error) = result.error {
         return Err(Error::Training(error.to_string()));
     }

@@ -74,7 +74,6 @@ impl Metric for Scalar {
         NumericAttributes {
             unit: None,
             higher_is_better: self.higher_is_better,
-            ..Default::default()
         }
         .into()
     }

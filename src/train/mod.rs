@@ -10,6 +10,7 @@ mod dpo;
 mod fit;
 mod language;
 mod loader;
+mod log;
 mod metrics;
 mod renderer;
 mod shards;

@@ -1,0 +1,178 @@
+//! One layer of Gemma: attention and a gated feed-forward network, each behind a norm.
+
+use burn::module::Module;
+use burn::tensor::{Bool, Device, Tensor};
+
+use super::activation::gelu_tanh;
+use super::attention::{Attend, grouped_query_attention};
+use super::cache::KvCache;
+use super::gemma::GemmaConfig;
+use super::linear::Linear;
+use super::lora::Projection;
+use super::norm::RmsNorm;
+use super::rope::Rope;
+use super::weight::{WeightMut, Weights, join};
+
+#[derive(Module, Debug)]
+pub(super) struct DecoderLayer {
+    self_attn: Attention,
+    mlp: Mlp,
+    input_layernorm: RmsNorm,
+    post_attention_layernorm: RmsNorm,
+}
+
+impl DecoderLayer {
+    pub(super) fn new(config: &GemmaConfig, device: &Device) -> Self {
+        let norm = || RmsNorm::new(config.hidden_size, config.rms_norm_eps, device);
+        Self {
+            self_attn: Attention::new(config, device),
+            mlp: Mlp::new(config, device),
+            input_layernorm: norm(),
+            post_attention_layernorm: norm(),
+        }
+    }
+
+    pub(super) fn forward(
+        &self,
+        hidden: Tensor<3>,
+        rope: &Rope,
+        mask: &Tensor<4, Bool>,
+        cache: Option<(usize, &mut KvCache)>,
+    ) -> Tensor<3> {
+        let normed = self.input_layernorm.forward(hidden.clone());
+        let hidden = hidden + self.self_attn.forward(normed, rope, mask, cache);
+        let normed = self.post_attention_layernorm.forward(hidden.clone());
+        hidden + self.mlp.forward(normed)
+    }
+
+    pub(super) fn projection_mut(&mut self, projection: Projection) -> &mut Linear {
+        match projection {
+            Projection::Query => &mut self.self_attn.q_proj,
+            Projection::Key => &mut self.self_attn.k_proj,
+            Projection::Value => &mut self.self_attn.v_proj,
+            Projection::Output => &mut self.self_attn.o_proj,
+            Projection::Gate => &mut self.mlp.gate_proj,
+            Projection::Up => &mut self.mlp.up_proj,
+            Projection::Down => &mut self.mlp.down_proj,
+        }
+    }
+}
+
+impl DecoderLayer {
+    /// The seven projections.
+    pub(super) fn projections(&self) -> [&Linear; 7] {
+        let (attention, mlp) = (&self.self_attn, &self.mlp);
+        [
+            &attention.q_proj,
+            &attention.k_proj,
+            &attention.v_proj,
+            &attention.o_proj,
+            &mlp.gate_proj,
+            &mlp.up_proj,
+            &mlp.down_proj,
+        ]
+    }
+}
+
+impl Weights for DecoderLayer {
+    fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
+        for projection in Projection::ALL {
+            let part = match projection {
+                Projection::Query | Projection::Key | Projection::Value | Projection::Output => {
+                    "self_attn"
+                }
+                Projection::Gate | Projection::Up | Projection::Down => "mlp",
+            };
+            let name = join(prefix, &format!("{part}.{}", projection.name()));
+            self.projection_mut(projection).weights(&name, visit);
+        }
+        self.input_layernorm
+            .weights(&join(prefix, "input_layernorm"), visit);
+        self.post_attention_layernorm
+            .weights(&join(prefix, "post_attention_layernorm"), visit);
+    }
+}
+
+#[derive(Module, Debug)]
+struct Attention {
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    o_proj: Linear,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+}
+
+impl Attention {
+    fn new(config: &GemmaConfig, device: &Device) -> Self {
+        let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
+        let linear =
+            |input, output| Linear::new(input, output, false, config.initializer_range, device);
+        Self {
+            q_proj: linear(config.hidden_size, heads * config.head_dim),
+            k_proj: linear(config.hidden_size, kv_heads * config.head_dim),
+            v_proj: linear(config.hidden_size, kv_heads * config.head_dim),
+            o_proj: linear(heads * config.head_dim, config.hidden_size),
+            heads,
+            kv_heads,
+            head_dim: config.head_dim,
+        }
+    }
+
+    fn forward(
+        &self,
+        hidden: Tensor<3>,
+        rope: &Rope,
+        mask: &Tensor<4, Bool>,
+        cache: Option<(usize, &mut KvCache)>,
+    ) -> Tensor<3> {
+        let [batch, seq, _] = hidden.dims();
+        let split = |x: Tensor<3>, heads| {
+            x.reshape([batch, seq, heads, self.head_dim])
+                .swap_dims(1, 2)
+        };
+        let query = rope.apply(split(self.q_proj.forward(hidden.clone()), self.heads));
+        let key = rope.apply(split(self.k_proj.forward(hidden.clone()), self.kv_heads));
+        let value = split(self.v_proj.forward(hidden), self.kv_heads);
+        let (key, value) = match cache {
+            Some((layer_idx, cache)) => cache.append(layer_idx, key, value),
+            None => (key, value),
+        };
+        let output = grouped_query_attention(Attend {
+            query,
+            key,
+            value,
+            mask: mask.clone(),
+        });
+        self.o_proj.forward(output.swap_dims(1, 2).reshape([
+            batch,
+            seq,
+            self.heads * self.head_dim,
+        ]))
+    }
+}
+
+#[derive(Module, Debug)]
+struct Mlp {
+    gate_proj: Linear,
+    up_proj: Linear,
+    down_proj: Linear,
+}
+
+impl Mlp {
+    fn new(config: &GemmaConfig, device: &Device) -> Self {
+        let linear =
+            |input, output| Linear::new(input, output, false, config.initializer_range, device);
+        Self {
+            gate_proj: linear(config.hidden_size, config.intermediate_size),
+            up_proj: linear(config.hidden_size, config.intermediate_size),
+            down_proj: linear(config.intermediate_size, config.hidden_size),
+        }
+    }
+
+    fn forward(&self, hidden: Tensor<3>) -> Tensor<3> {
+        let gate = gelu_tanh(self.gate_proj.forward(hidden.clone()));
+        self.down_proj.forward(gate * self.up_proj.forward(hidden))
+    }
+}

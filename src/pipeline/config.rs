@@ -1,0 +1,128 @@
+//! Settings of the main job.
+
+use std::path::PathBuf;
+
+use crate::{Error, Result};
+
+/// Which Gemma answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// The embedded one.
+    Tiny,
+    /// gemma-1.1-2b-it.
+    TwoB,
+    /// gemma-1.1-7b-it.
+    SevenB,
+}
+
+/// Settings of the main job; the defaults are those of the command line.
+#[derive(Clone, Debug)]
+pub struct TrainConfig {
+    /// The character's name.
+    pub character: String,
+    /// The page, in place of `wiki/{character}.txt`.
+    pub wiki: Option<PathBuf>,
+    /// Folder of `data/{character}` and `models/{character}`.
+    pub output: PathBuf,
+    /// Who writes statements and queries.
+    pub model_engine: String,
+    /// Which Gemma answers.
+    pub prp_scale: Scale,
+    /// A checkpoint folder in its place.
+    pub model: Option<PathBuf>,
+    /// Whether the judges are used as they are, or fine-tuned on the teacher's data.
+    pub use_pretrained_discriminator: bool,
+    /// Epochs of the relevance judge's fine-tuning.
+    pub relevance_finetune_epoch: usize,
+    /// Epochs of the NLI judge's fine-tuning.
+    pub nli_finetune_epoch: usize,
+    /// Statements in the prompt.
+    pub rag_top_k: usize,
+    /// Queries to which two replies are sampled.
+    pub max_dpo_data: usize,
+    /// Epochs of DPO.
+    pub prp_dpo_epoch: usize,
+    /// Rank of the factors.
+    pub lora_rank: usize,
+    /// Numerator of their scaling; the rank if absent.
+    pub lora_alpha: Option<f64>,
+    /// First learning rate of DPO; it falls to zero in a line.
+    pub learning_rate: f64,
+    /// DPO's β.
+    pub beta: f64,
+    /// Pairs in a batch.
+    pub batch_size: usize,
+    /// Batches in an optimizer step.
+    pub accumulate: usize,
+    /// Queries held out for the evaluation, at most.
+    pub max_eval_queries: usize,
+    /// Replies to each of them, before and after.
+    pub eval_replies: usize,
+    /// Longest reply.
+    pub max_new_tokens: usize,
+    /// Everything random comes from it.
+    pub seed: u64,
+    /// Whether to throw away what was made with other settings.
+    pub force: bool,
+}
+
+impl TrainConfig {
+    /// The defaults for a character.
+    pub fn new(character: &str) -> Self {
+        Self {
+            character: character.to_string(),
+            wiki: None,
+            output: PathBuf::from("."),
+            model_engine: "offline".to_string(),
+            prp_scale: Scale::Tiny,
+            model: None,
+            use_pretrained_discriminator: true,
+            relevance_finetune_epoch: 5,
+            nli_finetune_epoch: 10,
+            rag_top_k: 5,
+            max_dpo_data: 100,
+            prp_dpo_epoch: 10,
+            lora_rank: 32,
+            lora_alpha: None,
+            learning_rate: 2e-4,
+            beta: 0.1,
+            batch_size: 4,
+            accumulate: 2,
+            max_eval_queries: 40,
+            eval_replies: 4,
+            max_new_tokens: 64,
+            seed: 42,
+            force: false,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let zero = [
+            ("--rag-top-k", self.rag_top_k),
+            ("--lora-rank", self.lora_rank),
+            ("--max-dpo-data", self.max_dpo_data),
+            ("--prp-dpo-epoch", self.prp_dpo_epoch),
+            ("--batch-size", self.batch_size),
+            ("--accumulate", self.accumulate),
+            ("--max-new-tokens", self.max_new_tokens),
+            ("--max-eval-queries", self.max_eval_queries),
+            ("--eval-replies", self.eval_replies),
+            ("--relevance-finetune-epoch", self.relevance_finetune_epoch),
+            ("--nli-finetune-epoch", self.nli_finetune_epoch),
+        ];
+        if let Some((name, _)) = zero.iter().find(|(_, value)| *value == 0) {
+            return Err(Error::Usage(format!("{name} is 0, but must be at least 1")));
+        }
+        for (name, value) in [
+            ("--learning-rate", self.learning_rate),
+            ("--beta", self.beta),
+        ] {
+            if !(value > 0.0 && value <= 1.0) {
+                return Err(Error::Usage(format!(
+                    "{name} is {value}, but must be above 0 and at most 1"
+                )));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,308 @@
+//! The stages from the page to the judges' tables.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use serde_json::json;
+
+use super::config::{Scale, TrainConfig};
+use super::discriminators::{Discriminators, FineTune, nli_data, relevance_data};
+use super::page::{find_page, read_page};
+use super::stage::{Stage, file_hash, folder_hash, seed_for};
+use super::train::locate;
+use crate::persona::{Judge, JudgeTemplate, Query, RelevanceTable, Statement, judge_relevance};
+use crate::progress::Job;
+use crate::teacher::{Teacher, teacher};
+use crate::{Error, Result, files, hf};
+
+/// The files of a character.
+pub(super) struct Folders {
+    pub(super) data: PathBuf,
+    pub(super) models: PathBuf,
+}
+
+impl Folders {
+    fn new(output: &Path, character: &str) -> Self {
+        Self {
+            data: output.join("data").join(character),
+            models: output.join("models").join(character),
+        }
+    }
+
+    fn stage(&self, name: &str) -> PathBuf {
+        self.data.join("stages").join(format!("{name}.json"))
+    }
+}
+
+/// A run under way.
+pub(super) struct Run<'a> {
+    pub(super) config: &'a TrainConfig,
+    pub(super) device: &'a Device,
+    pub(super) job: &'a Job,
+    pub(super) folders: Folders,
+    page: PathBuf,
+    teacher: Box<dyn Teacher>,
+    /// The folder of the Gemma that answers.
+    pub(super) base: PathBuf,
+    /// The stages that had something to do.
+    pub(super) stages_run: Vec<String>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(config: &'a TrainConfig, device: &'a Device, job: &'a Job) -> Result<Self> {
+        let page = match &config.wiki {
+            Some(path) => path.clone(),
+            None => find_page(&locate("wiki"), &config.character)?,
+        };
+        let base = match (&config.model, config.prp_scale) {
+            (Some(folder), _) => folder.clone(),
+            (None, Scale::Tiny) => locate("models/tiny/gemma"),
+            (None, scale) => {
+                let name = if scale == Scale::TwoB {
+                    "gemma-1.1-2b-it"
+                } else {
+                    "gemma-1.1-7b-it"
+                };
+                return Err(Error::Usage(format!(
+                    "--prp-scale needs google/{name}, which this version cannot download: \
+                     download it yourself and name its folder with --model DIR"
+                )));
+            }
+        };
+        hf::read_gemma_config(&base)?;
+        Ok(Self {
+            teacher: teacher(&config.model_engine)?,
+            folders: Folders::new(&config.output, &config.character),
+            config,
+            device,
+            job,
+            page,
+            base,
+            stages_run: Vec::new(),
+        })
+    }
+
+    /// Opens a stage; tells of it when there is something to do.
+    pub(super) fn open(
+        &mut self,
+        name: &str,
+        inputs: serde_json::Value,
+        outputs: &[PathBuf],
+    ) -> Result<Stage> {
+        self.job.check()?;
+        let stage = Stage::open(
+            &self.folders.stage(name),
+            inputs,
+            outputs,
+            self.config.force,
+        )?;
+        if !stage.is_complete() {
+            self.stages_run.push(name.to_string());
+        }
+        Ok(stage)
+    }
+
+    pub(super) fn persona(&mut self) -> Result<(Vec<String>, Vec<Query>)> {
+        let character = &self.config.character;
+        let path = self.folders.data.join("statements.jsonl");
+        let page = read_page(&self.page)?;
+        let inputs = json!({"character": character, "page": file_hash(&self.page)?, "teacher": self.teacher.version()});
+        let mut stage = self.open("statements", inputs, std::slice::from_ref(&path))?;
+        if !stage.is_complete() {
+            let statements = self.teacher.statements(character, &page)?;
+            if statements.len() < 2 {
+                return Err(Error::invalid(
+                    &self.page,
+                    format!(
+                        "only {} statements about {character} were found; write more whole sentences that name {character}",
+                        statements.len()
+                    ),
+                ));
+            }
+            files::write_jsonl(&path, &statements)?;
+            stage.complete()?;
+        }
+        let statements: Vec<Statement> = files::read_jsonl(&path)?;
+        let statements: Vec<String> = statements
+            .into_iter()
+            .map(|record| record.statement)
+            .collect();
+
+        let statements_hash = file_hash(&path)?;
+        let path = self.folders.data.join("queries.jsonl");
+        let inputs = json!({"statements": statements_hash, "seed": self.config.seed, "teacher": self.teacher.version()});
+        let mut stage = self.open("queries", inputs, std::slice::from_ref(&path))?;
+        if !stage.is_complete() {
+            let mut queries = Vec::new();
+            for (statement_idx, statement) in statements.iter().enumerate() {
+                let seed = seed_for(self.config.seed, &[1, statement_idx as u64]);
+                queries.extend(
+                    self.teacher
+                        .queries(&self.config.character, statement, seed)?,
+                );
+            }
+            files::write_jsonl(&path, &queries)?;
+            stage.complete()?;
+            self.job.progress.note(&format!(
+                "{} statements, {} queries",
+                statements.len(),
+                queries.len()
+            ));
+        }
+        Ok((statements, files::read_jsonl(&path)?))
+    }
+
+    /// The judges that reward: the embedded ones, or those fine-tuned on the teacher's data.
+    pub(super) fn discriminators(
+        &mut self,
+        statements: &[String],
+        queries: &[Query],
+    ) -> Result<Discriminators> {
+        let base = Discriminators {
+            relevance: locate("models/tiny/relevance"),
+            nli: locate("models/tiny/nli"),
+        };
+        if self.config.use_pretrained_discriminator {
+            return Ok(base);
+        }
+        let (character, seed) = (&self.config.character, self.config.seed);
+        let data = [
+            self.folders.data.join("relevance.jsonl"),
+            self.folders.data.join("nli.jsonl"),
+        ];
+        let inputs = json!({
+            "queries": file_hash(&self.folders.data.join("queries.jsonl"))?,
+            "seed": seed,
+            "teacher": self.teacher.version(),
+        });
+        let mut stage = self.open("discriminator-data", inputs, &data)?;
+        let relevance =
+            relevance_data(self.teacher.as_ref(), character, statements, queries, seed)?;
+        let nli = nli_data(self.teacher.as_ref(), character, statements, queries, seed)?;
+        if !stage.is_complete() {
+            files::write_jsonl(&data[0], &relevance)?;
+            files::write_jsonl(&data[1], &nli)?;
+            stage.complete()?;
+        }
+        let relevance_template = JudgeTemplate::load(&base.relevance)?;
+        let nli_template = JudgeTemplate::load(&base.nli)?;
+        let relevance_texts = relevance.iter().map(|example| {
+            let text = relevance_template.render(character, &example.statement, &example.query, "");
+            (text, example.label as usize)
+        });
+        let nli_texts = nli.iter().map(|example| {
+            let text = nli_template.render(
+                character,
+                &example.statement,
+                &example.query,
+                &example.response,
+            );
+            (text, example.label as usize)
+        });
+        let own = Discriminators {
+            relevance: self.folders.models.join("relevance"),
+            nli: self.folders.models.join("nli"),
+        };
+        let epochs = [
+            self.config.relevance_finetune_epoch,
+            self.config.nli_finetune_epoch,
+        ];
+        let runs = [
+            (
+                "relevance",
+                &base.relevance,
+                &own.relevance,
+                &data[0],
+                epochs[0],
+                relevance_texts.collect::<Vec<_>>(),
+            ),
+            (
+                "nli",
+                &base.nli,
+                &own.nli,
+                &data[1],
+                epochs[1],
+                nli_texts.collect::<Vec<_>>(),
+            ),
+        ];
+        for (label, base, output, data, epochs, texts) in runs {
+            let work = self.folders.models.join(format!("{label}.training"));
+            let inputs = json!({"data": file_hash(data)?, "base": folder_hash(base)?, "epochs": epochs, "seed": seed});
+            let mut stage = self.open(
+                &format!("discriminator-{label}"),
+                inputs,
+                &[output.clone(), work.clone()],
+            )?;
+            if !stage.is_complete() {
+                FineTune {
+                    label,
+                    base,
+                    output,
+                    work: &work,
+                    epochs,
+                    seed,
+                }
+                .run(&texts, self.device, self.job)?;
+                stage.complete()?;
+            }
+        }
+        Ok(own)
+    }
+
+    /// The judges that grade took no part in the reward.
+    pub(super) fn graders(&self) -> Discriminators {
+        Discriminators {
+            relevance: locate("models/tiny/evaluation/relevance"),
+            nli: locate("models/tiny/evaluation/nli"),
+        }
+    }
+
+    /// Relevance of every statement to every query by one judge, once.
+    pub(super) fn relevance(
+        &mut self,
+        name: &str,
+        judge: &Path,
+        statements: &[String],
+        queries: &[Query],
+    ) -> Result<RelevanceTable> {
+        let path = self.folders.data.join(format!("{name}.jsonl"));
+        let inputs = json!({
+            "queries": file_hash(&self.folders.data.join("queries.jsonl"))?,
+            "judge": folder_hash(judge)?,
+        });
+        let mut stage = self.open(name, inputs, std::slice::from_ref(&path))?;
+        if !stage.is_complete() {
+            let judge = Judge::load_relevance(judge, self.device)?;
+            let queries: Vec<String> = queries.iter().map(|query| query.query.clone()).collect();
+            let table = judge_relevance(
+                &judge,
+                &self.config.character,
+                statements,
+                &queries,
+                self.job,
+            )?;
+            files::write_jsonl(&path, &table.rows)?;
+            stage.complete()?;
+        }
+        Ok(RelevanceTable {
+            rows: files::read_jsonl(&path)?,
+        })
+    }
+
+    /// Which queries are trained on, and which are held out: a quarter, but no more than the evaluation needs.
+    pub(super) fn split(&self, n_queries: usize) -> Result<(Vec<usize>, Vec<usize>)> {
+        let order: Vec<usize> = (0..n_queries).collect();
+        let held_out = (n_queries / 4).clamp(1, self.config.max_eval_queries);
+        let mut shuffled = crate::teacher::some_others(
+            &order,
+            usize::MAX,
+            n_queries,
+            seed_for(self.config.seed, &[2]),
+        );
+        let mut eval_idxs = shuffled.split_off(n_queries - held_out);
+        shuffled.truncate(self.config.max_dpo_data);
+        shuffled.sort_unstable();
+        eval_idxs.sort_unstable();
+        Ok((shuffled, eval_idxs))
+    }
+}

@@ -1,0 +1,237 @@
+//! The stages that sample replies, and the training between them.
+
+use std::fs;
+use std::path::Path;
+
+use burn::tensor::DType;
+use serde_json::json;
+
+use super::discriminators::Discriminators;
+use super::dpo::{DpoRun, DpoSummary, preference_pairs};
+use super::replies::{SampledReplies, Sampler, sample_replies};
+use super::run::Run;
+use super::stage::{file_hash, folder_hash, seed_for};
+use crate::nn::LoraConfig;
+use crate::persona::{Judge, PreferencePair, Query, RelevanceTable};
+use crate::text::{Sampling, Tokenizer};
+use crate::train::DpoConfig;
+use crate::{Error, Result, files, hf};
+
+/// What every sampling needs.
+pub(super) struct Shared<'a> {
+    pub(super) statements: &'a [String],
+    pub(super) queries: &'a [Query],
+    pub(super) retrieval: &'a RelevanceTable,
+}
+
+impl Run<'_> {
+    /// The settings that decide which replies are sampled.
+    fn sampling_inputs(&self, judge: &Path) -> Result<serde_json::Value> {
+        Ok(json!({
+            "queries": file_hash(&self.folders.data.join("queries.jsonl"))?,
+            "retrieval": file_hash(&self.folders.data.join("relevance-table.jsonl"))?,
+            "model": folder_hash(&self.base)?,
+            "judge": folder_hash(judge)?,
+            "rag_top_k": self.config.rag_top_k,
+            "max_new_tokens": self.config.max_new_tokens,
+            "seed": self.config.seed,
+        }))
+    }
+
+    /// Samples replies with the base model, or with an adapter, and scores them; journaled in `path`.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call site each for rewarding and grading"
+    )]
+    fn sample(
+        &self,
+        path: &Path,
+        shared: &Shared<'_>,
+        relevance: &RelevanceTable,
+        nli: &Path,
+        n_replies: usize,
+        query_idxs: &[usize],
+        adapter: Option<&Path>,
+        seed: u64,
+    ) -> Result<Vec<SampledReplies>> {
+        let (mut journal, done) = files::Journal::open::<SampledReplies>(path)?;
+        let mut model = hf::load_gemma(&self.base, DType::F32, self.device)?;
+        if let Some(adapter) = adapter {
+            hf::load_adapter(&mut model, adapter, self.device)?;
+            model = burn::module::Module::valid(&model);
+        }
+        let queries: Vec<String> = shared
+            .queries
+            .iter()
+            .map(|query| query.query.clone())
+            .collect();
+        let sampler = Sampler {
+            character: &self.config.character,
+            statements: shared.statements,
+            model: &model,
+            tokenizer: &Tokenizer::load(&self.base)?,
+            max_tokens: hf::read_gemma_config(&self.base)?.max_position_embeddings,
+            top_k: self.config.rag_top_k,
+            retrieval: shared.retrieval,
+            relevance,
+            nli: &Judge::load_nli(nli, self.device)?,
+            n_replies,
+            sampling: Sampling::at_temperature(1.0),
+            max_new_tokens: self.config.max_new_tokens,
+            seed,
+        };
+        let label = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .to_string();
+        sample_replies(
+            &sampler,
+            &queries,
+            query_idxs,
+            &mut journal,
+            done,
+            &label,
+            self.job,
+        )
+    }
+
+    pub(super) fn pairs(
+        &mut self,
+        shared: &Shared<'_>,
+        judges: &Discriminators,
+        train_idxs: &[usize],
+    ) -> Result<Vec<PreferencePair>> {
+        /// Pairs whose scores are closer than this tell nothing.
+        const THRESHOLD: f64 = 0.2;
+        let replies = self.folders.data.join("replies.jsonl");
+        let path = self.folders.data.join("pairs.jsonl");
+        let mut inputs = self.sampling_inputs(&judges.nli)?;
+        inputs["max_dpo_data"] = json!(self.config.max_dpo_data);
+        inputs["max_eval_queries"] = json!(self.config.max_eval_queries);
+        let mut stage = self.open("pairs", inputs, &[replies.clone(), path.clone()])?;
+        if !stage.is_complete() {
+            let seed = seed_for(self.config.seed, &[3]);
+            let samples = self.sample(
+                &replies,
+                shared,
+                shared.retrieval,
+                &judges.nli,
+                2,
+                train_idxs,
+                None,
+                seed,
+            )?;
+            let pairs = preference_pairs(&samples, THRESHOLD);
+            self.job
+                .progress
+                .note(&format!("{} of {} pairs kept", pairs.len(), samples.len()));
+            if pairs.is_empty() {
+                return Err(Error::invalid(
+                    &replies,
+                    "no two replies differ enough in APC to learn from; raise --max-dpo-data or take another --seed",
+                ));
+            }
+            files::write_jsonl(&path, &pairs)?;
+            stage.complete()?;
+        }
+        files::read_jsonl(&path)
+    }
+
+    pub(super) fn dpo(&mut self, pairs: &[PreferencePair]) -> Result<DpoSummary> {
+        let config = self.config;
+        let path = self.folders.data.join("dpo.json");
+        let (adapter, work) = (
+            self.folders.models.join("adapter"),
+            self.folders.models.join("adapter.training"),
+        );
+        let alpha = config.lora_alpha.unwrap_or(config.lora_rank as f64);
+        let inputs = json!({
+            "pairs": file_hash(&self.folders.data.join("pairs.jsonl"))?,
+            "model": folder_hash(&self.base)?,
+            "lora_rank": config.lora_rank,
+            "lora_alpha": alpha,
+            "epochs": config.prp_dpo_epoch,
+            "learning_rate": config.learning_rate,
+            "beta": config.beta,
+            "batch_size": config.batch_size,
+            "accumulate": config.accumulate,
+            "seed": config.seed,
+        });
+        let mut stage = self.open(
+            "dpo",
+            inputs,
+            &[path.clone(), adapter.clone(), work.clone()],
+        )?;
+        if !stage.is_complete() || !adapter.join("adapter_config.json").is_file() {
+            let model = hf::load_gemma(&self.base, DType::F32, self.device)?;
+            let run = DpoRun {
+                lora: &LoraConfig::new(config.lora_rank, alpha),
+                dpo: &DpoConfig::new()
+                    .with_beta(config.beta)
+                    .with_accumulate(config.accumulate),
+                batch_size: config.batch_size,
+                epochs: config.prp_dpo_epoch,
+                learning_rate: config.learning_rate,
+                seed: config.seed,
+                base: &self.base,
+                output: &adapter,
+                work: &work,
+            };
+            let summary = run.run(
+                &model,
+                &Tokenizer::load(&self.base)?,
+                pairs,
+                self.device,
+                self.job,
+            )?;
+            files::write_json(&path, &summary)?;
+            files::create_dir(&work)?;
+            stage.complete()?;
+            // The checkpoints have done their part; an empty folder stays as a mark of the stage.
+            fs::remove_dir_all(work.join("checkpoint")).or_else(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => Ok(()),
+                _ => Err(Error::io("remove", &work)(error)),
+            })?;
+        }
+        files::read_json(&path)
+    }
+
+    pub(super) fn evaluate(
+        &mut self,
+        name: &str,
+        shared: &Shared<'_>,
+        graders: &Discriminators,
+        grading: &RelevanceTable,
+        eval_idxs: &[usize],
+        adapter: Option<&Path>,
+    ) -> Result<Vec<SampledReplies>> {
+        let path = self.folders.data.join(format!("{name}.jsonl"));
+        let mut inputs = self.sampling_inputs(&graders.nli)?;
+        inputs["grading"] = json!(file_hash(
+            &self.folders.data.join("relevance-table-evaluation.jsonl")
+        )?);
+        inputs["max_eval_queries"] = json!(self.config.max_eval_queries);
+        inputs["eval_replies"] = json!(self.config.eval_replies);
+        if let Some(adapter) = adapter {
+            inputs["adapter"] = json!(folder_hash(adapter)?);
+        }
+        let mut stage = self.open(name, inputs, std::slice::from_ref(&path))?;
+        if !stage.is_complete() {
+            let seed = seed_for(self.config.seed, &[4]);
+            let n_replies = self.config.eval_replies;
+            self.sample(
+                &path,
+                shared,
+                grading,
+                &graders.nli,
+                n_replies,
+                eval_idxs,
+                adapter,
+                seed,
+            )?;
+            stage.complete()?;
+        }
+        files::read_jsonl(&path)
+    }
+}
