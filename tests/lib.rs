@@ -5,4 +5,4 @@
 mod bad_input;
 mod cli;
 mod golden;
-mod triples;
+mod judges;

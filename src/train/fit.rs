@@ -55,7 +55,7 @@ where
     <M as InferenceStep>::Input: 'static,
 {
     files::create_dir(config.folder)?;
-    let done = last_checkpoint(config.folder)?.map_or(0, |epoch| epoch.min(config.epochs));
+    let done = last_checkpoint(config.folder, config.epochs)?.unwrap_or(0);
     let interrupter = Interrupter::new();
     let failure = Arc::default();
     let log = StepLog::open(
@@ -101,13 +101,8 @@ where
     Ok(result.model)
 }
 
-/// Whether a run in this folder has a checkpoint to go on from.
-pub fn has_checkpoint(folder: &Path) -> Result<bool> {
-    Ok(last_checkpoint(folder)?.is_some())
-}
-
-/// The last epoch of which all three files are there.
-fn last_checkpoint(folder: &Path) -> Result<Option<usize>> {
+/// The last epoch, of those wanted, of which all three files are there.
+fn last_checkpoint(folder: &Path, epochs_wanted: usize) -> Result<Option<usize>> {
     let folder: PathBuf = folder.join("checkpoint");
     if !folder.is_dir() {
         return Ok(None);
@@ -122,9 +117,9 @@ fn last_checkpoint(folder: &Path) -> Result<Option<usize>> {
         epochs.extend(epoch);
     }
     epochs.retain(|epoch| {
-        ["model", "optim"]
-            .iter()
-            .all(|part| folder.join(format!("{part}-{epoch}.bpk")).is_file())
+        let mut parts = ["model", "optim"].iter();
+        *epoch <= epochs_wanted
+            && parts.all(|part| folder.join(format!("{part}-{epoch}.bpk")).is_file())
     });
     Ok(epochs.into_iter().max())
 }
