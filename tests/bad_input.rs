@@ -86,7 +86,7 @@ fn zeros_where_something_must_be_are_refused() {
     ] {
         train_refused(PAGE, &[flag, "0"], 2, &[flag, "at least 1"]);
     }
-    train_refused(PAGE, &["--learning-rate", "-1"], 2, &["--learning-rate"]);
+    train_refused(PAGE, &["--learning-rate", "0"], 2, &["--learning-rate"]);
     refused(
         &[
             "chat",

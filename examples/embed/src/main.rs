@@ -56,7 +56,7 @@ fn main() {
     for _ in 0..20 {
         let loss = studio.surprise(liked, &device);
         let grads = GradientsParams::from_grads(loss.backward(), &studio);
-        studio = optimizer.step(1e-2.into(), studio, grads);
+        studio = optimizer.step(1e-2, studio, grads);
     }
     let after = studio.surprise(liked, &device).into_scalar::<f32>();
     println!("trained parameters {}, loss {before:.3} before and {after:.3} after", studio.num_params());
