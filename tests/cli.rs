@@ -254,6 +254,8 @@ fn score_as_json_has_every_statement_and_adds_up() {
     assert_eq!(json["query"], "What do you play?");
     let replies = json["responses"].as_array().unwrap();
     assert_eq!(replies.len(), 2);
+    let faithful = [&replies[0], &replies[1]].map(|reply| reply["apc"].as_f64().unwrap());
+    assert!(faithful[0] > faithful[1], "{faithful:?}");
     for reply in replies {
         let parts = reply["statements"].as_array().unwrap();
         assert_eq!(parts.len(), 2);

@@ -9,8 +9,7 @@ use burn::tensor::{Bool, Device, Int, Tensor, module};
 
 use super::activation::Activation;
 use super::deberta_attention::{
-    DisentangledAttention, DisentangledConfig, PositionAttention, RelativeContext,
-    relative_positions,
+    DisentangledAttention, DisentangledConfig, PositionAttention, RelativeContext, relative_buckets,
 };
 use super::gemma::ids_tensor;
 use super::linear::Linear;
@@ -239,11 +238,10 @@ impl Deberta {
                 Some(norm) => norm.forward(table.val()),
                 None => table.val(),
             };
-            let relative =
-                relative_positions(seq, self.position_buckets, self.max_relative_positions);
-            RelativeContext::new(table, &relative, seq, &device)
+            let buckets = relative_buckets(seq, self.position_buckets, self.max_relative_positions);
+            RelativeContext::new(table, &buckets, &device)
         });
-        let padding = padding.reshape([batch, 1, 1, seq]);
+        let padding = padding.reshape([1, batch, 1, seq]);
         for layer in &self.layers {
             hidden = layer.forward(hidden, &padding, relative.as_ref());
         }

@@ -23,12 +23,12 @@ impl PositionAttention {
     }
 }
 
-/// The relative position of each pair of tokens, in buckets that grow logarithmically when `buckets` is given.
+/// The bucket of each distance `query - key` from `seq - 1` down to `-seq`: exact when near, logarithmic when far.
 ///
 /// Computed in f32, as the reference does, so that a distance on the edge of a bucket falls on the same side. Reference:
 /// <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/deberta_v2/modeling_deberta_v2.py>,
 /// `make_log_bucket_position`.
-pub fn relative_positions(
+pub fn relative_buckets(
     seq: usize,
     buckets: Option<usize>,
     max_relative_positions: usize,
@@ -48,40 +48,34 @@ pub fn relative_positions(
         None => distance,
     };
     let seq = seq as i32;
-    (0..seq)
-        .flat_map(|query| (0..seq).map(move |key| bucket(query - key)))
-        .collect()
+    (-seq..seq).rev().map(bucket).collect()
 }
 
-/// What every layer of a forward pass needs to know of positions and padding.
+/// The vectors of relative positions that every layer of a forward pass projects, one for each distance.
 #[derive(Clone, Debug)]
 pub(super) struct RelativeContext {
     /// `[2 · span, hidden_size]`
     pub(super) rel_embeddings: Tensor<2>,
-    /// `[seq, seq]`, index into the embeddings from the query's side
-    pub(super) c2p_index: Tensor<2, Int>,
-    /// `[seq, seq]`, the same from the key's side
-    pub(super) p2c_index: Tensor<2, Int>,
+    /// `[2 · seq]`, the row for each distance `query - key` from `seq - 1` down
+    pub(super) from_query: Tensor<1, Int>,
+    /// `[2 · seq]`, the row for each distance `key - query` from `seq - 1` down
+    pub(super) from_key: Tensor<1, Int>,
 }
 
 impl RelativeContext {
-    pub(super) fn new(
-        rel_embeddings: Tensor<2>,
-        relative: &[i32],
-        seq: usize,
-        device: &Device,
-    ) -> Self {
+    /// Rows for the distances of [`relative_buckets`].
+    pub(super) fn new(rel_embeddings: Tensor<2>, buckets: &[i32], device: &Device) -> Self {
         let span = (rel_embeddings.dims()[0] / 2) as i32;
-        let index = |sign: i32| {
-            let values: Vec<i32> = relative
+        let rows = |sign: i32| {
+            let rows: Vec<i32> = buckets
                 .iter()
-                .map(|&position| (sign * position + span).clamp(0, 2 * span - 1))
+                .map(|&bucket| (sign * bucket + span).clamp(0, 2 * span - 1))
                 .collect();
-            Tensor::<2, Int>::from_data(TensorData::new(values, [seq, seq]), device)
+            Tensor::<1, Int>::from_data(TensorData::new(rows, [buckets.len()]), device)
         };
         Self {
-            c2p_index: index(1),
-            p2c_index: index(-1),
+            from_query: rows(1),
+            from_key: rows(-1),
             rel_embeddings,
         }
     }
@@ -136,7 +130,7 @@ impl DisentangledAttention {
     /// # Shapes
     ///
     /// - hidden and output: `[batch, seq, hidden_size]`
-    /// - padding: `[batch, 1, 1, seq]`, true where a key is padding
+    /// - padding: `[1, batch, 1, seq]`, true where a key is padding
     pub(super) fn forward(
         &self,
         hidden: Tensor<3>,
@@ -145,70 +139,64 @@ impl DisentangledAttention {
     ) -> Tensor<3> {
         let [batch, seq, hidden_size] = hidden.dims();
         let (heads, head_dim) = (self.heads, hidden_size / self.heads);
-        let split = |x: Tensor<3>| x.reshape([batch, seq, heads, head_dim]).swap_dims(1, 2);
+        // Heads come first, so that the positions of a head are multiplied with all rows of the batch at once.
+        let split = |x: Tensor<3>| {
+            x.reshape([batch, seq, heads, head_dim])
+                .permute([2, 0, 1, 3])
+        };
         let scale = 1.0 / ((head_dim * self.position.terms()) as f64).sqrt();
-        let query = split(self.query_proj.forward(hidden.clone())) * scale;
+        let query = split(self.query_proj.forward(hidden.clone()) * scale);
         let key = split(self.key_proj.forward(hidden.clone()));
         let value = split(self.value_proj.forward(hidden));
         let dtype = query.dtype();
 
-        let mut scores = matmul(query.clone(), key.clone().swap_dims(2, 3)); // [batch, heads, seq, seq]
+        let mut scores = matmul(query.clone(), key.clone().swap_dims(2, 3)); // [heads, batch, seq, seq]
         if let Some(relative) = relative {
-            let project = |own: &Option<Linear>, shared: &Linear| {
-                let projected = own
-                    .as_ref()
+            let project = |own: &Option<Linear>, shared: &Linear, rows: &Tensor<1, Int>| {
+                own.as_ref()
                     .unwrap_or(shared)
-                    .forward(relative.rel_embeddings.clone());
-                let [positions, _] = projected.dims();
-                projected
-                    .reshape([1, positions, heads, head_dim])
-                    .swap_dims(1, 2) // [1, heads, 2·span, head_dim]
-            };
-            let index = |index: &Tensor<2, Int>| {
-                index
-                    .clone()
-                    .reshape([1, 1, seq, seq])
-                    .expand([batch, heads, seq, seq])
+                    .forward(relative.rel_embeddings.clone())
+                    .select(0, rows.clone())
+                    .reshape([2 * seq, heads, head_dim])
+                    .swap_dims(0, 1) // [heads, 2·seq, head_dim]
             };
             if self.position.content_to_position {
-                let pos_key = project(&self.pos_key_proj, &self.key_proj);
-                let c2p = by_position(query, pos_key); // [batch, heads, seq, 2·span]
-                scores = scores + c2p.gather(3, index(&relative.c2p_index));
+                let positions = project(&self.pos_key_proj, &self.key_proj, &relative.from_query);
+                scores = scores + by_distance(query, positions);
             }
             if self.position.position_to_content {
-                let pos_query = project(&self.pos_query_proj, &self.query_proj) * scale;
-                let p2c = by_position(key, pos_query);
-                scores = scores + p2c.gather(3, index(&relative.p2c_index)).swap_dims(2, 3);
+                let positions = project(&self.pos_query_proj, &self.query_proj, &relative.from_key);
+                scores = scores + by_distance(key, positions * scale).swap_dims(2, 3);
             }
         }
         let scores = scores
             .cast(DType::F32)
-            .mask_fill(padding.clone().expand([batch, heads, seq, seq]), f32::MIN);
+            .mask_fill(padding.clone().expand([heads, batch, seq, seq]), f32::MIN);
         let weights = activation::softmax(scores, 3).cast(dtype);
         matmul(weights, value)
-            .swap_dims(1, 2)
+            .permute([1, 2, 0, 3])
             .reshape([batch, seq, hidden_size])
     }
 }
 
-/// The products of each token with each position's vector.
+/// The product of each token with the vector of its distance to each other token.
+///
+/// Rows of products by distance become rows of products by token when each is shifted by one against the one above:
+/// reading them as one sequence that is one shorter a row does it, so nothing is gathered.
 ///
 /// # Shapes
 ///
-/// - tokens: `[batch, heads, seq, head_dim]`
-/// - positions: `[1, heads, n, head_dim]`
-/// - output: `[batch, heads, seq, n]`
-fn by_position(tokens: Tensor<4>, positions: Tensor<4>) -> Tensor<4> {
-    let [batch, heads, seq, head_dim] = tokens.dims();
-    let n = positions.dims()[2];
-    // One product a head instead of one a head and row: the positions are the same for every row of the batch.
-    let tokens: Tensor<3> = tokens
-        .swap_dims(0, 1)
-        .reshape([heads, batch * seq, head_dim]);
-    let positions: Tensor<3> = positions.reshape([heads, n, head_dim]);
-    matmul(tokens, positions.swap_dims(1, 2))
-        .reshape([heads, batch, seq, n])
-        .swap_dims(0, 1)
+/// - tokens: `[heads, batch, seq, head_dim]`
+/// - positions: `[heads, 2·seq, head_dim]`, distances to the other token from `seq - 1` down
+/// - output: `[heads, batch, seq, seq]`
+fn by_distance(tokens: Tensor<4>, positions: Tensor<3>) -> Tensor<4> {
+    let [heads, batch, seq, head_dim] = tokens.dims();
+    let tokens = tokens.reshape([heads, batch * seq, head_dim]);
+    matmul(tokens, positions.swap_dims(1, 2)) // [heads, batch·seq, 2·seq]
+        .reshape([heads, batch, 2 * seq * seq])
+        .narrow(2, seq - 1, seq * (2 * seq - 1))
+        .reshape([heads, batch, seq, 2 * seq - 1])
+        .narrow(3, 0, seq)
 }
 
 impl Weights for DisentangledAttention {
@@ -231,15 +219,10 @@ mod tests {
 
     #[test]
     fn near_distances_keep_their_own_bucket_and_far_ones_share() {
-        let row = |distance: usize| relative_positions(80, Some(16), 64)[distance * 80];
-        assert_eq!(
-            [row(0), row(3), row(8), row(9), row(20), row(63)],
-            [0, 3, 8, 9, 12, 15]
-        );
-        assert_eq!(relative_positions(80, Some(16), 64)[79], -16);
-        assert_eq!(
-            relative_positions(3, None, 8),
-            [0, -1, -2, 1, 0, -1, 2, 1, 0]
-        );
+        let buckets = relative_buckets(80, Some(16), 64);
+        let bucket = |distance: usize| buckets[79 - distance];
+        assert_eq!([0, 3, 8, 9, 20, 63].map(bucket), [0, 3, 8, 9, 12, 15]);
+        assert_eq!(buckets[79 + 79], -16);
+        assert_eq!(relative_buckets(2, None, 8), [1, 0, -1, -2]);
     }
 }

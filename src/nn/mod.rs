@@ -25,7 +25,7 @@ pub use activation::{Activation, gelu_tanh};
 pub use attention::{Attend, attention_mask, grouped_query_attention};
 pub use cache::KvCache;
 pub use deberta::{Deberta, DebertaConfig, DebertaInput};
-pub use deberta_attention::{PositionAttention, relative_positions};
+pub use deberta_attention::{PositionAttention, relative_buckets};
 pub use gemma::{Gemma, GemmaConfig, GemmaInput};
 pub use linear::Linear;
 pub use lora::{Lora, LoraConfig, Projection};

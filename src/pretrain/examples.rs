@@ -14,6 +14,8 @@ use crate::train::{ClassifierExample, LanguageExample};
 
 /// How much more a token of the reply weighs than one of the prompt.
 const REPLY_WEIGHT: f32 = 4.0;
+/// How many questions are asked about one prompt's statements.
+const MAX_QUESTIONS: usize = 4;
 
 /// A text to be judged, with the bytes that can agree or disagree.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,28 +37,30 @@ pub(super) fn example_rng(seed: u64, number: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Prompt and reply of an invented persona: a question and the statement that answers it, among others.
-pub fn language_example(rng: &mut ChaCha8Rng) -> (String, String) {
-    let n_shown = if rng.random_bool(0.7) {
+/// Prompts of one invented persona, which differ in the question alone, with the reply to each.
+pub fn language_example(rng: &mut ChaCha8Rng) -> Vec<(String, String)> {
+    let n_shown = if rng.random_bool(0.5) {
         5
     } else {
-        rng.random_range(1..=6)
+        rng.random_range(1..=3)
     };
     let persona = invented::persona(n_shown.max(2), rng);
-    let (question, answer) = question_and_answer(&persona, 0, rng);
-    let mut shown: Vec<&str> = persona.facts[..n_shown]
+    let shown: Vec<&str> = persona.facts[..n_shown]
         .iter()
         .map(|fact| fact.statement.as_str())
         .collect();
-    // Retrieval puts the statement that answers first more often than not.
-    let place = if rng.random_bool(0.5) {
-        0
-    } else {
-        rng.random_range(0..n_shown)
-    };
-    shown.swap(0, place);
-    let name = persona.name.split(' ').next().unwrap_or(&persona.name);
-    (persona_prompt(name, &shown, &question), answer)
+    (0..MAX_QUESTIONS.min(n_shown))
+        .map(|question_idx| {
+            // Retrieval puts the statement that answers first more often than not.
+            let fact_idx = if question_idx == 0 || rng.random_bool(0.3) {
+                0
+            } else {
+                rng.random_range(0..n_shown)
+            };
+            let (question, answer) = question_and_answer(&persona, fact_idx, rng);
+            (persona_prompt(name_in(&persona), &shown, &question), answer)
+        })
+        .collect()
 }
 
 /// A question about a fact and the answer in the fact's own words.
@@ -220,16 +224,32 @@ impl JudgeExample {
     }
 }
 
-/// Brings prompt and reply into tokens, the reply's weighing more.
+/// Brings prompts and replies into tokens: what the prompts share once, then the rest of each with its reply.
 pub(super) fn encode_language(
     tokenizer: &Tokenizer,
-    prompt: &str,
-    reply: &str,
+    turns: &[(String, String)],
 ) -> Result<LanguageExample> {
-    let mut ids = tokenizer.encode(prompt)?;
-    let mut weights = vec![1.0; ids.len()];
-    let reply = encode_reply(tokenizer, reply)?;
-    weights.extend(vec![REPLY_WEIGHT; reply.len()]);
-    ids.extend(reply);
-    Ok(LanguageExample { ids, weights })
+    let mut encoded = Vec::with_capacity(turns.len());
+    for (prompt, reply) in turns {
+        encoded.push((tokenizer.encode(prompt)?, encode_reply(tokenizer, reply)?));
+    }
+    let shared = encoded
+        .iter()
+        .map(|(prompt, _)| {
+            prompt
+                .iter()
+                .zip(&encoded[0].0)
+                .take_while(|(own, first)| own == first)
+                .count()
+        })
+        .min()
+        .unwrap_or(0);
+    let mut example = LanguageExample::default();
+    example.extend(1, &encoded[0].0[..shared], 1.0);
+    for (turn_idx, (prompt, reply)) in encoded.iter().enumerate() {
+        let segment = turn_idx as i32 + 2;
+        example.extend(segment, &prompt[shared..], 1.0);
+        example.extend(segment, reply, REPLY_WEIGHT);
+    }
+    Ok(example)
 }

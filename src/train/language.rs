@@ -13,23 +13,29 @@ use crate::nn::{Gemma, GemmaInput};
 use crate::parallel;
 
 /// A sequence of tokens with the weight of each as a target; a token that needs no prediction has weight zero.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// The first segment is seen by all others, which do not see each other: several continuations of one text.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LanguageExample {
-    /// The tokens.
-    pub ids: Vec<i32>,
-    /// As many weights.
-    pub weights: Vec<f32>,
+    ids: Vec<i32>,
+    segments: Vec<i32>,
+    weights: Vec<f32>,
 }
 
 /// Sequences padded on the right to one length.
 #[derive(Clone, Debug)]
 pub struct LanguageBatch {
-    ids: Vec<Vec<i32>>,
-    segments: Vec<Vec<i32>>,
-    weights: Vec<Vec<f32>>,
+    examples: Vec<LanguageExample>,
 }
 
 impl LanguageExample {
+    /// Adds tokens to segment 1, which comes first, or to one of its continuations, 2 and on.
+    pub fn extend(&mut self, segment: i32, ids: &[i32], weight: f32) {
+        self.ids.extend(ids);
+        self.segments.resize(self.ids.len(), segment);
+        self.weights.resize(self.ids.len(), weight);
+    }
+
     /// The number of tokens, by which batches are sorted.
     pub fn len(&self) -> usize {
         self.ids.len()
@@ -47,43 +53,54 @@ impl LanguageExample {
             .map(|example| example.len())
             .max()
             .unwrap_or(0);
-        let pad = |row: &[i32]| {
-            let mut row = row.to_vec();
-            row.resize(seq, 0);
-            row
+        let pad = |example: &&Self| {
+            let mut example = (*example).clone();
+            let padding = vec![0; seq - example.len()];
+            example.extend(0, &padding, 0.0);
+            example
         };
         LanguageBatch {
-            ids: examples.iter().map(|example| pad(&example.ids)).collect(),
-            segments: examples
-                .iter()
-                .map(|example| pad(&vec![1; example.len()]))
-                .collect(),
-            weights: examples
-                .iter()
-                .map(|example| example.weights.clone())
-                .collect(),
+            examples: examples.iter().map(pad).collect(),
         }
+    }
+
+    /// The tokens that weigh anything, each with the position from which it is predicted.
+    fn targets(&self) -> impl Iterator<Item = (usize, i32, f32)> {
+        let shared = self
+            .segments
+            .iter()
+            .filter(|&&segment| segment == 1)
+            .count();
+        (1..self.ids.len())
+            .filter(|&position| self.weights[position] > 0.0)
+            .map(move |position| {
+                let starts = self.segments[position] != self.segments[position - 1];
+                let before = if starts { shared } else { position } - 1;
+                (before, self.ids[position], self.weights[position])
+            })
     }
 }
 
 impl LanguageBatch {
     /// One part for each core, each with its share of the targets' weight.
     fn parts(self, device: &Device) -> Vec<(Self, f64)> {
-        let size = self.ids.len().div_ceil(parallel::workers(device)).max(1);
-        let weight =
-            |rows: &[Vec<f32>]| rows.iter().flat_map(|row| row.iter().skip(1)).sum::<f32>() as f64;
-        let total = weight(&self.weights);
-        self.ids
+        let size = self
+            .examples
+            .len()
+            .div_ceil(parallel::workers(device))
+            .max(1);
+        let weight = |examples: &[LanguageExample]| -> f64 {
+            let targets = examples.iter().flat_map(LanguageExample::targets);
+            targets.map(|(_, _, weight)| f64::from(weight)).sum()
+        };
+        let total = weight(&self.examples);
+        self.examples
             .chunks(size)
-            .zip(self.segments.chunks(size))
-            .zip(self.weights.chunks(size))
-            .map(|((ids, segments), weights)| {
+            .map(|examples| {
                 let part = Self {
-                    ids: ids.to_vec(),
-                    segments: segments.to_vec(),
-                    weights: weights.to_vec(),
+                    examples: examples.to_vec(),
                 };
-                (part, weight(weights) / total)
+                (part, weight(examples) / total)
             })
             .collect()
     }
@@ -100,25 +117,24 @@ impl LanguageModel {
     /// Weighted mean of the negative log-probabilities of the targets, and how many weigh anything.
     fn forward(&self, batch: LanguageBatch) -> (Tensor<1>, Scalars) {
         let device = self.gemma.device();
-        let seq = batch.ids.first().map_or(0, Vec::len);
+        let seq = batch.examples.first().map_or(0, LanguageExample::len);
         let (mut rows, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-        for (row_idx, (ids, row_weights)) in batch.ids.iter().zip(&batch.weights).enumerate() {
-            for (position, &weight) in row_weights
-                .iter()
-                .enumerate()
-                .skip(1)
-                .filter(|(_, weight)| **weight > 0.0)
-            {
-                rows.push((row_idx * seq + position - 1) as i32);
-                targets.push(ids[position]);
+        for (row_idx, example) in batch.examples.iter().enumerate() {
+            for (before, target, weight) in example.targets() {
+                rows.push((row_idx * seq + before) as i32);
+                targets.push(target);
                 weights.push(weight);
             }
         }
         let n_targets = targets.len();
         let total: f32 = weights.iter().sum();
-        let hidden = self
-            .gemma
-            .hidden_states(GemmaInput::new(&batch.ids, &batch.segments, &device), None);
+        let (ids, segments): (Vec<_>, Vec<_>) = batch
+            .examples
+            .into_iter()
+            .map(|example| (example.ids, example.segments))
+            .unzip();
+        let input = GemmaInput::new(&ids, &segments, &device);
+        let hidden = self.gemma.hidden_states(input, None);
         let [batch_size, seq, hidden_size] = hidden.dims();
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [n_targets]), &device);
         let hidden = hidden

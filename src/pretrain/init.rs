@@ -1,0 +1,106 @@
+//! Weights to begin with, so that a small model need not find out from data that it must compare and copy.
+
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
+
+use crate::nn::{Gemma, GemmaConfig, Weight, WeightMut, Weights};
+
+/// Starts the keys of every layer as copies of its queries, so that a token attends to tokens like itself: mimetic
+/// initialization, arXiv 2305.09828.
+pub(super) fn keys_like_queries(model: &mut impl Weights) {
+    let mut query = None;
+    replace(model, &mut |name, weight| {
+        if name.ends_with("query_proj.weight") {
+            query = Some(weight.clone());
+        }
+        if name.ends_with("key_proj.weight") {
+            query.take()
+        } else {
+            None
+        }
+    });
+}
+
+/// Heads of the first layer that look at the token before, and heads of the second that look for what came after it.
+const COPYING_HEADS: usize = 2;
+/// The fastest pairs of rotary dimensions, which tell a token from its neighbours.
+const FAST_PAIRS: usize = 6;
+/// The score, before the softmax, of the token before against its neighbours, and of the same token against others.
+const SCORE: f64 = 6.0;
+
+/// Starts a Gemma with induction heads (arXiv 2209.11895): "what came after this token the last time comes now".
+///
+/// Two heads of the first layer attend to the token before, by its position alone. Two of the second then find the
+/// tokens whose predecessor is the token at hand, and copy them to the output. Everything else stays random, and
+/// training is free to change it all.
+pub(super) fn induction_heads(gemma: &mut Gemma, config: &GemmaConfig, device: &Device) {
+    let (hidden, head_dim) = (config.hidden_size, config.head_dim);
+    let rows = COPYING_HEADS * head_dim;
+    let unit = (hidden as f64).powf(-0.5); // keeps the size of what it projects
+    let random =
+        |shape: [usize; 2]| Tensor::<2>::random(shape, Distribution::Normal(0.0, unit), device);
+    let centred = |x: Tensor<2>| x.clone() - x.mean_dim(1);
+
+    // All embeddings share one direction, of which position heads make their queries and keys.
+    let half = head_dim / 2;
+    let angle = |pair: usize| config.rope_theta.powf(-(pair as f64) / half as f64);
+    let fall: f64 = (0..FAST_PAIRS).map(|pair| 1.0 - angle(pair).cos()).sum();
+    // Half of a normalized embedding's square is the shared direction.
+    let gain = (2.0 * SCORE / fall * (head_dim as f64).sqrt()).sqrt() / hidden as f64;
+    let position = |offset: f64| {
+        let mut values = vec![0.0_f32; head_dim];
+        for pair in 0..FAST_PAIRS {
+            values[pair] = (gain * (offset * angle(pair)).cos()) as f32;
+            values[pair + half] = (gain * (offset * angle(pair)).sin()) as f32;
+        }
+        Tensor::<2>::from_data(TensorData::new(values, [head_dim, 1]), device)
+            .repeat(&[COPYING_HEADS, hidden])
+    };
+    let value_before = centred(random([rows, hidden]));
+    let output_before = random([hidden, rows]) * 0.5;
+    let before = output_before.clone().matmul(value_before.clone()); // [hidden, hidden]
+
+    // Matching uses the slow pairs, which a distance of a hundred tokens turns little.
+    let slow: Vec<f32> = (0..rows)
+        .map(|row| f32::from(u8::from(row % half >= half / 2)))
+        .collect();
+    let slow = Tensor::<2>::from_data(TensorData::new(slow, [rows, 1]), device);
+    let query = centred(random([rows, hidden])) * slow;
+    let key = query.clone().matmul(before.clone().transpose());
+    // The mean of zᵀ·Qᵀ·K·B·z over random z is the trace of Qᵀ·K·B.
+    let match_score = (query.clone() * key.clone().matmul(before))
+        .sum()
+        .into_scalar::<f64>()
+        / COPYING_HEADS as f64
+        / (head_dim as f64).sqrt();
+    let key = key * (SCORE / match_score);
+    let value = centred(random([rows, hidden]));
+    let output = value.clone().transpose();
+
+    replace(gemma, &mut |name, weight| {
+        let part = match name.strip_prefix("model.").unwrap_or(name) {
+            "embed_tokens.weight" => return Some(weight.clone() + config.initializer_range),
+            "layers.0.self_attn.q_proj.weight" => position(0.0),
+            "layers.0.self_attn.k_proj.weight" => position(1.0),
+            "layers.0.self_attn.v_proj.weight" => value_before.clone(),
+            "layers.0.self_attn.o_proj.weight" => output_before.clone(),
+            "layers.1.self_attn.q_proj.weight" => query.clone(),
+            "layers.1.self_attn.k_proj.weight" => key.clone(),
+            "layers.1.self_attn.v_proj.weight" => value.clone(),
+            "layers.1.self_attn.o_proj.weight" => output.clone(),
+            _ => return None,
+        };
+        let [rows, columns] = part.dims();
+        Some(weight.clone().slice_assign([0..rows, 0..columns], part))
+    });
+}
+
+/// Replaces the matrices for which `with` has another.
+fn replace(model: &mut impl Weights, with: &mut dyn FnMut(&str, &Tensor<2>) -> Option<Tensor<2>>) {
+    model.weights("", &mut |name, weight| {
+        if let WeightMut::Matrix(weight) = weight
+            && let Some(value) = with(name, &weight.val().without_autodiff())
+        {
+            *weight = Weight::Frozen(value);
+        }
+    });
+}
