@@ -22,7 +22,7 @@ pub(super) struct PretrainArgs {
     /// Everything random comes from it.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Prompts with replies that Gemma learns from.
+    /// Personas from whose statements Gemma learns to answer.
     #[arg(long, value_name = "N", default_value_t = Pretrain::new().language_examples)]
     language_examples: usize,
     /// Texts that each NLI judge learns from.

@@ -153,48 +153,83 @@ fn shared_words(statement: &str, question: &str) -> usize {
 pub fn nli_example(rng: &mut ChaCha8Rng) -> JudgeExample {
     let persona = invented::persona(5, rng);
     let name = name_in(&persona);
-    let fact = &persona.facts[0];
-    let label = [Nli::Contradicted, Nli::Neutral, Nli::Entailed][rng.random_range(0..3)];
-    let (text, changed, mut question);
+    let statement = &persona.facts[0].statement;
+    let any = |rng: &mut ChaCha8Rng| {
+        [Nli::Contradicted, Nli::Neutral, Nli::Entailed][rng.random_range(0..3)]
+    };
+    let others: Vec<usize> = (1..persona.facts.len())
+        .filter(|&other| persona.facts[other].kind != persona.facts[0].kind)
+        .collect();
+    let (mut question, reply, label);
+    // In scoring nearly all replies answer a question about another statement.
+    if rng.random_bool(0.5)
+        && let Some(&other) = pick(&others, rng)
+    {
+        label = Nli::Neutral;
+        let about_other = any(rng);
+        (question, reply) = question_and_reply(&persona, other, about_other, rng);
+    } else {
+        label = any(rng);
+        (question, reply) = question_and_reply(&persona, 0, label, rng);
+        if label == Nli::Neutral && rng.random_bool(0.3) {
+            question = question_and_answer(&persona, 1, rng).0;
+        }
+    }
+    let text = reply.text.trim();
+    let rendered = JudgeTemplate::nli().render(name, statement, &question, text);
+    let start = rendered.len() - text.len();
+    let (compared, changed) = if label == Nli::Neutral {
+        (None, Vec::new())
+    } else {
+        let moved = |range: Range<usize>| range.start + start..range.end + start;
+        (
+            Some(start..rendered.len()),
+            reply.changed.into_iter().map(moved).collect(),
+        )
+    };
+    JudgeExample {
+        compared,
+        changed,
+        label: label as usize,
+        text: rendered,
+    }
+}
+
+/// A question about a fact and a reply of the given kind.
+fn question_and_reply(
+    persona: &Persona,
+    fact_idx: usize,
+    label: Nli,
+    rng: &mut ChaCha8Rng,
+) -> (String, invented::Reply) {
+    let fact = &persona.facts[fact_idx];
     if rng.random_bool(0.35) {
-        let others: Vec<String> = persona.facts[1..]
+        let name = name_in(persona);
+        let others: Vec<String> = persona
+            .facts
             .iter()
-            .map(|fact| fact.statement.clone())
+            .enumerate()
+            .filter(|(idx, _)| *idx != fact_idx)
+            .map(|(_, fact)| fact.statement.clone())
             .collect();
         let questions = offline::questions(name, &fact.statement, rng);
-        question = pick(&questions, rng).cloned().unwrap_or_default();
-        let reply = match label {
+        let question = pick(&questions, rng).cloned().unwrap_or_default();
+        let offline::Reply { text, changed } = match label {
             Nli::Contradicted => {
                 offline::contradicted(name, &fact.statement, &question, &others, rng)
             }
             Nli::Neutral => offline::neutral(name, &fact.statement, &question, &others, rng),
             Nli::Entailed => offline::entailed(name, &fact.statement, &question, rng),
         };
-        (text, changed) = (reply.text, reply.changed);
+        (question, invented::Reply { text, changed })
     } else {
         let question_idx = rng.random_range(0..fact.questions.len());
-        question = fact.questions[question_idx].clone();
         let reply = match label {
             Nli::Contradicted => fact.contradicted(question_idx, rng),
-            Nli::Neutral => invented::neutral(&persona, 0, question_idx, rng),
+            Nli::Neutral => invented::neutral(persona, fact_idx, question_idx, rng),
             Nli::Entailed => fact.entailed(question_idx, rng),
         };
-        (text, changed) = (reply.text, reply.changed);
-    }
-    // In scoring most replies answer a question about another statement.
-    if label == Nli::Neutral && rng.random_bool(0.3) {
-        question = question_and_answer(&persona, 1, rng).0;
-    }
-    let rendered = JudgeTemplate::nli().render(name, &fact.statement, &question, &text);
-    let start = rendered.len() - text.trim().len();
-    JudgeExample {
-        compared: (label != Nli::Neutral).then_some(start..rendered.len()),
-        changed: changed
-            .into_iter()
-            .map(|range| range.start + start..range.end + start)
-            .collect(),
-        label: label as usize,
-        text: rendered,
+        (fact.questions[question_idx].clone(), reply)
     }
 }
 

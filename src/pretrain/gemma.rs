@@ -28,14 +28,16 @@ pub(super) fn pretrain_gemma(
             .note(&format!("{} is there already", folder.display()));
         return Ok(());
     }
-    let texts: Vec<String> = generate(config.seed ^ 7, 0, 6000, &|rng| {
-        let turns = language_example(rng);
-        Ok(turns
-            .iter()
-            .map(|(prompt, reply)| prompt.clone() + reply)
-            .collect())
-    })?;
-    train_tokenizer(VocabularyKind::Gemma, &texts, config.vocab_size, folder)?;
+    if !folder.join("tokenizer.json").is_file() {
+        let texts: Vec<String> = generate(config.seed ^ 7, 0, 6000, &|rng| {
+            let turns = language_example(rng);
+            Ok(turns
+                .iter()
+                .map(|(prompt, reply)| prompt.clone() + reply)
+                .collect())
+        })?;
+        train_tokenizer(VocabularyKind::Gemma, &texts, config.vocab_size, folder)?;
+    }
     let tokenizer = Tokenizer::load(folder)?;
 
     let model_config = GemmaConfig::new(tokenizer.vocab_size(), 192, 512, 4, 4, 4, 48)

@@ -104,3 +104,55 @@ fn replace(model: &mut impl Weights, with: &mut dyn FnMut(&str, &Tensor<2>) -> O
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{DebertaConfig, GemmaInput};
+
+    #[test]
+    fn an_untrained_gemma_with_induction_heads_goes_on_as_the_text_went_on_before() {
+        let device = Device::flex();
+        device.seed(2);
+        let config = GemmaConfig::new(500, 192, 64, 2, 4, 4, 48);
+        let mut gemma = config.init(&device);
+        let ids: Vec<i32> = (0..60).map(|i| (i * 37 + 11) % 500).collect();
+        let again = [&ids[..], &ids[..30]].concat();
+        // How many tokens the model holds for likelier than the right one, on average.
+        let rank = |gemma: &Gemma| {
+            let input = GemmaInput::new(
+                std::slice::from_ref(&again),
+                &[vec![1; again.len()]],
+                &device,
+            );
+            let logits: Vec<f32> = gemma.forward(input).into_data().try_to_vec().unwrap();
+            let rows: Vec<&[f32]> = logits.chunks(500).collect();
+            let likelier = |i: usize| {
+                let right = rows[i][again[i + 1] as usize];
+                rows[i].iter().filter(|&&logit| logit > right).count()
+            };
+            (60..89).map(likelier).sum::<usize>() / 29
+        };
+        let random = rank(&gemma);
+        induction_heads(&mut gemma, &config, &device);
+        let copying = rank(&gemma);
+        assert!(random > 150 && copying < 15, "{random}, {copying}");
+    }
+
+    #[test]
+    fn keys_begin_as_copies_of_the_queries_of_their_own_layer() {
+        let device = Device::flex();
+        let mut deberta = DebertaConfig::new(20, 8, 16, 2, 2, 3).init(&device);
+        keys_like_queries(&mut deberta);
+        let mut projections = Vec::new();
+        deberta.weights("", &mut |name, weight| {
+            if name.ends_with("query_proj.weight") || name.ends_with("key_proj.weight") {
+                projections.push(weight.to_data());
+            }
+        });
+        assert_eq!(projections.len(), 4);
+        assert_eq!(projections[0], projections[1]);
+        assert_eq!(projections[2], projections[3]);
+        assert_ne!(projections[0], projections[2]);
+    }
+}

@@ -86,9 +86,11 @@ impl JudgeRun {
                 ..base_config.model
             };
         } else {
-            let texts: Vec<String> =
-                generate(seed ^ 7, 0, 12_000, &|rng| Ok((self.make)(rng).text))?;
-            train_tokenizer(VocabularyKind::Deberta, &texts, config.vocab_size, folder)?;
+            if !folder.join("tokenizer.json").is_file() {
+                let texts: Vec<String> =
+                    generate(seed ^ 7, 0, 12_000, &|rng| Ok((self.make)(rng).text))?;
+                train_tokenizer(VocabularyKind::Deberta, &texts, config.vocab_size, folder)?;
+            }
             let vocab_size = Tokenizer::load(folder)?.vocab_size();
             let hidden_size = 128;
             model_config =

@@ -188,3 +188,39 @@ impl InferenceStep for LanguageModel {
         self.forward(batch).1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::GemmaConfig;
+
+    fn example(parts: &[(i32, &[i32], f32)]) -> LanguageExample {
+        let mut example = LanguageExample::default();
+        for (segment, ids, weight) in parts {
+            example.extend(*segment, ids, *weight);
+        }
+        example
+    }
+
+    #[test]
+    fn two_continuations_behind_one_text_have_the_loss_of_two_texts() {
+        let device = Device::flex();
+        device.seed(5);
+        let gemma = GemmaConfig::new(30, 16, 32, 2, 2, 2, 8)
+            .with_initializer_range(0.3)
+            .init(&device);
+        let model = LanguageModel { gemma };
+        let loss = |examples: &[&LanguageExample]| {
+            let (_, scalars) = model.forward(LanguageExample::collate(examples));
+            scalars.values[0].1
+        };
+        let (text, first, second): (&[i32], &[i32], &[i32]) =
+            (&[1, 5, 6, 7], &[8, 9], &[10, 11, 12]);
+        let together = example(&[(1, text, 1.0), (2, first, 4.0), (3, second, 4.0)]);
+        let apart = [
+            example(&[(1, text, 1.0), (1, first, 4.0)]),
+            example(&[(1, text, 0.0), (1, second, 4.0)]),
+        ];
+        assert!((loss(&[&together]) - loss(&[&apart[0], &apart[1]])).abs() < 1e-5);
+    }
+}
