@@ -87,6 +87,7 @@ fn zeros_where_something_must_be_are_refused() {
         train_refused(PAGE, &[flag, "0"], 2, &[flag, "at least 1"]);
     }
     train_refused(PAGE, &["--learning-rate", "0"], 2, &["--learning-rate"]);
+    train_refused(PAGE, &["--top-p", "1.5"], 2, &["--top-p"]);
     refused(
         &[
             "chat",

@@ -74,6 +74,9 @@ pub struct TrainArgs {
     /// Replies to each of them, before and after.
     #[arg(long, value_name = "N", default_value_t = 4)]
     eval_replies: usize,
+    /// Draw replies from the likeliest tokens whose probabilities reach this sum; 1 is the model's own distribution.
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    top_p: f32,
     /// Longest reply, in tokens.
     #[arg(long, value_name = "N", default_value_t = 64)]
     max_new_tokens: usize,
@@ -126,6 +129,7 @@ impl TrainArgs {
             accumulate: self.accumulate,
             max_eval_queries: self.max_eval_queries,
             eval_replies: self.eval_replies,
+            top_p: self.top_p,
             max_new_tokens: self.max_new_tokens,
             seed: self.seed,
             force: self.force,

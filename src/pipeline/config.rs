@@ -58,6 +58,8 @@ pub struct TrainConfig {
     pub max_eval_queries: usize,
     /// Replies to each of them, before and after.
     pub eval_replies: usize,
+    /// Replies are drawn from the likeliest tokens whose probabilities reach this sum.
+    pub top_p: f32,
     /// Longest reply.
     pub max_new_tokens: usize,
     /// Everything random comes from it.
@@ -90,6 +92,7 @@ impl TrainConfig {
             accumulate: 2,
             max_eval_queries: 40,
             eval_replies: 4,
+            top_p: 1.0,
             max_new_tokens: 64,
             seed: 42,
             force: false,
@@ -116,6 +119,7 @@ impl TrainConfig {
         for (name, value) in [
             ("--learning-rate", self.learning_rate),
             ("--beta", self.beta),
+            ("--top-p", f64::from(self.top_p)),
         ] {
             if !(value > 0.0 && value <= 1.0) {
                 return Err(Error::Usage(format!(

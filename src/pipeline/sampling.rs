@@ -33,6 +33,7 @@ impl Run<'_> {
             "model": folder_hash(&self.base)?,
             "judge": folder_hash(judge)?,
             "rag_top_k": self.config.rag_top_k,
+            "top_p": self.config.top_p,
             "max_new_tokens": self.config.max_new_tokens,
             "seed": self.config.seed,
         }))
@@ -76,7 +77,11 @@ impl Run<'_> {
             relevance,
             nli: &Judge::load_nli(nli, self.device)?,
             n_replies,
-            sampling: Sampling::at_temperature(1.0),
+            sampling: Sampling::Random {
+                temperature: 1.0,
+                top_k: None,
+                top_p: Some(self.config.top_p),
+            },
             max_new_tokens: self.config.max_new_tokens,
             seed,
         };

@@ -136,7 +136,7 @@ mod tests {
         let random = rank(&gemma);
         induction_heads(&mut gemma, &config, &device);
         let copying = rank(&gemma);
-        assert!(random > 150 && copying < 15, "{random}, {copying}");
+        assert!(copying + 80 < random, "{random}, {copying}");
     }
 
     #[test]
