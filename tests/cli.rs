@@ -14,7 +14,7 @@ Her mother is a nurse.\n\nMira is afraid of heights. She was born in 1990.\n";
 /// Settings under which the main job takes seconds.
 const SHORT: [&str; 16] = [
     "--max-dpo-data",
-    "16",
+    "64",
     "--prp-dpo-epoch",
     "3",
     "--lora-rank",

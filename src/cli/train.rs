@@ -11,8 +11,14 @@ use crate::Result;
 use crate::pipeline::{Scale, TrainConfig, TrainSummary, train};
 use crate::progress::Job;
 
+/// The defaults of a library's run are those of the command line.
+fn defaults() -> TrainConfig {
+    TrainConfig::new("")
+}
+
 /// Arguments of the main job; flags of the original program keep their names.
 #[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
 pub struct TrainArgs {
     /// Whose page to read: wiki/NAME.txt, wiki/wiki_NAME.txt or wiki/NAME_wiki.txt.
     #[arg(long, value_name = "NAME")]
@@ -33,55 +39,55 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Use the judges as they are (true), or fine-tune them on the teacher's data first (false).
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "BOOL", default_value_t = defaults().use_pretrained_discriminator, action = clap::ArgAction::Set)]
     use_pretrained_discriminator: bool,
     /// Epochs of the relevance judge's fine-tuning.
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = defaults().relevance_finetune_epoch)]
     relevance_finetune_epoch: usize,
     /// Epochs of the NLI judge's fine-tuning.
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = defaults().nli_finetune_epoch)]
     nli_finetune_epoch: usize,
     /// Statements in the prompt.
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = defaults().rag_top_k)]
     rag_top_k: usize,
-    /// Queries to which two replies are sampled.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    /// Samples of two replies, each a preference pair if their scores differ; several to each query where these are fewer.
+    #[arg(long, value_name = "N", default_value_t = defaults().max_dpo_data)]
     max_dpo_data: usize,
     /// Epochs of DPO.
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = defaults().prp_dpo_epoch)]
     prp_dpo_epoch: usize,
     /// Rank of the LoRA factors.
-    #[arg(long, value_name = "N", default_value_t = 32)]
+    #[arg(long, value_name = "N", default_value_t = defaults().lora_rank)]
     lora_rank: usize,
     /// Numerator of the LoRA scaling [default: the rank].
     #[arg(long, value_name = "X")]
     lora_alpha: Option<f64>,
     /// First learning rate of DPO; it falls to zero in a line.
-    #[arg(long, value_name = "X", default_value_t = 2e-4)]
+    #[arg(long, value_name = "X", default_value_t = defaults().learning_rate)]
     learning_rate: f64,
     /// How strongly DPO holds the policy to the reference.
-    #[arg(long, value_name = "X", default_value_t = 0.1)]
+    #[arg(long, value_name = "X", default_value_t = defaults().beta)]
     beta: f64,
     /// Pairs in a batch.
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = defaults().batch_size)]
     batch_size: usize,
     /// Batches in an optimizer step.
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = defaults().accumulate)]
     accumulate: usize,
     /// Queries held out for the evaluation, at most.
-    #[arg(long, value_name = "N", default_value_t = 40)]
+    #[arg(long, value_name = "N", default_value_t = defaults().max_eval_queries)]
     max_eval_queries: usize,
     /// Replies to each of them, before and after.
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = defaults().eval_replies)]
     eval_replies: usize,
     /// Draw replies from the likeliest tokens whose probabilities reach this sum; 1 is the model's own distribution.
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = defaults().top_p)]
     top_p: f32,
     /// Longest reply, in tokens.
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = defaults().max_new_tokens)]
     max_new_tokens: usize,
     /// Everything random comes from it.
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
     /// Throw away what was made with other settings, instead of an error.
     #[arg(long)]
@@ -178,7 +184,7 @@ impl TrainArgs {
              apc score --character {}{elsewhere} --query \"Who are you?\" --response \"I am {name}.\"",
             summary.statements,
             summary.queries,
-            summary.sampled,
+            summary.trained_on,
             evaluation.queries,
             dpo.pairs,
             summary.sampled,

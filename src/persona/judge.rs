@@ -1,5 +1,6 @@
 //! The two discriminators: does a statement matter to a query, and does a reply follow from it?
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use burn::tensor::{DType, Device, activation};
@@ -169,7 +170,7 @@ impl Judge {
     /// The probabilities of the classes for each text, in the order of the texts.
     ///
     /// Texts are sorted by length and go through the model in batches of about as many tokens, as many batches at once
-    /// as there are cores; `label` names the progress bar.
+    /// as there are cores; equal texts go once. `label` names the progress bar.
     pub fn probabilities(&self, texts: &[String], label: &str, job: &Job) -> Result<Vec<Vec<f32>>> {
         /// Tokens in a batch, padding included.
         const BATCH_TOKENS: usize = 4096;
@@ -185,7 +186,16 @@ impl Judge {
             }
             encoded.push(ids);
         }
-        let mut order: Vec<usize> = (0..texts.len()).collect();
+        let mut firsts = HashMap::new();
+        let first_alike: Vec<usize> = texts
+            .iter()
+            .enumerate()
+            .map(|(text_idx, text)| *firsts.entry(text).or_insert(text_idx))
+            .collect();
+        let mut order: Vec<usize> = (0..texts.len())
+            .filter(|&text_idx| first_alike[text_idx] == text_idx)
+            .collect();
+        let task = job.progress.task(label, order.len(), "texts");
         order.sort_by_key(|&text_idx| encoded[text_idx].len());
         let mut batches: Vec<Vec<usize>> = Vec::new();
         for text_idx in order {
@@ -195,7 +205,6 @@ impl Judge {
                 _ => batches.push(vec![text_idx]),
             }
         }
-        let task = job.progress.task(label, texts.len(), "texts");
         let device = self.model.device();
         let workers = parallel::workers(&device);
         let mut probabilities = vec![Vec::new(); texts.len()];
@@ -222,7 +231,10 @@ impl Judge {
                 task.advance(1);
             }
         }
-        Ok(probabilities)
+        Ok(first_alike
+            .into_iter()
+            .map(|text_idx| probabilities[text_idx].clone())
+            .collect())
     }
 }
 

@@ -38,7 +38,7 @@ pub struct TrainConfig {
     pub nli_finetune_epoch: usize,
     /// Statements in the prompt.
     pub rag_top_k: usize,
-    /// Queries to which two replies are sampled.
+    /// Samples of two replies, each a preference pair if their scores differ; several to each query where these are fewer.
     pub max_dpo_data: usize,
     /// Epochs of DPO.
     pub prp_dpo_epoch: usize,
@@ -82,7 +82,7 @@ impl TrainConfig {
             relevance_finetune_epoch: 5,
             nli_finetune_epoch: 10,
             rag_top_k: 5,
-            max_dpo_data: 100,
+            max_dpo_data: 400,
             prp_dpo_epoch: 10,
             lora_rank: 32,
             lora_alpha: None,
@@ -91,12 +91,17 @@ impl TrainConfig {
             batch_size: 4,
             accumulate: 2,
             max_eval_queries: 40,
-            eval_replies: 4,
+            eval_replies: 16,
             top_p: 1.0,
             max_new_tokens: 64,
             seed: 42,
             force: false,
         }
+    }
+
+    /// How many samples of two replies each of `n_queries` gets.
+    pub(super) fn samples_per_query(&self, n_queries: usize) -> usize {
+        (self.max_dpo_data / n_queries.max(1)).max(1)
     }
 
     pub(super) fn check(&self) -> Result<()> {

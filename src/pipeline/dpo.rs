@@ -16,11 +16,15 @@ use crate::{Error, Result, hf, parallel};
 
 use super::replies::SampledReplies;
 
-/// The preference pairs among sampled replies: those whose two scores differ by more than `threshold`.
+/// The preference pairs among sampled replies, which are taken two by two: those whose scores differ by more than
+/// `threshold`.
 pub(super) fn preference_pairs(samples: &[SampledReplies], threshold: f64) -> Vec<PreferencePair> {
-    let pair = |sample: &SampledReplies| {
-        let [first, second] = [sample.apc[0], sample.apc[1]];
-        let (chosen, rejected) = if first >= second { (0, 1) } else { (1, 0) };
+    let pair = |sample: &SampledReplies, first: usize| {
+        let (chosen, rejected) = if sample.apc[first] >= sample.apc[first + 1] {
+            (first, first + 1)
+        } else {
+            (first + 1, first)
+        };
         PreferencePair {
             query_idx: sample.query_idx,
             query: sample.query.clone(),
@@ -33,7 +37,9 @@ pub(super) fn preference_pairs(samples: &[SampledReplies], threshold: f64) -> Ve
     };
     samples
         .iter()
-        .map(pair)
+        .flat_map(|sample| {
+            (0..sample.responses.len() / 2).map(move |place| pair(sample, 2 * place))
+        })
         .filter(|pair| pair.chosen_apc - pair.rejected_apc > threshold)
         .collect()
 }
@@ -175,5 +181,28 @@ impl DpoRun<'_> {
             }
         }
         Ok(logps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_each_two_replies_the_better_is_chosen_if_their_scores_differ_enough() {
+        let sample = SampledReplies {
+            query_idx: 3,
+            query: "q".into(),
+            prompt: "p".into(),
+            responses: ["a", "b", "c", "d", "e", "f"].map(String::from).to_vec(),
+            apc: vec![1.0, 2.0, 5.0, 4.5, 7.0, 7.1],
+            delta_apc: vec![0.0; 6],
+        };
+        let pairs: Vec<_> = preference_pairs(&[sample], 0.2)
+            .into_iter()
+            .map(|pair| (pair.query_idx, pair.chosen, pair.rejected))
+            .collect();
+        let expected = [(3, "b", "a"), (3, "c", "d")];
+        assert_eq!(pairs, expected.map(|(idx, c, r)| (idx, c.into(), r.into())));
     }
 }

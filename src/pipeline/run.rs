@@ -289,10 +289,10 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Which queries are trained on, and which are held out: a quarter, but no more than the evaluation needs.
+    /// Which queries are trained on, and which are held out: a third, but no more than the evaluation needs.
     pub(super) fn split(&self, n_queries: usize) -> Result<(Vec<usize>, Vec<usize>)> {
         let order: Vec<usize> = (0..n_queries).collect();
-        let held_out = (n_queries / 4).clamp(1, self.config.max_eval_queries);
+        let held_out = (n_queries / 3).clamp(1, self.config.max_eval_queries);
         let mut shuffled = crate::teacher::some_others(
             &order,
             usize::MAX,

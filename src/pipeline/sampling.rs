@@ -122,15 +122,16 @@ impl Run<'_> {
                 shared,
                 shared.retrieval,
                 &judges.nli,
-                2,
+                2 * self.config.samples_per_query(train_idxs.len()),
                 train_idxs,
                 None,
                 seed,
             )?;
             let pairs = preference_pairs(&samples, THRESHOLD);
+            let n_samples = samples.len() * self.config.samples_per_query(train_idxs.len());
             self.job
                 .progress
-                .note(&format!("{} of {} pairs kept", pairs.len(), samples.len()));
+                .note(&format!("{} of {n_samples} pairs kept", pairs.len()));
             if pairs.is_empty() {
                 return Err(Error::invalid(
                     &replies,

@@ -23,6 +23,8 @@ pub struct TrainSummary {
     /// Queries made from them.
     pub queries: usize,
     /// Queries to which replies were sampled.
+    pub trained_on: usize,
+    /// Samples of two replies to them.
     pub sampled: usize,
     /// What came of the pairs.
     pub dpo: DpoSummary,
@@ -90,7 +92,8 @@ pub fn train(config: &TrainConfig, device: &Device, job: &Job) -> Result<TrainSu
         character: config.character.clone(),
         statements: statements.len(),
         queries: queries.len(),
-        sampled: train_idxs.len(),
+        trained_on: train_idxs.len(),
+        sampled: train_idxs.len() * config.samples_per_query(train_idxs.len()),
         dpo,
         evaluation: Evaluation::new(&before, &after, config.seed),
         adapter,

@@ -5,6 +5,9 @@ use std::ops::Range;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::garbled::{derailed, nonsense};
+use super::slips::extend_with_slips;
+use super::unusual::unusual_statements;
 use crate::Result;
 use crate::persona::{JudgeTemplate, Nli, Relevance, encode_reply, persona_prompt};
 use crate::teacher::invented::{self, Fact, Persona};
@@ -13,7 +16,9 @@ use crate::text::Tokenizer;
 use crate::train::{ClassifierExample, LanguageExample};
 
 /// How much more a token of the reply weighs than one of the prompt.
-const REPLY_WEIGHT: f32 = 4.0;
+const REPLY_WEIGHT: f32 = 16.0;
+/// The first id that is neither special nor a byte.
+const FIRST_WORD: i32 = 6 + 256;
 /// How many questions are asked about one prompt's statements.
 const MAX_QUESTIONS: usize = 4;
 
@@ -45,9 +50,11 @@ pub fn language_example(rng: &mut ChaCha8Rng) -> Vec<(String, String)> {
         rng.random_range(1..=3)
     };
     let persona = invented::persona(n_shown.max(2), rng);
-    let shown: Vec<&str> = persona.facts[..n_shown]
+    let name = name_in(&persona);
+    let shown = shown_statements(&persona, n_shown, rng);
+    let statements: Vec<&str> = shown
         .iter()
-        .map(|fact| fact.statement.as_str())
+        .map(|(statement, _)| statement.as_str())
         .collect();
     (0..MAX_QUESTIONS.min(n_shown))
         .map(|question_idx| {
@@ -57,10 +64,37 @@ pub fn language_example(rng: &mut ChaCha8Rng) -> Vec<(String, String)> {
             } else {
                 rng.random_range(0..n_shown)
             };
-            let (question, answer) = question_and_answer(&persona, fact_idx, rng);
-            (persona_prompt(name_in(&persona), &shown, &question), answer)
+            let (statement, questions) = &shown[fact_idx];
+            let (question, answer) = match pick(questions, rng) {
+                Some(question) => (question.clone(), offline::first_person(name, statement)),
+                None => question_and_answer(&persona, fact_idx, rng),
+            };
+            (persona_prompt(name, &statements, &question), answer)
         })
         .collect()
+}
+
+/// The first `n` statements, half the time in unusual words and then with questions of the offline teacher, for the
+/// persona's own no longer fit.
+fn shown_statements(
+    persona: &Persona,
+    n: usize,
+    rng: &mut ChaCha8Rng,
+) -> Vec<(String, Vec<String>)> {
+    let mut shown: Vec<(String, Vec<String>)> = persona.facts[..n]
+        .iter()
+        .map(|fact| (fact.statement.clone(), Vec::new()))
+        .collect();
+    if rng.random_bool(0.5) {
+        let unusual = unusual_statements(persona, n, rng);
+        for (place, statement) in shown.iter_mut().zip(unusual) {
+            let questions = offline::questions(name_in(persona), &statement, rng);
+            if !questions.is_empty() {
+                *place = (statement, questions);
+            }
+        }
+    }
+    shown
 }
 
 /// A question about a fact and the answer in the fact's own words.
@@ -160,7 +194,13 @@ pub fn nli_example(rng: &mut ChaCha8Rng) -> JudgeExample {
     let others: Vec<usize> = (1..persona.facts.len())
         .filter(|&other| persona.facts[other].kind != persona.facts[0].kind)
         .collect();
-    let (mut question, reply, label);
+    let (mut question, mut reply, label);
+    let replies_to = |facts: &[usize], rng: &mut ChaCha8Rng| -> Vec<String> {
+        facts
+            .iter()
+            .map(|&fact| question_and_reply(&persona, fact, any(rng), rng).1.text)
+            .collect()
+    };
     // In scoring nearly all replies answer a question about another statement.
     if rng.random_bool(0.5)
         && let Some(&other) = pick(&others, rng)
@@ -168,6 +208,13 @@ pub fn nli_example(rng: &mut ChaCha8Rng) -> JudgeExample {
         label = Nli::Neutral;
         let about_other = any(rng);
         (question, reply) = question_and_reply(&persona, other, about_other, rng);
+        if rng.random_bool(0.35) {
+            reply.text = derailed(&reply.text, &replies_to(&others, rng), rng);
+        }
+    } else if rng.random_bool(0.15) {
+        label = Nli::Neutral;
+        (question, reply) = question_and_reply(&persona, 0, Nli::Entailed, rng);
+        reply.text = nonsense(&reply.text, &replies_to(&others, rng), rng);
     } else {
         label = any(rng);
         (question, reply) = question_and_reply(&persona, 0, label, rng);
@@ -263,7 +310,9 @@ impl JudgeExample {
 pub(super) fn encode_language(
     tokenizer: &Tokenizer,
     turns: &[(String, String)],
+    rng: &mut ChaCha8Rng,
 ) -> Result<LanguageExample> {
+    let words = FIRST_WORD..tokenizer.vocab_size() as i32;
     let mut encoded = Vec::with_capacity(turns.len());
     for (prompt, reply) in turns {
         encoded.push((tokenizer.encode(prompt)?, encode_reply(tokenizer, reply)?));
@@ -284,7 +333,31 @@ pub(super) fn encode_language(
     for (turn_idx, (prompt, reply)) in encoded.iter().enumerate() {
         let segment = turn_idx as i32 + 2;
         example.extend(segment, &prompt[shared..], 1.0);
-        example.extend(segment, reply, REPLY_WEIGHT);
+        extend_with_slips(&mut example, segment, reply, REPLY_WEIGHT, &words, rng);
     }
     Ok(example)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_prompts_have_unusual_statements_which_come_with_questions() {
+        let mut prompts = 0;
+        for number in 0..200 {
+            let mut rng = example_rng(4, number);
+            let persona = invented::persona(5, &mut rng);
+            let shown = shown_statements(&persona, 5, &mut rng);
+            let mut unusual = 0;
+            for ((statement, questions), fact) in shown.iter().zip(&persona.facts) {
+                if *statement != fact.statement {
+                    assert!(!questions.is_empty(), "{statement}");
+                    unusual += 1;
+                }
+            }
+            prompts += usize::from(unusual > 0);
+        }
+        assert!((80..120).contains(&prompts), "{prompts}");
+    }
 }

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use burn::optim::AdamWConfig;
 use burn::tensor::Device;
 use rand_chacha::ChaCha8Rng;
 
 use super::examples::{encode_language, language_example};
 use super::init::induction_heads;
-use super::run::{EPOCH, HELD_OUT, HELD_OUT_STREAM, Pretrain, generate, loader, schedule};
+use super::run::{
+    EPOCH, HELD_OUT, HELD_OUT_STREAM, Pretrain, generate, loader, optimizer, schedule,
+};
 use crate::Result;
 use crate::hf;
 use crate::nn::{GemmaConfig, Weights};
@@ -45,7 +46,8 @@ pub(super) fn pretrain_gemma(
     let mut gemma = model_config.init(device);
     induction_heads(&mut gemma, &model_config, device);
     gemma.unfreeze_weights();
-    let encode = move |rng: &mut ChaCha8Rng| encode_language(&tokenizer, &language_example(rng));
+    let encode =
+        move |rng: &mut ChaCha8Rng| encode_language(&tokenizer, &language_example(rng), rng);
     let held_out = generate(config.seed, HELD_OUT_STREAM, HELD_OUT / 4, &encode)?;
     let train = loader(
         config.seed,
@@ -57,11 +59,6 @@ pub(super) fn pretrain_gemma(
     );
     let valid = EpochLoader::new(held_out, 32, LanguageExample::len, LanguageExample::collate);
     let epochs = config.language_examples.div_ceil(EPOCH);
-    let optimizer = AdamWConfig::new()
-        .with_beta_2(0.98)
-        .with_epsilon(1e-8)
-        .with_weight_decay(0.01)
-        .init();
     let schedule = schedule(2e-3, epochs * train.steps_per_epoch(1))?;
     let run = Fit {
         label: "gemma",
@@ -72,7 +69,7 @@ pub(super) fn pretrain_gemma(
     };
     let mut trained = fit(
         LanguageModel { gemma },
-        optimizer,
+        optimizer(),
         schedule,
         &train,
         &valid,

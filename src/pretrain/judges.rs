@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::optim::AdamWConfig;
 use burn::tensor::{DType, Device};
 use rand_chacha::ChaCha8Rng;
 
 use super::examples::{JudgeExample, nli_example, relevance_example};
 use super::init::keys_like_queries;
-use super::run::{EPOCH, HELD_OUT, HELD_OUT_STREAM, Pretrain, generate, loader, schedule};
+use super::run::{
+    EPOCH, HELD_OUT, HELD_OUT_STREAM, Pretrain, generate, loader, optimizer, schedule,
+};
 use crate::hf::{self, ClassifierConfig};
 use crate::nn::{DebertaConfig, Linear, Weights};
 use crate::persona::{Judge, JudgeTemplate, Nli, Relevance};
@@ -123,11 +124,6 @@ impl JudgeRun {
         let mut head = Linear::new(model_config.hidden_size, 2, true, 0.02, device);
         head.unfreeze_weights();
         let model = ClassifierModel::new(deberta, Some(head), 0);
-        let optimizer = AdamWConfig::new()
-            .with_beta_2(0.98)
-            .with_epsilon(1e-8)
-            .with_weight_decay(0.01)
-            .init();
         let schedule = schedule(7e-4, epochs * train.steps_per_epoch(1))?;
         let metrics = [("loss", false), ("accuracy", true)];
         let run = Fit {
@@ -137,7 +133,7 @@ impl JudgeRun {
             accumulate: 1,
             metrics: &metrics,
         };
-        let mut trained = fit(model, optimizer, schedule, &train, &valid, &run, job)?;
+        let mut trained = fit(model, optimizer(), schedule, &train, &valid, &run, job)?;
         hf::save_weights(&mut trained.deberta, folder)?;
         self.template.save(folder)?;
         let labels = self.labels.iter().map(ToString::to_string).collect();

@@ -1,10 +1,13 @@
 //! The embedded models, trained from nothing on invented personas.
 
 mod examples;
+mod garbled;
 mod gemma;
 mod init;
 mod judges;
 mod run;
+mod slips;
+mod unusual;
 
 pub use examples::{JudgeExample, language_example, nli_example, relevance_example};
 pub use judges::evaluate_judges;

@@ -8,6 +8,7 @@ use burn::optim::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
 use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::optim::lr_scheduler::sequential::SequentialLrSchedulerConfig;
+use burn::optim::{AdamWConfig, ModuleOptimizer};
 use burn::tensor::Device;
 use rand_chacha::ChaCha8Rng;
 
@@ -25,7 +26,7 @@ pub struct Pretrain {
     #[config(default = 1)]
     pub seed: u64,
     /// Personas from whose statements Gemma learns to answer.
-    #[config(default = 28_000)]
+    #[config(default = 44_000)]
     pub language_examples: usize,
     /// Texts that the NLI judge learns from.
     #[config(default = 130_000)]
@@ -67,6 +68,15 @@ pub fn pretrain(
     pretrain_judges(config, config.seed, folder, work, device, job)?;
     let (folder, work) = (folder.join("evaluation"), work.join("evaluation"));
     pretrain_judges(config, config.seed + 1000, &folder, &work, device, job)
+}
+
+/// AdamW as it trains small models from nothing.
+pub(super) fn optimizer() -> ModuleOptimizer {
+    AdamWConfig::new()
+        .with_beta_2(0.98)
+        .with_epsilon(1e-8)
+        .with_weight_decay(0.01)
+        .init()
 }
 
 /// Linear warm-up, then half a cosine.

@@ -65,7 +65,7 @@ impl LanguageExample {
     }
 
     /// The tokens that weigh anything, each with the position from which it is predicted.
-    fn targets(&self) -> impl Iterator<Item = (usize, i32, f32)> {
+    pub(crate) fn targets(&self) -> impl Iterator<Item = (usize, i32, f32)> {
         let shared = self
             .segments
             .iter()

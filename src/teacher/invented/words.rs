@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::lexicon::pick;
 
 /// A word that no dictionary has, from random syllables.
-pub(super) fn invented(proper: bool, rng: &mut ChaCha8Rng) -> String {
+pub(crate) fn invented(proper: bool, rng: &mut ChaCha8Rng) -> String {
     const ONSETS: [&str; 38] = [
         "b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gl", "gr", "h", "j", "k", "kr", "l", "m",
         "n", "p", "pl", "pr", "qu", "r", "s", "sh", "sk", "st", "str", "t", "th", "tr", "v", "vl",
