@@ -26,7 +26,7 @@ pub struct Pretrain {
     #[config(default = 1)]
     pub seed: u64,
     /// Personas from whose statements Gemma learns to answer.
-    #[config(default = 44_000)]
+    #[config(default = 68_000)]
     pub language_examples: usize,
     /// Texts that the NLI judge learns from.
     #[config(default = 130_000)]
