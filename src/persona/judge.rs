@@ -174,8 +174,15 @@ impl Judge {
     pub fn probabilities(&self, texts: &[String], label: &str, job: &Job) -> Result<Vec<Vec<f32>>> {
         /// Tokens in a batch, padding included.
         const BATCH_TOKENS: usize = 4096;
-        let mut encoded = Vec::with_capacity(texts.len());
+        let mut places = HashMap::new();
+        let mut encoded = Vec::new();
+        let mut place_of = Vec::with_capacity(texts.len());
         for text in texts {
+            let place = *places.entry(text).or_insert(encoded.len());
+            place_of.push(place);
+            if place < encoded.len() {
+                continue;
+            }
             let ids = self.tokenizer.encode(text)?;
             if ids.len() > self.max_tokens {
                 return Err(Error::Usage(format!(
@@ -186,16 +193,7 @@ impl Judge {
             }
             encoded.push(ids);
         }
-        let mut firsts = HashMap::new();
-        let first_alike: Vec<usize> = texts
-            .iter()
-            .enumerate()
-            .map(|(text_idx, text)| *firsts.entry(text).or_insert(text_idx))
-            .collect();
-        let mut order: Vec<usize> = (0..texts.len())
-            .filter(|&text_idx| first_alike[text_idx] == text_idx)
-            .collect();
-        let task = job.progress.task(label, order.len(), "texts");
+        let mut order: Vec<usize> = (0..encoded.len()).collect();
         order.sort_by_key(|&text_idx| encoded[text_idx].len());
         let mut batches: Vec<Vec<usize>> = Vec::new();
         for text_idx in order {
@@ -205,9 +203,10 @@ impl Judge {
                 _ => batches.push(vec![text_idx]),
             }
         }
+        let task = job.progress.task(label, encoded.len(), "texts");
         let device = self.model.device();
         let workers = parallel::workers(&device);
-        let mut probabilities = vec![Vec::new(); texts.len()];
+        let mut probabilities = vec![Vec::new(); encoded.len()];
         for group in batches.chunks(workers) {
             job.check()?;
             let results = parallel::map(group.to_vec(), |batch: Vec<usize>| {
@@ -231,9 +230,9 @@ impl Judge {
                 task.advance(1);
             }
         }
-        Ok(first_alike
+        Ok(place_of
             .into_iter()
-            .map(|text_idx| probabilities[text_idx].clone())
+            .map(|place| probabilities[place].clone())
             .collect())
     }
 }
@@ -312,6 +311,28 @@ mod tests {
         assert_eq!(
             text,
             "Statement: Mira sings {query}. Question: What? Reply: I sing."
+        );
+    }
+
+    #[test]
+    fn a_text_that_comes_twice_has_its_own_probabilities_in_both_places() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
+        let judge = Judge::load_relevance(&folder, &Device::flex()).unwrap();
+        let [long, short] = ["Mira plays the cello.", "Mira sings."].map(|statement| {
+            judge
+                .template
+                .render("Mira", statement, "What do you play?", "")
+        });
+        let judged = |texts: &[&String]| {
+            let texts: Vec<String> = texts.iter().map(|text| (*text).clone()).collect();
+            judge.probabilities(&texts, "", &Job::default()).unwrap()
+        };
+        let apart = judged(&[&long, &short]);
+        assert_ne!(apart[0], apart[1]);
+        let twice = judged(&[&short, &long, &short, &long]);
+        assert_eq!(
+            twice,
+            [&apart[1], &apart[0], &apart[1], &apart[0]].map(Clone::clone)
         );
     }
 

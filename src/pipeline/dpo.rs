@@ -20,10 +20,11 @@ use super::replies::SampledReplies;
 /// `threshold`.
 pub(super) fn preference_pairs(samples: &[SampledReplies], threshold: f64) -> Vec<PreferencePair> {
     let pair = |sample: &SampledReplies, first: usize| {
-        let (chosen, rejected) = if sample.apc[first] >= sample.apc[first + 1] {
-            (first, first + 1)
+        let second = first + 1;
+        let (chosen, rejected) = if sample.apc[first] >= sample.apc[second] {
+            (first, second)
         } else {
-            (first + 1, first)
+            (second, first)
         };
         PreferencePair {
             query_idx: sample.query_idx,
@@ -38,7 +39,8 @@ pub(super) fn preference_pairs(samples: &[SampledReplies], threshold: f64) -> Ve
     samples
         .iter()
         .flat_map(|sample| {
-            (0..sample.responses.len() / 2).map(move |place| pair(sample, 2 * place))
+            let firsts = (0..sample.responses.len()).step_by(2);
+            firsts.map(move |first| pair(sample, first))
         })
         .filter(|pair| pair.chosen_apc - pair.rejected_apc > threshold)
         .collect()

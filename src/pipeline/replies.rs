@@ -60,8 +60,8 @@ pub struct Sampler<'a> {
     pub seed: u64,
 }
 
-/// Queries in one batch; part of what makes a rerun give the same bytes.
-const BATCH: usize = 16;
+/// Replies in one batch, which bounds the memory; part of what makes a rerun give the same bytes.
+const BATCH: usize = 64;
 
 /// Samples and scores replies to the queries at `query_idxs`, writing each batch to the journal; what `done` holds
 /// already is not made again.
@@ -76,7 +76,7 @@ pub fn sample_replies(
 ) -> Result<Vec<SampledReplies>> {
     let task = job.progress.task(label, query_idxs.len(), "queries");
     task.advance(done.len());
-    for batch in query_idxs.chunks(BATCH) {
+    for batch in query_idxs.chunks((BATCH / sampler.n_replies).max(1)) {
         // A batch is sampled as a whole, so that a run that was cut off inside one repeats the very same arithmetic.
         if batch
             .iter()

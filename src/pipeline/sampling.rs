@@ -117,21 +117,23 @@ impl Run<'_> {
         let mut stage = self.open("pairs", inputs, &[replies.clone(), path.clone()])?;
         if !stage.is_complete() {
             let seed = seed_for(self.config.seed, &[3]);
+            let per_query = self.config.samples_per_query(train_idxs.len());
             let samples = self.sample(
                 &replies,
                 shared,
                 shared.retrieval,
                 &judges.nli,
-                2 * self.config.samples_per_query(train_idxs.len()),
+                2 * per_query,
                 train_idxs,
                 None,
                 seed,
             )?;
             let pairs = preference_pairs(&samples, THRESHOLD);
-            let n_samples = samples.len() * self.config.samples_per_query(train_idxs.len());
-            self.job
-                .progress
-                .note(&format!("{} of {n_samples} pairs kept", pairs.len()));
+            self.job.progress.note(&format!(
+                "{} of {} pairs kept",
+                pairs.len(),
+                samples.len() * per_query
+            ));
             if pairs.is_empty() {
                 return Err(Error::invalid(
                     &replies,

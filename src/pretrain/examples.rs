@@ -17,8 +17,6 @@ use crate::train::{ClassifierExample, LanguageExample};
 
 /// How much more a token of the reply weighs than one of the prompt.
 const REPLY_WEIGHT: f32 = 16.0;
-/// The first id that is neither special nor a byte.
-const FIRST_WORD: i32 = 6 + 256;
 /// How many questions are asked about one prompt's statements.
 const MAX_QUESTIONS: usize = 4;
 
@@ -50,7 +48,7 @@ pub fn language_example(rng: &mut ChaCha8Rng) -> Vec<(String, String)> {
         rng.random_range(1..=3)
     };
     let persona = invented::persona(n_shown.max(2), rng);
-    let name = name_in(&persona);
+    let name = persona.first_name();
     let shown = shown_statements(&persona, n_shown, rng);
     let statements: Vec<&str> = shown
         .iter()
@@ -65,10 +63,8 @@ pub fn language_example(rng: &mut ChaCha8Rng) -> Vec<(String, String)> {
                 rng.random_range(0..n_shown)
             };
             let (statement, questions) = &shown[fact_idx];
-            let (question, answer) = match pick(questions, rng) {
-                Some(question) => (question.clone(), offline::first_person(name, statement)),
-                None => question_and_answer(&persona, fact_idx, rng),
-            };
+            let (question, answer) = offline_turn(name, statement, questions, rng)
+                .unwrap_or_else(|| question_and_answer(&persona, fact_idx, rng));
             (persona_prompt(name, &statements, &question), answer)
         })
         .collect()
@@ -88,7 +84,7 @@ fn shown_statements(
     if rng.random_bool(0.5) {
         let unusual = unusual_statements(persona, n, rng);
         for (place, statement) in shown.iter_mut().zip(unusual) {
-            let questions = offline::questions(name_in(persona), &statement, rng);
+            let questions = offline::questions(persona.first_name(), &statement, rng);
             if !questions.is_empty() {
                 *place = (statement, questions);
             }
@@ -105,13 +101,10 @@ fn question_and_answer(
 ) -> (String, String) {
     let fact = &persona.facts[fact_idx];
     if rng.random_bool(0.35) {
-        let name = name_in(persona);
+        let name = persona.first_name();
         let questions = offline::questions(name, &fact.statement, rng);
-        if let Some(question) = pick(&questions, rng) {
-            return (
-                question.clone(),
-                offline::first_person(name, &fact.statement),
-            );
+        if let Some(turn) = offline_turn(name, &fact.statement, &questions, rng) {
+            return turn;
         }
     }
     let question_idx = rng.random_range(0..fact.questions.len());
@@ -121,8 +114,14 @@ fn question_and_answer(
     )
 }
 
-fn name_in(persona: &Persona) -> &str {
-    persona.name.split(' ').next().unwrap_or(&persona.name)
+/// One of the offline teacher's questions about a statement, with its answer.
+fn offline_turn(
+    name: &str,
+    statement: &str,
+    questions: &[String],
+    rng: &mut ChaCha8Rng,
+) -> Option<(String, String)> {
+    pick(questions, rng).map(|question| (question.clone(), offline::first_person(name, statement)))
 }
 
 fn pick<'a, T>(items: &'a [T], rng: &mut ChaCha8Rng) -> Option<&'a T> {
@@ -159,7 +158,7 @@ pub fn relevance_example(rng: &mut ChaCha8Rng) -> JudgeExample {
     } else {
         Relevance::No
     };
-    let text = JudgeTemplate::relevance().render(name_in(&persona), statement, &question, "");
+    let text = JudgeTemplate::relevance().render(persona.first_name(), statement, &question, "");
     JudgeExample {
         text,
         label: label as usize,
@@ -186,7 +185,7 @@ fn shared_words(statement: &str, question: &str) -> usize {
 /// A statement, a question about it or about something else, and a reply of one of the three kinds.
 pub fn nli_example(rng: &mut ChaCha8Rng) -> JudgeExample {
     let persona = invented::persona(5, rng);
-    let name = name_in(&persona);
+    let name = persona.first_name();
     let statement = &persona.facts[0].statement;
     let any = |rng: &mut ChaCha8Rng| {
         [Nli::Contradicted, Nli::Neutral, Nli::Entailed][rng.random_range(0..3)]
@@ -251,7 +250,7 @@ fn question_and_reply(
 ) -> (String, invented::Reply) {
     let fact = &persona.facts[fact_idx];
     if rng.random_bool(0.35) {
-        let name = name_in(persona);
+        let name = persona.first_name();
         let others: Vec<String> = persona
             .facts
             .iter()
@@ -312,7 +311,9 @@ pub(super) fn encode_language(
     turns: &[(String, String)],
     rng: &mut ChaCha8Rng,
 ) -> Result<LanguageExample> {
-    let words = FIRST_WORD..tokenizer.vocab_size() as i32;
+    // Special tokens and bytes come first in the vocabulary.
+    let first_word = tokenizer.token_id("<0xFF>").map_or(0, |id| id + 1);
+    let words = first_word..tokenizer.vocab_size() as i32;
     let mut encoded = Vec::with_capacity(turns.len());
     for (prompt, reply) in turns {
         encoded.push((tokenizer.encode(prompt)?, encode_reply(tokenizer, reply)?));

@@ -7,8 +7,10 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::train::LanguageExample;
 
-/// The share of replies that have slips, and of tokens of these before which there is one.
-const SLIPS: [f64; 2] = [0.5, 0.1];
+/// The share of replies that have slips.
+const REPLIES: f64 = 0.5;
+/// The share of their tokens at which there is one.
+const TOKENS: f64 = 0.1;
 
 /// Adds a reply to a segment, half the time with slips: tokens replaced by others, or others put in between, once or in
 /// a row, which are no targets themselves.
@@ -23,13 +25,13 @@ pub(super) fn extend_with_slips(
     others: &Range<i32>,
     rng: &mut ChaCha8Rng,
 ) {
-    if !rng.random_bool(SLIPS[0]) {
+    if !rng.random_bool(REPLIES) {
         example.extend(segment, reply, weight);
         return;
     }
     for (place, &id) in reply.iter().enumerate() {
         let is_last = place + 1 == reply.len();
-        if !rng.random_bool(SLIPS[1]) {
+        if !rng.random_bool(TOKENS) {
             example.extend(segment, &[id], weight);
             continue;
         }

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::teacher::invented::{Persona, invented_word};
 
-/// Words that say who or how many, which must not come to stand where they make no sense.
+/// Words that say who or whether, which must not come to stand where they make no sense.
 const PRONOUNS: [&str; 12] = [
     "he", "she", "him", "her", "his", "hers", "himself", "herself", "they", "them", "their", "not",
 ];
@@ -16,7 +16,6 @@ const OPENING: usize = 3;
 /// The persona's first `n` statements with some words changed for others and a few added, so that a reply to a question
 /// about one can only be copied.
 pub(super) fn unusual_statements(persona: &Persona, n: usize, rng: &mut ChaCha8Rng) -> Vec<String> {
-    let name = persona.name.split(' ').next().unwrap_or_default();
     let mut words: Vec<&str> = persona
         .facts
         .iter()
@@ -35,7 +34,7 @@ pub(super) fn unusual_statements(persona: &Persona, n: usize, rng: &mut ChaCha8R
             let text = fact.statement.trim_end_matches('.');
             let named = text
                 .split(' ')
-                .position(|word| word.starts_with(name))
+                .position(|word| word.starts_with(persona.first_name()))
                 .unwrap_or(0);
             let mut out: Vec<String> = text
                 .split(' ')

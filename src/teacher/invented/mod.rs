@@ -75,6 +75,13 @@ pub struct Persona {
     pub facts: Vec<Fact>,
 }
 
+impl Persona {
+    /// The name that the facts use.
+    pub fn first_name(&self) -> &str {
+        self.name.split(' ').next().unwrap_or(&self.name)
+    }
+}
+
 /// An invented character with `n_facts` facts, no two of one kind.
 pub fn persona(n_facts: usize, rng: &mut ChaCha8Rng) -> Persona {
     let woman = rng.random_bool(0.5);
