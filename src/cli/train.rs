@@ -68,7 +68,10 @@ pub struct TrainArgs {
     /// How strongly DPO holds the policy to the reference.
     #[arg(long, value_name = "X", default_value_t = defaults().beta)]
     beta: f64,
-    /// Pairs in a batch.
+    /// Weight of the chosen replies' own likelihood beside DPO's loss; 0 is DPO alone.
+    #[arg(long, value_name = "X", default_value_t = defaults().sft_weight)]
+    sft_weight: f64,
+    /// Prompts in a batch, each with all of its pairs.
     #[arg(long, value_name = "N", default_value_t = defaults().batch_size)]
     batch_size: usize,
     /// Batches in an optimizer step.
@@ -131,6 +134,7 @@ impl TrainArgs {
             lora_alpha: self.lora_alpha,
             learning_rate: self.learning_rate,
             beta: self.beta,
+            sft_weight: self.sft_weight,
             batch_size: self.batch_size,
             accumulate: self.accumulate,
             max_eval_queries: self.max_eval_queries,

@@ -50,7 +50,9 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// DPO's β.
     pub beta: f64,
-    /// Pairs in a batch.
+    /// Weight of the chosen replies' own likelihood beside DPO's loss.
+    pub sft_weight: f64,
+    /// Prompts in a batch, each with all of its pairs.
     pub batch_size: usize,
     /// Batches in an optimizer step.
     pub accumulate: usize,
@@ -88,6 +90,7 @@ impl TrainConfig {
             lora_alpha: None,
             learning_rate: 2e-4,
             beta: 0.1,
+            sft_weight: 1.0,
             batch_size: 4,
             accumulate: 2,
             max_eval_queries: 40,
@@ -131,6 +134,12 @@ impl TrainConfig {
                     "{name} is {value}, but must be above 0 and at most 1"
                 )));
             }
+        }
+        if !(self.sft_weight >= 0.0 && self.sft_weight.is_finite()) {
+            return Err(Error::Usage(format!(
+                "--sft-weight is {}, but must be at least 0",
+                self.sft_weight
+            )));
         }
         Ok(())
     }

@@ -11,37 +11,41 @@ use crate::nn::{Gemma, LoraConfig};
 use crate::persona::{PreferencePair, encode_reply};
 use crate::progress::Job;
 use crate::text::Tokenizer;
-use crate::train::{DpoBatch, DpoConfig, DpoModel, DpoPair, EpochLoader, Fit, fit, reply_logps};
+use crate::train::{
+    DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, fit, reply_logps,
+};
 use crate::{Error, Result, hf, parallel};
 
 use super::replies::SampledReplies;
 
-/// The preference pairs among sampled replies, which are taken two by two: those whose scores differ by more than
-/// `threshold`.
+/// The preference pairs among sampled replies: of the replies to a query the best with the worst, the second best with
+/// the second worst and so on, as long as their scores differ by more than `threshold`.
+///
+/// Of two replies this is the pair they make. Of more it is the way to pair them with the largest differences, which are
+/// the least likely to be a judge's error.
 pub(super) fn preference_pairs(samples: &[SampledReplies], threshold: f64) -> Vec<PreferencePair> {
-    let pair = |sample: &SampledReplies, first: usize| {
-        let second = first + 1;
-        let (chosen, rejected) = if sample.apc[first] >= sample.apc[second] {
-            (first, second)
-        } else {
-            (second, first)
-        };
-        PreferencePair {
-            query_idx: sample.query_idx,
-            query: sample.query.clone(),
-            prompt: sample.prompt.clone(),
-            chosen: sample.responses[chosen].clone(),
-            rejected: sample.responses[rejected].clone(),
-            chosen_apc: sample.apc[chosen],
-            rejected_apc: sample.apc[rejected],
-        }
+    let pairs_of = |sample: &SampledReplies| -> Vec<PreferencePair> {
+        let mut order: Vec<usize> = (0..sample.responses.len()).collect();
+        order.sort_by(|&a, &b| sample.apc[b].total_cmp(&sample.apc[a]));
+        let half = order.len() / 2;
+        let worst_first = order.iter().rev();
+        order[..half]
+            .iter()
+            .zip(worst_first)
+            .map(|(&chosen, &rejected)| PreferencePair {
+                query_idx: sample.query_idx,
+                query: sample.query.clone(),
+                prompt: sample.prompt.clone(),
+                chosen: sample.responses[chosen].clone(),
+                rejected: sample.responses[rejected].clone(),
+                chosen_apc: sample.apc[chosen],
+                rejected_apc: sample.apc[rejected],
+            })
+            .collect()
     };
     samples
         .iter()
-        .flat_map(|sample| {
-            let firsts = (0..sample.responses.len()).step_by(2);
-            firsts.map(move |first| pair(sample, first))
-        })
+        .flat_map(pairs_of)
         .filter(|pair| pair.chosen_apc - pair.rejected_apc > threshold)
         .collect()
 }
@@ -84,20 +88,12 @@ impl DpoRun<'_> {
         device: &Device,
         job: &Job,
     ) -> Result<DpoSummary> {
-        let mut encoded = pairs
-            .iter()
-            .map(|pair| {
-                Ok(DpoPair {
-                    prompt: tokenizer.encode(&pair.prompt)?,
-                    chosen: encode_reply(tokenizer, &pair.chosen)?,
-                    rejected: encode_reply(tokenizer, &pair.rejected)?,
-                    reference: [0.0; 2],
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let references = self.logps(base, &encoded, job)?;
-        for (pair, reference) in encoded.iter_mut().zip(references) {
-            pair.reference = reference;
+        let mut examples = encode(tokenizer, pairs)?;
+        let mut references = self.logps(base, &examples, job)?.into_iter();
+        for pair in examples.iter_mut().flat_map(|example| &mut example.pairs) {
+            pair.reference = references
+                .next()
+                .expect("every pair has its log-probabilities");
         }
 
         device.seed(self.seed);
@@ -109,10 +105,15 @@ impl DpoRun<'_> {
                 let _ = (lora.lora_a.val(), lora.lora_b.val());
             }
         });
-        let loader = |pairs: Vec<DpoPair>| {
-            EpochLoader::new(pairs, self.batch_size, DpoPair::len, DpoPair::collate)
+        let loader = |examples: Vec<DpoExample>| {
+            EpochLoader::new(
+                examples,
+                self.batch_size,
+                DpoExample::len,
+                DpoExample::collate,
+            )
         };
-        let train = loader(encoded.clone()).shuffled(self.seed);
+        let train = loader(examples.clone()).shuffled(self.seed);
         let steps = self.epochs * train.steps_per_epoch(self.dpo.accumulate);
         let schedule = LinearLrSchedulerConfig::new(self.learning_rate, 0.0, steps)
             .init()
@@ -138,9 +139,9 @@ impl DpoRun<'_> {
             job,
         )?;
         let margins: Vec<f64> = self
-            .logps(&trained.policy, &encoded, job)?
+            .logps(&trained.policy, &examples, job)?
             .into_iter()
-            .zip(&encoded)
+            .zip(examples.iter().flat_map(|example| &example.pairs))
             .map(|(policy, pair)| {
                 self.dpo.beta * ((policy[0] - policy[1]) - (pair.reference[0] - pair.reference[1]))
             })
@@ -161,14 +162,14 @@ impl DpoRun<'_> {
     }
 
     /// The log-probabilities of both replies of each pair.
-    fn logps(&self, model: &Gemma, pairs: &[DpoPair], job: &Job) -> Result<Vec<[f64; 2]>> {
+    fn logps(&self, model: &Gemma, examples: &[DpoExample], job: &Job) -> Result<Vec<[f64; 2]>> {
         let workers = parallel::workers(&model.device());
-        let mut logps = Vec::with_capacity(pairs.len());
-        for group in pairs.chunks(self.batch_size * workers) {
+        let mut logps = Vec::new();
+        for group in examples.chunks(self.batch_size * workers) {
             job.check()?;
             let parts: Vec<DpoBatch> = group
                 .chunks(self.batch_size)
-                .map(|part| DpoPair::collate(&part.iter().collect::<Vec<_>>()))
+                .map(|part| DpoExample::collate(&part.iter().collect::<Vec<_>>()))
                 .collect();
             for values in parallel::map(parts, |batch| reply_logps(model, &batch).into_data()) {
                 let values = values
@@ -186,25 +187,51 @@ impl DpoRun<'_> {
     }
 }
 
+/// Brings pairs into tokens, those that follow each other with one prompt behind it together.
+fn encode(tokenizer: &Tokenizer, pairs: &[PreferencePair]) -> Result<Vec<DpoExample>> {
+    pairs
+        .chunk_by(|a, b| a.prompt == b.prompt)
+        .map(|pairs| {
+            let encode_pair = |pair: &PreferencePair| {
+                Ok(DpoPair {
+                    chosen: encode_reply(tokenizer, &pair.chosen)?,
+                    rejected: encode_reply(tokenizer, &pair.rejected)?,
+                    reference: [0.0; 2],
+                })
+            };
+            Ok(DpoExample {
+                prompt: tokenizer.encode(&pairs[0].prompt)?,
+                pairs: pairs.iter().map(encode_pair).collect::<Result<_>>()?,
+            })
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn of_each_two_replies_the_better_is_chosen_if_their_scores_differ_enough() {
-        let sample = SampledReplies {
+    fn the_best_reply_is_paired_with_the_worst_and_so_on_while_their_scores_differ_enough() {
+        let sample = |apc: &[f64]| SampledReplies {
             query_idx: 3,
             query: "q".into(),
             prompt: "p".into(),
-            responses: ["a", "b", "c", "d", "e", "f"].map(String::from).to_vec(),
-            apc: vec![1.0, 2.0, 5.0, 4.5, 7.0, 7.1],
-            delta_apc: vec![0.0; 6],
+            responses: ["a", "b", "c", "d", "e", "f"][..apc.len()]
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            apc: apc.to_vec(),
+            delta_apc: vec![0.0; apc.len()],
         };
-        let pairs: Vec<_> = preference_pairs(&[sample], 0.2)
-            .into_iter()
-            .map(|pair| (pair.query_idx, pair.chosen, pair.rejected))
-            .collect();
-        let expected = [(3, "b", "a"), (3, "c", "d")];
-        assert_eq!(pairs, expected.map(|(idx, c, r)| (idx, c.into(), r.into())));
+        let pairs = |apc: &[f64]| -> Vec<String> {
+            preference_pairs(&[sample(apc)], 0.2)
+                .into_iter()
+                .map(|pair| pair.chosen + &pair.rejected)
+                .collect()
+        };
+        assert_eq!(pairs(&[1.0, 2.0, 5.0, 4.5, 4.6, 7.0]), ["fa", "cb"]);
+        assert_eq!(pairs(&[1.0, 2.0]), ["ba"]);
+        assert!(pairs(&[1.0, 1.2]).is_empty());
     }
 }

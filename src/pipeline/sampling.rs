@@ -162,6 +162,7 @@ impl Run<'_> {
             "epochs": config.prp_dpo_epoch,
             "learning_rate": config.learning_rate,
             "beta": config.beta,
+            "sft_weight": config.sft_weight,
             "batch_size": config.batch_size,
             "accumulate": config.accumulate,
             "seed": config.seed,
@@ -177,6 +178,7 @@ impl Run<'_> {
                 lora: &LoraConfig::new(config.lora_rank, alpha),
                 dpo: &DpoConfig::new()
                     .with_beta(config.beta)
+                    .with_sft_weight(config.sft_weight)
                     .with_accumulate(config.accumulate),
                 batch_size: config.batch_size,
                 epochs: config.prp_dpo_epoch,

@@ -6,6 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::garbled::{derailed, nonsense};
+use super::renamed::WordTokens;
 use super::slips::extend_with_slips;
 use super::unusual::unusual_statements;
 use crate::Result;
@@ -308,12 +309,13 @@ impl JudgeExample {
 /// Brings prompts and replies into tokens: what the prompts share once, then the rest of each with its reply.
 pub(super) fn encode_language(
     tokenizer: &Tokenizer,
+    words: &WordTokens,
     turns: &[(String, String)],
     rng: &mut ChaCha8Rng,
 ) -> Result<LanguageExample> {
     // Special tokens and bytes come first in the vocabulary.
     let first_word = tokenizer.token_id("<0xFF>").map_or(0, |id| id + 1);
-    let words = first_word..tokenizer.vocab_size() as i32;
+    let others = first_word..tokenizer.vocab_size() as i32;
     let mut encoded = Vec::with_capacity(turns.len());
     for (prompt, reply) in turns {
         encoded.push((tokenizer.encode(prompt)?, encode_reply(tokenizer, reply)?));
@@ -329,12 +331,19 @@ pub(super) fn encode_language(
         })
         .min()
         .unwrap_or(0);
+    let replies = encoded.iter().map(|(_, reply)| &reply[..]);
+    let exchange = words.exchange(&encoded[0].0[..shared], replies, rng);
+    for (prompt, reply) in &mut encoded {
+        for id in prompt.iter_mut().chain(reply) {
+            *id = exchange.get(id).copied().unwrap_or(*id);
+        }
+    }
     let mut example = LanguageExample::default();
     example.extend(1, &encoded[0].0[..shared], 1.0);
     for (turn_idx, (prompt, reply)) in encoded.iter().enumerate() {
         let segment = turn_idx as i32 + 2;
         example.extend(segment, &prompt[shared..], 1.0);
-        extend_with_slips(&mut example, segment, reply, REPLY_WEIGHT, &words, rng);
+        extend_with_slips(&mut example, segment, reply, REPLY_WEIGHT, &others, rng);
     }
     Ok(example)
 }

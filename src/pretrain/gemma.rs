@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::examples::{encode_language, language_example};
 use super::init::induction_heads;
+use super::renamed::WordTokens;
 use super::run::{
     EPOCH, HELD_OUT, HELD_OUT_STREAM, Pretrain, generate, loader, optimizer, schedule,
 };
@@ -46,8 +47,10 @@ pub(super) fn pretrain_gemma(
     let mut gemma = model_config.init(device);
     induction_heads(&mut gemma, &model_config, device);
     gemma.unfreeze_weights();
-    let encode =
-        move |rng: &mut ChaCha8Rng| encode_language(&tokenizer, &language_example(rng), rng);
+    let words = WordTokens::new(&tokenizer);
+    let encode = move |rng: &mut ChaCha8Rng| {
+        encode_language(&tokenizer, &words, &language_example(rng), rng)
+    };
     let held_out = generate(config.seed, HELD_OUT_STREAM, HELD_OUT / 4, &encode)?;
     let train = loader(
         config.seed,

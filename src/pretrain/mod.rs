@@ -5,6 +5,7 @@ mod garbled;
 mod gemma;
 mod init;
 mod judges;
+mod renamed;
 mod run;
 mod slips;
 mod unusual;

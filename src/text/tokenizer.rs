@@ -71,6 +71,11 @@ impl Tokenizer {
         self.inner.token_to_id(token).map(|id| id as i32)
     }
 
+    /// The token with an id, if there is one.
+    pub fn token(&self, id: i32) -> Option<String> {
+        self.inner.id_to_token(u32::try_from(id).ok()?)
+    }
+
     /// How many ids there are.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)

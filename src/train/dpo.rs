@@ -1,5 +1,7 @@
 //! Direct preference optimization (Rafailov et al., arXiv 2305.18290) of LoRA factors.
 
+use std::ops::Range;
+
 use burn::config::Config;
 use burn::module::Module;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
@@ -12,11 +14,9 @@ use super::{Scalars, clip_global_norm};
 use crate::nn::{Gemma, GemmaInput};
 use crate::parallel;
 
-/// A prompt with a better and a worse reply, and what the reference model thinks of them.
+/// A better and a worse reply to one prompt, and what the reference model thinks of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DpoPair {
-    /// The prompt's tokens.
-    pub prompt: Vec<i32>,
     /// The better reply's tokens, its end included.
     pub chosen: Vec<i32>,
     /// The worse reply's tokens, its end included.
@@ -25,19 +25,32 @@ pub struct DpoPair {
     pub reference: [f64; 2],
 }
 
-/// Pairs, each packed as prompt, chosen, rejected, and padded on the right to one length.
+/// A prompt with its pairs, which go through the model in one sequence: the prompt once, then all replies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DpoExample {
+    /// The prompt's tokens.
+    pub prompt: Vec<i32>,
+    /// The pairs of replies to it.
+    pub pairs: Vec<DpoPair>,
+}
+
+/// Prompts, each packed with its replies and padded on the right to one length.
 #[derive(Clone, Debug)]
 pub struct DpoBatch {
     ids: Vec<Vec<i32>>,
     segments: Vec<Vec<i32>>,
-    replies: Vec<[std::ops::Range<usize>; 2]>,
-    reference: Vec<[f64; 2]>,
+    /// Where the replies of each row are, two a pair.
+    replies: Vec<Vec<Range<usize>>>,
+    /// What the reference thinks of them.
+    reference: Vec<Vec<f64>>,
+    /// Mean length of the chosen replies.
+    chosen_tokens: f64,
 }
 
-impl DpoPair {
+impl DpoExample {
     /// The number of tokens, by which batches are sorted.
     pub fn len(&self) -> usize {
-        self.prompt.len() + self.chosen.len() + self.rejected.len()
+        self.prompt.len() + self.replies().map(<[i32]>::len).sum::<usize>()
     }
 
     /// Whether there is no token.
@@ -45,52 +58,74 @@ impl DpoPair {
         self.len() == 0
     }
 
-    /// Brings pairs into one batch.
-    pub fn collate(pairs: &[&Self]) -> DpoBatch {
-        let seq = pairs.iter().map(|pair| pair.len()).max().unwrap_or(0);
-        let padded = |mut row: Vec<i32>| {
-            row.resize(seq, 0);
-            row
+    /// All replies, each chosen one before its rejected one.
+    fn replies(&self) -> impl Iterator<Item = &[i32]> {
+        self.pairs
+            .iter()
+            .flat_map(|pair| [&pair.chosen[..], &pair.rejected])
+    }
+
+    /// Brings prompts into one batch.
+    pub fn collate(examples: &[&Self]) -> DpoBatch {
+        let seq = examples
+            .iter()
+            .map(|example| example.len())
+            .max()
+            .unwrap_or(0);
+        let mut batch = DpoBatch {
+            ids: Vec::new(),
+            segments: Vec::new(),
+            replies: Vec::new(),
+            reference: Vec::new(),
+            chosen_tokens: 0.0,
         };
-        let ids = |pair: &&Self| padded([&pair.prompt[..], &pair.chosen, &pair.rejected].concat());
-        let segments = |pair: &&Self| {
-            let parts = [(1, &pair.prompt), (2, &pair.chosen), (3, &pair.rejected)];
-            padded(
-                parts
-                    .into_iter()
-                    .flat_map(|(segment, part)| vec![segment; part.len()])
-                    .collect(),
-            )
-        };
-        let replies = |pair: &&Self| {
-            let (start, middle) = (pair.prompt.len(), pair.prompt.len() + pair.chosen.len());
-            [start..middle, middle..pair.len()]
-        };
-        DpoBatch {
-            ids: pairs.iter().map(ids).collect(),
-            segments: pairs.iter().map(segments).collect(),
-            replies: pairs.iter().map(replies).collect(),
-            reference: pairs.iter().map(|pair| pair.reference).collect(),
+        for example in examples {
+            let mut ids = example.prompt.clone();
+            let mut segments = vec![1; ids.len()];
+            let mut replies = Vec::new();
+            for (segment, reply) in (2..).zip(example.replies()) {
+                replies.push(ids.len()..ids.len() + reply.len());
+                ids.extend(reply);
+                segments.resize(ids.len(), segment);
+            }
+            ids.resize(seq, 0);
+            segments.resize(seq, 0);
+            let reference = example.pairs.iter().flat_map(|pair| pair.reference);
+            batch.ids.push(ids);
+            batch.segments.push(segments);
+            batch.replies.push(replies);
+            batch.reference.push(reference.collect());
         }
+        let pairs = examples.iter().flat_map(|example| &example.pairs);
+        let chosen_tokens: usize = pairs.map(|pair| pair.chosen.len()).sum();
+        batch.chosen_tokens = chosen_tokens as f64 / batch.n_pairs() as f64;
+        batch
     }
 }
 
 impl DpoBatch {
+    /// The number of pairs.
+    fn n_pairs(&self) -> usize {
+        self.replies.iter().map(Vec::len).sum::<usize>() / 2
+    }
+
     /// One part for each core, each with its share of the pairs.
     fn parts(self, device: &Device) -> Vec<(Self, f64)> {
-        let total = self.ids.len();
-        let size = total.div_ceil(parallel::workers(device)).max(1);
-        (0..total)
+        let (n_rows, n_pairs) = (self.ids.len(), self.n_pairs());
+        let size = n_rows.div_ceil(parallel::workers(device)).max(1);
+        (0..n_rows)
             .step_by(size)
             .map(|start| {
-                let range = start..(start + size).min(total);
+                let range = start..(start + size).min(n_rows);
                 let part = Self {
                     ids: self.ids[range.clone()].to_vec(),
                     segments: self.segments[range.clone()].to_vec(),
                     replies: self.replies[range.clone()].to_vec(),
-                    reference: self.reference[range.clone()].to_vec(),
+                    reference: self.reference[range].to_vec(),
+                    chosen_tokens: self.chosen_tokens,
                 };
-                (part, range.len() as f64 / total as f64)
+                let share = part.n_pairs() as f64 / n_pairs as f64;
+                (part, share)
             })
             .collect()
     }
@@ -111,53 +146,55 @@ pub(super) fn token_logps(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<
     (chosen - log_sum).reshape([rows])
 }
 
-/// The summed log-probabilities of both replies of each pair: one pass over prompt, chosen and rejected together, and
-/// logits only where a reply's token is predicted.
+/// The summed log-probabilities of both replies of each pair: one pass over each prompt and all its replies together,
+/// and logits only where a reply's token is predicted.
 ///
 /// # Shapes
 ///
-/// - output: `[batch, 2]`
+/// - output: `[pairs, 2]`
 pub fn reply_logps(model: &Gemma, batch: &DpoBatch) -> Tensor<2> {
     let device = model.device();
-    let (batch_size, seq) = (batch.ids.len(), batch.ids.first().map_or(0, Vec::len));
+    let seq = batch.ids.first().map_or(0, Vec::len);
     let (mut rows, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
-    for (pair_idx, replies) in batch.replies.iter().enumerate() {
-        let last_of_prompt = replies[0].start - 1;
-        for (reply_idx, reply) in replies.iter().enumerate() {
-            for position in reply.clone() {
-                // The first token of either reply is predicted by the prompt's last.
-                let before = if position == reply.start {
-                    last_of_prompt
+    let mut n_replies = 0;
+    for (row_idx, replies) in batch.replies.iter().enumerate() {
+        for reply in replies {
+            // The first token of each reply is predicted by the prompt's last.
+            let before = |position| {
+                if position == reply.start {
+                    replies[0].start - 1
                 } else {
                     position - 1
-                };
-                rows.push((pair_idx * seq + before) as i32);
-                targets.push(batch.ids[pair_idx][position]);
-                owners.push((2 * pair_idx + reply_idx) as i32);
-            }
+                }
+            };
+            rows.extend(
+                reply
+                    .clone()
+                    .map(|position| (row_idx * seq + before(position)) as i32),
+            );
+            targets.extend(&batch.ids[row_idx][reply.clone()]);
+            owners.extend(std::iter::repeat_n(n_replies, reply.len()));
+            n_replies += 1;
         }
     }
     let n_targets = targets.len();
     let ids = |values| Tensor::<1, Int>::from_data(TensorData::new(values, [n_targets]), &device);
     let hidden = model.hidden_states(GemmaInput::new(&batch.ids, &batch.segments, &device), None);
-    let hidden_size = hidden.dims()[2];
+    let [batch_size, _, hidden_size] = hidden.dims();
     let hidden = hidden
         .reshape([batch_size * seq, hidden_size])
         .select(0, ids(rows));
     let logps = token_logps(model.logits(hidden), ids(targets)); // [n_targets]
     // Which reply each token belongs to, as a matrix of zeros and ones, sums them in one product.
-    let owners = ids(owners)
-        .reshape([1, n_targets])
-        .expand([2 * batch_size, n_targets]);
-    let replies =
-        Tensor::<1, Int>::arange(0..2 * batch_size as i64, &device).reshape([2 * batch_size, 1]);
-    let belongs = owners
-        .equal(replies.expand([2 * batch_size, n_targets]))
-        .float()
-        .cast(DType::F32);
+    let shape = [n_replies as usize, n_targets];
+    let owners = ids(owners).reshape([1, n_targets]).expand(shape);
+    let replies = Tensor::<1, Int>::arange(0..i64::from(n_replies), &device)
+        .reshape([shape[0], 1])
+        .expand(shape);
+    let belongs = owners.equal(replies).float().cast(DType::F32);
     belongs
         .matmul(logps.reshape([n_targets, 1]))
-        .reshape([batch_size, 2])
+        .reshape([batch.n_pairs(), 2])
 }
 
 /// DPO's settings.
@@ -166,6 +203,10 @@ pub struct DpoConfig {
     /// How strongly the policy is held to the reference.
     #[config(default = 0.1)]
     pub beta: f64,
+    /// Weight of a second loss, the mean negative log-probability of the chosen replies' tokens: without it both replies
+    /// often become less likely, and others that nobody has judged take their place (arXiv 2404.19733).
+    #[config(default = 0.0)]
+    pub sft_weight: f64,
     /// Largest norm of all gradients together.
     #[config(default = 1.0)]
     pub max_grad_norm: f64,
@@ -186,7 +227,7 @@ pub struct DpoLoss {
 pub struct DpoStep {
     /// Mean loss, `[1]`.
     pub loss: Tensor<1>,
-    /// β times how much likelier each reply became, `[batch, 2]`.
+    /// β times how much likelier each reply became, `[pairs, 2]`.
     pub rewards: Tensor<2>,
 }
 
@@ -195,7 +236,7 @@ impl DpoLoss {
     ///
     /// # Shapes
     ///
-    /// - policy, reference: `[batch, 2]`, chosen first
+    /// - policy, reference: `[pairs, 2]`, chosen first
     pub fn forward(&self, policy: Tensor<2>, reference: Tensor<2>) -> DpoStep {
         let rewards = (policy - reference) * self.beta;
         let margins = rewards.clone().narrow(1, 0, 1) - rewards.clone().narrow(1, 1, 1);
@@ -212,6 +253,7 @@ pub struct DpoModel {
     /// The model.
     pub policy: Gemma,
     beta: f64,
+    sft_weight: f64,
     max_grad_norm: f64,
     accumulate: usize,
 }
@@ -222,6 +264,7 @@ impl DpoModel {
         Self {
             policy,
             beta: config.beta,
+            sft_weight: config.sft_weight,
             max_grad_norm: config.max_grad_norm,
             accumulate: config.accumulate,
         }
@@ -229,7 +272,7 @@ impl DpoModel {
 
     fn forward(&self, batch: DpoBatch) -> (Tensor<1>, Scalars) {
         let device = self.policy.device();
-        let examples = batch.ids.len();
+        let examples = batch.n_pairs();
         let reference: Vec<f32> = batch
             .reference
             .iter()
@@ -239,7 +282,9 @@ impl DpoModel {
         let reference = Tensor::<2>::from_data(TensorData::new(reference, [examples, 2]), &device);
         let policy = reply_logps(&self.policy, &batch);
         let logps = policy.clone().without_autodiff();
+        let sft = policy.clone().narrow(1, 0, 1).mean().neg() / batch.chosen_tokens;
         let DpoStep { loss, rewards } = DpoLoss { beta: self.beta }.forward(policy, reference);
+        let loss = loss + sft * self.sft_weight;
         let mean = |values: &Tensor<2>, column| {
             values
                 .clone()
@@ -310,5 +355,46 @@ impl InferenceStep for DpoModel {
 
     fn step(&self, batch: DpoBatch) -> Scalars {
         self.forward(batch).1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::GemmaConfig;
+
+    #[test]
+    fn pairs_behind_one_prompt_have_the_log_probabilities_of_pairs_behind_a_prompt_each() {
+        let device = Device::flex();
+        device.seed(8);
+        let model = GemmaConfig::new(40, 16, 32, 2, 4, 2, 8)
+            .with_initializer_range(0.3)
+            .init(&device);
+        let pair = |chosen: &[i32], rejected: &[i32]| DpoPair {
+            chosen: chosen.to_vec(),
+            rejected: rejected.to_vec(),
+            reference: [0.0; 2],
+        };
+        let pairs = [
+            pair(&[10, 11, 1], &[12, 1]),
+            pair(&[13, 14, 15, 16, 1], &[1]),
+            pair(&[17, 1], &[18, 19, 20, 1]),
+        ];
+        let example = |pairs: &[DpoPair]| DpoExample {
+            prompt: vec![2, 5, 6, 7],
+            pairs: pairs.to_vec(),
+        };
+        let logps = |examples: &[&DpoExample]| -> Vec<f32> {
+            let batch = DpoExample::collate(examples);
+            let data = reply_logps(&model, &batch).into_data();
+            data.try_to_vec().unwrap()
+        };
+        let apart = [0, 1, 2].map(|idx| example(&pairs[idx..=idx]));
+        let apart = logps(&apart.each_ref());
+        let together = logps(&[&example(&pairs[..2]), &example(&pairs[2..])]);
+        assert_eq!(apart.len(), 6);
+        for (apart, together) in apart.iter().zip(&together) {
+            assert!((apart - together).abs() < 1e-5, "{apart} {together}");
+        }
     }
 }

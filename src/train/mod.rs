@@ -17,7 +17,7 @@ mod shards;
 
 pub use classifier::{ClassifierBatch, ClassifierExample, ClassifierModel};
 pub use clip::clip_global_norm;
-pub use dpo::{DpoBatch, DpoConfig, DpoLoss, DpoModel, DpoPair, DpoStep, reply_logps};
+pub use dpo::{DpoBatch, DpoConfig, DpoExample, DpoLoss, DpoModel, DpoPair, DpoStep, reply_logps};
 pub use fit::{Fit, fit};
 pub use language::{LanguageBatch, LanguageExample, LanguageModel};
 pub use loader::EpochLoader;
