@@ -297,3 +297,30 @@ fn chat_answers_a_message_the_same_way_for_the_same_seed() {
     assert!(!response.is_empty());
     assert_eq!(response, ask());
 }
+
+#[test]
+fn logprobs_of_a_response_are_one_for_each_of_its_tokens_and_add_up() {
+    let output = run(&[
+        "logprobs",
+        "--model",
+        "models/tiny/gemma",
+        "--prompt",
+        "Mira plays the cello.",
+        "--response",
+        " I play the cello.",
+        "--format",
+        "json",
+    ]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let numbers = |name: &str| -> Vec<f64> {
+        let values = value[name].as_array().unwrap();
+        values.iter().map(|value| value.as_f64().unwrap()).collect()
+    };
+    let (ids, logprobs) = (numbers("response_ids"), numbers("logprobs"));
+    assert_eq!(ids.len(), logprobs.len());
+    assert!(logprobs.iter().all(|logprob| *logprob < 0.0));
+    let sum: f64 = logprobs.iter().sum();
+    assert!((sum - value["sum"].as_f64().unwrap()).abs() < 1e-9);
+    assert_eq!(numbers("prompt_ids")[0], 2.0, "<bos> comes first");
+}

@@ -2,6 +2,7 @@
 
 mod chat;
 mod device;
+mod logprobs;
 mod pretrain;
 mod score;
 mod table;
@@ -35,6 +36,8 @@ enum Command {
     Chat(chat::ChatArgs),
     /// Score replies against a character's statements.
     Score(score::ScoreArgs),
+    /// Tell how likely a Gemma holds a response.
+    Logprobs(logprobs::LogprobsArgs),
     /// Make the embedded models again from nothing.
     Pretrain(pretrain::PretrainArgs),
 }
@@ -72,6 +75,7 @@ pub fn run_apc() -> ExitCode {
         Command::Train(args) => args.run(job),
         Command::Chat(args) => args.run(job),
         Command::Score(args) => args.run(job),
+        Command::Logprobs(args) => args.run(),
         Command::Pretrain(args) => args.run(job),
     }))
 }

@@ -44,7 +44,7 @@ pub struct TrainConfig {
     pub prp_dpo_epoch: usize,
     /// Rank of the factors.
     pub lora_rank: usize,
-    /// Numerator of their scaling; the rank if absent.
+    /// Numerator of their scaling; twice the rank if absent.
     pub lora_alpha: Option<f64>,
     /// First learning rate of DPO; it falls to zero in a line.
     pub learning_rate: f64,
@@ -84,7 +84,7 @@ impl TrainConfig {
             relevance_finetune_epoch: 5,
             nli_finetune_epoch: 10,
             rag_top_k: 5,
-            max_dpo_data: 400,
+            max_dpo_data: 500,
             prp_dpo_epoch: 10,
             lora_rank: 32,
             lora_alpha: None,
@@ -92,7 +92,7 @@ impl TrainConfig {
             beta: 0.1,
             sft_weight: 1.0,
             batch_size: 4,
-            accumulate: 2,
+            accumulate: 1,
             max_eval_queries: 40,
             eval_replies: 16,
             top_p: 1.0,

@@ -153,7 +153,7 @@ impl Run<'_> {
             self.folders.models.join("adapter"),
             self.folders.models.join("adapter.training"),
         );
-        let alpha = config.lora_alpha.unwrap_or(config.lora_rank as f64);
+        let alpha = config.lora_alpha.unwrap_or(2.0 * config.lora_rank as f64);
         let inputs = json!({
             "pairs": file_hash(&self.folders.data.join("pairs.jsonl"))?,
             "model": folder_hash(&self.base)?,

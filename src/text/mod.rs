@@ -1,11 +1,14 @@
 //! Text to ids and back, and the sampling of replies.
 
 mod generate;
+mod logprobs;
 mod sampling;
 mod tokenizer;
 mod vocabulary;
 
 pub use generate::{GenerateConfig, Prompt, generate};
+pub use logprobs::response_logprobs;
+pub(crate) use logprobs::token_logps;
 pub use sampling::Sampling;
 pub use tokenizer::Tokenizer;
 pub use vocabulary::{VocabularyKind, train_tokenizer};

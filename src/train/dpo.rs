@@ -13,6 +13,7 @@ use super::shards::step_in_parts;
 use super::{Scalars, clip_global_norm};
 use crate::nn::{Gemma, GemmaInput};
 use crate::parallel;
+use crate::text::token_logps;
 
 /// A better and a worse reply to one prompt, and what the reference model thinks of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,21 +130,6 @@ impl DpoBatch {
             })
             .collect()
     }
-}
-
-/// The log-probabilities of targets under rows of logits, in f32.
-///
-/// # Shapes
-///
-/// - logits: `[rows, vocab_size]`
-/// - targets and output: `[rows]`
-pub(super) fn token_logps(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
-    let logits = logits.cast(DType::F32);
-    let [rows, _] = logits.dims();
-    let chosen = logits.clone().gather(1, targets.reshape([rows, 1]));
-    let largest = logits.clone().detach().max_dim(1);
-    let log_sum = (logits - largest.clone()).exp().sum_dim(1).log() + largest;
-    (chosen - log_sum).reshape([rows])
 }
 
 /// The summed log-probabilities of both replies of each pair: one pass over each prompt and all its replies together,

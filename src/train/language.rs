@@ -6,11 +6,11 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
-use super::dpo::token_logps;
 use super::shards::step_in_parts;
 use super::{Scalars, clip_global_norm};
 use crate::nn::{Gemma, GemmaInput};
 use crate::parallel;
+use crate::text::token_logps;
 
 /// A sequence of tokens with the weight of each as a target; a token that needs no prediction has weight zero.
 ///

@@ -1,0 +1,85 @@
+//! `apc logprobs`.
+
+use std::path::PathBuf;
+
+use burn::module::Module;
+use burn::tensor::DType;
+use clap::Args;
+use serde::Serialize;
+
+use super::device::DeviceArgs;
+use super::{Format, print, print_json};
+use crate::text::{Tokenizer, response_logprobs};
+use crate::{Error, Result, hf};
+
+#[derive(Args, Debug)]
+pub(super) struct LogprobsArgs {
+    /// The folder of a Gemma.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// The folder of a PEFT adapter for it.
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
+    /// What comes first; the tokenizer adds its special tokens.
+    #[arg(long, value_name = "TEXT")]
+    prompt: String,
+    /// What follows; no special tokens are added.
+    #[arg(long, value_name = "TEXT")]
+    response: String,
+    /// How the numbers are printed.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Serialize)]
+struct Logprobs {
+    prompt_ids: Vec<i32>,
+    response_ids: Vec<i32>,
+    logprobs: Vec<f32>,
+    sum: f64,
+}
+
+impl LogprobsArgs {
+    pub(super) fn run(&self) -> Result<()> {
+        let device = self.device.device()?;
+        let max_tokens = hf::read_gemma_config(&self.model)?.max_position_embeddings;
+        let tokenizer = Tokenizer::load(&self.model)?;
+        let prompt_ids = tokenizer.encode(&self.prompt)?;
+        let response_ids = tokenizer.encode_bare(&self.response)?;
+        let n_tokens = prompt_ids.len() + response_ids.len();
+        if prompt_ids.is_empty() || response_ids.is_empty() {
+            return Err(Error::Usage(
+                "--prompt and --response must have at least one token each".into(),
+            ));
+        }
+        if n_tokens > max_tokens {
+            return Err(Error::Usage(format!(
+                "prompt and response have {n_tokens} tokens, but the model takes {max_tokens}; shorten them"
+            )));
+        }
+        let mut model = hf::load_gemma(&self.model, DType::F32, &device)?;
+        if let Some(adapter) = &self.adapter {
+            hf::load_adapter(&mut model, adapter, &device)?;
+            model = model.valid();
+        }
+        let logprobs = response_logprobs(&model, &prompt_ids, &response_ids);
+        let sum = logprobs.iter().map(|&logprob| f64::from(logprob)).sum();
+        match self.format {
+            Format::Json => print_json(&Logprobs {
+                prompt_ids,
+                response_ids,
+                logprobs,
+                sum,
+            }),
+            Format::Text => {
+                for (id, logprob) in response_ids.iter().zip(&logprobs) {
+                    let token = tokenizer.token(*id).unwrap_or_default();
+                    print(&format!("{logprob:>10.4}  {token}"))?;
+                }
+                print(&format!("{sum:>10.4}  in all"))
+            }
+        }
+    }
+}
