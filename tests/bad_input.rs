@@ -184,6 +184,18 @@ fn a_truncated_safetensors_file_is_named() {
         model.to_str().unwrap(),
     ];
     refused(&chat, 1, &["model.safetensors"]);
+    let output = folder.path().join("out");
+    let train = [
+        "train",
+        "--character",
+        "Alice",
+        "--model",
+        model.to_str().unwrap(),
+        "--output",
+        output.to_str().unwrap(),
+    ];
+    refused(&train, 1, &["model.safetensors"]);
+    assert!(!output.exists(), "nothing is written for such a model");
 }
 
 #[test]

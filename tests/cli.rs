@@ -321,6 +321,6 @@ fn logprobs_of_a_response_are_one_for_each_of_its_tokens_and_add_up() {
     assert_eq!(ids.len(), logprobs.len());
     assert!(logprobs.iter().all(|logprob| *logprob < 0.0));
     let sum: f64 = logprobs.iter().sum();
-    assert!((sum - value["sum"].as_f64().unwrap()).abs() < 1e-9);
+    assert!((sum - value["sum"].as_f64().unwrap()).abs() < 1e-5);
     assert_eq!(numbers("prompt_ids")[0], 2.0, "<bos> comes first");
 }

@@ -9,7 +9,7 @@ pub use config::{
     ClassifierConfig, read_classifier_config, read_gemma_config, write_classifier_config,
     write_gemma_config,
 };
-pub use weights::{load_weights, save_weights};
+pub use weights::{check_weights, load_weights, save_weights};
 
 use std::path::Path;
 

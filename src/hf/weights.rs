@@ -60,6 +60,11 @@ pub fn load_weights(
     ))
 }
 
+/// Whether the folder's safetensors files are there and whole, told by their headers alone.
+pub fn check_weights(folder: &Path) -> Result<()> {
+    open(&weight_files(folder)?).map(drop)
+}
+
 /// Writes a model's weights to `model.safetensors` in f32.
 pub fn save_weights(model: &mut impl Weights, folder: &Path) -> Result<()> {
     let mut tensors = Vec::new();
@@ -96,7 +101,10 @@ pub(super) fn open(paths: &[PathBuf]) -> Result<BTreeMap<String, burn_pack::Tens
     for path in paths {
         let mut store = SafetensorsStore::from_file(path);
         let found = store.get_all_tensors().map_err(|error| {
-            Error::invalid(path, format!("cannot be read as safetensors: {error}"))
+            Error::invalid(
+                path,
+                format!("cannot be read as safetensors: {error}; copy or download it again"),
+            )
         })?;
         tensors.extend(
             found

@@ -69,7 +69,9 @@ impl<'a> Run<'a> {
                 )));
             }
         };
+        // A folder that is no model is told of before the first stage.
         hf::read_gemma_config(&base)?;
+        hf::check_weights(&base)?;
         Ok(Self {
             teacher: teacher(&config.model_engine)?,
             folders: Folders::new(&config.output, &config.character),
