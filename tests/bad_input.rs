@@ -90,6 +90,8 @@ fn zeros_where_something_must_be_are_refused() {
     train_refused(PAGE, &["--top-p", "1.5"], 2, &["--top-p"]);
     let below_zero = ["--learning-rate is -1", "above 0"];
     train_refused(PAGE, &["--learning-rate", "-1"], 2, &below_zero);
+    let at_least_zero = ["--sft-weight is -1", "at least 0"];
+    train_refused(PAGE, &["--sft-weight", "-1"], 2, &at_least_zero);
     refused(
         &[
             "chat",

@@ -349,27 +349,70 @@ mod tests {
     use super::*;
     use crate::nn::GemmaConfig;
 
-    #[test]
-    fn pairs_behind_one_prompt_have_the_log_probabilities_of_pairs_behind_a_prompt_each() {
+    fn model() -> Gemma {
         let device = Device::flex();
         device.seed(8);
-        let model = GemmaConfig::new(40, 16, 32, 2, 4, 2, 8)
+        GemmaConfig::new(40, 16, 32, 2, 4, 2, 8)
             .with_initializer_range(0.3)
-            .init(&device);
-        let pair = |chosen: &[i32], rejected: &[i32]| DpoPair {
+            .init(&device)
+    }
+
+    fn pair(chosen: &[i32], rejected: &[i32]) -> DpoPair {
+        DpoPair {
             chosen: chosen.to_vec(),
             rejected: rejected.to_vec(),
             reference: [0.0; 2],
+        }
+    }
+
+    fn example(pairs: &[DpoPair]) -> DpoExample {
+        DpoExample {
+            prompt: vec![2, 5, 6, 7],
+            pairs: pairs.to_vec(),
+        }
+    }
+
+    #[test]
+    fn the_sft_loss_is_the_mean_over_the_chosen_tokens_of_the_whole_batch_however_it_is_cut() {
+        let examples = [
+            example(&[pair(&[10, 1], &[11, 1]), pair(&[12, 13, 14, 1], &[1])]),
+            example(&[pair(&[15, 16, 17, 18, 19, 1], &[20, 1])]),
+        ];
+        let gemma = model();
+        let batch = DpoExample::collate(&examples.each_ref());
+        let logps: Vec<f32> = reply_logps(&gemma, &batch)
+            .into_data()
+            .try_to_vec()
+            .unwrap();
+        let chosen: f32 = logps.iter().step_by(2).sum();
+        let mean = -f64::from(chosen) / 12.0;
+        let loss = |sft_weight: f64, whole: bool| -> f64 {
+            let config = DpoConfig::new().with_sft_weight(sft_weight);
+            let model = DpoModel::new(gemma.clone(), &config);
+            let parts = if whole {
+                vec![(batch.clone(), 1.0)]
+            } else {
+                batch.clone().parts(&Device::flex())
+            };
+            parts
+                .into_iter()
+                .map(|(part, share)| InferenceStep::step(&model, part).values[0].1 * share)
+                .sum()
         };
+        for whole in [true, false] {
+            let added = loss(2.0, whole) - loss(0.0, whole);
+            assert!((added - 2.0 * mean).abs() < 1e-4, "{added}, {mean}");
+        }
+    }
+
+    #[test]
+    fn pairs_behind_one_prompt_have_the_log_probabilities_of_pairs_behind_a_prompt_each() {
+        let model = model();
         let pairs = [
             pair(&[10, 11, 1], &[12, 1]),
             pair(&[13, 14, 15, 16, 1], &[1]),
             pair(&[17, 1], &[18, 19, 20, 1]),
         ];
-        let example = |pairs: &[DpoPair]| DpoExample {
-            prompt: vec![2, 5, 6, 7],
-            pairs: pairs.to_vec(),
-        };
         let logps = |examples: &[&DpoExample]| -> Vec<f32> {
             let batch = DpoExample::collate(examples);
             let data = reply_logps(&model, &batch).into_data();
