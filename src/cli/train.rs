@@ -50,7 +50,7 @@ pub struct TrainArgs {
     /// Statements in the prompt.
     #[arg(long, value_name = "N", default_value_t = defaults().rag_top_k)]
     rag_top_k: usize,
-    /// Samples of two replies, each a preference pair if their scores differ; several to each query where these are fewer.
+    /// Samples of two replies; where queries are fewer, each gets several, and its best reply is paired with its worst.
     #[arg(long, value_name = "N", default_value_t = defaults().max_dpo_data)]
     max_dpo_data: usize,
     /// Epochs of DPO.

@@ -38,7 +38,7 @@ pub struct TrainConfig {
     pub nli_finetune_epoch: usize,
     /// Statements in the prompt.
     pub rag_top_k: usize,
-    /// Samples of two replies, each a preference pair if their scores differ; several to each query where these are fewer.
+    /// Samples of two replies; where queries are fewer, each gets several, and its best reply is paired with its worst.
     pub max_dpo_data: usize,
     /// Epochs of DPO.
     pub prp_dpo_epoch: usize,
