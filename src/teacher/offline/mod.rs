@@ -10,7 +10,7 @@
 //! - Pronouns are resolved by gender, grammar and the subject of the sentence before. Where someone else may be meant, the sentence is dropped
 //!   rather than guessed at, so prose gives fewer statements than it has facts; a few are still attributed wrongly.
 //! - What is in parentheses, quotations of more than four words, questions, and sentences that point to an earlier one (`It was …`) are lost.
-//!   Long sentences are split, and lose their side clauses above 30 words.
+//!   Long sentences are split, and lose their side clauses above 30 words. `X is a … who …` is split where it is surely X who does it.
 //! - A noun that looks like a verb may be taken for one (`her work takes`), most often in long noun phrases and after lists. The question or the
 //!   reply is then clumsy; a clause that is not understood gives only open questions.
 //! - Statements keep the tense of the page, so fiction told in the present gives questions in the present (`Do you buy a cat?`).
@@ -19,6 +19,7 @@
 //! - A neutral reply taken from another statement is checked for shared words only.
 //! - [`is_relevant`] and [`label`] compare words: paraphrases with other words are taken for irrelevant or neutral.
 
+mod atoms;
 mod clause;
 mod context;
 mod evasion;

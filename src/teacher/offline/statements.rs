@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::atoms::atoms;
 use super::clause::{self, Clause, Subject};
 use super::context::{has_long_quote, is_dangling, lacks_antecedent, reported};
 use super::fields;
@@ -93,14 +94,17 @@ impl Writer<'_> {
         }
         for part in split(&tokens) {
             let part = strip_connective(part);
-            if let Some(statement) = self.resolve(part) {
-                self.push(statement);
+            let character = &names.character;
+            for atom in self.resolve(part).map_or_else(Vec::new, atoms) {
+                if let Some(statement) = finish(&atom, character) {
+                    self.push(statement);
+                }
             }
         }
     }
 
-    /// Finds who the pronouns mean; a statement if the character is spoken of.
-    fn resolve(&mut self, mut tokens: Vec<Token>) -> Option<String> {
+    /// Finds who the pronouns mean; the sentence with the character's name if the character is spoken of.
+    fn resolve(&mut self, mut tokens: Vec<Token>) -> Option<Vec<Token>> {
         let gender = self.profile.names.gender;
         let named = tokens.iter().any(|token| token.me);
         if let Some(rest) = reported(&tokens, gender) {
@@ -125,8 +129,7 @@ impl Writer<'_> {
         }
         let tokens = trim(tokens);
         let clause = clause::parse(&tokens)?;
-        let tokens = name_once(tokens, &clause, &self.profile.names.character)?;
-        finish(&tokens, &self.profile.names.character)
+        name_once(tokens, &clause, &self.profile.names.character)
     }
 
     /// Whether a pronoun may mean the character as well as the person who is the subject.
