@@ -11,7 +11,7 @@ use super::slips::extend_with_slips;
 use super::unusual::unusual_statements;
 use crate::Result;
 use crate::persona::{JudgeTemplate, Nli, Relevance, encode_reply, persona_prompt};
-use crate::teacher::invented::{self, Fact, Persona};
+use crate::teacher::invented::{self, Persona};
 use crate::teacher::offline;
 use crate::text::Tokenizer;
 use crate::train::{ClassifierExample, LanguageExample};
@@ -133,35 +133,42 @@ fn pick<'a, T>(items: &'a [T], rng: &mut ChaCha8Rng) -> Option<&'a T> {
     }
 }
 
-/// A statement and a question that is about it or about another.
+/// A statement and a question that is about it or about another; half the time both in unusual words.
 pub fn relevance_example(rng: &mut ChaCha8Rng) -> JudgeExample {
-    let persona = invented::persona(8, rng);
-    let (question, _) = question_and_answer(&persona, 0, rng);
-    let relevant = rng.random_bool(0.5);
-    let others = || {
-        persona.facts[1..]
-            .iter()
-            .filter(|fact| fact.kind != persona.facts[0].kind)
-    };
-    let statement = if relevant {
-        &persona.facts[0].statement
+    const N_FACTS: usize = 8;
+    let persona = invented::persona(N_FACTS, rng);
+    let name = persona.first_name();
+    let mut statements: Vec<String> = persona
+        .facts
+        .iter()
+        .map(|fact| fact.statement.clone())
+        .collect();
+    let mut question = question_and_answer(&persona, 0, rng).0;
+    if rng.random_bool(0.5) {
+        let unusual = unusual_statements(&persona, N_FACTS, rng);
+        if let Some(about) = pick(&offline::questions(name, &unusual[0], rng), rng) {
+            question.clone_from(about);
+            statements = unusual;
+        }
+    }
+    let mut others: Vec<&String> = persona.facts[1..]
+        .iter()
+        .zip(&statements[1..])
+        .filter(|(fact, _)| fact.kind != persona.facts[0].kind)
+        .map(|(_, statement)| statement)
+        .collect();
+    let (statement, label) = if rng.random_bool(0.5) || others.is_empty() {
+        (&statements[0], Relevance::Yes)
     } else {
-        let mut others: Vec<&Fact> = others().collect();
         if rng.random_bool(0.5) {
             // The hard ones: another statement that shares most words with the question.
-            others.sort_by_key(|fact| std::cmp::Reverse(shared_words(&fact.statement, &question)));
+            others.sort_by_key(|statement| std::cmp::Reverse(shared_words(statement, &question)));
             others.truncate(1);
         }
-        pick(&others, rng).map_or(&persona.facts[0].statement, |fact| &fact.statement)
+        (others[rng.random_range(0..others.len())], Relevance::No)
     };
-    let label = if *statement == persona.facts[0].statement {
-        Relevance::Yes
-    } else {
-        Relevance::No
-    };
-    let text = JudgeTemplate::relevance().render(persona.first_name(), statement, &question, "");
     JudgeExample {
-        text,
+        text: JudgeTemplate::relevance().render(name, statement, &question, ""),
         label: label as usize,
         compared: None,
         changed: Vec::new(),
@@ -351,6 +358,21 @@ pub(super) fn encode_language(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn relevance_examples_are_of_both_labels_and_many_speak_in_words_no_list_has() {
+        let (mut yes, mut invented) = (0, 0);
+        for number in 0..400 {
+            let example = relevance_example(&mut example_rng(6, number));
+            yes += usize::from(example.label == Relevance::Yes as usize);
+            invented += usize::from(["ation", "ology", "ivity", "ically"].iter().any(|end| {
+                example.text.contains(&format!("{end} "))
+                    || example.text.contains(&format!("{end}."))
+            }));
+        }
+        assert!((160..240).contains(&yes), "{yes}");
+        assert!(invented > 40, "{invented}");
+    }
 
     #[test]
     fn half_of_the_prompts_have_unusual_statements_which_come_with_questions() {

@@ -32,7 +32,7 @@ pub struct Pretrain {
     #[config(default = 130_000)]
     pub nli_examples: usize,
     /// Texts that the relevance judge learns from, beginning with what the NLI judge has learnt.
-    #[config(default = 60_000)]
+    #[config(default = 100_000)]
     pub relevance_examples: usize,
     /// Number of token ids.
     #[config(default = 2048)]

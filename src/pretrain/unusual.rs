@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::teacher::invented::{Persona, invented_word};
+use crate::teacher::invented::{Persona, invented_word, long_invented_word};
 
 /// Words that say who or whether, which must not come to stand where they make no sense.
 const PRONOUNS: [&str; 12] = [
@@ -25,7 +25,8 @@ pub(super) fn unusual_statements(persona: &Persona, n: usize, rng: &mut ChaCha8R
     words.shuffle(rng);
     let mut draw = words.into_iter().map(str::to_string).cycle();
     let mut other = |rng: &mut ChaCha8Rng| match draw.next() {
-        Some(word) if rng.random_bool(0.8) => word,
+        Some(word) if rng.random_bool(0.5) => word,
+        _ if rng.random_bool(0.5) => long_invented_word(rng),
         _ => invented_word(rng.random_bool(0.2), rng),
     };
     persona.facts[..n]

@@ -24,7 +24,7 @@ use rand_chacha::ChaCha8Rng;
 use kinds::{KINDS, Lines};
 use template::{Filling, Person};
 
-pub(crate) use words::invented as invented_word;
+pub(crate) use words::{invented as invented_word, invented_long as long_invented_word};
 
 /// A reply, and where it disagrees with the statement.
 #[derive(Debug, Clone, PartialEq)]

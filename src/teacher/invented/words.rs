@@ -5,16 +5,17 @@ use rand_chacha::ChaCha8Rng;
 
 use super::lexicon::pick;
 
+const ONSETS: [&str; 38] = [
+    "b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gl", "gr", "h", "j", "k", "kr", "l", "m",
+    "n", "p", "pl", "pr", "qu", "r", "s", "sh", "sk", "st", "str", "t", "th", "tr", "v", "vl", "w",
+    "y", "z", "", "",
+];
+const VOWELS: [&str; 12] = [
+    "a", "e", "i", "o", "u", "a", "e", "i", "o", "ai", "ea", "ou",
+];
+
 /// A word that no dictionary has, from random syllables.
 pub(crate) fn invented(proper: bool, rng: &mut ChaCha8Rng) -> String {
-    const ONSETS: [&str; 38] = [
-        "b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gl", "gr", "h", "j", "k", "kr", "l", "m",
-        "n", "p", "pl", "pr", "qu", "r", "s", "sh", "sk", "st", "str", "t", "th", "tr", "v", "vl",
-        "w", "y", "z", "", "",
-    ];
-    const VOWELS: [&str; 12] = [
-        "a", "e", "i", "o", "u", "a", "e", "i", "o", "ai", "ea", "ou",
-    ];
     const ENDS: [&str; 22] = [
         "", "", "", "", "", "n", "r", "l", "m", "th", "k", "nd", "st", "rn", "x", "t", "sk", "ld",
         "rk", "ss", "mp", "lt",
@@ -32,6 +33,24 @@ pub(crate) fn invented(proper: bool, rng: &mut ChaCha8Rng) -> String {
         }
         return if proper { capitalized(&word) } else { word };
     }
+}
+
+/// A word that no dictionary has, as long as learned words are: "preductonation".
+pub(crate) fn invented_long(rng: &mut ChaCha8Rng) -> String {
+    const CODAS: [&str; 10] = ["", "", "", "n", "r", "l", "c", "p", "m", "s"];
+    const ENDS: [&str; 28] = [
+        "ation", "ation", "ition", "ction", "sion", "ity", "ivity", "ical", "ically", "ism",
+        "ment", "ence", "ance", "ive", "ate", "ology", "ary", "ant", "ent", "ible", "able", "ial",
+        "ional", "ine", "ure", "ude", "ful", "ing",
+    ];
+    let mut word = String::new();
+    for _ in 0..rng.random_range(1..=4) {
+        word.push_str(pick(&ONSETS, rng));
+        word.push_str(pick(&VOWELS, rng));
+        word.push_str(pick(&CODAS, rng));
+    }
+    word.push_str(pick(&ONSETS[..34], rng));
+    word + pick(&ENDS, rng)
 }
 
 /// English words that random syllables may hit and that would change the sense.
@@ -121,6 +140,22 @@ pub(super) fn is_male(phrase: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::SeedableRng;
+
+    #[test]
+    fn long_words_are_long_and_hardly_ever_the_same() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let words: Vec<String> = (0..200).map(|_| invented_long(&mut rng)).collect();
+        let distinct: std::collections::HashSet<&String> = words.iter().collect();
+        assert!(distinct.len() > 195);
+        for word in &words {
+            assert!(word.len() >= 5, "{word}");
+            assert!(
+                word.bytes().all(|letter| letter.is_ascii_lowercase()),
+                "{word}"
+            );
+        }
+    }
 
     #[test]
     fn plurals_and_articles_are_english() {
