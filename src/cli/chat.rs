@@ -192,6 +192,7 @@ impl<'a> Chat<'a> {
         };
         let config = GenerateConfig {
             max_new_tokens: args.max_new_tokens,
+            min_new_tokens: 0,
             sampling,
             stop_ids: stop_ids(&self.tokenizer),
         };

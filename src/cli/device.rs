@@ -1,7 +1,7 @@
-//! `--device`.
+//! `--device`, `--dtype`.
 
-use burn::tensor::Device;
-use clap::Args;
+use burn::tensor::{DType, Device};
+use clap::{Args, ValueEnum};
 
 use crate::{Error, Result};
 
@@ -29,6 +29,27 @@ impl DeviceArgs {
                 "--device {}: choose cpu, cuda or cuda:N",
                 self.device
             ))),
+        }
+    }
+}
+
+/// What weights are kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Dtype {
+    /// As exact as weights come.
+    Float32,
+    /// Half the memory; slow on a CPU.
+    Bfloat16,
+    /// Half the memory, with a small range.
+    Float16,
+}
+
+impl From<Dtype> for DType {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::Float32 => Self::F32,
+            Dtype::Bfloat16 => Self::BF16,
+            Dtype::Float16 => Self::F16,
         }
     }
 }

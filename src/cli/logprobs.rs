@@ -1,25 +1,17 @@
 //! `apc logprobs`.
 
-use std::path::PathBuf;
-
-use burn::module::Module;
-use burn::tensor::DType;
 use clap::Args;
 use serde::Serialize;
 
-use super::device::DeviceArgs;
+use super::checkpoint::GemmaArgs;
 use super::{Format, print, print_json};
-use crate::text::{Tokenizer, response_logprobs};
-use crate::{Error, Result, hf};
+use crate::text::response_logprobs;
+use crate::{Error, Result};
 
 #[derive(Args, Debug)]
 pub(super) struct LogprobsArgs {
-    /// The folder of a Gemma.
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
-    /// The folder of a PEFT adapter for it.
-    #[arg(long, value_name = "DIR")]
-    adapter: Option<PathBuf>,
+    #[command(flatten)]
+    gemma: GemmaArgs,
     /// What comes first; the tokenizer adds its special tokens.
     #[arg(long, value_name = "TEXT")]
     prompt: String,
@@ -29,8 +21,6 @@ pub(super) struct LogprobsArgs {
     /// How the numbers are printed.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-    #[command(flatten)]
-    device: DeviceArgs,
 }
 
 #[derive(Serialize)]
@@ -43,9 +33,8 @@ struct Logprobs {
 
 impl LogprobsArgs {
     pub(super) fn run(&self) -> Result<()> {
-        let device = self.device.device()?;
-        let max_tokens = hf::read_gemma_config(&self.model)?.max_position_embeddings;
-        let tokenizer = Tokenizer::load(&self.model)?;
+        let checkpoint = self.gemma.load()?;
+        let tokenizer = &checkpoint.tokenizer;
         let prompt_ids = tokenizer.encode(&self.prompt)?;
         let response_ids = tokenizer.encode_bare(&self.response)?;
         let n_tokens = prompt_ids.len() + response_ids.len();
@@ -54,17 +43,13 @@ impl LogprobsArgs {
                 "--prompt and --response must have at least one token each".into(),
             ));
         }
-        if n_tokens > max_tokens {
+        if n_tokens > checkpoint.max_tokens {
             return Err(Error::Usage(format!(
-                "prompt and response have {n_tokens} tokens, but the model takes {max_tokens}; shorten them"
+                "prompt and response have {n_tokens} tokens, but the model takes {}; shorten them",
+                checkpoint.max_tokens
             )));
         }
-        let mut model = hf::load_gemma(&self.model, DType::F32, &device)?;
-        if let Some(adapter) = &self.adapter {
-            hf::load_adapter(&mut model, adapter, &device)?;
-            model = model.valid();
-        }
-        let logprobs = response_logprobs(&model, &prompt_ids, &response_ids);
+        let logprobs = response_logprobs(&checkpoint.model, &prompt_ids, &response_ids);
         let sum = logprobs.iter().map(|&logprob| f64::from(logprob)).sum();
         match self.format {
             Format::Json => print_json(&Logprobs {

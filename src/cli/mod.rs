@@ -1,7 +1,11 @@
 //! The command line: arguments, printing, exit codes.
 
 mod chat;
+mod checkpoint;
+mod classify;
 mod device;
+mod dpo;
+mod generate;
 mod logprobs;
 mod pretrain;
 mod score;
@@ -38,6 +42,12 @@ enum Command {
     Score(score::ScoreArgs),
     /// Tell how likely a Gemma holds a response.
     Logprobs(logprobs::LogprobsArgs),
+    /// Let a Gemma go on from a text.
+    Generate(generate::GenerateArgs),
+    /// Tell the probabilities of a classifier's classes for texts of a file.
+    Classify(classify::ClassifyArgs),
+    /// Train a LoRA adapter for a Gemma on preference pairs.
+    Dpo(dpo::DpoArgs),
     /// Make the embedded models again from nothing.
     Pretrain(pretrain::PretrainArgs),
 }
@@ -76,6 +86,9 @@ pub fn run_apc() -> ExitCode {
         Command::Chat(args) => args.run(job),
         Command::Score(args) => args.run(job),
         Command::Logprobs(args) => args.run(),
+        Command::Generate(args) => args.run(job),
+        Command::Classify(args) => args.run(job),
+        Command::Dpo(args) => args.run(job),
         Command::Pretrain(args) => args.run(job),
     }))
 }

@@ -43,6 +43,35 @@ struct Rope {
     rope_theta: Option<f64>,
 }
 
+#[derive(Deserialize)]
+struct EosJson {
+    eos_token_id: Option<EosIds>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum EosIds {
+    One(i32),
+    Many(Vec<i32>),
+}
+
+/// The ids at which a checkpoint ends its texts: those of `generation_config.json`, else those of `config.json`.
+pub fn read_eos_token_ids(folder: &Path) -> Result<Vec<i32>> {
+    for name in ["generation_config.json", "config.json"] {
+        let path = folder.join(name);
+        if !path.is_file() {
+            continue;
+        }
+        let json: EosJson = files::read_json(&path)?;
+        match json.eos_token_id {
+            Some(EosIds::One(id)) => return Ok(vec![id]),
+            Some(EosIds::Many(ids)) => return Ok(ids),
+            None => {}
+        }
+    }
+    Ok(Vec::new())
+}
+
 /// Reads a Gemma's `config.json`.
 pub fn read_gemma_config(folder: &Path) -> Result<GemmaConfig> {
     let path = folder.join("config.json");

@@ -6,8 +6,8 @@ mod weights;
 
 pub use adapter::{load_adapter, read_lora_config, save_adapter};
 pub use config::{
-    ClassifierConfig, read_classifier_config, read_gemma_config, write_classifier_config,
-    write_gemma_config,
+    ClassifierConfig, read_classifier_config, read_eos_token_ids, read_gemma_config,
+    write_classifier_config, write_gemma_config,
 };
 pub use weights::{check_weights, load_weights, save_weights};
 

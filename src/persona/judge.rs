@@ -1,15 +1,13 @@
 //! The two discriminators: does a statement matter to a query, and does a reply follow from it?
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use burn::tensor::{DType, Device, activation};
+use burn::tensor::{DType, Device};
 use serde::{Deserialize, Serialize};
 
-use crate::nn::{Deberta, DebertaInput};
 use crate::progress::Job;
-use crate::text::Tokenizer;
-use crate::{Error, Result, files, hf, parallel};
+use crate::text::Classifier;
+use crate::{Error, Result, files};
 
 /// Whether a statement matters to a query; the order is that of the logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,11 +110,8 @@ impl JudgeTemplate {
 /// A discriminator with all it needs.
 #[derive(Clone, Debug)]
 pub struct Judge {
-    model: Deberta,
-    tokenizer: Tokenizer,
+    classifier: Classifier,
     template: JudgeTemplate,
-    pad_token_id: i32,
-    max_tokens: usize,
 }
 
 impl Judge {
@@ -131,34 +126,29 @@ impl Judge {
     }
 
     fn load(folder: &Path, labels: &[&str], device: &Device) -> Result<Self> {
-        let (model, config) = hf::load_classifier(folder, DType::F32, device)?;
-        if config.labels.len() != labels.len() {
+        let classifier = Classifier::load(folder, DType::F32, device)?;
+        let found = classifier.labels();
+        if found.len() != labels.len() {
             let reason = format!(
                 "has {} classes, but {} are needed: {}",
-                config.labels.len(),
+                found.len(),
                 labels.len(),
                 labels.join(", ")
             );
             return Err(Error::invalid(folder, reason));
         }
-        let named = config
-            .labels
-            .iter()
-            .any(|label| labels.contains(&label.as_str()));
-        if named && config.labels != labels {
+        let named = found.iter().any(|label| labels.contains(&label.as_str()));
+        if named && found != labels {
             let reason = format!(
                 "its classes are {}, not {}",
-                config.labels.join(", "),
+                found.join(", "),
                 labels.join(", ")
             );
             return Err(Error::invalid(folder, reason));
         }
         Ok(Self {
-            model,
-            tokenizer: Tokenizer::load(folder)?,
+            classifier,
             template: JudgeTemplate::load(folder)?,
-            pad_token_id: config.pad_token_id,
-            max_tokens: config.model.max_position_embeddings,
         })
     }
 
@@ -167,73 +157,10 @@ impl Judge {
         &self.template
     }
 
-    /// The probabilities of the classes for each text, in the order of the texts.
-    ///
-    /// Texts are sorted by length and go through the model in batches of about as many tokens, as many batches at once
-    /// as there are cores; equal texts go once. `label` names the progress bar.
+    /// The probabilities of the classes for each text; see [`Classifier::probabilities`].
     pub fn probabilities(&self, texts: &[String], label: &str, job: &Job) -> Result<Vec<Vec<f32>>> {
-        /// Tokens in a batch, padding included.
-        const BATCH_TOKENS: usize = 4096;
-        let mut places = HashMap::new();
-        let mut encoded = Vec::new();
-        let mut place_of = Vec::with_capacity(texts.len());
-        for text in texts {
-            let place = *places.entry(text).or_insert(encoded.len());
-            place_of.push(place);
-            if place < encoded.len() {
-                continue;
-            }
-            let ids = self.tokenizer.encode(text)?;
-            if ids.len() > self.max_tokens {
-                return Err(Error::Usage(format!(
-                    "statement, query and reply have {} tokens together, but the judge reads at most {}; shorten them",
-                    ids.len(),
-                    self.max_tokens
-                )));
-            }
-            encoded.push(ids);
-        }
-        let mut order: Vec<usize> = (0..encoded.len()).collect();
-        order.sort_by_key(|&text_idx| encoded[text_idx].len());
-        let mut batches: Vec<Vec<usize>> = Vec::new();
-        for text_idx in order {
-            let tokens = encoded[text_idx].len();
-            match batches.last_mut() {
-                Some(batch) if (batch.len() + 1) * tokens <= BATCH_TOKENS => batch.push(text_idx),
-                _ => batches.push(vec![text_idx]),
-            }
-        }
-        let task = job.progress.task(label, encoded.len(), "texts");
-        let device = self.model.device();
-        let workers = parallel::workers(&device);
-        let mut probabilities = vec![Vec::new(); encoded.len()];
-        for group in batches.chunks(workers) {
-            job.check()?;
-            let results = parallel::map(group.to_vec(), |batch: Vec<usize>| {
-                let ids: Vec<Vec<i32>> = batch
-                    .iter()
-                    .map(|&text_idx| encoded[text_idx].clone())
-                    .collect();
-                let logits =
-                    self.model
-                        .forward(DebertaInput::new(&ids, self.pad_token_id, &device));
-                let [_, n_labels] = logits.dims();
-                let rows = activation::softmax(logits.cast(DType::F32), 1).into_data();
-                let rows = rows.as_slice::<f32>().expect("the tensor was cast to f32");
-                batch
-                    .into_iter()
-                    .zip(rows.chunks_exact(n_labels).map(<[f32]>::to_vec))
-                    .collect::<Vec<_>>()
-            });
-            for (text_idx, row) in results.into_iter().flatten() {
-                probabilities[text_idx] = row;
-                task.advance(1);
-            }
-        }
-        Ok(place_of
-            .into_iter()
-            .map(|place| probabilities[place].clone())
-            .collect())
+        self.classifier
+            .probabilities(texts, Classifier::BATCH_TOKENS, label, job)
     }
 }
 

@@ -1,18 +1,22 @@
 //! From preference pairs to an adapter.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use burn::module::Module;
 use burn::optim::AdamWConfig;
 use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::nn::{Gemma, LoraConfig};
 use crate::persona::{PreferencePair, encode_reply};
 use crate::progress::Job;
 use crate::text::Tokenizer;
 use crate::train::{
-    DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, fit, reply_logps,
+    DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder,
+    epochs_done, fit, reply_logps,
 };
 use crate::{Error, Result, hf, parallel};
 
@@ -63,48 +67,75 @@ pub struct DpoSummary {
     /// Mean difference of the rewards after training.
     #[serde(rename = "rewards/margins")]
     pub margins: f64,
+    /// The numbers of every step, if they were recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub step_records: Vec<Map<String, Value>>,
 }
 
 /// How an adapter is trained.
-pub(super) struct DpoRun<'a> {
-    pub(super) lora: &'a LoraConfig,
-    pub(super) dpo: &'a DpoConfig,
-    pub(super) batch_size: usize,
-    pub(super) epochs: usize,
-    pub(super) learning_rate: f64,
-    pub(super) seed: u64,
-    pub(super) base: &'a Path,
-    pub(super) output: &'a Path,
-    pub(super) work: &'a Path,
+#[derive(Debug)]
+pub struct DpoRun<'a> {
+    /// The factors' rank, scaling and targets.
+    pub lora: &'a LoraConfig,
+    /// The adapter to go on from, in place of fresh factors; it is the reference, too.
+    pub adapter: Option<&'a Path>,
+    /// The loss.
+    pub dpo: &'a DpoConfig,
+    /// Prompts in a batch, each with all of its pairs.
+    pub batch_size: usize,
+    /// Passes over the pairs.
+    pub epochs: usize,
+    /// The first learning rate; it falls to zero in a line.
+    pub learning_rate: f64,
+    /// Decides the fresh factors and the order of the pairs.
+    pub seed: u64,
+    /// Whether the pairs come in another order in each epoch.
+    pub shuffle: bool,
+    /// The folder of the base model, which the adapter names.
+    pub base: &'a Path,
+    /// The adapter's folder.
+    pub output: &'a Path,
+    /// Where checkpoints are kept.
+    pub work: &'a Path,
+    /// Whether every optimizer step is told and goes to `steps.jsonl` in the adapter's folder.
+    pub record_steps: bool,
 }
 
 impl DpoRun<'_> {
     /// Trains and writes the adapter.
-    pub(super) fn run(
+    pub fn run(
         &self,
         base: &Gemma,
-        tokenizer: &Tokenizer,
-        pairs: &[PreferencePair],
+        mut examples: Vec<DpoExample>,
         device: &Device,
         job: &Job,
     ) -> Result<DpoSummary> {
-        let mut examples = encode(tokenizer, pairs)?;
-        let mut references = self.logps(base, &examples, job)?.into_iter();
-        for pair in examples.iter_mut().flat_map(|example| &mut example.pairs) {
-            pair.reference = references
-                .next()
-                .expect("every pair has its log-probabilities");
-        }
-
         device.seed(self.seed);
         let mut policy = base.clone();
-        policy.add_lora(self.lora, device);
+        let lora = match self.adapter {
+            Some(adapter) => hf::load_adapter(&mut policy, adapter, device)?,
+            None => {
+                policy.add_lora(self.lora, device);
+                self.lora.clone()
+            }
+        };
         // Factors are drawn when they are first used: draw them now, in one order.
         policy.projections(&mut |_, _, linear| {
             if let Some(lora) = linear.lora() {
                 let _ = (lora.lora_a.val(), lora.lora_b.val());
             }
         });
+        let reference = match self.adapter {
+            Some(_) => policy.clone().valid(),
+            None => base.clone(),
+        };
+        let mut references = self.logps(&reference, &examples, job)?.into_iter();
+        for pair in examples.iter_mut().flat_map(|example| &mut example.pairs) {
+            pair.reference = references
+                .next()
+                .expect("every pair has its log-probabilities");
+        }
+
         let loader = |examples: Vec<DpoExample>| {
             EpochLoader::new(
                 examples,
@@ -113,8 +144,12 @@ impl DpoRun<'_> {
                 DpoExample::collate,
             )
         };
-        let train = loader(examples.clone()).shuffled(self.seed);
-        let steps = self.epochs * train.steps_per_epoch(self.dpo.accumulate);
+        let mut train = loader(examples.clone());
+        if self.shuffle {
+            train = train.shuffled(self.seed);
+        }
+        let steps_per_epoch = train.steps_per_epoch(self.dpo.accumulate);
+        let steps = self.epochs * steps_per_epoch;
         let schedule = LinearLrSchedulerConfig::new(self.learning_rate, 0.0, steps)
             .init()
             .map_err(Error::Training)?;
@@ -129,15 +164,29 @@ impl DpoRun<'_> {
             accumulate: self.dpo.accumulate,
             metrics: &DpoModel::METRICS,
         };
+        let mut model = DpoModel::new(policy, self.dpo);
+        let recorder = if self.record_steps {
+            let steps_done = epochs_done(self.work, self.epochs)? * steps_per_epoch;
+            let path = self.output.join("steps.jsonl");
+            Some(Arc::new(StepRecorder::open(&path, steps_done, job)?))
+        } else {
+            None
+        };
+        if let Some(recorder) = &recorder {
+            model = model.with_recorder(recorder.clone());
+        }
         let trained = fit(
-            DpoModel::new(policy, self.dpo),
+            model,
             optimizer,
             schedule,
             &train,
             &loader(Vec::new()),
             &run,
             job,
-        )?;
+        );
+        // A record that could not be written has stopped the run: that is the error to tell.
+        let step_records = recorder.map_or(Ok(Vec::new()), |recorder| recorder.steps())?;
+        let trained = trained?;
         let margins: Vec<f64> = self
             .logps(&trained.policy, &examples, job)?
             .into_iter()
@@ -148,16 +197,17 @@ impl DpoRun<'_> {
             .collect();
         hf::save_adapter(
             &trained.policy,
-            self.lora,
+            &lora,
             &self.base.display().to_string(),
             self.output,
         )?;
         let n_pairs = margins.len() as f64;
         Ok(DpoSummary {
-            pairs: pairs.len(),
+            pairs: margins.len(),
             steps,
             accuracies: margins.iter().filter(|margin| **margin > 0.0).count() as f64 / n_pairs,
             margins: margins.iter().sum::<f64>() / n_pairs,
+            step_records,
         })
     }
 
@@ -188,7 +238,7 @@ impl DpoRun<'_> {
 }
 
 /// Brings pairs into tokens, those that follow each other with one prompt behind it together.
-fn encode(tokenizer: &Tokenizer, pairs: &[PreferencePair]) -> Result<Vec<DpoExample>> {
+pub(super) fn encode(tokenizer: &Tokenizer, pairs: &[PreferencePair]) -> Result<Vec<DpoExample>> {
     pairs
         .chunk_by(|a, b| a.prompt == b.prompt)
         .map(|pairs| {

@@ -13,9 +13,10 @@ mod train;
 
 pub use config::{Scale, TrainConfig};
 pub use discriminators::Discriminators;
+pub use dpo::{DpoRun, DpoSummary};
 pub use evaluate::{Evaluation, Interval, bootstrap_interval};
 pub use page::{find_page, read_page};
 pub(crate) use replies::statement_scores;
 pub use replies::{SampledReplies, Sampler, sample_replies};
-pub use stage::{Stage, seed_for};
+pub use stage::{Stage, file_hash, folder_hash, seed_for};
 pub use train::{TrainSummary, locate, train};

@@ -123,6 +123,7 @@ fn sample_batch(
     }
     let config = GenerateConfig {
         max_new_tokens: sampler.max_new_tokens,
+        min_new_tokens: 0,
         sampling: sampler.sampling,
         stop_ids: stop_ids(sampler.tokenizer),
     };

@@ -7,7 +7,7 @@ use burn::tensor::DType;
 use serde_json::json;
 
 use super::discriminators::Discriminators;
-use super::dpo::{DpoRun, DpoSummary, preference_pairs};
+use super::dpo::{DpoRun, DpoSummary, encode, preference_pairs};
 use super::replies::{SampledReplies, Sampler, sample_replies};
 use super::run::Run;
 use super::stage::{file_hash, folder_hash, seed_for};
@@ -176,6 +176,7 @@ impl Run<'_> {
             let model = hf::load_gemma(&self.base, DType::F32, self.device)?;
             let run = DpoRun {
                 lora: &LoraConfig::new(config.lora_rank, alpha),
+                adapter: None,
                 dpo: &DpoConfig::new()
                     .with_beta(config.beta)
                     .with_sft_weight(config.sft_weight)
@@ -184,17 +185,14 @@ impl Run<'_> {
                 epochs: config.prp_dpo_epoch,
                 learning_rate: config.learning_rate,
                 seed: config.seed,
+                shuffle: true,
                 base: &self.base,
                 output: &adapter,
                 work: &work,
+                record_steps: false,
             };
-            let summary = run.run(
-                &model,
-                &Tokenizer::load(&self.base)?,
-                pairs,
-                self.device,
-                self.job,
-            )?;
+            let examples = encode(&Tokenizer::load(&self.base)?, pairs)?;
+            let summary = run.run(&model, examples, self.device, self.job)?;
             files::write_json(&path, &summary)?;
             files::create_dir(&work)?;
             stage.complete()?;

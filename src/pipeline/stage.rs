@@ -136,7 +136,7 @@ fn short(value: &Value) -> String {
 }
 
 /// The SHA-256 of a file's bytes.
-pub(super) fn file_hash(path: &Path) -> Result<String> {
+pub fn file_hash(path: &Path) -> Result<String> {
     let bytes = fs::read(path).map_err(Error::io("read", path))?;
     Ok(Sha256::digest(&bytes)
         .iter()
@@ -145,7 +145,7 @@ pub(super) fn file_hash(path: &Path) -> Result<String> {
 }
 
 /// What identifies the model in a folder: hashes of its small files, size and time of its large ones.
-pub(super) fn folder_hash(folder: &Path) -> Result<String> {
+pub fn folder_hash(folder: &Path) -> Result<String> {
     const LARGE: u64 = 64 << 20;
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)
         .map_err(Error::io("read", folder))?

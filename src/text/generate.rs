@@ -23,6 +23,8 @@ pub struct Prompt {
 pub struct GenerateConfig {
     /// Longest reply, in tokens.
     pub max_new_tokens: usize,
+    /// Shortest reply, in tokens: until then no stop token is chosen.
+    pub min_new_tokens: usize,
     /// How each token is chosen.
     pub sampling: Sampling,
     /// Tokens that end a reply; they are not part of it.
@@ -94,22 +96,32 @@ pub fn generate(
     loop {
         job.check()?;
         let vocab_size = logits.dims()[1];
-        let values = logits.cast(burn::tensor::DType::F32).into_data();
+        let mut values = logits.cast(burn::tensor::DType::F32).into_data();
         let values = values
-            .as_slice::<f32>()
+            .as_mut_slice::<f32>()
             .map_err(|error| Error::Training(format!("the logits cannot be read: {error:?}")))?;
         let mut next = Vec::with_capacity(rows.len());
         let mut kept = Vec::with_capacity(rows.len());
         for (row_idx, (row, logits)) in rows
             .iter_mut()
-            .zip(values.chunks_exact(vocab_size))
+            .zip(values.chunks_exact_mut(vocab_size))
             .enumerate()
         {
+            let reply = &mut replies[row.reply_idx];
+            if reply.len() < config.min_new_tokens {
+                for stop in &config.stop_ids {
+                    if let Some(logit) = usize::try_from(*stop)
+                        .ok()
+                        .and_then(|id| logits.get_mut(id))
+                    {
+                        *logit = f32::NEG_INFINITY;
+                    }
+                }
+            }
             let token = config.sampling.choose(logits, &mut row.rng) as i32;
             if config.stop_ids.contains(&token) {
                 continue;
             }
-            let reply = &mut replies[row.reply_idx];
             reply.push(token);
             on_token(row.reply_idx, token);
             if reply.len() < config.max_new_tokens {
@@ -159,6 +171,7 @@ mod tests {
     fn config(sampling: Sampling) -> GenerateConfig {
         GenerateConfig {
             max_new_tokens: 12,
+            min_new_tokens: 0,
             sampling,
             stop_ids: vec![7],
         }
@@ -205,6 +218,26 @@ mod tests {
                 .all(|reply| !reply.contains(&7) && reply.len() <= 12)
         );
         assert!(replies.iter().any(|reply| reply.len() < 12));
+    }
+
+    #[test]
+    fn no_reply_ends_before_its_shortest_length() {
+        let prompts: Vec<Prompt> = (0..30)
+            .map(|seed| Prompt {
+                ids: vec![2, 5 + seed as i32],
+                seeds: vec![seed],
+            })
+            .collect();
+        let config = GenerateConfig {
+            min_new_tokens: 8,
+            ..config(Sampling::at_temperature(1.0))
+        };
+        let lengths: Vec<usize> = replies(&model(), &prompts, &config)
+            .iter()
+            .map(Vec::len)
+            .collect();
+        assert!(lengths.iter().all(|length| (8..=12).contains(length)));
+        assert!(lengths.iter().any(|&length| length < 12));
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! Text to ids and back, and the sampling of replies.
+//! Text to ids and back, the classes of texts, and the sampling of replies.
 
+mod classifier;
 mod generate;
 mod logprobs;
 mod sampling;
 mod tokenizer;
 mod vocabulary;
 
+pub use classifier::Classifier;
 pub use generate::{GenerateConfig, Prompt, generate};
 pub use logprobs::response_logprobs;
 pub(crate) use logprobs::token_logps;

@@ -1,6 +1,7 @@
 //! Direct preference optimization (Rafailov et al., arXiv 2305.18290) of LoRA factors.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use burn::config::Config;
 use burn::module::Module;
@@ -8,8 +9,10 @@ use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
+use serde::{Deserialize, Serialize};
 
 use super::shards::step_in_parts;
+use super::steps::StepRecorder;
 use super::{Scalars, clip_global_norm};
 use crate::nn::{Gemma, GemmaInput};
 use crate::parallel;
@@ -183,12 +186,30 @@ pub fn reply_logps(model: &Gemma, batch: &DpoBatch) -> Tensor<2> {
         .reshape([batch.n_pairs(), 2])
 }
 
+/// What is made of the difference between the two replies, by TRL's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LossType {
+    /// The loss of DPO itself.
+    Sigmoid,
+    /// A hinge at a margin of one (SLiC, arXiv 2305.10425).
+    Hinge,
+    /// The squared distance of the difference per token from `1 / 2β` (IPO, arXiv 2310.12036).
+    Ipo,
+}
+
 /// DPO's settings.
 #[derive(Config, Debug)]
 pub struct DpoConfig {
     /// How strongly the policy is held to the reference.
     #[config(default = 0.1)]
     pub beta: f64,
+    /// What is made of the difference between the two replies.
+    #[config(default = "LossType::Sigmoid")]
+    pub loss_type: LossType,
+    /// How many of the preferences are taken to be wrong, from 0 to 0.5; the sigmoid loss alone heeds it.
+    #[config(default = 0.0)]
+    pub label_smoothing: f64,
     /// Weight of a second loss, the mean negative log-probability of the chosen replies' tokens: without it both replies
     /// often become less likely, and others that nobody has judged take their place (arXiv 2404.19733).
     #[config(default = 0.0)]
@@ -201,11 +222,15 @@ pub struct DpoConfig {
     pub accumulate: usize,
 }
 
-/// The sigmoid loss, as `DPOTrainer` has it.
-#[derive(Clone, Copy, Debug)]
+/// The losses, as TRL's `DPOTrainer` has them.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DpoLoss {
+    /// What is made of the difference between the two replies.
+    pub loss_type: LossType,
     /// How strongly the policy is held to the reference.
     pub beta: f64,
+    /// How many of the preferences are taken to be wrong.
+    pub label_smoothing: f64,
 }
 
 /// Loss and rewards of a batch.
@@ -218,16 +243,35 @@ pub struct DpoStep {
 }
 
 impl DpoLoss {
-    /// `−log σ(β·((π_c − π_r) − (ref_c − ref_r)))`.
+    /// With `x = (π_c − π_r) − (ref_c − ref_r)` and ε for the label smoothing:
+    ///
+    /// - sigmoid: `−(1 − ε)·log σ(β·x) − ε·log σ(−β·x)`
+    /// - hinge: `max(0, 1 − β·x)`
+    /// - ipo: `(x̄ − 1 / 2β)²`, where in `x̄` each reply's part is divided by its number of tokens
     ///
     /// # Shapes
     ///
-    /// - policy, reference: `[pairs, 2]`, chosen first
-    pub fn forward(&self, policy: Tensor<2>, reference: Tensor<2>) -> DpoStep {
-        let rewards = (policy - reference) * self.beta;
-        let margins = rewards.clone().narrow(1, 0, 1) - rewards.clone().narrow(1, 1, 1);
+    /// - policy, reference, lengths (the numbers of tokens): `[pairs, 2]`, chosen first
+    pub fn forward(&self, policy: Tensor<2>, reference: Tensor<2>, lengths: Tensor<2>) -> DpoStep {
+        let difference =
+            |replies: &Tensor<2>| replies.clone().narrow(1, 0, 1) - replies.clone().narrow(1, 1, 1);
+        let logratios = policy - reference;
+        let rewards = logratios.clone() * self.beta;
+        let margins = difference(&rewards);
+        let losses = match self.loss_type {
+            LossType::Sigmoid if self.label_smoothing == 0.0 => {
+                activation::log_sigmoid(margins).neg()
+            }
+            LossType::Sigmoid => {
+                let right = activation::log_sigmoid(margins.clone()) * (1.0 - self.label_smoothing);
+                let wrong = activation::log_sigmoid(margins.neg()) * self.label_smoothing;
+                (right + wrong).neg()
+            }
+            LossType::Hinge => activation::relu(margins.neg() + 1.0),
+            LossType::Ipo => (difference(&(logratios / lengths)) - 0.5 / self.beta).square(),
+        };
         DpoStep {
-            loss: activation::log_sigmoid(margins).mean().neg(),
+            loss: losses.mean(),
             rewards: rewards.without_autodiff(),
         }
     }
@@ -238,10 +282,13 @@ impl DpoLoss {
 pub struct DpoModel {
     /// The model.
     pub policy: Gemma,
-    beta: f64,
+    #[module(skip)]
+    loss: DpoLoss,
     sft_weight: f64,
     max_grad_norm: f64,
     accumulate: usize,
+    #[module(skip)]
+    recorder: Option<Arc<StepRecorder>>,
 }
 
 impl DpoModel {
@@ -249,11 +296,22 @@ impl DpoModel {
     pub fn new(policy: Gemma, config: &DpoConfig) -> Self {
         Self {
             policy,
-            beta: config.beta,
+            loss: DpoLoss {
+                loss_type: config.loss_type,
+                beta: config.beta,
+                label_smoothing: config.label_smoothing,
+            },
             sft_weight: config.sft_weight,
             max_grad_norm: config.max_grad_norm,
             accumulate: config.accumulate,
+            recorder: None,
         }
+    }
+
+    /// The same model, whose optimizer steps are recorded.
+    pub fn with_recorder(mut self, recorder: Arc<StepRecorder>) -> Self {
+        self.recorder = Some(recorder);
+        self
     }
 
     fn forward(&self, batch: DpoBatch) -> (Tensor<1>, Scalars) {
@@ -269,7 +327,14 @@ impl DpoModel {
         let policy = reply_logps(&self.policy, &batch);
         let logps = policy.clone().without_autodiff();
         let sft = policy.clone().narrow(1, 0, 1).mean().neg() / batch.chosen_tokens;
-        let DpoStep { loss, rewards } = DpoLoss { beta: self.beta }.forward(policy, reference);
+        let lengths: Vec<f32> = batch
+            .replies
+            .iter()
+            .flatten()
+            .map(|reply| reply.len() as f32)
+            .collect();
+        let lengths = Tensor::<2>::from_data(TensorData::new(lengths, [examples, 2]), &device);
+        let DpoStep { loss, rewards } = self.loss.forward(policy, reference, lengths);
         let loss = loss + sft * self.sft_weight;
         let mean = |values: &Tensor<2>, column| {
             values
@@ -321,6 +386,9 @@ impl TrainStep for DpoModel {
             // The learner sums the gradients of the batches that make one step.
             (loss / self.accumulate as f64, scalars)
         });
+        if let Some(recorder) = &self.recorder {
+            recorder.add(&item);
+        }
         TrainOutput { grads, item }
     }
 
@@ -330,7 +398,10 @@ impl TrainStep for DpoModel {
         lr: ModuleLearningRate,
         grads: GradientsParams,
     ) -> Self {
-        let (grads, _) = clip_global_norm(&self, grads, self.max_grad_norm);
+        let (grads, norm) = clip_global_norm(&self, grads, self.max_grad_norm);
+        if let Some(recorder) = &self.recorder {
+            recorder.finish(norm, lr.base());
+        }
         optim.step(lr, self, grads)
     }
 }

@@ -55,7 +55,7 @@ where
     <M as InferenceStep>::Input: 'static,
 {
     files::create_dir(config.folder)?;
-    let done = last_checkpoint(config.folder, config.epochs)?.unwrap_or(0);
+    let done = epochs_done(config.folder, config.epochs)?;
     let interrupter = Interrupter::new();
     let failure = Arc::default();
     let log = StepLog::open(
@@ -101,11 +101,11 @@ where
     Ok(result.model)
 }
 
-/// The last epoch, of those wanted, of which all three files are there.
-fn last_checkpoint(folder: &Path, epochs_wanted: usize) -> Result<Option<usize>> {
+/// The epoch from which a run in the folder would go on: the last, of those wanted, whose checkpoint is whole.
+pub fn epochs_done(folder: &Path, epochs_wanted: usize) -> Result<usize> {
     let folder: PathBuf = folder.join("checkpoint");
     if !folder.is_dir() {
-        return Ok(None);
+        return Ok(0);
     }
     let mut epochs = Vec::new();
     for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))? {
@@ -121,5 +121,5 @@ fn last_checkpoint(folder: &Path, epochs_wanted: usize) -> Result<Option<usize>>
         *epoch <= epochs_wanted
             && parts.all(|part| folder.join(format!("{part}-{epoch}.bpk")).is_file())
     });
-    Ok(epochs.into_iter().max())
+    Ok(epochs.into_iter().max().unwrap_or(0))
 }

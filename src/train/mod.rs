@@ -12,13 +12,19 @@ mod language;
 mod loader;
 mod log;
 mod metrics;
+mod preference;
 mod renderer;
 mod shards;
+mod steps;
 
 pub use classifier::{ClassifierBatch, ClassifierExample, ClassifierModel};
 pub use clip::clip_global_norm;
-pub use dpo::{DpoBatch, DpoConfig, DpoExample, DpoLoss, DpoModel, DpoPair, DpoStep, reply_logps};
-pub use fit::{Fit, fit};
+pub use dpo::{
+    DpoBatch, DpoConfig, DpoExample, DpoLoss, DpoModel, DpoPair, DpoStep, LossType, reply_logps,
+};
+pub use fit::{Fit, epochs_done, fit};
 pub use language::{LanguageBatch, LanguageExample, LanguageModel};
 pub use loader::EpochLoader;
 pub use metrics::{Scalar, Scalars};
+pub use preference::Preference;
+pub use steps::StepRecorder;

@@ -1,0 +1,52 @@
+//! `--model`, `--adapter`, `--dtype`: a Gemma from any folder.
+
+use std::path::PathBuf;
+
+use burn::module::Module;
+use clap::Args;
+
+use super::device::{DeviceArgs, Dtype};
+use crate::nn::Gemma;
+use crate::text::Tokenizer;
+use crate::{Result, hf};
+
+#[derive(Args, Debug)]
+pub(super) struct GemmaArgs {
+    /// The folder of a Gemma.
+    #[arg(long, value_name = "DIR")]
+    pub(super) model: PathBuf,
+    /// The folder of a PEFT adapter for it.
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
+    /// What the weights are kept in; norms, attention weights and adapters are computed in float32 all the same.
+    #[arg(long, value_enum, default_value = "float32")]
+    dtype: Dtype,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// A Gemma that only answers, with its tokenizer.
+pub(super) struct Checkpoint {
+    pub(super) model: Gemma,
+    pub(super) tokenizer: Tokenizer,
+    /// The longest sequence it was made for.
+    pub(super) max_tokens: usize,
+}
+
+impl GemmaArgs {
+    pub(super) fn load(&self) -> Result<Checkpoint> {
+        let device = self.device.device()?;
+        let max_tokens = hf::read_gemma_config(&self.model)?.max_position_embeddings;
+        let tokenizer = Tokenizer::load(&self.model)?;
+        let mut model = hf::load_gemma(&self.model, self.dtype.into(), &device)?;
+        if let Some(adapter) = &self.adapter {
+            hf::load_adapter(&mut model, adapter, &device)?;
+            model = model.valid();
+        }
+        Ok(Checkpoint {
+            model,
+            tokenizer,
+            max_tokens,
+        })
+    }
+}

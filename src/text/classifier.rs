@@ -1,0 +1,126 @@
+//! Texts to the probabilities of classes.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use burn::tensor::{DType, Device, activation};
+
+use super::Tokenizer;
+use crate::nn::{Deberta, DebertaInput};
+use crate::progress::Job;
+use crate::{Error, Result, hf, parallel};
+
+/// A sequence classifier with its tokenizer.
+#[derive(Clone, Debug)]
+pub struct Classifier {
+    model: Deberta,
+    tokenizer: Tokenizer,
+    labels: Vec<String>,
+    pad_token_id: i32,
+    max_tokens: usize,
+}
+
+impl Classifier {
+    /// Tokens in a batch, padding included, where nothing else is asked for.
+    pub const BATCH_TOKENS: usize = 4096;
+
+    /// Reads a classifier's folder.
+    pub fn load(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
+        /// What a model reads whose positions are relative, and to which no text is too long; memory is.
+        const RELATIVE_TOKENS: usize = 4096;
+        let (model, config) = hf::load_classifier(folder, dtype, device)?;
+        let max_tokens = config.model.max_position_embeddings;
+        Ok(Self {
+            model,
+            tokenizer: Tokenizer::load(folder)?,
+            labels: config.labels,
+            pad_token_id: config.pad_token_id,
+            max_tokens: if config.model.position_biased_input {
+                max_tokens
+            } else {
+                max_tokens.max(RELATIVE_TOKENS)
+            },
+        })
+    }
+
+    /// The classes' names in the order of the probabilities.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// The probabilities of the classes for each text, in the order of the texts.
+    ///
+    /// Texts are sorted by length and go through the model in batches of about `batch_tokens`, as many batches at once
+    /// as there are cores; equal texts go once. `label` names the progress bar.
+    ///
+    /// # Errors
+    ///
+    /// A text of more tokens than the model was made for.
+    pub fn probabilities(
+        &self,
+        texts: &[String],
+        batch_tokens: usize,
+        label: &str,
+        job: &Job,
+    ) -> Result<Vec<Vec<f32>>> {
+        let mut places = HashMap::new();
+        let mut encoded = Vec::new();
+        let mut place_of = Vec::with_capacity(texts.len());
+        for (text_idx, text) in texts.iter().enumerate() {
+            let place = *places.entry(text).or_insert(encoded.len());
+            place_of.push(place);
+            if place < encoded.len() {
+                continue;
+            }
+            let ids = self.tokenizer.encode(text)?;
+            if ids.len() > self.max_tokens {
+                return Err(Error::Usage(format!(
+                    "text {} has {} tokens, but the judge reads at most {}; shorten it",
+                    text_idx + 1,
+                    ids.len(),
+                    self.max_tokens
+                )));
+            }
+            encoded.push(ids);
+        }
+        let mut order: Vec<usize> = (0..encoded.len()).collect();
+        order.sort_by_key(|&place| encoded[place].len());
+        let mut batches: Vec<Vec<usize>> = Vec::new();
+        for place in order {
+            let tokens = encoded[place].len();
+            match batches.last_mut() {
+                Some(batch) if (batch.len() + 1) * tokens <= batch_tokens => batch.push(place),
+                _ => batches.push(vec![place]),
+            }
+        }
+        let task = job.progress.task(label, encoded.len(), "texts");
+        let device = self.model.device();
+        let workers = parallel::workers(&device);
+        let mut probabilities = vec![Vec::new(); encoded.len()];
+        for group in batches.chunks(workers) {
+            job.check()?;
+            let results = parallel::map(group.to_vec(), |batch: Vec<usize>| {
+                let ids: Vec<Vec<i32>> =
+                    batch.iter().map(|&place| encoded[place].clone()).collect();
+                let logits =
+                    self.model
+                        .forward(DebertaInput::new(&ids, self.pad_token_id, &device));
+                let [_, n_labels] = logits.dims();
+                let rows = activation::softmax(logits.cast(DType::F32), 1).into_data();
+                let rows = rows.as_slice::<f32>().expect("the tensor was cast to f32");
+                batch
+                    .into_iter()
+                    .zip(rows.chunks_exact(n_labels).map(<[f32]>::to_vec))
+                    .collect::<Vec<_>>()
+            });
+            for (place, row) in results.into_iter().flatten() {
+                probabilities[place] = row;
+                task.advance(1);
+            }
+        }
+        Ok(place_of
+            .into_iter()
+            .map(|place| probabilities[place].clone())
+            .collect())
+    }
+}
