@@ -6,4 +6,5 @@ mod bad_input;
 mod cli;
 mod golden;
 mod judges;
+mod stages;
 mod triples;

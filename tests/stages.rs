@@ -1,0 +1,219 @@
+//! The stage commands on checkpoints from any folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Map, Value, json};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(assert_cmd::cargo::cargo_bin!("apc"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("APC_DEVICE")
+        .output()
+        .unwrap()
+}
+
+/// The one line of JSON that a successful run prints.
+fn json_of(arguments: &[&str]) -> Value {
+    let output = run(arguments);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden/dpo-run")
+        .join(name)
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The arguments of the run whose numbers TRL has logged.
+fn dpo<'a>(loss: &'a str, output: &'a str, init: &'a str, pairs: &'a str) -> Vec<&'a str> {
+    let mut arguments = vec!["dpo", "--model", "tests/golden/dpo-run", "--loss", loss];
+    arguments.extend(["--output", output, "--adapter", init, "--pairs", pairs]);
+    arguments.extend(["--epochs", "2", "--batch-size", "2", "--accumulate", "2"]);
+    arguments.extend([
+        "--learning-rate",
+        "5e-3",
+        "--beta",
+        "0.3",
+        "--max-length",
+        "48",
+    ]);
+    arguments.extend(["--no-shuffle", "--format", "json"]);
+    arguments
+}
+
+#[test]
+fn dpo_logs_the_numbers_that_trl_logs_step_by_step() {
+    let (init, pairs) = (golden("init"), golden("pairs.jsonl"));
+    for loss in ["sigmoid", "hinge", "ipo"] {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("adapter");
+        let got = json_of(&dpo(loss, path(&output), path(&init), path(&pairs)));
+        let steps = got["steps"].as_array().unwrap();
+        let logged = fs::read_to_string(golden(&format!("steps.{loss}.jsonl"))).unwrap();
+        let logged: Vec<Map<String, Value>> = logged
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(steps.len(), logged.len());
+        for (step_idx, (step, logged)) in steps.iter().zip(&logged).enumerate() {
+            for (name, value) in logged {
+                let (got, wanted) = (step[name].as_f64().unwrap(), value.as_f64().unwrap());
+                // Log-probabilities are sums over up to 48 tokens.
+                let close = (got - wanted).abs() <= 1e-4 + 1e-5 * wanted.abs();
+                assert!(
+                    close,
+                    "{loss}, step {step_idx}, {name}: {got}, not {wanted}"
+                );
+            }
+        }
+        let lines = fs::read_to_string(output.join("steps.jsonl")).unwrap();
+        assert_eq!(lines.lines().count(), 8);
+        assert!(got["pairs_per_second"].as_f64().unwrap() > 0.0);
+
+        // A second run finds everything done, and the adapter changes what the model says.
+        let again = json_of(&dpo(loss, path(&output), path(&init), path(&pairs)));
+        assert_eq!(again["steps"], got["steps"]);
+        let logprobs = |adapter: &Path| {
+            json_of(&[
+                "logprobs",
+                "--model",
+                "tests/golden/dpo-run",
+                "--adapter",
+                path(adapter),
+                "--prompt",
+                "the keeper",
+                "--response",
+                "mends nets",
+                "--format",
+                "json",
+            ])
+        };
+        assert_ne!(logprobs(&output)["sum"], logprobs(&init)["sum"]);
+    }
+}
+
+#[test]
+fn dpo_refuses_other_settings_in_the_same_folder_and_what_it_cannot_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("adapter");
+    let (init, pairs) = (golden("init"), golden("pairs.jsonl"));
+    json_of(&dpo("sigmoid", path(&output), path(&init), path(&pairs)));
+    let before = fs::read(output.join("adapter_model.safetensors")).unwrap();
+
+    let no_reply = folder.path().join("long.jsonl");
+    let long = json!({"prompt": "the ".repeat(60), "chosen": "net", "rejected": "map"});
+    fs::write(&no_reply, format!("{long}\n")).unwrap();
+    let torn = folder.path().join("torn.jsonl");
+    fs::write(&torn, "{\"prompt\": \"a\", \"chosen\": \"b\"}\n").unwrap();
+    for (arguments, code, part) in [
+        (
+            dpo("ipo", path(&output), path(&init), path(&pairs)),
+            1,
+            "--force",
+        ),
+        (
+            dpo("sigmoid", "unused", path(&init), path(&no_reply)),
+            1,
+            "no pair whose prompt is shorter than 48 tokens",
+        ),
+        (
+            dpo("sigmoid", "unused", path(&init), path(&torn)),
+            1,
+            "line 1: missing field `rejected`",
+        ),
+        (
+            [
+                &dpo("sigmoid", "unused", path(&init), path(&pairs))[..5],
+                &["--output", "unused", "--pairs", path(&pairs)],
+                &["--lora-targets", "q_proj,w_proj"],
+            ]
+            .concat(),
+            2,
+            "no projection w_proj",
+        ),
+    ] {
+        let refused = run(&arguments);
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(code), "{told}");
+        assert!(told.contains(part), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+    assert_eq!(
+        fs::read(output.join("adapter_model.safetensors")).unwrap(),
+        before
+    );
+    assert!(
+        !Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("unused")
+            .exists()
+    );
+}
+
+#[test]
+fn generate_goes_on_from_a_prompt_the_same_way_each_time_and_no_shorter_than_asked() {
+    let generate = |more: &[&str]| {
+        let mut arguments = vec!["generate", "--model", "tests/golden/dpo-run"];
+        arguments.extend(["--prompt", "the keeper of a", "--format", "json"]);
+        arguments.extend(["--max-new-tokens", "20"]);
+        arguments.extend(more);
+        json_of(&arguments)
+    };
+    let greedy = generate(&["--min-new-tokens", "20"]);
+    assert_eq!(greedy["ids"].as_array().unwrap().len(), 20);
+    assert_eq!(greedy["ids"], generate(&["--min-new-tokens", "20"])["ids"]);
+    let drawn = |seed| generate(&["--temperature", "1", "--seed", seed])["ids"].clone();
+    assert_eq!(drawn("1"), drawn("1"));
+    assert_ne!(drawn("1"), drawn("2"));
+    let refused = run(&[
+        "generate",
+        "--model",
+        "tests/golden/dpo-run",
+        "--prompt",
+        "the",
+        "--max-new-tokens",
+        "64",
+    ]);
+    assert_eq!(refused.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(told.contains("the model takes 64 in all"), "{told}");
+}
+
+#[test]
+fn classify_keeps_the_order_of_the_texts_whatever_the_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts = folder.path().join("texts.jsonl");
+    let lines: String = (1..40)
+        .map(|n| {
+            let text = format!(
+                "Statement: Mira {} plays. Question: Why?",
+                "really ".repeat(n * 7 % 31)
+            );
+            format!("{}\n", json!({"text": text}))
+        })
+        .collect();
+    fs::write(&texts, lines).unwrap();
+    let classify = |batch_tokens| {
+        let mut arguments = vec!["classify", "--model", "models/tiny/nli", "--format", "json"];
+        arguments.extend(["--texts", path(&texts), "--batch-tokens", batch_tokens]);
+        let probabilities = json_of(&arguments)["probabilities"].clone();
+        serde_json::from_value::<Vec<[f64; 3]>>(probabilities).unwrap()
+    };
+    let (apart, together) = (classify("1"), classify("4096"));
+    assert_eq!(apart.len(), 39);
+    for (apart, together) in apart.iter().zip(&together) {
+        assert!((apart.iter().sum::<f64>() - 1.0).abs() < 1e-5);
+        for (apart, together) in apart.iter().zip(together) {
+            assert!((apart - together).abs() < 1e-5, "{apart} {together}");
+        }
+    }
+    assert_ne!(apart[0], apart[1]);
+}
