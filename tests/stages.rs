@@ -217,3 +217,79 @@ fn classify_keeps_the_order_of_the_texts_whatever_the_batches() {
     }
     assert_ne!(apart[0], apart[1]);
 }
+
+#[test]
+fn finetune_keeps_the_best_epoch_and_goes_on_where_it_was_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data.jsonl");
+    // Which class a text has is told by its last word.
+    let lines: String = (0..60)
+        .map(|n| {
+            let (label, word) = [(0, "rain"), (1, "cello"), (2, "harbour")][n % 3];
+            let text = format!("Statement: Mira has {n} {word}. Question: What? Reply: {word}.");
+            format!("{}\n", json!({"text": text, "label": label}))
+        })
+        .collect();
+    fs::write(&data, lines).unwrap();
+    let finetune = |output: &Path, epochs: &'static str, more: &[&'static str]| {
+        let mut arguments = vec!["finetune", "--model", "models/tiny/nli", "--epochs", epochs];
+        arguments.extend(["--data", path(&data), "--output", path(output)]);
+        arguments.extend(["--learning-rate", "3e-3", "--format", "json"]);
+        arguments.extend(more);
+        let output = run(&arguments);
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+            serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default(),
+        )
+    };
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    let (code, told, trained) = finetune(&whole, "3", &[]);
+    assert_eq!(code, Some(0), "{told}");
+    let accuracies: Vec<f64> = serde_json::from_value(trained["accuracies"].clone()).unwrap();
+    let losses: Vec<f64> = serde_json::from_value(trained["losses"].clone()).unwrap();
+    assert_eq!(
+        (accuracies.len(), losses.len()),
+        (3, 3 * 6),
+        "48 texts, 8 a step"
+    );
+    assert!(losses[17] < losses[0]);
+    let best = accuracies.iter().copied().fold(0.0, f64::max);
+    let best_epoch = trained["best_epoch"].as_u64().unwrap() as usize;
+    assert_eq!(
+        accuracies.iter().position(|&a| a == best),
+        Some(best_epoch - 1)
+    );
+
+    let weights = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
+    // As after a stop in the second epoch: the first epoch's checkpoint is there, and the record is not complete.
+    let first = finetune(&parts, "1", &[]);
+    assert_eq!(first.0, Some(0), "{}", first.1);
+    let record = fs::read_to_string(whole.join("finetune.json")).unwrap();
+    fs::write(
+        parts.join("finetune.json"),
+        record
+            .replace("\"complete\": true", "\"complete\": false")
+            .replace("\"complete\":true", "\"complete\":false"),
+    )
+    .unwrap();
+    let (code, told, resumed) = finetune(&parts, "3", &[]);
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(resumed["accuracies"], trained["accuracies"]);
+    assert_eq!(resumed["losses"], trained["losses"]);
+    assert_eq!(weights(&parts), weights(&whole));
+
+    let (code, told, again) = finetune(&whole, "3", &[]);
+    assert!(
+        code == Some(0) && told.contains("nothing was done"),
+        "{told}"
+    );
+    assert_eq!(again["losses"], trained["losses"]);
+    let (code, told, _) = finetune(&whole, "4", &[]);
+    assert!(code == Some(1) && told.contains("--force"), "{told}");
+    let (code, told, _) = finetune(&whole, "3", &["--held-out", "1"]);
+    assert!(
+        code == Some(2) && told.contains("--held-out is 1"),
+        "{told}"
+    );
+}

@@ -5,6 +5,7 @@ mod checkpoint;
 mod classify;
 mod device;
 mod dpo;
+mod finetune;
 mod generate;
 mod logprobs;
 mod pretrain;
@@ -46,6 +47,8 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Tell the probabilities of a classifier's classes for texts of a file.
     Classify(classify::ClassifyArgs),
+    /// Train a classifier on texts with classes.
+    Finetune(finetune::FinetuneArgs),
     /// Train a LoRA adapter for a Gemma on preference pairs.
     Dpo(dpo::DpoArgs),
     /// Make the embedded models again from nothing.
@@ -88,6 +91,7 @@ pub fn run_apc() -> ExitCode {
         Command::Logprobs(args) => args.run(),
         Command::Generate(args) => args.run(job),
         Command::Classify(args) => args.run(job),
+        Command::Finetune(args) => args.run(job),
         Command::Dpo(args) => args.run(job),
         Command::Pretrain(args) => args.run(job),
     }))

@@ -15,8 +15,9 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device};
 
-use crate::Result;
 use crate::nn::{Deberta, Gemma};
+use crate::{Error, Result};
+use weights::Part;
 
 /// A Gemma from its folder, with frozen weights.
 pub fn load_gemma(folder: &Path, dtype: DType, device: &Device) -> Result<Gemma> {
@@ -34,5 +35,38 @@ pub fn load_classifier(
     let config = read_classifier_config(folder)?;
     let mut model = config.model.init(device);
     load_weights(&mut model, folder, dtype, device)?;
+    Ok((model, config))
+}
+
+/// A classifier of `num_labels` classes to be fine-tuned, in f32: as it is if the folder holds one, else with a fresh head
+/// behind the base model that the folder holds.
+///
+/// # Errors
+///
+/// A classifier that has fewer classes.
+pub fn load_classifier_or_base(
+    folder: &Path,
+    num_labels: usize,
+    device: &Device,
+) -> Result<(Deberta, ClassifierConfig)> {
+    let mut config = read_classifier_config(folder)?;
+    let part = if weights::has_head(folder)? {
+        if config.labels.len() < num_labels {
+            let reason = format!(
+                "has {} classes, but the data has {num_labels}",
+                config.labels.len()
+            );
+            return Err(Error::invalid(folder, reason));
+        }
+        Part::Whole
+    } else {
+        config.labels = (0..num_labels)
+            .map(|label| format!("LABEL_{label}"))
+            .collect();
+        config.model.num_labels = num_labels;
+        Part::Body
+    };
+    let mut model = config.model.init(device);
+    weights::load(&mut model, folder, part, DType::F32, device)?;
     Ok((model, config))
 }

@@ -29,9 +29,45 @@ pub fn load_weights(
     dtype: DType,
     device: &Device,
 ) -> Result<()> {
+    load(model, folder, Part::Whole, dtype, device)
+}
+
+/// Whether every weight of a model must be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Every weight, and nothing else.
+    Whole,
+    /// All but the head of a classifier, which stays as it is; heads for other tasks are passed over.
+    Body,
+}
+
+/// The weights of a classifier's head.
+pub(super) const HEAD: [&str; 2] = ["classifier.", "pooler."];
+/// Heads with which DeBERTa was pretrained.
+const OTHER_HEADS: [&str; 4] = [
+    "lm_predictions.",
+    "mask_predictions.",
+    "cls.",
+    "legacy_cls.",
+];
+
+pub(super) fn load(
+    model: &mut impl Weights,
+    folder: &Path,
+    part: Part,
+    dtype: DType,
+    device: &Device,
+) -> Result<()> {
+    let starts = |name: &str, prefixes: &[&str]| {
+        part == Part::Body && prefixes.iter().any(|prefix| name.starts_with(prefix))
+    };
     let mut tensors = open(&weight_files(folder)?)?;
+    tensors.retain(|name, _| !starts(name, &OTHER_HEADS) && !starts(name, &HEAD));
     let mut problems = Vec::new();
     model.weights("", &mut |name, mut weight| {
+        if starts(name, &HEAD) {
+            return;
+        }
         let Some(tensor) = tensors.remove(name) else {
             return problems.push(format!("{name} is missing"));
         };
@@ -63,6 +99,12 @@ pub fn load_weights(
 /// Whether the folder's safetensors files are there and whole, told by their headers alone.
 pub fn check_weights(folder: &Path) -> Result<()> {
     open(&weight_files(folder)?).map(drop)
+}
+
+/// Whether the folder's weights have the head of a classifier.
+pub(super) fn has_head(folder: &Path) -> Result<bool> {
+    let tensors = open(&weight_files(folder)?)?;
+    Ok(tensors.contains_key("classifier.weight"))
 }
 
 /// Writes a model's weights to `model.safetensors` in f32.

@@ -1,22 +1,11 @@
-//! Judges of a character's own, fine-tuned on what the teacher wrote.
+//! What judges of a character's own are fine-tuned on.
 
-use std::path::{Path, PathBuf};
-
-use burn::optim::AdamWConfig;
-use burn::optim::lr_scheduler::constant::ConstantLr;
-use burn::tensor::{DType, Device};
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
+use std::path::PathBuf;
 
 use super::stage::seed_for;
-use crate::nn::Weights;
-use crate::persona::{JudgeTemplate, NliExample, Query, RelevanceExample};
-use crate::progress::Job;
+use crate::Result;
+use crate::persona::{NliExample, Query, RelevanceExample};
 use crate::teacher::{Teacher, some_others};
-use crate::text::Tokenizer;
-use crate::train::{ClassifierExample, ClassifierModel, EpochLoader, Fit, fit};
-use crate::{Result, files, hf};
 
 /// The two judges' folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,79 +79,4 @@ pub(super) fn nli_data(
         examples.extend(replies);
     }
     Ok(examples)
-}
-
-/// One judge's fine-tuning.
-pub(super) struct FineTune<'a> {
-    pub(super) label: &'a str,
-    /// The judge to begin with.
-    pub(super) base: &'a Path,
-    pub(super) output: &'a Path,
-    pub(super) work: &'a Path,
-    pub(super) epochs: usize,
-    pub(super) seed: u64,
-}
-
-impl FineTune<'_> {
-    /// Trains on four fifths of the texts and tells the accuracy on the rest after each epoch.
-    pub(super) fn run(&self, texts: &[(String, usize)], device: &Device, job: &Job) -> Result<()> {
-        let (mut model, config) = hf::load_classifier(self.base, DType::F32, device)?;
-        model.unfreeze_weights();
-        let tokenizer = Tokenizer::load(self.base)?;
-        let mut examples = texts
-            .iter()
-            .map(|(text, label)| {
-                Ok(ClassifierExample {
-                    ids: tokenizer.encode(text)?,
-                    label: *label,
-                    tokens: Vec::new(),
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        examples.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
-        let held_out = examples.split_off(examples.len() * 4 / 5);
-        let train = EpochLoader::new(
-            examples,
-            8,
-            ClassifierExample::len,
-            ClassifierExample::collate,
-        )
-        .shuffled(self.seed);
-        let valid = EpochLoader::new(
-            held_out,
-            32,
-            ClassifierExample::len,
-            ClassifierExample::collate,
-        );
-        let model = ClassifierModel::new(model, None, config.pad_token_id);
-        let optimizer = AdamWConfig::new()
-            .with_epsilon(1e-6)
-            .with_weight_decay(0.01)
-            .init();
-        let run = Fit {
-            label: self.label,
-            folder: self.work,
-            epochs: self.epochs,
-            accumulate: 1,
-            metrics: &[("loss", false), ("accuracy", true)],
-        };
-        let mut trained = fit(
-            model,
-            optimizer,
-            ConstantLr::new(1e-5).into(),
-            &train,
-            &valid,
-            &run,
-            job,
-        )?;
-        for name in ["tokenizer.json", "tokenizer_config.json"] {
-            files::write(
-                &self.output.join(name),
-                files::read_text(&self.base.join(name))?.as_bytes(),
-            )?;
-        }
-        JudgeTemplate::load(self.base)?.save(self.output)?;
-        hf::save_weights(&mut trained.deberta, self.output)?;
-        hf::write_classifier_config(self.output, &config)
-    }
 }

@@ -6,7 +6,8 @@ use burn::tensor::Device;
 use serde_json::json;
 
 use super::config::{Scale, TrainConfig};
-use super::discriminators::{Discriminators, FineTune, nli_data, relevance_data};
+use super::discriminators::{Discriminators, nli_data, relevance_data};
+use super::finetune::FineTune;
 use super::page::{find_page, read_page};
 use super::stage::{Stage, file_hash, folder_hash, seed_for};
 use super::train::locate;
@@ -242,7 +243,12 @@ impl<'a> Run<'a> {
                     output,
                     work: &work,
                     epochs,
+                    batch_size: 8,
+                    learning_rate: 1e-5,
+                    held_out: 0.2,
+                    shuffle: true,
                     seed,
+                    record_steps: false,
                 }
                 .run(&texts, self.device, self.job)?;
                 stage.complete()?;

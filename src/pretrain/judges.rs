@@ -123,7 +123,7 @@ impl JudgeRun {
         let epochs = self.examples.div_ceil(EPOCH);
         let mut head = Linear::new(model_config.hidden_size, 2, true, 0.02, device);
         head.unfreeze_weights();
-        let model = ClassifierModel::new(deberta, Some(head), 0);
+        let model = ClassifierModel::new(deberta, Some(head), 0).with_max_grad_norm(1.0);
         let schedule = schedule(7e-4, epochs * train.steps_per_epoch(1))?;
         let metrics = [("loss", false), ("accuracy", true)];
         let run = Fit {

@@ -1,5 +1,7 @@
 //! A classifier learns its label, and on request whether each token agrees with the statement.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -7,6 +9,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
 use super::shards::step_in_parts;
+use super::steps::StepRecorder;
 use super::{Scalars, clip_global_norm};
 use crate::nn::{Deberta, DebertaInput, Linear};
 use crate::parallel;
@@ -90,6 +93,9 @@ pub struct ClassifierModel {
     /// Two logits for each token, hidden states in.
     pub token_head: Option<Linear>,
     pad_token_id: i32,
+    max_grad_norm: Option<f64>,
+    #[module(skip)]
+    recorder: Option<Arc<StepRecorder>>,
 }
 
 impl ClassifierModel {
@@ -99,7 +105,21 @@ impl ClassifierModel {
             deberta,
             token_head,
             pad_token_id,
+            max_grad_norm: None,
+            recorder: None,
         }
+    }
+
+    /// The same model, whose gradients together have this norm at most.
+    pub fn with_max_grad_norm(mut self, max_grad_norm: f64) -> Self {
+        self.max_grad_norm = Some(max_grad_norm);
+        self
+    }
+
+    /// The same model, whose optimizer steps are recorded.
+    pub fn with_recorder(mut self, recorder: Arc<StepRecorder>) -> Self {
+        self.recorder = Some(recorder);
+        self
     }
 
     fn forward(&self, batch: ClassifierBatch) -> (Tensor<1>, Scalars) {
@@ -153,6 +173,9 @@ impl TrainStep for ClassifierModel {
     fn step(&self, batch: ClassifierBatch) -> TrainOutput<Scalars> {
         let device = self.deberta.device();
         let (grads, item) = step_in_parts(self, batch.parts(&device), &device, Self::forward);
+        if let Some(recorder) = &self.recorder {
+            recorder.add(&item);
+        }
         TrainOutput { grads, item }
     }
 
@@ -162,7 +185,11 @@ impl TrainStep for ClassifierModel {
         lr: ModuleLearningRate,
         grads: GradientsParams,
     ) -> Self {
-        let (grads, _) = clip_global_norm(&self, grads, 1.0);
+        let max_norm = self.max_grad_norm.unwrap_or(f64::INFINITY);
+        let (grads, norm) = clip_global_norm(&self, grads, max_norm);
+        if let Some(recorder) = &self.recorder {
+            recorder.finish(norm, lr.base());
+        }
         optim.step(lr, self, grads)
     }
 }

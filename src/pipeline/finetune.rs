@@ -1,0 +1,202 @@
+//! From texts with classes to a classifier.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::optim::AdamWConfig;
+use burn::optim::lr_scheduler::constant::ConstantLr;
+use burn::tensor::Device;
+use burn::train::InferenceStep;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::nn::Weights;
+use crate::progress::Job;
+use crate::text::Tokenizer;
+use crate::train::{
+    ClassifierExample, ClassifierModel, EpochLoader, Fit, StepRecorder, epochs_done, fit,
+};
+use crate::{Error, Result, files, hf, parallel};
+
+/// How a classifier is fine-tuned: all weights, by AdamW at a constant rate, without dropout, as the original does.
+#[derive(Clone, Debug)]
+pub struct FineTune<'a> {
+    /// What the bar is called.
+    pub label: &'a str,
+    /// The folder of a classifier, or of a base model that gets a fresh head.
+    pub base: &'a Path,
+    /// The classifier's folder.
+    pub output: &'a Path,
+    /// Where checkpoints are kept.
+    pub work: &'a Path,
+    /// Passes over the texts.
+    pub epochs: usize,
+    /// Texts in a step.
+    pub batch_size: usize,
+    /// AdamW's.
+    pub learning_rate: f64,
+    /// The share of the texts that is held out; the weights of the epoch that is best on them are kept.
+    pub held_out: f64,
+    /// Whether the texts come in another order in each epoch, and the held-out ones are drawn; else those at the end are.
+    pub shuffle: bool,
+    /// Decides the order and a fresh head.
+    pub seed: u64,
+    /// Whether every optimizer step is told and goes to `steps.jsonl` in the output folder.
+    pub record_steps: bool,
+}
+
+/// What a fine-tuning leaves to tell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FineTuned {
+    /// The share of held-out texts whose class came out right, after each epoch; empty if none were held out.
+    pub accuracies: Vec<f64>,
+    /// The epoch, from one, whose weights were kept.
+    pub best_epoch: usize,
+    /// The numbers of every step, if they were recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Map<String, Value>>,
+}
+
+impl FineTune<'_> {
+    /// Trains epoch by epoch, tells the accuracy after each, and writes the best weights.
+    pub fn run(&self, texts: &[(String, usize)], device: &Device, job: &Job) -> Result<FineTuned> {
+        device.seed(self.seed);
+        let n_classes = texts.iter().map(|(_, label)| label + 1).max().unwrap_or(0);
+        let (mut model, config) = hf::load_classifier_or_base(self.base, n_classes, device)?;
+        model.unfreeze_weights();
+        let tokenizer = Tokenizer::load(self.base)?;
+        let mut examples = texts
+            .iter()
+            .map(|(text, label)| {
+                Ok(ClassifierExample {
+                    ids: tokenizer.encode(text)?,
+                    label: *label,
+                    tokens: Vec::new(),
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        if self.shuffle {
+            examples.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
+        }
+        let n_train = examples.len() - (examples.len() as f64 * self.held_out).round() as usize;
+        let mut held_out = examples.split_off(n_train);
+        held_out.sort_by_key(ClassifierExample::len);
+        let loader = |examples| {
+            EpochLoader::new(
+                examples,
+                self.batch_size,
+                ClassifierExample::len,
+                ClassifierExample::collate,
+            )
+        };
+        let mut train = loader(examples);
+        if self.shuffle {
+            train = train.shuffled(self.seed);
+        }
+
+        let mut model = ClassifierModel::new(model, None, config.pad_token_id);
+        let recorder = if self.record_steps {
+            let steps_done = epochs_done(self.work, self.epochs)? * train.steps_per_epoch(1);
+            let path = self.output.join("steps.jsonl");
+            Some(Arc::new(StepRecorder::open(&path, steps_done, job)?))
+        } else {
+            None
+        };
+        if let Some(recorder) = &recorder {
+            model = model.with_recorder(recorder.clone());
+        }
+        let progress = self.work.join("accuracies.json");
+        let mut done: FineTuned = if progress.is_file() {
+            files::read_json(&progress)?
+        } else {
+            FineTuned::default()
+        };
+        // With texts held out, an epoch is a run of its own that goes on from the one before, so that its weights can be
+        // looked at.
+        let first = if held_out.is_empty() {
+            self.epochs
+        } else {
+            done.accuracies.len() + 1
+        };
+        for epoch in first..=self.epochs {
+            let optimizer = AdamWConfig::new()
+                .with_epsilon(1e-6)
+                .with_weight_decay(0.01)
+                .init();
+            let run = Fit {
+                label: self.label,
+                folder: self.work,
+                epochs: epoch,
+                accumulate: 1,
+                metrics: &[("loss", false), ("accuracy", true)],
+            };
+            let trained = fit(
+                model.clone(),
+                optimizer,
+                ConstantLr::new(self.learning_rate).into(),
+                &train,
+                &loader(Vec::new()),
+                &run,
+                job,
+            );
+            let told = recorder
+                .as_ref()
+                .map(|recorder| recorder.steps())
+                .transpose()?;
+            let mut trained = trained?;
+            done.steps = told.unwrap_or_default();
+            let mut is_best = true;
+            if !held_out.is_empty() {
+                let accuracy = accuracy(&trained.valid(), &held_out, job)?;
+                is_best = done.accuracies.iter().all(|earlier| accuracy > *earlier);
+                done.accuracies.push(accuracy);
+                job.progress.note(&format!(
+                    "{}: epoch {epoch} of {}, held out: accuracy {accuracy:.4}",
+                    self.label, self.epochs
+                ));
+            }
+            if is_best {
+                done.best_epoch = epoch;
+                hf::save_weights(&mut trained.deberta, self.output)?;
+            }
+            if !held_out.is_empty() {
+                files::write_json(&progress, &done)?;
+            }
+        }
+        for name in ["tokenizer.json", "tokenizer_config.json", "judge.json"] {
+            let from = self.base.join(name);
+            if from.is_file() {
+                let bytes = fs::read(&from).map_err(Error::io("read", &from))?;
+                files::write(&self.output.join(name), &bytes)?;
+            }
+        }
+        // The config goes last: a folder that has it is whole.
+        hf::write_classifier_config(self.output, &config)?;
+        Ok(done)
+    }
+}
+
+/// The share of examples whose class comes out right.
+fn accuracy(model: &ClassifierModel, examples: &[ClassifierExample], job: &Job) -> Result<f64> {
+    const BATCH: usize = 32;
+    let workers = parallel::workers(&model.deberta.device());
+    let batches: Vec<Vec<&ClassifierExample>> = examples
+        .chunks(BATCH)
+        .map(|batch| batch.iter().collect())
+        .collect();
+    let mut right = 0.0;
+    for group in batches.chunks(workers) {
+        job.check()?;
+        let results = parallel::map(group.to_vec(), |batch| {
+            let scalars = InferenceStep::step(model, ClassifierExample::collate(&batch));
+            scalars.get("accuracy").unwrap_or(0.0) * batch.len() as f64
+        });
+        right += results.iter().sum::<f64>();
+    }
+    Ok(right / examples.len() as f64)
+}
