@@ -53,7 +53,7 @@ pub(super) struct DpoArgs {
     /// Rank of the LoRA factors.
     #[arg(long, value_name = "R", default_value_t = 32)]
     lora_rank: usize,
-    /// Numerator of their scaling [default: twice the rank].
+    /// Numerator of their scaling [default: the rank].
     #[arg(long, value_name = "A")]
     lora_alpha: Option<f64>,
     /// The projections that get factors [default: all seven].
@@ -121,7 +121,7 @@ impl DpoArgs {
         } else {
             self.lora_targets.clone()
         };
-        let alpha = self.lora_alpha.unwrap_or(2.0 * self.lora_rank as f64);
+        let alpha = self.lora_alpha.unwrap_or(self.lora_rank as f64);
         let dpo = DpoConfig::new()
             .with_beta(self.beta)
             .with_loss_type(self.loss.into())

@@ -59,7 +59,7 @@ pub struct TrainArgs {
     /// Rank of the LoRA factors.
     #[arg(long, value_name = "N", default_value_t = defaults().lora_rank)]
     lora_rank: usize,
-    /// Numerator of the LoRA scaling [default: twice the rank].
+    /// Numerator of the LoRA scaling [default: the rank].
     #[arg(long, value_name = "X")]
     lora_alpha: Option<f64>,
     /// First learning rate of DPO; it falls to zero in a line.

@@ -44,7 +44,7 @@ pub struct TrainConfig {
     pub prp_dpo_epoch: usize,
     /// Rank of the factors.
     pub lora_rank: usize,
-    /// Numerator of their scaling; twice the rank if absent.
+    /// Numerator of their scaling; the rank if absent.
     pub lora_alpha: Option<f64>,
     /// First learning rate of DPO; it falls to zero in a line.
     pub learning_rate: f64,

@@ -23,9 +23,11 @@ use crate::{Error, Result, hf, parallel};
 use super::replies::SampledReplies;
 
 /// The preference pairs among sampled replies: of the replies to a query the best with the worst, the second best with
-/// the second worst and so on, as long as their scores differ by more than `threshold`.
+/// the second worst and so on, as long as their scores differ by more than `threshold` and the better one's ΔAPC is above
+/// zero, which is what a reply gets that is always neutral.
 ///
-/// Of two replies this is the pair they make. Of more it is the way to pair them with the largest differences, which are
+/// Of two replies that are worse than saying nothing, the better one is no example: where a small model derails, most are,
+/// and learning from them spreads what derailed. Of two replies this is the pair they make. Of more it is the way to pair them with the largest differences, which are
 /// the least likely to be a judge's error.
 pub(super) fn preference_pairs(samples: &[SampledReplies], threshold: f64) -> Vec<PreferencePair> {
     let pairs_of = |sample: &SampledReplies| -> Vec<PreferencePair> {
@@ -36,6 +38,7 @@ pub(super) fn preference_pairs(samples: &[SampledReplies], threshold: f64) -> Ve
         order[..half]
             .iter()
             .zip(worst_first)
+            .filter(|(chosen, _)| sample.delta_apc[**chosen] > 0.0)
             .map(|(&chosen, &rejected)| PreferencePair {
                 query_idx: sample.query_idx,
                 query: sample.query.clone(),
@@ -261,9 +264,9 @@ pub(super) fn encode(tokenizer: &Tokenizer, pairs: &[PreferencePair]) -> Result<
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_best_reply_is_paired_with_the_worst_and_so_on_while_their_scores_differ_enough() {
-        let sample = |apc: &[f64]| SampledReplies {
+    /// The replies of each pair, of replies a, b, c … with these scores.
+    fn pairs(apc: &[f64], delta_apc: &[f64]) -> Vec<String> {
+        let sample = SampledReplies {
             query_idx: 3,
             query: "q".into(),
             prompt: "p".into(),
@@ -272,16 +275,27 @@ mod tests {
                 .map(ToString::to_string)
                 .collect(),
             apc: apc.to_vec(),
-            delta_apc: vec![0.0; apc.len()],
+            delta_apc: delta_apc.to_vec(),
         };
-        let pairs = |apc: &[f64]| -> Vec<String> {
-            preference_pairs(&[sample(apc)], 0.2)
-                .into_iter()
-                .map(|pair| pair.chosen + &pair.rejected)
-                .collect()
-        };
-        assert_eq!(pairs(&[1.0, 2.0, 5.0, 4.5, 4.6, 7.0]), ["fa", "cb"]);
-        assert_eq!(pairs(&[1.0, 2.0]), ["ba"]);
-        assert!(pairs(&[1.0, 1.2]).is_empty());
+        preference_pairs(&[sample], 0.2)
+            .into_iter()
+            .map(|pair| pair.chosen + &pair.rejected)
+            .collect()
+    }
+
+    #[test]
+    fn the_best_reply_is_paired_with_the_worst_and_so_on_while_their_scores_differ_enough() {
+        assert_eq!(
+            pairs(&[1.0, 2.0, 5.0, 4.5, 4.6, 7.0], &[1.0; 6]),
+            ["fa", "cb"]
+        );
+        assert_eq!(pairs(&[1.0, 2.0], &[1.0; 2]), ["ba"]);
+        assert!(pairs(&[1.0, 1.2], &[1.0; 2]).is_empty());
+    }
+
+    #[test]
+    fn a_reply_that_is_no_better_than_a_neutral_one_is_never_preferred() {
+        let delta_apc = [-2.0, -1.0, 0.0, 0.5];
+        assert_eq!(pairs(&[1.0, 2.0, 3.0, 3.5], &delta_apc), ["da"]);
     }
 }

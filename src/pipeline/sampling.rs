@@ -137,7 +137,7 @@ impl Run<'_> {
             if pairs.is_empty() {
                 return Err(Error::invalid(
                     &replies,
-                    "no two replies differ enough in APC to learn from; raise --max-dpo-data or take another --seed",
+                    "no reply that is better than a neutral one differs enough from another to learn from; raise --max-dpo-data or take another --seed",
                 ));
             }
             files::write_jsonl(&path, &pairs)?;
@@ -153,7 +153,7 @@ impl Run<'_> {
             self.folders.models.join("adapter"),
             self.folders.models.join("adapter.training"),
         );
-        let alpha = config.lora_alpha.unwrap_or(2.0 * config.lora_rank as f64);
+        let alpha = config.lora_alpha.unwrap_or(config.lora_rank as f64);
         let inputs = json!({
             "pairs": file_hash(&self.folders.data.join("pairs.jsonl"))?,
             "model": folder_hash(&self.base)?,
