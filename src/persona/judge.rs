@@ -126,7 +126,9 @@ impl Judge {
     }
 
     fn load(folder: &Path, labels: &[&str], device: &Device) -> Result<Self> {
-        let classifier = Classifier::load(folder, DType::F32, device)?;
+        /// Longer texts than DeBERTa's own are no statement with a query and a reply, and take minutes to read.
+        const MAX_TOKENS: usize = 512;
+        let classifier = Classifier::load(folder, DType::F32, device)?.with_max_tokens(MAX_TOKENS);
         let found = classifier.labels();
         if found.len() != labels.len() {
             let reason = format!(

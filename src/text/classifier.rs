@@ -43,6 +43,12 @@ impl Classifier {
         })
     }
 
+    /// The same classifier, which refuses texts of more than `max_tokens`.
+    pub fn with_max_tokens(mut self, max_tokens: usize) -> Self {
+        self.max_tokens = self.max_tokens.min(max_tokens);
+        self
+    }
+
     /// The classes' names in the order of the probabilities.
     pub fn labels(&self) -> &[String] {
         &self.labels
