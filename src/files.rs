@@ -35,6 +35,16 @@ pub fn create_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(Error::io("create", path))
 }
 
+/// Removes a folder with all that is in it, if it is there.
+pub fn remove_dir(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes a file beside its place and renames it, so that a reader sees the old or the new one, never a part.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path

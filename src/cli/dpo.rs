@@ -182,8 +182,9 @@ impl DpoArgs {
         let start = Instant::now();
         let summary = run.run(&model, pairs, &device, job)?;
         let seconds = start.elapsed().as_secs_f64();
-        files::create_dir(&work)?;
         stage.complete()?;
+        // The checkpoints have done their part.
+        files::remove_dir(&work.join("checkpoint"))?;
         self.tell(
             summary.step_records,
             Some((self.epochs * n_pairs) as f64 / seconds),

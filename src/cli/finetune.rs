@@ -143,6 +143,8 @@ impl FinetuneArgs {
         let texts_per_second = (texts.len() * self.epochs) as f64 / start.elapsed().as_secs_f64();
         files::write_json(&summary, &trained)?;
         stage.complete()?;
+        // The checkpoints have done their part.
+        files::remove_dir(&work.join("checkpoint"))?;
         self.tell(&trained, texts_per_second)
     }
 

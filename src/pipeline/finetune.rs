@@ -128,8 +128,13 @@ impl FineTune<'_> {
                 .with_epsilon(1e-6)
                 .with_weight_decay(0.01)
                 .init();
+            let label = if held_out.is_empty() {
+                self.label.to_string()
+            } else {
+                format!("{}, epoch {epoch} of {}", self.label, self.epochs)
+            };
             let run = Fit {
-                label: self.label,
+                label: &label,
                 folder: self.work,
                 epochs: epoch,
                 accumulate: 1,
@@ -155,10 +160,8 @@ impl FineTune<'_> {
                 let accuracy = accuracy(&trained.valid(), &held_out, job)?;
                 is_best = done.accuracies.iter().all(|earlier| accuracy > *earlier);
                 done.accuracies.push(accuracy);
-                job.progress.note(&format!(
-                    "{}: epoch {epoch} of {}, held out: accuracy {accuracy:.4}",
-                    self.label, self.epochs
-                ));
+                job.progress
+                    .note(&format!("{label}, held out: accuracy {accuracy:.4}"));
             }
             if is_best {
                 done.best_epoch = epoch;

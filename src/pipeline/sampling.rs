@@ -1,6 +1,5 @@
 //! The stages that sample replies, and the training between them.
 
-use std::fs;
 use std::path::Path;
 
 use burn::tensor::DType;
@@ -197,10 +196,7 @@ impl Run<'_> {
             files::create_dir(&work)?;
             stage.complete()?;
             // The checkpoints have done their part; an empty folder stays as a mark of the stage.
-            fs::remove_dir_all(work.join("checkpoint")).or_else(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => Ok(()),
-                _ => Err(Error::io("remove", &work)(error)),
-            })?;
+            files::remove_dir(&work.join("checkpoint"))?;
         }
         files::read_json(&path)
     }

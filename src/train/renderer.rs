@@ -74,12 +74,9 @@ impl TrainingProgressLogger for Renderer {
         self.done = 0;
         if self.training && self.task.is_none() {
             self.per_epoch = total_items;
-            let task = self
-                .job
-                .progress
-                .task(&self.label, total_items * self.epochs, "examples");
-            task.advance(total_items * self.epoch); // what an earlier run had done
-            self.task = Some(task);
+            // What an earlier run had done would make this one look faster than it is.
+            let to_do = total_items * (self.epochs - self.epoch);
+            self.task = Some(self.job.progress.task(&self.label, to_do, "examples"));
         }
     }
 
