@@ -15,7 +15,6 @@ pub(super) struct Renderer {
     label: String,
     epochs: usize,
     epoch: usize,
-    per_epoch: usize,
     training: bool,
     done: usize,
     names: Vec<(MetricId, String)>,
@@ -30,7 +29,6 @@ impl Renderer {
             label: label.to_string(),
             epochs: 0,
             epoch: 0,
-            per_epoch: 0,
             training: false,
             done: 0,
             names: Vec::new(),
@@ -73,7 +71,6 @@ impl TrainingProgressLogger for Renderer {
         self.training = split.eq_ignore_ascii_case("train");
         self.done = 0;
         if self.training && self.task.is_none() {
-            self.per_epoch = total_items;
             // What an earlier run had done would make this one look faster than it is.
             let to_do = total_items * (self.epochs - self.epoch);
             self.task = Some(self.job.progress.task(&self.label, to_do, "examples"));
