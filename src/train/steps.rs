@@ -82,7 +82,10 @@ impl StepRecorder {
         }
         let told: Vec<String> = step
             .iter()
-            .map(|(name, value)| format!("{name} {:.4}", value.as_f64().unwrap_or(f64::NAN)))
+            .map(|(name, value)| match value.as_f64().unwrap_or(f64::NAN) {
+                small if small.abs() < 1e-3 => format!("{name} {small:.2e}"),
+                value => format!("{name} {value:.4}"),
+            })
             .collect();
         state.steps.push(step);
         self.job
