@@ -295,9 +295,32 @@ fn finetune_keeps_the_best_epoch_and_goes_on_where_it_was_stopped() {
     assert_eq!(again["losses"], trained["losses"]);
     let (code, told, _) = finetune(&whole, "4", &[]);
     assert!(code == Some(1) && told.contains("--force"), "{told}");
+    let (code, told, _) = finetune(&folder.path().join("none"), "3", &["--held-out", "0.999"]);
+    assert!(
+        code == Some(2) && told.contains("none is left to train on"),
+        "{told}"
+    );
     let (code, told, _) = finetune(&whole, "3", &["--held-out", "1"]);
     assert!(
         code == Some(2) && told.contains("--held-out is 1"),
+        "{told}"
+    );
+}
+
+#[test]
+fn finetune_refuses_a_text_that_is_too_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data.jsonl");
+    let long = json!({"text": "rain and ".repeat(3000), "label": 0});
+    fs::write(&data, format!("{long}\n")).unwrap();
+    let output = folder.path().join("out");
+    let mut arguments = vec!["finetune", "--model", "models/tiny/nli", "--epochs", "1"];
+    arguments.extend(["--data", path(&data), "--output", path(&output)]);
+    let refused = run(&arguments);
+    assert_eq!(refused.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        told.contains("text 1 has") && told.contains("at most 4096"),
         "{told}"
     );
 }

@@ -273,7 +273,7 @@ impl DpoArgs {
         }
         if left_out > 0 {
             job.progress.note(&format!(
-                "{left_out} pairs are left out: their prompts have {max_length} tokens or more"
+                "{left_out} pairs are left out: their prompts have no token, or {max_length} or more"
             ));
         }
         Ok(pairs)

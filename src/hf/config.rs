@@ -19,6 +19,19 @@ pub struct ClassifierConfig {
     pub pad_token_id: i32,
 }
 
+impl ClassifierConfig {
+    /// The longest text that the classifier reads, in tokens.
+    pub fn max_tokens(&self) -> usize {
+        /// What a model reads whose positions are relative, and to which no text is too long; memory is.
+        const RELATIVE_TOKENS: usize = 4096;
+        if self.model.position_biased_input {
+            self.model.max_position_embeddings
+        } else {
+            self.model.max_position_embeddings.max(RELATIVE_TOKENS)
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct GemmaJson {
     vocab_size: usize,

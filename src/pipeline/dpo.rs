@@ -27,7 +27,9 @@ use super::replies::SampledReplies;
 /// zero, which is what a reply gets that is always neutral.
 ///
 /// Of two replies that are worse than saying nothing, the better one is no example: where a small model derails, most are,
-/// and learning from them spreads what derailed. Of two replies this is the pair they make. Of more it is the way to pair them with the largest differences, which are
+/// and learning from them spreads what derailed.
+///
+/// Of two replies this is the pair they make. Of more it is the way to pair them with the largest differences, which are
 /// the least likely to be a judge's error.
 pub(super) fn preference_pairs(samples: &[SampledReplies], threshold: f64) -> Vec<PreferencePair> {
     let pairs_of = |sample: &SampledReplies| -> Vec<PreferencePair> {

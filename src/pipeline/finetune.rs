@@ -70,11 +70,21 @@ impl FineTune<'_> {
         let (mut model, config) = hf::load_classifier_or_base(self.base, n_classes, device)?;
         model.unfreeze_weights();
         let tokenizer = Tokenizer::load(self.base)?;
+        let max_tokens = config.max_tokens();
         let mut examples = texts
             .iter()
-            .map(|(text, label)| {
+            .enumerate()
+            .map(|(text_idx, (text, label))| {
+                let ids = tokenizer.encode(text)?;
+                if ids.len() > max_tokens {
+                    return Err(Error::Usage(format!(
+                        "text {} has {} tokens, but the classifier reads at most {max_tokens}; shorten it",
+                        text_idx + 1,
+                        ids.len()
+                    )));
+                }
                 Ok(ClassifierExample {
-                    ids: tokenizer.encode(text)?,
+                    ids,
                     label: *label,
                     tokens: Vec::new(),
                 })
@@ -84,6 +94,12 @@ impl FineTune<'_> {
             examples.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
         }
         let n_train = examples.len() - (examples.len() as f64 * self.held_out).round() as usize;
+        if n_train == 0 {
+            return Err(Error::Usage(format!(
+                "of {} texts none is left to train on; hold out fewer, or bring more",
+                examples.len()
+            )));
+        }
         let mut held_out = examples.split_off(n_train);
         held_out.sort_by_key(ClassifierExample::len);
         let loader = |examples| {

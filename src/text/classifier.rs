@@ -26,20 +26,14 @@ impl Classifier {
 
     /// Reads a classifier's folder.
     pub fn load(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
-        /// What a model reads whose positions are relative, and to which no text is too long; memory is.
-        const RELATIVE_TOKENS: usize = 4096;
         let (model, config) = hf::load_classifier(folder, dtype, device)?;
-        let max_tokens = config.model.max_position_embeddings;
+        let max_tokens = config.max_tokens();
         Ok(Self {
             model,
             tokenizer: Tokenizer::load(folder)?,
             labels: config.labels,
             pad_token_id: config.pad_token_id,
-            max_tokens: if config.model.position_biased_input {
-                max_tokens
-            } else {
-                max_tokens.max(RELATIVE_TOKENS)
-            },
+            max_tokens,
         })
     }
 

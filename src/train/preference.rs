@@ -22,7 +22,8 @@ impl Preference {
     ///
     /// Prompt and reply are one text for the tokenizer, with its special tokens, and `eos` behind the reply unless the
     /// reply ends with it already; the prompt is what both texts and the prompt alone have in common at the front. Behind
-    /// `max_length` tokens, prompt included, replies are cut. A prompt that leaves no token for a reply gives nothing.
+    /// `max_length` tokens, prompt included, replies are cut. A prompt without a token, or one that leaves none for a reply,
+    /// gives nothing.
     pub fn encode(
         &self,
         tokenizer: &Tokenizer,
@@ -41,7 +42,7 @@ impl Preference {
         };
         let start = common(&replies[0]).min(common(&replies[1]));
         prompt.truncate(start);
-        if start >= max_length {
+        if start == 0 || start >= max_length {
             return Ok(None);
         }
         let [chosen, rejected] = replies.map(|mut ids| {
