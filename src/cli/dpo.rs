@@ -161,7 +161,7 @@ impl DpoArgs {
                 "{} is complete, nothing was done",
                 self.output.display()
             ));
-            return self.tell(files::read_jsonl(&outputs[2])?, None);
+            return self.tell(None);
         }
         let model = hf::load_gemma(&self.model, self.dtype.into(), &device)?;
         let n_pairs = pairs.len();
@@ -180,15 +180,12 @@ impl DpoArgs {
             record_steps: true,
         };
         let start = Instant::now();
-        let summary = run.run(&model, pairs, &device, job)?;
+        run.run(&model, pairs, &device, job)?;
         let seconds = start.elapsed().as_secs_f64();
         stage.complete()?;
         // The checkpoints have done their part.
         files::remove_dir(&work.join("checkpoint"))?;
-        self.tell(
-            summary.step_records,
-            Some((self.epochs * n_pairs) as f64 / seconds),
-        )
+        self.tell(Some((self.epochs * n_pairs) as f64 / seconds))
     }
 
     fn check(&self) -> Result<()> {
@@ -279,7 +276,8 @@ impl DpoArgs {
         Ok(pairs)
     }
 
-    fn tell(&self, steps: Vec<Map<String, Value>>, pairs_per_second: Option<f64>) -> Result<()> {
+    fn tell(&self, pairs_per_second: Option<f64>) -> Result<()> {
+        let steps: Vec<Map<String, Value>> = files::read_jsonl(&self.output.join("steps.jsonl"))?;
         match self.format {
             Format::Json => print_json(&Trained {
                 steps,

@@ -58,6 +58,11 @@ struct Example {
     label: usize,
 }
 
+#[derive(Deserialize)]
+struct Step {
+    loss: f64,
+}
+
 #[derive(Serialize)]
 struct Trained {
     losses: Vec<f64>,
@@ -149,10 +154,10 @@ impl FinetuneArgs {
     }
 
     fn tell(&self, trained: &FineTuned, texts_per_second: f64) -> Result<()> {
-        let loss = |step: &serde_json::Map<_, serde_json::Value>| step.get("loss")?.as_f64();
+        let steps: Vec<Step> = files::read_jsonl(&self.output.join("steps.jsonl"))?;
         match self.format {
             Format::Json => print_json(&Trained {
-                losses: trained.steps.iter().filter_map(loss).collect(),
+                losses: steps.iter().map(|step| step.loss).collect(),
                 accuracies: trained.accuracies.clone(),
                 best_epoch: trained.best_epoch,
                 texts_per_second,
@@ -165,7 +170,7 @@ impl FinetuneArgs {
                 print(&format!(
                     "optimizer steps  {}\nkept             epoch {} of {}{best}\nclassifier       {}\n\n\
                      next: apc classify --model {} --texts FILE.jsonl",
-                    trained.steps.len(),
+                    steps.len(),
                     trained.best_epoch,
                     self.epochs,
                     self.output.display(),

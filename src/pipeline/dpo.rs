@@ -8,15 +8,14 @@ use burn::optim::AdamWConfig;
 use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use crate::nn::{Gemma, LoraConfig};
 use crate::persona::{PreferencePair, encode_reply};
 use crate::progress::Job;
 use crate::text::Tokenizer;
 use crate::train::{
-    DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder,
-    epochs_done, fit, reply_logps,
+    DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder, fit,
+    reply_logps,
 };
 use crate::{Error, Result, hf, parallel};
 
@@ -72,9 +71,6 @@ pub struct DpoSummary {
     /// Mean difference of the rewards after training.
     #[serde(rename = "rewards/margins")]
     pub margins: f64,
-    /// The numbers of every step, if they were recorded.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub step_records: Vec<Map<String, Value>>,
 }
 
 /// How an adapter is trained.
@@ -169,19 +165,13 @@ impl DpoRun<'_> {
             accumulate: self.dpo.accumulate,
             metrics: &DpoModel::METRICS,
         };
-        let mut model = DpoModel::new(policy, self.dpo);
-        let recorder = if self.record_steps {
-            let steps_done = epochs_done(self.work, self.epochs)? * steps_per_epoch;
+        let record = || {
             let path = self.output.join("steps.jsonl");
-            Some(Arc::new(StepRecorder::open(&path, steps_done, job)?))
-        } else {
-            None
+            StepRecorder::open(&path, self.work, self.epochs, steps_per_epoch, job).map(Arc::new)
         };
-        if let Some(recorder) = &recorder {
-            model = model.with_recorder(recorder.clone());
-        }
+        let recorder = self.record_steps.then(record).transpose()?;
         let trained = fit(
-            model,
+            DpoModel::new(policy, self.dpo).with_recorder(recorder.clone()),
             optimizer,
             schedule,
             &train,
@@ -190,7 +180,7 @@ impl DpoRun<'_> {
             job,
         );
         // A record that could not be written has stopped the run: that is the error to tell.
-        let step_records = recorder.map_or(Ok(Vec::new()), |recorder| recorder.steps())?;
+        recorder.map_or(Ok(()), |recorder| recorder.check())?;
         let trained = trained?;
         let margins: Vec<f64> = self
             .logps(&trained.policy, &examples, job)?
@@ -212,7 +202,6 @@ impl DpoRun<'_> {
             steps,
             accuracies: margins.iter().filter(|margin| **margin > 0.0).count() as f64 / n_pairs,
             margins: margins.iter().sum::<f64>() / n_pairs,
-            step_records,
         })
     }
 

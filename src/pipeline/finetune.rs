@@ -13,14 +13,11 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use crate::nn::Weights;
 use crate::progress::Job;
 use crate::text::Tokenizer;
-use crate::train::{
-    ClassifierExample, ClassifierModel, EpochLoader, Fit, StepRecorder, epochs_done, fit,
-};
+use crate::train::{ClassifierExample, ClassifierModel, EpochLoader, Fit, StepRecorder, fit};
 use crate::{Error, Result, files, hf, parallel};
 
 /// How a classifier is fine-tuned: all weights, by AdamW at a constant rate, without dropout, as the original does.
@@ -57,9 +54,6 @@ pub struct FineTuned {
     pub accuracies: Vec<f64>,
     /// The epoch, from one, whose weights were kept.
     pub best_epoch: usize,
-    /// The numbers of every step, if they were recorded.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<Map<String, Value>>,
 }
 
 impl FineTune<'_> {
@@ -115,17 +109,13 @@ impl FineTune<'_> {
             train = train.shuffled(self.seed);
         }
 
-        let mut model = ClassifierModel::new(model, None, config.pad_token_id);
-        let recorder = if self.record_steps {
-            let steps_done = epochs_done(self.work, self.epochs)? * train.steps_per_epoch(1);
-            let path = self.output.join("steps.jsonl");
-            Some(Arc::new(StepRecorder::open(&path, steps_done, job)?))
-        } else {
-            None
+        let record = || {
+            let (path, steps) = (self.output.join("steps.jsonl"), train.steps_per_epoch(1));
+            StepRecorder::open(&path, self.work, self.epochs, steps, job).map(Arc::new)
         };
-        if let Some(recorder) = &recorder {
-            model = model.with_recorder(recorder.clone());
-        }
+        let recorder = self.record_steps.then(record).transpose()?;
+        let model =
+            ClassifierModel::new(model, None, config.pad_token_id).with_recorder(recorder.clone());
         let progress = self.work.join("accuracies.json");
         let mut done: FineTuned = if progress.is_file() {
             files::read_json(&progress)?
@@ -165,12 +155,11 @@ impl FineTune<'_> {
                 &run,
                 job,
             );
-            let told = recorder
+            // A record that could not be written has stopped the run: that is the error to tell.
+            recorder
                 .as_ref()
-                .map(|recorder| recorder.steps())
-                .transpose()?;
+                .map_or(Ok(()), |recorder| recorder.check())?;
             let mut trained = trained?;
-            done.steps = told.unwrap_or_default();
             let mut is_best = true;
             if !held_out.is_empty() {
                 let accuracy = accuracy(&trained.valid(), &held_out, job)?;

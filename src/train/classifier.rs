@@ -116,9 +116,9 @@ impl ClassifierModel {
         self
     }
 
-    /// The same model, whose optimizer steps are recorded.
-    pub fn with_recorder(mut self, recorder: Arc<StepRecorder>) -> Self {
-        self.recorder = Some(recorder);
+    /// The same model, whose optimizer steps go to `recorder`, if there is one.
+    pub fn with_recorder(mut self, recorder: Option<Arc<StepRecorder>>) -> Self {
+        self.recorder = recorder;
         self
     }
 

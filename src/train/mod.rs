@@ -22,7 +22,7 @@ pub use clip::clip_global_norm;
 pub use dpo::{
     DpoBatch, DpoConfig, DpoExample, DpoLoss, DpoModel, DpoPair, DpoStep, LossType, reply_logps,
 };
-pub use fit::{Fit, epochs_done, fit};
+pub use fit::{Fit, fit};
 pub use language::{LanguageBatch, LanguageExample, LanguageModel};
 pub use loader::EpochLoader;
 pub use metrics::{Scalar, Scalars};

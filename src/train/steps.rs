@@ -1,11 +1,12 @@
 //! The numbers of every optimizer step, as TRL logs them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
 use super::Scalars;
+use super::fit::epochs_done;
 use crate::progress::Job;
 use crate::{Result, files};
 
@@ -15,7 +16,6 @@ use crate::{Result, files};
 /// Records go to a JSON Lines file as they come, and to whoever follows the job.
 #[derive(Debug)]
 pub struct StepRecorder {
-    path: PathBuf,
     job: Job,
     state: Mutex<State>,
 }
@@ -25,13 +25,24 @@ struct State {
     journal: files::Journal,
     sums: Vec<(&'static str, f64)>,
     batches: usize,
-    steps: Vec<Map<String, Value>>,
+    steps: usize,
     failure: Option<crate::Error>,
 }
 
 impl StepRecorder {
+    /// Goes on in the file behind what the last checkpoint in `work` holds, of a run of `epochs`.
+    pub fn open(
+        path: &Path,
+        work: &Path,
+        epochs: usize,
+        steps_per_epoch: usize,
+        job: &Job,
+    ) -> Result<Self> {
+        Self::behind(path, epochs_done(work, epochs)? * steps_per_epoch, job)
+    }
+
     /// Goes on behind the first `steps_done` records of the file; later ones are of steps that will be made again.
-    pub fn open(path: &Path, steps_done: usize, job: &Job) -> Result<Self> {
+    fn behind(path: &Path, steps_done: usize, job: &Job) -> Result<Self> {
         let mut steps: Vec<Map<String, Value>> = if path.is_file() {
             files::Journal::open(path)?.1
         } else {
@@ -39,9 +50,9 @@ impl StepRecorder {
         };
         steps.truncate(steps_done);
         files::write_jsonl(path, &steps)?;
-        let (journal, steps) = files::Journal::open(path)?;
+        let steps = steps.len();
+        let journal = files::Journal::open::<Map<String, Value>>(path)?.0;
         Ok(Self {
-            path: path.to_path_buf(),
             job: job.clone(),
             state: Mutex::new(State {
                 journal,
@@ -87,28 +98,16 @@ impl StepRecorder {
                 value => format!("{name} {value:.4}"),
             })
             .collect();
-        state.steps.push(step);
+        state.steps += 1;
         self.job
             .progress
-            .note(&format!("step {}: {}", state.steps.len(), told.join(", ")));
+            .note(&format!("step {}: {}", state.steps, told.join(", ")));
     }
 
-    /// The records of all steps, those of earlier runs first.
-    ///
-    /// # Errors
-    ///
-    /// A record that could not be written.
-    pub fn steps(&self) -> Result<Vec<Map<String, Value>>> {
+    /// An error if a record could not be written.
+    pub fn check(&self) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.failure.take() {
-            Some(error) => Err(error),
-            None => Ok(state.steps.clone()),
-        }
-    }
-
-    /// Where the records are.
-    pub fn path(&self) -> &Path {
-        &self.path
+        state.failure.take().map_or(Ok(()), Err)
     }
 }
 
@@ -121,7 +120,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("steps.jsonl");
         let record = |steps_done: usize, losses: &[f64]| {
-            let recorder = StepRecorder::open(&path, steps_done, &Job::default()).unwrap();
+            let recorder = StepRecorder::behind(&path, steps_done, &Job::default()).unwrap();
             for pair in losses.chunks(2) {
                 for &loss in pair {
                     recorder.add(&Scalars {
@@ -131,7 +130,8 @@ mod tests {
                 }
                 recorder.finish(0.5, 1e-4);
             }
-            let steps = recorder.steps().unwrap();
+            recorder.check().unwrap();
+            let steps: Vec<Map<String, Value>> = files::read_jsonl(&path).unwrap();
             let losses: Vec<f64> = steps
                 .iter()
                 .map(|step| step["loss"].as_f64().unwrap())
@@ -141,7 +141,5 @@ mod tests {
         };
         assert_eq!(record(0, &[1.0, 2.0, 3.0, 5.0]), [1.5, 4.0]);
         assert_eq!(record(1, &[8.0, 9.0]), [1.5, 8.5]);
-        let lines: Vec<Map<String, Value>> = files::read_jsonl(&path).unwrap();
-        assert_eq!(lines.len(), 2);
     }
 }
