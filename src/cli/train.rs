@@ -77,7 +77,7 @@ pub struct TrainArgs {
     /// Batches in an optimizer step.
     #[arg(long, value_name = "N", default_value_t = defaults().accumulate)]
     accumulate: usize,
-    /// Queries held out for the evaluation, at most.
+    /// Held-out queries to evaluate with, at most.
     #[arg(long, value_name = "N", default_value_t = defaults().max_eval_queries)]
     max_eval_queries: usize,
     /// Replies to each of them, before and after.
@@ -175,7 +175,7 @@ impl TrainArgs {
             "{name}: {state}\n\
              \n\
              statements           {}\n\
-             queries              {}, of which {} trained on and {} held out\n\
+             queries              {} of {} trained on, {} others held out\n\
              pairs kept           {} of {}\n\
              optimizer steps      {}\n\
              rewards/accuracies   {:.3}\n\
@@ -187,8 +187,8 @@ impl TrainArgs {
              next: apc chat --character {}{elsewhere}\n      \
              apc score --character {}{elsewhere} --query \"Who are you?\" --response \"I am {name}.\"",
             summary.statements,
-            summary.queries,
             summary.trained_on,
+            summary.queries,
             evaluation.queries,
             dpo.pairs,
             summary.sampled,

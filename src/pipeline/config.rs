@@ -56,7 +56,7 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Batches in an optimizer step.
     pub accumulate: usize,
-    /// Queries held out for the evaluation, at most.
+    /// Held-out queries to evaluate with, at most.
     pub max_eval_queries: usize,
     /// Replies to each of them, before and after.
     pub eval_replies: usize,
@@ -93,8 +93,8 @@ impl TrainConfig {
             sft_weight: 1.0,
             batch_size: 4,
             accumulate: 1,
-            max_eval_queries: 40,
-            eval_replies: 16,
+            max_eval_queries: 120,
+            eval_replies: 8,
             top_p: 1.0,
             max_new_tokens: 64,
             seed: 42,

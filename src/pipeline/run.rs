@@ -1,5 +1,6 @@
 //! The stages from the page to the judges' tables.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -13,7 +14,8 @@ use super::stage::{Stage, file_hash, folder_hash, seed_for};
 use super::train::locate;
 use crate::persona::{Judge, JudgeTemplate, Query, RelevanceTable, Statement, judge_relevance};
 use crate::progress::Job;
-use crate::teacher::{Teacher, teacher};
+use crate::teacher::offline::matter_of;
+use crate::teacher::{Teacher, some_others, teacher};
 use crate::{Error, Result, files, hf};
 
 /// The files of a character.
@@ -33,6 +35,15 @@ impl Folders {
     fn stage(&self, name: &str) -> PathBuf {
         self.data.join("stages").join(format!("{name}.json"))
     }
+}
+
+/// What is known of a character, and what is asked.
+pub(super) struct Persona {
+    pub(super) statements: Vec<String>,
+    /// Queries to train on.
+    pub(super) queries: Vec<Query>,
+    /// Queries to evaluate with.
+    pub(super) held_out: Vec<Query>,
 }
 
 /// A run under way.
@@ -105,7 +116,8 @@ impl<'a> Run<'a> {
         Ok(stage)
     }
 
-    pub(super) fn persona(&mut self) -> Result<(Vec<String>, Vec<Query>)> {
+    /// The statements of the page, and what is asked about them.
+    pub(super) fn persona(&mut self) -> Result<Persona> {
         let character = &self.config.character;
         let path = self.folders.data.join("statements.jsonl");
         let page = read_page(&self.page)?;
@@ -132,27 +144,32 @@ impl<'a> Run<'a> {
             .collect();
 
         let statements_hash = file_hash(&path)?;
-        let path = self.folders.data.join("queries.jsonl");
+        let paths = ["queries", "held-out-queries"]
+            .map(|name| self.folders.data.join(format!("{name}.jsonl")));
         let inputs = json!({"statements": statements_hash, "seed": self.config.seed, "teacher": self.teacher.version()});
-        let mut stage = self.open("queries", inputs, std::slice::from_ref(&path))?;
+        let mut stage = self.open("queries", inputs, &paths)?;
         if !stage.is_complete() {
-            let mut queries = Vec::new();
-            for (statement_idx, statement) in statements.iter().enumerate() {
-                let seed = seed_for(self.config.seed, &[1, statement_idx as u64]);
-                queries.extend(
-                    self.teacher
-                        .queries(&self.config.character, statement, seed)?,
-                );
-            }
-            files::write_jsonl(&path, &queries)?;
+            let (queries, held_out) = ask(
+                self.teacher.as_ref(),
+                character,
+                &statements,
+                self.config.seed,
+            )?;
+            files::write_jsonl(&paths[0], &queries)?;
+            files::write_jsonl(&paths[1], &held_out)?;
             stage.complete()?;
             self.job.progress.note(&format!(
-                "{} statements, {} queries",
+                "{} statements, {} queries, {} more held out",
                 statements.len(),
-                queries.len()
+                queries.len(),
+                held_out.len()
             ));
         }
-        Ok((statements, files::read_jsonl(&path)?))
+        Ok(Persona {
+            statements,
+            queries: files::read_jsonl(&paths[0])?,
+            held_out: files::read_jsonl(&paths[1])?,
+        })
     }
 
     /// The judges that reward: the embedded ones, or those fine-tuned on the teacher's data.
@@ -265,20 +282,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Relevance of every statement to every query by one judge, once.
+    /// Relevance of every statement to every query by one judge, once; `files` are the names of the queries and the table.
     pub(super) fn relevance(
         &mut self,
-        name: &str,
+        [asked, table]: [&str; 2],
         judge: &Path,
         statements: &[String],
         queries: &[Query],
     ) -> Result<RelevanceTable> {
-        let path = self.folders.data.join(format!("{name}.jsonl"));
+        let path = self.folders.data.join(format!("{table}.jsonl"));
         let inputs = json!({
-            "queries": file_hash(&self.folders.data.join("queries.jsonl"))?,
+            "queries": file_hash(&self.folders.data.join(format!("{asked}.jsonl")))?,
             "judge": folder_hash(judge)?,
         });
-        let mut stage = self.open(name, inputs, std::slice::from_ref(&path))?;
+        let mut stage = self.open(table, inputs, std::slice::from_ref(&path))?;
         if !stage.is_complete() {
             let judge = Judge::load_relevance(judge, self.device)?;
             let queries: Vec<String> = queries.iter().map(|query| query.query.clone()).collect();
@@ -297,20 +314,65 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Which queries are trained on, and which are held out: a third, but no more than the evaluation needs.
-    pub(super) fn split(&self, n_queries: usize) -> Result<(Vec<usize>, Vec<usize>)> {
-        let order: Vec<usize> = (0..n_queries).collect();
-        let held_out = (n_queries / 3).clamp(1, self.config.max_eval_queries);
-        let mut shuffled = crate::teacher::some_others(
-            &order,
-            usize::MAX,
-            n_queries,
-            seed_for(self.config.seed, &[2]),
-        );
-        let mut eval_idxs = shuffled.split_off(n_queries - held_out);
-        shuffled.truncate(self.config.max_dpo_data);
-        shuffled.sort_unstable();
-        eval_idxs.sort_unstable();
-        Ok((shuffled, eval_idxs))
+    /// At most `limit` of the queries, drawn by seed, in their order.
+    pub(super) fn some_of(&self, n_queries: usize, limit: usize) -> Vec<usize> {
+        let all: Vec<usize> = (0..n_queries).collect();
+        let seed = seed_for(self.config.seed, &[2]);
+        let mut some = some_others(&all, usize::MAX, limit, seed);
+        some.sort_unstable();
+        some
     }
+}
+
+/// Queries to train on, three for each statement where the teacher has as many, and queries that are held out.
+///
+/// What a statement is asked is split by what it comes to, so that no held-out query is one of the others in another
+/// wording; of the wordings of a held-out query one is asked.
+fn ask(
+    teacher: &dyn Teacher,
+    character: &str,
+    statements: &[String],
+    seed: u64,
+) -> Result<(Vec<Query>, Vec<Query>)> {
+    /// Queries that a statement is trained with, and as many at most are held out.
+    const QUERIES: usize = 3;
+    /// A teacher repeats itself: so often is it asked.
+    const ROUNDS: u64 = 8;
+    let mut asked = HashSet::new();
+    let (mut queries, mut held_out) = (Vec::new(), Vec::new());
+    for (statement_idx, statement) in (0..).zip(statements) {
+        let mut matters: Vec<(String, Vec<Query>)> = Vec::new();
+        for round in 0..ROUNDS {
+            if matters.len() >= 2 * QUERIES {
+                break;
+            }
+            let seed = seed_for(seed, &[1, statement_idx, round]);
+            for query in teacher.queries(character, statement, seed)? {
+                let matter = matter_of(character, &query.query);
+                match matters.iter_mut().find(|(known, _)| *known == matter) {
+                    Some((_, wordings)) if !wordings.contains(&query) => wordings.push(query),
+                    Some(_) => {}
+                    // Another statement may have been asked the same.
+                    None if !asked.insert(matter.clone()) => {}
+                    None => matters.push((matter, vec![query])),
+                }
+            }
+        }
+        let seed = seed_for(seed, &[5, statement_idx]);
+        let mut matters = some_others(&matters, usize::MAX, matters.len(), seed);
+        let others = matters.split_off(matters.len().div_ceil(2));
+        let first = others
+            .into_iter()
+            .filter_map(|(_, wordings)| wordings.into_iter().next());
+        held_out.extend(first.take(QUERIES));
+        // The first wording of each, then the second of each.
+        let most = matters.iter().map(|(_, wordings)| wordings.len()).max();
+        let in_turn = (0..most.unwrap_or(0)).flat_map(|place| {
+            matters
+                .iter()
+                .filter_map(move |(_, wordings)| wordings.get(place))
+        });
+        queries.extend(in_turn.take(QUERIES).cloned());
+    }
+    Ok((queries, held_out))
 }

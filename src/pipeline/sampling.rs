@@ -16,19 +16,27 @@ use crate::text::{Sampling, Tokenizer};
 use crate::train::DpoConfig;
 use crate::{Error, Result, files, hf};
 
-/// What every sampling needs.
-pub(super) struct Shared<'a> {
+/// What is asked, and what is retrieved for it.
+pub(super) struct Asked<'a> {
     pub(super) statements: &'a [String],
     pub(super) queries: &'a [Query],
-    pub(super) retrieval: &'a RelevanceTable,
+    /// Those of the queries that are asked.
+    pub(super) query_idxs: Vec<usize>,
+    /// The rewarding judge's relevance.
+    pub(super) retrieval: RelevanceTable,
+    /// Names of the files of the queries and of their relevance.
+    pub(super) files: [&'static str; 2],
 }
 
 impl Run<'_> {
     /// The settings that decide which replies are sampled.
-    fn sampling_inputs(&self, judge: &Path) -> Result<serde_json::Value> {
+    fn sampling_inputs(&self, asked: &Asked<'_>, judge: &Path) -> Result<serde_json::Value> {
+        let [queries, retrieval] = asked
+            .files
+            .map(|name| file_hash(&self.folders.data.join(format!("{name}.jsonl"))));
         Ok(json!({
-            "queries": file_hash(&self.folders.data.join("queries.jsonl"))?,
-            "retrieval": file_hash(&self.folders.data.join("relevance-table.jsonl"))?,
+            "queries": queries?,
+            "retrieval": retrieval?,
             "model": folder_hash(&self.base)?,
             "judge": folder_hash(judge)?,
             "rag_top_k": self.config.rag_top_k,
@@ -46,11 +54,10 @@ impl Run<'_> {
     fn sample(
         &self,
         path: &Path,
-        shared: &Shared<'_>,
+        asked: &Asked<'_>,
         relevance: &RelevanceTable,
         nli: &Path,
         n_replies: usize,
-        query_idxs: &[usize],
         adapter: Option<&Path>,
         seed: u64,
     ) -> Result<Vec<SampledReplies>> {
@@ -60,19 +67,19 @@ impl Run<'_> {
             hf::load_adapter(&mut model, adapter, self.device)?;
             model = burn::module::Module::valid(&model);
         }
-        let queries: Vec<String> = shared
+        let queries: Vec<String> = asked
             .queries
             .iter()
             .map(|query| query.query.clone())
             .collect();
         let sampler = Sampler {
             character: &self.config.character,
-            statements: shared.statements,
+            statements: asked.statements,
             model: &model,
             tokenizer: &Tokenizer::load(&self.base)?,
             max_tokens: hf::read_gemma_config(&self.base)?.max_position_embeddings,
             top_k: self.config.rag_top_k,
-            retrieval: shared.retrieval,
+            retrieval: &asked.retrieval,
             relevance,
             nli: &Judge::load_nli(nli, self.device)?,
             n_replies,
@@ -92,7 +99,7 @@ impl Run<'_> {
         sample_replies(
             &sampler,
             &queries,
-            query_idxs,
+            &asked.query_idxs,
             &mut journal,
             done,
             &label,
@@ -102,28 +109,25 @@ impl Run<'_> {
 
     pub(super) fn pairs(
         &mut self,
-        shared: &Shared<'_>,
+        asked: &Asked<'_>,
         judges: &Discriminators,
-        train_idxs: &[usize],
     ) -> Result<Vec<PreferencePair>> {
         /// Pairs whose scores are closer than this tell nothing.
         const THRESHOLD: f64 = 0.2;
         let replies = self.folders.data.join("replies.jsonl");
         let path = self.folders.data.join("pairs.jsonl");
-        let mut inputs = self.sampling_inputs(&judges.nli)?;
+        let mut inputs = self.sampling_inputs(asked, &judges.nli)?;
         inputs["max_dpo_data"] = json!(self.config.max_dpo_data);
-        inputs["max_eval_queries"] = json!(self.config.max_eval_queries);
         let mut stage = self.open("pairs", inputs, &[replies.clone(), path.clone()])?;
         if !stage.is_complete() {
             let seed = seed_for(self.config.seed, &[3]);
-            let per_query = self.config.samples_per_query(train_idxs.len());
+            let per_query = self.config.samples_per_query(asked.query_idxs.len());
             let samples = self.sample(
                 &replies,
-                shared,
-                shared.retrieval,
+                asked,
+                &asked.retrieval,
                 &judges.nli,
                 2 * per_query,
-                train_idxs,
                 None,
                 seed,
             )?;
@@ -204,16 +208,15 @@ impl Run<'_> {
     pub(super) fn evaluate(
         &mut self,
         name: &str,
-        shared: &Shared<'_>,
+        asked: &Asked<'_>,
         graders: &Discriminators,
         grading: &RelevanceTable,
-        eval_idxs: &[usize],
         adapter: Option<&Path>,
     ) -> Result<Vec<SampledReplies>> {
         let path = self.folders.data.join(format!("{name}.jsonl"));
-        let mut inputs = self.sampling_inputs(&graders.nli)?;
+        let mut inputs = self.sampling_inputs(asked, &graders.nli)?;
         inputs["grading"] = json!(file_hash(
-            &self.folders.data.join("relevance-table-evaluation.jsonl")
+            &self.folders.data.join("grading-relevance-table.jsonl")
         )?);
         inputs["max_eval_queries"] = json!(self.config.max_eval_queries);
         inputs["eval_replies"] = json!(self.config.eval_replies);
@@ -226,11 +229,10 @@ impl Run<'_> {
             let n_replies = self.config.eval_replies;
             self.sample(
                 &path,
-                shared,
+                asked,
                 grading,
                 &graders.nli,
                 n_replies,
-                eval_idxs,
                 adapter,
                 seed,
             )?;

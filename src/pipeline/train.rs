@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::config::TrainConfig;
 use super::dpo::DpoSummary;
 use super::evaluate::Evaluation;
-use super::run::Run;
-use super::sampling::Shared;
+use super::run::{Persona, Run};
+use super::sampling::Asked;
 use crate::progress::Job;
 use crate::{Result, files};
 
@@ -20,9 +20,9 @@ pub struct TrainSummary {
     pub character: String,
     /// Persona statements.
     pub statements: usize,
-    /// Queries made from them.
+    /// Queries made from them to train on.
     pub queries: usize,
-    /// Queries to which replies were sampled.
+    /// Those to which replies were sampled.
     pub trained_on: usize,
     /// Samples of two replies to them.
     pub sampled: usize,
@@ -51,40 +51,49 @@ pub fn locate(relative: &str) -> PathBuf {
 pub fn train(config: &TrainConfig, device: &Device, job: &Job) -> Result<TrainSummary> {
     config.check()?;
     let mut run = Run::new(config, device, job)?;
-    let (statements, queries) = run.persona()?;
+    let Persona {
+        statements,
+        queries,
+        held_out,
+    } = run.persona()?;
     let judges = run.discriminators(&statements, &queries)?;
-    let retrieval = run.relevance("relevance-table", &judges.relevance, &statements, &queries)?;
-    let (train_idxs, eval_idxs) = run.split(queries.len())?;
+    let mut asked = |files: [&'static str; 2], queries, limit| {
+        let retrieval = run.relevance(files, &judges.relevance, &statements, queries)?;
+        Ok(Asked {
+            statements: &statements,
+            queries,
+            query_idxs: run.some_of(queries.len(), limit),
+            retrieval,
+            files,
+        })
+    };
+    let trained = asked(
+        ["queries", "relevance-table"],
+        &queries,
+        config.max_dpo_data,
+    )?;
+    let held_out = asked(
+        ["held-out-queries", "held-out-relevance-table"],
+        &held_out,
+        config.max_eval_queries,
+    )?;
     let graders = run.graders();
     let grading = run.relevance(
-        "relevance-table-evaluation",
+        ["held-out-queries", "grading-relevance-table"],
         &graders.relevance,
         &statements,
-        &queries,
+        held_out.queries,
     )?;
 
-    let shared = Shared {
-        statements: &statements,
-        queries: &queries,
-        retrieval: &retrieval,
-    };
-    let pairs = run.pairs(&shared, &judges, &train_idxs)?;
-    let before = run.evaluate(
-        "evaluation-before",
-        &shared,
-        &graders,
-        &grading,
-        &eval_idxs,
-        None,
-    )?;
+    let pairs = run.pairs(&trained, &judges)?;
+    let before = run.evaluate("evaluation-before", &held_out, &graders, &grading, None)?;
     let dpo = run.dpo(&pairs)?;
     let adapter = run.folders.models.join("adapter");
     let after = run.evaluate(
         "evaluation-after",
-        &shared,
+        &held_out,
         &graders,
         &grading,
-        &eval_idxs,
         Some(&adapter),
     )?;
 
@@ -92,8 +101,8 @@ pub fn train(config: &TrainConfig, device: &Device, job: &Job) -> Result<TrainSu
         character: config.character.clone(),
         statements: statements.len(),
         queries: queries.len(),
-        trained_on: train_idxs.len(),
-        sampled: train_idxs.len() * config.samples_per_query(train_idxs.len()),
+        trained_on: trained.query_idxs.len(),
+        sampled: trained.query_idxs.len() * config.samples_per_query(trained.query_idxs.len()),
         dpo,
         evaluation: Evaluation::new(&before, &after, config.seed),
         adapter,

@@ -86,6 +86,13 @@ pub fn questions(character: &str, statement: &str, rng: &mut ChaCha8Rng) -> Vec<
     questions::questions(character, statement, rng)
 }
 
+/// What a question comes to, however it is put: the topic of an open question, and of others all but the name.
+///
+/// `Tell me about the sea.` and `What can you tell me about the sea, Alice?` both come to `the sea`.
+pub fn matter_of(character: &str, question: &str) -> String {
+    questions::matter_of(character, question)
+}
+
 /// The statement as the character would say it.
 pub fn first_person(character: &str, statement: &str) -> String {
     tokens::join(&voice::to_person(

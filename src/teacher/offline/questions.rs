@@ -83,6 +83,21 @@ pub(super) fn questions(character: &str, statement: &str, rng: &mut ChaCha8Rng) 
     chosen
 }
 
+/// See [`super::matter_of`].
+pub(super) fn matter_of(character: &str, question: &str) -> String {
+    let named = format!(", {}", character.trim());
+    let question = question.replace(&named, "").to_lowercase();
+    let question = question.trim_end_matches(|c: char| !c.is_alphanumeric());
+    let matter = question
+        .split_once(" about ")
+        .map_or(question, |(_, topic)| topic);
+    match matter {
+        "yourself" | "your life" => "you",
+        other => other,
+    }
+    .to_owned()
+}
+
 /// The clause taken apart for a question: auxiliary, subject, and what follows it.
 pub(super) struct Form {
     pub auxiliary: String,
@@ -307,6 +322,29 @@ mod tests {
                 "Is your favourite food pizza?",
             ],
         );
+    }
+
+    #[test]
+    fn a_question_comes_to_the_same_in_other_words() {
+        for (one, other) in [
+            (
+                "Tell me about the sea.",
+                "Could you say something about the sea?",
+            ),
+            ("What do you love, Alice?", "What do you love?"),
+            (
+                "What should I know about you?",
+                "Tell me something about yourself.",
+            ),
+        ] {
+            assert_eq!(matter_of("Alice", one), matter_of("Alice", other));
+        }
+        for (one, other) in [
+            ("Tell me about the sea.", "Tell me about the town."),
+            ("Where do you play?", "What do you play?"),
+        ] {
+            assert_ne!(matter_of("Alice", one), matter_of("Alice", other));
+        }
     }
 
     #[test]
