@@ -21,6 +21,16 @@ const REPLY_WEIGHT: f32 = 16.0;
 /// How many questions are asked about one prompt's statements.
 const MAX_QUESTIONS: usize = 4;
 
+/// What is said where no statement in the prompt answers.
+const EVASIONS: [&str; 6] = [
+    "I would rather not say.",
+    "I do not know.",
+    "I cannot say much about that.",
+    "I have never thought about that.",
+    "That is hard for me to say.",
+    "I have nothing to say about that.",
+];
+
 /// A text to be judged, with the bytes that can agree or disagree.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JudgeExample {
@@ -41,14 +51,15 @@ pub(super) fn example_rng(seed: u64, number: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Prompts of one invented persona, which differ in the question alone, with the reply to each.
+/// Prompts of one invented persona, which differ in the question alone, with the reply to each: the answer in the words of
+/// a statement, or now and then, where none of them answers, an evasion.
 pub fn language_example(rng: &mut ChaCha8Rng) -> Vec<(String, String)> {
     let n_shown = if rng.random_bool(0.5) {
         5
     } else {
         rng.random_range(1..=3)
     };
-    let persona = invented::persona(n_shown.max(2), rng);
+    let persona = invented::persona(n_shown + 1, rng);
     let name = persona.first_name();
     let shown = shown_statements(&persona, n_shown, rng);
     let statements: Vec<&str> = shown
@@ -57,6 +68,14 @@ pub fn language_example(rng: &mut ChaCha8Rng) -> Vec<(String, String)> {
         .collect();
     (0..MAX_QUESTIONS.min(n_shown))
         .map(|question_idx| {
+            if question_idx > 0 && rng.random_bool(0.08) {
+                let (question, _) = persona_question(&persona, n_shown, rng);
+                let evasion = EVASIONS[rng.random_range(0..EVASIONS.len())];
+                return (
+                    persona_prompt(name, &statements, &question),
+                    evasion.to_string(),
+                );
+            }
             // Retrieval puts the statement that answers first more often than not.
             let fact_idx = if question_idx == 0 || rng.random_bool(0.3) {
                 0
@@ -108,6 +127,12 @@ fn question_and_answer(
             return turn;
         }
     }
+    persona_question(persona, fact_idx, rng)
+}
+
+/// One of the persona's own questions about a fact, with its answer.
+fn persona_question(persona: &Persona, fact_idx: usize, rng: &mut ChaCha8Rng) -> (String, String) {
+    let fact = &persona.facts[fact_idx];
     let question_idx = rng.random_range(0..fact.questions.len());
     (
         fact.questions[question_idx].clone(),

@@ -80,6 +80,15 @@ impl Persona {
     pub fn first_name(&self) -> &str {
         self.name.split(' ').next().unwrap_or(&self.name)
     }
+
+    /// She or he.
+    pub fn pronoun(&self) -> &'static str {
+        if self.facts.first().is_some_and(|fact| fact.woman) {
+            "she"
+        } else {
+            "he"
+        }
+    }
 }
 
 /// An invented character with `n_facts` facts, no two of one kind.
