@@ -47,13 +47,20 @@ pub fn remove_dir(path: &Path) -> Result<()> {
 
 /// Writes a file beside its place and renames it, so that a reader sees the old or the new one, never a part.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_by(path, |file| {
+        file.write_all(bytes).map_err(Error::io("write", path))
+    })
+}
+
+/// The same for what is written piece by piece; an error leaves the old file.
+pub fn write_by(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let folder = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     create_dir(folder)?;
     let mut file = temporary(folder).map_err(Error::io("write", path))?;
-    file.write_all(bytes).map_err(Error::io("write", path))?;
+    fill(file.as_file_mut())?;
     file.as_file()
         .sync_all()
         .map_err(Error::io("write", path))?;

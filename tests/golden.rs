@@ -5,6 +5,8 @@ mod deberta;
 mod dpo;
 mod files;
 mod gemma;
+mod merge;
+mod nf4;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use burn::module::Module;
 use clap::Args;
 
-use super::device::{DeviceArgs, Dtype};
+use super::device::{DeviceArgs, Dtype, Quantization};
 use crate::nn::Gemma;
 use crate::text::Tokenizer;
 use crate::{Result, hf};
@@ -21,6 +21,9 @@ pub(super) struct GemmaArgs {
     /// What the weights are kept in; norms, attention weights and adapters are computed in float32 all the same.
     #[arg(long, value_enum, default_value = "float32")]
     dtype: Dtype,
+    /// In how many bits the weights are kept.
+    #[arg(long, value_enum, default_value = "none")]
+    quantization: Quantization,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -38,7 +41,9 @@ impl GemmaArgs {
         let device = self.device.device()?;
         let max_tokens = hf::read_gemma_config(&self.model)?.max_position_embeddings;
         let tokenizer = Tokenizer::load(&self.model)?;
-        let mut model = hf::load_gemma(&self.model, self.dtype.into(), &device)?;
+        let quantization = self.quantization.into();
+        let mut model =
+            hf::load_quantized_gemma(&self.model, quantization, self.dtype.into(), &device)?;
         if let Some(adapter) = &self.adapter {
             hf::load_adapter(&mut model, adapter, &device)?;
             model = model.valid();

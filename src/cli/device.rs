@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device};
 use clap::{Args, ValueEnum};
 
-use crate::{Error, Result};
+use crate::{Error, Result, hf};
 
 /// Where tensors live.
 #[derive(Args, Debug, Clone)]
@@ -50,6 +50,25 @@ impl From<Dtype> for DType {
             Dtype::Float32 => Self::F32,
             Dtype::Bfloat16 => Self::BF16,
             Dtype::Float16 => Self::F16,
+        }
+    }
+}
+
+/// In how many bits weights are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Quantization {
+    /// As the checkpoint has them.
+    #[default]
+    None,
+    /// The projections in four, those of QLoRA; they are made dense whenever they are used.
+    Nf4,
+}
+
+impl From<Quantization> for hf::Quantization {
+    fn from(quantization: Quantization) -> Self {
+        match quantization {
+            Quantization::None => Self::None,
+            Quantization::Nf4 => Self::Nf4,
         }
     }
 }

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::device::{DeviceArgs, Dtype};
+use super::device::{DeviceArgs, Dtype, Quantization};
 use super::{Format, print, print_json};
 use crate::nn::{LoraConfig, Projection};
 use crate::pipeline::{DpoRun, Stage, file_hash, folder_hash};
@@ -98,6 +98,9 @@ pub(super) struct DpoArgs {
     /// What the base model's weights are kept in; the adapter is trained in float32 all the same.
     #[arg(long, value_enum, default_value = "float32")]
     dtype: Dtype,
+    /// In how many bits the base model's weights are kept.
+    #[arg(long, value_enum, default_value = "none")]
+    quantization: Quantization,
     /// How the steps are printed.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -148,6 +151,7 @@ impl DpoArgs {
             "shuffle": !self.no_shuffle,
             "seed": self.seed,
             "dtype": format!("{:?}", self.dtype),
+            "quantization": format!("{:?}", self.quantization),
         });
         let outputs = [
             config_path,
@@ -163,7 +167,12 @@ impl DpoArgs {
             ));
             return self.tell(None);
         }
-        let model = hf::load_gemma(&self.model, self.dtype.into(), &device)?;
+        let model = hf::load_quantized_gemma(
+            &self.model,
+            self.quantization.into(),
+            self.dtype.into(),
+            &device,
+        )?;
         let n_pairs = pairs.len();
         let run = DpoRun {
             lora: &LoraConfig::new(self.lora_rank, alpha).with_target_modules(targets),

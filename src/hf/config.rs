@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::nf4::check_quantization;
 use crate::nn::{Activation, DebertaConfig, GemmaConfig};
 use crate::{Error, Result, files};
 
@@ -49,6 +50,7 @@ struct GemmaJson {
     #[serde(default)]
     attention_bias: bool,
     hidden_activation: Option<String>,
+    quantization_config: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +87,14 @@ pub fn read_eos_token_ids(folder: &Path) -> Result<Vec<i32>> {
     Ok(Vec::new())
 }
 
+/// Whether a model's `config.json` says that its weights are quantized.
+pub(super) fn is_quantized(folder: &Path) -> Result<bool> {
+    let config: Value = files::read_json(&folder.join("config.json"))?;
+    Ok(config
+        .get("quantization_config")
+        .is_some_and(|value| !value.is_null()))
+}
+
 /// Reads a Gemma's `config.json`.
 pub fn read_gemma_config(folder: &Path) -> Result<GemmaConfig> {
     let path = folder.join("config.json");
@@ -103,6 +113,9 @@ pub fn read_gemma_config(folder: &Path) -> Result<GemmaConfig> {
             path,
             format!("hidden_activation is {name}, not gelu_pytorch_tanh"),
         ));
+    }
+    if let Some(quantization) = &json.quantization_config {
+        check_quantization(&path, quantization)?;
     }
     let heads = json.num_attention_heads;
     let kv_heads = json.num_key_value_heads.unwrap_or(heads);

@@ -2,13 +2,18 @@
 
 mod adapter;
 mod config;
+mod merge;
+mod nf4;
+mod shards;
 mod weights;
 
-pub use adapter::{load_adapter, read_lora_config, save_adapter};
+pub use adapter::{AdapterConfig, load_adapter, save_adapter};
 pub use config::{
     ClassifierConfig, read_classifier_config, read_eos_token_ids, read_gemma_config,
     write_classifier_config, write_gemma_config,
 };
+pub use merge::{Written, merge_adapter};
+pub use nf4::{Quantization, quantize_model};
 pub use weights::{check_weights, load_weights, save_weights};
 
 use std::path::Path;
@@ -19,10 +24,20 @@ use crate::nn::{Deberta, Gemma};
 use crate::{Error, Result};
 use weights::Part;
 
-/// A Gemma from its folder, with frozen weights.
+/// A Gemma from its folder, with frozen weights; a checkpoint in NF4 stays in NF4.
 pub fn load_gemma(folder: &Path, dtype: DType, device: &Device) -> Result<Gemma> {
+    load_quantized_gemma(folder, Quantization::None, dtype, device)
+}
+
+/// A Gemma from its folder, with frozen weights that are quantized while they are read.
+pub fn load_quantized_gemma(
+    folder: &Path,
+    quantization: Quantization,
+    dtype: DType,
+    device: &Device,
+) -> Result<Gemma> {
     let mut model = read_gemma_config(folder)?.init(device);
-    load_weights(&mut model, folder, dtype, device)?;
+    weights::load(&mut model, folder, Part::Whole, quantization, dtype, device)?;
     Ok(model)
 }
 
@@ -67,6 +82,13 @@ pub fn load_classifier_or_base(
         Part::Body
     };
     let mut model = config.model.init(device);
-    weights::load(&mut model, folder, part, DType::F32, device)?;
+    weights::load(
+        &mut model,
+        folder,
+        part,
+        Quantization::None,
+        DType::F32,
+        device,
+    )?;
     Ok((model, config))
 }

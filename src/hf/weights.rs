@@ -1,14 +1,16 @@
 //! Weights in safetensors files: one file, or shards with an index.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::store::{ModuleStore, SafetensorsStore, bridge, burn_pack};
 use burn::tensor::{DType, Device, TensorData};
-use safetensors::tensor::{Dtype, TensorView};
 use serde::Deserialize;
 
-use crate::nn::Weights;
+use super::nf4::{self, Quantization};
+use super::shards::{Entry, write_file};
+use crate::nn::nf4::Nf4;
+use crate::nn::{WeightMut, Weights};
 use crate::{Error, Result, files};
 
 /// Names that older checkpoints carry and no model here needs.
@@ -29,7 +31,14 @@ pub fn load_weights(
     dtype: DType,
     device: &Device,
 ) -> Result<()> {
-    load(model, folder, Part::Whole, dtype, device)
+    load(
+        model,
+        folder,
+        Part::Whole,
+        Quantization::None,
+        dtype,
+        device,
+    )
 }
 
 /// Whether every weight of a model must be there.
@@ -55,6 +64,7 @@ pub(super) fn load(
     model: &mut impl Weights,
     folder: &Path,
     part: Part,
+    quantization: Quantization,
     dtype: DType,
     device: &Device,
 ) -> Result<()> {
@@ -68,6 +78,15 @@ pub(super) fn load(
         if starts(name, &HEAD) {
             return;
         }
+        if let WeightMut::Matrix(matrix) = &weight
+            && nf4::is_packed(name, &tensors)
+        {
+            match nf4::take(name, matrix.shape(), &mut tensors, dtype, device) {
+                Ok(packed) => weight.set_nf4(packed),
+                Err(problem) => problems.push(problem),
+            }
+            return;
+        }
         let Some(tensor) = tensors.remove(name) else {
             return problems.push(format!("{name} is missing"));
         };
@@ -76,7 +95,19 @@ pub(super) fn load(
             return problems.push(format!("{name} has shape {found:?}, not {wanted:?}"));
         }
         match bridge::into_data(tensor) {
-            Ok(data) => weight.set_frozen(data.convert_dtype(dtype), dtype, device),
+            Ok(data) => {
+                let data = data.convert_dtype(dtype);
+                match &mut weight {
+                    WeightMut::Matrix(matrix)
+                        if quantization == Quantization::Nf4 && nf4::is_projection(name) =>
+                    {
+                        let shape = matrix.shape();
+                        let packed = Nf4::from_values(&nf4::floats(data), shape, dtype, device);
+                        weight.set_nf4(packed);
+                    }
+                    _ => weight.set_frozen(data, dtype, device),
+                }
+            }
             Err(error) => problems.push(format!("{name} cannot be read: {error}")),
         }
     });
@@ -118,23 +149,10 @@ pub fn save_weights(model: &mut impl Weights, folder: &Path) -> Result<()> {
 
 /// Writes named tensors to one safetensors file, as f32.
 pub(super) fn write_tensors(path: &Path, tensors: Vec<(String, TensorData)>) -> Result<()> {
-    let tensors: Vec<_> = tensors
+    let entries = tensors
         .into_iter()
-        .map(|(name, data)| (name, data.shape().to_vec(), data.convert_dtype(DType::F32)))
-        .collect();
-    let views = tensors
-        .iter()
-        .map(|(name, shape, data)| {
-            let view = TensorView::new(Dtype::F32, shape.clone(), data.as_bytes());
-            view.map(|view| (name.as_str(), view))
-        })
-        .collect::<std::result::Result<Vec<_>, _>>()
-        .map_err(|error| Error::invalid(path, error.to_string()))?;
-    // transformers refuses a file that does not say that it was made for PyTorch.
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    let bytes = safetensors::serialize(views, Some(metadata))
-        .map_err(|error| Error::invalid(path, error.to_string()))?;
-    files::write(path, &bytes)
+        .map(|(name, data)| Entry::new(name, data.convert_dtype(DType::F32)));
+    write_file(path, entries.collect())
 }
 
 /// The tensors of some safetensors files by name; their data is read when it is asked for.
@@ -163,7 +181,7 @@ struct Index {
 }
 
 /// The folder's one safetensors file, or the shards that its index names.
-fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let single = folder.join("model.safetensors");
     if single.is_file() {
         return Ok(vec![single]);

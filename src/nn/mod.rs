@@ -17,6 +17,7 @@ mod gemma;
 mod linear;
 mod lora;
 mod matmul;
+pub mod nf4;
 mod norm;
 mod rope;
 mod weight;

@@ -3,14 +3,18 @@
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-/// A weight of a model: frozen, or trained by an optimizer.
+use super::nf4::Nf4;
+
+/// A weight of a model: frozen, dense or in NF4, or trained by an optimizer.
 ///
-/// A frozen weight is a plain tensor, which burn's learner neither visits, copies nor saves; a trained one is a
+/// A frozen weight is plain tensors, which burn's learner neither visits, copies nor saves; a trained one is a
 /// [`Param`]. [`Weight::freeze`] and [`Weight::unfreeze`] turn one into the other.
 #[derive(Module, Debug)]
 pub enum Weight<const D: usize> {
     /// A constant of the model, off the autodiff tape.
     Frozen(Tensor<D>),
+    /// A constant in four bits a value, made dense whenever it is used.
+    Nf4(Nf4<D>),
     /// A parameter of the model.
     Trained(Param<Tensor<D>>),
 }
@@ -25,6 +29,7 @@ impl<const D: usize> Weight<D> {
     pub fn val(&self) -> Tensor<D> {
         match self {
             Self::Frozen(tensor) => tensor.clone(),
+            Self::Nf4(weight) => weight.dequantize(),
             Self::Trained(param) => param.val(),
         }
     }
@@ -33,6 +38,7 @@ impl<const D: usize> Weight<D> {
     pub fn shape(&self) -> [usize; D] {
         match self {
             Self::Frozen(tensor) => tensor.dims(),
+            Self::Nf4(weight) => weight.shape(),
             Self::Trained(param) => param.lazy_shape().dims(),
         }
     }
@@ -89,6 +95,18 @@ impl WeightMut<'_> {
             Self::Matrix(weight) => {
                 **weight = Weight::Frozen(Tensor::from_data(data, (device, dtype)))
             }
+        }
+    }
+
+    /// Replaces the weight by one in four bits.
+    ///
+    /// # Panics
+    ///
+    /// If this is no matrix.
+    pub fn set_nf4(&mut self, weight: Nf4<2>) {
+        match self {
+            Self::Vector(_) => panic!("a vector is not quantized"),
+            Self::Matrix(old) => **old = Weight::Nf4(weight),
         }
     }
 

@@ -9,6 +9,7 @@ use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::hf::{self, AdapterConfig};
 use crate::nn::{Gemma, LoraConfig};
 use crate::persona::{PreferencePair, encode_reply};
 use crate::progress::Job;
@@ -17,7 +18,7 @@ use crate::train::{
     DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder, fit,
     reply_logps,
 };
-use crate::{Error, Result, hf, parallel};
+use crate::{Error, Result, parallel};
 
 use super::replies::SampledReplies;
 
@@ -113,11 +114,12 @@ impl DpoRun<'_> {
     ) -> Result<DpoSummary> {
         device.seed(self.seed);
         let mut policy = base.clone();
+        let base_name = self.base.display().to_string();
         let lora = match self.adapter {
-            Some(adapter) => hf::load_adapter(&mut policy, adapter, device)?,
+            Some(adapter) => hf::load_adapter(&mut policy, adapter, device)?.with_base(&base_name),
             None => {
                 policy.add_lora(self.lora, device);
-                self.lora.clone()
+                AdapterConfig::new(self.lora, &base_name)
             }
         };
         // Factors are drawn when they are first used: draw them now, in one order.
@@ -190,12 +192,7 @@ impl DpoRun<'_> {
                 self.dpo.beta * ((policy[0] - policy[1]) - (pair.reference[0] - pair.reference[1]))
             })
             .collect();
-        hf::save_adapter(
-            &trained.policy,
-            &lora,
-            &self.base.display().to_string(),
-            self.output,
-        )?;
+        hf::save_adapter(&trained.policy, &lora, self.output)?;
         let n_pairs = margins.len() as f64;
         Ok(DpoSummary {
             pairs: margins.len(),

@@ -1,7 +1,7 @@
 //! What the tests do with a Gemma's LoRA factors.
 
-use apc::hf;
-use apc::nn::{Gemma, Lora, LoraConfig, Projection};
+use apc::hf::{self, AdapterConfig};
+use apc::nn::{Gemma, Lora, Projection};
 use burn::tensor::{DType, Gradients};
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub(super) fn adapted(name: &str) -> Gemma {
     model
 }
 
-pub(super) fn load(model: &mut Gemma, folder: &Path) -> LoraConfig {
+pub(super) fn load(model: &mut Gemma, folder: &Path) -> AdapterConfig {
     hf::load_adapter(model, folder, &device()).expect("the adapter loads")
 }
 

@@ -3,8 +3,8 @@ use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Int, Tensor, TensorData, activation};
 
-use super::adapter::{adapted, base, factor_gradients, factor_values};
-use super::{Golden, TOLERANCE, assert_close, device, values};
+use super::adapter::{adapted, base, factor_gradients, factor_values, load};
+use super::{Golden, TOLERANCE, assert_close, device, folder, values};
 
 const FIXTURES: [&str; 3] = ["gemma-mqa", "gemma-gqa", "gemma-mha"];
 
@@ -68,6 +68,14 @@ fn greedy(model: &Gemma, ids: &[Vec<i32>], mask: &[Vec<i32>], count: usize) -> V
         tokens.push(values(ids.clone().into_data())[0] as i32);
     }
     tokens
+}
+
+#[test]
+fn an_adapter_with_ranks_and_alphas_by_module_gives_the_logits_of_peft() {
+    let (golden, input) = fixture("gemma-mha");
+    let mut model = base("gemma-mha");
+    load(&mut model, &folder("gemma-mha").join("adapter-patterns"));
+    assert_logits(&golden, "patterns_logits", model.forward(input));
 }
 
 #[test]

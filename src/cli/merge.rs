@@ -1,0 +1,84 @@
+//! `apc merge`, and what it has in common with `apc quantize`.
+
+use std::path::PathBuf;
+
+use bytesize::ByteSize;
+use clap::Args;
+
+use super::device::{DeviceArgs, Dtype};
+use super::{Format, print, print_json};
+use crate::progress::Job;
+use crate::{Error, Result, hf};
+
+#[derive(Args, Debug)]
+pub(super) struct MergeArgs {
+    /// The folder of the Gemma for which the adapter was trained.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// The folder of the PEFT adapter.
+    #[arg(long, value_name = "DIR")]
+    adapter: PathBuf,
+    /// What the weights are written in [default: each in its own].
+    #[arg(long, value_enum)]
+    dtype: Option<Dtype>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// Where a model goes, and how it is told.
+#[derive(Args, Debug)]
+pub(super) struct OutputArgs {
+    /// A new folder for the model.
+    #[arg(long, value_name = "DIR")]
+    pub(super) output: PathBuf,
+    /// The largest file; larger models are written in shards.
+    #[arg(long, value_name = "SIZE", default_value = "5GB")]
+    max_shard_size: ByteSize,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+impl MergeArgs {
+    pub(super) fn run(&self, job: &Job) -> Result<()> {
+        let written = hf::merge_adapter(
+            &self.model,
+            &self.adapter,
+            &self.output.output,
+            self.dtype.map(Into::into),
+            self.output.max_bytes()?,
+            &self.device.device()?,
+            job,
+        )?;
+        self.output.tell("weights changed", &written)
+    }
+}
+
+impl OutputArgs {
+    pub(super) fn max_bytes(&self) -> Result<u64> {
+        match self.max_shard_size.as_u64() {
+            0 => Err(Error::Usage(
+                "--max-shard-size is 0, but must be at least 1B".into(),
+            )),
+            bytes => Ok(bytes),
+        }
+    }
+
+    /// Tells what was written; `changed` is what the weights are called that are not those of the model.
+    pub(super) fn tell(&self, changed: &str, written: &hf::Written) -> Result<()> {
+        let output = self.output.display();
+        match self.format {
+            Format::Json => print_json(written),
+            Format::Text => print(&format!(
+                "{changed:<17}{}\nsize             {} in {} {}\nmodel            {output}\n\n\
+                 next: apc generate --model {output} --prompt \"…\"",
+                written.changed,
+                ByteSize::b(written.bytes).display().si(),
+                written.files,
+                if written.files == 1 { "file" } else { "files" },
+            )),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! `apc quantize`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::merge::OutputArgs;
+use crate::progress::Job;
+use crate::{Result, hf};
+
+#[derive(Args, Debug)]
+pub(super) struct QuantizeArgs {
+    /// The folder of a Gemma.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl QuantizeArgs {
+    pub(super) fn run(&self, job: &Job) -> Result<()> {
+        let max_bytes = self.output.max_bytes()?;
+        let written = hf::quantize_model(&self.model, &self.output.output, max_bytes, job)?;
+        self.output.tell("weights in NF4", &written)
+    }
+}

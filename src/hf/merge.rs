@@ -1,0 +1,157 @@
+//! An adapter multiplied into the weights of its model.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use burn::store::{bridge, burn_pack};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use serde::Serialize;
+
+use super::adapter::{load_adapter, module_path};
+use super::config::{is_quantized, read_gemma_config};
+use super::shards::{Entry, write_shards};
+use super::weights::{open, weight_files};
+use crate::nn::Lora;
+use crate::progress::Job;
+use crate::{Error, Result, files};
+
+/// What a model's folder has beside its weights.
+const COMPANIONS: [&str; 9] = [
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "spm.model",
+    // Last: a folder that has it is whole.
+    "config.json",
+];
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Written {
+    /// Safetensors files.
+    pub files: usize,
+    /// Bytes of the weights.
+    pub bytes: u64,
+    /// Weights that were changed.
+    pub changed: usize,
+}
+
+/// Writes the Gemma in `base` with the adapter's factors multiplied into its weights to the folder `output`, as plain
+/// safetensors of at most `max_shard_bytes` each: `W + scaling · B·A`, computed in f32.
+///
+/// The weights are in `dtype`, or without one in their own, and go through memory one at a time.
+///
+/// # Errors
+///
+/// A folder that holds a model already, and an adapter that does not fit the model; nothing is written then.
+pub fn merge_adapter(
+    base: &Path,
+    adapter: &Path,
+    output: &Path,
+    dtype: Option<DType>,
+    max_shard_bytes: u64,
+    device: &Device,
+    job: &Job,
+) -> Result<Written> {
+    let mut model = read_gemma_config(base)?.init(device);
+    if is_quantized(base)? {
+        let reason = "is quantized; merge the adapter into the dense model";
+        return Err(Error::invalid(base.join("config.json"), reason));
+    }
+    load_adapter(&mut model, adapter, device)?;
+    let mut factors: HashMap<String, Lora> = HashMap::new();
+    model.projections(&mut |layer_idx, projection, linear| {
+        if let Some(lora) = linear.lora() {
+            let name = format!("{}.weight", module_path(layer_idx, projection));
+            factors.insert(name, lora.clone());
+        }
+    });
+    let tensors = open(&weight_files(base)?)?;
+    for (name, lora) in &factors {
+        let Some(weight) = tensors.get(name) else {
+            return Err(Error::invalid(base, format!("{name} is missing")));
+        };
+        let wanted = [lora.lora_b.lazy_shape()[0], lora.lora_a.lazy_shape()[1]];
+        if weight.shape.to_vec() != wanted {
+            let reason = format!(
+                "{name} has shape {:?}, not {wanted:?}",
+                weight.shape.to_vec()
+            );
+            return Err(Error::invalid(base, reason));
+        }
+    }
+    let changed = factors.len();
+    let task = job.progress.task("merge", tensors.len(), "tensors");
+    let task = &task;
+    let entries: Vec<Entry<'_>> = tensors
+        .into_iter()
+        .map(|(name, tensor)| {
+            let dtype = dtype.unwrap_or(tensor.dtype);
+            let lora = factors.remove(&name);
+            Entry {
+                shape: tensor.shape.to_vec(),
+                name,
+                dtype,
+                data: Box::new(move || {
+                    job.check()?;
+                    let data = read(base, tensor)?;
+                    let data = match lora {
+                        Some(lora) => merged(data, &lora, device),
+                        None => data,
+                    };
+                    task.advance(1);
+                    Ok(data.convert_dtype(dtype))
+                }),
+            }
+        })
+        .collect();
+    let bytes = entries.iter().map(Entry::len).sum();
+    let files = write_model(base, output, entries, max_shard_bytes, None)?;
+    Ok(Written {
+        files,
+        bytes,
+        changed,
+    })
+}
+
+/// The values of a tensor of the folder.
+pub(super) fn read(folder: &Path, tensor: burn_pack::Tensor) -> Result<TensorData> {
+    let name = tensor.name.clone();
+    bridge::into_data(tensor)
+        .map_err(|error| Error::invalid(folder, format!("{name} cannot be read: {error}")))
+}
+
+fn merged(weight: TensorData, lora: &Lora, device: &Device) -> TensorData {
+    let weight = Tensor::<2>::from_data(weight.convert_dtype(DType::F32), (device, DType::F32));
+    let [a, b] = [&lora.lora_a, &lora.lora_b].map(|factor| factor.val().without_autodiff());
+    (weight + b.matmul(a) * lora.scaling).into_data()
+}
+
+/// Writes weights and what else the folder `base` has to the folder `output`, with another `config.json` if one is given.
+pub(super) fn write_model(
+    base: &Path,
+    output: &Path,
+    entries: Vec<Entry<'_>>,
+    max_shard_bytes: u64,
+    config: Option<&serde_json::Value>,
+) -> Result<usize> {
+    if output.join("config.json").exists() {
+        let reason = "holds a model already; name another folder";
+        return Err(Error::invalid(output, reason));
+    }
+    let n_files = write_shards(output, entries, max_shard_bytes)?;
+    for name in COMPANIONS {
+        let path = base.join(name);
+        if let Some(config) = config.filter(|_| name == "config.json") {
+            files::write_json(&output.join(name), config)?;
+        } else if path.is_file() {
+            let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+            files::write(&output.join(name), &bytes)?;
+        }
+    }
+    Ok(n_files)
+}

@@ -1,0 +1,138 @@
+//! Safetensors files, written one tensor at a time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use burn::tensor::{DType, TensorData};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde_json::json;
+
+use crate::{Error, Result, files};
+
+/// A tensor to be written, whose values are made when its turn comes.
+pub(super) struct Entry<'a> {
+    pub(super) name: String,
+    pub(super) dtype: DType,
+    pub(super) shape: Vec<usize>,
+    pub(super) data: Box<dyn FnOnce() -> Result<TensorData> + 'a>,
+}
+
+impl<'a> Entry<'a> {
+    /// A tensor that is at hand.
+    pub(super) fn new(name: impl Into<String>, data: TensorData) -> Self {
+        Self {
+            name: name.into(),
+            dtype: data.dtype(),
+            shape: data.shape().to_vec(),
+            data: Box::new(move || Ok(data)),
+        }
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn len(&self) -> u64 {
+        (self.shape.iter().product::<usize>() * self.dtype.size()) as u64
+    }
+}
+
+/// Writes tensors to one safetensors file, whole or not at all.
+pub(super) fn write_file(path: &Path, mut entries: Vec<Entry<'_>>) -> Result<()> {
+    // As the format's own writer does, so that every tensor is aligned.
+    entries.sort_by(|a, b| {
+        let widest_first = b.dtype.size().cmp(&a.dtype.size());
+        widest_first.then_with(|| a.name.cmp(&b.name))
+    });
+    let mut end = 0;
+    let mut infos = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        let start = end;
+        end += entry.len() as usize;
+        let info = TensorInfo {
+            dtype: dtype_of(path, entry.dtype)?,
+            shape: entry.shape.clone(),
+            data_offsets: (start, end),
+        };
+        infos.push((entry.name.clone(), info));
+    }
+    // transformers refuses a file that does not say that it was made for PyTorch.
+    let made_for = HashMap::from([("format".to_string(), "pt".to_string())]);
+    let metadata = Metadata::new(Some(made_for), infos)
+        .map_err(|error| Error::invalid(path, error.to_string()))?;
+    let mut header =
+        serde_json::to_vec(&metadata).map_err(|error| Error::invalid(path, error.to_string()))?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+
+    files::write_by(path, |file| {
+        let mut file = BufWriter::new(file);
+        let mut put = |bytes: &[u8]| file.write_all(bytes).map_err(Error::io("write", path));
+        put(&(header.len() as u64).to_le_bytes())?;
+        put(&header)?;
+        for entry in entries {
+            let wanted = entry.len();
+            let data = (entry.data)()?;
+            let bytes = data.as_bytes();
+            if bytes.len() as u64 != wanted {
+                let reason = format!("{} has {} bytes, not {wanted}", entry.name, bytes.len());
+                return Err(Error::invalid(path, reason));
+            }
+            put(bytes)?;
+        }
+        file.flush().map_err(Error::io("write", path))
+    })
+}
+
+/// Writes tensors to `model.safetensors`, or where they take more than `max_bytes` to shards with an index; returns how
+/// many files hold them. A file holds more only where one tensor does.
+pub(super) fn write_shards(
+    folder: &Path,
+    entries: Vec<Entry<'_>>,
+    max_bytes: u64,
+) -> Result<usize> {
+    let total: u64 = entries.iter().map(Entry::len).sum();
+    let mut shards: Vec<Vec<Entry<'_>>> = Vec::new();
+    let mut room = 0;
+    for entry in entries {
+        match shards.last_mut() {
+            Some(shard) if entry.len() <= room => {
+                room -= entry.len();
+                shard.push(entry);
+            }
+            _ => {
+                room = max_bytes.saturating_sub(entry.len());
+                shards.push(vec![entry]);
+            }
+        }
+    }
+    let n_shards = shards.len();
+    if n_shards <= 1 {
+        let entries = shards.pop().unwrap_or_default();
+        return write_file(&folder.join("model.safetensors"), entries).map(|()| 1);
+    }
+    let mut weight_map = BTreeMap::new();
+    for (shard_idx, shard) in shards.into_iter().enumerate() {
+        let name = format!("model-{:05}-of-{n_shards:05}.safetensors", shard_idx + 1);
+        for entry in &shard {
+            weight_map.insert(entry.name.clone(), name.clone());
+        }
+        write_file(&folder.join(&name), shard)?;
+    }
+    let index = json!({"metadata": {"total_size": total}, "weight_map": weight_map});
+    files::write_json(&folder.join("model.safetensors.index.json"), &index)?;
+    Ok(n_shards)
+}
+
+fn dtype_of(path: &Path, dtype: DType) -> Result<Dtype> {
+    Ok(match dtype {
+        DType::F64 => Dtype::F64,
+        DType::F32 => Dtype::F32,
+        DType::F16 => Dtype::F16,
+        DType::BF16 => Dtype::BF16,
+        DType::I64 => Dtype::I64,
+        DType::I32 => Dtype::I32,
+        DType::U8 => Dtype::U8,
+        other => {
+            let reason = format!("tensors of {other:?} cannot be written");
+            return Err(Error::invalid(path, reason));
+        }
+    })
+}

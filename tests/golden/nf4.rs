@@ -1,0 +1,116 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use apc::hf::{self, Quantization};
+use apc::nn::nf4::{self, BLOCK_SIZE};
+use apc::nn::{Gemma, GemmaInput};
+use apc::progress::Job;
+use burn::tensor::DType;
+use safetensors::{Dtype, SafeTensors};
+
+use super::{assert_close, device, folder, numbers, values};
+
+/// The tensors of a file: f32 values, or bytes as numbers.
+fn tensors(path: &Path) -> BTreeMap<String, Vec<f64>> {
+    let bytes = fs::read(path).expect("the file is there");
+    let found = SafeTensors::deserialize(&bytes).expect("the file is whole");
+    let tensors = found.tensors().into_iter().map(|(name, view)| {
+        let values = match view.dtype() {
+            Dtype::U8 => view.data().iter().map(|&byte| f64::from(byte)).collect(),
+            _ => numbers(view.data(), |bytes| f32::from_le_bytes(bytes).into()),
+        };
+        (name, values)
+    });
+    tensors.collect()
+}
+
+fn f32s(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&value| value as f32).collect()
+}
+
+/// Compares logits with those of transformers and bitsandbytes.
+fn assert_logits(model: &Gemma, golden: &str, tolerance: f64) {
+    let golden = &tensors(&folder("nf4").join("logits.safetensors"))[golden];
+    let input = GemmaInput::new(&[vec![2, 8, 9, 10, 11, 40, 3]], &[vec![1; 7]], &device());
+    let logits = values(model.forward(input).into_data());
+    assert_close("logits", &logits, golden, tolerance);
+}
+
+fn load(folder: &Path, quantization: Quantization) -> Gemma {
+    hf::load_quantized_gemma(folder, quantization, DType::F32, &device()).expect("the model loads")
+}
+
+#[test]
+fn codes_and_scales_of_twenty_matrices_are_those_of_bitsandbytes() {
+    let golden = tensors(&folder("nf4").join("matrices.safetensors"));
+    for place in 0..20 {
+        let of = |part: &str| f32s(&golden[&format!("{place}.{part}")]);
+        let values = of("values");
+        assert_eq!(nf4::absmax(&values, BLOCK_SIZE), of("absmax"), "{place}");
+        let codes: Vec<f32> = nf4::quantize(&values, BLOCK_SIZE)
+            .into_iter()
+            .map(f32::from)
+            .collect();
+        assert_eq!(codes, of("codes"), "{place}");
+    }
+}
+
+#[test]
+fn checkpoints_of_transformers_and_bitsandbytes_give_their_logits() {
+    for form in ["plain", "nested"] {
+        let model = load(&folder("nf4").join(form), Quantization::None);
+        assert_logits(&model, form, 2e-5);
+    }
+}
+
+#[test]
+fn dense_weights_are_quantized_while_they_are_read() {
+    let model = load(&folder("gemma-mqa"), Quantization::Nf4);
+    assert_logits(&model, "plain", 2e-5);
+}
+
+#[test]
+fn a_model_quantized_here_has_the_tensors_of_one_quantized_by_transformers() {
+    let there = tempfile::tempdir().unwrap();
+    let written = hf::quantize_model(
+        &folder("gemma-mqa"),
+        there.path(),
+        u64::MAX,
+        &Job::default(),
+    )
+    .unwrap();
+    assert_eq!(written.changed, 21);
+    let own = tensors(&there.path().join("model.safetensors"));
+    let golden = tensors(&folder("nf4/plain").join("model.safetensors"));
+    assert_eq!(own, golden);
+    assert_logits(&load(there.path(), Quantization::None), "plain", 2e-5);
+
+    let again = hf::quantize_model(
+        there.path(),
+        &there.path().join("again"),
+        u64::MAX,
+        &Job::default(),
+    );
+    let error = again.unwrap_err().to_string();
+    assert!(error.contains("is quantized already"), "{error}");
+}
+
+#[test]
+fn another_quantization_is_refused_by_its_name() {
+    let there = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(folder("nf4/plain")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, there.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let config = there.path().join("config.json");
+    let text = fs::read_to_string(&config)
+        .unwrap()
+        .replace("\"nf4\"", "\"fp4\"");
+    fs::write(&config, text).unwrap();
+    let error = hf::load_gemma(there.path(), DType::F32, &device()).unwrap_err();
+    assert!(
+        error.to_string().contains("bitsandbytes with type fp4"),
+        "{error}"
+    );
+}
