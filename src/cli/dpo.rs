@@ -12,8 +12,8 @@ use super::{Format, print, print_json};
 use crate::nn::{LoraConfig, Projection};
 use crate::pipeline::{DpoRun, Stage, file_hash, folder_hash};
 use crate::progress::Job;
-use crate::text::Tokenizer;
-use crate::train::{DpoConfig, LossType, Preference};
+use crate::text::{ChatTemplate, Tokenizer};
+use crate::train::{DpoConfig, LossType, Preference, PreferenceEncoder};
 use crate::{Error, Result, files, hf};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,7 +41,7 @@ pub(super) struct DpoArgs {
     /// The folder of a Gemma.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Preference pairs: JSON Lines with prompt, chosen and rejected, as TRL takes them.
+    /// Preference pairs: JSON Lines with prompt, chosen and rejected as TRL takes them, as texts or as messages.
     #[arg(long, value_name = "FILE")]
     pairs: PathBuf,
     /// Where the PEFT adapter goes.
@@ -132,7 +132,7 @@ impl DpoArgs {
             .with_sft_weight(self.sft_weight)
             .with_accumulate(self.accumulate);
         let tokenizer = Tokenizer::load(&self.model)?;
-        let pairs = self.read_pairs(&tokenizer, job)?;
+        let pairs = self.read_pairs(tokenizer, job)?;
 
         let work = self.output.join("training");
         let config_path = self.output.join("adapter_config.json");
@@ -249,11 +249,7 @@ impl DpoArgs {
         Ok(())
     }
 
-    fn read_pairs(
-        &self,
-        tokenizer: &Tokenizer,
-        job: &Job,
-    ) -> Result<Vec<crate::train::DpoExample>> {
+    fn read_pairs(&self, tokenizer: Tokenizer, job: &Job) -> Result<Vec<crate::train::DpoExample>> {
         let eos = hf::read_eos_token_ids(&self.model)?
             .first()
             .and_then(|id| tokenizer.token(*id))
@@ -267,8 +263,14 @@ impl DpoArgs {
         let max_length = self.max_length.min(limit);
         let records: Vec<Preference> = files::read_jsonl(&self.pairs)?;
         let mut pairs = Vec::with_capacity(records.len());
+        let encoder = PreferenceEncoder {
+            tokenizer,
+            template: ChatTemplate::load(&self.model)?,
+            eos,
+            max_length,
+        };
         for record in &records {
-            pairs.extend(record.encode(tokenizer, &eos, max_length)?);
+            pairs.extend(encoder.encode(record)?);
         }
         let left_out = records.len() - pairs.len();
         if pairs.is_empty() {

@@ -94,7 +94,7 @@ impl TrainConfig {
             batch_size: 4,
             accumulate: 1,
             max_eval_queries: 120,
-            eval_replies: 8,
+            eval_replies: 16,
             top_p: 1.0,
             max_new_tokens: 64,
             seed: 42,

@@ -1,5 +1,6 @@
 //! Text to ids and back, the classes of texts, and the sampling of replies.
 
+mod chat_template;
 mod classifier;
 mod generate;
 mod logprobs;
@@ -7,6 +8,7 @@ mod sampling;
 mod tokenizer;
 mod vocabulary;
 
+pub use chat_template::{ChatTemplate, Message};
 pub use classifier::Classifier;
 pub use generate::{GenerateConfig, Prompt, generate};
 pub use logprobs::response_logprobs;

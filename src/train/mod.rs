@@ -26,5 +26,5 @@ pub use fit::{Fit, fit};
 pub use language::{LanguageBatch, LanguageExample, LanguageModel};
 pub use loader::EpochLoader;
 pub use metrics::{Scalar, Scalars};
-pub use preference::Preference;
+pub use preference::{Preference, PreferenceEncoder, Turns};
 pub use steps::StepRecorder;

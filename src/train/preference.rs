@@ -3,50 +3,105 @@
 use serde::{Deserialize, Serialize};
 
 use super::{DpoExample, DpoPair};
-use crate::Result;
-use crate::text::Tokenizer;
+use crate::text::{ChatTemplate, Message, Tokenizer};
+use crate::{Error, Result};
 
-/// A prompt with a better and a worse reply, in TRL's standard format.
+/// A prompt with a better and a worse reply, in TRL's standard or conversational format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preference {
-    /// What comes first, with all marks of turns that it needs.
-    pub prompt: String,
+    /// What comes first: with all marks of turns that it needs, or as messages.
+    pub prompt: Turns,
     /// The better reply.
-    pub chosen: String,
+    pub chosen: Turns,
     /// The worse reply.
-    pub rejected: String,
+    pub rejected: Turns,
 }
 
-impl Preference {
-    /// Brings the pair into tokens as `DPOTrainer` does.
+/// A part of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Turns {
+    /// As the model reads it.
+    Text(String),
+    /// As the checkpoint's chat template reads it.
+    Messages(Vec<Message>),
+}
+
+/// What brings pairs into tokens.
+#[derive(Debug)]
+pub struct PreferenceEncoder {
+    /// The checkpoint's tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Its chat template, if it has one.
+    pub template: Option<ChatTemplate>,
+    /// The token that ends a reply that is no conversation.
+    pub eos: String,
+    /// Tokens of prompt and reply together, at most.
+    pub max_length: usize,
+}
+
+impl PreferenceEncoder {
+    /// Brings a pair into tokens as `DPOTrainer` does.
     ///
-    /// Prompt and reply are one text for the tokenizer, with its special tokens, and `eos` behind the reply unless the
-    /// reply ends with it already; the prompt is what both texts and the prompt alone have in common at the front. Behind
-    /// `max_length` tokens, prompt included, replies are cut. A prompt without a token, or one that leaves none for a reply,
-    /// gives nothing.
-    pub fn encode(
-        &self,
-        tokenizer: &Tokenizer,
-        eos: &str,
-        max_length: usize,
-    ) -> Result<Option<DpoExample>> {
-        let encode_reply = |reply: &str| {
-            let end = if reply.ends_with(eos) { "" } else { eos };
-            tokenizer.encode(&format!("{}{reply}{end}", self.prompt))
+    /// Prompt and reply are one text for the tokenizer. In the standard format it has the tokenizer's special tokens, and
+    /// `eos` behind the reply unless the reply ends with it already; a conversation has what its template writes. The prompt
+    /// is what both texts and the prompt alone have in common at the front. Behind `max_length` tokens, prompt included,
+    /// replies are cut. A prompt without a token, or one that leaves none for a reply, gives nothing.
+    ///
+    /// # Errors
+    ///
+    /// A conversation where there is no template or that the template refuses, and one with parts that are none.
+    pub fn encode(&self, pair: &Preference) -> Result<Option<DpoExample>> {
+        let [mut prompt, chosen, rejected] = match (&pair.prompt, &pair.chosen, &pair.rejected) {
+            (Turns::Text(prompt), Turns::Text(chosen), Turns::Text(rejected)) => {
+                let replied = |reply: &String| {
+                    let end = if reply.ends_with(&self.eos) {
+                        ""
+                    } else {
+                        &self.eos
+                    };
+                    self.tokenizer.encode(&format!("{prompt}{reply}{end}"))
+                };
+                [
+                    self.tokenizer.encode(prompt)?,
+                    replied(chosen)?,
+                    replied(rejected)?,
+                ]
+            }
+            (Turns::Messages(prompt), Turns::Messages(chosen), Turns::Messages(rejected)) => {
+                let template = self.template.as_ref().ok_or_else(|| {
+                    Error::Usage(
+                        "the pairs are conversations, but the model has no chat template; write prompt, chosen and \
+                         rejected as texts"
+                            .into(),
+                    )
+                })?;
+                let replied = |reply: &[Message]| {
+                    let text = template.render(&[prompt, reply].concat(), false)?;
+                    self.tokenizer.encode_bare(&text)
+                };
+                let prompt = self
+                    .tokenizer
+                    .encode_bare(&template.render(prompt, true)?)?;
+                [prompt, replied(chosen)?, replied(rejected)?]
+            }
+            _ => {
+                return Err(Error::Usage(
+                    "prompt, chosen and rejected of a pair must be three texts or three lists of messages".into(),
+                ));
+            }
         };
-        let mut prompt = tokenizer.encode(&self.prompt)?;
-        let replies = [encode_reply(&self.chosen)?, encode_reply(&self.rejected)?];
         let common = |ids: &Vec<i32>| {
             let pairs = prompt.iter().zip(ids);
             pairs.take_while(|(a, b)| a == b).count()
         };
-        let start = common(&replies[0]).min(common(&replies[1]));
+        let start = common(&chosen).min(common(&rejected));
         prompt.truncate(start);
-        if start == 0 || start >= max_length {
+        if start == 0 || start >= self.max_length {
             return Ok(None);
         }
-        let [chosen, rejected] = replies.map(|mut ids| {
-            ids.truncate(max_length);
+        let [chosen, rejected] = [chosen, rejected].map(|mut ids| {
+            ids.truncate(self.max_length);
             ids.split_off(start)
         });
         Ok(Some(DpoExample {
@@ -68,18 +123,23 @@ mod tests {
     #[test]
     fn replies_end_with_one_eos_are_cut_at_the_length_and_share_what_the_prompt_begins_with() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/gemma");
-        let tokenizer = Tokenizer::load(&folder).unwrap();
-        let pair = Preference {
-            prompt: "<start_of_turn>model\n".into(),
-            chosen: "I play the cello.".into(),
-            rejected: "I sing.<eos>".into(),
+        let mut encoder = PreferenceEncoder {
+            tokenizer: Tokenizer::load(&folder).unwrap(),
+            template: None,
+            eos: "<eos>".into(),
+            max_length: 512,
         };
-        let eos = tokenizer.token_id("<eos>").unwrap();
-        let encoded = |max_length| pair.encode(&tokenizer, "<eos>", max_length).unwrap();
-        let example = encoded(512).unwrap();
+        let prompt = "<start_of_turn>model\n";
+        let pair = Preference {
+            prompt: Turns::Text(prompt.into()),
+            chosen: Turns::Text("I play the cello.".into()),
+            rejected: Turns::Text("I sing.<eos>".into()),
+        };
+        let eos = encoder.tokenizer.token_id("<eos>").unwrap();
+        let example = encoder.encode(&pair).unwrap().unwrap();
         assert_eq!(
             example.prompt,
-            tokenizer.encode(&pair.prompt).unwrap(),
+            encoder.tokenizer.encode(prompt).unwrap(),
             "the prompt ends where a token ends"
         );
         for reply in [&example.pairs[0].chosen, &example.pairs[0].rejected] {
@@ -87,9 +147,45 @@ mod tests {
             assert_eq!(reply.last(), Some(&eos));
         }
         let n = example.prompt.len();
-        let cut = encoded(n + 2).unwrap();
+        encoder.max_length = n + 2;
+        let cut = encoder.encode(&pair).unwrap().unwrap();
         assert_eq!(cut.pairs[0].chosen, example.pairs[0].chosen[..2]);
         assert_eq!(cut.prompt, example.prompt);
-        assert!(encoded(n).is_none());
+        encoder.max_length = n;
+        assert!(encoder.encode(&pair).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_conversation_becomes_the_text_of_its_template_and_needs_one() {
+        let there = tempfile::tempdir().unwrap();
+        let template = "{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}\
+                        {% if add_generation_prompt %}<start_of_turn>assistant\n{% endif %}";
+        std::fs::write(there.path().join("chat_template.jinja"), template).unwrap();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/gemma");
+        let mut encoder = PreferenceEncoder {
+            tokenizer: Tokenizer::load(&folder).unwrap(),
+            template: ChatTemplate::load(there.path()).unwrap(),
+            eos: "<eos>".into(),
+            max_length: 512,
+        };
+        let pair: Preference = serde_json::from_value(serde_json::json!({
+            "prompt": [{"role": "user", "content": "What do you play?"}],
+            "chosen": [{"role": "assistant", "content": "I play the cello."}],
+            "rejected": [{"role": "assistant", "content": "I sing."}],
+        }))
+        .unwrap();
+        let example = encoder.encode(&pair).unwrap().unwrap();
+        let ids = |text: &str| encoder.tokenizer.encode_bare(text).unwrap();
+        assert_eq!(
+            example.prompt,
+            ids("<start_of_turn>user\nWhat do you play?<end_of_turn>\n<start_of_turn>assistant\n")
+        );
+        let end = ids("<end_of_turn>\n");
+        assert!(example.pairs[0].chosen.ends_with(&end));
+        assert!(example.pairs[0].rejected.ends_with(&end));
+
+        encoder.template = None;
+        let error = encoder.encode(&pair).unwrap_err().to_string();
+        assert!(error.contains("no chat template"), "{error}");
     }
 }

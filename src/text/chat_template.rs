@@ -1,0 +1,200 @@
+//! A checkpoint's chat template, which turns a conversation into one text.
+
+use std::path::{Path, PathBuf};
+
+use minijinja::{Environment, ErrorKind, context};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Error, Result, files};
+
+/// A turn of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// `user`, `assistant`, or what else the template knows.
+    pub role: String,
+    /// What is said.
+    pub content: String,
+}
+
+/// The Jinja template of a checkpoint, with the special tokens that it may name.
+///
+/// It is rendered as transformers does: blocks leave no blank lines behind, Python's methods of texts and lists are there,
+/// and `raise_exception` stops it.
+#[derive(Clone, Debug)]
+pub struct ChatTemplate {
+    path: PathBuf,
+    environment: Environment<'static>,
+    special_tokens: Map<String, Value>,
+}
+
+const NAME: &str = "chat_template";
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Source {
+    One(String),
+    Named(Vec<Named>),
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+    template: String,
+}
+
+impl ChatTemplate {
+    /// The template in `chat_template.jinja` or `tokenizer_config.json` of a checkpoint folder, if it has one.
+    pub fn load(folder: &Path) -> Result<Option<Self>> {
+        let config_path = folder.join("tokenizer_config.json");
+        let mut config: Map<String, Value> = if config_path.is_file() {
+            files::read_json(&config_path)?
+        } else {
+            Map::new()
+        };
+        let own = folder.join("chat_template.jinja");
+        let (path, text) = if own.is_file() {
+            let text = files::read_text(&own)?;
+            (own, text)
+        } else {
+            let source = match config.remove(NAME) {
+                None | Some(Value::Null) => return Ok(None),
+                Some(value) => serde_json::from_value(value)
+                    .map_err(|error| Error::invalid(&config_path, format!("{NAME}: {error}")))?,
+            };
+            let text = match source {
+                Source::One(text) => Some(text),
+                Source::Named(all) => all
+                    .into_iter()
+                    .find(|named| named.name == "default")
+                    .map(|named| named.template),
+            };
+            let text = text.ok_or_else(|| {
+                Error::invalid(
+                    &config_path,
+                    format!("{NAME} has no template named default"),
+                )
+            })?;
+            (config_path, text)
+        };
+        // A special token is a text, or an object with the text in it.
+        let special_tokens = config
+            .into_iter()
+            .filter(|(name, _)| name.ends_with("_token"))
+            .filter_map(|(name, value)| {
+                let text = value.get("content").unwrap_or(&value).as_str()?.to_string();
+                Some((name, Value::from(text)))
+            })
+            .collect();
+        Self::new(path, text, special_tokens).map(Some)
+    }
+
+    fn new(path: PathBuf, text: String, special_tokens: Map<String, Value>) -> Result<Self> {
+        let mut environment = Environment::new();
+        environment.set_trim_blocks(true);
+        environment.set_lstrip_blocks(true);
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function("raise_exception", |message: String| {
+            Err::<String, _>(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+        });
+        environment
+            .add_template_owned(NAME, text)
+            .map_err(|error| Error::invalid(&path, format!("{NAME}: {error}")))?;
+        Ok(Self {
+            path,
+            environment,
+            special_tokens,
+        })
+    }
+
+    /// The text of a conversation; with `add_generation_prompt` the next turn of the assistant is opened.
+    ///
+    /// # Errors
+    ///
+    /// What the template refuses, such as two turns of one side in a row.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        let failed =
+            |error: minijinja::Error| Error::invalid(&self.path, format!("{NAME}: {error}"));
+        let values = context! {
+            messages,
+            add_generation_prompt,
+            ..minijinja::Value::from_serialize(&self.special_tokens)
+        };
+        let template = self.environment.get_template(NAME).map_err(failed)?;
+        template.render(values).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const TEMPLATE: &str = "{{ bos_token }}\n{%- for message in messages %}\n    \
+        {%- if message['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}\n    \
+        {%- set who = 'model' if message.role == 'assistant' else message.role %}\n\
+        {{ '<' + who.upper() + '>' + (message['content'] | trim) + '\\n' }}\n{%- endfor %}\n\
+        {% if add_generation_prompt %}\n{{ '<MODEL>' }}\n{%- endif %}\n";
+
+    fn message(role: &str, content: &str) -> Message {
+        Message {
+            role: role.into(),
+            content: content.into(),
+        }
+    }
+
+    fn folder(config: Value) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer_config.json");
+        fs::write(path, config.to_string()).unwrap();
+        folder
+    }
+
+    // What transformers' apply_chat_template makes of the same template and messages.
+    #[test]
+    fn a_conversation_is_rendered_as_transformers_does() {
+        let folder = folder(serde_json::json!({
+            "bos_token": {"content": "<bos>"},
+            "chat_template": TEMPLATE,
+        }));
+        let template = ChatTemplate::load(folder.path()).unwrap().unwrap();
+        let messages = [
+            message("user", " Hello "),
+            message("assistant", "Good day."),
+        ];
+        assert_eq!(
+            template.render(&messages, false).unwrap(),
+            "<bos><USER>Hello\n<MODEL>Good day.\n"
+        );
+        assert_eq!(
+            template.render(&messages[..1], true).unwrap(),
+            "<bos><USER>Hello\n<MODEL>"
+        );
+    }
+
+    #[test]
+    fn what_the_template_refuses_is_told_with_its_file() {
+        let folder = folder(serde_json::json!({
+            "chat_template": [{"name": "tools", "template": ""}, {"name": "default", "template": TEMPLATE}],
+        }));
+        let template = ChatTemplate::load(folder.path()).unwrap().unwrap();
+        let error = template.render(&[message("system", "Be kind.")], false);
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("tokenizer_config.json") && error.contains("no system turn"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_file_of_its_own_goes_before_the_config_and_a_folder_without_one_has_none() {
+        let folder = folder(serde_json::json!({"chat_template": "old"}));
+        fs::write(folder.path().join("chat_template.jinja"), "new").unwrap();
+        let template = ChatTemplate::load(folder.path()).unwrap().unwrap();
+        assert_eq!(template.render(&[], false).unwrap(), "new");
+        fs::remove_file(folder.path().join("chat_template.jinja")).unwrap();
+        fs::write(folder.path().join("tokenizer_config.json"), "{}").unwrap();
+        assert!(ChatTemplate::load(folder.path()).unwrap().is_none());
+    }
+}
