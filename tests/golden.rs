@@ -1,7 +1,7 @@
 //! The models against what transformers, PEFT and torch make of the same files (`tests/golden/README.md`).
 
 mod adapter;
-mod deberta;
+mod classifier;
 mod dpo;
 mod files;
 mod gemma;

@@ -6,32 +6,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::nf4::check_quantization;
-use crate::nn::{Activation, DebertaConfig, GemmaConfig};
+use crate::nn::{Activation, GemmaConfig};
 use crate::{Error, Result, files};
-
-/// A classifier's shape and what its classes are called.
-#[derive(Clone, Debug)]
-pub struct ClassifierConfig {
-    /// The shape.
-    pub model: DebertaConfig,
-    /// The classes' names in the order of the logits.
-    pub labels: Vec<String>,
-    /// The id that fills up shorter texts.
-    pub pad_token_id: i32,
-}
-
-impl ClassifierConfig {
-    /// The longest text that the classifier reads, in tokens.
-    pub fn max_tokens(&self) -> usize {
-        /// What a model reads whose positions are relative, and to which no text is too long; memory is.
-        const RELATIVE_TOKENS: usize = 4096;
-        if self.model.position_biased_input {
-            self.model.max_position_embeddings
-        } else {
-            self.model.max_position_embeddings.max(RELATIVE_TOKENS)
-        }
-    }
-}
 
 #[derive(Deserialize)]
 struct GemmaJson {
@@ -98,7 +74,7 @@ pub(super) fn is_quantized(folder: &Path) -> Result<bool> {
 /// Reads a Gemma's `config.json`.
 pub fn read_gemma_config(folder: &Path) -> Result<GemmaConfig> {
     let path = folder.join("config.json");
-    let json: GemmaJson = parse(&path, read_config(folder, "gemma")?)?;
+    let json: GemmaJson = parse(&path, read_config(folder, &["gemma"])?)?;
     if json.attention_bias {
         return Err(Error::invalid(
             path,
@@ -174,171 +150,8 @@ pub fn write_gemma_config(folder: &Path, config: &GemmaConfig) -> Result<()> {
     files::write_json(&folder.join("config.json"), &value)
 }
 
-#[derive(Deserialize)]
-struct DebertaJson {
-    vocab_size: usize,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    max_position_embeddings: Option<usize>,
-    position_biased_input: Option<bool>,
-    type_vocab_size: Option<usize>,
-    #[serde(default)]
-    relative_attention: bool,
-    position_buckets: Option<i64>,
-    max_relative_positions: Option<i64>,
-    pos_att_type: Option<PosAttType>,
-    #[serde(default)]
-    share_att_key: bool,
-    norm_rel_ebd: Option<String>,
-    layer_norm_eps: Option<f64>,
-    hidden_act: Option<String>,
-    pooler_hidden_act: Option<String>,
-    conv_kernel_size: Option<usize>,
-    embedding_size: Option<usize>,
-    num_labels: Option<usize>,
-    id2label: Option<std::collections::BTreeMap<String, String>>,
-    pad_token_id: Option<i32>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum PosAttType {
-    List(Vec<String>),
-    Text(String),
-}
-
-/// Reads a DeBERTa classifier's `config.json`.
-pub fn read_classifier_config(folder: &Path) -> Result<ClassifierConfig> {
-    let path = folder.join("config.json");
-    let json: DebertaJson = parse(&path, read_config(folder, "deberta-v2")?)?;
-    let refuse = |reason: String| Err(Error::invalid(&path, reason));
-    if json.conv_kernel_size.is_some_and(|size| size > 0) {
-        return refuse(
-            "the convolution layer (conv_kernel_size) of DeBERTa-v2-xlarge is not supported".into(),
-        );
-    }
-    if json
-        .embedding_size
-        .is_some_and(|size| size != json.hidden_size)
-    {
-        return refuse("embedding_size apart from hidden_size is not supported".into());
-    }
-    let activation = |name: Option<String>| name.unwrap_or_else(|| "gelu".to_string());
-    let (hidden_act, pooler_act) = (
-        activation(json.hidden_act),
-        activation(json.pooler_hidden_act),
-    );
-    for name in [&hidden_act, &pooler_act] {
-        if Activation::from_name(name).is_none() {
-            return refuse(format!("the activation {name} is not supported"));
-        }
-    }
-    let pos_att_type = match json.pos_att_type {
-        Some(PosAttType::List(list)) => list,
-        Some(PosAttType::Text(text)) => text
-            .split('|')
-            .map(|term| term.trim().to_lowercase())
-            .collect(),
-        None => Vec::new(),
-    };
-    let labels: Vec<String> = match &json.id2label {
-        Some(names) => (0..names.len())
-            .map(|label_idx| names.get(&label_idx.to_string()).cloned())
-            .collect::<Option<_>>()
-            .ok_or_else(|| Error::invalid(&path, "id2label does not name the classes 0, 1, 2 …"))?,
-        None => (0..json.num_labels.unwrap_or(2))
-            .map(|label_idx| format!("LABEL_{label_idx}"))
-            .collect(),
-    };
-    let positive = |value: Option<i64>| {
-        value
-            .and_then(|value| usize::try_from(value).ok())
-            .filter(|&value| value > 0)
-    };
-    let model = DebertaConfig::new(
-        json.vocab_size,
-        json.hidden_size,
-        json.intermediate_size,
-        json.num_hidden_layers,
-        json.num_attention_heads,
-        labels.len(),
-    )
-    .with_max_position_embeddings(json.max_position_embeddings.unwrap_or(512))
-    .with_position_biased_input(json.position_biased_input.unwrap_or(true))
-    .with_type_vocab_size(json.type_vocab_size.unwrap_or(0))
-    .with_relative_attention(json.relative_attention)
-    .with_position_buckets(positive(json.position_buckets))
-    .with_max_relative_positions(positive(json.max_relative_positions))
-    .with_pos_att_type(pos_att_type)
-    .with_share_att_key(json.share_att_key)
-    .with_norm_rel_ebd(
-        json.norm_rel_ebd
-            .is_some_and(|names| names.contains("layer_norm")),
-    )
-    .with_layer_norm_eps(json.layer_norm_eps.unwrap_or(1e-7))
-    .with_hidden_act(hidden_act)
-    .with_pooler_hidden_act(pooler_act);
-    Ok(ClassifierConfig {
-        model,
-        labels,
-        pad_token_id: json.pad_token_id.unwrap_or(0),
-    })
-}
-
-/// Writes a DeBERTa classifier's `config.json`.
-pub fn write_classifier_config(folder: &Path, config: &ClassifierConfig) -> Result<()> {
-    let model = &config.model;
-    let number = |value: Option<usize>| value.map_or(json!(-1), |value| json!(value));
-    let id2label: serde_json::Map<String, Value> = config
-        .labels
-        .iter()
-        .enumerate()
-        .map(|(label_idx, name)| (label_idx.to_string(), json!(name)))
-        .collect();
-    let label2id: serde_json::Map<String, Value> = config
-        .labels
-        .iter()
-        .enumerate()
-        .map(|(label_idx, name)| (name.clone(), json!(label_idx)))
-        .collect();
-    let value = json!({
-        "architectures": ["DebertaV2ForSequenceClassification"],
-        "model_type": "deberta-v2",
-        "vocab_size": model.vocab_size,
-        "hidden_size": model.hidden_size,
-        "intermediate_size": model.intermediate_size,
-        "num_hidden_layers": model.num_hidden_layers,
-        "num_attention_heads": model.num_attention_heads,
-        "max_position_embeddings": model.max_position_embeddings,
-        "position_biased_input": model.position_biased_input,
-        "type_vocab_size": model.type_vocab_size,
-        "relative_attention": model.relative_attention,
-        "position_buckets": number(model.position_buckets),
-        "max_relative_positions": number(model.max_relative_positions),
-        "pos_att_type": model.pos_att_type,
-        "share_att_key": model.share_att_key,
-        "norm_rel_ebd": if model.norm_rel_ebd { "layer_norm" } else { "none" },
-        "layer_norm_eps": model.layer_norm_eps,
-        "hidden_act": model.hidden_act,
-        "pooler_hidden_act": model.pooler_hidden_act,
-        "pooler_hidden_size": model.hidden_size,
-        "pooler_dropout": 0.0,
-        "hidden_dropout_prob": 0.1,
-        "attention_probs_dropout_prob": 0.1,
-        "initializer_range": model.initializer_range,
-        "pad_token_id": config.pad_token_id,
-        "id2label": id2label,
-        "label2id": label2id,
-        "dtype": "float32",
-        "torch_dtype": "float32",
-    });
-    files::write_json(&folder.join("config.json"), &value)
-}
-
-/// Reads `config.json` and checks that it is of the wanted architecture.
-fn read_config(folder: &Path, model_type: &str) -> Result<Value> {
+/// Reads `config.json` and checks that it is of a wanted architecture.
+pub(super) fn read_config(folder: &Path, model_types: &[&str]) -> Result<Value> {
     let path = folder.join("config.json");
     if !folder.is_dir() {
         return Err(Error::invalid(folder, "there is no such checkpoint folder"));
@@ -350,19 +163,20 @@ fn read_config(folder: &Path, model_type: &str) -> Result<Value> {
         ));
     }
     let value: Value = files::read_json(&path)?;
+    let wanted = model_types.join(" or ");
     match value.get("model_type").and_then(Value::as_str) {
-        Some(found) if found == model_type => Ok(value),
+        Some(found) if model_types.contains(&found) => Ok(value),
         Some(found) => Err(Error::invalid(
             path,
-            format!("is a {found} model, but a {model_type} model is needed here"),
+            format!("is a {found} model, but a {wanted} model is needed here"),
         )),
         None => Err(Error::invalid(
             path,
-            format!("names no model_type, but a {model_type} model is needed here"),
+            format!("names no model_type, but a {wanted} model is needed here"),
         )),
     }
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(path: &Path, value: Value) -> Result<T> {
+pub(super) fn parse<T: for<'de> Deserialize<'de>>(path: &Path, value: Value) -> Result<T> {
     serde_json::from_value(value).map_err(|error| Error::invalid(path, error.to_string()))
 }

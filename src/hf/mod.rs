@@ -1,6 +1,7 @@
 //! Hugging Face's files: `config.json`, safetensors, PEFT's adapter folder.
 
 mod adapter;
+mod classifier_config;
 mod config;
 mod merge;
 mod nf4;
@@ -8,10 +9,8 @@ mod shards;
 mod weights;
 
 pub use adapter::{AdapterConfig, load_adapter, save_adapter};
-pub use config::{
-    ClassifierConfig, read_classifier_config, read_eos_token_ids, read_gemma_config,
-    write_classifier_config, write_gemma_config,
-};
+pub use classifier_config::{ClassifierConfig, read_classifier_config, write_classifier_config};
+pub use config::{read_eos_token_ids, read_gemma_config, write_gemma_config};
 pub use merge::{Written, merge_adapter};
 pub use nf4::{Quantization, quantize_model};
 pub use weights::{check_weights, load_weights, save_weights};
@@ -20,7 +19,7 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device};
 
-use crate::nn::{Deberta, Gemma};
+use crate::nn::{Gemma, SequenceClassifier};
 use crate::{Error, Result};
 use weights::Part;
 
@@ -46,7 +45,7 @@ pub fn load_classifier(
     folder: &Path,
     dtype: DType,
     device: &Device,
-) -> Result<(Deberta, ClassifierConfig)> {
+) -> Result<(SequenceClassifier, ClassifierConfig)> {
     let config = read_classifier_config(folder)?;
     let mut model = config.model.init(device);
     load_weights(&mut model, folder, dtype, device)?;
@@ -63,7 +62,7 @@ pub fn load_classifier_or_base(
     folder: &Path,
     num_labels: usize,
     device: &Device,
-) -> Result<(Deberta, ClassifierConfig)> {
+) -> Result<(SequenceClassifier, ClassifierConfig)> {
     let mut config = read_classifier_config(folder)?;
     let part = if weights::has_head(folder)? {
         if config.labels.len() < num_labels {
@@ -78,7 +77,7 @@ pub fn load_classifier_or_base(
         config.labels = (0..num_labels)
             .map(|label| format!("LABEL_{label}"))
             .collect();
-        config.model.num_labels = num_labels;
+        config.model = config.model.with_num_labels(num_labels);
         Part::Body
     };
     let mut model = config.model.init(device);

@@ -15,7 +15,7 @@ use crate::{Error, Result, files};
 
 /// Names that older checkpoints carry and no model here needs.
 const IGNORED: [&str; 3] = [
-    "deberta.embeddings.position_ids",
+    "embeddings.position_ids",
     "lm_head.weight",
     "rotary_emb.inv_freq",
 ];
@@ -135,7 +135,7 @@ pub fn check_weights(folder: &Path) -> Result<()> {
 /// Whether the folder's weights have the head of a classifier.
 pub(super) fn has_head(folder: &Path) -> Result<bool> {
     let tensors = open(&weight_files(folder)?)?;
-    Ok(tensors.contains_key("classifier.weight"))
+    Ok(tensors.keys().any(|name| name.starts_with(HEAD[0])))
 }
 
 /// Writes a model's weights to `model.safetensors` in f32.

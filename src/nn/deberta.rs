@@ -102,6 +102,7 @@ impl DebertaConfig {
             heads: self.num_attention_heads,
             share_att_key: self.share_att_key,
             position,
+            suffix: "_proj",
             std,
         };
         let max_relative_positions = self
@@ -116,14 +117,14 @@ impl DebertaConfig {
             token_type_embeddings: (self.type_vocab_size > 0).then(|| table(self.type_vocab_size)),
             embeddings_norm: norm(),
             layers: (0..self.num_hidden_layers)
-                .map(|_| Layer {
-                    attention: DisentangledAttention::new(attention, device),
-                    attention_output: linear(self.hidden_size, self.hidden_size),
-                    attention_norm: norm(),
-                    intermediate: linear(self.hidden_size, self.intermediate_size),
-                    output: linear(self.intermediate_size, self.hidden_size),
-                    output_norm: norm(),
-                    activation: activation(&self.hidden_act),
+                .map(|_| {
+                    Layer::new(
+                        attention,
+                        self.intermediate_size,
+                        self.layer_norm_eps,
+                        activation(&self.hidden_act),
+                        device,
+                    )
                 })
                 .collect(),
             rel_embeddings: self
@@ -141,14 +142,14 @@ impl DebertaConfig {
 
 /// Texts of a forward pass, padded on the right.
 #[derive(Clone, Debug)]
-pub struct DebertaInput {
+pub struct ClassifierInput {
     /// `[batch, seq]`
     pub input_ids: Tensor<2, Int>,
     /// `[batch, seq]`, true where a token is padding
     pub padding: Tensor<2, Bool>,
 }
 
-impl DebertaInput {
+impl ClassifierInput {
     /// Pads texts of any length to the longest of them.
     pub fn new(texts: &[Vec<i32>], pad_token_id: i32, device: &Device) -> Self {
         let seq = texts.iter().map(Vec::len).max().unwrap_or(0);
@@ -204,7 +205,7 @@ impl Deberta {
     /// # Shapes
     ///
     /// - output: `[batch, n_labels]`
-    pub fn forward(&self, input: DebertaInput) -> Tensor<2> {
+    pub fn forward(&self, input: ClassifierInput) -> Tensor<2> {
         self.classify(self.hidden_states(input))
     }
 
@@ -213,8 +214,8 @@ impl Deberta {
     /// # Shapes
     ///
     /// - output: `[batch, seq, hidden_size]`
-    pub fn hidden_states(&self, input: DebertaInput) -> Tensor<3> {
-        let DebertaInput { input_ids, padding } = input;
+    pub fn hidden_states(&self, input: ClassifierInput) -> Tensor<3> {
+        let ClassifierInput { input_ids, padding } = input;
         let [batch, seq] = input_ids.dims();
         let device = input_ids.device();
         let mut hidden = module::embedding(self.word_embeddings.val(), input_ids); // [batch, seq, hidden_size]
@@ -302,8 +303,9 @@ impl Weights for Deberta {
     }
 }
 
+/// A layer of a BERT-like model.
 #[derive(Module, Debug)]
-struct Layer {
+pub(super) struct Layer {
     attention: DisentangledAttention,
     attention_output: Linear,
     attention_norm: LayerNorm,
@@ -315,7 +317,30 @@ struct Layer {
 }
 
 impl Layer {
-    fn forward(
+    pub(super) fn new(
+        attention: DisentangledConfig,
+        intermediate_size: usize,
+        layer_norm_eps: f64,
+        activation: Activation,
+        device: &Device,
+    ) -> Self {
+        let DisentangledConfig {
+            hidden_size, std, ..
+        } = attention;
+        let linear = |input, output| Linear::new(input, output, true, std, device);
+        let norm = || LayerNorm::new(hidden_size, layer_norm_eps, device);
+        Self {
+            attention: DisentangledAttention::new(attention, device),
+            attention_output: linear(hidden_size, hidden_size),
+            attention_norm: norm(),
+            intermediate: linear(hidden_size, intermediate_size),
+            output: linear(intermediate_size, hidden_size),
+            output_norm: norm(),
+            activation,
+        }
+    }
+
+    pub(super) fn forward(
         &self,
         hidden: Tensor<3>,
         padding: &Tensor<4, Bool>,

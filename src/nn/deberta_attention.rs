@@ -88,6 +88,8 @@ pub(super) struct DisentangledConfig {
     pub(super) heads: usize,
     pub(super) share_att_key: bool,
     pub(super) position: PositionAttention,
+    /// Behind the names of the projections, `_proj` in DeBERTa.
+    pub(super) suffix: &'static str,
     pub(super) std: f64,
 }
 
@@ -102,6 +104,8 @@ pub(super) struct DisentangledAttention {
     heads: usize,
     #[module(skip)]
     position: PositionAttention,
+    #[module(skip)]
+    suffix: &'static str,
 }
 
 impl DisentangledAttention {
@@ -124,6 +128,7 @@ impl DisentangledAttention {
             pos_query_proj: own(config.position.position_to_content).then(|| linear(true)),
             heads: config.heads,
             position: config.position,
+            suffix: config.suffix,
         }
     }
 
@@ -201,9 +206,13 @@ fn by_distance(tokens: Tensor<4>, positions: Tensor<3>) -> Tensor<4> {
 
 impl Weights for DisentangledAttention {
     fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
-        self.query_proj.weights(&join(prefix, "query_proj"), visit);
-        self.key_proj.weights(&join(prefix, "key_proj"), visit);
-        self.value_proj.weights(&join(prefix, "value_proj"), visit);
+        for (name, linear) in [
+            ("query", &mut self.query_proj),
+            ("key", &mut self.key_proj),
+            ("value", &mut self.value_proj),
+        ] {
+            linear.weights(&join(prefix, &format!("{name}{}", self.suffix)), visit);
+        }
         if let Some(linear) = &mut self.pos_key_proj {
             linear.weights(&join(prefix, "pos_key_proj"), visit);
         }

@@ -1,4 +1,4 @@
-//! Burn modules under Hugging Face's names: Gemma, DeBERTa classifiers, and a linear layer with LoRA.
+//! Burn modules under Hugging Face's names: Gemma, DeBERTa and RoBERTa classifiers, and a linear layer with LoRA.
 //!
 //! This part of the crate knows burn and tensors only, so that `apc = { default-features = false }` gives it to any
 //! other burn project. Each `XConfig` makes its module with `init(&device)`; [`Weights`] walks a module's weights by the
@@ -10,6 +10,7 @@
 mod activation;
 mod attention;
 mod cache;
+mod classifier;
 mod deberta;
 mod deberta_attention;
 mod decoder;
@@ -19,18 +20,21 @@ mod lora;
 mod matmul;
 pub mod nf4;
 mod norm;
+mod roberta;
 mod rope;
 mod weight;
 
 pub use activation::{Activation, gelu_tanh};
 pub use attention::{Attend, attention_mask, grouped_query_attention};
 pub use cache::KvCache;
-pub use deberta::{Deberta, DebertaConfig, DebertaInput};
+pub use classifier::{SequenceClassifier, SequenceClassifierConfig};
+pub use deberta::{ClassifierInput, Deberta, DebertaConfig};
 pub use deberta_attention::{PositionAttention, relative_buckets};
 pub use gemma::{Gemma, GemmaConfig, GemmaInput};
 pub use linear::Linear;
 pub use lora::{Lora, LoraConfig, Projection};
 pub use matmul::matmul;
 pub use norm::{LayerNorm, RmsNorm};
+pub use roberta::{Roberta, RobertaConfig};
 pub use rope::{Rope, position_ids};
 pub use weight::{Weight, WeightMut, Weights};

@@ -170,7 +170,7 @@ impl FineTune<'_> {
             }
             if is_best {
                 done.best_epoch = epoch;
-                hf::save_weights(&mut trained.deberta, self.output)?;
+                hf::save_weights(&mut trained.classifier, self.output)?;
             }
             if !held_out.is_empty() {
                 files::write_json(&progress, &done)?;
@@ -192,7 +192,7 @@ impl FineTune<'_> {
 /// The share of examples whose class comes out right.
 fn accuracy(model: &ClassifierModel, examples: &[ClassifierExample], job: &Job) -> Result<f64> {
     const BATCH: usize = 32;
-    let workers = parallel::workers(&model.deberta.device());
+    let workers = parallel::workers(&model.classifier.device());
     let batches: Vec<Vec<&ClassifierExample>> = examples
         .chunks(BATCH)
         .map(|batch| batch.iter().collect())

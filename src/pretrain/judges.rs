@@ -11,7 +11,7 @@ use super::run::{
     EPOCH, HELD_OUT, HELD_OUT_STREAM, Pretrain, generate, loader, optimizer, schedule,
 };
 use crate::hf::{self, ClassifierConfig};
-use crate::nn::{DebertaConfig, Linear, Weights};
+use crate::nn::{DebertaConfig, Linear, SequenceClassifier, SequenceClassifierConfig, Weights};
 use crate::persona::{Judge, JudgeTemplate, Nli, Relevance};
 use crate::progress::Job;
 use crate::text::{Tokenizer, VocabularyKind, train_tokenizer};
@@ -62,6 +62,9 @@ struct JudgeRun {
     base: Option<PathBuf>,
 }
 
+/// Width of a judge.
+const HIDDEN_SIZE: usize = 128;
+
 impl JudgeRun {
     fn run(&self, config: &Pretrain, seed: u64, device: &Device, job: &Job) -> Result<()> {
         let folder = &self.folder;
@@ -70,7 +73,7 @@ impl JudgeRun {
                 .note(&format!("{} is there already", folder.display()));
             return Ok(());
         }
-        let mut deberta;
+        let mut classifier;
         let model_config;
         if let Some(base) = &self.base {
             for name in ["tokenizer.json", "tokenizer_config.json"] {
@@ -80,12 +83,9 @@ impl JudgeRun {
                 )?;
             }
             let (model, base_config) = hf::load_classifier(base, DType::F32, device)?;
-            deberta = model;
-            deberta.reset_classifier(self.labels.len(), device);
-            model_config = DebertaConfig {
-                num_labels: self.labels.len(),
-                ..base_config.model
-            };
+            classifier = model;
+            classifier.reset_classifier(self.labels.len(), device);
+            model_config = base_config.model.with_num_labels(self.labels.len());
         } else {
             if !folder.join("tokenizer.json").is_file() {
                 let texts: Vec<String> =
@@ -93,15 +93,15 @@ impl JudgeRun {
                 train_tokenizer(VocabularyKind::Deberta, &texts, config.vocab_size, folder)?;
             }
             let vocab_size = Tokenizer::load(folder)?.vocab_size();
-            let hidden_size = 128;
-            model_config =
-                DebertaConfig::new(vocab_size, hidden_size, 512, 3, 4, self.labels.len())
-                    .with_position_buckets(Some(32))
-                    .with_initializer_range((hidden_size as f64).powf(-0.5));
-            deberta = model_config.init(device);
+            let config = DebertaConfig::new(vocab_size, HIDDEN_SIZE, 512, 3, 4, self.labels.len())
+                .with_position_buckets(Some(32))
+                .with_initializer_range((HIDDEN_SIZE as f64).powf(-0.5));
+            let mut deberta = config.init(device);
             keys_like_queries(&mut deberta);
+            classifier = SequenceClassifier::Deberta(deberta);
+            model_config = SequenceClassifierConfig::Deberta(config);
         }
-        deberta.unfreeze_weights();
+        classifier.unfreeze_weights();
         let tokenizer = Tokenizer::load(folder)?;
         let make = self.make;
         let encode = move |rng: &mut ChaCha8Rng| make(rng).encode(&tokenizer);
@@ -121,9 +121,9 @@ impl JudgeRun {
             ClassifierExample::collate,
         );
         let epochs = self.examples.div_ceil(EPOCH);
-        let mut head = Linear::new(model_config.hidden_size, 2, true, 0.02, device);
+        let mut head = Linear::new(HIDDEN_SIZE, 2, true, 0.02, device);
         head.unfreeze_weights();
-        let model = ClassifierModel::new(deberta, Some(head), 0).with_max_grad_norm(1.0);
+        let model = ClassifierModel::new(classifier, Some(head), 0).with_max_grad_norm(1.0);
         let schedule = schedule(7e-4, epochs * train.steps_per_epoch(1))?;
         let metrics = [("loss", false), ("accuracy", true)];
         let run = Fit {
@@ -134,7 +134,7 @@ impl JudgeRun {
             metrics: &metrics,
         };
         let mut trained = fit(model, optimizer(), schedule, &train, &valid, &run, job)?;
-        hf::save_weights(&mut trained.deberta, folder)?;
+        hf::save_weights(&mut trained.classifier, folder)?;
         self.template.save(folder)?;
         let labels = self.labels.iter().map(ToString::to_string).collect();
         hf::write_classifier_config(

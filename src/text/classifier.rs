@@ -6,14 +6,14 @@ use std::path::Path;
 use burn::tensor::{DType, Device, activation};
 
 use super::Tokenizer;
-use crate::nn::{Deberta, DebertaInput};
+use crate::nn::{ClassifierInput, SequenceClassifier};
 use crate::progress::Job;
 use crate::{Error, Result, hf, parallel};
 
 /// A sequence classifier with its tokenizer.
 #[derive(Clone, Debug)]
 pub struct Classifier {
-    model: Deberta,
+    model: SequenceClassifier,
     tokenizer: Tokenizer,
     labels: Vec<String>,
     pad_token_id: i32,
@@ -104,7 +104,7 @@ impl Classifier {
                     batch.iter().map(|&place| encoded[place].clone()).collect();
                 let logits =
                     self.model
-                        .forward(DebertaInput::new(&ids, self.pad_token_id, &device));
+                        .forward(ClassifierInput::new(&ids, self.pad_token_id, &device));
                 let [_, n_labels] = logits.dims();
                 let rows = activation::softmax(logits.cast(DType::F32), 1).into_data();
                 let rows = rows.as_slice::<f32>().expect("the tensor was cast to f32");

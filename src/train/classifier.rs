@@ -11,7 +11,7 @@ use burn::train::{InferenceStep, TrainOutput, TrainStep};
 use super::shards::step_in_parts;
 use super::steps::StepRecorder;
 use super::{Scalars, clip_global_norm};
-use crate::nn::{Deberta, DebertaInput, Linear};
+use crate::nn::{ClassifierInput, Linear, SequenceClassifier};
 use crate::parallel;
 use crate::text::token_logps;
 
@@ -89,7 +89,7 @@ impl ClassifierBatch {
 #[derive(Module, Debug)]
 pub struct ClassifierModel {
     /// The classifier.
-    pub deberta: Deberta,
+    pub classifier: SequenceClassifier,
     /// Two logits for each token, hidden states in.
     pub token_head: Option<Linear>,
     pad_token_id: i32,
@@ -100,9 +100,13 @@ pub struct ClassifierModel {
 
 impl ClassifierModel {
     /// A classifier to be trained, with or without the second head.
-    pub fn new(deberta: Deberta, token_head: Option<Linear>, pad_token_id: i32) -> Self {
+    pub fn new(
+        classifier: SequenceClassifier,
+        token_head: Option<Linear>,
+        pad_token_id: i32,
+    ) -> Self {
         Self {
-            deberta,
+            classifier,
             token_head,
             pad_token_id,
             max_grad_norm: None,
@@ -123,13 +127,15 @@ impl ClassifierModel {
     }
 
     fn forward(&self, batch: ClassifierBatch) -> (Tensor<1>, Scalars) {
-        let device = self.deberta.device();
+        let device = self.classifier.device();
         let examples = batch.labels.len();
-        let hidden =
-            self.deberta
-                .hidden_states(DebertaInput::new(&batch.ids, self.pad_token_id, &device));
+        let hidden = self.classifier.hidden_states(ClassifierInput::new(
+            &batch.ids,
+            self.pad_token_id,
+            &device,
+        ));
         let [_, seq, hidden_size] = hidden.dims();
-        let logits = self.deberta.classify(hidden.clone());
+        let logits = self.classifier.classify(hidden.clone());
         let labels =
             Tensor::<1, Int>::from_data(TensorData::new(batch.labels, [examples]), &device);
         let right = logits
@@ -171,7 +177,7 @@ impl TrainStep for ClassifierModel {
     type Output = Scalars;
 
     fn step(&self, batch: ClassifierBatch) -> TrainOutput<Scalars> {
-        let device = self.deberta.device();
+        let device = self.classifier.device();
         let (grads, item) = step_in_parts(self, batch.parts(&device), &device, Self::forward);
         if let Some(recorder) = &self.recorder {
             recorder.add(&item);

@@ -3,7 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use apc::hf;
-use apc::nn::{DebertaInput, Gemma, GemmaInput, Weights};
+use apc::nn::{ClassifierInput, Gemma, GemmaInput, Weights};
 use burn::tensor::{DType, TensorData};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -80,8 +80,8 @@ fn logits(model: &Gemma) -> TensorData {
         .into_data()
 }
 
-fn texts() -> DebertaInput {
-    DebertaInput::new(&[vec![1, 9, 8, 2], vec![1, 2]], 0, &device())
+fn texts() -> ClassifierInput {
+    ClassifierInput::new(&[vec![1, 9, 8, 2], vec![1, 2]], 0, &device())
 }
 
 fn gemma_error(folder: &Path) -> String {
@@ -130,7 +130,7 @@ fn a_gemma_and_its_adapter_are_the_same_to_the_bit_after_writing_and_reading() {
 
 #[test]
 fn a_classifier_is_the_same_to_the_bit_after_writing_and_reading() {
-    for name in ["deberta-v3-2", "deberta-v3-3", "deberta-v2"] {
+    for name in ["deberta-v3-2", "deberta-v3-3", "deberta-v2", "xlm-roberta"] {
         let (mut model, config) =
             hf::load_classifier(&folder(name), DType::F32, &device()).unwrap();
         let there = tempfile::tempdir().unwrap();
@@ -190,7 +190,7 @@ fn models_in_half_precision_with_factors_in_f32_stay_near_those_in_f32() {
             assert_eq!(got.dtype(), dtype);
             assert_close(name, &values(got), &values(expected), tolerance);
         }
-        for name in ["deberta-v3-2", "deberta-v3-3", "deberta-v2"] {
+        for name in ["deberta-v3-2", "deberta-v3-3", "deberta-v2", "xlm-roberta"] {
             let [got, expected] = [dtype, DType::F32].map(|dtype| {
                 let (model, _) = hf::load_classifier(&folder(name), dtype, &device()).unwrap();
                 model.forward(texts()).into_data()
@@ -394,7 +394,11 @@ fn a_config_of_another_architecture_is_an_error_that_names_both() {
     );
     assert_names(
         &classifier_error(&folder("gemma-mqa")),
-        &["config.json", "a gemma model", "a deberta-v2 model"],
+        &[
+            "config.json",
+            "a gemma model",
+            "a deberta-v2 or xlm-roberta model",
+        ],
     );
     let there = copy("gemma-mqa");
     let config = there.path().join("config.json");

@@ -1,7 +1,7 @@
 """Writes the golden fixtures that the Rust tests compare with: tiny random models and what PyTorch makes of them.
 
     python -m venv venv && venv/bin/pip install transformers==5.23.0 peft==0.21.2 torch==2.15.0
-    venv/bin/python tests/golden/make.py            # writes beside this file; some 15 seconds on one CPU core
+    venv/bin/python tests/golden/make.py            # writes beside this file; some 15 seconds on one CPU core; or those named
 
 Every number is float32 on the CPU, computed from the files as saved (they are read back first). Logits, gradients and
 AdamW steps are computed a second time in float64 (Gemma: row by row without padding; its norms and softmax stay float32
@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import shutil
+import sys
 import warnings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -19,7 +20,8 @@ warnings.filterwarnings("ignore", category=FutureWarning)
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import DebertaV2Config, DebertaV2ForSequenceClassification, GemmaConfig, GemmaForCausalLM
+from transformers import (DebertaV2Config, DebertaV2ForSequenceClassification, GemmaConfig, GemmaForCausalLM,
+                          XLMRobertaConfig, XLMRobertaForSequenceClassification)
 from transformers.utils import logging
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -61,6 +63,13 @@ DEBERTA = {
                    relative_attention=True, position_buckets=-1, max_relative_positions=24, max_position_embeddings=64,
                    norm_rel_ebd="none", share_att_key=False, pos_att_type=["c2p", "p2c"], position_biased_input=True,
                    type_vocab_size=2)),
+}
+ROBERTA = {
+    "xlm-roberta": dict(
+        seed=14, length=62, labels=["contradicted", "neutral", "entailed"],
+        shape=dict(vocab_size=150, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+                   max_position_embeddings=66, type_vocab_size=1, layer_norm_eps=1e-5, bos_token_id=0, pad_token_id=1,
+                   eos_token_id=2)),
 }
 
 
@@ -300,7 +309,13 @@ def dpo(model, factors, pairs):
     return rows, dict(zip(factors, gradients))
 
 
-# ---- DeBERTa --------------------------------------------------------------------------------------------------------
+# ---- classifiers --------------------------------------------------------------------------------------------------------
+
+def watched_of_roberta(names):
+    layer = "roberta.encoder.layer.1."
+    wanted = [name for name in names if name.startswith(("roberta.embeddings.", layer, "classifier."))]
+    return [name for name in wanted if "key.bias" not in name]
+
 
 def watched(names, v3):
     """The parameters whose gradient and AdamW step are stored. No key bias: it hardly moves an attention row, so its
@@ -323,31 +338,36 @@ def watched(names, v3):
     return wanted
 
 
-def deberta(name, job):
+def classifier(name, job):
     folder, generator = fresh(name), torch.Generator().manual_seed(job["seed"])
-    labels, v3 = job["labels"], job["shape"]["share_att_key"]
-    model = DebertaV2ForSequenceClassification(DebertaV2Config(
-        **job["shape"], layer_norm_eps=1e-7, pooler_hidden_act="gelu", pooler_dropout=0,
-        id2label=dict(enumerate(labels)), label2id={l: i for i, l in enumerate(labels)}))
+    labels, v3, pad = job["labels"], job["shape"].get("share_att_key"), job["shape"].get("pad_token_id", 0)
+    names = dict(id2label=dict(enumerate(labels)), label2id={l: i for i, l in enumerate(labels)})
+    if name in ROBERTA:
+        kind = XLMRobertaForSequenceClassification
+        model = kind(XLMRobertaConfig(**job["shape"], **names))
+    else:
+        kind = DebertaV2ForSequenceClassification
+        model = kind(DebertaV2Config(**job["shape"], layer_norm_eps=1e-7, pooler_hidden_act="gelu", pooler_dropout=0,
+                                     **names))
     for parameter, p in model.named_parameters():
         if "LayerNorm.weight" in parameter:
             normal(p, generator, 0.1, mean=1.0)
         else:
             normal(p, generator, 0.1 if parameter.endswith("bias") else 0.2)
     model.save_pretrained(folder)
-    if not v3:
+    if v3 is False:
         path = folder / "config.json"
         config = json.loads(path.read_text())
         config["pos_att_type"] = "c2p|p2c"
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    model = DebertaV2ForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
     lengths = [job["length"], 41, 9, 27]
-    ids = torch.zeros(len(lengths), max(lengths), dtype=torch.int64)
+    ids = torch.full((len(lengths), max(lengths)), pad, dtype=torch.int64)
     mask = torch.zeros_like(ids)
     for row, n in enumerate(lengths):
         ids[row, :n] = torch.randint(5, job["shape"]["vocab_size"], (n,), generator=generator)
-        ids[row, 0], ids[row, n - 1] = 1, 2
+        ids[row, 0], ids[row, n - 1] = 1 - pad, 2
         mask[row, :n] = 1
     targets = torch.tensor([1, 0, len(labels) - 1, 0])
     batch = dict(input_ids=ids, attention_mask=mask)
@@ -355,7 +375,8 @@ def deberta(name, job):
 
     def run(model):
         parameters = dict(model.named_parameters())
-        parameters = {n: parameters[n] for n in watched(parameters, v3)}
+        names = watched_of_roberta(parameters) if name in ROBERTA else watched(parameters, v3)
+        parameters = {n: parameters[n] for n in names}
         logits = model(**batch).logits
         loss = torch.nn.functional.cross_entropy(logits, targets)
         grads, after = step(parameters, loss, lr=1e-3, eps=1e-6, weight_decay=0.01)
@@ -363,7 +384,7 @@ def deberta(name, job):
             f"adamw.{n}": p for n, p in after.items()}
 
     out.update(run(model))
-    if not v3:  # two segments, as for a pair of texts
+    if v3 is False:  # two segments, as for a pair of texts
         out["token_type_ids"] = (torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None] // 2).long() * mask
         with torch.no_grad():
             out["segment_logits"] = model(**batch, token_type_ids=out["token_type_ids"]).logits
@@ -376,10 +397,12 @@ def main():
     torch.set_num_threads(1)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    for name, job in GEMMA.items():
-        gemma(name, job)
-    for name, job in DEBERTA.items():
-        deberta(name, job)
+    wanted = sys.argv[1:] or [*GEMMA, *DEBERTA, *ROBERTA]
+    for name in wanted:
+        if name in GEMMA:
+            gemma(name, GEMMA[name])
+        else:
+            classifier(name, (DEBERTA | ROBERTA)[name])
     print(sum(f.stat().st_size for f in HERE.rglob("*") if f.is_file()), "bytes in all")
 
 

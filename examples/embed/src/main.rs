@@ -4,7 +4,9 @@
 //! cargo run --release --manifest-path examples/embed/Cargo.toml
 //! ```
 
-use apc::nn::{Deberta, DebertaConfig, DebertaInput, Gemma, GemmaConfig, GemmaInput, LoraConfig, Weights};
+use apc::nn::{
+    ClassifierInput, Deberta, DebertaConfig, Gemma, GemmaConfig, GemmaInput, LoraConfig, Weights,
+};
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Int, Tensor, activation};
@@ -28,8 +30,12 @@ impl Studio {
 
     /// How much the judge likes a text.
     fn taste(&self, text: &[i32], device: &Device) -> f32 {
-        let logits = self.judge.forward(DebertaInput::new(&[text.to_vec()], 0, device));
-        activation::softmax(logits, 1).narrow(1, 1, 1).into_scalar::<f32>()
+        let logits = self
+            .judge
+            .forward(ClassifierInput::new(&[text.to_vec()], 0, device));
+        activation::softmax(logits, 1)
+            .narrow(1, 1, 1)
+            .into_scalar::<f32>()
     }
 
     /// How unlikely the writer finds the text.
@@ -37,7 +43,10 @@ impl Studio {
         let input = GemmaInput::new(&[text.to_vec()], &[vec![1; text.len()]], device);
         let logits = self.writer.forward(input).narrow(1, 0, text.len() - 1);
         let next = Tensor::<1, Int>::from_ints(&text[1..], device).reshape([1, text.len() - 1, 1]);
-        activation::log_softmax(logits, 2).gather(2, next).mean().neg()
+        activation::log_softmax(logits, 2)
+            .gather(2, next)
+            .mean()
+            .neg()
     }
 }
 
@@ -48,7 +57,11 @@ fn main() {
     let texts = [[2, 10, 11, 12, 13, 14], [2, 20, 21, 22, 23, 24]];
     let liked = texts
         .iter()
-        .max_by(|a, b| studio.taste(*a, &device).total_cmp(&studio.taste(*b, &device)))
+        .max_by(|a, b| {
+            studio
+                .taste(*a, &device)
+                .total_cmp(&studio.taste(*b, &device))
+        })
         .expect("there are two texts");
 
     let mut optimizer = AdamWConfig::new().init();
@@ -59,6 +72,9 @@ fn main() {
         studio = optimizer.step(1e-2, studio, grads);
     }
     let after = studio.surprise(liked, &device).into_scalar::<f32>();
-    println!("trained parameters {}, loss {before:.3} before and {after:.3} after", studio.num_params());
+    println!(
+        "trained parameters {}, loss {before:.3} before and {after:.3} after",
+        studio.num_params()
+    );
     assert!(after < before, "training made it worse");
 }

@@ -1,0 +1,110 @@
+//! A sequence classifier of either architecture.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::deberta::{ClassifierInput, Deberta, DebertaConfig};
+use super::roberta::{Roberta, RobertaConfig};
+use super::weight::{WeightMut, Weights};
+
+/// The shape of a classifier.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SequenceClassifierConfig {
+    /// DeBERTa-v2 and v3.
+    Deberta(DebertaConfig),
+    /// RoBERTa and XLM-RoBERTa.
+    Roberta(RobertaConfig),
+}
+
+impl SequenceClassifierConfig {
+    /// A classifier whose weights are drawn at random when they are first used.
+    pub fn init(&self, device: &Device) -> SequenceClassifier {
+        match self {
+            Self::Deberta(config) => SequenceClassifier::Deberta(config.init(device)),
+            Self::Roberta(config) => SequenceClassifier::Roberta(config.init(device)),
+        }
+    }
+
+    /// The same shape with another number of classes.
+    pub fn with_num_labels(mut self, num_labels: usize) -> Self {
+        match &mut self {
+            Self::Deberta(config) => config.num_labels = num_labels,
+            Self::Roberta(config) => config.num_labels = num_labels,
+        }
+        self
+    }
+}
+
+/// A classifier of a text.
+#[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are a handful of classifiers at a time"
+)]
+pub enum SequenceClassifier {
+    /// DeBERTa-v2 and v3.
+    Deberta(Deberta),
+    /// RoBERTa and XLM-RoBERTa.
+    Roberta(Roberta),
+}
+
+impl SequenceClassifier {
+    /// The device of the weights, without autodiff.
+    pub fn device(&self) -> Device {
+        match self {
+            Self::Deberta(model) => model.device(),
+            Self::Roberta(model) => model.device(),
+        }
+    }
+
+    /// Puts a fresh classifier of `num_labels` classes in place of the old one.
+    pub fn reset_classifier(&mut self, num_labels: usize, device: &Device) {
+        match self {
+            Self::Deberta(model) => model.reset_classifier(num_labels, device),
+            Self::Roberta(model) => model.reset_classifier(num_labels, device),
+        }
+    }
+
+    /// The logits of each text's class.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[batch, n_labels]`
+    pub fn forward(&self, input: ClassifierInput) -> Tensor<2> {
+        self.classify(self.hidden_states(input))
+    }
+
+    /// The last hidden states.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[batch, seq, hidden_size]`
+    pub fn hidden_states(&self, input: ClassifierInput) -> Tensor<3> {
+        match self {
+            Self::Deberta(model) => model.hidden_states(input),
+            Self::Roberta(model) => model.hidden_states(input),
+        }
+    }
+
+    /// The logits from the last hidden states.
+    ///
+    /// # Shapes
+    ///
+    /// - hidden: `[batch, seq, hidden_size]`
+    /// - output: `[batch, n_labels]`
+    pub fn classify(&self, hidden: Tensor<3>) -> Tensor<2> {
+        match self {
+            Self::Deberta(model) => model.classify(hidden),
+            Self::Roberta(model) => model.classify(hidden),
+        }
+    }
+}
+
+impl Weights for SequenceClassifier {
+    fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
+        match self {
+            Self::Deberta(model) => model.weights(prefix, visit),
+            Self::Roberta(model) => model.weights(prefix, visit),
+        }
+    }
+}
