@@ -7,6 +7,7 @@ mod files;
 mod gemma;
 mod merge;
 mod nf4;
+mod spm;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -215,6 +215,12 @@ fn shared_words(statement: &str, question: &str) -> usize {
         .count()
 }
 
+/// The shares of contradicted, neutral and entailed replies in [`nli_example`].
+pub(super) const NLI_SHARES: [f64; 3] = {
+    let of_each_kind = 0.5 * 0.85 / 3.0;
+    [of_each_kind, 0.5 + 0.5 * 0.15 + of_each_kind, of_each_kind]
+};
+
 /// A statement, a question about it or about something else, and a reply of one of the three kinds.
 pub fn nli_example(rng: &mut ChaCha8Rng) -> JudgeExample {
     let persona = invented::persona(5, rng);
@@ -397,6 +403,17 @@ mod tests {
         }
         assert!((160..240).contains(&yes), "{yes}");
         assert!(invented > 40, "{invented}");
+    }
+
+    #[test]
+    fn nli_examples_have_the_shares_that_are_told() {
+        let mut counts = [0.0; 3];
+        for number in 0..2000 {
+            counts[nli_example(&mut example_rng(9, number)).label] += 1.0 / 2000.0;
+        }
+        for (found, told) in counts.into_iter().zip(NLI_SHARES) {
+            assert!((found - told).abs() < 0.03, "{counts:?}");
+        }
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device};
 use rand_chacha::ChaCha8Rng;
 
-use super::examples::{JudgeExample, nli_example, relevance_example};
+use super::examples::{JudgeExample, NLI_SHARES, nli_example, relevance_example};
 use super::init::keys_like_queries;
+use super::prior::move_prior;
 use super::run::{
     EPOCH, HELD_OUT, HELD_OUT_STREAM, Pretrain, generate, loader, optimizer, schedule,
 };
@@ -17,6 +18,9 @@ use crate::progress::Job;
 use crate::text::{Tokenizer, VocabularyKind, train_tokenizer};
 use crate::train::{ClassifierExample, ClassifierModel, EpochLoader, Fit, fit};
 use crate::{Result, files};
+
+/// In scoring, one statement in twenty contradicts or entails the reply.
+const NLI_SHARES_IN_SCORING: [f64; 3] = [0.025, 0.95, 0.025];
 
 /// The NLI judge from nothing, then the relevance judge from what it has learnt.
 pub(super) fn pretrain_judges(
@@ -36,6 +40,7 @@ pub(super) fn pretrain_judges(
         examples: config.nli_examples,
         make: nli_example,
         base: None,
+        shares: Some([NLI_SHARES, NLI_SHARES_IN_SCORING]),
     };
     let relevance = JudgeRun {
         label: "relevance",
@@ -46,6 +51,7 @@ pub(super) fn pretrain_judges(
         examples: config.relevance_examples,
         make: relevance_example,
         base: Some(nli.folder.clone()),
+        shares: None,
     };
     nli.run(config, seed, device, job)?;
     relevance.run(config, seed + 1, device, job)
@@ -60,6 +66,8 @@ struct JudgeRun {
     examples: usize,
     make: fn(&mut ChaCha8Rng) -> JudgeExample,
     base: Option<PathBuf>,
+    /// The shares of the classes in training and in scoring, where they differ.
+    shares: Option<[[f64; 3]; 2]>,
 }
 
 /// Width of a judge.
@@ -134,6 +142,9 @@ impl JudgeRun {
             metrics: &metrics,
         };
         let mut trained = fit(model, optimizer(), schedule, &train, &valid, &run, job)?;
+        if let Some([training, scoring]) = self.shares {
+            move_prior(&mut trained.classifier, training, scoring);
+        }
         hf::save_weights(&mut trained.classifier, folder)?;
         self.template.save(folder)?;
         let labels = self.labels.iter().map(ToString::to_string).collect();

@@ -5,6 +5,7 @@ mod garbled;
 mod gemma;
 mod init;
 mod judges;
+mod prior;
 mod renamed;
 mod run;
 mod slips;

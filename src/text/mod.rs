@@ -5,6 +5,7 @@ mod classifier;
 mod generate;
 mod logprobs;
 mod sampling;
+mod sentencepiece;
 mod tokenizer;
 mod vocabulary;
 
@@ -14,5 +15,6 @@ pub use generate::{GenerateConfig, Prompt, generate};
 pub use logprobs::response_logprobs;
 pub(crate) use logprobs::token_logps;
 pub use sampling::Sampling;
+pub use sentencepiece::ByteFallback;
 pub use tokenizer::Tokenizer;
 pub use vocabulary::{VocabularyKind, train_tokenizer};

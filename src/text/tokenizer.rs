@@ -1,7 +1,8 @@
-//! A tokenizer from `tokenizer.json`.
+//! A tokenizer from `tokenizer.json`, or from `spm.model`.
 
 use std::path::{Path, PathBuf};
 
+use super::sentencepiece::{self, ByteFallback};
 use crate::{Error, Result};
 
 /// Turns text into ids and back as the tokenizer of a checkpoint does.
@@ -12,11 +13,26 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` of a checkpoint folder.
+    /// Reads `tokenizer.json` of a checkpoint folder, or where there is none `spm.model`, in which characters that the
+    /// vocabulary does not have are unknown as in transformers' fast tokenizers.
     pub fn load(folder: &Path) -> Result<Self> {
+        Self::load_with(folder, ByteFallback::Unknown)
+    }
+
+    /// The same with a choice of what becomes of unknown characters where `spm.model` is read; `tokenizer.json` says so
+    /// itself.
+    pub fn load_with(folder: &Path, fallback: ByteFallback) -> Result<Self> {
         let path = folder.join("tokenizer.json");
+        let spm = folder.join("spm.model");
+        if !path.is_file() && spm.is_file() {
+            let inner = sentencepiece::load(&spm, fallback)?;
+            return Ok(Self { path: spm, inner });
+        }
         if !path.is_file() {
-            return Err(Error::invalid(folder, "has no tokenizer.json"));
+            return Err(Error::invalid(
+                folder,
+                "has neither tokenizer.json nor spm.model",
+            ));
         }
         let inner = tokenizers::Tokenizer::from_file(&path)
             .map_err(|error| Error::invalid(&path, format!("is no tokenizer: {error}")))?;
