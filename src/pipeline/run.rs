@@ -376,3 +376,35 @@ fn ask(
     }
     Ok((queries, held_out))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::teacher::Offline;
+
+    #[test]
+    fn held_out_queries_ask_what_no_other_query_asks() {
+        let statements = [
+            "Mira plays the cello in a café on Sundays.",
+            "Mira's mother is a nurse.",
+            "Mira was born in Bonn in 1990.",
+            "Mira is afraid of the sea.",
+        ]
+        .map(str::to_string);
+        let asked = |seed| ask(&Offline, "Mira", &statements, seed).unwrap();
+        let (queries, held_out) = asked(1);
+        let matters = |queries: &[Query]| -> HashSet<String> {
+            let matters = queries.iter().map(|query| matter_of("Mira", &query.query));
+            matters.collect()
+        };
+        assert!(matters(&queries).is_disjoint(&matters(&held_out)));
+        assert_eq!(matters(&held_out).len(), held_out.len(), "{held_out:?}");
+        assert!(held_out.len() >= statements.len(), "{held_out:?}");
+        for statement in &statements {
+            let own = queries.iter().filter(|query| query.statement == *statement);
+            assert_eq!(own.count(), 3, "{statement}");
+        }
+        assert_eq!(asked(1), (queries, held_out.clone()));
+        assert_ne!(asked(2).1, held_out);
+    }
+}
