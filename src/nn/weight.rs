@@ -10,6 +10,10 @@ use super::nf4::Nf4;
 /// A frozen weight is plain tensors, which burn's learner neither visits, copies nor saves; a trained one is a
 /// [`Param`]. [`Weight::freeze`] and [`Weight::unfreeze`] turn one into the other.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a model has hundreds of weights, not millions"
+)]
 pub enum Weight<const D: usize> {
     /// A constant of the model, off the autodiff tape.
     Frozen(Tensor<D>),
