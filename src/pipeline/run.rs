@@ -324,7 +324,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Queries to train on, three for each statement where the teacher has as many, and queries that are held out.
+/// Queries to train on, up to three for each statement, and queries that are held out.
 ///
 /// What a statement is asked is split by what it comes to, so that no held-out query is one of the others in another
 /// wording; of the wordings of a held-out query one is asked.
@@ -334,7 +334,7 @@ fn ask(
     statements: &[String],
     seed: u64,
 ) -> Result<(Vec<Query>, Vec<Query>)> {
-    /// Queries that a statement is trained with, and as many at most are held out.
+    /// Queries that a statement is trained with at most, and as many at most are held out.
     const QUERIES: usize = 3;
     /// A teacher repeats itself: so often is it asked.
     const ROUNDS: u64 = 8;
@@ -402,7 +402,7 @@ mod tests {
         assert!(held_out.len() >= statements.len(), "{held_out:?}");
         for statement in &statements {
             let own = queries.iter().filter(|query| query.statement == *statement);
-            assert_eq!(own.count(), 3, "{statement}");
+            assert!((1..=3).contains(&own.count()), "{statement}");
         }
         assert_eq!(asked(1), (queries, held_out.clone()));
         assert_ne!(asked(2).1, held_out);
