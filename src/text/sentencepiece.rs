@@ -22,7 +22,8 @@ pub enum ByteFallback {
     /// One `[UNK]`, as in transformers' fast tokenizers.
     #[default]
     Unknown,
-    /// A token for each of its bytes, as in SentencePiece, if the vocabulary has them.
+    /// A token for each of its bytes, as in SentencePiece, if the vocabulary has them; a text that spells such a token,
+    /// `<0x41>`, is taken for it.
     Bytes,
 }
 
