@@ -324,3 +324,37 @@ fn finetune_refuses_a_text_that_is_too_long() {
         "{told}"
     );
 }
+
+#[test]
+fn merge_and_quantize_write_models_that_the_other_commands_take() {
+    let there = tempfile::tempdir().unwrap();
+    let (model, adapter) = ("tests/golden/dpo-run", "tests/golden/dpo-run/init");
+    let [merged, quantized] = ["merged", "quantized"].map(|name| there.path().join(name));
+    let sum = |more: &[&str]| {
+        let texts = ["--prompt", "the keeper", "--response", " mends nets"];
+        let arguments = [&["logprobs", "--format", "json"], &texts[..], more].concat();
+        json_of(&arguments)["sum"].as_f64().unwrap()
+    };
+    let merge = ["merge", "--model", model, "--adapter", adapter, "--output"];
+    let told = json_of(&[&merge, &[path(&merged), "--format", "json"][..]].concat());
+    assert!(told["changed"].as_u64().unwrap() > 0, "{told}");
+    let adapted = sum(&["--model", model, "--adapter", adapter]);
+    assert!((sum(&["--model", path(&merged)]) - adapted).abs() < 1e-4);
+    assert!((sum(&["--model", model]) - adapted).abs() > 1e-3);
+
+    let quantize = ["quantize", "--model", model, "--output", path(&quantized)];
+    let told = run(&quantize);
+    let text = String::from_utf8_lossy(&told.stdout);
+    assert!(
+        told.status.success() && text.contains("weights in NF4"),
+        "{text}"
+    );
+    let from_file = sum(&["--model", path(&quantized)]);
+    let while_loading = sum(&["--model", model, "--quantization", "nf4"]);
+    assert!((from_file - while_loading).abs() < 1e-5);
+
+    let again = run(&quantize);
+    let told = String::from_utf8_lossy(&again.stderr);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(told.contains("holds a model already"), "{told}");
+}
