@@ -64,11 +64,10 @@ pub fn read_eos_token_ids(folder: &Path) -> Result<Vec<i32>> {
 }
 
 /// Whether a model's `config.json` says that its weights are quantized.
-pub(super) fn is_quantized(folder: &Path) -> Result<bool> {
-    let config: Value = files::read_json(&folder.join("config.json"))?;
-    Ok(config
+pub(super) fn is_quantized(config: &Value) -> bool {
+    config
         .get("quantization_config")
-        .is_some_and(|value| !value.is_null()))
+        .is_some_and(|value| !value.is_null())
 }
 
 /// Reads a Gemma's `config.json`.

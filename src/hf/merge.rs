@@ -6,17 +6,19 @@ use std::path::Path;
 use burn::store::{bridge, burn_pack};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::adapter::{load_adapter, module_path};
 use super::config::{is_quantized, read_gemma_config};
+use super::nf4::name_of;
 use super::shards::{Entry, write_shards};
 use super::weights::{open, weight_files};
 use crate::nn::Lora;
 use crate::progress::Job;
 use crate::{Error, Result, files};
 
-/// What a model's folder has beside its weights.
-const COMPANIONS: [&str; 9] = [
+/// What a model's folder has beside its weights and `config.json`.
+const COMPANIONS: [&str; 8] = [
     "generation_config.json",
     "tokenizer.json",
     "tokenizer.model",
@@ -25,8 +27,6 @@ const COMPANIONS: [&str; 9] = [
     "added_tokens.json",
     "chat_template.jinja",
     "spm.model",
-    // Last: a folder that has it is whole.
-    "config.json",
 ];
 
 /// What was written.
@@ -58,9 +58,17 @@ pub fn merge_adapter(
     job: &Job,
 ) -> Result<Written> {
     let mut model = read_gemma_config(base)?.init(device);
-    if is_quantized(base)? {
+    let config_path = base.join("config.json");
+    let mut config: Value = files::read_json(&config_path)?;
+    if is_quantized(&config) {
         let reason = "is quantized; merge the adapter into the dense model";
-        return Err(Error::invalid(base.join("config.json"), reason));
+        return Err(Error::invalid(config_path, reason));
+    }
+    if let Some(name) = dtype.and_then(name_of) {
+        // transformers 4 and 5 call it differently.
+        for key in ["dtype", "torch_dtype"] {
+            config[key] = name.into();
+        }
     }
     load_adapter(&mut model, adapter, device)?;
     let mut factors: HashMap<String, Lora> = HashMap::new();
@@ -110,7 +118,7 @@ pub fn merge_adapter(
         })
         .collect();
     let bytes = entries.iter().map(Entry::len).sum();
-    let files = write_model(base, output, entries, max_shard_bytes, None)?;
+    let files = write_model(base, output, entries, max_shard_bytes, &config)?;
     Ok(Written {
         files,
         bytes,
@@ -131,13 +139,13 @@ fn merged(weight: TensorData, lora: &Lora, device: &Device) -> TensorData {
     (weight + b.matmul(a) * lora.scaling).into_data()
 }
 
-/// Writes weights and what else the folder `base` has to the folder `output`, with another `config.json` if one is given.
+/// Writes weights, what else the folder `base` has, and `config.json` to the folder `output`.
 pub(super) fn write_model(
     base: &Path,
     output: &Path,
     entries: Vec<Entry<'_>>,
     max_shard_bytes: u64,
-    config: Option<&serde_json::Value>,
+    config: &Value,
 ) -> Result<usize> {
     if output.join("config.json").exists() {
         let reason = "holds a model already; name another folder";
@@ -146,12 +154,12 @@ pub(super) fn write_model(
     let n_files = write_shards(output, entries, max_shard_bytes)?;
     for name in COMPANIONS {
         let path = base.join(name);
-        if let Some(config) = config.filter(|_| name == "config.json") {
-            files::write_json(&output.join(name), config)?;
-        } else if path.is_file() {
+        if path.is_file() {
             let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
             files::write(&output.join(name), &bytes)?;
         }
     }
+    // Last: a folder that has it is whole.
+    files::write_json(&output.join("config.json"), config)?;
     Ok(n_files)
 }

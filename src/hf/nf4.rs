@@ -134,7 +134,8 @@ fn dtype_named(name: &str) -> Option<DType> {
     }
 }
 
-fn name_of(dtype: DType) -> Option<&'static str> {
+/// What `config.json` calls a dtype of weights.
+pub(super) fn name_of(dtype: DType) -> Option<&'static str> {
     match dtype {
         DType::F32 => Some("float32"),
         DType::BF16 => Some("bfloat16"),
@@ -172,7 +173,7 @@ pub fn quantize_model(
     super::read_gemma_config(base)?;
     let config_path = base.join("config.json");
     let mut config: Value = files::read_json(&config_path)?;
-    if is_quantized(base)? {
+    if is_quantized(&config) {
         return Err(Error::invalid(config_path, "is quantized already"));
     }
     let tensors = open(&weight_files(base)?)?;
@@ -257,7 +258,7 @@ pub fn quantize_model(
         "bnb_4bit_quant_storage": "uint8",
     });
     let bytes = entries.iter().map(Entry::len).sum();
-    let files = write_model(base, output, entries, max_shard_bytes, Some(&config))?;
+    let files = write_model(base, output, entries, max_shard_bytes, &config)?;
     Ok(Written {
         files,
         bytes,

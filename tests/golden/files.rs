@@ -70,7 +70,7 @@ fn change(path: &Path, change: impl FnOnce(&mut HashMap<String, Tensor>)) {
     fs::write(path, bytes).expect("the file can be written");
 }
 
-fn logits(model: &Gemma) -> TensorData {
+pub(super) fn logits(model: &Gemma) -> TensorData {
     let (ids, segments) = (
         [vec![0, 2, 5, 6, 7], vec![2, 8, 9, 10, 11]],
         [vec![0, 1, 1, 1, 1], vec![1; 5]],

@@ -1,16 +1,12 @@
 use apc::hf;
-use apc::nn::{Gemma, GemmaInput};
+use apc::nn::Gemma;
 use apc::progress::Job;
 use burn::tensor::{DType, Tolerance};
 use std::path::Path;
 
 use super::adapter::{adapted, base, load};
+use super::files::logits;
 use super::{device, folder};
-
-fn logits(model: &Gemma) -> burn::tensor::TensorData {
-    let input = GemmaInput::new(&[vec![2, 8, 9, 10, 11]], &[vec![1; 5]], &device());
-    model.forward(input).into_data()
-}
 
 fn merge(model: &str, adapter: &str, output: &Path, max_bytes: u64) -> apc::Result<hf::Written> {
     let model = folder(model);
@@ -86,4 +82,27 @@ fn an_adapter_of_another_model_writes_nothing() {
     )
     .unwrap_err();
     assert!(!output.exists());
+}
+
+#[test]
+fn config_json_names_the_dtype_that_the_merged_weights_are_in() {
+    let there = tempfile::tempdir().unwrap();
+    let model = folder("gemma-gqa");
+    let (adapter, job) = (model.join("adapter"), Job::default());
+    let dtype = Some(DType::BF16);
+    hf::merge_adapter(
+        &model,
+        &adapter,
+        there.path(),
+        dtype,
+        u64::MAX,
+        &device(),
+        &job,
+    )
+    .unwrap();
+    let text = std::fs::read_to_string(there.path().join("config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for key in ["dtype", "torch_dtype"] {
+        assert_eq!(config[key], "bfloat16");
+    }
 }
