@@ -38,7 +38,7 @@ fn path(path: &Path) -> &str {
 fn dpo<'a>(loss: &'a str, output: &'a str, init: &'a str, pairs: &'a str) -> Vec<&'a str> {
     let mut arguments = vec!["dpo", "--model", "tests/golden/dpo-run", "--loss", loss];
     arguments.extend(["--output", output, "--adapter", init, "--pairs", pairs]);
-    arguments.extend(["--epochs", "2", "--batch-size", "2", "--accumulate", "2"]);
+    arguments.extend(["--epochs", "2", "--batch-size", "2", "--accumulate", "3"]);
     arguments.extend([
         "--learning-rate",
         "5e-3",
@@ -53,31 +53,34 @@ fn dpo<'a>(loss: &'a str, output: &'a str, init: &'a str, pairs: &'a str) -> Vec
 
 #[test]
 fn dpo_logs_the_numbers_that_trl_logs_step_by_step() {
-    let (init, pairs) = (golden("init"), golden("pairs.jsonl"));
-    for loss in ["sigmoid", "hinge", "ipo"] {
+    let init = golden("init");
+    for (name, loss, pairs) in [
+        ("sigmoid", "sigmoid", "pairs.jsonl"),
+        ("hinge", "hinge", "pairs.jsonl"),
+        ("ipo", "ipo", "pairs.jsonl"),
+        ("chat", "sigmoid", "chats.jsonl"),
+    ] {
+        let pairs = golden(pairs);
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("adapter");
         let got = json_of(&dpo(loss, path(&output), path(&init), path(&pairs)));
         let steps = got["steps"].as_array().unwrap();
-        let logged = fs::read_to_string(golden(&format!("steps.{loss}.jsonl"))).unwrap();
+        let logged = fs::read_to_string(golden(&format!("steps.{name}.jsonl"))).unwrap();
         let logged: Vec<Map<String, Value>> = logged
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
         assert_eq!(steps.len(), logged.len());
         for (step_idx, (step, logged)) in steps.iter().zip(&logged).enumerate() {
-            for (name, value) in logged {
-                let (got, wanted) = (step[name].as_f64().unwrap(), value.as_f64().unwrap());
+            for (key, value) in logged {
+                let (got, wanted) = (step[key].as_f64().unwrap(), value.as_f64().unwrap());
                 // Log-probabilities are sums over up to 48 tokens.
                 let close = (got - wanted).abs() <= 1e-4 + 1e-5 * wanted.abs();
-                assert!(
-                    close,
-                    "{loss}, step {step_idx}, {name}: {got}, not {wanted}"
-                );
+                assert!(close, "{name}, step {step_idx}, {key}: {got}, not {wanted}");
             }
         }
         let lines = fs::read_to_string(output.join("steps.jsonl")).unwrap();
-        assert_eq!(lines.lines().count(), 8);
+        assert_eq!(lines.lines().count(), 6);
         assert!(!output.join("training/checkpoint").exists());
         assert!(got["pairs_per_second"].as_f64().unwrap() > 0.0);
 
@@ -236,7 +239,7 @@ fn finetune_keeps_the_best_epoch_and_goes_on_where_it_was_stopped() {
     let arguments = |output: &Path, epochs: &str| -> Vec<String> {
         let mut arguments = vec!["finetune", "--model", "models/tiny/nli", "--epochs", epochs];
         arguments.extend(["--data", path(&data), "--output", path(output)]);
-        arguments.extend(["--learning-rate", "3e-3", "--format", "json"]);
+        arguments.extend(["--learning-rate", "3e-3", "--format", "json", "--dropout"]);
         arguments.into_iter().map(str::to_string).collect()
     };
     let finetune = |output: &Path, epochs: &str, more: &[&str]| {
@@ -303,6 +306,71 @@ fn finetune_keeps_the_best_epoch_and_goes_on_where_it_was_stopped() {
     let (code, told, _) = finetune(&whole, "3", &["--held-out", "1"]);
     assert!(
         code == Some(2) && told.contains("--held-out is 1"),
+        "{told}"
+    );
+}
+
+#[test]
+fn finetune_drops_values_only_when_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data.jsonl");
+    let line = json!({"text": "Statement: Mira sings. Question: What? Reply: I sing.", "label": 2});
+    fs::write(&data, format!("{line}\n").repeat(16)).unwrap();
+    let losses = |name: &str, more: &[&str]| {
+        let output = folder.path().join(name);
+        let mut arguments = vec!["finetune", "--model", "models/tiny/nli", "--epochs", "1"];
+        arguments.extend(["--data", path(&data), "--output", path(&output)]);
+        arguments.extend(["--held-out", "0", "--format", "json"]);
+        arguments.extend(more);
+        json_of(&arguments)["losses"].clone()
+    };
+    let whole = losses("whole", &[]);
+    let dropped = losses("dropped", &["--dropout"]);
+    assert_ne!(whole[0], dropped[0]);
+    assert_ne!(dropped, losses("other", &["--dropout", "--seed", "7"]));
+    assert_eq!(dropped, losses("again", &["--dropout"]));
+}
+
+#[test]
+fn a_classifier_with_spm_model_alone_is_fine_tuned_to_one_with_tokenizer_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let [base, data, output] = ["base", "data.jsonl", "out"].map(|name| folder.path().join(name));
+    fs::create_dir(&base).unwrap();
+    for from in [
+        "models/tiny/nli/config.json",
+        "models/tiny/nli/model.safetensors",
+        "tests/golden/spm/spm.model",
+    ] {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(from);
+        fs::copy(&from, base.join(from.file_name().unwrap())).unwrap();
+    }
+    let strange = "the \u{1f9ff} of a \u{10a0}"; // characters that no vocabulary here has
+    let line = json!({"text": strange, "label": 1});
+    fs::write(&data, format!("{line}\n").repeat(4)).unwrap();
+    let mut arguments = vec!["finetune", "--model", path(&base), "--epochs", "1"];
+    arguments.extend(["--data", path(&data), "--output", path(&output)]);
+    arguments.extend(["--byte-fallback", "--held-out", "0", "--format", "json"]);
+    json_of(&arguments);
+
+    // What becomes of those characters goes along with the tokenizer.
+    fs::copy(
+        output.join("model.safetensors"),
+        base.join("model.safetensors"),
+    )
+    .unwrap();
+    let classify = |model: &Path, more: &[&str]| {
+        let arguments = ["classify", "--model", path(model), "--texts", path(&data)];
+        let arguments = [&arguments[..], &["--format", "json"], more].concat();
+        json_of(&arguments)["probabilities"][0].clone()
+    };
+    let bytes = classify(&base, &["--byte-fallback"]);
+    assert_eq!(bytes, classify(&output, &[]));
+    assert_ne!(bytes, classify(&base, &[]));
+    let arguments = ["classify", "--model", path(&output), "--texts", path(&data)];
+    let refused = run(&[&arguments[..], &["--byte-fallback"]].concat());
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        refused.status.code() == Some(2) && told.contains("tokenizer.json says itself"),
         "{told}"
     );
 }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::device::{DeviceArgs, Dtype, Quantization};
 use crate::nn::Gemma;
-use crate::text::Tokenizer;
+use crate::text::{ByteFallback, Tokenizer};
 use crate::{Result, hf};
 
 #[derive(Args, Debug)]
@@ -53,5 +53,22 @@ impl GemmaArgs {
             tokenizer,
             max_tokens,
         })
+    }
+}
+
+#[derive(Args, Debug)]
+pub(super) struct TokenizerArgs {
+    /// Turn characters that spm.model does not know into their bytes, as SentencePiece does; else they are [UNK].
+    #[arg(long)]
+    byte_fallback: bool,
+}
+
+impl TokenizerArgs {
+    pub(super) fn byte_fallback(&self) -> ByteFallback {
+        if self.byte_fallback {
+            ByteFallback::Bytes
+        } else {
+            ByteFallback::Unknown
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::TokenizerArgs;
 use super::device::{DeviceArgs, Dtype};
 use super::{Format, print, print_json};
 use crate::progress::Job;
@@ -23,6 +24,8 @@ pub(super) struct ClassifyArgs {
     /// Tokens that go through the model at once, padding included.
     #[arg(long, value_name = "N", default_value_t = Classifier::BATCH_TOKENS)]
     batch_tokens: usize,
+    #[command(flatten)]
+    tokenizer: TokenizerArgs,
     /// What the weights are kept in.
     #[arg(long, value_enum, default_value = "float32")]
     dtype: Dtype,
@@ -55,7 +58,12 @@ impl ClassifyArgs {
             .into_iter()
             .map(|line| line.text)
             .collect();
-        let classifier = Classifier::load(&self.model, self.dtype.into(), &self.device.device()?)?;
+        let classifier = Classifier::load_with(
+            &self.model,
+            self.tokenizer.byte_fallback(),
+            self.dtype.into(),
+            &self.device.device()?,
+        )?;
         let start = Instant::now();
         let probabilities = classifier.probabilities(&texts, self.batch_tokens, "classify", job)?;
         let texts_per_second = texts.len() as f64 / start.elapsed().as_secs_f64();

@@ -7,6 +7,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::checkpoint::TokenizerArgs;
 use super::device::DeviceArgs;
 use super::{Format, print, print_json};
 use crate::pipeline::{FineTune, FineTuned, Stage, file_hash, folder_hash};
@@ -39,6 +40,11 @@ pub(super) struct FinetuneArgs {
     /// Take the texts in the file's order, and hold out those at its end.
     #[arg(long)]
     no_shuffle: bool,
+    #[command(flatten)]
+    tokenizer: TokenizerArgs,
+    /// Drop values while training, as often as config.json says.
+    #[arg(long)]
+    dropout: bool,
     /// Everything random comes from it.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
@@ -106,6 +112,8 @@ impl FinetuneArgs {
             "learning_rate": self.learning_rate,
             "held_out": self.held_out,
             "shuffle": !self.no_shuffle,
+            "dropout": self.dropout,
+            "byte_fallback": format!("{:?}", self.tokenizer.byte_fallback()),
             "seed": self.seed,
         });
         let work = self.output.join("training");
@@ -140,6 +148,8 @@ impl FinetuneArgs {
             learning_rate: self.learning_rate,
             held_out: self.held_out,
             shuffle: !self.no_shuffle,
+            dropout: self.dropout,
+            byte_fallback: self.tokenizer.byte_fallback(),
             seed: self.seed,
             record_steps: true,
         };

@@ -70,6 +70,10 @@ struct DebertaJson {
     conv_kernel_size: Option<usize>,
     embedding_size: Option<usize>,
     pad_token_id: Option<i32>,
+    hidden_dropout_prob: Option<f64>,
+    attention_probs_dropout_prob: Option<f64>,
+    pooler_dropout: Option<f64>,
+    cls_dropout: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +89,9 @@ struct RobertaJson {
     layer_norm_eps: Option<f64>,
     hidden_act: Option<String>,
     position_embedding_type: Option<String>,
+    hidden_dropout_prob: Option<f64>,
+    attention_probs_dropout_prob: Option<f64>,
+    classifier_dropout: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -180,7 +187,20 @@ fn deberta(path: &Path, value: Value, num_labels: usize) -> Result<(DebertaConfi
     )
     .with_layer_norm_eps(json.layer_norm_eps.unwrap_or(1e-7))
     .with_hidden_act(hidden_act)
-    .with_pooler_hidden_act(pooler_act);
+    .with_pooler_hidden_act(pooler_act)
+    .with_hidden_dropout_prob(json.hidden_dropout_prob.unwrap_or(0.1))
+    .with_attention_probs_dropout_prob(json.attention_probs_dropout_prob.unwrap_or(0.1))
+    .with_pooler_dropout(json.pooler_dropout.unwrap_or(0.0))
+    .with_cls_dropout(json.cls_dropout);
+    check_probabilities(
+        path,
+        &[
+            model.hidden_dropout_prob,
+            model.attention_probs_dropout_prob,
+            model.pooler_dropout,
+            model.cls_dropout.unwrap_or(0.0),
+        ],
+    )?;
     Ok((model, json.pad_token_id.unwrap_or(0)))
 }
 
@@ -198,7 +218,7 @@ fn roberta(path: &Path, value: Value, num_labels: usize) -> Result<RobertaConfig
     let pad_token_id = json.pad_token_id.unwrap_or(1);
     let pad_token_id = usize::try_from(pad_token_id)
         .map_err(|_| Error::invalid(path, format!("pad_token_id is {pad_token_id}")))?;
-    Ok(RobertaConfig::new(
+    let model = RobertaConfig::new(
         json.vocab_size,
         json.hidden_size,
         json.intermediate_size,
@@ -210,7 +230,30 @@ fn roberta(path: &Path, value: Value, num_labels: usize) -> Result<RobertaConfig
     .with_type_vocab_size(json.type_vocab_size.unwrap_or(2))
     .with_pad_token_id(pad_token_id)
     .with_layer_norm_eps(json.layer_norm_eps.unwrap_or(1e-12))
-    .with_hidden_act(hidden_act))
+    .with_hidden_act(hidden_act)
+    .with_hidden_dropout_prob(json.hidden_dropout_prob.unwrap_or(0.1))
+    .with_attention_probs_dropout_prob(json.attention_probs_dropout_prob.unwrap_or(0.1))
+    .with_classifier_dropout(json.classifier_dropout);
+    check_probabilities(
+        path,
+        &[
+            model.hidden_dropout_prob,
+            model.attention_probs_dropout_prob,
+            model.classifier_dropout.unwrap_or(0.0),
+        ],
+    )?;
+    Ok(model)
+}
+
+/// How often values are dropped must leave some.
+fn check_probabilities(path: &Path, probabilities: &[f64]) -> Result<()> {
+    match probabilities.iter().find(|p| !(0.0..1.0).contains(*p)) {
+        None => Ok(()),
+        Some(p) => Err(Error::invalid(
+            path,
+            format!("a dropout of {p} is not at least 0 and below 1"),
+        )),
+    }
 }
 
 fn check_activation(path: &Path, name: &str) -> Result<()> {
@@ -272,9 +315,10 @@ fn deberta_json(model: &DebertaConfig) -> Value {
         "hidden_act": model.hidden_act,
         "pooler_hidden_act": model.pooler_hidden_act,
         "pooler_hidden_size": model.hidden_size,
-        "pooler_dropout": 0.0,
-        "hidden_dropout_prob": 0.1,
-        "attention_probs_dropout_prob": 0.1,
+        "pooler_dropout": model.pooler_dropout,
+        "cls_dropout": model.cls_dropout,
+        "hidden_dropout_prob": model.hidden_dropout_prob,
+        "attention_probs_dropout_prob": model.attention_probs_dropout_prob,
         "initializer_range": model.initializer_range,
     })
 }
@@ -293,9 +337,9 @@ fn roberta_json(model: &RobertaConfig) -> Value {
         "position_embedding_type": "absolute",
         "layer_norm_eps": model.layer_norm_eps,
         "hidden_act": model.hidden_act,
-        "hidden_dropout_prob": 0.1,
-        "attention_probs_dropout_prob": 0.1,
-        "classifier_dropout": null,
+        "hidden_dropout_prob": model.hidden_dropout_prob,
+        "attention_probs_dropout_prob": model.attention_probs_dropout_prob,
+        "classifier_dropout": model.classifier_dropout,
         "initializer_range": model.initializer_range,
         "bos_token_id": 0,
         "eos_token_id": 2,

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::deberta::{ClassifierInput, Deberta, DebertaConfig};
+use super::dropout::Dropout;
 use super::roberta::{Roberta, RobertaConfig};
 use super::weight::{WeightMut, Weights};
 
@@ -71,7 +72,8 @@ impl SequenceClassifier {
     ///
     /// - output: `[batch, n_labels]`
     pub fn forward(&self, input: ClassifierInput) -> Tensor<2> {
-        self.classify(self.hidden_states(input))
+        let dropout = input.dropout.clone();
+        self.classify(self.hidden_states(input), dropout.as_ref())
     }
 
     /// The last hidden states.
@@ -92,10 +94,10 @@ impl SequenceClassifier {
     ///
     /// - hidden: `[batch, seq, hidden_size]`
     /// - output: `[batch, n_labels]`
-    pub fn classify(&self, hidden: Tensor<3>) -> Tensor<2> {
+    pub fn classify(&self, hidden: Tensor<3>, dropout: Option<&Dropout>) -> Tensor<2> {
         match self {
-            Self::Deberta(model) => model.classify(hidden),
-            Self::Roberta(model) => model.classify(hidden),
+            Self::Deberta(model) => model.classify(hidden, dropout),
+            Self::Roberta(model) => model.classify(hidden, dropout),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::activation::Activation;
 use super::deberta_attention::{
     DisentangledAttention, DisentangledConfig, PositionAttention, RelativeContext, relative_buckets,
 };
+use super::dropout::{Dropout, drop_out};
 use super::gemma::ids_tensor;
 use super::linear::Linear;
 use super::norm::LayerNorm;
@@ -66,6 +67,17 @@ pub struct DebertaConfig {
     /// Activation of the pooler.
     #[config(default = "\"gelu\".to_string()")]
     pub pooler_hidden_act: String,
+    /// How often a hidden value is dropped, of those passes that drop any.
+    #[config(default = 0.1)]
+    pub hidden_dropout_prob: f64,
+    /// How often an attention weight is dropped.
+    #[config(default = 0.1)]
+    pub attention_probs_dropout_prob: f64,
+    /// How often a value that enters the pooler is dropped.
+    #[config(default = 0.0)]
+    pub pooler_dropout: f64,
+    /// How often a value that enters the classifier is dropped; `None` is `hidden_dropout_prob`.
+    pub cls_dropout: Option<f64>,
     /// Deviation of fresh weights.
     #[config(default = 0.02)]
     pub initializer_range: f64,
@@ -104,6 +116,8 @@ impl DebertaConfig {
             position,
             suffix: "_proj",
             std,
+            hidden_dropout_prob: self.hidden_dropout_prob,
+            attention_probs_dropout_prob: self.attention_probs_dropout_prob,
         };
         let max_relative_positions = self
             .max_relative_positions
@@ -136,6 +150,9 @@ impl DebertaConfig {
             position_buckets: self.position_buckets,
             max_relative_positions,
             pooler_activation: activation(&self.pooler_hidden_act),
+            hidden_dropout_prob: self.hidden_dropout_prob,
+            pooler_dropout: self.pooler_dropout,
+            cls_dropout: self.cls_dropout.unwrap_or(self.hidden_dropout_prob),
         }
     }
 }
@@ -147,6 +164,8 @@ pub struct ClassifierInput {
     pub input_ids: Tensor<2, Int>,
     /// `[batch, seq]`, true where a token is padding
     pub padding: Tensor<2, Bool>,
+    /// What is dropped, while training; nothing otherwise
+    pub dropout: Option<Dropout>,
 }
 
 impl ClassifierInput {
@@ -164,7 +183,14 @@ impl ClassifierInput {
         Self {
             input_ids: ids_tensor(&padded(&|text| text.to_vec(), pad_token_id), device),
             padding: ids_tensor(&padded(&|text| vec![0; text.len()], 1), device).equal_elem(1),
+            dropout: None,
         }
+    }
+
+    /// The same texts, of whose values some are dropped on the way.
+    pub fn with_dropout(mut self, dropout: Option<Dropout>) -> Self {
+        self.dropout = dropout;
+        self
     }
 }
 
@@ -186,6 +212,9 @@ pub struct Deberta {
     max_relative_positions: usize,
     #[module(skip)]
     pooler_activation: Activation,
+    hidden_dropout_prob: f64,
+    pooler_dropout: f64,
+    cls_dropout: f64,
 }
 
 impl Deberta {
@@ -206,7 +235,8 @@ impl Deberta {
     ///
     /// - output: `[batch, n_labels]`
     pub fn forward(&self, input: ClassifierInput) -> Tensor<2> {
-        self.classify(self.hidden_states(input))
+        let dropout = input.dropout.clone();
+        self.classify(self.hidden_states(input), dropout.as_ref())
     }
 
     /// The last hidden states.
@@ -215,7 +245,12 @@ impl Deberta {
     ///
     /// - output: `[batch, seq, hidden_size]`
     pub fn hidden_states(&self, input: ClassifierInput) -> Tensor<3> {
-        let ClassifierInput { input_ids, padding } = input;
+        let ClassifierInput {
+            input_ids,
+            padding,
+            dropout,
+        } = input;
+        let dropout = dropout.as_ref();
         let [batch, seq] = input_ids.dims();
         let device = input_ids.device();
         let mut hidden = module::embedding(self.word_embeddings.val(), input_ids); // [batch, seq, hidden_size]
@@ -226,13 +261,14 @@ impl Deberta {
             hidden = hidden + table.val().narrow(0, 0, 1).unsqueeze(); // all of the first type
         }
         let hidden_size = hidden.dims()[2];
-        let mut hidden = self.embeddings_norm.forward(hidden).mask_fill(
+        let hidden = self.embeddings_norm.forward(hidden).mask_fill(
             padding
                 .clone()
                 .unsqueeze_dim::<3>(2)
                 .expand([batch, seq, hidden_size]),
             0.0,
         );
+        let mut hidden = drop_out(hidden, self.hidden_dropout_prob, dropout);
 
         let relative = self.rel_embeddings.as_ref().map(|table| {
             let table = match &self.rel_norm {
@@ -244,7 +280,7 @@ impl Deberta {
         });
         let padding = padding.reshape([1, batch, 1, seq]);
         for layer in &self.layers {
-            hidden = layer.forward(hidden, &padding, relative.as_ref());
+            hidden = layer.forward(hidden, &padding, relative.as_ref(), dropout);
         }
         hidden
     }
@@ -255,11 +291,13 @@ impl Deberta {
     ///
     /// - hidden: `[batch, seq, hidden_size]`
     /// - output: `[batch, n_labels]`
-    pub fn classify(&self, hidden: Tensor<3>) -> Tensor<2> {
+    pub fn classify(&self, hidden: Tensor<3>, dropout: Option<&Dropout>) -> Tensor<2> {
         let [batch, _, hidden_size] = hidden.dims();
         let first = hidden.narrow(1, 0, 1).reshape([batch, hidden_size]);
+        let first = drop_out(first, self.pooler_dropout, dropout);
+        let pooled = self.pooler_activation.apply(self.pooler.forward(first));
         self.classifier
-            .forward(self.pooler_activation.apply(self.pooler.forward(first)))
+            .forward(drop_out(pooled, self.cls_dropout, dropout))
     }
 }
 
@@ -314,6 +352,7 @@ pub(super) struct Layer {
     output_norm: LayerNorm,
     #[module(skip)]
     activation: Activation,
+    hidden_dropout_prob: f64,
 }
 
 impl Layer {
@@ -325,7 +364,10 @@ impl Layer {
         device: &Device,
     ) -> Self {
         let DisentangledConfig {
-            hidden_size, std, ..
+            hidden_size,
+            std,
+            hidden_dropout_prob,
+            ..
         } = attention;
         let linear = |input, output| Linear::new(input, output, true, std, device);
         let norm = || LayerNorm::new(hidden_size, layer_norm_eps, device);
@@ -337,6 +379,7 @@ impl Layer {
             output: linear(intermediate_size, hidden_size),
             output_norm: norm(),
             activation,
+            hidden_dropout_prob,
         }
     }
 
@@ -345,16 +388,17 @@ impl Layer {
         hidden: Tensor<3>,
         padding: &Tensor<4, Bool>,
         relative: Option<&RelativeContext>,
+        dropout: Option<&Dropout>,
     ) -> Tensor<3> {
-        let attended = self.attention.forward(hidden.clone(), padding, relative);
-        let hidden = self
-            .attention_norm
-            .forward(self.attention_output.forward(attended) + hidden);
-        let inner = self
-            .activation
-            .apply(self.intermediate.forward(hidden.clone()));
-        self.output_norm
-            .forward(self.output.forward(inner) + hidden)
+        let drop_out = |x| drop_out(x, self.hidden_dropout_prob, dropout);
+        let attended = self
+            .attention
+            .forward(hidden.clone(), padding, relative, dropout);
+        let attended = drop_out(self.attention_output.forward(attended));
+        let hidden = self.attention_norm.forward(attended + hidden);
+        let inner = self.intermediate.forward(hidden.clone());
+        let inner = self.output.forward(self.activation.apply(inner));
+        self.output_norm.forward(drop_out(inner) + hidden)
     }
 }
 

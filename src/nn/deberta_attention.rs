@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData, activation};
 
+use super::dropout::{Dropout, drop_out};
 use super::linear::Linear;
 use super::matmul;
 use super::weight::{WeightMut, Weights, join};
@@ -91,6 +92,8 @@ pub(super) struct DisentangledConfig {
     /// Behind the names of the projections, `_proj` in DeBERTa.
     pub(super) suffix: &'static str,
     pub(super) std: f64,
+    pub(super) hidden_dropout_prob: f64,
+    pub(super) attention_probs_dropout_prob: f64,
 }
 
 /// Self-attention whose scores are content to content, plus content to position and position to content.
@@ -106,6 +109,8 @@ pub(super) struct DisentangledAttention {
     position: PositionAttention,
     #[module(skip)]
     suffix: &'static str,
+    hidden_dropout_prob: f64,
+    attention_probs_dropout_prob: f64,
 }
 
 impl DisentangledAttention {
@@ -129,6 +134,8 @@ impl DisentangledAttention {
             heads: config.heads,
             position: config.position,
             suffix: config.suffix,
+            hidden_dropout_prob: config.hidden_dropout_prob,
+            attention_probs_dropout_prob: config.attention_probs_dropout_prob,
         }
     }
 
@@ -141,6 +148,7 @@ impl DisentangledAttention {
         hidden: Tensor<3>,
         padding: &Tensor<4, Bool>,
         relative: Option<&RelativeContext>,
+        dropout: Option<&Dropout>,
     ) -> Tensor<3> {
         let [batch, seq, hidden_size] = hidden.dims();
         let (heads, head_dim) = (self.heads, hidden_size / self.heads);
@@ -157,10 +165,12 @@ impl DisentangledAttention {
 
         let mut scores = matmul(query.clone(), key.clone().swap_dims(2, 3)); // [heads, batch, seq, seq]
         if let Some(relative) = relative {
+            let rel_embeddings = relative.rel_embeddings.clone();
+            let rel_embeddings = drop_out(rel_embeddings, self.hidden_dropout_prob, dropout);
             let project = |own: &Option<Linear>, shared: &Linear, rows: &Tensor<1, Int>| {
                 own.as_ref()
                     .unwrap_or(shared)
-                    .forward(relative.rel_embeddings.clone())
+                    .forward(rel_embeddings.clone())
                     .select(0, rows.clone())
                     .reshape([2 * seq, heads, head_dim])
                     .swap_dims(0, 1) // [heads, 2·seq, head_dim]
@@ -178,6 +188,7 @@ impl DisentangledAttention {
             .cast(DType::F32)
             .mask_fill(padding.clone().expand([heads, batch, seq, seq]), f32::MIN);
         let weights = activation::softmax(scores, 3).cast(dtype);
+        let weights = drop_out(weights, self.attention_probs_dropout_prob, dropout);
         matmul(weights, value)
             .permute([1, 2, 0, 3])
             .reshape([batch, seq, hidden_size])

@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor, activation, module};
 use super::activation::Activation;
 use super::deberta::{ClassifierInput, Layer};
 use super::deberta_attention::{DisentangledConfig, PositionAttention};
+use super::dropout::{Dropout, drop_out};
 use super::linear::Linear;
 use super::norm::LayerNorm;
 use super::weight::{Weight, WeightMut, Weights, join};
@@ -44,6 +45,14 @@ pub struct RobertaConfig {
     /// Activation of the feed-forward layer.
     #[config(default = "\"gelu\".to_string()")]
     pub hidden_act: String,
+    /// How often a hidden value is dropped, of those passes that drop any.
+    #[config(default = 0.1)]
+    pub hidden_dropout_prob: f64,
+    /// How often an attention weight is dropped.
+    #[config(default = 0.1)]
+    pub attention_probs_dropout_prob: f64,
+    /// How often a value of the head is dropped; `None` is `hidden_dropout_prob`.
+    pub classifier_dropout: Option<f64>,
     /// Deviation of fresh weights.
     #[config(default = 0.02)]
     pub initializer_range: f64,
@@ -79,6 +88,8 @@ impl RobertaConfig {
             },
             suffix: "",
             std,
+            hidden_dropout_prob: self.hidden_dropout_prob,
+            attention_probs_dropout_prob: self.attention_probs_dropout_prob,
         };
         let layer = || {
             Layer::new(
@@ -98,6 +109,8 @@ impl RobertaConfig {
             dense: Linear::new(self.hidden_size, self.hidden_size, true, std, device),
             out_proj: Linear::new(self.hidden_size, self.num_labels, true, std, device),
             first_position: self.pad_token_id + 1,
+            hidden_dropout_prob: self.hidden_dropout_prob,
+            classifier_dropout: self.classifier_dropout.unwrap_or(self.hidden_dropout_prob),
         }
     }
 }
@@ -114,6 +127,8 @@ pub struct Roberta {
     dense: Linear,
     out_proj: Linear,
     first_position: usize,
+    hidden_dropout_prob: f64,
+    classifier_dropout: f64,
 }
 
 impl Roberta {
@@ -134,7 +149,12 @@ impl Roberta {
     ///
     /// - output: `[batch, seq, hidden_size]`
     pub fn hidden_states(&self, input: ClassifierInput) -> Tensor<3> {
-        let ClassifierInput { input_ids, padding } = input;
+        let ClassifierInput {
+            input_ids,
+            padding,
+            dropout,
+        } = input;
+        let dropout = dropout.as_ref();
         let [batch, seq] = input_ids.dims();
         // Padding is on the right, where its position does not matter: no other token looks at it.
         let positions = self
@@ -143,12 +163,13 @@ impl Roberta {
             .narrow(0, self.first_position, seq);
         let token_type = self.token_type_embeddings.val().narrow(0, 0, 1); // all of the first type
         let words = module::embedding(self.word_embeddings.val(), input_ids); // [batch, seq, hidden_size]
-        let mut hidden = self
+        let hidden = self
             .embeddings_norm
             .forward(words + token_type.unsqueeze() + positions.unsqueeze());
+        let mut hidden = drop_out(hidden, self.hidden_dropout_prob, dropout);
         let padding = padding.reshape([1, batch, 1, seq]);
         for layer in &self.layers {
-            hidden = layer.forward(hidden, &padding, None);
+            hidden = layer.forward(hidden, &padding, None, dropout);
         }
         hidden
     }
@@ -159,11 +180,12 @@ impl Roberta {
     ///
     /// - hidden: `[batch, seq, hidden_size]`
     /// - output: `[batch, n_labels]`
-    pub fn classify(&self, hidden: Tensor<3>) -> Tensor<2> {
+    pub fn classify(&self, hidden: Tensor<3>, dropout: Option<&Dropout>) -> Tensor<2> {
+        let drop_out = |x| drop_out(x, self.classifier_dropout, dropout);
         let [batch, _, hidden_size] = hidden.dims();
         let first = hidden.narrow(1, 0, 1).reshape([batch, hidden_size]);
-        self.out_proj
-            .forward(activation::tanh(self.dense.forward(first)))
+        let dense = activation::tanh(self.dense.forward(drop_out(first)));
+        self.out_proj.forward(drop_out(dense))
     }
 }
 

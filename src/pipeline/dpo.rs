@@ -15,8 +15,8 @@ use crate::persona::{PreferencePair, encode_reply};
 use crate::progress::Job;
 use crate::text::Tokenizer;
 use crate::train::{
-    DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder, fit,
-    reply_logps,
+    DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder,
+    epochs_done, fit, reply_logps,
 };
 use crate::{Error, Result, parallel};
 
@@ -169,7 +169,8 @@ impl DpoRun<'_> {
         };
         let record = || {
             let path = self.output.join("steps.jsonl");
-            StepRecorder::open(&path, self.work, self.epochs, steps_per_epoch, job).map(Arc::new)
+            let steps_done = epochs_done(self.work, self.epochs)? * steps_per_epoch;
+            StepRecorder::open(&path, steps_done, job).map(Arc::new)
         };
         let recorder = self.record_steps.then(record).transpose()?;
         let trained = fit(

@@ -16,11 +16,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::nn::Weights;
 use crate::progress::Job;
-use crate::text::Tokenizer;
-use crate::train::{ClassifierExample, ClassifierModel, EpochLoader, Fit, StepRecorder, fit};
+use crate::text::{ByteFallback, Tokenizer};
+use crate::train::{
+    ClassifierExample, ClassifierModel, EpochLoader, Fit, StepDropout, StepRecorder, epochs_done,
+    fit,
+};
 use crate::{Error, Result, files, hf, parallel};
 
-/// How a classifier is fine-tuned: all weights, by AdamW at a constant rate, without dropout, as the original does.
+/// How a classifier is fine-tuned: all weights, by AdamW at a constant rate.
 #[derive(Clone, Debug)]
 pub struct FineTune<'a> {
     /// What the bar is called.
@@ -41,7 +44,11 @@ pub struct FineTune<'a> {
     pub held_out: f64,
     /// Whether the texts come in another order in each epoch, and the held-out ones are drawn; else those at the end are.
     pub shuffle: bool,
-    /// Decides the order and a fresh head.
+    /// Whether values are dropped as often as `config.json` says; the original drops none.
+    pub dropout: bool,
+    /// What becomes of unknown characters where the base has `spm.model` alone.
+    pub byte_fallback: ByteFallback,
+    /// Decides the order, a fresh head and what is dropped.
     pub seed: u64,
     /// Whether every optimizer step is told and goes to `steps.jsonl` in the output folder.
     pub record_steps: bool,
@@ -63,7 +70,7 @@ impl FineTune<'_> {
         let n_classes = texts.iter().map(|(_, label)| label + 1).max().unwrap_or(0);
         let (mut model, config) = hf::load_classifier_or_base(self.base, n_classes, device)?;
         model.unfreeze_weights();
-        let tokenizer = Tokenizer::load(self.base)?;
+        let tokenizer = Tokenizer::load_with(self.base, self.byte_fallback)?;
         let max_tokens = config.max_tokens();
         let mut examples = texts
             .iter()
@@ -109,13 +116,18 @@ impl FineTune<'_> {
             train = train.shuffled(self.seed);
         }
 
+        let steps_done = epochs_done(self.work, self.epochs)? * train.steps_per_epoch(1);
         let record = || {
-            let (path, steps) = (self.output.join("steps.jsonl"), train.steps_per_epoch(1));
-            StepRecorder::open(&path, self.work, self.epochs, steps, job).map(Arc::new)
+            let path = self.output.join("steps.jsonl");
+            StepRecorder::open(&path, steps_done, job).map(Arc::new)
         };
         let recorder = self.record_steps.then(record).transpose()?;
-        let model =
-            ClassifierModel::new(model, None, config.pad_token_id).with_recorder(recorder.clone());
+        let dropout = self
+            .dropout
+            .then(|| Arc::new(StepDropout::new(self.seed, steps_done)));
+        let model = ClassifierModel::new(model, None, config.pad_token_id)
+            .with_dropout(dropout)
+            .with_recorder(recorder.clone());
         let progress = self.work.join("accuracies.json");
         let mut done: FineTuned = if progress.is_file() {
             files::read_json(&progress)?
@@ -176,7 +188,8 @@ impl FineTune<'_> {
                 files::write_json(&progress, &done)?;
             }
         }
-        for name in ["tokenizer.json", "tokenizer_config.json", "judge.json"] {
+        tokenizer.save(self.output)?;
+        for name in ["tokenizer_config.json", "judge.json"] {
             let from = self.base.join(name);
             if from.is_file() {
                 let bytes = fs::read(&from).map_err(Error::io("read", &from))?;

@@ -16,6 +16,7 @@ use crate::persona::{Judge, JudgeTemplate, Query, RelevanceTable, Statement, jud
 use crate::progress::Job;
 use crate::teacher::offline::matter_of;
 use crate::teacher::{Teacher, some_others, teacher};
+use crate::text::ByteFallback;
 use crate::{Error, Result, files, hf};
 
 /// The files of a character.
@@ -264,6 +265,8 @@ impl<'a> Run<'a> {
                     learning_rate: 1e-5,
                     held_out: 0.2,
                     shuffle: true,
+                    dropout: false,
+                    byte_fallback: ByteFallback::Unknown,
                     seed,
                     record_steps: false,
                 }

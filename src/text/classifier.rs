@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device, activation};
 
-use super::Tokenizer;
+use super::{ByteFallback, Tokenizer};
 use crate::nn::{ClassifierInput, SequenceClassifier};
 use crate::progress::Job;
 use crate::{Error, Result, hf, parallel};
@@ -26,11 +26,21 @@ impl Classifier {
 
     /// Reads a classifier's folder.
     pub fn load(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
+        Self::load_with(folder, ByteFallback::Unknown, dtype, device)
+    }
+
+    /// The same with a choice of what becomes of unknown characters, see [`Tokenizer::load_with`].
+    pub fn load_with(
+        folder: &Path,
+        fallback: ByteFallback,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
         let (model, config) = hf::load_classifier(folder, dtype, device)?;
         let max_tokens = config.max_tokens();
         Ok(Self {
             model,
-            tokenizer: Tokenizer::load(folder)?,
+            tokenizer: Tokenizer::load_with(folder, fallback)?,
             labels: config.labels,
             pad_token_id: config.pad_token_id,
             max_tokens,

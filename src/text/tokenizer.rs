@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::sentencepiece::{self, ByteFallback};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// Turns text into ids and back as the tokenizer of a checkpoint does.
 #[derive(Clone, Debug)]
@@ -19,8 +19,11 @@ impl Tokenizer {
         Self::load_with(folder, ByteFallback::Unknown)
     }
 
-    /// The same with a choice of what becomes of unknown characters where `spm.model` is read; `tokenizer.json` says so
-    /// itself.
+    /// The same with a choice of what becomes of unknown characters in `spm.model`.
+    ///
+    /// # Errors
+    ///
+    /// [`ByteFallback::Bytes`] where there is a `tokenizer.json`, which says itself what becomes of them.
     pub fn load_with(folder: &Path, fallback: ByteFallback) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         let spm = folder.join("spm.model");
@@ -34,9 +37,24 @@ impl Tokenizer {
                 "has neither tokenizer.json nor spm.model",
             ));
         }
+        if fallback == ByteFallback::Bytes {
+            return Err(Error::Usage(format!(
+                "{} says itself what becomes of unknown characters; byte fallback is for spm.model alone",
+                path.display()
+            )));
+        }
         let inner = tokenizers::Tokenizer::from_file(&path)
             .map_err(|error| Error::invalid(&path, format!("is no tokenizer: {error}")))?;
         Ok(Self { path, inner })
+    }
+
+    /// Writes `tokenizer.json` into a folder.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let json = self
+            .inner
+            .to_string(true)
+            .map_err(|error| self.failed(&error))?;
+        files::write(&folder.join("tokenizer.json"), json.as_bytes())
     }
 
     /// The ids of a text, with the tokenizer's own special tokens around it.

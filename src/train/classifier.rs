@@ -8,10 +8,11 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
+use super::dropout::StepDropout;
 use super::shards::step_in_parts;
 use super::steps::StepRecorder;
 use super::{Scalars, clip_global_norm};
-use crate::nn::{ClassifierInput, Linear, SequenceClassifier};
+use crate::nn::{ClassifierInput, Dropout, Linear, SequenceClassifier};
 use crate::parallel;
 use crate::text::token_logps;
 
@@ -32,6 +33,7 @@ pub struct ClassifierBatch {
     ids: Vec<Vec<i32>>,
     labels: Vec<i32>,
     tokens: Vec<Vec<(usize, bool)>>,
+    dropout: Option<Dropout>,
 }
 
 impl ClassifierExample {
@@ -57,13 +59,15 @@ impl ClassifierExample {
                 .iter()
                 .map(|example| example.tokens.clone())
                 .collect(),
+            dropout: None,
         }
     }
 }
 
 impl ClassifierBatch {
-    /// One part for each core, each with its share of the examples.
-    fn parts(self, device: &Device) -> Vec<(Self, f64)> {
+    /// One part for each core, each with its share of the examples and, if there are any, a source of what it drops.
+    fn parts(self, device: &Device, dropout: Option<&StepDropout>) -> Vec<(Self, f64)> {
+        let mut sources = dropout.map(StepDropout::next);
         let total = self.labels.len();
         let size = total.div_ceil(parallel::workers(device)).max(1);
         self.ids
@@ -75,6 +79,7 @@ impl ClassifierBatch {
                     ids: ids.to_vec(),
                     labels: labels.to_vec(),
                     tokens: tokens.to_vec(),
+                    dropout: sources.as_mut().and_then(Iterator::next),
                 };
                 (part, labels.len() as f64 / total as f64)
             })
@@ -95,6 +100,8 @@ pub struct ClassifierModel {
     pad_token_id: i32,
     max_grad_norm: Option<f64>,
     #[module(skip)]
+    dropout: Option<Arc<StepDropout>>,
+    #[module(skip)]
     recorder: Option<Arc<StepRecorder>>,
 }
 
@@ -110,6 +117,7 @@ impl ClassifierModel {
             token_head,
             pad_token_id,
             max_grad_norm: None,
+            dropout: None,
             recorder: None,
         }
     }
@@ -117,6 +125,12 @@ impl ClassifierModel {
     /// The same model, whose gradients together have this norm at most.
     pub fn with_max_grad_norm(mut self, max_grad_norm: f64) -> Self {
         self.max_grad_norm = Some(max_grad_norm);
+        self
+    }
+
+    /// The same model, whose training steps drop values, if there is a source of what they drop.
+    pub fn with_dropout(mut self, dropout: Option<Arc<StepDropout>>) -> Self {
+        self.dropout = dropout;
         self
     }
 
@@ -129,13 +143,13 @@ impl ClassifierModel {
     fn forward(&self, batch: ClassifierBatch) -> (Tensor<1>, Scalars) {
         let device = self.classifier.device();
         let examples = batch.labels.len();
-        let hidden = self.classifier.hidden_states(ClassifierInput::new(
-            &batch.ids,
-            self.pad_token_id,
-            &device,
-        ));
+        let input = ClassifierInput::new(&batch.ids, self.pad_token_id, &device);
+        let dropout = batch.dropout;
+        let hidden = self
+            .classifier
+            .hidden_states(input.with_dropout(dropout.clone()));
         let [_, seq, hidden_size] = hidden.dims();
-        let logits = self.classifier.classify(hidden.clone());
+        let logits = self.classifier.classify(hidden.clone(), dropout.as_ref());
         let labels =
             Tensor::<1, Int>::from_data(TensorData::new(batch.labels, [examples]), &device);
         let right = logits
@@ -178,7 +192,8 @@ impl TrainStep for ClassifierModel {
 
     fn step(&self, batch: ClassifierBatch) -> TrainOutput<Scalars> {
         let device = self.classifier.device();
-        let (grads, item) = step_in_parts(self, batch.parts(&device), &device, Self::forward);
+        let parts = batch.parts(&device, self.dropout.as_deref());
+        let (grads, item) = step_in_parts(self, parts, &device, Self::forward);
         if let Some(recorder) = &self.recorder {
             recorder.add(&item);
         }

@@ -20,12 +20,24 @@ pub fn clip_global_norm<M: Module>(
     let norm = norm.sum.sqrt();
     let factor = max_norm / (norm + 1e-6);
     if factor < 1.0 {
+        grads = scale(module, grads, factor);
+    }
+    (grads, norm)
+}
+
+/// Multiplies every gradient by a factor.
+pub(super) fn scale<M: Module>(
+    module: &M,
+    mut grads: GradientsParams,
+    factor: f64,
+) -> GradientsParams {
+    if factor != 1.0 {
         module.visit(&mut Scale {
             grads: &mut grads,
             factor,
         });
     }
-    (grads, norm)
+    grads
 }
 
 struct SquaredNorm<'a> {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::config::Config;
 use burn::module::Module;
@@ -11,9 +12,10 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 use serde::{Deserialize, Serialize};
 
+use super::Scalars;
+use super::clip::{clip_global_norm, scale};
 use super::shards::step_in_parts;
 use super::steps::StepRecorder;
-use super::{Scalars, clip_global_norm};
 use crate::nn::{Gemma, GemmaInput};
 use crate::parallel;
 use crate::text::token_logps;
@@ -286,7 +288,9 @@ pub struct DpoModel {
     loss: DpoLoss,
     sft_weight: f64,
     max_grad_norm: f64,
-    accumulate: usize,
+    /// How many batches' gradients the next optimizer step gets.
+    #[module(skip)]
+    batches: Arc<AtomicUsize>,
     #[module(skip)]
     recorder: Option<Arc<StepRecorder>>,
 }
@@ -303,7 +307,7 @@ impl DpoModel {
             },
             sft_weight: config.sft_weight,
             max_grad_norm: config.max_grad_norm,
-            accumulate: config.accumulate,
+            batches: Arc::default(),
             recorder: None,
         }
     }
@@ -381,11 +385,8 @@ impl TrainStep for DpoModel {
 
     fn step(&self, batch: DpoBatch) -> TrainOutput<Scalars> {
         let device = self.policy.device();
-        let (grads, item) = step_in_parts(self, batch.parts(&device), &device, |model, part| {
-            let (loss, scalars) = model.forward(part);
-            // The learner sums the gradients of the batches that make one step.
-            (loss / self.accumulate as f64, scalars)
-        });
+        let (grads, item) = step_in_parts(self, batch.parts(&device), &device, Self::forward);
+        self.batches.fetch_add(1, Ordering::SeqCst);
         if let Some(recorder) = &self.recorder {
             recorder.add(&item);
         }
@@ -398,6 +399,9 @@ impl TrainStep for DpoModel {
         lr: ModuleLearningRate,
         grads: GradientsParams,
     ) -> Self {
+        // The learner has summed the gradients; the last step of an epoch may have fewer batches than the others.
+        let batches = self.batches.swap(0, Ordering::SeqCst).max(1);
+        let grads = scale(&self, grads, 1.0 / batches as f64);
         let (grads, norm) = clip_global_norm(&self, grads, self.max_grad_norm);
         if let Some(recorder) = &self.recorder {
             recorder.finish(norm, lr.base());

@@ -102,7 +102,7 @@ where
 }
 
 /// The epoch from which a run in the folder would go on: the last, of those wanted, whose checkpoint is whole.
-pub(super) fn epochs_done(folder: &Path, epochs_wanted: usize) -> Result<usize> {
+pub fn epochs_done(folder: &Path, epochs_wanted: usize) -> Result<usize> {
     let folder: PathBuf = folder.join("checkpoint");
     if !folder.is_dir() {
         return Ok(0);

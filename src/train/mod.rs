@@ -7,6 +7,7 @@
 mod classifier;
 mod clip;
 mod dpo;
+mod dropout;
 mod fit;
 mod language;
 mod loader;
@@ -22,7 +23,8 @@ pub use clip::clip_global_norm;
 pub use dpo::{
     DpoBatch, DpoConfig, DpoExample, DpoLoss, DpoModel, DpoPair, DpoStep, LossType, reply_logps,
 };
-pub use fit::{Fit, fit};
+pub use dropout::StepDropout;
+pub use fit::{Fit, epochs_done, fit};
 pub use language::{LanguageBatch, LanguageExample, LanguageModel};
 pub use loader::EpochLoader;
 pub use metrics::{Scalar, Scalars};

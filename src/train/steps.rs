@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use super::Scalars;
-use super::fit::epochs_done;
 use crate::progress::Job;
 use crate::{Result, files};
 
@@ -30,19 +29,8 @@ struct State {
 }
 
 impl StepRecorder {
-    /// Goes on in the file behind what the last checkpoint in `work` holds, of a run of `epochs`.
-    pub fn open(
-        path: &Path,
-        work: &Path,
-        epochs: usize,
-        steps_per_epoch: usize,
-        job: &Job,
-    ) -> Result<Self> {
-        Self::behind(path, epochs_done(work, epochs)? * steps_per_epoch, job)
-    }
-
     /// Goes on behind the first `steps_done` records of the file; later ones are of steps that will be made again.
-    fn behind(path: &Path, steps_done: usize, job: &Job) -> Result<Self> {
+    pub fn open(path: &Path, steps_done: usize, job: &Job) -> Result<Self> {
         let mut steps: Vec<Map<String, Value>> = if path.is_file() {
             files::Journal::open(path)?.1
         } else {
@@ -120,7 +108,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("steps.jsonl");
         let record = |steps_done: usize, losses: &[f64]| {
-            let recorder = StepRecorder::behind(&path, steps_done, &Job::default()).unwrap();
+            let recorder = StepRecorder::open(&path, steps_done, &Job::default()).unwrap();
             for pair in losses.chunks(2) {
                 for &loss in pair {
                     recorder.add(&Scalars {

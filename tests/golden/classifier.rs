@@ -1,5 +1,5 @@
 use apc::hf;
-use apc::nn::{ClassifierInput, SequenceClassifier, WeightMut, Weights};
+use apc::nn::{ClassifierInput, Dropout, SequenceClassifier, WeightMut, Weights};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{DType, Gradients, Int, Tensor, TensorData, activation};
 
@@ -53,6 +53,17 @@ fn the_logits_of_a_padded_batch_are_those_of_transformers() {
         let (golden, model) = load(name);
         let logits = model.forward(input(&texts(&golden)));
         golden.assert("logits", &values(logits.into_data()), TOLERANCE);
+    }
+}
+
+#[test]
+fn values_are_dropped_where_transformers_drops_them_and_as_often() {
+    for name in FIXTURES {
+        let (golden, model) = load(name);
+        // As the fixture's: every value is made smaller by its rate.
+        let shrinking = Dropout::new(|count, rate| vec![1.0 - rate as f32; count]);
+        let logits = model.forward(input(&texts(&golden)).with_dropout(Some(shrinking)));
+        golden.assert("dropped_logits", &values(logits.into_data()), TOLERANCE);
     }
 }
 

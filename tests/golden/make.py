@@ -8,6 +8,7 @@ AdamW steps are computed a second time in float64 (Gemma: row by row without pad
 inside transformers), and the script stops if the two differ by more than NOISE or if a greedy token was a close call. So
 a Rust test that is off by more than 1e-4 has most likely found a real difference.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -71,6 +72,12 @@ ROBERTA = {
                    max_position_embeddings=66, type_vocab_size=1, layer_norm_eps=1e-5, bos_token_id=0, pad_token_id=1,
                    eos_token_id=2)),
 }
+
+
+# How often values are dropped, another rate for each place, by the names of either config.
+RATES = dict(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.2)
+DEBERTA_RATES = dict(RATES, pooler_dropout=0.3, cls_dropout=0.4)
+ROBERTA_RATES = dict(RATES, classifier_dropout=0.3)
 
 
 # ---- helpers --------------------------------------------------------------------------------------------------------
@@ -338,17 +345,26 @@ def watched(names, v3):
     return wanted
 
 
+@contextlib.contextmanager
+def shrinking():
+    """Dropout that makes every value smaller by its rate, so that each place where something is dropped shows."""
+    dropout = torch.nn.functional.dropout
+    torch.nn.functional.dropout = lambda x, p=0.5, training=True, inplace=False: x * (1 - p) if training else x
+    yield
+    torch.nn.functional.dropout = dropout
+
+
 def classifier(name, job):
     folder, generator = fresh(name), torch.Generator().manual_seed(job["seed"])
     labels, v3, pad = job["labels"], job["shape"].get("share_att_key"), job["shape"].get("pad_token_id", 0)
     names = dict(id2label=dict(enumerate(labels)), label2id={l: i for i, l in enumerate(labels)})
     if name in ROBERTA:
         kind = XLMRobertaForSequenceClassification
-        model = kind(XLMRobertaConfig(**job["shape"], **names))
+        model = kind(XLMRobertaConfig(**job["shape"], **names, **ROBERTA_RATES))
     else:
         kind = DebertaV2ForSequenceClassification
-        model = kind(DebertaV2Config(**job["shape"], layer_norm_eps=1e-7, pooler_hidden_act="gelu", pooler_dropout=0,
-                                     **names))
+        model = kind(DebertaV2Config(**job["shape"], layer_norm_eps=1e-7, pooler_hidden_act="gelu", **names,
+                                     **DEBERTA_RATES))
     for parameter, p in model.named_parameters():
         if "LayerNorm.weight" in parameter:
             normal(p, generator, 0.1, mean=1.0)
@@ -388,6 +404,9 @@ def classifier(name, job):
         out["token_type_ids"] = (torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None] // 2).long() * mask
         with torch.no_grad():
             out["segment_logits"] = model(**batch, token_type_ids=out["token_type_ids"]).logits
+    with torch.no_grad(), shrinking():
+        out["dropped_logits"] = model.train()(**batch).logits
+        model.eval()
     gap = max(close(n, out[n], twin) for n, twin in run(model.double()).items())
     write(folder / "golden.safetensors", out)
     print(f"{name}: loss {out['loss'].item():.4f}, noise {gap:.1e}, logits {out['logits'].tolist()}")
