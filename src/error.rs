@@ -38,6 +38,9 @@ pub enum Error {
     /// Someone asked the program to stop.
     #[error("stopped; run the same command again to go on where it stopped")]
     Interrupted,
+    /// A chat model could not be asked, or its answers could not be used.
+    #[error("{0}")]
+    Teacher(String),
     /// A training run failed.
     #[error("training failed: {0}")]
     Training(String),

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod bad_input;
+mod chat_server;
 mod cli;
 mod golden;
 mod judges;
 mod stages;
+mod teacher;
 mod triples;

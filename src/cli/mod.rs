@@ -1,6 +1,7 @@
 //! The command line: arguments, printing, exit codes.
 
 mod chat;
+mod chat_model;
 mod checkpoint;
 mod classify;
 mod device;

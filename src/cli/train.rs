@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
+use super::chat_model::ChatModelArgs;
 use super::device::DeviceArgs;
 use super::{Format, print, print_json};
 use crate::Result;
-use crate::pipeline::{Scale, TrainConfig, TrainSummary, train};
+use crate::pipeline::{Scale, TrainConfig, TrainSummary, plan, teach, train};
 use crate::progress::Job;
 
 /// The defaults of a library's run are those of the command line.
@@ -29,15 +30,29 @@ pub struct TrainArgs {
     /// Where data/NAME and models/NAME are made.
     #[arg(long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// Who writes statements and queries: offline needs no model.
+    /// Who writes statements and queries: offline, or the name of a chat model, whose key is in OPENAI_API_KEY.
     #[arg(long, value_name = "NAME", default_value = "offline")]
     model_engine: String,
+    #[command(flatten, next_help_heading = "The chat model")]
+    chat: ChatModelArgs,
+    /// Tell how much the chat model would be asked, and stop there.
+    #[arg(long, conflicts_with = "data_only")]
+    dry_run: bool,
+    /// Stop when all that needs the teacher is in data/NAME.
+    #[arg(long)]
+    data_only: bool,
     /// Which Gemma answers.
     #[arg(long, value_enum, default_value = "tiny")]
     prp_scale: ScaleArg,
     /// A Gemma in this folder answers instead.
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+    /// A relevance judge's folder [default: the embedded one].
+    #[arg(long, value_name = "DIR")]
+    relevance: Option<PathBuf>,
+    /// An NLI judge's folder [default: the embedded one].
+    #[arg(long, value_name = "DIR")]
+    nli: Option<PathBuf>,
     /// Use the judges as they are (true), or fine-tune them on the teacher's data first (false).
     #[arg(long, value_name = "BOOL", default_value_t = defaults().use_pretrained_discriminator, action = clap::ArgAction::Set)]
     use_pretrained_discriminator: bool,
@@ -118,12 +133,15 @@ impl TrainArgs {
             wiki: self.wiki.clone(),
             output: self.output.clone(),
             model_engine: self.model_engine.clone(),
+            chat: self.chat.config(),
             prp_scale: match self.prp_scale {
                 ScaleArg::Tiny => Scale::Tiny,
                 ScaleArg::TwoB => Scale::TwoB,
                 ScaleArg::SevenB => Scale::SevenB,
             },
             model: self.model.clone(),
+            relevance: self.relevance.clone(),
+            nli: self.nli.clone(),
             use_pretrained_discriminator: self.use_pretrained_discriminator,
             relevance_finetune_epoch: self.relevance_finetune_epoch,
             nli_finetune_epoch: self.nli_finetune_epoch,
@@ -149,6 +167,28 @@ impl TrainArgs {
     pub(super) fn run(&self, job: &Job) -> Result<()> {
         let started = Instant::now();
         let device = self.device.device()?;
+        if self.dry_run {
+            let plan = plan(&self.config(), &device, job)?;
+            return match (self.format, plan) {
+                (Format::Json, plan) => print_json(&plan),
+                (Format::Text, Some(plan)) => print(&plan.to_string()),
+                (Format::Text, None) => print("offline asks no model"),
+            };
+        }
+        if self.data_only {
+            let made = teach(&self.config(), &device, job)?;
+            return match self.format {
+                Format::Json => print_json(&made),
+                Format::Text => print(&format!(
+                    "statements  {}\nqueries     {}, {} others held out\ndata        {}\n\n\
+                     next: the same command without --data-only",
+                    made.statements,
+                    made.queries,
+                    made.held_out,
+                    made.data.display(),
+                )),
+            };
+        }
         let summary = train(&self.config(), &device, job)?;
         match self.format {
             Format::Json => print_json(&summary),

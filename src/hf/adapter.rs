@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use burn::module::Param;
-use burn::store::bridge;
 use burn::tensor::{DType, Device, Tensor};
 use fancy_regex::Regex;
 use serde::{Deserialize, Serialize};
@@ -329,12 +328,12 @@ pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result
                 problems.push(format!("{name} is missing"));
                 continue;
             };
-            let (found, wanted) = (tensor.shape.to_vec(), param.lazy_shape().to_vec());
+            let (found, wanted) = (tensor.shape.clone(), param.lazy_shape().to_vec());
             if found != wanted {
                 problems.push(format!("{name} has shape {found:?}, not {wanted:?}"));
                 continue;
             }
-            match bridge::into_data(tensor) {
+            match tensor.read() {
                 Ok(data) => {
                     let tensor = Tensor::<2>::from_data(
                         data.convert_dtype(DType::F32),
@@ -342,7 +341,7 @@ pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result
                     );
                     *param = Param::from_tensor(tensor.autodiff().require_grad());
                 }
-                Err(error) => problems.push(format!("{name} cannot be read: {error}")),
+                Err(problem) => problems.push(problem),
             }
         }
     });

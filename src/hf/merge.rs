@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use burn::store::{bridge, burn_pack};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::Serialize;
 use serde_json::Value;
@@ -12,7 +11,7 @@ use super::adapter::{load_adapter, module_path};
 use super::config::{is_quantized, read_gemma_config};
 use super::nf4::name_of;
 use super::shards::{Entry, write_shards};
-use super::weights::{open, weight_files};
+use super::weights::{StoredTensor, open, weight_files};
 use crate::nn::Lora;
 use crate::progress::Job;
 use crate::{Error, Result, files};
@@ -84,11 +83,8 @@ pub fn merge_adapter(
             return Err(Error::invalid(base, format!("{name} is missing")));
         };
         let wanted = [lora.lora_b.lazy_shape()[0], lora.lora_a.lazy_shape()[1]];
-        if weight.shape.to_vec() != wanted {
-            let reason = format!(
-                "{name} has shape {:?}, not {wanted:?}",
-                weight.shape.to_vec()
-            );
+        if weight.shape != wanted {
+            let reason = format!("{name} has shape {:?}, not {wanted:?}", weight.shape);
             return Err(Error::invalid(base, reason));
         }
     }
@@ -101,12 +97,12 @@ pub fn merge_adapter(
             let dtype = dtype.unwrap_or(tensor.dtype);
             let lora = factors.remove(&name);
             Entry {
-                shape: tensor.shape.to_vec(),
+                shape: tensor.shape.clone(),
                 name,
                 dtype,
                 data: Box::new(move || {
                     job.check()?;
-                    let data = read(base, tensor)?;
+                    let data = read(base, &tensor)?;
                     let data = match lora {
                         Some(lora) => merged(data, &lora, device),
                         None => data,
@@ -127,10 +123,10 @@ pub fn merge_adapter(
 }
 
 /// The values of a tensor of the folder.
-pub(super) fn read(folder: &Path, tensor: burn_pack::Tensor) -> Result<TensorData> {
-    let name = tensor.name.clone();
-    bridge::into_data(tensor)
-        .map_err(|error| Error::invalid(folder, format!("{name} cannot be read: {error}")))
+pub(super) fn read(folder: &Path, tensor: &StoredTensor) -> Result<TensorData> {
+    tensor
+        .read()
+        .map_err(|problem| Error::invalid(folder, problem))
 }
 
 fn merged(weight: TensorData, lora: &Lora, device: &Device) -> TensorData {

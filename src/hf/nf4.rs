@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::store::{bridge, burn_pack};
 use burn::tensor::{DType, Device, TensorData};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 use super::config::is_quantized;
 use super::merge::{Written, read, write_model};
 use super::shards::Entry;
-use super::weights::{open, weight_files};
+use super::weights::{StoredTensor, open, weight_files};
 use crate::nn::nf4::{self, BLOCK_SIZE, CODE, Nf4};
 use crate::progress::Job;
 use crate::{Error, Result, files};
@@ -50,7 +49,7 @@ pub(super) fn is_projection(name: &str) -> bool {
 }
 
 /// Whether the tensors hold a weight in NF4.
-pub(super) fn is_packed(name: &str, tensors: &BTreeMap<String, burn_pack::Tensor>) -> bool {
+pub(super) fn is_packed(name: &str, tensors: &BTreeMap<String, StoredTensor>) -> bool {
     tensors.contains_key(&format!("{name}.{STATE}"))
 }
 
@@ -58,7 +57,7 @@ pub(super) fn is_packed(name: &str, tensors: &BTreeMap<String, burn_pack::Tensor
 pub(super) fn take(
     name: &str,
     wanted: [usize; 2],
-    tensors: &mut BTreeMap<String, burn_pack::Tensor>,
+    tensors: &mut BTreeMap<String, StoredTensor>,
     dtype: DType,
     device: &Device,
 ) -> std::result::Result<Nf4<2>, String> {
@@ -71,7 +70,7 @@ pub(super) fn take(
         let tensor = tensors
             .remove(&key)
             .ok_or_else(|| format!("{key} is missing"))?;
-        bridge::into_data(tensor).map_err(|error| format!("{key} cannot be read: {error}"))
+        tensor.read()
     };
     let state = part(STATE)?;
     let state: QuantState = serde_json::from_slice(state.as_bytes())
@@ -183,7 +182,7 @@ pub fn quantize_model(
     let mut changed = 0;
     let mut compute = "float32";
     for (name, tensor) in tensors {
-        let shape = tensor.shape.to_vec();
+        let shape = tensor.shape.clone();
         if !is_projection(&name) {
             entries.push(Entry {
                 dtype: tensor.dtype,
@@ -192,7 +191,7 @@ pub fn quantize_model(
                 data: Box::new(move || {
                     job.check()?;
                     task.advance(1);
-                    read(base, tensor)
+                    read(base, &tensor)
                 }),
             });
             continue;
@@ -221,7 +220,7 @@ pub fn quantize_model(
             dtype: DType::F32,
             shape: vec![n_values.div_ceil(BLOCK_SIZE)],
             data: Box::new(move || {
-                let scales = nf4::absmax(&floats(read(base, again)?), BLOCK_SIZE);
+                let scales = nf4::absmax(&floats(read(base, &again)?), BLOCK_SIZE);
                 let n_scales = scales.len();
                 Ok(TensorData::new(scales, [n_scales]))
             }),
@@ -242,7 +241,7 @@ pub fn quantize_model(
             data: Box::new(move || {
                 job.check()?;
                 task.advance(1);
-                let codes = nf4::quantize(&floats(read(base, tensor)?), BLOCK_SIZE);
+                let codes = nf4::quantize(&floats(read(base, &tensor)?), BLOCK_SIZE);
                 let n_codes = codes.len();
                 Ok(TensorData::new(codes, [n_codes, 1]))
             }),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::store::{ModuleStore, SafetensorsStore, bridge, burn_pack};
+use burn::store::{ModuleStore, SafetensorsStore, bridge};
 use burn::tensor::{DType, Device, TensorData};
 use serde::Deserialize;
 
@@ -90,11 +90,11 @@ pub(super) fn load(
         let Some(tensor) = tensors.remove(name) else {
             return problems.push(format!("{name} is missing"));
         };
-        let (found, wanted) = (tensor.shape.to_vec(), weight.shape());
+        let (found, wanted) = (tensor.shape.clone(), weight.shape());
         if found != wanted {
             return problems.push(format!("{name} has shape {found:?}, not {wanted:?}"));
         }
-        match bridge::into_data(tensor) {
+        match tensor.read() {
             Ok(data) => {
                 let data = data.convert_dtype(dtype);
                 match &mut weight {
@@ -108,7 +108,7 @@ pub(super) fn load(
                     _ => weight.set_frozen(data, dtype, device),
                 }
             }
-            Err(error) => problems.push(format!("{name} cannot be read: {error}")),
+            Err(problem) => problems.push(problem),
         }
     });
     let unexpected = tensors
@@ -155,8 +155,32 @@ pub(super) fn write_tensors(path: &Path, tensors: Vec<(String, TensorData)>) -> 
     write_file(path, entries.collect())
 }
 
-/// The tensors of some safetensors files by name; their data is read when it is asked for.
-pub(super) fn open(paths: &[PathBuf]) -> Result<BTreeMap<String, burn_pack::Tensor>> {
+/// A tensor in a safetensors file.
+#[derive(Clone, Debug)]
+pub(super) struct StoredTensor {
+    path: PathBuf,
+    name: String,
+    pub(super) shape: Vec<usize>,
+    pub(super) dtype: DType,
+}
+
+impl StoredTensor {
+    /// The values, copied from the file, which is mapped into memory no longer than that takes: what was read of it would
+    /// stay there.
+    pub(super) fn read(&self) -> std::result::Result<TensorData, String> {
+        let told = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", self.name);
+        let mut store = SafetensorsStore::from_file(&self.path);
+        let tensor = store
+            .get_tensor(&self.name)
+            .map_err(|error| told(&error))?
+            .ok_or_else(|| told(&"it is gone"))?
+            .clone();
+        bridge::into_data(tensor).map_err(|error| told(&error))
+    }
+}
+
+/// The tensors of some safetensors files by name.
+pub(super) fn open(paths: &[PathBuf]) -> Result<BTreeMap<String, StoredTensor>> {
     let mut tensors = BTreeMap::new();
     for path in paths {
         let mut store = SafetensorsStore::from_file(path);
@@ -166,11 +190,15 @@ pub(super) fn open(paths: &[PathBuf]) -> Result<BTreeMap<String, burn_pack::Tens
                 format!("cannot be read as safetensors: {error}; copy or download it again"),
             )
         })?;
-        tensors.extend(
-            found
-                .iter()
-                .map(|(name, tensor)| (name.clone(), tensor.clone())),
-        );
+        tensors.extend(found.iter().map(|(name, tensor)| {
+            let stored = StoredTensor {
+                path: path.clone(),
+                name: name.clone(),
+                shape: tensor.shape.to_vec(),
+                dtype: tensor.dtype,
+            };
+            (name.clone(), stored)
+        }));
     }
     Ok(tensors)
 }

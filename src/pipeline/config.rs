@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::teacher::chat::OpenAiConfig;
 use crate::{Error, Result};
 
 /// Which Gemma answers.
@@ -24,12 +25,18 @@ pub struct TrainConfig {
     pub wiki: Option<PathBuf>,
     /// Folder of `data/{character}` and `models/{character}`.
     pub output: PathBuf,
-    /// Who writes statements and queries.
+    /// Who writes statements and queries: `offline`, or the name of a chat model.
     pub model_engine: String,
+    /// Where that chat model is, and what it may cost.
+    pub chat: OpenAiConfig,
     /// Which Gemma answers.
     pub prp_scale: Scale,
     /// A checkpoint folder in its place.
     pub model: Option<PathBuf>,
+    /// The relevance judge's folder; the embedded one if absent.
+    pub relevance: Option<PathBuf>,
+    /// The NLI judge's folder; the embedded one if absent.
+    pub nli: Option<PathBuf>,
     /// Whether the judges are used as they are, or fine-tuned on the teacher's data.
     pub use_pretrained_discriminator: bool,
     /// Epochs of the relevance judge's fine-tuning.
@@ -78,8 +85,11 @@ impl TrainConfig {
             wiki: None,
             output: PathBuf::from("."),
             model_engine: "offline".to_string(),
+            chat: OpenAiConfig::default(),
             prp_scale: Scale::Tiny,
             model: None,
+            relevance: None,
+            nli: None,
             use_pretrained_discriminator: true,
             relevance_finetune_epoch: 5,
             nli_finetune_epoch: 10,
@@ -120,6 +130,7 @@ impl TrainConfig {
             ("--eval-replies", self.eval_replies),
             ("--relevance-finetune-epoch", self.relevance_finetune_epoch),
             ("--nli-finetune-epoch", self.nli_finetune_epoch),
+            ("--concurrency", self.chat.concurrency),
         ];
         if let Some((name, _)) = zero.iter().find(|(_, value)| *value == 0) {
             return Err(Error::Usage(format!("{name} is 0, but must be at least 1")));

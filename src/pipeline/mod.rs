@@ -10,6 +10,7 @@ mod replies;
 mod run;
 mod sampling;
 mod stage;
+mod teach;
 mod train;
 
 pub use config::{Scale, TrainConfig};
@@ -21,4 +22,4 @@ pub use page::{find_page, read_page};
 pub(crate) use replies::statement_scores;
 pub use replies::{SampledReplies, Sampler, sample_replies};
 pub use stage::{Stage, file_hash, folder_hash, seed_for};
-pub use train::{TrainSummary, locate, train};
+pub use train::{TeachSummary, TrainSummary, locate, plan, teach, train};

@@ -1,21 +1,24 @@
 //! The stages from the page to the judges' tables.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use serde_json::json;
 
 use super::config::{Scale, TrainConfig};
-use super::discriminators::{Discriminators, nli_data, relevance_data};
+use super::discriminators::Discriminators;
 use super::finetune::FineTune;
 use super::page::{find_page, read_page};
 use super::stage::{Stage, file_hash, folder_hash, seed_for};
+use super::teach::{ask, nli_data, relevance_data};
 use super::train::locate;
-use crate::persona::{Judge, JudgeTemplate, Query, RelevanceTable, Statement, judge_relevance};
+use crate::persona::{
+    Judge, JudgeTemplate, NliExample, Query, RelevanceExample, RelevanceTable, Statement,
+    judge_relevance,
+};
 use crate::progress::Job;
-use crate::teacher::offline::matter_of;
-use crate::teacher::{Teacher, some_others, teacher};
+use crate::teacher::{Plan, Teacher, some_others, teacher};
 use crate::text::ByteFallback;
 use crate::{Error, Result, files, hf};
 
@@ -47,18 +50,26 @@ pub(super) struct Persona {
     pub(super) held_out: Vec<Query>,
 }
 
+fn answers_path(data: &Path) -> PathBuf {
+    data.join("answers.jsonl")
+}
+
 /// A run under way.
 pub(super) struct Run<'a> {
     pub(super) config: &'a TrainConfig,
     pub(super) device: &'a Device,
     pub(super) job: &'a Job,
     pub(super) folders: Folders,
-    page: PathBuf,
-    teacher: Box<dyn Teacher>,
+    /// The page's text.
+    page: String,
+    page_path: PathBuf,
+    pub(super) teacher: Box<dyn Teacher>,
     /// The folder of the Gemma that answers.
     pub(super) base: PathBuf,
     /// The stages that had something to do.
     pub(super) stages_run: Vec<String>,
+    /// How long the teacher has worked.
+    pub(super) taught: Duration,
 }
 
 impl<'a> Run<'a> {
@@ -85,15 +96,26 @@ impl<'a> Run<'a> {
         // A folder that is no model is told of before the first stage.
         hf::read_gemma_config(&base)?;
         hf::check_weights(&base)?;
+        let folders = Folders::new(&config.output, &config.character);
+        let text = read_page(&page)?;
+        let teacher = teacher(
+            &config.model_engine,
+            &config.chat,
+            &text,
+            &answers_path(&folders.data),
+            job,
+        )?;
         Ok(Self {
-            teacher: teacher(&config.model_engine)?,
-            folders: Folders::new(&config.output, &config.character),
+            teacher,
+            folders,
             config,
             device,
             job,
-            page,
+            page: text,
+            page_path: page,
             base,
             stages_run: Vec::new(),
+            taught: Duration::ZERO,
         })
     }
 
@@ -117,18 +139,41 @@ impl<'a> Run<'a> {
         Ok(stage)
     }
 
+    /// Where a chat model's answers are kept.
+    pub(super) fn answers_path(&self) -> PathBuf {
+        answers_path(&self.folders.data)
+    }
+
+    /// Whether all that the teacher makes is there.
+    pub(super) fn is_taught(&self) -> bool {
+        let data = if self.config.use_pretrained_discriminator {
+            "held-out-queries.jsonl"
+        } else {
+            "nli.jsonl"
+        };
+        self.folders.data.join(data).is_file()
+    }
+
+    /// What the teacher will be asked, if it is a model.
+    pub(super) fn plan(&self) -> Option<Plan> {
+        let fine_tunes = !self.config.use_pretrained_discriminator;
+        self.teacher
+            .plan(&self.config.character, &self.page, fine_tunes)
+    }
+
     /// The statements of the page, and what is asked about them.
     pub(super) fn persona(&mut self) -> Result<Persona> {
         let character = &self.config.character;
         let path = self.folders.data.join("statements.jsonl");
-        let page = read_page(&self.page)?;
-        let inputs = json!({"character": character, "page": file_hash(&self.page)?, "teacher": self.teacher.version()});
+        let inputs = json!({"character": character, "page": file_hash(&self.page_path)?, "teacher": self.teacher.version()});
         let mut stage = self.open("statements", inputs, std::slice::from_ref(&path))?;
         if !stage.is_complete() {
-            let statements = self.teacher.statements(character, &page)?;
+            let started = Instant::now();
+            let statements = self.teacher.statements(character, &self.page)?;
+            self.settle("statements", started)?;
             if statements.len() < 2 {
                 return Err(Error::invalid(
-                    &self.page,
+                    &self.page_path,
                     format!(
                         "only {} statements about {character} were found; write more whole sentences that name {character}",
                         statements.len()
@@ -150,12 +195,21 @@ impl<'a> Run<'a> {
         let inputs = json!({"statements": statements_hash, "seed": self.config.seed, "teacher": self.teacher.version()});
         let mut stage = self.open("queries", inputs, &paths)?;
         if !stage.is_complete() {
+            let started = Instant::now();
             let (queries, held_out) = ask(
                 self.teacher.as_ref(),
                 character,
                 &statements,
                 self.config.seed,
+                self.job,
             )?;
+            self.settle("queries", started)?;
+            if queries.is_empty() {
+                return Err(Error::Teacher(format!(
+                    "there is no question about any statement in {}",
+                    path.display()
+                )));
+            }
             files::write_jsonl(&paths[0], &queries)?;
             files::write_jsonl(&paths[1], &held_out)?;
             stage.complete()?;
@@ -180,31 +234,17 @@ impl<'a> Run<'a> {
         queries: &[Query],
     ) -> Result<Discriminators> {
         let base = Discriminators {
-            relevance: locate("models/tiny/relevance"),
-            nli: locate("models/tiny/nli"),
+            relevance: (self.config.relevance.clone())
+                .unwrap_or_else(|| locate("models/tiny/relevance")),
+            nli: (self.config.nli.clone()).unwrap_or_else(|| locate("models/tiny/nli")),
         };
         if self.config.use_pretrained_discriminator {
             return Ok(base);
         }
+        let data = self.discriminator_data(statements, queries)?;
         let (character, seed) = (&self.config.character, self.config.seed);
-        let data = [
-            self.folders.data.join("relevance.jsonl"),
-            self.folders.data.join("nli.jsonl"),
-        ];
-        let inputs = json!({
-            "queries": file_hash(&self.folders.data.join("queries.jsonl"))?,
-            "seed": seed,
-            "teacher": self.teacher.version(),
-        });
-        let mut stage = self.open("discriminator-data", inputs, &data)?;
-        let relevance =
-            relevance_data(self.teacher.as_ref(), character, statements, queries, seed)?;
-        let nli = nli_data(self.teacher.as_ref(), character, statements, queries, seed)?;
-        if !stage.is_complete() {
-            files::write_jsonl(&data[0], &relevance)?;
-            files::write_jsonl(&data[1], &nli)?;
-            stage.complete()?;
-        }
+        let relevance: Vec<RelevanceExample> = files::read_jsonl(&data[0])?;
+        let nli: Vec<NliExample> = files::read_jsonl(&data[1])?;
         let relevance_template = JudgeTemplate::load(&base.relevance)?;
         let nli_template = JudgeTemplate::load(&base.nli)?;
         let relevance_texts = relevance.iter().map(|example| {
@@ -277,6 +317,37 @@ impl<'a> Run<'a> {
         Ok(own)
     }
 
+    /// The files of what judges are fine-tuned on, for relevance and NLI.
+    pub(super) fn discriminator_data(
+        &mut self,
+        statements: &[String],
+        queries: &[Query],
+    ) -> Result<[PathBuf; 2]> {
+        let (character, seed) = (&self.config.character, self.config.seed);
+        let data = [
+            self.folders.data.join("relevance.jsonl"),
+            self.folders.data.join("nli.jsonl"),
+        ];
+        let inputs = json!({
+            "queries": file_hash(&self.folders.data.join("queries.jsonl"))?,
+            "seed": seed,
+            "teacher": self.teacher.version(),
+        });
+        let mut stage = self.open("discriminator-data", inputs, &data)?;
+        if !stage.is_complete() {
+            let started = Instant::now();
+            let teacher = self.teacher.as_ref();
+            let relevance =
+                relevance_data(teacher, character, statements, queries, seed, self.job)?;
+            let nli = nli_data(teacher, character, statements, queries, seed, self.job)?;
+            self.settle("discriminator-data", started)?;
+            files::write_jsonl(&data[0], &relevance)?;
+            files::write_jsonl(&data[1], &nli)?;
+            stage.complete()?;
+        }
+        Ok(data)
+    }
+
     /// The judges that grade took no part in the reward.
     pub(super) fn graders(&self) -> Discriminators {
         Discriminators {
@@ -324,90 +395,5 @@ impl<'a> Run<'a> {
         let mut some = some_others(&all, usize::MAX, limit, seed);
         some.sort_unstable();
         some
-    }
-}
-
-/// Queries to train on, up to three for each statement, and queries that are held out.
-///
-/// What a statement is asked is split by what it comes to, so that no held-out query is one of the others in another
-/// wording; of the wordings of a held-out query one is asked.
-fn ask(
-    teacher: &dyn Teacher,
-    character: &str,
-    statements: &[String],
-    seed: u64,
-) -> Result<(Vec<Query>, Vec<Query>)> {
-    /// Queries that a statement is trained with at most, and as many at most are held out.
-    const QUERIES: usize = 3;
-    /// A teacher repeats itself: so often is it asked.
-    const ROUNDS: u64 = 8;
-    let mut asked = HashSet::new();
-    let (mut queries, mut held_out) = (Vec::new(), Vec::new());
-    for (statement_idx, statement) in (0..).zip(statements) {
-        let mut matters: Vec<(String, Vec<Query>)> = Vec::new();
-        for round in 0..ROUNDS {
-            if matters.len() >= 2 * QUERIES {
-                break;
-            }
-            let seed = seed_for(seed, &[1, statement_idx, round]);
-            for query in teacher.queries(character, statement, seed)? {
-                let matter = matter_of(character, &query.query);
-                match matters.iter_mut().find(|(known, _)| *known == matter) {
-                    Some((_, wordings)) if !wordings.contains(&query) => wordings.push(query),
-                    Some(_) => {}
-                    // Another statement may have been asked the same.
-                    None if !asked.insert(matter.clone()) => {}
-                    None => matters.push((matter, vec![query])),
-                }
-            }
-        }
-        let seed = seed_for(seed, &[5, statement_idx]);
-        let mut matters = some_others(&matters, usize::MAX, matters.len(), seed);
-        let others = matters.split_off(matters.len().div_ceil(2));
-        let first = others
-            .into_iter()
-            .filter_map(|(_, wordings)| wordings.into_iter().next());
-        held_out.extend(first.take(QUERIES));
-        // The first wording of each, then the second of each.
-        let most = matters.iter().map(|(_, wordings)| wordings.len()).max();
-        let in_turn = (0..most.unwrap_or(0)).flat_map(|place| {
-            matters
-                .iter()
-                .filter_map(move |(_, wordings)| wordings.get(place))
-        });
-        queries.extend(in_turn.take(QUERIES).cloned());
-    }
-    Ok((queries, held_out))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::teacher::Offline;
-
-    #[test]
-    fn held_out_queries_ask_what_no_other_query_asks() {
-        let statements = [
-            "Mira plays the cello in a café on Sundays.",
-            "Mira's mother is a nurse.",
-            "Mira was born in Bonn in 1990.",
-            "Mira is afraid of the sea.",
-        ]
-        .map(str::to_string);
-        let asked = |seed| ask(&Offline, "Mira", &statements, seed).unwrap();
-        let (queries, held_out) = asked(1);
-        let matters = |queries: &[Query]| -> HashSet<String> {
-            let matters = queries.iter().map(|query| matter_of("Mira", &query.query));
-            matters.collect()
-        };
-        assert!(matters(&queries).is_disjoint(&matters(&held_out)));
-        assert_eq!(matters(&held_out).len(), held_out.len(), "{held_out:?}");
-        assert!(held_out.len() >= statements.len(), "{held_out:?}");
-        for statement in &statements {
-            let own = queries.iter().filter(|query| query.statement == *statement);
-            assert!((1..=3).contains(&own.count()), "{statement}");
-        }
-        assert_eq!(asked(1), (queries, held_out.clone()));
-        assert_ne!(asked(2).1, held_out);
     }
 }

@@ -11,6 +11,8 @@ use super::evaluate::Evaluation;
 use super::run::{Persona, Run};
 use super::sampling::Asked;
 use crate::progress::Job;
+use crate::teacher::Plan;
+use crate::teacher::chat::Usage;
 use crate::{Result, files};
 
 /// What the main job made, and how good it is.
@@ -32,6 +34,9 @@ pub struct TrainSummary {
     pub evaluation: Evaluation,
     /// The adapter's folder.
     pub adapter: PathBuf,
+    /// What a chat model was asked, if any was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub teacher: Option<Usage>,
     /// Stages that had something to do; none if all was complete.
     pub stages_run: Vec<String>,
 }
@@ -47,15 +52,73 @@ pub fn locate(relative: &str) -> PathBuf {
     }
 }
 
+/// What a chat model would be asked for a run, if it has one for a teacher.
+pub fn plan(config: &TrainConfig, device: &Device, job: &Job) -> Result<Option<Plan>> {
+    config.check()?;
+    Ok(Run::new(config, device, job)?.plan())
+}
+
+/// What a teacher has made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TeachSummary {
+    /// Persona statements.
+    pub statements: usize,
+    /// Queries to train on.
+    pub queries: usize,
+    /// Queries that are held out.
+    pub held_out: usize,
+    /// The folder with all of it.
+    pub data: PathBuf,
+    /// What a chat model was asked, if any was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub teacher: Option<Usage>,
+}
+
+/// Runs the stages that need a teacher, and no others.
+pub fn teach(config: &TrainConfig, device: &Device, job: &Job) -> Result<TeachSummary> {
+    config.check()?;
+    let mut run = Run::new(config, device, job)?;
+    let (persona, teacher) = be_taught(&mut run)?;
+    Ok(TeachSummary {
+        statements: persona.statements.len(),
+        queries: persona.queries.len(),
+        held_out: persona.held_out.len(),
+        data: run.folders.data,
+        teacher,
+    })
+}
+
+/// All that the teacher makes; tells beforehand what it may cost, and afterwards what it has.
+fn be_taught(run: &mut Run<'_>) -> Result<(Persona, Option<Usage>)> {
+    let plan = run.plan();
+    if let Some(plan) = plan.filter(|plan| plan.requests > 0 && !run.is_taught()) {
+        run.job.progress.note(&plan.to_string());
+    }
+    let taught = run.persona().and_then(|persona| {
+        if !run.config.use_pretrained_discriminator {
+            run.discriminator_data(&persona.statements, &persona.queries)?;
+        }
+        Ok(persona)
+    });
+    // What was spent is told whether it was enough or not.
+    let usage = run.teacher.usage().filter(|usage| usage.requests > 0);
+    if let Some(usage) = &usage {
+        let seconds = run.taught.as_secs_f64();
+        run.job.progress.note(&format!("{usage}, {seconds:.1} s"));
+    }
+    Ok((taught?, usage))
+}
+
 /// Runs all stages, from wherever an earlier run stopped.
 pub fn train(config: &TrainConfig, device: &Device, job: &Job) -> Result<TrainSummary> {
     config.check()?;
     let mut run = Run::new(config, device, job)?;
+    let (persona, teacher) = be_taught(&mut run)?;
     let Persona {
         statements,
         queries,
         held_out,
-    } = run.persona()?;
+    } = persona;
     let judges = run.discriminators(&statements, &queries)?;
     let mut asked = |files: [&'static str; 2], queries, limit| {
         let retrieval = run.relevance(files, &judges.relevance, &statements, queries)?;
@@ -106,6 +169,7 @@ pub fn train(config: &TrainConfig, device: &Device, job: &Job) -> Result<TrainSu
         dpo,
         evaluation: Evaluation::new(&before, &after, config.seed),
         adapter,
+        teacher,
         stages_run: run.stages_run,
     };
     files::write_json(&run.folders.data.join("summary.json"), &summary)?;

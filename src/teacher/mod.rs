@@ -1,16 +1,27 @@
 //! Who writes the data: a teacher for a character's page, and invented personas to train models on.
 
+pub mod chat;
 pub mod invented;
 pub mod offline;
+
+use std::fmt;
+use std::path::Path;
 
 use rand::SeedableRng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
 use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
+use crate::progress::Job;
 use crate::{Error, Result};
 
-/// The five tasks of a teacher. Each depends on its arguments and the seed alone.
+/// The five tasks of a teacher.
+///
+/// Rules depend on their arguments and the seed alone; a chat model gives the same answer because it is kept. A task for
+/// which there is no usable answer gives nothing and is counted.
 pub trait Teacher: Send + Sync {
     /// A name with the version of its rules or prompts: data from another one is made again.
     fn version(&self) -> String;
@@ -18,11 +29,22 @@ pub trait Teacher: Send + Sync {
     /// Persona statements from a page, one sentence each.
     fn statements(&self, character: &str, page: &str) -> Result<Vec<Statement>>;
 
-    /// Three questions whose answer is in the statement.
-    fn queries(&self, character: &str, statement: &str, seed: u64) -> Result<Vec<Query>>;
+    /// Three questions whose answer is in the statement, none of them `asked` before.
+    fn queries(
+        &self,
+        character: &str,
+        statement: &str,
+        asked: &[Query],
+        seed: u64,
+    ) -> Result<Vec<Query>>;
 
-    /// Whether the statement matters to the query.
-    fn relevance(&self, character: &str, statement: &str, query: &str) -> Result<Relevance>;
+    /// Whether the statement matters to each query.
+    fn relevance(
+        &self,
+        character: &str,
+        statement: &str,
+        queries: &[&str],
+    ) -> Result<Option<Vec<Relevance>>>;
 
     /// An entailed, a neutral and a contradicted reply to the query; `others` are more statements of the character.
     fn replies(
@@ -31,20 +53,120 @@ pub trait Teacher: Send + Sync {
         query: &Query,
         others: &[String],
         seed: u64,
-    ) -> Result<Vec<NliExample>>;
+    ) -> Result<Option<Vec<NliExample>>>;
 
     /// What the statement says of a reply.
-    fn nli(&self, character: &str, statement: &str, query: &str, response: &str) -> Result<Nli>;
+    fn nli(
+        &self,
+        character: &str,
+        statement: &str,
+        query: &str,
+        response: &str,
+    ) -> Result<Option<Nli>>;
+
+    /// How often a statement is asked about before all of its questions are there.
+    fn rounds(&self) -> u64;
+
+    /// How many tasks are best done at once.
+    fn concurrency(&self) -> usize {
+        1
+    }
+
+    /// What was asked since the last call, and which answers could not be used.
+    fn take_outcome(&self) -> Outcome {
+        Outcome::default()
+    }
+
+    /// About what would be asked for a page and, if judges are fine-tuned, for their data; nothing of rules.
+    fn plan(&self, _character: &str, _page: &str, _fine_tunes: bool) -> Option<Plan> {
+        None
+    }
+
+    /// What was sent to a model and came back, if there is one.
+    fn usage(&self) -> Option<chat::Usage> {
+        None
+    }
 }
 
-/// The teacher of that name.
-pub fn teacher(model_engine: &str) -> Result<Box<dyn Teacher>> {
-    match model_engine {
-        "offline" => Ok(Box::new(Offline)),
-        other => Err(Error::Usage(format!(
-            "--model-engine {other}: only offline is built in; chat models as teachers are not there yet"
-        ))),
+/// The teacher of that name: `offline`, or a chat model that is asked in the language of the page and whose answers are
+/// kept in a file.
+pub fn teacher(
+    model_engine: &str,
+    chat: &chat::OpenAiConfig,
+    page: &str,
+    answers: &Path,
+    job: &Job,
+) -> Result<Box<dyn Teacher>> {
+    if model_engine == "offline" {
+        return Ok(Box::new(Offline));
     }
+    let model = chat::OpenAi::new(model_engine, chat.clone(), job)?;
+    let language = chat::Language::of(page);
+    let teacher = chat::ChatTeacher::new(Box::new(model), language, answers)?;
+    Ok(Box::new(teacher))
+}
+
+/// About what a teacher would be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The model's name.
+    pub model: String,
+    /// Requests, retries not counted.
+    pub requests: u64,
+    /// Tokens of prompts and answers.
+    pub tokens: u64,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            model,
+            requests,
+            tokens,
+        } = self;
+        write!(
+            f,
+            "{model} will be asked about {requests} times, some {tokens} tokens in all"
+        )
+    }
+}
+
+/// What became of a teacher's tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// How many tasks there were.
+    pub asked: usize,
+    /// Those whose answers could not be used.
+    pub rejected: Vec<Rejected>,
+}
+
+/// A task whose answers could not be used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Which task.
+    pub task: String,
+    /// The prompt.
+    pub asked: String,
+    /// The answers, the first and the second.
+    pub replies: Vec<String>,
+    /// What is wrong with the second.
+    pub reason: String,
+}
+
+/// Does `work` for every item, so many at once; the results keep the order of the items.
+pub(crate) fn at_once<I: Sync, O: Send>(
+    items: &[I],
+    concurrency: usize,
+    work: impl Fn(&I) -> Result<O> + Send + Sync,
+) -> Result<Vec<O>> {
+    if concurrency < 2 {
+        return items.iter().map(work).collect();
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(concurrency)
+        .build()
+        .map_err(|error| Error::Usage(format!("cannot start {concurrency} threads: {error}")))?;
+    pool.install(|| items.par_iter().with_max_len(1).map(work).collect())
 }
 
 /// Rules for English pages; see [`offline`] for what they can and cannot do.
@@ -64,7 +186,17 @@ impl Teacher for Offline {
             .collect())
     }
 
-    fn queries(&self, character: &str, statement: &str, seed: u64) -> Result<Vec<Query>> {
+    fn rounds(&self) -> u64 {
+        8 // it repeats itself
+    }
+
+    fn queries(
+        &self,
+        character: &str,
+        statement: &str,
+        _asked: &[Query],
+        seed: u64,
+    ) -> Result<Vec<Query>> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let questions = offline::questions(character, statement, &mut rng);
         Ok(questions
@@ -76,12 +208,20 @@ impl Teacher for Offline {
             .collect())
     }
 
-    fn relevance(&self, character: &str, statement: &str, query: &str) -> Result<Relevance> {
-        Ok(if offline::is_relevant(character, statement, query) {
-            Relevance::Yes
-        } else {
-            Relevance::No
-        })
+    fn relevance(
+        &self,
+        character: &str,
+        statement: &str,
+        queries: &[&str],
+    ) -> Result<Option<Vec<Relevance>>> {
+        let label = |query: &&str| {
+            if offline::is_relevant(character, statement, query) {
+                Relevance::Yes
+            } else {
+                Relevance::No
+            }
+        };
+        Ok(Some(queries.iter().map(label).collect()))
     }
 
     fn replies(
@@ -90,7 +230,7 @@ impl Teacher for Offline {
         query: &Query,
         others: &[String],
         seed: u64,
-    ) -> Result<Vec<NliExample>> {
+    ) -> Result<Option<Vec<NliExample>>> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let Query { statement, query } = query;
         let texts = [
@@ -113,17 +253,23 @@ impl Teacher for Offline {
             response: reply.text,
             label,
         };
-        Ok(texts.into_iter().map(example).collect())
+        Ok(Some(texts.into_iter().map(example).collect()))
     }
 
-    fn nli(&self, character: &str, statement: &str, query: &str, response: &str) -> Result<Nli> {
-        Ok(
+    fn nli(
+        &self,
+        character: &str,
+        statement: &str,
+        query: &str,
+        response: &str,
+    ) -> Result<Option<Nli>> {
+        Ok(Some(
             match offline::label(character, statement, query, response) {
                 offline::Label::Contradicted => Nli::Contradicted,
                 offline::Label::Neutral => Nli::Neutral,
                 offline::Label::Entailed => Nli::Entailed,
             },
-        )
+        ))
     }
 }
 

@@ -1,0 +1,474 @@
+//! A chat model as teacher: it is asked each task in the language of the page, and every answer is kept.
+
+mod model;
+mod openai;
+mod parse;
+mod prompts;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use minijinja::Value as PromptValue;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{Outcome, Plan, Rejected, Teacher, at_once};
+use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
+use crate::text::Message;
+use crate::{Result, files};
+
+pub use model::{ChatModel, Completion, Question};
+pub use openai::{OpenAi, OpenAiConfig, Usage};
+pub use prompts::Language;
+
+use parse::Unusable;
+use prompts::prompt;
+
+/// Counted up when prompts or the reading of answers change what a character's data would be.
+const PROMPTS_VERSION: u32 = 1;
+/// Characters of a page that are read at once, about.
+const PART_CHARS: usize = 3000;
+const RELEVANCE: [&[&str]; 2] = [
+    &["no", "false", "否", "无关", "不", "いいえ", "なし"],
+    &["yes", "true", "是", "有关", "はい", "あり"],
+];
+const NLI: [&[&str]; 3] = [
+    &[
+        "contradicted",
+        "contradiction",
+        "contradict",
+        "contradicts",
+        "矛盾",
+    ],
+    &["neutral", "中立"],
+    &[
+        "entailed",
+        "entailment",
+        "entail",
+        "entails",
+        "蕴含",
+        "含意",
+    ],
+];
+
+/// A chat model that does a teacher's five tasks.
+pub struct ChatTeacher {
+    model: Box<dyn ChatModel>,
+    language: Language,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Every answer that was ever given, by what was asked; empty while the model is asked for it.
+    answers: HashMap<String, Slot>,
+    journal: files::Journal,
+    outcome: Outcome,
+}
+
+/// An answer, locked while the model is asked for it.
+type Slot = Arc<Mutex<Option<String>>>;
+
+/// An answer on disk.
+#[derive(Serialize, Deserialize)]
+struct Answered {
+    /// The SHA-256 of the model's name and the conversation.
+    key: String,
+    task: String,
+    reply: String,
+    prompt_tokens: u64,
+    completion_tokens: u64,
+}
+
+impl fmt::Debug for ChatTeacher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatTeacher")
+            .field("model", &self.model.name())
+            .field("language", &self.language)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ChatTeacher {
+    /// A teacher that keeps its answers in a JSON Lines file, and asks nothing that is answered there.
+    pub fn new(model: Box<dyn ChatModel>, language: Language, answers: &Path) -> Result<Self> {
+        let (journal, known) = files::Journal::open::<Answered>(answers)?;
+        let slot = |reply| Arc::new(Mutex::new(Some(reply)));
+        let answers = known
+            .into_iter()
+            .map(|known| (known.key, slot(known.reply)));
+        Ok(Self {
+            model,
+            language,
+            state: Mutex::new(State {
+                answers: answers.collect(),
+                journal,
+                outcome: Outcome::default(),
+            }),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The question of a task, as a conversation of one turn behind what the model is told beforehand.
+    fn question(&self, task: &Task, character: &str, values: &[PromptValue]) -> Question {
+        let message = |role: &str, content: String| Message {
+            role: role.into(),
+            content,
+        };
+        let character = PromptValue::from(character);
+        let values: Vec<PromptValue> = [character.clone()].iter().chain(values).cloned().collect();
+        Question {
+            task: task.name,
+            messages: vec![
+                message("system", prompt(self.language, "system", &[character])),
+                message("user", prompt(self.language, task.name, &values)),
+            ],
+            schema: task.schema(),
+            max_tokens: task.max_tokens,
+        }
+    }
+
+    /// Asks a task's question, and once more if the answer cannot be used; `None` if the second cannot either.
+    fn ask<T>(
+        &self,
+        task: &Task,
+        character: &str,
+        values: &[PromptValue],
+        read: impl Fn(&str) -> std::result::Result<T, Unusable>,
+    ) -> Result<Option<T>> {
+        let mut question = self.question(task, character, values);
+        self.state().outcome.asked += 1;
+        let first = self.answer(&question)?;
+        let reason = match read(&first) {
+            Ok(made) => return Ok(Some(made)),
+            Err(reason) => reason,
+        };
+        let again = prompt(self.language, "again", &[PromptValue::from(&reason)]);
+        for (role, content) in [("assistant", first.clone()), ("user", again)] {
+            let role = role.into();
+            question.messages.push(Message { role, content });
+        }
+        let second = self.answer(&question)?;
+        match read(&second) {
+            Ok(made) => Ok(Some(made)),
+            Err(reason) => {
+                let rejected = Rejected {
+                    task: task.name.to_string(),
+                    asked: question.messages[1].content.clone(),
+                    replies: vec![first, second],
+                    reason,
+                };
+                self.state().outcome.rejected.push(rejected);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The answer to a question: the one on disk, or the model's, which is put there first.
+    fn answer(&self, question: &Question) -> Result<String> {
+        let key = self.key(question);
+        let slot = self.state().answers.entry(key.clone()).or_default().clone();
+        let mut known = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reply) = &*known {
+            return Ok(reply.clone());
+        }
+        let completion = self.model.complete(question)?;
+        self.state().journal.append(&[Answered {
+            key,
+            task: question.task.to_string(),
+            reply: completion.reply.clone(),
+            prompt_tokens: completion.prompt_tokens,
+            completion_tokens: completion.completion_tokens,
+        }])?;
+        *known = Some(completion.reply.clone());
+        Ok(completion.reply)
+    }
+
+    fn key(&self, question: &Question) -> String {
+        let asked = json!([self.model.name(), question.messages]).to_string();
+        Sha256::digest(asked)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+/// A task: its prompt and its answer's form.
+struct Task {
+    name: &'static str,
+    /// The fields of the answer, and what each holds.
+    fields: &'static [(&'static str, Kind)],
+    max_tokens: u64,
+}
+
+enum Kind {
+    Text,
+    Texts,
+    OneOf(&'static [&'static str]),
+    SomeOf(&'static [&'static str]),
+}
+
+const STATEMENTS: Task = Task {
+    name: "statements",
+    fields: &[("statements", Kind::Texts)],
+    max_tokens: 4096,
+};
+const QUERIES: Task = Task {
+    name: "queries",
+    fields: &[("questions", Kind::Texts)],
+    max_tokens: 512,
+};
+const RELEVANT: Task = Task {
+    name: "relevance",
+    fields: &[("relevant", Kind::SomeOf(&Relevance::NAMES))],
+    max_tokens: 512,
+};
+const REPLIES: Task = Task {
+    name: "replies",
+    fields: &[
+        ("entailed", Kind::Text),
+        ("neutral", Kind::Text),
+        ("contradicted", Kind::Text),
+    ],
+    max_tokens: 1024,
+};
+const LABEL: Task = Task {
+    name: "nli",
+    fields: &[("label", Kind::OneOf(&Nli::NAMES))],
+    max_tokens: 256,
+};
+
+impl Task {
+    fn schema(&self) -> Value {
+        let field = |(name, kind): &(&str, Kind)| {
+            let schema = match kind {
+                Kind::Text => json!({"type": "string"}),
+                Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
+                Kind::OneOf(names) => json!({"type": "string", "enum": names}),
+                Kind::SomeOf(names) => {
+                    json!({"type": "array", "items": {"type": "string", "enum": names}})
+                }
+            };
+            ((*name).to_string(), schema)
+        };
+        let properties: serde_json::Map<String, Value> = self.fields.iter().map(field).collect();
+        let names: Vec<&str> = self.fields.iter().map(|(name, _)| *name).collect();
+        json!({
+            "type": "object",
+            "properties": properties,
+            "required": names,
+            "additionalProperties": false,
+        })
+    }
+
+    /// The name of the only field.
+    fn field(&self) -> &'static str {
+        self.fields[0].0
+    }
+}
+
+impl Teacher for ChatTeacher {
+    fn version(&self) -> String {
+        let (name, language) = (self.model.name(), self.language.code());
+        format!("{name}, prompts {language}-{PROMPTS_VERSION}")
+    }
+
+    fn concurrency(&self) -> usize {
+        self.model.concurrency()
+    }
+
+    fn rounds(&self) -> u64 {
+        2
+    }
+
+    fn statements(&self, character: &str, page: &str) -> Result<Vec<Statement>> {
+        let parts = parts(page, PART_CHARS);
+        let read = at_once(&parts, self.concurrency(), |part| {
+            self.ask(&STATEMENTS, character, &[part.as_str().into()], |reply| {
+                // A refusal names nobody.
+                parse::strings(reply, STATEMENTS.field(), |line| line.contains(character))
+            })
+        })?;
+        let mut statements: Vec<Statement> = Vec::new();
+        for statement in read.into_iter().flatten().flatten() {
+            let statement = Statement {
+                statement: one_line(&statement),
+            };
+            if !statements.contains(&statement) {
+                statements.push(statement);
+            }
+        }
+        Ok(statements)
+    }
+
+    fn queries(
+        &self,
+        character: &str,
+        statement: &str,
+        asked: &[Query],
+        _seed: u64,
+    ) -> Result<Vec<Query>> {
+        let asked = asked.iter().map(|query| query.query.as_str());
+        let values = [statement.into(), asked.collect()];
+        let questions = self.ask(&QUERIES, character, &values, |reply| {
+            let questions = parse::strings(reply, QUERIES.field(), is_question)?;
+            if questions.is_empty() {
+                return Err("it has no question".into());
+            }
+            Ok(questions)
+        })?;
+        let query = |question: String| Query {
+            statement: statement.to_string(),
+            query: one_line(&question),
+        };
+        Ok(questions
+            .unwrap_or_default()
+            .into_iter()
+            .map(query)
+            .collect())
+    }
+
+    fn relevance(
+        &self,
+        character: &str,
+        statement: &str,
+        queries: &[&str],
+    ) -> Result<Option<Vec<Relevance>>> {
+        let values = [statement.into(), queries.iter().copied().collect()];
+        let labels = self.ask(&RELEVANT, character, &values, |reply| {
+            parse::labels(reply, RELEVANT.field(), &RELEVANCE, queries.len())
+        })?;
+        let label = |label_idx| [Relevance::No, Relevance::Yes][label_idx];
+        Ok(labels.map(|labels| labels.into_iter().map(label).collect()))
+    }
+
+    fn replies(
+        &self,
+        character: &str,
+        query: &Query,
+        _others: &[String],
+        _seed: u64,
+    ) -> Result<Option<Vec<NliExample>>> {
+        let Query { statement, query } = query;
+        let values = [statement.as_str().into(), query.as_str().into()];
+        let labels = [Nli::Entailed, Nli::Neutral, Nli::Contradicted];
+        let replies = self.ask(&REPLIES, character, &values, |reply| {
+            parse::fields(reply, &labels.map(|label| NLI[label as usize]))
+        })?;
+        let example = |(label, response): (Nli, String)| NliExample {
+            statement: statement.clone(),
+            query: query.clone(),
+            response: one_line(&response),
+            label,
+        };
+        Ok(replies.map(|replies| labels.into_iter().zip(replies).map(example).collect()))
+    }
+
+    fn nli(
+        &self,
+        character: &str,
+        statement: &str,
+        query: &str,
+        response: &str,
+    ) -> Result<Option<Nli>> {
+        let values = [statement.into(), query.into(), response.into()];
+        let label = self.ask(&LABEL, character, &values, |reply| {
+            parse::label(reply, LABEL.field(), &NLI)
+        })?;
+        Ok(label.map(|label_idx| [Nli::Contradicted, Nli::Neutral, Nli::Entailed][label_idx]))
+    }
+
+    fn take_outcome(&self) -> Outcome {
+        let mut outcome = std::mem::take(&mut self.state().outcome);
+        outcome.rejected.sort();
+        outcome
+    }
+
+    fn plan(&self, character: &str, page: &str, fine_tunes: bool) -> Option<Plan> {
+        /// Tokens of a statement, about.
+        const STATEMENT: u64 = 12;
+        let sample: String = page.chars().take(60).collect();
+        let sample = || PromptValue::from(&sample);
+        let (mut requests, mut tokens) = (0, 0);
+        let mut count = |times: u64, task: &Task, values: &[PromptValue], answer: u64| {
+            requests += times;
+            tokens += times * (self.question(task, character, values).estimated_tokens() + answer);
+        };
+        for part in parts(page, PART_CHARS) {
+            let answer = model::estimated_tokens(&part) * 5 / 4;
+            count(1, &STATEMENTS, &[part.into()], answer);
+        }
+        let statements = (model::estimated_tokens(page) / STATEMENT).max(1);
+        let questions = |n: usize| PromptValue::from(vec![sample(); n]);
+        count(statements, &QUERIES, &[sample(), questions(0)], 60);
+        count(statements, &QUERIES, &[sample(), questions(3)], 60);
+        if fine_tunes {
+            count(statements, &RELEVANT, &[sample(), questions(8)], 40);
+            count(3 * statements, &REPLIES, &[sample(), sample()], 90);
+            count(9 * statements, &LABEL, &[sample(), sample(), sample()], 10);
+        }
+        let answered = (self.state().answers.len() as u64).min(requests);
+        Some(Plan {
+            model: self.model.name(),
+            requests: requests - answered,
+            tokens: tokens * (requests - answered) / requests.max(1),
+        })
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        Some(self.model.usage())
+    }
+}
+
+/// A page in parts of about `chars` characters that end where a paragraph does, or a line, or at worst a sentence.
+fn parts(page: &str, chars: usize) -> Vec<String> {
+    let mut pieces: Vec<String> = vec![page.to_string()];
+    for (separator, keep) in [("\n\n", "\n\n"), ("\n", "\n"), (". ", ". "), ("。", "。")] {
+        pieces = pieces
+            .into_iter()
+            .flat_map(|piece| {
+                if piece.chars().count() <= chars {
+                    return vec![piece];
+                }
+                let count = piece.matches(separator).count();
+                piece
+                    .split(separator)
+                    .enumerate()
+                    .map(|(idx, text)| {
+                        let end = if idx < count { keep } else { "" };
+                        format!("{text}{end}")
+                    })
+                    .collect()
+            })
+            .collect();
+    }
+    let mut parts: Vec<String> = Vec::new();
+    for piece in pieces {
+        match parts.last_mut() {
+            Some(part) if part.chars().count() + piece.chars().count() <= chars => {
+                part.push_str(&piece)
+            }
+            _ => parts.push(piece),
+        }
+    }
+    parts
+        .into_iter()
+        .map(|part| part.trim().to_string())
+        .filter(|part| !part.is_empty())
+        .collect()
+}
+
+/// Whether a text asks something.
+fn is_question(text: &str) -> bool {
+    text.contains(['?', '？']) || text.trim_end().ends_with("か。")
+}
+
+/// A text on one line.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

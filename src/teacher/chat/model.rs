@@ -1,0 +1,61 @@
+//! Who answers a chat model's questions.
+
+use serde_json::Value;
+
+use super::openai::Usage;
+use crate::Result;
+use crate::text::Message;
+
+/// What a chat model is asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The task's name.
+    pub task: &'static str,
+    /// The conversation so far.
+    pub messages: Vec<Message>,
+    /// The JSON schema of the answer.
+    pub schema: Value,
+    /// The longest answer, in tokens.
+    pub max_tokens: u64,
+}
+
+impl Question {
+    /// About how many tokens the conversation has.
+    pub fn estimated_tokens(&self) -> u64 {
+        let texts = self.messages.iter().map(|message| &message.content);
+        texts.map(|text| estimated_tokens(text)).sum()
+    }
+}
+
+/// A chat model's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// What it says.
+    pub reply: String,
+    /// Tokens of the conversation.
+    pub prompt_tokens: u64,
+    /// Tokens of the reply.
+    pub completion_tokens: u64,
+}
+
+/// A model that answers in conversations; it may be asked from many threads at once.
+pub trait ChatModel: Send + Sync {
+    /// The model's name, which is part of what its answers depend on.
+    fn name(&self) -> String;
+
+    /// How many questions are best asked at once.
+    fn concurrency(&self) -> usize;
+
+    /// Answers one question.
+    fn complete(&self, question: &Question) -> Result<Completion>;
+
+    /// What was used so far.
+    fn usage(&self) -> Usage;
+}
+
+/// About how many tokens a text has: four letters of an alphabet make one, other characters one each.
+pub(super) fn estimated_tokens(text: &str) -> u64 {
+    let ascii = text.chars().filter(char::is_ascii).count() as u64;
+    let others = text.chars().count() as u64 - ascii;
+    ascii.div_ceil(4) + others
+}

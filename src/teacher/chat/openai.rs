@@ -1,0 +1,615 @@
+//! A server that speaks OpenAI's chat API.
+
+use std::error::Error as _;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_openai::Client;
+use async_openai::config::OpenAIConfig;
+use async_openai::error::{ApiError, ApiErrorResponse, OpenAIError};
+use async_openai::middleware::HttpRequestFactory;
+use backon::{BackoffBuilder, ExponentialBuilder};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::model::{ChatModel, Completion, Question, estimated_tokens};
+use crate::progress::Job;
+use crate::{Error, Result};
+
+/// OpenAI's own server.
+const OPENAI: &str = "https://api.openai.com/v1";
+/// Failures of one request, one after another, that end the run.
+const MOST_FAILURES: usize = 8;
+/// How often one request is put off by a server that is busy, before the run ends.
+const MOST_WAITS: usize = 40;
+
+/// Where chat models are, and what they may cost.
+#[derive(Clone, Debug)]
+pub struct OpenAiConfig {
+    /// The server, up to and with `/v1`; OpenAI's own if absent.
+    pub api_base: Option<String>,
+    /// The key, if the server needs one.
+    pub api_key: Option<SecretString>,
+    /// Requests at once.
+    pub concurrency: usize,
+    /// How long a reply may take.
+    pub timeout: Duration,
+    /// Requests that may be sent, retries included.
+    pub max_requests: Option<u64>,
+    /// Tokens that may be used, those of prompts and replies together.
+    pub max_tokens: Option<u64>,
+}
+
+impl Default for OpenAiConfig {
+    /// OpenAI's own server, without limits.
+    fn default() -> Self {
+        Self {
+            api_base: None,
+            api_key: None,
+            concurrency: 8,
+            timeout: Duration::from_secs(120),
+            max_requests: None,
+            max_tokens: None,
+        }
+    }
+}
+
+/// What was sent and what came back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Requests sent, retries included.
+    pub requests: u64,
+    /// Those that were answered.
+    pub answered: u64,
+    /// Those that failed, or were put off, and were sent again.
+    pub retried: u64,
+    /// Tokens of the prompts that were answered.
+    pub prompt_tokens: u64,
+    /// Tokens of the answers.
+    pub completion_tokens: u64,
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            requests,
+            answered,
+            retried,
+            prompt_tokens,
+            completion_tokens,
+        } = self;
+        write!(
+            f,
+            "{requests} requests, {answered} answered, {retried} sent again, {prompt_tokens} tokens asked and \
+             {completion_tokens} answered"
+        )
+    }
+}
+
+/// A chat model behind OpenAI's API.
+pub struct OpenAi {
+    model: String,
+    /// The server's address.
+    base: String,
+    config: OpenAiConfig,
+    job: Job,
+    runtime: tokio::runtime::Runtime,
+    client: Client<OpenAIConfig>,
+    traffic: Arc<Traffic>,
+    /// What the server takes, once its first answer has told.
+    form: tokio::sync::Mutex<Option<Form>>,
+    /// Tokens that were used, and that requests under way may use.
+    reserved: Mutex<u64>,
+}
+
+impl fmt::Debug for OpenAi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenAi")
+            .field("model", &self.model)
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which optional parts of a request the server takes.
+#[derive(Clone, Copy)]
+struct Form {
+    structured: bool,
+    temperature: bool,
+}
+
+/// The part of a server's answer that matters here; other servers than OpenAI's leave out much of the rest.
+#[derive(Deserialize)]
+struct Answer {
+    choices: Vec<Choice>,
+    usage: Option<Tokens>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    message: Said,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    content: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct Tokens {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+}
+
+impl OpenAi {
+    /// A client that sends nothing yet; `job` can stop it.
+    ///
+    /// # Errors
+    ///
+    /// A key that no header can carry, no key for OpenAI's own server, or an address that is none.
+    pub fn new(model: &str, config: OpenAiConfig, job: &Job) -> Result<Self> {
+        let base = config.api_base.clone().unwrap_or_else(|| OPENAI.into());
+        let base = base.trim_end_matches('/').to_string();
+        let parsed = reqwest::Url::parse(&base).ok();
+        if !parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+            return Err(Error::Usage(format!(
+                "--api-base {base} is no address of a server, such as http://localhost:8000/v1"
+            )));
+        }
+        let key = config.api_key.as_ref().map(ExposeSecret::expose_secret);
+        if key.is_some_and(|key| HeaderValue::from_str(key).is_err() || key.trim() != key) {
+            return Err(Error::Usage(
+                "OPENAI_API_KEY has a space or a line break in it; set it to the key alone".into(),
+            ));
+        }
+        if key.is_none_or(str::is_empty) && base == OPENAI {
+            return Err(Error::Usage(
+                "OPENAI_API_KEY is not set; set it to your key, or name another server with --api-base".into(),
+            ));
+        }
+        let failed = |what: &str, error: &dyn fmt::Display| {
+            Error::Teacher(format!("cannot set up {what}: {error}"))
+        };
+        // A second call finds the provider installed, which is as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .timeout(config.timeout)
+            .connect_timeout(Duration::from_secs(10))
+            .build()
+            .map_err(|error| failed("the HTTP client", &error))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| failed("the network threads", &error))?;
+        let traffic = Arc::new(Traffic {
+            http,
+            keyless: key.is_none_or(str::is_empty),
+            max_requests: config.max_requests,
+            sent: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            prompt_tokens: AtomicU64::new(0),
+            completion_tokens: AtomicU64::new(0),
+            reached: AtomicBool::new(false),
+        });
+        let sender = traffic.clone();
+        let service = tower::service_fn(move |request: HttpRequestFactory| {
+            let traffic = sender.clone();
+            async move { traffic.send(request).await }
+        });
+        let credentials = OpenAIConfig::new()
+            .with_api_base(&base)
+            .with_api_key(key.unwrap_or_default());
+        let client = Client::with_config(credentials).with_http_service(service);
+        Ok(Self {
+            model: model.to_string(),
+            base,
+            config,
+            job: job.clone(),
+            runtime,
+            client,
+            traffic,
+            form: tokio::sync::Mutex::new(None),
+            reserved: Mutex::new(0),
+        })
+    }
+
+    async fn ask(&self, question: &Question) -> Result<Completion> {
+        let mut known = self.form.lock().await;
+        if let Some(form) = *known {
+            drop(known);
+            return self.request(question, form).await.map_err(|e| self.told(e));
+        }
+        // The first question is asked alone, and finds out what the server takes.
+        let mut form = Form {
+            structured: true,
+            temperature: true,
+        };
+        loop {
+            match self.request(question, form).await {
+                Ok(completion) => {
+                    *known = Some(form);
+                    return Ok(completion);
+                }
+                Err(OpenAIError::ApiError(error))
+                    if matches!(error.status_code.as_u16(), 400 | 422)
+                        && (form.structured || form.temperature) =>
+                {
+                    let about_temperature = error.api_error.message.contains("temperature");
+                    if form.temperature && (about_temperature || !form.structured) {
+                        form.temperature = false;
+                    } else {
+                        form.structured = false;
+                    }
+                }
+                Err(error) => return Err(self.told(error)),
+            }
+        }
+    }
+
+    async fn request(&self, question: &Question, form: Form) -> Result<Completion, OpenAIError> {
+        let mut body = json!({
+            "model": self.model,
+            "messages": question.messages,
+            "max_completion_tokens": question.max_tokens,
+            "stream": false,
+        });
+        if form.temperature {
+            body["temperature"] = json!(0);
+        }
+        if form.structured {
+            body["response_format"] = json!({
+                "type": "json_schema",
+                "json_schema": {"name": question.task, "schema": question.schema, "strict": true},
+            });
+        }
+        let answer: Answer = self.client.chat().create_byot(body).await?;
+        let counted = |tokens: Option<u64>, text: &str| tokens.unwrap_or(estimated_tokens(text));
+        let reply = answer
+            .choices
+            .into_iter()
+            .next()
+            .and_then(|choice| choice.message.content)
+            .unwrap_or_default();
+        let prompt: String = question
+            .messages
+            .iter()
+            .map(|message| message.content.as_str())
+            .collect();
+        let usage = answer.usage;
+        let completion = Completion {
+            prompt_tokens: counted(usage.and_then(|usage| usage.prompt_tokens), &prompt),
+            completion_tokens: counted(usage.and_then(|usage| usage.completion_tokens), &reply),
+            reply,
+        };
+        let traffic = &self.traffic;
+        traffic.answered.fetch_add(1, Ordering::SeqCst);
+        traffic
+            .prompt_tokens
+            .fetch_add(completion.prompt_tokens, Ordering::SeqCst);
+        traffic
+            .completion_tokens
+            .fetch_add(completion.completion_tokens, Ordering::SeqCst);
+        Ok(completion)
+    }
+
+    /// Sets tokens aside for a question.
+    fn reserve(&self, question: &Question) -> Result<u64> {
+        let most = question.estimated_tokens() + question.max_tokens;
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(limit) = self
+            .config
+            .max_tokens
+            .filter(|limit| *reserved + most > *limit)
+        {
+            return Err(Error::Teacher(format!(
+                "the next request may need {most} tokens, and with it more than --max-tokens {limit} would be used; \
+                 raise it and run again: what was answered is kept"
+            )));
+        }
+        *reserved += most;
+        Ok(most)
+    }
+
+    /// A failure in one line that says what to do, without the key.
+    fn told(&self, error: OpenAIError) -> Error {
+        let (base, model) = (&self.base, &self.model);
+        let message = match &error {
+            OpenAIError::ApiError(ApiErrorResponse {
+                status_code,
+                api_error,
+            }) => {
+                let said = api_error.message.trim();
+                match status_code.as_u16() {
+                    401 => format!(
+                        "{base} does not accept the key: {said}; set OPENAI_API_KEY to one that it knows"
+                    ),
+                    403 => format!(
+                        "{base} does not allow this key to use {model}: {said}; choose another --model-engine or key"
+                    ),
+                    404 => format!(
+                        "{base} has no model {model}, or is no chat API: {said}; check --model-engine and --api-base"
+                    ),
+                    429 if is_quota(api_error) => {
+                        format!(
+                            "the quota at {base} is spent: {said}; add credit and run again: what was answered is kept"
+                        )
+                    }
+                    status => format!(
+                        "{base} failed with status {status}: {said}; run again to go on: what was answered is kept"
+                    ),
+                }
+            }
+            OpenAIError::Reqwest(error) => {
+                let causes = std::iter::successors(error.source(), |&cause| cause.source());
+                let causes: Vec<_> = causes.collect();
+                let reason = causes
+                    .last()
+                    .map_or_else(|| error.to_string(), ToString::to_string);
+                if causes.iter().any(|cause| is_tls(*cause)) {
+                    format!(
+                        "no TLS connection to {base}: {reason}; check its certificate, or --api-base if it speaks http"
+                    )
+                } else {
+                    format!(
+                        "cannot reach {base}: {reason}; check that the server runs, --api-base and the network, then \
+                         run again"
+                    )
+                }
+            }
+            OpenAIError::InvalidArgument(limit) => limit.clone(),
+            other => format!("{base}: {other}"),
+        };
+        let key = self
+            .config
+            .api_key
+            .as_ref()
+            .map(ExposeSecret::expose_secret);
+        let message = match key.filter(|key| !key.is_empty()) {
+            Some(key) => message.replace(key, "…"),
+            None => message,
+        };
+        Error::Teacher(message)
+    }
+}
+
+impl ChatModel for OpenAi {
+    fn name(&self) -> String {
+        self.model.clone()
+    }
+
+    fn concurrency(&self) -> usize {
+        self.config.concurrency
+    }
+
+    fn complete(&self, question: &Question) -> Result<Completion> {
+        let reserved = self.reserve(question)?;
+        let completion = self.runtime.block_on(async {
+            tokio::select! {
+                completion = self.ask(question) => completion,
+                () = stopped(&self.job) => Err(Error::Interrupted),
+            }
+        });
+        if let Ok(completion) = &completion {
+            let used = completion.prompt_tokens + completion.completion_tokens;
+            let mut sum = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+            *sum = (*sum + used).saturating_sub(reserved);
+        }
+        completion
+    }
+
+    fn usage(&self) -> Usage {
+        let count = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
+        Usage {
+            requests: count(&self.traffic.sent),
+            answered: count(&self.traffic.answered),
+            retried: count(&self.traffic.retried),
+            prompt_tokens: count(&self.traffic.prompt_tokens),
+            completion_tokens: count(&self.traffic.completion_tokens),
+        }
+    }
+}
+
+/// Whether the encryption of a connection failed; its errors come wrapped in those of the system, and a server that hangs
+/// up on it is told of in words alone.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || inner.is_some_and(|inner| inner.is::<rustls::Error>())
+        || error.to_string().contains("tls handshake")
+}
+
+/// Waits until someone asks the job to stop.
+async fn stopped(job: &Job) {
+    while !job.stopped() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Sends requests, again where that may help, and counts them.
+struct Traffic {
+    http: reqwest::Client,
+    keyless: bool,
+    max_requests: Option<u64>,
+    sent: AtomicU64,
+    retried: AtomicU64,
+    answered: AtomicU64,
+    prompt_tokens: AtomicU64,
+    completion_tokens: AtomicU64,
+    /// Whether the server has ever said anything; one that has not is not there.
+    reached: AtomicBool,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Answered(Response),
+    /// The server is busy, and may have said for how long.
+    Busy(Option<Duration>, OpenAIError),
+    /// It may work another time.
+    Failed(Option<Duration>, OpenAIError),
+    /// It will not.
+    Refused(OpenAIError),
+}
+
+impl Traffic {
+    async fn send(&self, request: HttpRequestFactory) -> Result<Response, OpenAIError> {
+        let mut pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(100))
+            .with_max_delay(Duration::from_secs(30))
+            .with_jitter()
+            .without_max_times()
+            .build();
+        let (mut failures, mut waits) = (0, 0);
+        loop {
+            let (wanted, error) = match self.attempt(&request).await? {
+                Attempt::Answered(response) => return Ok(response),
+                Attempt::Refused(error) => return Err(error),
+                Attempt::Busy(wanted, error) => {
+                    waits += 1;
+                    (wanted, error)
+                }
+                Attempt::Failed(wanted, error) => {
+                    failures += 1;
+                    (wanted, error)
+                }
+            };
+            if failures >= MOST_FAILURES || waits >= MOST_WAITS {
+                return Err(error);
+            }
+            self.retried.fetch_add(1, Ordering::SeqCst);
+            let pause = pauses.next().unwrap_or_default();
+            tokio::time::sleep(wanted.map_or(pause, |wanted| wanted.max(pause))).await;
+        }
+    }
+
+    async fn attempt(&self, request: &HttpRequestFactory) -> Result<Attempt, OpenAIError> {
+        let mut request = request.build().await?;
+        if self.keyless {
+            request.headers_mut().remove(AUTHORIZATION);
+        }
+        let count = |sent| {
+            self.max_requests
+                .is_none_or(|most| sent < most)
+                .then_some(sent + 1)
+        };
+        let counted = self
+            .sent
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, count);
+        if let Err(sent) = counted {
+            return Err(OpenAIError::InvalidArgument(format!(
+                "{sent} requests were sent, which is --max-requests; raise it and run again: what was answered is kept"
+            )));
+        }
+        let response = match self.http.execute(request).await {
+            Ok(response) => response,
+            Err(error) if error.is_builder() => return Ok(Attempt::Refused(error.into())),
+            Err(error) if error.is_connect() && !self.reached.load(Ordering::SeqCst) => {
+                return Ok(Attempt::Refused(error.into()));
+            }
+            Err(error) => return Ok(Attempt::Failed(None, error.into())),
+        };
+        self.reached.store(true, Ordering::SeqCst);
+        let (status, wait) = (response.status(), retry_after(response.headers()));
+        let body = match response.bytes().await {
+            Ok(body) => body,
+            Err(error) => return Ok(Attempt::Failed(wait, error.into())),
+        };
+        if status.is_success() {
+            return Ok(match serde_json::from_slice::<Answer>(&body) {
+                Ok(_) => {
+                    let response = whole_response(status, body.to_vec());
+                    Attempt::Answered(response)
+                }
+                Err(error) => {
+                    let said = format!("its answer is no chat completion: {error}");
+                    Attempt::Failed(wait, api_error(StatusCode::BAD_GATEWAY, said))
+                }
+            });
+        }
+        let error = read_api_error(status, &body);
+        Ok(match status.as_u16() {
+            429 if matches!(&error, OpenAIError::ApiError(error) if is_quota(&error.api_error)) => {
+                Attempt::Refused(error)
+            }
+            429 => Attempt::Busy(wait, error),
+            408 | 409 | 500.. => Attempt::Failed(wait, error),
+            _ => Attempt::Refused(error),
+        })
+    }
+}
+
+/// A response whose body was read already.
+fn whole_response(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = http::Response::new(body);
+    *response.status_mut() = status;
+    Response::from(response)
+}
+
+fn api_error(status_code: StatusCode, message: String) -> OpenAIError {
+    OpenAIError::ApiError(ApiErrorResponse {
+        status_code,
+        api_error: ApiError {
+            message,
+            ..ApiError::default()
+        },
+    })
+}
+
+/// What a server says of a failure; servers differ in how they say it.
+fn read_api_error(status: StatusCode, body: &[u8]) -> OpenAIError {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let value: Value = serde_json::from_slice(body).unwrap_or_default();
+    let inner = value.get("error").unwrap_or(&value);
+    let message = [inner.get("message"), inner.get("detail"), Some(inner)]
+        .into_iter()
+        .flatten()
+        .find_map(text);
+    let plain = || {
+        let text = String::from_utf8_lossy(body);
+        let line = text.lines().find(|line| !line.trim().is_empty());
+        line.map_or_else(
+            || status.to_string(),
+            |line| line.chars().take(200).collect(),
+        )
+    };
+    OpenAIError::ApiError(ApiErrorResponse {
+        status_code: status,
+        api_error: ApiError {
+            message: message.unwrap_or_else(plain),
+            r#type: inner.get("type").and_then(text),
+            code: inner.get("code").and_then(text),
+            ..ApiError::default()
+        },
+    })
+}
+
+/// Whether money has run out, which waiting does not help.
+fn is_quota(error: &ApiError) -> bool {
+    const QUOTA: &str = "insufficient_quota";
+    error.code.as_deref() == Some(QUOTA) || error.r#type.as_deref() == Some(QUOTA)
+}
+
+/// How long a server asks to wait: seconds, or a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = match value.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
+        Err(_) => httpdate::parse_http_date(value)
+            .ok()?
+            .duration_since(std::time::SystemTime::now())
+            .unwrap_or_default(),
+    };
+    Some(seconds.min(Duration::from_secs(600)))
+}

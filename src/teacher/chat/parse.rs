@@ -1,0 +1,297 @@
+//! From a chat model's reply to what was asked for.
+//!
+//! Models that were asked for one JSON object answer with fences around it, in single quotes, with a comma too many, or
+//! with a list of lines. All of that is read; what is cut off or is something else is not guessed at.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde_json::Value;
+
+/// Why a reply cannot be used, told to the model and to the user.
+pub(super) type Unusable = String;
+
+/// The strings of a list: of the JSON field `name`, or one a line; lines that no bullet or number marks must be `likely`.
+pub(super) fn strings(
+    reply: &str,
+    name: &str,
+    likely: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, Unusable> {
+    let reply = answer(reply)?;
+    let found = match json(&reply)? {
+        Some(Value::Array(list)) => texts_of(&Value::Array(list))?,
+        Some(value) => {
+            texts_of(field(&value, name).ok_or_else(|| format!("it has no \"{name}\""))?)?
+        }
+        None => {
+            let mut found = marked_lines(&reply);
+            if found.is_empty() {
+                let lines = reply.lines().map(str::to_string);
+                found = lines.filter(|line| likely(line)).collect();
+            }
+            if found.is_empty() {
+                return Err("it is no JSON object".into());
+            }
+            found
+        }
+    };
+    Ok(found
+        .iter()
+        .map(|text| unquoted(text))
+        .filter(|text| !text.is_empty())
+        .collect())
+}
+
+/// The text of each of some names: of JSON fields, or of lines that begin with the name.
+pub(super) fn fields(reply: &str, names: &[&[&str]]) -> Result<Vec<String>, Unusable> {
+    let reply = answer(reply)?;
+    let value = json(&reply)?;
+    let of_line = |name: &str| {
+        reply.lines().find_map(|line| {
+            let line = MARK.replace(line, "");
+            let (before, after) = line.split_once([':', '：'])?;
+            let before = before.trim_matches(|c: char| !c.is_alphanumeric());
+            let after = after.trim_start_matches(['*', ' ']);
+            before.eq_ignore_ascii_case(name).then(|| after.to_string())
+        })
+    };
+    let text = |name: &&str| match &value {
+        Some(value) => field(value, name)?.as_str().map(str::to_string),
+        None => of_line(name),
+    };
+    names
+        .iter()
+        .map(|spellings| {
+            spellings
+                .iter()
+                .find_map(text)
+                .map(|text| unquoted(&text))
+                .filter(|text| !text.is_empty())
+                .ok_or_else(|| format!("it has no \"{}\"", spellings[0]))
+        })
+        .collect()
+}
+
+/// The place, among `labels`, of the label that the JSON field `name` or the whole reply is.
+pub(super) fn label(reply: &str, name: &str, labels: &[&[&str]]) -> Result<usize, Unusable> {
+    let reply = answer(reply)?;
+    let text = match json(&reply)? {
+        Some(value) => {
+            let value = field(&value, name).unwrap_or(&value);
+            text_of(value).ok_or_else(|| format!("\"{name}\" is no text"))?
+        }
+        None => reply,
+    };
+    label_of(&text, labels)
+}
+
+/// The same for a list of `count` labels.
+pub(super) fn labels(
+    reply: &str,
+    name: &str,
+    labels: &[&[&str]],
+    count: usize,
+) -> Result<Vec<usize>, Unusable> {
+    let found = strings(reply, name, |line| label_of(line, labels).is_ok())?;
+    if found.len() != count {
+        return Err(format!(
+            "it has {} answers, but {count} are needed",
+            found.len()
+        ));
+    }
+    found.iter().map(|text| label_of(text, labels)).collect()
+}
+
+/// Which label a text begins with, or is the only one that it has.
+fn label_of(text: &str, labels: &[&[&str]]) -> Result<usize, Unusable> {
+    let text = text.trim().to_lowercase();
+    let words: Vec<&str> = text
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
+    // Scripts without spaces have no words: there a label is found wherever it stands.
+    let has = |spelling: &&str| {
+        words.contains(spelling) || (!spelling.is_ascii() && text.contains(*spelling))
+    };
+    let first = |spelling: &&str| words.first() == Some(spelling);
+    let places = |holds: &dyn Fn(&&str) -> bool| -> Vec<usize> {
+        (0..labels.len())
+            .filter(|&label_idx| labels[label_idx].iter().any(holds))
+            .collect()
+    };
+    match (&places(&first)[..], &places(&has)[..]) {
+        ([only], _) | (_, [only]) => Ok(*only),
+        _ => {
+            let names: Vec<&str> = labels.iter().map(|spellings| spellings[0]).collect();
+            Err(format!("it is none of {}", names.join(", ")))
+        }
+    }
+}
+
+/// A reply without what a model thought aloud.
+fn answer(reply: &str) -> Result<String, Unusable> {
+    static THOUGHTS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?s)^\s*<think>.*?</think>"));
+    let reply = THOUGHTS.replace(reply, "").trim().to_string();
+    if reply.is_empty() {
+        return Err("it is empty".into());
+    }
+    Ok(reply)
+}
+
+/// The JSON value in a reply, if it has one; JSON5 is read too.
+fn json(reply: &str) -> Result<Option<Value>, Unusable> {
+    static FENCE: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"(?s)```[a-zA-Z0-9]*\s*(.*?)(?:```|$)"));
+    let fenced = FENCE
+        .captures(reply)
+        .map(|found| found[1].trim().to_string());
+    let text = fenced.as_deref().unwrap_or(reply);
+    let Some(start) = text.find(['{', '[']) else {
+        return Ok(None);
+    };
+    // A bracket inside a list of plain lines opens no JSON.
+    if fenced.is_none() && !marked_lines(&text[..start]).is_empty() {
+        return Ok(None);
+    }
+    let end = text.rfind(['}', ']']).map_or(text.len(), |end| end + 1);
+    let text = text.get(start..end).unwrap_or_default();
+    let straight = text.replace(['“', '”', '„', '＂'], "\"");
+    let value = [text, &straight]
+        .iter()
+        .find_map(|text| json5::from_str::<Value>(text).ok());
+    match value {
+        Some(value) => Ok(Some(value)),
+        None => Err("it is no whole JSON object".into()),
+    }
+}
+
+/// The field of a name, whatever its case, or the only list or object, and what is in that.
+fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    let fields = value.as_object()?;
+    let named = fields
+        .iter()
+        .find(|(key, _)| key.trim().eq_ignore_ascii_case(name));
+    if let Some((_, value)) = named {
+        return Some(value);
+    }
+    let only = fields.values().next().filter(|_| fields.len() == 1)?;
+    match only {
+        Value::Array(_) => Some(only),
+        _ => field(only, name),
+    }
+}
+
+/// The texts of a list, each a text or an object with one in it; the list may be an object with numbers for keys.
+fn texts_of(value: &Value) -> Result<Vec<String>, Unusable> {
+    let list: Vec<&Value> = match value {
+        Value::Array(list) => list.iter().collect(),
+        Value::Object(fields) => fields.values().collect(),
+        _ => return Err("it has no list".into()),
+    };
+    list.into_iter()
+        .map(|item| {
+            let inner = item
+                .as_object()
+                .and_then(|fields| fields.values().find(|value| value.is_string()));
+            text_of(inner.unwrap_or(item))
+                .ok_or_else(|| "its list has something that is no text".to_string())
+        })
+        .collect()
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(yes) => Some(if *yes { "yes" } else { "no" }.to_string()),
+        _ => None,
+    }
+}
+
+/// What stands before an item of a list: a bullet, a number, a letter with a bracket.
+static MARK: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"^\s*(?:[-*+•·●▪–—]\s*|\(?(?:\d{1,3}|[a-zA-Z])[.)）、:：]\s*|（\d{1,3}）\s*|[①-⑳]\s*|[Qq]\d{1,3}\s*[.:：]\s*)",
+    )
+});
+
+/// The lines that a bullet or a number marks, without it.
+fn marked_lines(reply: &str) -> Vec<String> {
+    reply
+        .lines()
+        .filter(|line| MARK.is_match(line))
+        .map(|line| MARK.replace(line, "").trim().to_string())
+        .collect()
+}
+
+/// A text without quotes or stars around it.
+fn unquoted(text: &str) -> String {
+    const PAIRS: [(&str, &str); 10] = [
+        ("\"", "\""),
+        ("'", "'"),
+        ("“", "”"),
+        ("„", "“"),
+        ("‘", "’"),
+        ("«", "»"),
+        ("「", "」"),
+        ("『", "』"),
+        ("**", "**"),
+        ("`", "`"),
+    ];
+    let mut text = text.trim();
+    if text.ends_with("\",") {
+        text = &text[..text.len() - 1]; // a line of a JSON list
+    }
+    loop {
+        let inner = PAIRS.iter().find_map(|(open, close)| {
+            let inner = text.strip_prefix(open)?.strip_suffix(close)?;
+            (!inner.contains(open) && !inner.contains(close)).then_some(inner)
+        });
+        match inner {
+            Some(inner) => text = inner.trim(),
+            None => return text.to_string(),
+        }
+    }
+}
+
+fn pattern(source: &str) -> Regex {
+    Regex::new(source).expect("the pattern is one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{LABEL, NLI, QUERIES, RELEVANCE, RELEVANT, STATEMENTS, is_question};
+    use super::*;
+    use crate::files;
+    use serde_json::json;
+    use std::path::Path;
+
+    /// What is made of each of the replies in a file; `APC_TEST_UPDATE` writes it anew, to be looked through.
+    #[test]
+    fn replies_of_every_kind_are_read_as_they_were_or_refused() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/model-replies.jsonl");
+        let mut records: Vec<Value> = files::read_jsonl(&path).unwrap();
+        assert!(records.len() > 200);
+        for record in &mut records {
+            let reply = record["reply"].as_str().unwrap();
+            let named = |line: &str| line.contains("Odile");
+            let read = match record["task"].as_str().unwrap() {
+                "statements" => strings(reply, STATEMENTS.field(), named).map(|read| json!(read)),
+                "queries" => strings(reply, QUERIES.field(), is_question).map(|read| json!(read)),
+                "relevance" => {
+                    labels(reply, RELEVANT.field(), &RELEVANCE, 3).map(|read| json!(read))
+                }
+                "replies" => fields(reply, &[NLI[2], NLI[1], NLI[0]]).map(|read| json!(read)),
+                _ => label(reply, LABEL.field(), &NLI).map(|read| json!(read)),
+            };
+            let read = read.unwrap_or_else(|reason| json!({"unusable": reason}));
+            if std::env::var_os("APC_TEST_UPDATE").is_some() {
+                record["read"] = read;
+            } else {
+                assert_eq!(record["read"], read, "{record}");
+            }
+        }
+        if std::env::var_os("APC_TEST_UPDATE").is_some() {
+            files::write_jsonl(&path, &records).unwrap();
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! A server on loopback that speaks OpenAI's chat API, as well or as badly as a test wants.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use apc::persona::{Nli, Query, Relevance};
+use apc::teacher::{Offline, Teacher};
+use serde_json::{Value, json};
+
+/// What the server does with a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    /// Answers the task sensibly.
+    Answer,
+    /// Answers with this text.
+    Say(String),
+    /// Fails with a status, a body and perhaps a Retry-After.
+    Fail(u16, String, Option<&'static str>),
+    /// Closes the connection.
+    Drop,
+    /// Says nothing for so long.
+    Hang(Duration),
+}
+
+/// A request as the server saw it.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// The conversation.
+    pub(crate) messages: String,
+    /// The whole body.
+    pub(crate) body: Value,
+    /// How often the same conversation came before.
+    pub(crate) attempt: usize,
+    pub(crate) authorization: Option<String>,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    pub(crate) request: Request,
+    /// Whether a whole answer went out.
+    pub(crate) answered: bool,
+}
+
+type Behaviour = dyn Fn(&Request) -> Act + Send + Sync;
+
+struct State {
+    behaviour: Box<Behaviour>,
+    delay: Duration,
+    log: Mutex<Vec<Served>>,
+    attempts: Mutex<HashMap<String, usize>>,
+    /// While it is shut nothing is answered.
+    open: RwLock<bool>,
+}
+
+pub(crate) struct ChatServer {
+    state: Arc<State>,
+    pub(crate) port: u16,
+}
+
+impl ChatServer {
+    pub(crate) fn new(
+        delay: Duration,
+        behaviour: impl Fn(&Request) -> Act + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(State {
+            behaviour: Box::new(behaviour),
+            delay,
+            log: Mutex::default(),
+            attempts: Mutex::default(),
+            open: RwLock::new(true),
+        });
+        let shared = state.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let state = shared.clone();
+                std::thread::spawn(move || connection(&state, stream));
+            }
+        });
+        Self { state, port }
+    }
+
+    pub(crate) fn base(&self) -> String {
+        format!("http://127.0.0.1:{}/v1", self.port)
+    }
+
+    pub(crate) fn log(&self) -> Vec<Served> {
+        self.state.log.lock().unwrap().clone()
+    }
+
+    /// Answers nothing from now on; what was being answered is out when this returns.
+    pub(crate) fn shut(&self) {
+        *self.state.open.write().unwrap() = false;
+    }
+
+    pub(crate) fn open(&self) {
+        *self.state.open.write().unwrap() = true;
+    }
+}
+
+fn connection(state: &State, stream: TcpStream) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut stream = stream;
+    while let Some(request) = read_request(state, &mut reader) {
+        let act = (state.behaviour)(&request);
+        std::thread::sleep(state.delay);
+        let log = |answered| {
+            state.log.lock().unwrap().push(Served {
+                request: request.clone(),
+                answered,
+            });
+        };
+        let text = match &act {
+            Act::Answer => answer(&request.messages),
+            Act::Say(text) => text.clone(),
+            Act::Fail(status, body, wait) => {
+                log(false);
+                if stream
+                    .write_all(http(*status, body, *wait).as_bytes())
+                    .is_err()
+                {
+                    return;
+                }
+                continue;
+            }
+            Act::Drop => return log(false),
+            Act::Hang(long) => {
+                log(false);
+                return std::thread::sleep(*long);
+            }
+        };
+        let open = state.open.read().unwrap();
+        log(*open);
+        let usage = json!({"prompt_tokens": 100, "completion_tokens": 10});
+        let message = json!({"role": "assistant", "content": text});
+        let body = json!({"choices": [{"message": message}], "usage": usage});
+        let response = http(200, &body.to_string(), None);
+        if !*open || stream.write_all(response.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+fn read_request(state: &State, reader: &mut impl BufRead) -> Option<Request> {
+    let (mut length, mut authorization) = (0, None);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let line = line.trim_end();
+        if line.is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(": ") {
+            match name.to_lowercase().as_str() {
+                "content-length" => length = value.parse().ok()?,
+                "authorization" => authorization = Some(value.to_string()),
+                _ => {}
+            }
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let body: Value = serde_json::from_slice(&body).ok()?;
+    let texts = body["messages"].as_array()?.iter();
+    let texts: Vec<&str> = texts
+        .filter_map(|message| message["content"].as_str())
+        .collect();
+    let messages = texts.join("\n====\n");
+    let mut attempts = state.attempts.lock().unwrap();
+    let attempts = attempts.entry(messages.clone()).or_default();
+    *attempts += 1;
+    Some(Request {
+        messages,
+        attempt: *attempts - 1,
+        body,
+        authorization,
+    })
+}
+
+fn http(status: u16, body: &str, wait: Option<&str>) -> String {
+    let wait = wait.map_or(String::new(), |wait| format!("Retry-After: {wait}\r\n"));
+    format!(
+        "HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\n{wait}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// What the rules for English would say.
+pub(crate) fn answer(messages: &str) -> String {
+    let user = messages.split("\n====\n").nth(1).unwrap();
+    let behind = |mark: &str| user.split_once(mark).unwrap().1;
+    let line = |mark: &str| behind(mark).lines().next().unwrap().to_string();
+    let character = user
+        .lines()
+        .find_map(|line| line.strip_prefix("This is true of ")?.strip_suffix(':'))
+        .unwrap_or("Mira");
+    let value = if user.contains("{\"statements\"") {
+        let statements = Offline
+            .statements("Mira", behind("The part of the page:\n"))
+            .unwrap();
+        let statements: Vec<String> = statements.into_iter().map(|s| s.statement).collect();
+        json!({"statements": statements})
+    } else {
+        let statement = user.lines().nth(1).unwrap();
+        let query = |query: String| Query {
+            statement: statement.to_string(),
+            query,
+        };
+        if user.contains("{\"questions\"") {
+            let seed = user.len() as u64;
+            let asked = Offline.queries(character, statement, &[], seed).unwrap();
+            let asked: Vec<String> = asked.into_iter().map(|query| query.query).collect();
+            json!({"questions": asked})
+        } else if user.contains("{\"relevant\"") {
+            let numbered = user.lines().filter_map(|line| {
+                let (number, question) = line.split_once(". ")?;
+                number.parse::<usize>().ok().map(|_| question)
+            });
+            let questions: Vec<&str> = numbered.collect();
+            let labels = Offline
+                .relevance(character, statement, &questions)
+                .unwrap()
+                .unwrap();
+            let names = labels.iter().map(|&label| Relevance::NAMES[label as usize]);
+            json!({"relevant": names.collect::<Vec<_>>()})
+        } else if user.contains("{\"entailed\"") {
+            let asked = query(line("is asked:\n"));
+            let replies = Offline.replies(character, &asked, &[], 1).unwrap().unwrap();
+            replies
+                .iter()
+                .map(|reply| {
+                    (
+                        Nli::NAMES[reply.label as usize].to_string(),
+                        json!(reply.response),
+                    )
+                })
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        } else {
+            let (asked, response) = (line("was asked:\n"), line("has replied:\n"));
+            let label = Offline
+                .nli(character, statement, &asked, &response)
+                .unwrap()
+                .unwrap();
+            json!({"label": Nli::NAMES[label as usize]})
+        }
+    };
+    value.to_string()
+}
