@@ -41,6 +41,9 @@ pub enum Error {
     /// A chat model could not be asked, or its answers could not be used.
     #[error("{0}")]
     Teacher(String),
+    /// A model could not be had from the hub.
+    #[error("{0}")]
+    Hub(String),
     /// A training run failed.
     #[error("training failed: {0}")]
     Training(String),

@@ -11,7 +11,14 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// Runs `apc` and checks that it fails with one line on stderr that has all `parts`.
 fn refused(arguments: &[&str], code: i32, parts: &[&str]) {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("apc"));
-    let output = command.args(arguments).current_dir(ROOT).output().unwrap();
+    command.args(arguments).current_dir(ROOT);
+    command
+        .env("HF_HUB_OFFLINE", "1")
+        .env("HF_HOME", "no/cache");
+    command
+        .env_remove("OPENAI_API_KEY")
+        .env_remove("OPENAI_BASE_URL");
+    let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
     let errors: Vec<&str> = stderr
@@ -109,12 +116,17 @@ fn zeros_where_something_must_be_are_refused() {
 
 #[test]
 fn what_is_not_there_yet_says_so() {
-    train_refused(PAGE, &["--model-engine", "gpt-4"], 2, &["gpt-4", "offline"]);
+    train_refused(
+        PAGE,
+        &["--model-engine", "gpt-4"],
+        2,
+        &["gpt-4", "OPENAI_API_KEY", "offline"],
+    );
     train_refused(
         PAGE,
         &["--prp-scale", "7b"],
-        2,
-        &["gemma-1.1-7b-it", "--model DIR"],
+        1,
+        &["google/gemma-1.1-7b-it", "HF_HUB_OFFLINE"],
     );
     train_refused(PAGE, &["--device", "tpu"], 2, &["--device tpu", "cuda"]);
     if cfg!(not(feature = "cuda")) {

@@ -6,6 +6,8 @@ mod bad_input;
 mod chat_server;
 mod cli;
 mod golden;
+mod hub;
+mod hub_server;
 mod judges;
 mod stages;
 mod teacher;

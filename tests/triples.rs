@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use apc::persona::{Judge, StatementScore, judge_nli, judge_relevance, score};
+use apc::persona::{Judge, JudgeTask, StatementScore, judge_nli, judge_relevance, score};
 use apc::progress::Job;
 use burn::tensor::Device;
 use serde::Deserialize;
@@ -21,8 +21,18 @@ struct Triple {
 fn right_order(folder: &str) -> f64 {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (device, job) = (Device::flex(), Job::default());
-    let relevance = Judge::load_relevance(&root.join(folder).join("relevance"), &device).unwrap();
-    let nli = Judge::load_nli(&root.join(folder).join("nli"), &device).unwrap();
+    let relevance = Judge::load(
+        &root.join(folder).join("relevance").into(),
+        JudgeTask::Relevance,
+        &device,
+    )
+    .unwrap();
+    let nli = Judge::load(
+        &root.join(folder).join("nli").into(),
+        JudgeTask::Nli,
+        &device,
+    )
+    .unwrap();
     let triples: Vec<Triple> =
         apc::files::read_jsonl(&root.join("tests/data/triples.jsonl")).unwrap();
     assert_eq!(triples.len(), 40);

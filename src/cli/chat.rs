@@ -1,7 +1,7 @@
 //! `apc chat`.
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::DType;
@@ -10,11 +10,13 @@ use rustyline::error::ReadlineError;
 use serde::Serialize;
 
 use super::device::DeviceArgs;
-use super::score::{Judges, check_length, judge_folder, own_statements, score_replies};
+use super::hub;
+use super::judges::{JudgeArgs, Judges};
+use super::score::{check_length, own_statements, score_replies};
 use super::table::score_table;
 use super::{Format, print, print_json};
 use crate::nn::Gemma;
-use crate::persona::{Judge, Score, encode_prompt, judge_relevance, persona_prompt, stop_ids};
+use crate::persona::{Score, encode_prompt, persona_prompt, stop_ids};
 use crate::pipeline::{locate, seed_for};
 use crate::progress::Job;
 use crate::text::{GenerateConfig, Prompt, Sampling, Tokenizer, generate};
@@ -25,12 +27,15 @@ pub(super) struct ChatArgs {
     /// Who answers.
     #[arg(long, value_name = "NAME")]
     character: String,
-    /// The adapter's folder, or none for the base model [default: the character's own if it was trained].
-    #[arg(long, value_name = "none|DIR")]
+    /// An adapter, a folder or a name on the hub, or none for the base model [default: the character's own if it was
+    /// trained].
+    #[arg(long, value_name = "none|DIR|NAME")]
     adapter: Option<String>,
-    /// The base model's folder [default: the embedded one].
-    #[arg(long, value_name = "DIR")]
+    /// The base model, a folder or a name on the hub [default: the embedded one].
+    #[arg(long, value_name = "DIR|NAME")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    judges: JudgeArgs,
     /// Say this and exit; may be given several times.
     #[arg(long, value_name = "TEXT")]
     message: Vec<String>,
@@ -79,8 +84,7 @@ struct Chat<'a> {
     model: Gemma,
     tokenizer: Tokenizer,
     max_tokens: usize,
-    relevance: Judge,
-    nli: Judge,
+    judges: Judges,
     statements: Vec<String>,
     turns: u64,
 }
@@ -121,10 +125,10 @@ impl<'a> Chat<'a> {
     fn load(args: &'a ChatArgs, job: &'a Job) -> Result<Self> {
         let device = args.device.device()?;
         let statements = own_statements(&args.output, &args.character)?;
-        let base = args
-            .model
-            .clone()
-            .unwrap_or_else(|| locate("models/tiny/gemma"));
+        let base = match &args.model {
+            Some(name) => hub::folder(name, job)?,
+            None => locate("models/tiny/gemma"),
+        };
         let mut model = hf::load_gemma(&base, DType::F32, &device)?;
         let own = args
             .output
@@ -133,19 +137,20 @@ impl<'a> Chat<'a> {
             .join("adapter");
         let adapter = match args.adapter.as_deref() {
             Some("none") => None,
-            Some(folder) => Some(PathBuf::from(folder)),
+            Some(name) => Some(hub::folder(Path::new(name), job)?),
             None => own.join("adapter_config.json").is_file().then_some(own),
         };
         if let Some(adapter) = &adapter {
             hf::load_adapter(&mut model, adapter, &device)?;
         }
-        let judge = |name| judge_folder(&args.output, &args.character, name);
+        let judges = args
+            .judges
+            .load(&args.output, &args.character, &statements, &device, job)?;
         Ok(Self {
             model: model.valid(),
             tokenizer: Tokenizer::load(&base)?,
             max_tokens: hf::read_gemma_config(&base)?.max_position_embeddings,
-            relevance: Judge::load_relevance(&judge("relevance"), &device)?,
-            nli: Judge::load_nli(&judge("nli"), &device)?,
+            judges,
             statements,
             turns: 0,
             args,
@@ -156,10 +161,10 @@ impl<'a> Chat<'a> {
     /// Answers a message, token by token on stdout if `stream`, and scores the answer.
     fn answer(&mut self, message: &str, stream: bool) -> Result<Turn> {
         check_length(message)?;
+        let message = message.trim();
         let args = self.args;
         let queries = [message.to_string()];
-        let table = judge_relevance(
-            &self.relevance,
+        let table = self.judges.relevance.relevance(
             &args.character,
             &self.statements,
             &queries,
@@ -213,13 +218,9 @@ impl<'a> Chat<'a> {
         if stream {
             print("")?;
         }
-        let judges = Judges {
-            relevance: &self.relevance,
-            nli: &self.nli,
-        };
         let responses = [response.clone()];
         let mut scores = score_replies(
-            &judges,
+            &self.judges,
             &args.character,
             &self.statements,
             message,

@@ -6,16 +6,18 @@ use burn::module::Module;
 use clap::Args;
 
 use super::device::{DeviceArgs, Dtype, Quantization};
+use super::hub;
 use crate::nn::Gemma;
+use crate::progress::Job;
 use crate::text::{ByteFallback, Tokenizer};
 use crate::{Result, hf};
 
 #[derive(Args, Debug)]
 pub(super) struct GemmaArgs {
-    /// The folder of a Gemma.
+    /// A Gemma: its folder, or its name on the Hugging Face hub, owner/name or owner/name@revision.
     #[arg(long, value_name = "DIR")]
     pub(super) model: PathBuf,
-    /// The folder of a PEFT adapter for it.
+    /// A PEFT adapter for it, a folder or a name on the hub.
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
     /// What the weights are kept in; norms, attention weights and adapters are computed in float32 all the same.
@@ -30,6 +32,8 @@ pub(super) struct GemmaArgs {
 
 /// A Gemma that only answers, with its tokenizer.
 pub(super) struct Checkpoint {
+    /// Its folder, here or in the hub's cache.
+    pub(super) folder: PathBuf,
     pub(super) model: Gemma,
     pub(super) tokenizer: Tokenizer,
     /// The longest sequence it was made for.
@@ -37,18 +41,20 @@ pub(super) struct Checkpoint {
 }
 
 impl GemmaArgs {
-    pub(super) fn load(&self) -> Result<Checkpoint> {
+    pub(super) fn load(&self, job: &Job) -> Result<Checkpoint> {
         let device = self.device.device()?;
-        let max_tokens = hf::read_gemma_config(&self.model)?.max_position_embeddings;
-        let tokenizer = Tokenizer::load(&self.model)?;
+        let folder = hub::folder(&self.model, job)?;
+        let max_tokens = hf::read_gemma_config(&folder)?.max_position_embeddings;
+        let tokenizer = Tokenizer::load(&folder)?;
         let quantization = self.quantization.into();
         let mut model =
-            hf::load_quantized_gemma(&self.model, quantization, self.dtype.into(), &device)?;
+            hf::load_quantized_gemma(&folder, quantization, self.dtype.into(), &device)?;
         if let Some(adapter) = &self.adapter {
-            hf::load_adapter(&mut model, adapter, &device)?;
+            hf::load_adapter(&mut model, &hub::folder(adapter, job)?, &device)?;
             model = model.valid();
         }
         Ok(Checkpoint {
+            folder,
             model,
             tokenizer,
             max_tokens,

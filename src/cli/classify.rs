@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::TokenizerArgs;
 use super::device::{DeviceArgs, Dtype};
+use super::hub;
 use super::{Format, print, print_json};
 use crate::progress::Job;
 use crate::text::Classifier;
@@ -15,7 +16,7 @@ use crate::{Error, Result, files};
 
 #[derive(Args, Debug)]
 pub(super) struct ClassifyArgs {
-    /// The folder of a classifier.
+    /// A classifier, a folder or a name on the hub.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// JSON Lines with a text field: what the classifier reads, as it is.
@@ -59,7 +60,7 @@ impl ClassifyArgs {
             .map(|line| line.text)
             .collect();
         let classifier = Classifier::load_with(
-            &self.model,
+            &hub::folder(&self.model, job)?,
             self.tokenizer.byte_fallback(),
             self.dtype.into(),
             &self.device.device()?,

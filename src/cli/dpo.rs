@@ -1,6 +1,6 @@
 //! `apc dpo`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::device::{DeviceArgs, Dtype, Quantization};
+use super::hub;
 use super::{Format, print, print_json};
 use crate::nn::{LoraConfig, Projection};
 use crate::pipeline::{DpoRun, Stage, file_hash, folder_hash};
@@ -38,7 +39,7 @@ impl From<Loss> for LossType {
 
 #[derive(Args, Debug)]
 pub(super) struct DpoArgs {
-    /// The folder of a Gemma.
+    /// A Gemma, a folder or a name on the hub.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// Preference pairs: JSON Lines with prompt, chosen and rejected as TRL takes them, as texts or as messages.
@@ -47,7 +48,7 @@ pub(super) struct DpoArgs {
     /// Where the PEFT adapter goes.
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// A PEFT adapter to go on from; it is the reference, too.
+    /// A PEFT adapter to go on from, a folder or a name on the hub; it is the reference, too.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["lora_rank", "lora_alpha", "lora_targets"])]
     adapter: Option<PathBuf>,
     /// Rank of the LoRA factors.
@@ -131,15 +132,17 @@ impl DpoArgs {
             .with_label_smoothing(self.label_smoothing)
             .with_sft_weight(self.sft_weight)
             .with_accumulate(self.accumulate);
-        let tokenizer = Tokenizer::load(&self.model)?;
-        let pairs = self.read_pairs(tokenizer, job)?;
+        let model = hub::folder(&self.model, job)?;
+        let find = |name: &PathBuf| hub::folder(name, job);
+        let adapter = self.adapter.as_ref().map(find).transpose()?;
+        let pairs = self.read_pairs(&model, job)?;
 
         let work = self.output.join("training");
         let config_path = self.output.join("adapter_config.json");
         let inputs = json!({
-            "model": folder_hash(&self.model)?,
+            "model": folder_hash(&model)?,
             "pairs": file_hash(&self.pairs)?,
-            "adapter": self.adapter.as_deref().map(folder_hash).transpose()?,
+            "adapter": adapter.as_deref().map(folder_hash).transpose()?,
             "lora_rank": self.lora_rank,
             "lora_alpha": alpha,
             "lora_targets": targets,
@@ -167,16 +170,12 @@ impl DpoArgs {
             ));
             return self.tell(None);
         }
-        let model = hf::load_quantized_gemma(
-            &self.model,
-            self.quantization.into(),
-            self.dtype.into(),
-            &device,
-        )?;
+        let gemma =
+            hf::load_quantized_gemma(&model, self.quantization.into(), self.dtype.into(), &device)?;
         let n_pairs = pairs.len();
         let run = DpoRun {
             lora: &LoraConfig::new(self.lora_rank, alpha).with_target_modules(targets),
-            adapter: self.adapter.as_deref(),
+            adapter: adapter.as_deref(),
             dpo: &dpo,
             batch_size: self.batch_size,
             epochs: self.epochs,
@@ -189,7 +188,7 @@ impl DpoArgs {
             record_steps: true,
         };
         let start = Instant::now();
-        run.run(&model, pairs, &device, job)?;
+        run.run(&gemma, pairs, &device, job)?;
         let seconds = start.elapsed().as_secs_f64();
         stage.complete()?;
         // The checkpoints have done their part.
@@ -249,23 +248,21 @@ impl DpoArgs {
         Ok(())
     }
 
-    fn read_pairs(&self, tokenizer: Tokenizer, job: &Job) -> Result<Vec<crate::train::DpoExample>> {
-        let eos = hf::read_eos_token_ids(&self.model)?
+    fn read_pairs(&self, model: &Path, job: &Job) -> Result<Vec<crate::train::DpoExample>> {
+        let tokenizer = Tokenizer::load(model)?;
+        let eos = hf::read_eos_token_ids(model)?
             .first()
             .and_then(|id| tokenizer.token(*id))
             .ok_or_else(|| {
-                Error::invalid(
-                    &self.model,
-                    "config.json names no eos_token_id of the vocabulary",
-                )
+                Error::invalid(model, "config.json names no eos_token_id of the vocabulary")
             })?;
-        let limit = hf::read_gemma_config(&self.model)?.max_position_embeddings;
+        let limit = hf::read_gemma_config(model)?.max_position_embeddings;
         let max_length = self.max_length.min(limit);
         let records: Vec<Preference> = files::read_jsonl(&self.pairs)?;
         let mut pairs = Vec::with_capacity(records.len());
         let encoder = PreferenceEncoder {
             tokenizer,
-            template: ChatTemplate::load(&self.model)?,
+            template: ChatTemplate::load(model)?,
             eos,
             max_length,
         };

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::checkpoint::TokenizerArgs;
 use super::device::DeviceArgs;
+use super::hub;
 use super::{Format, print, print_json};
 use crate::pipeline::{FineTune, FineTuned, Stage, file_hash, folder_hash};
 use crate::progress::Job;
@@ -16,7 +17,7 @@ use crate::{Error, Result, files};
 
 #[derive(Args, Debug)]
 pub(super) struct FinetuneArgs {
-    /// The folder of a classifier, or of a base model that gets a fresh head.
+    /// A classifier, or a base model that gets a fresh head: a folder or a name on the hub.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// JSON Lines with text and label, a number from 0.
@@ -104,8 +105,9 @@ impl FinetuneArgs {
         if texts.is_empty() {
             return Err(Error::invalid(&self.data, "has no text"));
         }
+        let model = hub::folder(&self.model, job)?;
         let inputs = json!({
-            "model": folder_hash(&self.model)?,
+            "model": folder_hash(&model)?,
             "data": file_hash(&self.data)?,
             "epochs": self.epochs,
             "batch_size": self.batch_size,
@@ -140,7 +142,7 @@ impl FinetuneArgs {
         }
         let run = FineTune {
             label: "finetune",
-            base: &self.model,
+            base: &model,
             output: &self.output,
             work: &work,
             epochs: self.epochs,

@@ -56,7 +56,7 @@ impl GenerateArgs {
                 self.temperature
             )));
         }
-        let checkpoint = self.gemma.load()?;
+        let checkpoint = self.gemma.load(job)?;
         let ids = checkpoint.tokenizer.encode(&self.prompt)?;
         if ids.is_empty() {
             return Err(Error::Usage("--prompt must have at least one token".into()));
@@ -73,7 +73,7 @@ impl GenerateArgs {
             max_new_tokens: self.max_new_tokens,
             min_new_tokens: self.min_new_tokens,
             sampling: Sampling::at_temperature(self.temperature),
-            stop_ids: hf::read_eos_token_ids(&self.gemma.model)?,
+            stop_ids: hf::read_eos_token_ids(&checkpoint.folder)?,
         };
         let prompt = Prompt {
             ids,

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::checkpoint::GemmaArgs;
 use super::{Format, print, print_json};
+use crate::progress::Job;
 use crate::text::response_logprobs;
 use crate::{Error, Result};
 
@@ -32,8 +33,8 @@ struct Logprobs {
 }
 
 impl LogprobsArgs {
-    pub(super) fn run(&self) -> Result<()> {
-        let checkpoint = self.gemma.load()?;
+    pub(super) fn run(&self, job: &Job) -> Result<()> {
+        let checkpoint = self.gemma.load(job)?;
         let tokenizer = &checkpoint.tokenizer;
         let prompt_ids = tokenizer.encode(&self.prompt)?;
         let response_ids = tokenizer.encode_bare(&self.response)?;

@@ -6,16 +6,17 @@ use bytesize::ByteSize;
 use clap::Args;
 
 use super::device::{DeviceArgs, Dtype};
+use super::hub;
 use super::{Format, print, print_json};
 use crate::progress::Job;
 use crate::{Error, Result, hf};
 
 #[derive(Args, Debug)]
 pub(super) struct MergeArgs {
-    /// The folder of the Gemma for which the adapter was trained.
+    /// The Gemma for which the adapter was trained, a folder or a name on the hub.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// The folder of the PEFT adapter.
+    /// The PEFT adapter, a folder or a name on the hub.
     #[arg(long, value_name = "DIR")]
     adapter: PathBuf,
     /// What the weights are written in [default: each in its own].
@@ -44,8 +45,8 @@ pub(super) struct OutputArgs {
 impl MergeArgs {
     pub(super) fn run(&self, job: &Job) -> Result<()> {
         let written = hf::merge_adapter(
-            &self.model,
-            &self.adapter,
+            &hub::folder(&self.model, job)?,
+            &hub::folder(&self.adapter, job)?,
             &self.output.output,
             self.dtype.map(Into::into),
             self.output.max_bytes()?,

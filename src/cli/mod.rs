@@ -8,6 +8,8 @@ mod device;
 mod dpo;
 mod finetune;
 mod generate;
+mod hub;
+mod judges;
 mod logprobs;
 mod merge;
 mod pretrain;
@@ -95,7 +97,7 @@ pub fn run_apc() -> ExitCode {
         Command::Train(args) => args.run(job),
         Command::Chat(args) => args.run(job),
         Command::Score(args) => args.run(job),
-        Command::Logprobs(args) => args.run(),
+        Command::Logprobs(args) => args.run(job),
         Command::Generate(args) => args.run(job),
         Command::Classify(args) => args.run(job),
         Command::Finetune(args) => args.run(job),

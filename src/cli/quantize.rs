@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::hub;
 use super::merge::OutputArgs;
 use crate::progress::Job;
 use crate::{Result, hf};
 
 #[derive(Args, Debug)]
 pub(super) struct QuantizeArgs {
-    /// The folder of a Gemma.
+    /// A Gemma, a folder or a name on the hub.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     #[command(flatten)]
@@ -20,7 +21,12 @@ pub(super) struct QuantizeArgs {
 impl QuantizeArgs {
     pub(super) fn run(&self, job: &Job) -> Result<()> {
         let max_bytes = self.output.max_bytes()?;
-        let written = hf::quantize_model(&self.model, &self.output.output, max_bytes, job)?;
+        let written = hf::quantize_model(
+            &hub::folder(&self.model, job)?,
+            &self.output.output,
+            max_bytes,
+            job,
+        )?;
         self.output.tell("weights in NF4", &written)
     }
 }

@@ -6,9 +6,10 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::device::DeviceArgs;
+use super::judges::{JudgeArgs, Judges};
 use super::table::score_table;
 use super::{Format, print, print_json};
-use crate::persona::{Judge, Score, StatementScore, judge_nli, judge_relevance, score};
+use crate::persona::{Score, StatementScore, score};
 use crate::pipeline::{find_page, locate, read_page};
 use crate::progress::Job;
 use crate::teacher::offline;
@@ -32,12 +33,11 @@ pub(super) struct ScoreArgs {
     /// A reply to score; give it several times to compare replies.
     #[arg(long, value_name = "TEXT", required = true)]
     response: Vec<String>,
-    /// The relevance judge's folder [default: the character's own, else the embedded one].
-    #[arg(long, value_name = "DIR")]
-    relevance: Option<PathBuf>,
-    /// The NLI judge's folder [default: the character's own, else the embedded one].
-    #[arg(long, value_name = "DIR")]
-    nli: Option<PathBuf>,
+    #[command(flatten)]
+    judges: JudgeArgs,
+    /// Show what the judges read of the first statement and the first reply.
+    #[arg(long)]
+    verbose: bool,
     /// Where data/NAME and models/NAME are.
     #[arg(long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
@@ -71,18 +71,24 @@ impl ScoreArgs {
             Some(path) => read_statements(path)?,
             None => own_statements(&self.output, &self.character)?,
         };
-        let judge_folder = |given: &Option<PathBuf>, name: &str| match given {
-            Some(folder) => folder.clone(),
-            None => judge_folder(&self.output, &self.character, name),
-        };
-        let relevance =
-            Judge::load_relevance(&judge_folder(&self.relevance, "relevance"), &device)?;
-        let nli = Judge::load_nli(&judge_folder(&self.nli, "nli"), &device)?;
+        let judges = self
+            .judges
+            .load(&self.output, &self.character, &statements, &device, job)?;
+        if self.verbose {
+            let sample = [
+                &self.character,
+                &statements[0],
+                &self.query,
+                &self.response[0],
+            ];
+            for (name, judge) in [("relevance", &judges.relevance), ("NLI", &judges.nli)] {
+                let read = judge.reads(sample.map(String::as_str));
+                job.progress
+                    .note(&format!("the {name} judge reads:\n{read}\n"));
+            }
+        }
         let scores = score_replies(
-            &Judges {
-                relevance: &relevance,
-                nli: &nli,
-            },
+            &judges,
             &self.character,
             &statements,
             &self.query,
@@ -114,47 +120,28 @@ impl ScoreArgs {
     }
 }
 
-/// The two judges that score.
-pub(super) struct Judges<'a> {
-    pub(super) relevance: &'a Judge,
-    pub(super) nli: &'a Judge,
-}
-
 /// Scores replies to one query; relevance is judged once for all of them.
 pub(super) fn score_replies(
-    judges: &Judges<'_>,
+    judges: &Judges,
     character: &str,
     statements: &[String],
     query: &str,
     responses: &[String],
     job: &Job,
 ) -> Result<Vec<Score>> {
-    let relevance = judge_relevance(
-        judges.relevance,
-        character,
-        statements,
-        &[query.to_string()],
-        job,
-    )?;
+    let relevance =
+        judges
+            .relevance
+            .relevance(character, statements, &[query.trim().to_string()], job)?;
     let asked: Vec<(&str, &str)> = responses
         .iter()
-        .map(|response| (query, response.as_str()))
+        .map(|response| (query.trim(), response.trim()))
         .collect();
-    let rows = judge_nli(judges.nli, character, statements, &asked, job)?;
+    let rows = judges.nli.nli(character, statements, &asked, job)?;
     let parts = |row: &Vec<[f64; 3]>| -> Vec<StatementScore> {
         crate::pipeline::statement_scores(statements, &relevance.rows[0], row)
     };
     Ok(rows.iter().map(|row| score(parts(row))).collect())
-}
-
-/// The folder of a character's own judge if it was fine-tuned, else of the embedded one.
-pub(super) fn judge_folder(output: &Path, character: &str, name: &str) -> PathBuf {
-    let own = output.join("models").join(character).join(name);
-    if own.join("config.json").is_file() {
-        own
-    } else {
-        locate(&format!("models/tiny/{name}"))
-    }
 }
 
 /// An error for a text that no judge could read.

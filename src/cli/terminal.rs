@@ -9,12 +9,15 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use bytesize::ByteSize;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::progress::{Progress, Task};
 
 /// Work shorter than this is not worth telling.
 const SHORT: Duration = Duration::from_secs(2);
+/// The unit that is told in kilobytes, megabytes and so on.
+const BYTES: &str = "bytes";
 /// Time between two plain lines of one task.
 const BETWEEN_LINES: Duration = Duration::from_secs(15);
 
@@ -34,9 +37,14 @@ impl Progress for Terminal {
     fn task(&self, label: &str, total: usize, unit: &'static str) -> Box<dyn Task> {
         match &self.bars {
             Some(bars) => {
-                let template = format!(
-                    "{{prefix:20}} {{bar:30}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left  {{msg}}"
-                );
+                let template = if unit == BYTES {
+                    "{prefix:20} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left  {msg}"
+                        .to_string()
+                } else {
+                    format!(
+                        "{{prefix:20}} {{bar:30}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left  {{msg}}"
+                    )
+                };
                 let style = ProgressStyle::with_template(&template)
                     .unwrap_or_else(|_| ProgressStyle::default_bar());
                 let bar = ProgressBar::new(total as u64)
@@ -112,10 +120,17 @@ impl Lines {
         } else {
             format!(", {}", state.message)
         };
-        eprintln!(
-            "{}: {}/{} {}, {rate:.1}/s, {left:.0} s left{message}",
-            self.label, state.done, self.total, self.unit
-        );
+        let label = &self.label;
+        if self.unit == BYTES {
+            let [done, total, rate] =
+                [state.done as u64, self.total as u64, rate as u64].map(ByteSize);
+            eprintln!("{label}: {done} of {total}, {rate}/s, {left:.0} s left{message}");
+        } else {
+            eprintln!(
+                "{label}: {}/{} {}, {rate:.1}/s, {left:.0} s left{message}",
+                state.done, self.total, self.unit
+            );
+        }
     }
 }
 
@@ -143,13 +158,13 @@ impl Drop for Lines {
         if self.started.elapsed() > SHORT
             && let Ok(state) = self.state.lock()
         {
-            eprintln!(
-                "{}: {} {} in {:.0} s",
-                self.label,
-                state.done,
-                self.unit,
-                self.started.elapsed().as_secs_f64()
-            );
+            let done = if self.unit == BYTES {
+                ByteSize(state.done as u64).to_string()
+            } else {
+                format!("{} {}", state.done, self.unit)
+            };
+            let seconds = self.started.elapsed().as_secs_f64();
+            eprintln!("{}: {done} in {seconds:.0} s", self.label);
         }
     }
 }

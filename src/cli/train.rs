@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::chat_model::ChatModelArgs;
 use super::device::DeviceArgs;
+use super::hub;
 use super::{Format, print, print_json};
 use crate::Result;
 use crate::pipeline::{Scale, TrainConfig, TrainSummary, plan, teach, train};
@@ -30,7 +31,8 @@ pub struct TrainArgs {
     /// Where data/NAME and models/NAME are made.
     #[arg(long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// Who writes statements and queries: offline, or the name of a chat model, whose key is in OPENAI_API_KEY.
+    /// Who writes statements and queries: offline, local for the Gemma itself, or the name of a chat model, whose key is
+    /// in OPENAI_API_KEY.
     #[arg(long, value_name = "NAME", default_value = "offline")]
     model_engine: String,
     #[command(flatten, next_help_heading = "The chat model")]
@@ -44,15 +46,18 @@ pub struct TrainArgs {
     /// Which Gemma answers.
     #[arg(long, value_enum, default_value = "tiny")]
     prp_scale: ScaleArg,
-    /// A Gemma in this folder answers instead.
-    #[arg(long, value_name = "DIR")]
+    /// Another Gemma answers, a folder or a name on the Hugging Face hub.
+    #[arg(long, value_name = "DIR|NAME")]
     model: Option<PathBuf>,
-    /// A relevance judge's folder [default: the embedded one].
-    #[arg(long, value_name = "DIR")]
+    /// A relevance judge, a folder or a name on the hub [default: the embedded one; with 2b or 7b the original's].
+    #[arg(long, value_name = "DIR|NAME")]
     relevance: Option<PathBuf>,
-    /// An NLI judge's folder [default: the embedded one].
-    #[arg(long, value_name = "DIR")]
+    /// An NLI judge, likewise.
+    #[arg(long, value_name = "DIR|NAME")]
     nli: Option<PathBuf>,
+    /// How judges are asked that do not say so themselves: JSON with relevance and nli, or the original's prompt.py.
+    #[arg(long, value_name = "FILE")]
+    judge_templates: Option<PathBuf>,
     /// Use the judges as they are (true), or fine-tune them on the teacher's data first (false).
     #[arg(long, value_name = "BOOL", default_value_t = defaults().use_pretrained_discriminator, action = clap::ArgAction::Set)]
     use_pretrained_discriminator: bool,
@@ -142,6 +147,8 @@ impl TrainArgs {
             model: self.model.clone(),
             relevance: self.relevance.clone(),
             nli: self.nli.clone(),
+            judge_templates: self.judge_templates.clone(),
+            hub: hub::config(),
             use_pretrained_discriminator: self.use_pretrained_discriminator,
             relevance_finetune_epoch: self.relevance_finetune_epoch,
             nli_finetune_epoch: self.nli_finetune_epoch,

@@ -1,8 +1,9 @@
-//! Hugging Face's files: `config.json`, safetensors, PEFT's adapter folder.
+//! Hugging Face's files: `config.json`, safetensors, PEFT's adapter folder, and the hub that they come from.
 
 mod adapter;
 mod classifier_config;
 mod config;
+mod hub;
 mod merge;
 mod nf4;
 mod shards;
@@ -11,6 +12,7 @@ mod weights;
 pub use adapter::{AdapterConfig, load_adapter, save_adapter};
 pub use classifier_config::{ClassifierConfig, read_classifier_config, write_classifier_config};
 pub use config::{read_eos_token_ids, read_gemma_config, write_gemma_config};
+pub use hub::{Hub, HubConfig};
 pub use merge::{Written, merge_adapter};
 pub use nf4::{Quantization, quantize_model};
 pub use weights::{check_weights, load_weights, save_weights};

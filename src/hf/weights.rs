@@ -1,9 +1,9 @@
-//! Weights in safetensors files: one file, or shards with an index.
+//! Weights in safetensors files, or where there are none in PyTorch's: one file, or shards with an index.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::store::{ModuleStore, SafetensorsStore, bridge};
+use burn::store::{ModuleStore, PytorchStore, SafetensorsStore, bridge, burn_pack};
 use burn::tensor::{DType, Device, TensorData};
 use serde::Deserialize;
 
@@ -20,7 +20,7 @@ const IGNORED: [&str; 3] = [
     "rotary_emb.inv_freq",
 ];
 
-/// Fills a model's weights from the folder's safetensors files, one tensor at a time.
+/// Fills a model's weights from the folder's files, one tensor at a time.
 ///
 /// # Errors
 ///
@@ -127,7 +127,7 @@ pub(super) fn load(
     ))
 }
 
-/// Whether the folder's safetensors files are there and whole, told by their headers alone.
+/// Whether the folder's files of weights are there and whole, told by their headers alone.
 pub fn check_weights(folder: &Path) -> Result<()> {
     open(&weight_files(folder)?).map(drop)
 }
@@ -155,7 +155,7 @@ pub(super) fn write_tensors(path: &Path, tensors: Vec<(String, TensorData)>) -> 
     write_file(path, entries.collect())
 }
 
-/// A tensor in a safetensors file.
+/// A tensor in a file.
 #[derive(Clone, Debug)]
 pub(super) struct StoredTensor {
     path: PathBuf,
@@ -168,27 +168,49 @@ impl StoredTensor {
     /// The values, copied from the file, which is mapped into memory no longer than that takes: what was read of it would
     /// stay there.
     pub(super) fn read(&self) -> std::result::Result<TensorData, String> {
-        let told = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", self.name);
-        let mut store = SafetensorsStore::from_file(&self.path);
-        let tensor = store
-            .get_tensor(&self.name)
+        let told = |error: &str| format!("{} cannot be read: {error}", self.name);
+        let tensor = tensors_in(&self.path)
             .map_err(|error| told(&error))?
-            .ok_or_else(|| told(&"it is gone"))?
-            .clone();
-        bridge::into_data(tensor).map_err(|error| told(&error))
+            .remove(&self.name)
+            .ok_or_else(|| told("it is gone"))?;
+        bridge::into_data(tensor).map_err(|error| told(&error.to_string()))
     }
 }
 
-/// The tensors of some safetensors files by name.
+fn is_pytorch(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "bin")
+}
+
+/// The tensors of a file, whose values are read when they are asked for.
+fn tensors_in(path: &Path) -> std::result::Result<BTreeMap<String, burn_pack::Tensor>, String> {
+    fn all<S: ModuleStore>(
+        mut store: S,
+    ) -> std::result::Result<BTreeMap<String, burn_pack::Tensor>, String>
+    where
+        S::Error: std::fmt::Display,
+    {
+        let found = store.get_all_tensors().map_err(|error| error.to_string())?;
+        Ok(found.clone())
+    }
+    if is_pytorch(path) {
+        all(PytorchStore::from_file(path).map_indices_contiguous(false))
+    } else {
+        all(SafetensorsStore::from_file(path))
+    }
+}
+
+/// The tensors of some files by name.
 pub(super) fn open(paths: &[PathBuf]) -> Result<BTreeMap<String, StoredTensor>> {
     let mut tensors = BTreeMap::new();
     for path in paths {
-        let mut store = SafetensorsStore::from_file(path);
-        let found = store.get_all_tensors().map_err(|error| {
-            Error::invalid(
-                path,
-                format!("cannot be read as safetensors: {error}; copy or download it again"),
-            )
+        let found = tensors_in(path).map_err(|error| {
+            let kind = if is_pytorch(path) {
+                "a PyTorch checkpoint"
+            } else {
+                "safetensors"
+            };
+            let reason = format!("cannot be read as {kind}: {error}; copy or download it again");
+            Error::invalid(path, reason)
         })?;
         tensors.extend(found.iter().map(|(name, tensor)| {
             let stored = StoredTensor {
@@ -208,29 +230,32 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// The folder's one safetensors file, or the shards that its index names.
+/// The folder's one file of weights, or the shards that its index names; safetensors if it has them.
 pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let single = folder.join("model.safetensors");
-    if single.is_file() {
-        return Ok(vec![single]);
+    for name in ["model.safetensors", "pytorch_model.bin"] {
+        let single = folder.join(name);
+        if single.is_file() {
+            return Ok(vec![single]);
+        }
+        let index_path = folder.join(format!("{name}.index.json"));
+        if !index_path.is_file() {
+            continue;
+        }
+        let index: Index = files::read_json(&index_path)?;
+        let mut names: Vec<&String> = index.weight_map.values().collect();
+        names.sort();
+        names.dedup();
+        let paths: Vec<PathBuf> = names.into_iter().map(|name| folder.join(name)).collect();
+        return match paths.iter().find(|path| !path.is_file()) {
+            Some(missing) => Err(Error::invalid(
+                missing,
+                "this shard is named in the index but is not there",
+            )),
+            None => Ok(paths),
+        };
     }
-    let index_path = folder.join("model.safetensors.index.json");
-    if !index_path.is_file() {
-        return Err(Error::invalid(
-            folder,
-            "has neither model.safetensors nor model.safetensors.index.json",
-        ));
-    }
-    let index: Index = files::read_json(&index_path)?;
-    let mut names: Vec<&String> = index.weight_map.values().collect();
-    names.sort();
-    names.dedup();
-    let paths: Vec<PathBuf> = names.into_iter().map(|name| folder.join(name)).collect();
-    match paths.iter().find(|path| !path.is_file()) {
-        Some(missing) => Err(Error::invalid(
-            missing,
-            "this shard is named in the index but is not there",
-        )),
-        None => Ok(paths),
-    }
+    Err(Error::invalid(
+        folder,
+        "has neither model.safetensors nor model.safetensors.index.json, nor pytorch_model.bin",
+    ))
 }

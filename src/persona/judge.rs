@@ -1,6 +1,6 @@
 //! The two discriminators: does a statement matter to a query, and does a reply follow from it?
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,61 @@ impl Nli {
     pub const NAMES: [&'static str; 3] = ["contradicted", "neutral", "entailed"];
 }
 
+/// What a judge judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JudgeTask {
+    /// Whether a statement matters to a query.
+    Relevance,
+    /// What a statement says of a reply.
+    Nli,
+}
+
+impl JudgeTask {
+    /// Its classes in the order of the logits.
+    fn labels(self) -> &'static [&'static str] {
+        match self {
+            Self::Relevance => &Relevance::NAMES,
+            Self::Nli => &Nli::NAMES,
+        }
+    }
+
+    /// The template of the judges that this program trains.
+    pub fn template(self) -> JudgeTemplate {
+        match self {
+            Self::Relevance => JudgeTemplate::relevance(),
+            Self::Nli => JudgeTemplate::nli(),
+        }
+    }
+}
+
+/// Where a judge is, and how it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JudgeFolder {
+    /// The folder of its weights.
+    pub folder: PathBuf,
+    /// How it is asked, in place of what its `judge.json` says.
+    pub template: Option<JudgeTemplate>,
+}
+
+impl From<PathBuf> for JudgeFolder {
+    fn from(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            template: None,
+        }
+    }
+}
+
+impl JudgeFolder {
+    /// How the judge is asked.
+    pub fn template(&self) -> Result<JudgeTemplate> {
+        match &self.template {
+            Some(template) => Ok(template.clone()),
+            None => JudgeTemplate::load(&self.folder),
+        }
+    }
+}
+
 /// How statement, query and reply become the one text that a judge reads; lies beside its weights as `judge.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JudgeTemplate {
@@ -65,12 +120,18 @@ impl JudgeTemplate {
         }
     }
 
+    /// Whether a folder says how its judge is asked.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(Self::FILE).is_file()
+    }
+
     /// Reads the template of a judge's folder.
     pub fn load(folder: &Path) -> Result<Self> {
         let path = folder.join(Self::FILE);
         if !path.is_file() {
             let reason = "has no judge.json, which says how statement and query become one text; \
-                          add one: {\"template\": \"… {statement} … {query} … {response} …\"}";
+                          add one: {\"template\": \"… {statement} … {query} … {response} …\"}, or name a file with \
+                          --judge-templates";
             return Err(Error::invalid(folder, reason));
         }
         files::read_json(&path)
@@ -99,7 +160,7 @@ impl JudgeTemplate {
             .min_by_key(|(at, _)| *at)
         {
             text.push_str(&rest[..at]);
-            text.push_str(value.trim());
+            text.push_str(value);
             rest = &rest[at + name.len()..];
         }
         text.push_str(rest);
@@ -115,19 +176,11 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Reads a relevance judge: two classes, no and yes.
-    pub fn load_relevance(folder: &Path, device: &Device) -> Result<Self> {
-        Self::load(folder, &Relevance::NAMES, device)
-    }
-
-    /// Reads an NLI judge: three classes, contradicted, neutral and entailed.
-    pub fn load_nli(folder: &Path, device: &Device) -> Result<Self> {
-        Self::load(folder, &Nli::NAMES, device)
-    }
-
-    fn load(folder: &Path, labels: &[&str], device: &Device) -> Result<Self> {
+    /// Reads a judge: for relevance of the classes no and yes, for NLI of contradicted, neutral and entailed.
+    pub fn load(judge: &JudgeFolder, task: JudgeTask, device: &Device) -> Result<Self> {
         /// Longer texts than DeBERTa's own are no statement with a query and a reply, and take minutes to read.
         const MAX_TOKENS: usize = 512;
+        let (folder, labels) = (&judge.folder, task.labels());
         let classifier = Classifier::load(folder, DType::F32, device)?.with_max_tokens(MAX_TOKENS);
         let found = classifier.labels();
         if found.len() != labels.len() {
@@ -140,7 +193,7 @@ impl Judge {
             return Err(Error::invalid(folder, reason));
         }
         let named = found.iter().any(|label| labels.contains(&label.as_str()));
-        if named && found != labels {
+        if named && !found.iter().eq(labels) {
             let reason = format!(
                 "its classes are {}, not {}",
                 found.join(", "),
@@ -150,7 +203,7 @@ impl Judge {
         }
         Ok(Self {
             classifier,
-            template: JudgeTemplate::load(folder)?,
+            template: judge.template()?,
         })
     }
 
@@ -246,7 +299,7 @@ mod tests {
     #[test]
     fn a_text_that_comes_twice_has_its_own_probabilities_in_both_places() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
-        let judge = Judge::load_relevance(&folder, &Device::flex()).unwrap();
+        let judge = Judge::load(&folder.into(), JudgeTask::Relevance, &Device::flex()).unwrap();
         let [long, short] = ["Mira plays the cello.", "Mira sings."].map(|statement| {
             judge
                 .template

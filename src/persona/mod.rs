@@ -3,9 +3,14 @@
 mod apc;
 mod judge;
 mod prompt;
+mod published;
 mod records;
 
 pub use apc::{Score, StatementScore, score};
-pub use judge::{Judge, JudgeTemplate, Nli, Relevance, RelevanceTable, judge_nli, judge_relevance};
+pub use judge::{
+    Judge, JudgeFolder, JudgeTask, JudgeTemplate, Nli, Relevance, RelevanceTable, judge_nli,
+    judge_relevance,
+};
 pub use prompt::{encode_prompt, encode_reply, persona_prompt, stop_ids};
+pub use published::{find_judge, read_template};
 pub use records::{NliExample, PreferencePair, Query, RelevanceExample, Statement};

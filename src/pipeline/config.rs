@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::hf::HubConfig;
 use crate::teacher::chat::OpenAiConfig;
 use crate::{Error, Result};
 
@@ -16,6 +17,17 @@ pub enum Scale {
     SevenB,
 }
 
+impl Scale {
+    /// Where that Gemma is on the hub; the embedded one is not.
+    pub fn repository(self) -> Option<&'static str> {
+        match self {
+            Self::Tiny => None,
+            Self::TwoB => Some("google/gemma-1.1-2b-it"),
+            Self::SevenB => Some("google/gemma-1.1-7b-it"),
+        }
+    }
+}
+
 /// Settings of the main job; the defaults are those of the command line.
 #[derive(Clone, Debug)]
 pub struct TrainConfig {
@@ -25,18 +37,22 @@ pub struct TrainConfig {
     pub wiki: Option<PathBuf>,
     /// Folder of `data/{character}` and `models/{character}`.
     pub output: PathBuf,
-    /// Who writes statements and queries: `offline`, or the name of a chat model.
+    /// Who writes statements and queries: `offline`, `local` for the Gemma itself, or the name of a chat model.
     pub model_engine: String,
     /// Where that chat model is, and what it may cost.
     pub chat: OpenAiConfig,
     /// Which Gemma answers.
     pub prp_scale: Scale,
-    /// A checkpoint folder in its place.
+    /// Where models come from that are not folders here.
+    pub hub: HubConfig,
+    /// A checkpoint in its place, a folder or a name on the hub.
     pub model: Option<PathBuf>,
     /// The relevance judge's folder; the embedded one if absent.
     pub relevance: Option<PathBuf>,
     /// The NLI judge's folder; the embedded one if absent.
     pub nli: Option<PathBuf>,
+    /// A file that says how the judges are asked.
+    pub judge_templates: Option<PathBuf>,
     /// Whether the judges are used as they are, or fine-tuned on the teacher's data.
     pub use_pretrained_discriminator: bool,
     /// Epochs of the relevance judge's fine-tuning.
@@ -87,9 +103,11 @@ impl TrainConfig {
             model_engine: "offline".to_string(),
             chat: OpenAiConfig::default(),
             prp_scale: Scale::Tiny,
+            hub: HubConfig::new("models/hub"),
             model: None,
             relevance: None,
             nli: None,
+            judge_templates: None,
             use_pretrained_discriminator: true,
             relevance_finetune_epoch: 5,
             nli_finetune_epoch: 10,

@@ -1,12 +1,25 @@
 //! Which judges a run uses.
 
-use std::path::PathBuf;
+use serde_json::{Value, json};
 
-/// The two judges' folders.
+use super::stage::folder_hash;
+use crate::Result;
+use crate::persona::JudgeFolder;
+
+/// The two judges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discriminators {
     /// Whether a statement matters to a query.
-    pub relevance: PathBuf,
+    pub relevance: JudgeFolder,
     /// Whether a reply follows from a statement.
-    pub nli: PathBuf,
+    pub nli: JudgeFolder,
+}
+
+/// What identifies a judge: its model and, if it is not the model's own, the way it is asked.
+pub(super) fn judge_hash(judge: &JudgeFolder) -> Result<Value> {
+    let folder = folder_hash(&judge.folder)?;
+    Ok(match &judge.template {
+        None => json!(folder),
+        Some(template) => json!([folder, template]),
+    })
 }

@@ -7,20 +7,22 @@ use burn::tensor::Device;
 use serde_json::json;
 
 use super::config::{Scale, TrainConfig};
-use super::discriminators::Discriminators;
+use super::discriminators::{Discriminators, judge_hash};
 use super::finetune::FineTune;
 use super::page::{find_page, read_page};
 use super::stage::{Stage, file_hash, folder_hash, seed_for};
 use super::teach::{ask, nli_data, relevance_data};
 use super::train::locate;
+use crate::hf::{self, Hub};
 use crate::persona::{
-    Judge, JudgeTemplate, NliExample, Query, RelevanceExample, RelevanceTable, Statement,
-    judge_relevance,
+    Judge, JudgeFolder, JudgeTask, JudgeTemplate, NliExample, Query, RelevanceExample,
+    RelevanceTable, Statement, find_judge, judge_relevance,
 };
 use crate::progress::Job;
-use crate::teacher::{Plan, Teacher, some_others, teacher};
+use crate::teacher::chat::{ChatModel, ChatTeacher, Language, LocalGemma, OpenAi};
+use crate::teacher::{Offline, Plan, Teacher, some_others};
 use crate::text::ByteFallback;
-use crate::{Error, Result, files, hf};
+use crate::{Error, Result, files};
 
 /// The files of a character.
 pub(super) struct Folders {
@@ -54,6 +56,17 @@ fn answers_path(data: &Path) -> PathBuf {
     data.join("answers.jsonl")
 }
 
+/// The original's discriminators for relevance and NLI.
+const PUBLISHED_ENGLISH: [&str; 2] = [
+    "KomeijiForce/deberta-v3-large-relevance-12character",
+    "KomeijiForce/deberta-v3-large-nli-12character",
+];
+/// The same for other languages.
+const PUBLISHED_MULTILINGUAL: [&str; 2] = [
+    "KomeijiForce/xlm-roberta-large-relevance-multilingual-12character",
+    "KomeijiForce/xlm-roberta-large-nli-multilingual-12character",
+];
+
 /// A run under way.
 pub(super) struct Run<'a> {
     pub(super) config: &'a TrainConfig,
@@ -64,8 +77,11 @@ pub(super) struct Run<'a> {
     page: String,
     page_path: PathBuf,
     pub(super) teacher: Box<dyn Teacher>,
+    hub: Hub,
     /// The folder of the Gemma that answers.
     pub(super) base: PathBuf,
+    /// What it is called, by its folder or on the hub.
+    pub(super) base_name: PathBuf,
     /// The stages that had something to do.
     pub(super) stages_run: Vec<String>,
     /// How long the teacher has worked.
@@ -78,33 +94,36 @@ impl<'a> Run<'a> {
             Some(path) => path.clone(),
             None => find_page(&locate("wiki"), &config.character)?,
         };
-        let base = match (&config.model, config.prp_scale) {
-            (Some(folder), _) => folder.clone(),
-            (None, Scale::Tiny) => locate("models/tiny/gemma"),
-            (None, scale) => {
-                let name = if scale == Scale::TwoB {
-                    "gemma-1.1-2b-it"
-                } else {
-                    "gemma-1.1-7b-it"
-                };
-                return Err(Error::Usage(format!(
-                    "--prp-scale needs google/{name}, which this version cannot download: \
-                     download it yourself and name its folder with --model DIR"
-                )));
-            }
+        let hub = Hub::new(config.hub.clone(), job)?;
+        let base = match (&config.model, config.prp_scale.repository()) {
+            (Some(name), _) => hub.folder(name)?,
+            (None, Some(name)) => hub.folder(Path::new(name))?,
+            (None, None) => locate("models/tiny/gemma"),
         };
+        let on_hub = config.prp_scale.repository().map(PathBuf::from);
+        let base_name = config.model.clone().or(on_hub);
         // A folder that is no model is told of before the first stage.
         hf::read_gemma_config(&base)?;
         hf::check_weights(&base)?;
         let folders = Folders::new(&config.output, &config.character);
         let text = read_page(&page)?;
-        let teacher = teacher(
-            &config.model_engine,
-            &config.chat,
-            &text,
-            &answers_path(&folders.data),
-            job,
-        )?;
+        let answers = answers_path(&folders.data);
+        let chat = |model: Box<dyn ChatModel>| -> Result<Box<dyn Teacher>> {
+            Ok(Box::new(ChatTeacher::new(
+                model,
+                Language::of(&text),
+                &answers,
+            )?))
+        };
+        let teacher = match config.model_engine.as_str() {
+            "offline" => Box::new(Offline),
+            "local" => {
+                let hash = folder_hash(&base)?;
+                let name = format!("local {}", &hash[..12]);
+                chat(Box::new(LocalGemma::new(&name, &base, device, job)?))?
+            }
+            name => chat(Box::new(OpenAi::new(name, config.chat.clone(), job)?))?,
+        };
         Ok(Self {
             teacher,
             folders,
@@ -113,6 +132,8 @@ impl<'a> Run<'a> {
             job,
             page: text,
             page_path: page,
+            hub,
+            base_name: base_name.unwrap_or_else(|| base.clone()),
             base,
             stages_run: Vec::new(),
             taught: Duration::ZERO,
@@ -227,17 +248,40 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// The judges that are used as they are, or fine-tuned: those that were named, else those that fit the Gemma and the
+    /// page's language.
+    fn base_judges(&self) -> Result<Discriminators> {
+        let config = self.config;
+        let english = Language::of(&self.page) == Language::English;
+        let names = match (
+            config.prp_scale,
+            config.use_pretrained_discriminator,
+            english,
+        ) {
+            (Scale::Tiny, _, _) => [locate("models/tiny/relevance"), locate("models/tiny/nli")],
+            (_, true, true) => PUBLISHED_ENGLISH.map(PathBuf::from),
+            (_, true, false) => PUBLISHED_MULTILINGUAL.map(PathBuf::from),
+            (_, false, true) => ["microsoft/deberta-v3-large"; 2].map(PathBuf::from),
+            (_, false, false) => ["FacebookAI/xlm-roberta-large"; 2].map(PathBuf::from),
+        };
+        let [relevance, nli] = names;
+        let find = |named: &Option<PathBuf>, default: PathBuf, task| {
+            let name = named.as_ref().unwrap_or(&default);
+            find_judge(&self.hub, name, task, config.judge_templates.as_deref())
+        };
+        Ok(Discriminators {
+            relevance: find(&config.relevance, relevance, JudgeTask::Relevance)?,
+            nli: find(&config.nli, nli, JudgeTask::Nli)?,
+        })
+    }
+
     /// The judges that reward: the embedded ones, or those fine-tuned on the teacher's data.
     pub(super) fn discriminators(
         &mut self,
         statements: &[String],
         queries: &[Query],
     ) -> Result<Discriminators> {
-        let base = Discriminators {
-            relevance: (self.config.relevance.clone())
-                .unwrap_or_else(|| locate("models/tiny/relevance")),
-            nli: (self.config.nli.clone()).unwrap_or_else(|| locate("models/tiny/nli")),
-        };
+        let base = self.base_judges()?;
         if self.config.use_pretrained_discriminator {
             return Ok(base);
         }
@@ -245,8 +289,13 @@ impl<'a> Run<'a> {
         let (character, seed) = (&self.config.character, self.config.seed);
         let relevance: Vec<RelevanceExample> = files::read_jsonl(&data[0])?;
         let nli: Vec<NliExample> = files::read_jsonl(&data[1])?;
-        let relevance_template = JudgeTemplate::load(&base.relevance)?;
-        let nli_template = JudgeTemplate::load(&base.nli)?;
+        // A model that is no judge yet is asked as the embedded ones are.
+        let template = |judge: &JudgeFolder, task: JudgeTask| match &judge.template {
+            None if !JudgeTemplate::is_in(&judge.folder) => Ok(task.template()),
+            _ => judge.template(),
+        };
+        let relevance_template = template(&base.relevance, JudgeTask::Relevance)?;
+        let nli_template = template(&base.nli, JudgeTask::Nli)?;
         let relevance_texts = relevance.iter().map(|example| {
             let text = relevance_template.render(character, &example.statement, &example.query, "");
             (text, example.label as usize)
@@ -260,10 +309,7 @@ impl<'a> Run<'a> {
             );
             (text, example.label as usize)
         });
-        let own = Discriminators {
-            relevance: self.folders.models.join("relevance"),
-            nli: self.folders.models.join("nli"),
-        };
+        let own = ["relevance", "nli"].map(|name| self.folders.models.join(name));
         let epochs = [
             self.config.relevance_finetune_epoch,
             self.config.nli_finetune_epoch,
@@ -271,24 +317,28 @@ impl<'a> Run<'a> {
         let runs = [
             (
                 "relevance",
-                &base.relevance,
-                &own.relevance,
+                &base.relevance.folder,
+                &relevance_template,
+                &own[0],
                 &data[0],
                 epochs[0],
                 relevance_texts.collect::<Vec<_>>(),
             ),
             (
                 "nli",
-                &base.nli,
-                &own.nli,
+                &base.nli.folder,
+                &nli_template,
+                &own[1],
                 &data[1],
                 epochs[1],
                 nli_texts.collect::<Vec<_>>(),
             ),
         ];
-        for (label, base, output, data, epochs, texts) in runs {
+        for (label, base, template, output, data, epochs, texts) in runs {
             let work = self.folders.models.join(format!("{label}.training"));
-            let inputs = json!({"data": file_hash(data)?, "base": folder_hash(base)?, "epochs": epochs, "seed": seed});
+            let inputs = json!({
+                "data": file_hash(data)?, "base": folder_hash(base)?, "template": template, "epochs": epochs, "seed": seed,
+            });
             let mut stage = self.open(
                 &format!("discriminator-{label}"),
                 inputs,
@@ -311,10 +361,12 @@ impl<'a> Run<'a> {
                     record_steps: false,
                 }
                 .run(&texts, self.device, self.job)?;
+                template.save(output)?;
                 stage.complete()?;
             }
         }
-        Ok(own)
+        let [relevance, nli] = own.map(JudgeFolder::from);
+        Ok(Discriminators { relevance, nli })
     }
 
     /// The files of what judges are fine-tuned on, for relevance and NLI.
@@ -351,8 +403,8 @@ impl<'a> Run<'a> {
     /// The judges that grade took no part in the reward.
     pub(super) fn graders(&self) -> Discriminators {
         Discriminators {
-            relevance: locate("models/tiny/evaluation/relevance"),
-            nli: locate("models/tiny/evaluation/nli"),
+            relevance: locate("models/tiny/evaluation/relevance").into(),
+            nli: locate("models/tiny/evaluation/nli").into(),
         }
     }
 
@@ -360,18 +412,18 @@ impl<'a> Run<'a> {
     pub(super) fn relevance(
         &mut self,
         [asked, table]: [&str; 2],
-        judge: &Path,
+        judge: &JudgeFolder,
         statements: &[String],
         queries: &[Query],
     ) -> Result<RelevanceTable> {
         let path = self.folders.data.join(format!("{table}.jsonl"));
         let inputs = json!({
             "queries": file_hash(&self.folders.data.join(format!("{asked}.jsonl")))?,
-            "judge": folder_hash(judge)?,
+            "judge": judge_hash(judge)?,
         });
         let mut stage = self.open(table, inputs, std::slice::from_ref(&path))?;
         if !stage.is_complete() {
-            let judge = Judge::load_relevance(judge, self.device)?;
+            let judge = Judge::load(judge, JudgeTask::Relevance, self.device)?;
             let queries: Vec<String> = queries.iter().map(|query| query.query.clone()).collect();
             let table = judge_relevance(
                 &judge,

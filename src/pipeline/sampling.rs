@@ -5,13 +5,13 @@ use std::path::Path;
 use burn::tensor::DType;
 use serde_json::json;
 
-use super::discriminators::Discriminators;
+use super::discriminators::{Discriminators, judge_hash};
 use super::dpo::{DpoRun, DpoSummary, encode, preference_pairs};
 use super::replies::{SampledReplies, Sampler, sample_replies};
 use super::run::Run;
 use super::stage::{file_hash, folder_hash, seed_for};
 use crate::nn::LoraConfig;
-use crate::persona::{Judge, PreferencePair, Query, RelevanceTable};
+use crate::persona::{Judge, JudgeFolder, JudgeTask, PreferencePair, Query, RelevanceTable};
 use crate::text::{Sampling, Tokenizer};
 use crate::train::DpoConfig;
 use crate::{Error, Result, files, hf};
@@ -30,7 +30,7 @@ pub(super) struct Asked<'a> {
 
 impl Run<'_> {
     /// The settings that decide which replies are sampled.
-    fn sampling_inputs(&self, asked: &Asked<'_>, judge: &Path) -> Result<serde_json::Value> {
+    fn sampling_inputs(&self, asked: &Asked<'_>, judge: &JudgeFolder) -> Result<serde_json::Value> {
         let [queries, retrieval] = asked
             .files
             .map(|name| file_hash(&self.folders.data.join(format!("{name}.jsonl"))));
@@ -38,7 +38,7 @@ impl Run<'_> {
             "queries": queries?,
             "retrieval": retrieval?,
             "model": folder_hash(&self.base)?,
-            "judge": folder_hash(judge)?,
+            "judge": judge_hash(judge)?,
             "rag_top_k": self.config.rag_top_k,
             "top_p": self.config.top_p,
             "max_new_tokens": self.config.max_new_tokens,
@@ -56,7 +56,7 @@ impl Run<'_> {
         path: &Path,
         asked: &Asked<'_>,
         relevance: &RelevanceTable,
-        nli: &Path,
+        nli: &JudgeFolder,
         n_replies: usize,
         adapter: Option<&Path>,
         seed: u64,
@@ -81,7 +81,7 @@ impl Run<'_> {
             top_k: self.config.rag_top_k,
             retrieval: &asked.retrieval,
             relevance,
-            nli: &Judge::load_nli(nli, self.device)?,
+            nli: &Judge::load(nli, JudgeTask::Nli, self.device)?,
             n_replies,
             sampling: Sampling::Random {
                 temperature: 1.0,
@@ -189,7 +189,7 @@ impl Run<'_> {
                 learning_rate: config.learning_rate,
                 seed: config.seed,
                 shuffle: true,
-                base: &self.base,
+                base: &self.base_name,
                 output: &adapter,
                 work: &work,
                 record_steps: false,

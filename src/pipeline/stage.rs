@@ -154,8 +154,11 @@ pub fn folder_hash(folder: &Path) -> Result<String> {
         .into_iter()
         .map(|entry| entry.path())
         .filter(|path| {
-            path.extension()
-                .is_some_and(|ending| ending == "json" || ending == "safetensors")
+            path.extension().is_some_and(|ending| {
+                ["json", "safetensors", "bin"]
+                    .iter()
+                    .any(|known| ending == *known)
+            })
         })
         .collect();
     paths.sort();

@@ -100,6 +100,7 @@ fn be_taught(run: &mut Run<'_>) -> Result<(Persona, Option<Usage>)> {
         }
         Ok(persona)
     });
+    run.teacher.rest();
     // What was spent is told whether it was enough or not.
     let usage = run.teacher.usage().filter(|usage| usage.requests > 0);
     if let Some(usage) = &usage {

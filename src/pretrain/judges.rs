@@ -13,7 +13,7 @@ use super::run::{
 };
 use crate::hf::{self, ClassifierConfig};
 use crate::nn::{DebertaConfig, Linear, SequenceClassifier, SequenceClassifierConfig, Weights};
-use crate::persona::{Judge, JudgeTemplate, Nli, Relevance};
+use crate::persona::{Judge, JudgeTask, JudgeTemplate, Nli, Relevance};
 use crate::progress::Job;
 use crate::text::{Tokenizer, VocabularyKind, train_tokenizer};
 use crate::train::{ClassifierExample, ClassifierModel, EpochLoader, Fit, fit};
@@ -170,9 +170,9 @@ pub fn evaluate_judges(
     let accuracy = |name: &str, make: fn(&mut ChaCha8Rng) -> JudgeExample| -> Result<f64> {
         let folder = folder.join(name);
         let judge = if name == "nli" {
-            Judge::load_nli(&folder, device)?
+            Judge::load(&folder.into(), JudgeTask::Nli, device)?
         } else {
-            Judge::load_relevance(&folder, device)?
+            Judge::load(&folder.into(), JudgeTask::Relevance, device)?
         };
         let examples = generate(seed, HELD_OUT_STREAM, n_examples, &|rng| Ok(make(rng)))?;
         let texts: Vec<String> = examples

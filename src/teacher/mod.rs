@@ -5,7 +5,6 @@ pub mod invented;
 pub mod offline;
 
 use std::fmt;
-use std::path::Path;
 
 use rand::SeedableRng;
 use rand::seq::IndexedRandom;
@@ -15,7 +14,6 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
-use crate::progress::Job;
 use crate::{Error, Result};
 
 /// The five tasks of a teacher.
@@ -82,28 +80,13 @@ pub trait Teacher: Send + Sync {
         None
     }
 
+    /// Frees what no task needs until the next.
+    fn rest(&self) {}
+
     /// What was sent to a model and came back, if there is one.
     fn usage(&self) -> Option<chat::Usage> {
         None
     }
-}
-
-/// The teacher of that name: `offline`, or a chat model that is asked in the language of the page and whose answers are
-/// kept in a file.
-pub fn teacher(
-    model_engine: &str,
-    chat: &chat::OpenAiConfig,
-    page: &str,
-    answers: &Path,
-    job: &Job,
-) -> Result<Box<dyn Teacher>> {
-    if model_engine == "offline" {
-        return Ok(Box::new(Offline));
-    }
-    let model = chat::OpenAi::new(model_engine, chat.clone(), job)?;
-    let language = chat::Language::of(page);
-    let teacher = chat::ChatTeacher::new(Box::new(model), language, answers)?;
-    Ok(Box::new(teacher))
 }
 
 /// About what a teacher would be asked.

@@ -57,6 +57,18 @@ fn the_logits_of_a_padded_batch_are_those_of_transformers() {
 }
 
 #[test]
+fn a_checkpoint_of_pytorch_is_read_where_there_is_no_other() {
+    let there = tempfile::tempdir().unwrap();
+    for name in ["config.json", "pytorch_model.bin"] {
+        std::fs::copy(folder("deberta-v3-2").join(name), there.path().join(name)).unwrap();
+    }
+    let (model, _) = hf::load_classifier(there.path(), DType::F32, &device()).unwrap();
+    let golden = Golden::open("deberta-v3-2", "golden.safetensors");
+    let logits = model.forward(input(&texts(&golden)));
+    golden.assert("logits", &values(logits.into_data()), TOLERANCE);
+}
+
+#[test]
 fn values_are_dropped_where_transformers_drops_them_and_as_often() {
     for name in FIXTURES {
         let (golden, model) = load(name);

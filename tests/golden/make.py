@@ -371,6 +371,8 @@ def classifier(name, job):
         else:
             normal(p, generator, 0.1 if parameter.endswith("bias") else 0.2)
     model.save_pretrained(folder)
+    if name == "deberta-v3-2":  # as older checkpoints are published
+        torch.save(model.state_dict(), folder / "pytorch_model.bin")
     if v3 is False:
         path = folder / "config.json"
         config = json.loads(path.read_text())

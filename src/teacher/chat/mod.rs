@@ -1,5 +1,7 @@
 //! A chat model as teacher: it is asked each task in the language of the page, and every answer is kept.
 
+mod judged;
+mod local;
 mod model;
 mod openai;
 mod parse;
@@ -20,7 +22,8 @@ use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
 use crate::text::Message;
 use crate::{Result, files};
 
-pub use model::{ChatModel, Completion, Question};
+pub use local::LocalGemma;
+pub use model::{ChatModel, Completion, Question, TokenLogprobs};
 pub use openai::{OpenAi, OpenAiConfig, Usage};
 pub use prompts::Language;
 
@@ -69,7 +72,7 @@ struct State {
 }
 
 /// An answer, locked while the model is asked for it.
-type Slot = Arc<Mutex<Option<String>>>;
+type Slot = Arc<Mutex<Option<Given>>>;
 
 /// An answer on disk.
 #[derive(Serialize, Deserialize)]
@@ -80,6 +83,15 @@ struct Answered {
     reply: String,
     prompt_tokens: u64,
     completion_tokens: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    logprobs: Vec<TokenLogprobs>,
+}
+
+/// An answer as it was given.
+#[derive(Clone, Debug)]
+struct Given {
+    reply: String,
+    logprobs: Vec<TokenLogprobs>,
 }
 
 impl fmt::Debug for ChatTeacher {
@@ -95,10 +107,12 @@ impl ChatTeacher {
     /// A teacher that keeps its answers in a JSON Lines file, and asks nothing that is answered there.
     pub fn new(model: Box<dyn ChatModel>, language: Language, answers: &Path) -> Result<Self> {
         let (journal, known) = files::Journal::open::<Answered>(answers)?;
-        let slot = |reply| Arc::new(Mutex::new(Some(reply)));
-        let answers = known
-            .into_iter()
-            .map(|known| (known.key, slot(known.reply)));
+        let slot = |known: Answered| {
+            let (reply, logprobs) = (known.reply, known.logprobs);
+            let given = Given { reply, logprobs };
+            (known.key, Arc::new(Mutex::new(Some(given))))
+        };
+        let answers = known.into_iter().map(slot);
         Ok(Self {
             model,
             language,
@@ -130,6 +144,7 @@ impl ChatTeacher {
             ],
             schema: task.schema(),
             max_tokens: task.max_tokens,
+            logprobs: false,
         }
     }
 
@@ -143,7 +158,7 @@ impl ChatTeacher {
     ) -> Result<Option<T>> {
         let mut question = self.question(task, character, values);
         self.state().outcome.asked += 1;
-        let first = self.answer(&question)?;
+        let first = self.answer(&question)?.reply;
         let reason = match read(&first) {
             Ok(made) => return Ok(Some(made)),
             Err(reason) => reason,
@@ -153,7 +168,7 @@ impl ChatTeacher {
             let role = role.into();
             question.messages.push(Message { role, content });
         }
-        let second = self.answer(&question)?;
+        let second = self.answer(&question)?.reply;
         match read(&second) {
             Ok(made) => Ok(Some(made)),
             Err(reason) => {
@@ -170,31 +185,106 @@ impl ChatTeacher {
     }
 
     /// The answer to a question: the one on disk, or the model's, which is put there first.
-    fn answer(&self, question: &Question) -> Result<String> {
+    fn answer(&self, question: &Question) -> Result<Given> {
         let key = self.key(question);
         let slot = self.state().answers.entry(key.clone()).or_default().clone();
         let mut known = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reply) = &*known {
-            return Ok(reply.clone());
+        if let Some(given) = &*known {
+            return Ok(given.clone());
         }
         let completion = self.model.complete(question)?;
-        self.state().journal.append(&[Answered {
+        let answered = Answered {
             key,
             task: question.task.to_string(),
-            reply: completion.reply.clone(),
+            reply: completion.reply,
             prompt_tokens: completion.prompt_tokens,
             completion_tokens: completion.completion_tokens,
-        }])?;
-        *known = Some(completion.reply.clone());
-        Ok(completion.reply)
+            logprobs: completion.logprobs,
+        };
+        self.state()
+            .journal
+            .append(std::slice::from_ref(&answered))?;
+        let (reply, logprobs) = (answered.reply, answered.logprobs);
+        let given = Given { reply, logprobs };
+        *known = Some(given.clone());
+        Ok(given)
     }
 
     fn key(&self, question: &Question) -> String {
-        let asked = json!([self.model.name(), question.messages]).to_string();
+        let asked = json!([self.model.name(), question.messages, question.logprobs]).to_string();
         Sha256::digest(asked)
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect()
+    }
+}
+
+/// A chat model as judge.
+impl ChatTeacher {
+    /// P(no), P(yes): whether a statement matters to a query.
+    ///
+    /// # Errors
+    ///
+    /// A second answer that cannot be used.
+    pub fn judge_relevance(
+        &self,
+        character: &str,
+        statement: &str,
+        query: &str,
+    ) -> Result<[f64; 2]> {
+        let values = [statement.into(), [query].into_iter().collect()];
+        let p = self.judge(&RELEVANT, &RELEVANCE, character, &values)?;
+        Ok([p[0], p[1]])
+    }
+
+    /// P(contradicted), P(neutral), P(entailed) of a reply.
+    ///
+    /// # Errors
+    ///
+    /// A second answer that cannot be used.
+    pub fn judge_nli(
+        &self,
+        character: &str,
+        statement: &str,
+        query: &str,
+        response: &str,
+    ) -> Result<[f64; 3]> {
+        let values = [statement.into(), query.into(), response.into()];
+        let p = self.judge(&LABEL, &NLI, character, &values)?;
+        Ok([p[0], p[1], p[2]])
+    }
+
+    /// The probabilities of a task's labels: those of the tokens with which they begin where the model tells them, else
+    /// one for the label that it says.
+    fn judge(
+        &self,
+        task: &Task,
+        labels: &[&[&str]],
+        character: &str,
+        values: &[PromptValue],
+    ) -> Result<Vec<f64>> {
+        let mut question = self.question(task, character, values);
+        question.logprobs = true;
+        let given = self.answer(&question)?;
+        if let Some(probabilities) = judged::probabilities(&given.logprobs, labels) {
+            return Ok(probabilities);
+        }
+        let said = self.ask(task, character, values, |reply| {
+            Ok(match task.fields[0].1 {
+                Kind::SomeOf(_) => parse::labels(reply, task.field(), labels, 1)?[0],
+                _ => parse::label(reply, task.field(), labels)?,
+            })
+        })?;
+        let said = said.ok_or_else(|| {
+            let rejected = self.state().outcome.rejected.pop();
+            let reason = rejected.map_or(String::new(), |rejected| rejected.reason);
+            crate::Error::Teacher(format!(
+                "{} gave no usable judgement, twice: {reason}",
+                self.model.name()
+            ))
+        })?;
+        let p = |label_idx| f64::from(u8::from(label_idx == said));
+        Ok((0..labels.len()).map(p).collect())
     }
 }
 
@@ -418,6 +508,10 @@ impl Teacher for ChatTeacher {
             requests: requests - answered,
             tokens: tokens * (requests - answered) / requests.max(1),
         })
+    }
+
+    fn rest(&self) {
+        self.model.rest();
     }
 
     fn usage(&self) -> Option<Usage> {

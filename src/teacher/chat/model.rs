@@ -1,5 +1,6 @@
 //! Who answers a chat model's questions.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::openai::Usage;
@@ -17,6 +18,8 @@ pub struct Question {
     pub schema: Value,
     /// The longest answer, in tokens.
     pub max_tokens: u64,
+    /// Whether to tell how likely other tokens were.
+    pub logprobs: bool,
 }
 
 impl Question {
@@ -28,7 +31,7 @@ impl Question {
 }
 
 /// A chat model's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Completion {
     /// What it says.
     pub reply: String,
@@ -36,6 +39,17 @@ pub struct Completion {
     pub prompt_tokens: u64,
     /// Tokens of the reply.
     pub completion_tokens: u64,
+    /// Each token of the reply with the likeliest in its place, if the question asked for them and the model tells them.
+    pub logprobs: Vec<TokenLogprobs>,
+}
+
+/// A token of a reply, and how likely it and others were.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenLogprobs {
+    /// The token.
+    pub token: String,
+    /// The likeliest tokens with their log-probabilities.
+    pub top: Vec<(String, f64)>,
 }
 
 /// A model that answers in conversations; it may be asked from many threads at once.
@@ -51,6 +65,9 @@ pub trait ChatModel: Send + Sync {
 
     /// What was used so far.
     fn usage(&self) -> Usage;
+
+    /// Frees what no question needs until the next.
+    fn rest(&self) {}
 }
 
 /// About how many tokens a text has: four letters of an alphabet make one, other characters one each.

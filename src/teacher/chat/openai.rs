@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::model::{ChatModel, Completion, Question, estimated_tokens};
+use super::model::{ChatModel, Completion, Question, TokenLogprobs, estimated_tokens};
 use crate::progress::Job;
 use crate::{Error, Result};
 
@@ -121,6 +121,7 @@ impl fmt::Debug for OpenAi {
 struct Form {
     structured: bool,
     temperature: bool,
+    logprobs: bool,
 }
 
 /// The part of a server's answer that matters here; other servers than OpenAI's leave out much of the rest.
@@ -133,6 +134,20 @@ struct Answer {
 #[derive(Deserialize)]
 struct Choice {
     message: Said,
+    logprobs: Option<Logprobs>,
+}
+
+#[derive(Deserialize)]
+struct Logprobs {
+    content: Option<Vec<Logprob>>,
+}
+
+#[derive(Deserialize)]
+struct Logprob {
+    token: String,
+    logprob: f64,
+    #[serde(default)]
+    top_logprobs: Vec<Logprob>,
 }
 
 #[derive(Deserialize)]
@@ -168,9 +183,10 @@ impl OpenAi {
             ));
         }
         if key.is_none_or(str::is_empty) && base == OPENAI {
-            return Err(Error::Usage(
-                "OPENAI_API_KEY is not set; set it to your key, or name another server with --api-base".into(),
-            ));
+            return Err(Error::Usage(format!(
+                "OPENAI_API_KEY is not set, but {model} needs it: set it to your key, name another server with --api-base, \
+                 or use --model-engine offline"
+            )));
         }
         let failed = |what: &str, error: &dyn fmt::Display| {
             Error::Teacher(format!("cannot set up {what}: {error}"))
@@ -230,6 +246,7 @@ impl OpenAi {
         let mut form = Form {
             structured: true,
             temperature: true,
+            logprobs: question.logprobs,
         };
         loop {
             match self.request(question, form).await {
@@ -239,10 +256,15 @@ impl OpenAi {
                 }
                 Err(OpenAIError::ApiError(error))
                     if matches!(error.status_code.as_u16(), 400 | 422)
-                        && (form.structured || form.temperature) =>
+                        && (form.structured || form.temperature || form.logprobs) =>
                 {
-                    let about_temperature = error.api_error.message.contains("temperature");
-                    if form.temperature && (about_temperature || !form.structured) {
+                    // What the refusal names, else one after the other.
+                    let names = |part: &str| error.api_error.message.contains(part);
+                    if form.logprobs
+                        && (names("logprobs") || !(form.structured || form.temperature))
+                    {
+                        form.logprobs = false;
+                    } else if form.temperature && (names("temperature") || !form.structured) {
                         form.temperature = false;
                     } else {
                         form.structured = false;
@@ -263,6 +285,10 @@ impl OpenAi {
         if form.temperature {
             body["temperature"] = json!(0);
         }
+        if form.logprobs {
+            body["logprobs"] = json!(true);
+            body["top_logprobs"] = json!(10);
+        }
         if form.structured {
             body["response_format"] = json!({
                 "type": "json_schema",
@@ -271,12 +297,26 @@ impl OpenAi {
         }
         let answer: Answer = self.client.chat().create_byot(body).await?;
         let counted = |tokens: Option<u64>, text: &str| tokens.unwrap_or(estimated_tokens(text));
-        let reply = answer
-            .choices
-            .into_iter()
-            .next()
-            .and_then(|choice| choice.message.content)
-            .unwrap_or_default();
+        let (reply, logprobs) = match answer.choices.into_iter().next() {
+            Some(choice) => (
+                choice.message.content.unwrap_or_default(),
+                choice.logprobs.and_then(|logprobs| logprobs.content),
+            ),
+            None => Default::default(),
+        };
+        let likely = |token: Logprob| TokenLogprobs {
+            top: std::iter::once((token.token.clone(), token.logprob))
+                .chain(
+                    token
+                        .top_logprobs
+                        .into_iter()
+                        .filter(|other| other.token != token.token)
+                        .map(|other| (other.token, other.logprob)),
+                )
+                .collect(),
+            token: token.token,
+        };
+        let logprobs = logprobs.unwrap_or_default().into_iter().map(likely);
         let prompt: String = question
             .messages
             .iter()
@@ -286,6 +326,7 @@ impl OpenAi {
         let completion = Completion {
             prompt_tokens: counted(usage.and_then(|usage| usage.prompt_tokens), &prompt),
             completion_tokens: counted(usage.and_then(|usage| usage.completion_tokens), &reply),
+            logprobs: logprobs.collect(),
             reply,
         };
         let traffic = &self.traffic;
