@@ -137,8 +137,11 @@ fn connection(state: &State, stream: TcpStream) {
         let open = state.open.read().unwrap();
         log(*open);
         let usage = json!({"prompt_tokens": 100, "completion_tokens": 10});
-        let message = json!({"role": "assistant", "content": text});
-        let body = json!({"choices": [{"message": message}], "usage": usage});
+        let mut choice = json!({"message": {"role": "assistant", "content": text}});
+        if request.body["logprobs"] == true {
+            choice["logprobs"] = json!({"content": likely(&text)});
+        }
+        let body = json!({"choices": [choice], "usage": usage});
         let response = http(200, &body.to_string(), None);
         if !*open || stream.write_all(response.as_bytes()).is_err() {
             return;
@@ -192,9 +195,63 @@ fn http(status: u16, body: &str, wait: Option<&str>) -> String {
     )
 }
 
+/// The tokens of an answer, whose label has nine tenths of the probability.
+fn likely(text: &str) -> Value {
+    let names = Relevance::NAMES.iter().chain(&Nli::NAMES);
+    let quoted = names.map(|name| (*name, format!("\"{name}\"")));
+    let mut labels = quoted.filter_map(|(name, quoted)| Some((text.find(&quoted)? + 1, name)));
+    let (at, label) = labels.next().unwrap();
+    let token = |token: &str, others: Value| json!({"token": token, "logprob": 0.9_f64.ln(), "top_logprobs": others});
+    let other = if Relevance::NAMES.contains(&label) {
+        if label == "yes" { "no" } else { "yes" }
+    } else {
+        Nli::NAMES.into_iter().find(|name| *name != label).unwrap()
+    };
+    let others = json!([{"token": &other[..2], "logprob": 0.1_f64.ln()}]);
+    json!([
+        token(&text[..at], json!([])),
+        token(label, others),
+        token(&text[at + label.len()..], json!([])),
+    ])
+}
+
+/// Answers in Chinese, by the form of the sentences alone.
+fn chinese(user: &str) -> Value {
+    let behind = |mark: &str| user.split_once(mark).unwrap().1;
+    if user.contains("{\"statements\"") {
+        let page = behind("页面的这一部分：\n").replace('\n', "");
+        let sentences = page.split_inclusive('。').map(str::to_string);
+        return json!({"statements": sentences.collect::<Vec<_>>()});
+    }
+    let statement = user.lines().nth(1).unwrap();
+    let plain = statement.trim_end_matches('。').replace("小雨", "你");
+    if user.contains("{\"questions\"") {
+        let more = if user.contains("已经问过了") {
+            "真的"
+        } else {
+            ""
+        };
+        json!({"questions": [format!("{plain}{more}吗？"), format!("为什么{plain}{more}？"), format!("听说{plain}{more}？")]})
+    } else if user.contains("{\"relevant\"") {
+        let asked = user
+            .lines()
+            .filter(|line| line.contains(". ") && !line.contains("例子"));
+        let labels = asked.map(|line| if line.contains(&plain) { "yes" } else { "no" });
+        json!({"relevant": labels.collect::<Vec<_>>()})
+    } else if user.contains("{\"entailed\"") {
+        let said = statement.replace("小雨", "我");
+        json!({"entailed": said, "neutral": "我们谈点别的吧。", "contradicted": format!("不，不是{said}")})
+    } else {
+        json!({"label": if user.contains("不，不是") { "contradicted" } else { "neutral" }})
+    }
+}
+
 /// What the rules for English would say.
 pub(crate) fn answer(messages: &str) -> String {
     let user = messages.split("\n====\n").nth(1).unwrap();
+    if user.contains('。') {
+        return chinese(user).to_string();
+    }
     let behind = |mark: &str| user.split_once(mark).unwrap().1;
     let line = |mark: &str| behind(mark).lines().next().unwrap().to_string();
     let character = user

@@ -9,6 +9,7 @@ mod dpo;
 mod finetune;
 mod generate;
 mod hub;
+mod import;
 mod judges;
 mod logprobs;
 mod merge;
@@ -60,6 +61,8 @@ enum Command {
     Merge(merge::MergeArgs),
     /// Write a Gemma in NF4, a quarter of its size in 16 bit.
     Quantize(quantize::QuantizeArgs),
+    /// Take over the original program's data, so that train need not ask for it.
+    Import(import::ImportArgs),
     /// Make the embedded models again from nothing.
     Pretrain(pretrain::PretrainArgs),
 }
@@ -104,6 +107,7 @@ pub fn run_apc() -> ExitCode {
         Command::Dpo(args) => args.run(job),
         Command::Merge(args) => args.run(job),
         Command::Quantize(args) => args.run(job),
+        Command::Import(args) => args.run(),
         Command::Pretrain(args) => args.run(job),
     }))
 }

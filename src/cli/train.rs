@@ -31,8 +31,8 @@ pub struct TrainArgs {
     /// Where data/NAME and models/NAME are made.
     #[arg(long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// Who writes statements and queries: offline, local for the Gemma itself, or the name of a chat model, whose key is
-    /// in OPENAI_API_KEY.
+    /// Who writes statements and queries: offline, local for the Gemma itself, imported for what apc import took over, or
+    /// the name of a chat model, whose key is in OPENAI_API_KEY.
     #[arg(long, value_name = "NAME", default_value = "offline")]
     model_engine: String,
     #[command(flatten, next_help_heading = "The chat model")]

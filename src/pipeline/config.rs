@@ -37,7 +37,8 @@ pub struct TrainConfig {
     pub wiki: Option<PathBuf>,
     /// Folder of `data/{character}` and `models/{character}`.
     pub output: PathBuf,
-    /// Who writes statements and queries: `offline`, `local` for the Gemma itself, or the name of a chat model.
+    /// Who writes statements and queries: `offline`, `local` for the Gemma itself, `imported`, or the name
+    /// of a chat model.
     pub model_engine: String,
     /// Where that chat model is, and what it may cost.
     pub chat: OpenAiConfig,

@@ -20,7 +20,8 @@ use crate::persona::{
 };
 use crate::progress::Job;
 use crate::teacher::chat::{ChatModel, ChatTeacher, Language, LocalGemma, OpenAi};
-use crate::teacher::{Offline, Plan, Teacher, some_others};
+use crate::teacher::imported::Imported;
+use crate::teacher::{Examples, Offline, Plan, Teacher, some_others};
 use crate::text::ByteFallback;
 use crate::{Error, Result, files};
 
@@ -90,8 +91,12 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub(super) fn new(config: &'a TrainConfig, device: &'a Device, job: &'a Job) -> Result<Self> {
+        let folders = Folders::new(&config.output, &config.character);
+        let imported = folders.data.join("imported");
         let page = match &config.wiki {
             Some(path) => path.clone(),
+            // What was imported stands for its page.
+            None if config.model_engine == "imported" => Imported::statements_path(&imported)?,
             None => find_page(&locate("wiki"), &config.character)?,
         };
         let hub = Hub::new(config.hub.clone(), job)?;
@@ -105,7 +110,6 @@ impl<'a> Run<'a> {
         // A folder that is no model is told of before the first stage.
         hf::read_gemma_config(&base)?;
         hf::check_weights(&base)?;
-        let folders = Folders::new(&config.output, &config.character);
         let text = read_page(&page)?;
         let answers = answers_path(&folders.data);
         let chat = |model: Box<dyn ChatModel>| -> Result<Box<dyn Teacher>> {
@@ -115,8 +119,9 @@ impl<'a> Run<'a> {
                 &answers,
             )?))
         };
-        let teacher = match config.model_engine.as_str() {
+        let teacher: Box<dyn Teacher> = match config.model_engine.as_str() {
             "offline" => Box::new(Offline),
+            "imported" => Box::new(Imported::load(&imported)?),
             "local" => {
                 let hash = folder_hash(&base)?;
                 let name = format!("local {}", &hash[..12]);
@@ -389,9 +394,15 @@ impl<'a> Run<'a> {
         if !stage.is_complete() {
             let started = Instant::now();
             let teacher = self.teacher.as_ref();
-            let relevance =
-                relevance_data(teacher, character, statements, queries, seed, self.job)?;
-            let nli = nli_data(teacher, character, statements, queries, seed, self.job)?;
+            let Examples { relevance, nli } = match teacher.examples() {
+                Some(examples) => examples,
+                None => Examples {
+                    relevance: relevance_data(
+                        teacher, character, statements, queries, seed, self.job,
+                    )?,
+                    nli: nli_data(teacher, character, statements, queries, seed, self.job)?,
+                },
+            };
             self.settle("discriminator-data", started)?;
             files::write_jsonl(&data[0], &relevance)?;
             files::write_jsonl(&data[1], &nli)?;

@@ -1,6 +1,7 @@
 //! Who writes the data: a teacher for a character's page, and invented personas to train models on.
 
 pub mod chat;
+pub mod imported;
 pub mod invented;
 pub mod offline;
 
@@ -13,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
+use crate::persona::{Nli, NliExample, Query, Relevance, RelevanceExample, Statement};
 use crate::{Error, Result};
 
 /// The five tasks of a teacher.
@@ -62,6 +63,11 @@ pub trait Teacher: Send + Sync {
         response: &str,
     ) -> Result<Option<Nli>>;
 
+    /// What judges are fine-tuned on, if it need not be made.
+    fn examples(&self) -> Option<Examples> {
+        None
+    }
+
     /// How often a statement is asked about before all of its questions are there.
     fn rounds(&self) -> u64;
 
@@ -87,6 +93,15 @@ pub trait Teacher: Send + Sync {
     fn usage(&self) -> Option<chat::Usage> {
         None
     }
+}
+
+/// What judges are fine-tuned on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examples {
+    /// For relevance.
+    pub relevance: Vec<RelevanceExample>,
+    /// For NLI.
+    pub nli: Vec<NliExample>,
 }
 
 /// About what a teacher would be asked.

@@ -9,7 +9,7 @@ mod prompts;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minijinja::Value as PromptValue;
@@ -29,6 +29,13 @@ pub use prompts::Language;
 
 use parse::Unusable;
 use prompts::prompt;
+
+/// The place of the label that a text says, among `no` and `yes` or `contradicted`, `neutral` and `entailed`, however they
+/// are spelt.
+pub(super) fn read_label(text: &str, names: &[&str]) -> Option<usize> {
+    let labels: &[&[&str]] = if names.len() == 2 { &RELEVANCE } else { &NLI };
+    parse::label(text, "label", labels).ok()
+}
 
 /// Counted up when prompts or the reading of answers change what a character's data would be.
 const PROMPTS_VERSION: u32 = 1;
@@ -61,13 +68,15 @@ const NLI: [&[&str]; 3] = [
 pub struct ChatTeacher {
     model: Box<dyn ChatModel>,
     language: Language,
+    path: PathBuf,
     state: Mutex<State>,
 }
 
 struct State {
     /// Every answer that was ever given, by what was asked; empty while the model is asked for it.
     answers: HashMap<String, Slot>,
-    journal: files::Journal,
+    /// Where they are kept; opened for the first of them.
+    journal: Option<files::Journal>,
     outcome: Outcome,
 }
 
@@ -106,7 +115,13 @@ impl fmt::Debug for ChatTeacher {
 impl ChatTeacher {
     /// A teacher that keeps its answers in a JSON Lines file, and asks nothing that is answered there.
     pub fn new(model: Box<dyn ChatModel>, language: Language, answers: &Path) -> Result<Self> {
-        let (journal, known) = files::Journal::open::<Answered>(answers)?;
+        let path = answers.to_path_buf();
+        let (journal, known) = if path.is_file() {
+            let (journal, known) = files::Journal::open::<Answered>(&path)?;
+            (Some(journal), known)
+        } else {
+            (None, Vec::new())
+        };
         let slot = |known: Answered| {
             let (reply, logprobs) = (known.reply, known.logprobs);
             let given = Given { reply, logprobs };
@@ -116,6 +131,7 @@ impl ChatTeacher {
         Ok(Self {
             model,
             language,
+            path,
             state: Mutex::new(State {
                 answers: answers.collect(),
                 journal,
@@ -201,9 +217,13 @@ impl ChatTeacher {
             completion_tokens: completion.completion_tokens,
             logprobs: completion.logprobs,
         };
-        self.state()
-            .journal
-            .append(std::slice::from_ref(&answered))?;
+        let mut state = self.state();
+        let journal = match &mut state.journal {
+            Some(journal) => journal,
+            none => none.insert(files::Journal::open::<Answered>(&self.path)?.0),
+        };
+        journal.append(std::slice::from_ref(&answered))?;
+        drop(state);
         let (reply, logprobs) = (answered.reply, answered.logprobs);
         let given = Given { reply, logprobs };
         *known = Some(given.clone());
