@@ -40,7 +40,7 @@ pub(super) struct Judges {
 
 /// A discriminator, or a chat model in its place.
 pub(super) enum AnyJudge {
-    Local(Judge),
+    Local(Box<Judge>),
     Chat(ChatTeacher),
 }
 
@@ -74,7 +74,9 @@ impl JudgeArgs {
                 Some(name) => find_judge(&hub, name, task, self.judge_templates.as_deref())?,
                 None => judge_folder(output, character, name).into(),
             };
-            Judge::load(&judge, task, device).map(AnyJudge::Local)
+            Ok(AnyJudge::Local(Box::new(Judge::load(
+                &judge, task, device,
+            )?)))
         };
         Ok(Judges {
             relevance: load(&self.relevance, "relevance", JudgeTask::Relevance)?,

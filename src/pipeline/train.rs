@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::config::TrainConfig;
+use super::config::{Scale, TrainConfig};
 use super::dpo::DpoSummary;
 use super::evaluate::Evaluation;
 use super::run::{Persona, Run};
@@ -54,8 +54,11 @@ pub fn locate(relative: &str) -> PathBuf {
 
 /// What a chat model would be asked for a run, if it has one for a teacher.
 pub fn plan(config: &TrainConfig, device: &Device, job: &Job) -> Result<Option<Plan>> {
+    let mut config = without_model(config);
+    // A plan asks nothing, so it needs no key.
+    config.chat.api_key.get_or_insert_with(|| "none".into());
     config.check()?;
-    Ok(Run::new(config, device, job)?.plan())
+    Ok(Run::new(&config, device, job)?.plan())
 }
 
 /// What a teacher has made.
@@ -77,6 +80,7 @@ pub struct TeachSummary {
 /// Runs the stages that need a teacher, and no others.
 pub fn teach(config: &TrainConfig, device: &Device, job: &Job) -> Result<TeachSummary> {
     config.check()?;
+    let config = &without_model(config);
     let mut run = Run::new(config, device, job)?;
     let (persona, teacher) = be_taught(&mut run)?;
     Ok(TeachSummary {
@@ -86,6 +90,17 @@ pub fn teach(config: &TrainConfig, device: &Device, job: &Job) -> Result<TeachSu
         data: run.folders.data,
         teacher,
     })
+}
+
+/// The settings of a run that needs no other Gemma than the embedded one, unless that is the teacher; so that nothing is
+/// downloaded for it.
+fn without_model(config: &TrainConfig) -> TrainConfig {
+    let mut config = config.clone();
+    if config.model_engine != "local" {
+        config.model = None;
+        config.prp_scale = Scale::Tiny;
+    }
+    config
 }
 
 /// All that the teacher makes; tells beforehand what it may cost, and afterwards what it has.
