@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
 
@@ -28,6 +29,24 @@ pub fn read_text(path: &Path) -> Result<String> {
 /// Reads a JSON file.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_str(&read_text(path)?).map_err(|error| Error::invalid(path, error.to_string()))
+}
+
+/// The SHA-256 of a file's bytes, in hexadecimal.
+pub fn checksum(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(Error::io("read", path))?;
+    let mut hash = Sha256::new();
+    std::io::copy(&mut file, &mut hash).map_err(Error::io("read", path))?;
+    Ok(hex(&hash.finalize()))
+}
+
+/// The SHA-256 of some bytes, in hexadecimal.
+pub fn checksum_of(bytes: impl AsRef<[u8]>) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Bytes in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Makes a folder and those above it.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Format, print, print_json};
+use super::{Format, elsewhere, print, print_json, quoted};
 use crate::Result;
 use crate::teacher::imported::import;
 
@@ -39,15 +39,10 @@ impl ImportArgs {
                     0 => String::new(),
                     n => format!("labels left out  {n}, which are none of those known\n"),
                 };
-                let elsewhere = if self.output.as_os_str() == "." {
-                    String::new()
-                } else {
-                    format!(" --output {}", self.output.display())
-                };
                 print(&format!(
                     "statements       {}\nqueries          {}\nrelevance        {}\nNLI              {}\n\
                      pairs            {}\n{left_out}folder           {}\n\n\
-                     next: apc train --character \"{}\"{elsewhere} --model-engine imported \
+                     next: apc train --character {}{} --model-engine imported \
                      --use-pretrained-discriminator false",
                     summary.statements,
                     summary.queries,
@@ -55,7 +50,8 @@ impl ImportArgs {
                     summary.nli,
                     summary.pairs,
                     summary.folder.display(),
-                    self.character,
+                    quoted(&self.character),
+                    elsewhere(&self.output),
                 ))
             }
         }

@@ -20,6 +20,7 @@ mod table;
 mod terminal;
 mod train;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -213,4 +214,25 @@ fn print_json<T: serde::Serialize>(value: &T) -> Result<()> {
     let text = serde_json::to_string(value)
         .map_err(|error| Error::Usage(format!("cannot print JSON: {error}")))?;
     print(&text)
+}
+
+/// The argument that tells the next command of an output folder other than the default.
+fn elsewhere(output: &Path) -> String {
+    if output.as_os_str() == "." {
+        String::new()
+    } else {
+        format!(" --output {}", output.display())
+    }
+}
+
+/// A name as a shell takes it.
+fn quoted(name: &str) -> String {
+    if name
+        .chars()
+        .all(|c| c.is_alphanumeric() || c == '_' || c == '-')
+    {
+        name.to_string()
+    } else {
+        format!("\"{name}\"")
+    }
 }

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::chat_model::ChatModelArgs;
 use super::device::DeviceArgs;
 use super::hub;
-use super::{Format, print, print_json};
+use super::{Format, elsewhere, print, print_json, quoted};
 use crate::Result;
 use crate::pipeline::{Scale, TrainConfig, TrainSummary, plan, teach, train};
 use crate::progress::Job;
@@ -211,13 +211,8 @@ impl TrainArgs {
         } else {
             format!("{} stages in {seconds:.0} s", summary.stages_run.len())
         };
-        // Folders other than the default have to be told to the next command too.
         let adapter = summary.adapter.display();
-        let elsewhere = if self.output.as_os_str() == "." {
-            String::new()
-        } else {
-            format!(" --output {}", self.output.display())
-        };
+        let elsewhere = elsewhere(&self.output);
         format!(
             "{name}: {state}\n\
              \n\
@@ -252,17 +247,5 @@ impl TrainArgs {
             quoted(name),
             quoted(name),
         )
-    }
-}
-
-/// A name as a shell takes it.
-fn quoted(name: &str) -> String {
-    if name
-        .chars()
-        .all(|c| c.is_alphanumeric() || c == '_' || c == '-')
-    {
-        name.to_string()
-    } else {
-        format!("\"{name}\"")
     }
 }

@@ -10,7 +10,6 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo, Metadata};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use crate::progress::{Job, Task};
 use crate::{Error, Result, files};
@@ -142,7 +141,7 @@ impl Hub {
             .cache
             .join("apc")
             .join(format!("{checksum}.{name}"));
-        if kept.is_file() && sha256(&kept)? == checksum {
+        if kept.is_file() && files::checksum(&kept)? == checksum {
             return Ok(kept);
         }
         let url = format!("{}/{path}", self.config.prompts.trim_end_matches('/'));
@@ -157,8 +156,7 @@ impl Hub {
         let asked = url.clone();
         let answer = self.apart(move || ureq::get(&asked).call()?.body_mut().read_to_vec())?;
         let bytes = answer.map_err(|error| failed(&format!("cannot be had: {error}")))?;
-        let digest = Sha256::digest(&bytes);
-        let sum: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sum = files::checksum_of(&bytes);
         if sum != checksum {
             return Err(failed(&format!("has the checksum {sum}, not {checksum}")));
         }
@@ -287,7 +285,7 @@ impl Hub {
         let problem = if found != size as u64 {
             Some(format!("has {found} bytes, not {size}"))
         } else if is_sha256(etag) {
-            let sum = sha256(&blob)?;
+            let sum = files::checksum(&blob)?;
             (sum != etag).then(|| format!("has the checksum {sum}, not {etag}"))
         } else {
             None
@@ -404,14 +402,6 @@ fn part_path(cached: &CacheRepo, etag: &str) -> PathBuf {
 
 fn is_sha256(etag: &str) -> bool {
     etag.len() == 64 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn sha256(path: &Path) -> Result<String> {
-    let mut file = fs::File::open(path).map_err(Error::io("read", path))?;
-    let mut hash = Sha256::new();
-    std::io::copy(&mut file, &mut hash).map_err(Error::io("read", path))?;
-    let digest = hash.finalize();
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A download's progress.

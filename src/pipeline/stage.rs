@@ -137,11 +137,7 @@ fn short(value: &Value) -> String {
 
 /// The SHA-256 of a file's bytes.
 pub fn file_hash(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(Error::io("read", path))?;
-    Ok(Sha256::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    files::checksum(path)
 }
 
 /// What identifies the model in a folder: hashes of its small files, size and time of its large ones.
@@ -173,11 +169,7 @@ pub fn folder_hash(folder: &Path) -> Result<String> {
             hash.update(file_hash(&path)?);
         }
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(files::hex(&hash.finalize()))
 }
 
 #[cfg(test)]

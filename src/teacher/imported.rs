@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::chat::read_label;
 use super::{Examples, Teacher};
@@ -213,17 +212,13 @@ impl Imported {
     pub fn load(folder: &Path) -> Result<Self> {
         let statements = Self::statements_path(folder)?;
         let [_, queries, relevance, nli] = FILES.map(|name| folder.join(name));
-        let mut hash = Sha256::new();
+        let mut texts = String::new();
         for path in [&statements, &queries, &relevance, &nli] {
-            hash.update(files::read_text(path)?);
+            texts += &files::read_text(path)?;
         }
-        let digest = hash.finalize();
-        let hash: String = digest[..6]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash = files::checksum_of(texts);
         Ok(Self {
-            version: format!("imported {hash}"),
+            version: format!("imported {}", &hash[..12]),
             statements: files::read_jsonl(&statements)?,
             queries: files::read_jsonl(&queries)?,
             examples: Examples {

@@ -15,7 +15,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use minijinja::Value as PromptValue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{Outcome, Plan, Rejected, Teacher, at_once};
 use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
@@ -232,10 +231,7 @@ impl ChatTeacher {
 
     fn key(&self, question: &Question) -> String {
         let asked = json!([self.model.name(), question.messages, question.logprobs]).to_string();
-        Sha256::digest(asked)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        files::checksum_of(asked)
     }
 }
 
