@@ -136,7 +136,8 @@ mod tests {
         let random = rank(&gemma);
         induction_heads(&mut gemma, &config, &device);
         let copying = rank(&gemma);
-        assert!(copying + 80 < random, "{random}, {copying}");
+        // Of 249 at random, 56 to 146 fewer with two dozen seeds; other tests may draw from the same source meanwhile.
+        assert!(copying + 30 < random, "{random}, {copying}");
     }
 
     #[test]

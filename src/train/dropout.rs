@@ -52,31 +52,21 @@ mod tests {
     use crate::nn::{ClassifierInput, DebertaConfig};
     use burn::tensor::Device;
 
-    /// The logits of a text when what `dropout` says is dropped.
-    fn logits(dropout: Option<Dropout>) -> Vec<f32> {
-        let device = Device::default();
-        device.seed(1);
-        let model = DebertaConfig::new(20, 8, 16, 2, 2, 3).init(&device);
-        let input = ClassifierInput::new(&[vec![1, 2, 3]], 0, &device).with_dropout(dropout);
-        model.forward(input).into_data().try_to_vec().unwrap()
-    }
-
     #[test]
     fn each_part_of_each_step_drops_other_values_and_a_later_start_the_same() {
+        let device = Device::default();
+        let model = DebertaConfig::new(20, 8, 16, 2, 2, 3).init(&device);
+        let logits = |dropout: Option<Dropout>| -> Vec<f32> {
+            let input = ClassifierInput::new(&[vec![1, 2, 3]], 0, &device).with_dropout(dropout);
+            model.forward(input).into_data().try_to_vec().unwrap()
+        };
+        let step = |source: &StepDropout| -> Vec<Vec<f32>> {
+            let parts = source.next().take(2);
+            parts.map(|part| logits(Some(part))).collect()
+        };
         let whole = StepDropout::new(7, 0);
-        let first: Vec<_> = whole
-            .next()
-            .take(2)
-            .map(|part| logits(Some(part)))
-            .collect();
-        let second: Vec<_> = whole
-            .next()
-            .take(2)
-            .map(|part| logits(Some(part)))
-            .collect();
-        let late = StepDropout::new(7, 1);
-        let again: Vec<_> = late.next().take(2).map(|part| logits(Some(part))).collect();
-        assert_eq!(second, again);
+        let (first, second) = (step(&whole), step(&whole));
+        assert_eq!(step(&StepDropout::new(7, 1)), second);
         let all = [&first[0], &first[1], &second[0], &second[1], &logits(None)];
         for (idx, one) in all.iter().enumerate() {
             assert!(all[..idx].iter().all(|other| other != one), "{all:?}");
