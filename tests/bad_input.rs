@@ -128,6 +128,14 @@ fn what_is_not_there_yet_says_so() {
         1,
         &["google/gemma-1.1-7b-it", "HF_HUB_OFFLINE"],
     );
+    for zero in [
+        ["--concurrency", "0"],
+        ["--timeout", "0"],
+        ["--timeout", "-1"],
+    ] {
+        let chat = ["--model-engine", "m", "--api-base", "http://127.0.0.1:9/v1"];
+        train_refused(PAGE, &[&chat[..], &zero].concat(), 2, &[zero[0]]);
+    }
     train_refused(PAGE, &["--device", "tpu"], 2, &["--device tpu", "cuda"]);
     if cfg!(not(feature = "cuda")) {
         train_refused(PAGE, &["--device", "cuda"], 2, &["--features cuda"]);

@@ -149,7 +149,6 @@ impl TrainConfig {
             ("--eval-replies", self.eval_replies),
             ("--relevance-finetune-epoch", self.relevance_finetune_epoch),
             ("--nli-finetune-epoch", self.nli_finetune_epoch),
-            ("--concurrency", self.chat.concurrency),
         ];
         if let Some((name, _)) = zero.iter().find(|(_, value)| *value == 0) {
             return Err(Error::Usage(format!("{name} is 0, but must be at least 1")));

@@ -166,8 +166,13 @@ impl OpenAi {
     ///
     /// # Errors
     ///
-    /// A key that no header can carry, no key for OpenAI's own server, or an address that is none.
+    /// A key that no header can carry, no key for OpenAI's own server, an address that is none, or nothing at once.
     pub fn new(model: &str, config: OpenAiConfig, job: &Job) -> Result<Self> {
+        if config.concurrency == 0 || config.timeout.is_zero() {
+            return Err(Error::Usage(
+                "--concurrency must be at least 1, and --timeout above 0".into(),
+            ));
+        }
         let base = config.api_base.clone().unwrap_or_else(|| OPENAI.into());
         let base = base.trim_end_matches('/').to_string();
         let parsed = reqwest::Url::parse(&base).ok();

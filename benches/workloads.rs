@@ -1,0 +1,458 @@
+//! What the program spends its time on, one workload each, with random weights; a line of JSON for each.
+//!
+//! ```sh
+//! cargo bench --bench workloads -- --size mid dpo generate classify finetune pairs
+//! ```
+//!
+//! `flops` is what the work needs at least: the products of the weights with every token that has to go through them, and
+//! of queries with keys; `share` is that against a large square product in the same run.
+
+use std::path::Path;
+use std::time::Instant;
+
+use apc::hf;
+use apc::nn::{
+    ClassifierInput, DebertaConfig, Gemma, GemmaConfig, LoraConfig, SequenceClassifier,
+    SequenceClassifierConfig, Weights,
+};
+use apc::persona::{Judge, JudgeTask, Nli, Relevance, RelevanceTable, persona_prompt};
+use apc::pipeline::{DpoRun, FineTune, Sampler, sample_replies};
+use apc::progress::Job;
+use apc::text::{ByteFallback, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
+use apc::train::{DpoConfig, DpoExample, DpoPair};
+use apc::{Result, files, parallel};
+use burn::tensor::{Device, Distribution, Tensor};
+use clap::{Parser, ValueEnum};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+
+#[derive(Parser)]
+struct Arguments {
+    /// Which workloads [default: all].
+    workloads: Vec<Workload>,
+    /// How large the models are.
+    #[arg(long, value_enum, default_value = "tiny")]
+    size: Size,
+    /// cargo says so.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Workload {
+    /// Direct preference optimization: prompts of 200 tokens, replies of 20 to 60, rank 16.
+    Dpo,
+    /// 128 tokens behind a prompt of 16, one reply and 16 at once.
+    Generate,
+    /// Texts of 40 to 160 tokens through a classifier.
+    Classify,
+    /// The same texts, trained on, eight a step.
+    Finetune,
+    /// 20 statements, 20 queries, two replies of 32 tokens to each, scored.
+    Pairs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Size {
+    /// The embedded models' shapes.
+    Tiny,
+    /// Gemma of hidden 768 with 6 layers, DeBERTa-v3-base.
+    Mid,
+}
+
+impl Size {
+    fn gemma(self) -> GemmaConfig {
+        match self {
+            Self::Tiny => GemmaConfig::new(2048, 192, 768, 4, 4, 4, 48),
+            Self::Mid => GemmaConfig::new(8192, 768, 3072, 6, 8, 8, 96),
+        }
+        .with_max_position_embeddings(1024)
+    }
+
+    fn classifier(self, num_labels: usize) -> DebertaConfig {
+        match self {
+            Self::Tiny => DebertaConfig::new(2048, 128, 512, 3, 4, num_labels),
+            Self::Mid => DebertaConfig::new(8192, 768, 3072, 12, 12, num_labels),
+        }
+    }
+}
+
+/// One run of a workload.
+struct Measured {
+    work: f64,
+    unit: &'static str,
+    seconds: f64,
+    flops: f64,
+}
+
+struct Bench {
+    size: Size,
+    device: Device,
+    rng: ChaCha8Rng,
+    job: Job,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let workloads = if arguments.workloads.is_empty() {
+        Workload::value_variants().to_vec()
+    } else {
+        arguments.workloads
+    };
+    let device = Device::default();
+    let peak = matrix_peak(&device);
+    for workload in workloads {
+        device.seed(0);
+        let mut bench = Bench {
+            size: arguments.size,
+            device: device.clone(),
+            rng: ChaCha8Rng::seed_from_u64(0),
+            job: Job::default(),
+        };
+        for (name, measured) in bench.run(workload)? {
+            let Measured {
+                work,
+                unit,
+                seconds,
+                flops,
+            } = measured;
+            let line = json!({
+                "workload": name,
+                "size": format!("{:?}", arguments.size).to_lowercase(),
+                "work": work,
+                "unit": unit,
+                "seconds": seconds,
+                "rate": work / seconds,
+                "flops": flops,
+                "share": flops / seconds / peak,
+                "peak_bytes": peak_bytes(),
+            });
+            print(&line.to_string());
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "results are what this program is for")]
+fn print(line: &str) {
+    println!("{line}");
+}
+
+/// Floating-point operations a second in a product of 1536 by 1536, the best of five.
+fn matrix_peak(device: &Device) -> f64 {
+    const N: usize = 1536;
+    let [a, b] =
+        [0, 1].map(|_| Tensor::<2>::random([N, N], Distribution::Normal(0.0, 1.0), device));
+    let best = (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            let _ = a.clone().matmul(b.clone()).into_data();
+            start.elapsed().as_secs_f64()
+        })
+        .fold(f64::MAX, f64::min);
+    2.0 * (N as f64).powi(3) / best
+}
+
+/// The most memory that this process has held, if the system tells.
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+impl Bench {
+    fn run(&mut self, workload: Workload) -> Result<Vec<(&'static str, Measured)>> {
+        Ok(match workload {
+            Workload::Dpo => vec![("dpo", self.dpo()?)],
+            Workload::Generate => vec![
+                ("generate 1", self.generate(1)?),
+                ("generate 16", self.generate(16)?),
+            ],
+            Workload::Classify => vec![("classify", self.classify()?)],
+            Workload::Finetune => vec![("finetune", self.finetune()?)],
+            Workload::Pairs => vec![("pairs", self.pairs()?)],
+        })
+    }
+
+    fn gemma(&self) -> Gemma {
+        let mut gemma = self.size.gemma().init(&self.device);
+        gemma.freeze_weights();
+        gemma
+    }
+
+    /// Random ids, of which none is special.
+    fn ids(&mut self, range: std::ops::Range<usize>) -> Vec<i32> {
+        let count = self.rng.random_range(range);
+        (0..count)
+            .map(|_| self.rng.random_range(300..2000))
+            .collect()
+    }
+
+    /// A text of about so many tokens.
+    fn text(&mut self, range: std::ops::Range<usize>) -> String {
+        const WORDS: [&str; 8] = [
+            "rain", "old", "cello", "she", "plays", "in", "harbour", "the",
+        ];
+        let count = self.rng.random_range(range);
+        let words = (0..count).map(|_| WORDS[self.rng.random_range(0..WORDS.len())]);
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    fn dpo(&mut self) -> Result<Measured> {
+        const PAIRS: usize = 32;
+        let gemma = self.gemma();
+        let pairs: Vec<DpoExample> = (0..PAIRS)
+            .map(|_| DpoExample {
+                prompt: self.ids(200..201),
+                pairs: vec![DpoPair {
+                    chosen: self.ids(20..60),
+                    rejected: self.ids(20..60),
+                    reference: [0.0; 2],
+                }],
+            })
+            .collect();
+        let config = self.size.gemma();
+        let flops: f64 = pairs
+            .iter()
+            .map(|example| {
+                let replies = example.len() - example.prompt.len();
+                let once = forward_flops(&config, example.len(), replies);
+                // The reference, the policy, and the gradients of what is between the factors.
+                3.0 * once
+            })
+            .sum();
+        let folder = tempfile::tempdir().expect("a folder for the adapter");
+        let run = DpoRun {
+            lora: &LoraConfig::new(16, 16.0),
+            adapter: None,
+            dpo: &DpoConfig::new(),
+            batch_size: 2,
+            epochs: 1,
+            learning_rate: 1e-4,
+            seed: 0,
+            shuffle: false,
+            base: Path::new("random"),
+            output: folder.path(),
+            work: &folder.path().join("work"),
+            record_steps: false,
+        };
+        let start = Instant::now();
+        run.run(&gemma, pairs, &self.device, &self.job)?;
+        Ok(Measured {
+            work: PAIRS as f64,
+            unit: "pairs",
+            seconds: start.elapsed().as_secs_f64(),
+            flops,
+        })
+    }
+
+    fn generate(&mut self, replies: usize) -> Result<Measured> {
+        const TOKENS: usize = 128;
+        let gemma = self.gemma();
+        let prompts: Vec<Prompt> = (0..replies)
+            .map(|seed| Prompt {
+                ids: self.ids(16..17),
+                seeds: vec![seed as u64],
+            })
+            .collect();
+        let config = GenerateConfig {
+            max_new_tokens: TOKENS,
+            min_new_tokens: TOKENS,
+            sampling: Sampling::Greedy,
+            stop_ids: vec![1],
+        };
+        let mut tell = |_, _| {};
+        let warm = GenerateConfig {
+            max_new_tokens: 4,
+            ..config.clone()
+        };
+        generate(&gemma, &prompts, &warm, &self.job, &mut tell)?;
+        let start = Instant::now();
+        generate(&gemma, &prompts, &config, &self.job, &mut tell)?;
+        let tokens = 16 + TOKENS;
+        Ok(Measured {
+            work: (replies * TOKENS) as f64,
+            unit: "tokens",
+            seconds: start.elapsed().as_secs_f64(),
+            flops: replies as f64 * forward_flops(&self.size.gemma(), tokens, TOKENS),
+        })
+    }
+
+    fn classify(&mut self) -> Result<Measured> {
+        const TEXTS: usize = 64;
+        let config = self.size.classifier(3);
+        let mut model = SequenceClassifierConfig::Deberta(config.clone()).init(&self.device);
+        model.freeze_weights();
+        let mut texts: Vec<Vec<i32>> = (0..TEXTS).map(|_| self.ids(40..160)).collect();
+        texts.sort_by_key(Vec::len);
+        let flops = texts
+            .iter()
+            .map(|text| classifier_flops(&config, text.len()))
+            .sum();
+        let classify = |model: &SequenceClassifier, texts: &[Vec<i32>]| {
+            let batches: Vec<Vec<Vec<i32>>> = texts.chunks(8).map(<[_]>::to_vec).collect();
+            parallel::map(batches, |batch| {
+                let input = ClassifierInput::new(&batch, 0, &self.device);
+                model.forward(input).into_data()
+            });
+        };
+        classify(&model, &texts[..16]);
+        let start = Instant::now();
+        classify(&model, &texts);
+        Ok(Measured {
+            work: TEXTS as f64,
+            unit: "texts",
+            seconds: start.elapsed().as_secs_f64(),
+            flops,
+        })
+    }
+
+    /// A random judge in a folder, with the embedded judges' tokenizer.
+    fn judge(&self, folder: &Path, labels: &[&str], template: &str) -> Result<()> {
+        let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/nli");
+        let model = SequenceClassifierConfig::Deberta(self.size.classifier(labels.len()));
+        files::create_dir(folder)?;
+        hf::save_weights(&mut model.init(&self.device), folder)?;
+        let config = hf::ClassifierConfig {
+            model,
+            labels: labels.iter().map(ToString::to_string).collect(),
+            pad_token_id: 0,
+        };
+        hf::write_classifier_config(folder, &config)?;
+        files::write_json(&folder.join("judge.json"), &json!({"template": template}))?;
+        Tokenizer::load(&embedded)?.save(folder)
+    }
+
+    fn finetune(&mut self) -> Result<Measured> {
+        const TEXTS: usize = 32;
+        let folder = tempfile::tempdir().expect("a folder for the classifier");
+        let base = folder.path().join("base");
+        self.judge(&base, &Nli::NAMES, "{response}")?;
+        let texts: Vec<(String, usize)> = (0..TEXTS)
+            .map(|idx| (self.text(40..160), idx % 3))
+            .collect();
+        let tokenizer = Tokenizer::load(&base)?;
+        let config = self.size.classifier(3);
+        let mut flops = 0.0;
+        for (text, _) in &texts {
+            flops += 3.0 * classifier_flops(&config, tokenizer.encode(text)?.len());
+        }
+        let run = FineTune {
+            label: "finetune",
+            base: &base,
+            output: &folder.path().join("out"),
+            work: &folder.path().join("work"),
+            epochs: 1,
+            batch_size: 8,
+            learning_rate: 1e-5,
+            held_out: 0.0,
+            shuffle: false,
+            dropout: false,
+            byte_fallback: ByteFallback::Unknown,
+            seed: 0,
+            record_steps: false,
+        };
+        let start = Instant::now();
+        run.run(&texts, &self.device, &self.job)?;
+        Ok(Measured {
+            work: TEXTS as f64,
+            unit: "texts",
+            seconds: start.elapsed().as_secs_f64(),
+            flops,
+        })
+    }
+
+    fn pairs(&mut self) -> Result<Measured> {
+        const COUNT: usize = 20;
+        let folder = tempfile::tempdir().expect("a folder for the judges");
+        let [relevance, nli] = ["relevance", "nli"].map(|name| folder.path().join(name));
+        self.judge(
+            &relevance,
+            &Relevance::NAMES,
+            "Statement: {statement} Question: {query}",
+        )?;
+        let template = "Statement: {statement} Question: {query} Reply: {response}";
+        self.judge(&nli, &Nli::NAMES, template)?;
+        let load =
+            |folder: std::path::PathBuf, task| Judge::load(&folder.into(), task, &self.device);
+        let (relevance, nli) = (
+            load(relevance, JudgeTask::Relevance)?,
+            load(nli, JudgeTask::Nli)?,
+        );
+        let gemma = self.gemma();
+        let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/gemma");
+        let tokenizer = Tokenizer::load(&tokenizer)?;
+        let statements: Vec<String> = (0..COUNT).map(|_| self.text(8..14)).collect();
+        let queries: Vec<String> = (0..COUNT).map(|_| self.text(5..9)).collect();
+        let start = Instant::now();
+        let table: RelevanceTable =
+            apc::persona::judge_relevance(&relevance, "X", &statements, &queries, &self.job)?;
+        let sampler = Sampler {
+            character: "X",
+            statements: &statements,
+            model: &gemma,
+            tokenizer: &tokenizer,
+            max_tokens: 1024,
+            top_k: 5,
+            retrieval: &table,
+            relevance: &table,
+            nli: &nli,
+            n_replies: 2,
+            sampling: Sampling::at_temperature(1.0),
+            max_new_tokens: 32,
+            seed: 0,
+        };
+        let (mut journal, done) = files::Journal::open(&folder.path().join("replies.jsonl"))?;
+        let all: Vec<usize> = (0..COUNT).collect();
+        sample_replies(&sampler, &queries, &all, &mut journal, done, "", &self.job)?;
+        let seconds = start.elapsed().as_secs_f64();
+        let (classifier, config) = (self.size.classifier(3), self.size.gemma());
+        // A statement with a question goes through the relevance judge once, and with each of two replies, whose tokens are
+        // not counted, through the other.
+        let judges = Tokenizer::load(&folder.path().join("nli"))?;
+        let mut flops = 0.0;
+        for (query_idx, query) in queries.iter().enumerate() {
+            for statement in &statements {
+                let text = relevance.template().render("X", statement, query, "");
+                flops += 3.0 * classifier_flops(&classifier, judges.encode(&text)?.len());
+            }
+            let retrieved = table.retrieve(query_idx, 5);
+            let retrieved: Vec<&str> = retrieved.iter().map(|&idx| &*statements[idx]).collect();
+            let prompt = persona_prompt("X", &retrieved, query);
+            flops += forward_flops(&config, tokenizer.encode(&prompt)?.len(), 1)
+                + 2.0 * forward_flops(&config, 32, 32);
+        }
+        Ok(Measured {
+            work: COUNT as f64,
+            unit: "queries",
+            seconds,
+            flops,
+        })
+    }
+}
+
+/// Operations of a Gemma over `tokens`, of which `predicting` have logits.
+fn forward_flops(config: &GemmaConfig, tokens: usize, predicting: usize) -> f64 {
+    let attention = config.hidden_size
+        * config.head_dim
+        * 2
+        * (config.num_attention_heads + config.num_key_value_heads);
+    let mlp = 3 * config.hidden_size * config.intermediate_size;
+    let scores = 2 * tokens * config.num_attention_heads * config.head_dim;
+    let per_token = config.num_hidden_layers * (attention + mlp + scores / 2);
+    let head = config.vocab_size * config.hidden_size;
+    2.0 * (tokens * per_token + predicting * head) as f64
+}
+
+/// Operations of a DeBERTa over a text.
+fn classifier_flops(config: &DebertaConfig, tokens: usize) -> f64 {
+    let hidden = config.hidden_size;
+    let weights = 4 * hidden * hidden + 2 * hidden * config.intermediate_size;
+    // Content to content, to position and back, and the weighted values.
+    let scores = 2 * tokens * hidden + 2 * 2 * tokens * hidden;
+    2.0 * (config.num_hidden_layers * tokens * (weights + scores)) as f64
+}
