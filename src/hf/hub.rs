@@ -167,7 +167,8 @@ impl Hub {
     fn download(&self, repo: &Repo) -> Result<PathBuf> {
         let id = repo.url();
         let api = self.api()?;
-        let told = |error: ApiError| self.told(&id, repo.revision(), &error);
+        let revision = format!("revision {}", repo.revision());
+        let told = |error: ApiError| self.told(&id, &revision, &error);
         let listed = api.repo(repo.clone());
         let info = self.apart(move || listed.info())?.map_err(told)?;
         let names: BTreeSet<String> = info
@@ -229,7 +230,7 @@ impl Hub {
             let (client, url) = (api.clone(), api.repo(repo.clone()).url(&name));
             let metadata = self
                 .apart(move || client.metadata(&url))?
-                .map_err(|error| self.told(&id, repo.revision(), &error))?;
+                .map_err(|error| self.told(&id, &name, &error))?;
             wanted.push(Wanted { name, metadata });
         }
         self.check_space(&id, cached, &wanted)?;

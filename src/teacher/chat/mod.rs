@@ -309,6 +309,7 @@ struct Task {
     name: &'static str,
     /// The fields of the answer, and what each holds.
     fields: &'static [(&'static str, Kind)],
+    /// With room for what a model thinks before it answers.
     max_tokens: u64,
 }
 
@@ -322,17 +323,17 @@ enum Kind {
 const STATEMENTS: Task = Task {
     name: "statements",
     fields: &[("statements", Kind::Texts)],
-    max_tokens: 4096,
+    max_tokens: 8192,
 };
 const QUERIES: Task = Task {
     name: "queries",
     fields: &[("questions", Kind::Texts)],
-    max_tokens: 512,
+    max_tokens: 2048,
 };
 const RELEVANT: Task = Task {
     name: "relevance",
     fields: &[("relevant", Kind::SomeOf(&Relevance::NAMES))],
-    max_tokens: 512,
+    max_tokens: 2048,
 };
 const REPLIES: Task = Task {
     name: "replies",
@@ -341,12 +342,12 @@ const REPLIES: Task = Task {
         ("neutral", Kind::Text),
         ("contradicted", Kind::Text),
     ],
-    max_tokens: 1024,
+    max_tokens: 2048,
 };
 const LABEL: Task = Task {
     name: "nli",
     fields: &[("label", Kind::OneOf(&Nli::NAMES))],
-    max_tokens: 256,
+    max_tokens: 2048,
 };
 
 impl Task {

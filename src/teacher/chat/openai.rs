@@ -251,7 +251,7 @@ impl OpenAi {
         let mut form = Form {
             structured: true,
             temperature: true,
-            logprobs: question.logprobs,
+            logprobs: true,
         };
         loop {
             match self.request(question, form).await {
@@ -261,13 +261,14 @@ impl OpenAi {
                 }
                 Err(OpenAIError::ApiError(error))
                     if matches!(error.status_code.as_u16(), 400 | 422)
-                        && (form.structured || form.temperature || form.logprobs) =>
+                        && (form.structured
+                            || form.temperature
+                            || form.logprobs && question.logprobs) =>
                 {
                     // What the refusal names, else one after the other.
                     let names = |part: &str| error.api_error.message.contains(part);
-                    if form.logprobs
-                        && (names("logprobs") || !(form.structured || form.temperature))
-                    {
+                    let logprobs = form.logprobs && question.logprobs;
+                    if logprobs && (names("logprobs") || !(form.structured || form.temperature)) {
                         form.logprobs = false;
                     } else if form.temperature && (names("temperature") || !form.structured) {
                         form.temperature = false;
@@ -290,7 +291,7 @@ impl OpenAi {
         if form.temperature {
             body["temperature"] = json!(0);
         }
-        if form.logprobs {
+        if form.logprobs && question.logprobs {
             body["logprobs"] = json!(true);
             body["top_logprobs"] = json!(10);
         }
