@@ -661,3 +661,41 @@ fn what_the_original_made_is_imported_and_not_asked_for() {
     let nli = fs::read_to_string(folder.path().join("data/Mira/nli.jsonl")).unwrap();
     assert_eq!(nli.lines().count(), 1);
 }
+
+#[test]
+fn the_gemma_itself_is_asked_once_and_what_it_cannot_do_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = || {
+        // The embedded Gemma has learnt to answer as a character, not to write lists.
+        let page = folder.path().join("page.txt");
+        fs::write(&page, PAGE).unwrap();
+        Command::new(assert_cmd::cargo::cargo_bin!("apc"))
+            .args(["train", "--character", "Mira", "--model-engine", "local"])
+            .args(["--data-only", "--wiki"])
+            .arg(&page)
+            .arg("--output")
+            .arg(folder.path())
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap()
+    };
+    let answers = || fs::read_to_string(folder.path().join("data/Mira/answers.jsonl")).unwrap();
+    let told = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let first = run();
+    assert_eq!(first.status.code(), Some(1), "{}", told(&first));
+    assert!(
+        told(&first).contains("could not be used"),
+        "{}",
+        told(&first)
+    );
+    assert!(
+        told(&first).contains("2 requests, 2 answered"),
+        "{}",
+        told(&first)
+    );
+    let known = answers();
+    assert_eq!(known.lines().count(), 2);
+    let again = run();
+    assert!(!told(&again).contains("requests,"), "{}", told(&again));
+    assert_eq!(answers(), known);
+}

@@ -146,3 +146,27 @@ impl ChatModel for LocalGemma {
         *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_system_says_comes_before_what_the_user_says() {
+        let message = |role: &str, content: &str| Message {
+            role: role.into(),
+            content: content.into(),
+        };
+        let told = [
+            message("system", "Be brief."),
+            message("user", "Who?"),
+            message("assistant", "I."),
+            message("user", "Why?"),
+        ];
+        let [first, second, third] = &turns(&told)[..] else {
+            panic!("three turns are left");
+        };
+        assert_eq!(*first, message("user", "Be brief.\n\nWho?"));
+        assert_eq!((second, third), (&told[2], &told[3]));
+    }
+}
