@@ -1,78 +1,352 @@
 //! Keys and values of the tokens seen so far.
 
-use burn::tensor::{Bool, Int, Tensor};
+use std::ops::Range;
+
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+
+/// Columns by which a full cache grows.
+const BLOCK: usize = 64;
 
 /// A key/value cache for every layer of a decoder; an argument of its forward pass, never a part of the model.
-#[derive(Clone, Debug, Default)]
+///
+/// All rows end at the same column, so that one write takes in a token of each. A shorter row begins at a later column;
+/// what is before that is padding. The storage has columns to spare, into which new tokens are written in place.
+#[derive(Clone, Debug)]
 pub struct KvCache {
-    layers: Vec<(Tensor<4>, Tensor<4>)>,
-    padding: Option<Tensor<2, Bool>>,
+    /// Keys and values of each layer, `[slots, kv_heads, columns, head_dim]` with `slots` at least the number of rows.
+    layers: Vec<[Tensor<4>; 2]>,
+    /// The column where each row begins.
+    starts: Vec<usize>,
+    /// The columns that the rows use.
+    used: Range<usize>,
 }
 
 impl KvCache {
-    /// An empty cache.
-    pub fn new() -> Self {
-        Self::default()
+    /// An empty cache, and how many tokens of padding each of its rows will begin with.
+    pub fn new(padding: Vec<usize>) -> Self {
+        Self {
+            layers: Vec::new(),
+            starts: padding,
+            used: 0..0,
+        }
     }
 
-    /// How many tokens each row holds, padding included.
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// How many tokens the longest row holds.
     pub fn seq_len(&self) -> usize {
-        self.layers.first().map_or(0, |(keys, _)| keys.dims()[2])
+        self.used.len()
     }
 
-    /// Appends a layer's keys and values and returns all of that layer's.
+    /// Makes room for `seq` more tokens in every row; each layer appends them afterwards.
     ///
     /// # Shapes
     ///
-    /// - keys, values: `[batch, kv_heads, seq, head_dim]`
-    /// - output: two of `[batch, kv_heads, seq_len + seq, head_dim]`
+    /// - positions: `[rows, seq]`, those of the new tokens
+    /// - padding: `[rows, seq_len]`, true where a token, old or new, is padding
+    pub(super) fn extend(
+        &mut self,
+        seq: usize,
+        device: &Device,
+    ) -> (Tensor<2, Int>, Tensor<2, Bool>) {
+        let rows = self.rows();
+        let [slots, columns] = self.room();
+        if !self.layers.is_empty() && self.used.end + seq > columns {
+            let few = 2 * rows <= slots;
+            self.relocate(if few { rows } else { slots }, 0, seq);
+        }
+        let new = self.used.end..self.used.end + seq;
+        self.used.end = new.end;
+        let mut positions = Vec::with_capacity(rows * seq);
+        let mut padding = Vec::with_capacity(rows * self.seq_len());
+        for &start in &self.starts {
+            positions.extend(
+                new.clone()
+                    .map(|column| column.saturating_sub(start) as i32),
+            );
+            padding.extend(self.used.clone().map(|column| column < start));
+        }
+        (
+            Tensor::from_data(TensorData::new(positions, [rows, seq]), device),
+            Tensor::from_data(TensorData::new(padding, [rows, self.seq_len()]), device),
+        )
+    }
+
+    /// Appends a layer's keys and values and returns all of that layer's, as views.
+    ///
+    /// # Shapes
+    ///
+    /// - keys, values: `[rows, kv_heads, seq, head_dim]`
+    /// - output: two of `[rows, kv_heads, seq_len, head_dim]`, the new tokens among them
     pub fn append(
         &mut self,
         layer: usize,
         keys: Tensor<4>,
         values: Tensor<4>,
     ) -> (Tensor<4>, Tensor<4>) {
+        let [rows, _, seq, _] = keys.dims();
         if layer == self.layers.len() {
-            self.layers.push((keys, values));
+            self.layers.push([keys, values]);
         } else {
-            let (old_keys, old_values) = &mut self.layers[layer];
-            *old_keys = Tensor::cat(vec![old_keys.clone(), keys], 2);
-            *old_values = Tensor::cat(vec![old_values.clone(), values], 2);
+            let new = self.used.end - seq..self.used.end;
+            for (stored, tokens) in self.layers[layer].iter_mut().zip([keys, values]) {
+                write(stored, 0..rows, new.clone(), tokens);
+            }
         }
-        self.layers[layer].clone()
+        let [keys, values] = &self.layers[layer];
+        let all = |stored| view(stored, 0..rows, self.used.clone());
+        (all(keys), all(values))
     }
 
-    /// Appends which of the new tokens are padding and returns it for all tokens.
-    ///
-    /// # Shapes
-    ///
-    /// - padding: `[batch, seq]`, true where a token is padding
-    pub fn append_padding(&mut self, padding: Tensor<2, Bool>) -> Tensor<2, Bool> {
-        let all = match self.padding.take() {
-            Some(old) => Tensor::cat(vec![old, padding], 1),
-            None => padding,
+    /// Adds the rows of `other` at `indices`, in that order; a row may be taken several times, to continue one prompt in
+    /// several ways.
+    pub fn join(&mut self, other: &Self, indices: &[usize]) {
+        let Some([first, _]) = other.layers.first().filter(|_| !indices.is_empty()) else {
+            return;
         };
-        self.padding = Some(all.clone());
-        all
-    }
-
-    /// The rows at `indices`, in that order; a row may be taken several times, to continue one prompt in several ways.
-    ///
-    /// # Shapes
-    ///
-    /// - indices: `[rows]`
-    pub fn select(&self, indices: Tensor<1, Int>) -> Self {
-        let pick = |tensor: &Tensor<4>| tensor.clone().select(0, indices.clone());
-        Self {
-            layers: self
+        let seq = other.seq_len();
+        let picked: Vec<i32> = indices.iter().map(|&row| row as i32).collect();
+        let picked = TensorData::new(picked, [indices.len()]);
+        let picked = Tensor::<1, Int>::from_data(picked, &first.device());
+        let pick = |stored: &Tensor<4>| {
+            view(stored, 0..other.rows(), other.used.clone()).select(0, picked.clone())
+        };
+        let starts = indices
+            .iter()
+            .map(|&row| other.starts[row] - other.used.start);
+        let rows = self.rows();
+        if rows == 0 {
+            self.layers = other
                 .layers
                 .iter()
-                .map(|(keys, values)| (pick(keys), pick(values)))
-                .collect(),
-            padding: self
-                .padding
-                .clone()
-                .map(|padding| padding.int().select(0, indices.clone()).bool()),
+                .map(|layer| layer.each_ref().map(pick))
+                .collect();
+            self.starts = starts.collect();
+            self.used = 0..seq;
+        } else {
+            let new = rows..rows + indices.len();
+            let [slots, _] = self.room();
+            if seq > self.used.end || new.end > slots {
+                let ahead = seq.saturating_sub(self.seq_len());
+                self.relocate(new.end.max(slots), ahead, 1);
+            }
+            let place = self.used.end - seq..self.used.end;
+            self.starts.extend(starts.map(|start| place.start + start));
+            for (mine, theirs) in self.layers.iter_mut().zip(&other.layers) {
+                for (stored, added) in mine.iter_mut().zip(theirs) {
+                    // What a row that has left wrote there counts for nothing, as long as it is a number.
+                    clear(stored, new.clone(), 0..place.start);
+                    write(stored, new.clone(), place.clone(), pick(added));
+                }
+            }
+        }
+        self.forget_padding();
+    }
+
+    /// Removes a row and puts the last one in its place.
+    pub fn swap_remove(&mut self, row: usize) {
+        let last = self.rows() - 1;
+        if row < last {
+            for stored in self.layers.iter_mut().flatten() {
+                // A copy, as storage that is written to must have one owner.
+                let last = Tensor::from_ints([last as i32], &stored.device());
+                let moved = stored.clone().select(0, last);
+                let [_, _, columns, _] = stored.dims();
+                write(stored, row..row + 1, 0..columns, moved);
+            }
+        }
+        self.starts.swap_remove(row);
+        self.forget_padding();
+    }
+
+    /// How many rows and columns the storage has.
+    fn room(&self) -> [usize; 2] {
+        self.layers.first().map_or([0, 0], |[keys, _]| {
+            let [slots, _, columns, _] = keys.dims();
+            [slots, columns]
+        })
+    }
+
+    /// Leaves out the columns that are padding in every row.
+    fn forget_padding(&mut self) {
+        self.used.start = self.starts.iter().copied().min().unwrap_or(self.used.end);
+    }
+
+    /// Moves all rows to new storage, with so many free columns before them and at least so many behind.
+    fn relocate(&mut self, slots: usize, ahead: usize, behind: usize) {
+        let place = ahead..ahead + self.seq_len();
+        let columns = (place.end + behind).next_multiple_of(BLOCK);
+        let rows = self.rows();
+        for stored in self.layers.iter_mut().flatten() {
+            let [_, kv_heads, _, head_dim] = stored.dims();
+            let options = (&stored.device(), stored.dtype());
+            let old = view(stored, 0..rows, self.used.clone());
+            *stored = Tensor::zeros([slots, kv_heads, columns, head_dim], options);
+            write(stored, 0..rows, place.clone(), old);
+        }
+        for start in &mut self.starts {
+            *start = *start + ahead - self.used.start;
+        }
+        self.used = place;
+    }
+}
+
+/// Writes in place, if nothing else owns the data.
+fn write(stored: &mut Tensor<4>, rows: Range<usize>, columns: Range<usize>, values: Tensor<4>) {
+    let [_, kv_heads, _, head_dim] = stored.dims();
+    let place = [rows, 0..kv_heads, columns, 0..head_dim];
+    stored.inplace(|stored| stored.slice_assign(place, values));
+}
+
+fn clear(stored: &mut Tensor<4>, rows: Range<usize>, columns: Range<usize>) {
+    if !columns.is_empty() {
+        let [_, kv_heads, _, head_dim] = stored.dims();
+        let place = [rows, 0..kv_heads, columns, 0..head_dim];
+        stored.inplace(|stored| stored.slice_fill(place, 0.0));
+    }
+}
+
+fn view(stored: &Tensor<4>, rows: Range<usize>, columns: Range<usize>) -> Tensor<4> {
+    let [_, kv_heads, _, head_dim] = stored.dims();
+    let place = [rows, 0..kv_heads, columns, 0..head_dim];
+    stored.clone().slice(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    const HEADS: usize = 2;
+    const HEAD_DIM: usize = 3;
+
+    /// Keys of one token a row, all of a row the same number; its values are the number negated.
+    fn tokens(numbers: &[Vec<f32>]) -> [Tensor<4>; 2] {
+        let (rows, seq) = (numbers.len(), numbers[0].len());
+        let keys = Tensor::<2>::from_data(
+            TensorData::new(numbers.concat(), [rows, seq]),
+            &Device::default(),
+        );
+        let keys = keys
+            .reshape([rows, 1, seq, 1])
+            .expand([rows, HEADS, seq, HEAD_DIM]);
+        [keys.clone(), -keys]
+    }
+
+    /// Puts tokens into both layers and returns what the second layer sees.
+    fn append(cache: &mut KvCache, numbers: &[Vec<f32>]) -> [Tensor<4>; 2] {
+        cache.extend(numbers[0].len(), &Device::default());
+        let [keys, values] = tokens(numbers);
+        cache.append(0, values.clone(), keys.clone());
+        cache.append(1, keys, values).into()
+    }
+
+    /// A cache of rows that were one batch with padding on the left.
+    fn batch(rows: &[Vec<f32>]) -> KvCache {
+        let seq = rows.iter().map(Vec::len).max().unwrap();
+        let padding = |row: &Vec<f32>| seq - row.len();
+        let padded = rows
+            .iter()
+            .map(|row| [vec![-1.0; padding(row)], row.clone()].concat());
+        let mut cache = KvCache::new(rows.iter().map(padding).collect());
+        append(&mut cache, &padded.collect::<Vec<_>>());
+        cache
+    }
+
+    fn check(cache: &KvCache, seen: [Tensor<4>; 2], expected: &[Vec<f32>]) {
+        let [keys, values] = seen;
+        assert_eq!(cache.rows(), expected.len());
+        let longest = expected.iter().map(Vec::len).max().unwrap();
+        assert_eq!(keys.dims(), [expected.len(), HEADS, longest, HEAD_DIM]);
+        (keys.clone() + values)
+            .into_data()
+            .assert_eq(&keys.zeros_like().into_data(), true);
+        for (row, expected) in expected.iter().enumerate() {
+            assert_eq!(
+                cache.starts[row] - cache.used.start,
+                longest - expected.len()
+            );
+            for head in 0..HEADS {
+                let start = longest - expected.len();
+                let place = [row..row + 1, head..head + 1, start..longest, 0..1];
+                let found = keys.clone().slice(place).into_data();
+                assert_eq!(found.as_slice::<f32>().unwrap(), expected, "row {row}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_any_length_join_and_leave_and_each_keeps_its_tokens() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut rows: Vec<Vec<f32>> = Vec::new();
+        let mut cache = KvCache::new(Vec::new());
+        let mut next = 0.0;
+        for step in 0..400 {
+            while rows.is_empty() || (rows.len() < 6 && rng.random_bool(0.1)) {
+                let others: Vec<Vec<f32>> = (0..rng.random_range(1..4))
+                    .map(|_| {
+                        let start = rng.random_range(0..1000) as f32;
+                        let len = rng.random_range(1..100);
+                        (0..len).map(|token| start + token as f32).collect()
+                    })
+                    .collect();
+                let indices: Vec<usize> = (0..rng.random_range(1..4))
+                    .map(|_| rng.random_range(0..others.len()))
+                    .collect();
+                cache.join(&batch(&others), &indices);
+                rows.extend(indices.iter().map(|&row| others[row].clone()));
+            }
+            let new: Vec<Vec<f32>> = rows
+                .iter_mut()
+                .map(|row| {
+                    next += 1.0;
+                    row.push(next);
+                    vec![next]
+                })
+                .collect();
+            let seen = append(&mut cache, &new);
+            check(&cache, seen, &rows);
+            while !rows.is_empty() && (rows.len() > 7 || rng.random_bool(0.07)) {
+                let row = rng.random_range(0..rows.len());
+                rows.swap_remove(row);
+                cache.swap_remove(row);
+            }
+            assert!(cache.room()[1] <= 6 * BLOCK, "step {step}");
+        }
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn storage_grows_once_in_a_while_and_is_written_in_place_between() {
+        let place = |cache: &KvCache| {
+            let [keys, _] = cache.layers[1].clone();
+            let keys = keys.try_into_primitive::<burn::backend::flex::Flex>();
+            keys.unwrap().bytes().as_ptr()
+        };
+        let mut cache = batch(&[vec![1.0, 2.0], vec![3.0]]);
+        let mut places = Vec::new();
+        for step in 0..3 * BLOCK - 2 {
+            append(&mut cache, &[vec![step as f32], vec![0.0]]);
+            places.push(place(&cache));
+        }
+        places.dedup();
+        assert_eq!(places.len(), 3);
+        assert_eq!(cache.room(), [2, 3 * BLOCK]);
+    }
+
+    #[test]
+    fn what_a_row_that_left_wrote_is_not_before_the_row_that_takes_its_place() {
+        let mut cache = batch(&[vec![1.0; 5], vec![f32::NAN; 5]]);
+        append(&mut cache, &[vec![2.0], vec![f32::NAN]]);
+        cache.swap_remove(1);
+        cache.join(&batch(&[vec![3.0]]), &[0]);
+        let [keys, values] = append(&mut cache, &[vec![4.0], vec![5.0]]);
+        for seen in [keys, values] {
+            assert!(!seen.is_nan().any().into_scalar::<bool>());
         }
     }
 }

@@ -59,6 +59,11 @@ impl DecoderLayer {
 }
 
 impl DecoderLayer {
+    /// How many numbers a token leaves in a cache.
+    pub(super) fn cached(&self) -> usize {
+        2 * self.self_attn.kv_heads * self.self_attn.head_dim
+    }
+
     /// The seven projections.
     pub(super) fn projections(&self) -> [&Linear; 7] {
         let (attention, mlp) = (&self.self_attn, &self.mlp);

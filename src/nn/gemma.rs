@@ -101,22 +101,14 @@ impl GemmaInput {
         }
     }
 
-    /// Tokens that come behind those of `cache`, of which some may be padding on the left.
+    /// Tokens that come behind those of `cache`, as many in every row.
     ///
     /// # Shapes
     ///
     /// - input_ids: `[batch, seq]`
-    /// - padding: `[batch, seq]`, true where a token is padding
-    pub fn behind(
-        cache: &mut KvCache,
-        input_ids: Tensor<2, Int>,
-        padding: Tensor<2, Bool>,
-    ) -> Self {
+    pub fn behind(cache: &mut KvCache, input_ids: Tensor<2, Int>) -> Self {
         let [_, seq] = input_ids.dims();
-        let padding = cache.append_padding(padding); // [batch, keys]
-        let [_, keys] = padding.dims();
-        let count = padding.clone().bool_not().int().cumsum(1) - 1;
-        let positions = count.narrow(1, keys - seq, seq).clamp_min(0);
+        let (positions, padding) = cache.extend(seq, &input_ids.device());
         Self {
             input_ids,
             positions,
@@ -188,6 +180,12 @@ impl Gemma {
         let logits = self.logits(hidden.reshape([batch * seq, hidden_size]));
         let vocab_size = logits.dims()[1];
         logits.reshape([batch, seq, vocab_size])
+    }
+
+    /// What a token takes in a cache, in bytes.
+    pub fn cache_bytes(&self) -> usize {
+        let numbers: usize = self.layers.iter().map(DecoderLayer::cached).sum();
+        numbers * self.embed_tokens.val().dtype().size()
     }
 
     /// The device of the weights, without autodiff.
@@ -270,16 +268,11 @@ mod tests {
         let segments = [vec![0, 0, 1, 1, 1, 1], vec![1; 6]];
         let whole = model.forward(GemmaInput::new(&ids, &segments, &device));
 
-        let mut cache = KvCache::new();
+        let mut cache = KvCache::new(vec![2, 0]);
         let all = ids_tensor(&ids, &device);
-        let padding = ids_tensor(&segments, &device).equal_elem(0);
         let mut last = None;
         for (start, len) in [(0, 4), (4, 1), (5, 1)] {
-            let input = GemmaInput::behind(
-                &mut cache,
-                all.clone().narrow(1, start, len),
-                padding.clone().narrow(1, start, len),
-            );
+            let input = GemmaInput::behind(&mut cache, all.clone().narrow(1, start, len));
             last = Some(
                 model
                     .hidden_states(input, Some(&mut cache))

@@ -1,13 +1,9 @@
 //! Many replies at once.
 
-use burn::tensor::{Bool, Int, Tensor, TensorData};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-
-use super::Sampling;
-use crate::nn::{Gemma, GemmaInput, KvCache};
+use super::{Generation, Sampling};
+use crate::Result;
+use crate::nn::{Gemma, Weights};
 use crate::progress::Job;
-use crate::{Error, Result};
 
 /// A prompt and the seeds of the replies wanted to it, one reply a seed.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,16 +27,43 @@ pub struct GenerateConfig {
     pub stop_ids: Vec<i32>,
 }
 
-/// A reply under way.
-struct Row {
-    reply_idx: usize,
-    rng: ChaCha8Rng,
+/// How much may be under way at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Replies.
+    pub rows: usize,
+    /// Tokens that the cache holds for them once each is as long as it may become.
+    pub tokens: usize,
 }
 
-/// Samples the replies to all prompts in one batch, in the order of prompts and seeds.
+impl Room {
+    /// Enough rows to make good use of the weights, and as many bytes for the cache as there are weights, a quarter of what
+    /// they take in f32, or half a gibibyte.
+    pub fn of(model: &Gemma) -> Self {
+        const ROWS: usize = 64;
+        const BYTES: usize = 1 << 29;
+        let mut weights = 0;
+        model.clone().weights("", &mut |_, weight| {
+            weights += weight.shape().iter().product::<usize>();
+        });
+        Self {
+            rows: ROWS,
+            tokens: weights.max(BYTES) / model.cache_bytes(),
+        }
+    }
+
+    /// The room of each of `parts` that go on at the same time: as many rows, but a part of the cache.
+    pub fn shared_by(self, parts: usize) -> Self {
+        Self {
+            tokens: self.tokens / parts.max(1),
+            ..self
+        }
+    }
+}
+
+/// Samples the replies to all prompts, in the order of prompts and seeds; see [`Generation`].
 ///
-/// Prompts are padded on the left and go through the model once each; the replies to one prompt share its keys and
-/// values. Rows that are done leave the batch. `on_token` hears of each new token with the index of its reply.
+/// `on_token` hears of each new token with the index of its reply.
 pub fn generate(
     model: &Gemma,
     prompts: &[Prompt],
@@ -50,113 +73,19 @@ pub fn generate(
 ) -> Result<Vec<Vec<i32>>> {
     let n_replies = prompts.iter().map(|prompt| prompt.seeds.len()).sum();
     let mut replies = vec![Vec::new(); n_replies];
-    if n_replies == 0 || config.max_new_tokens == 0 {
-        return Ok(replies);
-    }
-    let device = model.device();
-    let seq = prompts
-        .iter()
-        .map(|prompt| prompt.ids.len())
-        .max()
-        .unwrap_or(0);
-    let mut ids = Vec::with_capacity(prompts.len() * seq);
-    let mut padding = Vec::with_capacity(prompts.len() * seq);
-    for prompt in prompts {
-        let pad = seq - prompt.ids.len();
-        ids.extend(std::iter::repeat_n(0, pad).chain(prompt.ids.iter().copied()));
-        padding.extend((0..seq).map(|position| position < pad));
-    }
-    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [prompts.len(), seq]), &device);
-    let padding =
-        Tensor::<2, Bool>::from_data(TensorData::new(padding, [prompts.len(), seq]), &device);
-
-    let mut cache = KvCache::new();
-    let input = GemmaInput::behind(&mut cache, ids, padding);
-    let hidden = model
-        .hidden_states(input, Some(&mut cache))
-        .narrow(1, seq - 1, 1);
-    let [batch, _, hidden_size] = hidden.dims();
-    let mut logits = model.logits(hidden.reshape([batch, hidden_size]));
-
-    let mut rows: Vec<Row> = Vec::with_capacity(n_replies);
-    let mut spread = Vec::with_capacity(n_replies);
-    for (prompt_idx, prompt) in prompts.iter().enumerate() {
-        for &seed in &prompt.seeds {
-            rows.push(Row {
-                reply_idx: rows.len(),
-                rng: ChaCha8Rng::seed_from_u64(seed),
-            });
-            spread.push(prompt_idx as i32);
+    let mut generation = Generation::new(model, prompts, config, Room::of(model));
+    while !generation.is_done() {
+        for reply in generation.step(job, on_token)? {
+            replies[reply.reply_idx] = reply.ids;
         }
     }
-    let spread = Tensor::<1, Int>::from_data(TensorData::new(spread, [n_replies]), &device);
-    cache = cache.select(spread.clone());
-    logits = logits.select(0, spread);
-
-    loop {
-        job.check()?;
-        let vocab_size = logits.dims()[1];
-        let mut values = logits.cast(burn::tensor::DType::F32).into_data();
-        let values = values
-            .as_mut_slice::<f32>()
-            .map_err(|error| Error::Training(format!("the logits cannot be read: {error:?}")))?;
-        let mut next = Vec::with_capacity(rows.len());
-        let mut kept = Vec::with_capacity(rows.len());
-        for (row_idx, (row, logits)) in rows
-            .iter_mut()
-            .zip(values.chunks_exact_mut(vocab_size))
-            .enumerate()
-        {
-            let reply = &mut replies[row.reply_idx];
-            if reply.len() < config.min_new_tokens {
-                for stop in &config.stop_ids {
-                    if let Some(logit) = usize::try_from(*stop)
-                        .ok()
-                        .and_then(|id| logits.get_mut(id))
-                    {
-                        *logit = f32::NEG_INFINITY;
-                    }
-                }
-            }
-            let token = config.sampling.choose(logits, &mut row.rng) as i32;
-            if config.stop_ids.contains(&token) {
-                continue;
-            }
-            reply.push(token);
-            on_token(row.reply_idx, token);
-            if reply.len() < config.max_new_tokens {
-                next.push(token);
-                kept.push(row_idx as i32);
-            }
-        }
-        if kept.is_empty() {
-            return Ok(replies);
-        }
-        if kept.len() < rows.len() {
-            let alive: Vec<usize> = kept.iter().map(|&row_idx| row_idx as usize).collect();
-            let mut row_idx = 0;
-            rows.retain(|_| {
-                row_idx += 1;
-                alive.binary_search(&(row_idx - 1)).is_ok()
-            });
-            cache = cache.select(Tensor::from_data(
-                TensorData::new(kept, [rows.len()]),
-                &device,
-            ));
-        }
-        let batch = rows.len();
-        let ids = Tensor::<2, Int>::from_data(TensorData::new(next, [batch, 1]), &device);
-        let padding =
-            Tensor::<2, Bool>::from_data(TensorData::new(vec![false; batch], [batch, 1]), &device);
-        let input = GemmaInput::behind(&mut cache, ids, padding);
-        let hidden = model.hidden_states(input, Some(&mut cache));
-        logits = model.logits(hidden.reshape([batch, hidden_size]));
-    }
+    Ok(replies)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
     use crate::nn::GemmaConfig;
     use burn::tensor::Device;
 

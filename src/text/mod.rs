@@ -3,6 +3,7 @@
 mod chat_template;
 mod classifier;
 mod generate;
+mod generation;
 mod logprobs;
 mod sampling;
 mod sentencepiece;
@@ -11,7 +12,8 @@ mod vocabulary;
 
 pub use chat_template::{ChatTemplate, Message};
 pub use classifier::Classifier;
-pub use generate::{GenerateConfig, Prompt, generate};
+pub use generate::{GenerateConfig, Prompt, Room, generate};
+pub use generation::{Generation, Reply};
 pub use logprobs::response_logprobs;
 pub(crate) use logprobs::token_logps;
 pub use sampling::Sampling;

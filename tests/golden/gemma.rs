@@ -55,16 +55,16 @@ fn greedy(model: &Gemma, ids: &[Vec<i32>], mask: &[Vec<i32>], count: usize) -> V
             &device,
         )
     };
-    let mut cache = KvCache::new();
-    let (mut ids, mut padding) = (tensor(ids), tensor(mask).equal_elem(0));
+    let padding = |row: &Vec<i32>| row.iter().filter(|&&real| real == 0).count();
+    let mut cache = KvCache::new(mask.iter().map(padding).collect());
+    let mut ids = tensor(ids);
     let mut tokens = Vec::new();
     for _ in 0..count {
-        let input = GemmaInput::behind(&mut cache, ids, padding);
+        let input = GemmaInput::behind(&mut cache, ids);
         let hidden = model.hidden_states(input, Some(&mut cache));
         let [_, seq, hidden_size] = hidden.dims();
         let last = hidden.narrow(1, seq - 1, 1).reshape([batch, hidden_size]);
         ids = model.logits(last).argmax(1); // [batch, 1]
-        padding = ids.zeros_like().equal_elem(1);
         tokens.push(values(ids.clone().into_data())[0] as i32);
     }
     tokens

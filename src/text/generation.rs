@@ -1,0 +1,411 @@
+//! Replies under way: those that end make room for those that wait.
+
+use std::collections::VecDeque;
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::{GenerateConfig, Prompt, Room};
+use crate::nn::{Gemma, GemmaInput, KvCache};
+use crate::progress::Job;
+use crate::{Error, Result};
+
+/// A reply that is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Which one, in the order of prompts and seeds.
+    pub reply_idx: usize,
+    /// Its tokens.
+    pub ids: Vec<i32>,
+}
+
+/// Replies to prompts, made token by token.
+///
+/// A prompt goes through the model when there is [`Room`] for all of its replies, once, in a batch with others of about its
+/// length; its replies share its keys and values and join those under way. What happens when depends on the prompts, the
+/// room and the replies alone.
+#[derive(Debug)]
+pub struct Generation<'a> {
+    model: &'a Gemma,
+    device: Device,
+    config: &'a GenerateConfig,
+    room: Room,
+    waiting: VecDeque<Waiting>, // the longest first
+    rows: Vec<Row>,
+    cache: KvCache, // of the same rows
+    ended: Vec<Reply>,
+}
+
+/// A prompt whose replies are not begun.
+#[derive(Debug)]
+struct Waiting {
+    ids: Vec<i32>,
+    replies: Vec<(usize, u64)>,
+}
+
+/// A reply that is begun.
+#[derive(Debug)]
+struct Row {
+    reply: Reply,
+    rng: ChaCha8Rng,
+    /// How many tokens it may come to, its prompt included.
+    longest: usize,
+}
+
+impl<'a> Generation<'a> {
+    /// Nothing is begun yet.
+    pub fn new(
+        model: &'a Gemma,
+        prompts: &[Prompt],
+        config: &'a GenerateConfig,
+        room: Room,
+    ) -> Self {
+        let mut waiting = Vec::with_capacity(prompts.len());
+        let mut next_idx = 0;
+        for prompt in prompts {
+            let seeds = prompt.seeds.iter().copied();
+            let replies: Vec<(usize, u64)> = (next_idx..).zip(seeds).collect();
+            next_idx += replies.len();
+            let longest = prompt.ids.len() + config.max_new_tokens;
+            let most = room.rows.min(room.tokens / longest.max(1)).max(1);
+            waiting.extend(replies.chunks(most).map(|replies| Waiting {
+                ids: prompt.ids.clone(),
+                replies: replies.to_vec(),
+            }));
+        }
+        waiting.sort_by_key(|prompt| std::cmp::Reverse(prompt.ids.len()));
+        let mut ended = Vec::new();
+        if config.max_new_tokens == 0 {
+            waiting.clear();
+            ended.extend((0..next_idx).map(|reply_idx| Reply {
+                reply_idx,
+                ids: Vec::new(),
+            }));
+        }
+        Self {
+            model,
+            device: model.device(),
+            config,
+            room,
+            waiting: waiting.into(),
+            rows: Vec::new(),
+            cache: KvCache::new(Vec::new()),
+            ended,
+        }
+    }
+
+    /// Whether every reply was returned.
+    pub fn is_done(&self) -> bool {
+        self.waiting.is_empty() && self.rows.is_empty() && self.ended.is_empty()
+    }
+
+    /// Begins what there is room for, adds a token to every reply and returns those that are done.
+    ///
+    /// `on_token` hears of each new token with the index of its reply.
+    pub fn step(&mut self, job: &Job, on_token: &mut dyn FnMut(usize, i32)) -> Result<Vec<Reply>> {
+        loop {
+            job.check()?;
+            let prompts = self.admitted();
+            if prompts.is_empty() {
+                break;
+            }
+            self.begin(&prompts, on_token)?;
+        }
+        if !self.rows.is_empty() {
+            self.go_on(on_token)?;
+        }
+        Ok(std::mem::take(&mut self.ended))
+    }
+
+    /// Takes the prompts that are to begin next from those that wait, if there is room.
+    fn admitted(&mut self) -> Vec<Waiting> {
+        /// Most tokens in a batch of prompts.
+        const BATCH_TOKENS: usize = 2048;
+        let free = self.room.rows.saturating_sub(self.rows.len());
+        let longest = |prompt: &Waiting| prompt.ids.len() + self.config.max_new_tokens;
+        let mut columns = self.rows.iter().map(|row| row.longest).max().unwrap_or(0);
+        let (mut rows, mut count) = (self.rows.len(), 0);
+        let mut full = false;
+        for prompt in &self.waiting {
+            rows += prompt.replies.len();
+            columns = columns.max(longest(prompt));
+            let alone = rows == prompt.replies.len();
+            full = !alone && (rows > self.room.rows || rows * columns > self.room.tokens);
+            let most = self.waiting[0].ids.len();
+            let fitting = 4 * prompt.ids.len() >= 3 * most && (count + 1) * most <= BATCH_TOKENS;
+            if full || (count > 0 && !fitting) {
+                break;
+            }
+            count += 1;
+        }
+        // Some more replies may end, so that more prompts begin together.
+        if full && free < self.room.rows / 8 {
+            count = 0;
+        }
+        self.waiting.drain(..count).collect()
+    }
+
+    /// Runs prompts through the model and chooses the first token of their replies.
+    fn begin(&mut self, prompts: &[Waiting], on_token: &mut dyn FnMut(usize, i32)) -> Result<()> {
+        let seq = prompts.iter().map(|prompt| prompt.ids.len()).max();
+        let seq = seq.unwrap_or(0);
+        let padding = |prompt: &Waiting| seq - prompt.ids.len();
+        let ids = prompts.iter().flat_map(|prompt| {
+            std::iter::repeat_n(0, padding(prompt)).chain(prompt.ids.iter().copied())
+        });
+        let ids = TensorData::new(ids.collect::<Vec<i32>>(), [prompts.len(), seq]);
+        let mut cache = KvCache::new(prompts.iter().map(padding).collect());
+        let logits = self.logits(ids, &mut cache);
+
+        let mut begun = Vec::new();
+        let mut prompt_of = Vec::new();
+        for (prompt_idx, prompt) in prompts.iter().enumerate() {
+            for &(reply_idx, seed) in &prompt.replies {
+                begun.push(Row {
+                    reply: Reply {
+                        reply_idx,
+                        ids: Vec::new(),
+                    },
+                    rng: ChaCha8Rng::seed_from_u64(seed),
+                    longest: prompt.ids.len() + self.config.max_new_tokens,
+                });
+                prompt_of.push(prompt_idx);
+            }
+        }
+        let goes_on = add_tokens(self.config, logits, &mut begun, &prompt_of, on_token)?;
+        let mut joining = Vec::with_capacity(begun.len());
+        for ((row, prompt_idx), goes_on) in begun.into_iter().zip(prompt_of).zip(goes_on) {
+            if goes_on {
+                self.rows.push(row);
+                joining.push(prompt_idx);
+            } else {
+                self.ended.push(row.reply);
+            }
+        }
+        self.cache.join(&cache, &joining);
+        Ok(())
+    }
+
+    /// Runs the last token of every reply through the model and chooses the next.
+    fn go_on(&mut self, on_token: &mut dyn FnMut(usize, i32)) -> Result<()> {
+        let batch = self.rows.len();
+        let ids = self.rows.iter().filter_map(|row| row.reply.ids.last());
+        let ids = TensorData::new(ids.copied().collect::<Vec<i32>>(), [batch, 1]);
+        let mut cache = std::mem::replace(&mut self.cache, KvCache::new(Vec::new()));
+        let logits = self.logits(ids, &mut cache);
+        self.cache = cache;
+        let own: Vec<usize> = (0..batch).collect();
+        let goes_on = add_tokens(self.config, logits, &mut self.rows, &own, on_token)?;
+        for row_idx in (0..batch).rev().filter(|&row_idx| !goes_on[row_idx]) {
+            self.ended.push(self.rows.swap_remove(row_idx).reply);
+            self.cache.swap_remove(row_idx);
+        }
+        Ok(())
+    }
+
+    /// The logits behind the last token of every row, `[rows, vocab_size]`.
+    fn logits(&self, ids: TensorData, cache: &mut KvCache) -> Tensor<2> {
+        let ids = Tensor::<2, Int>::from_data(ids, &self.device);
+        let input = GemmaInput::behind(cache, ids);
+        let hidden = self.model.hidden_states(input, Some(cache));
+        let [rows, seq, hidden_size] = hidden.dims();
+        let last = hidden.narrow(1, seq - 1, 1);
+        self.model.logits(last.reshape([rows, hidden_size]))
+    }
+}
+
+/// Chooses a token for every row from the logits at its place, and returns which rows go on.
+///
+/// # Shapes
+///
+/// - logits: `[places, vocab_size]`
+fn add_tokens(
+    config: &GenerateConfig,
+    logits: Tensor<2>,
+    rows: &mut [Row],
+    places: &[usize],
+    on_token: &mut dyn FnMut(usize, i32),
+) -> Result<Vec<bool>> {
+    let [_, vocab_size] = logits.dims();
+    let mut logits = logits.cast(DType::F32).into_data();
+    let logits = logits
+        .as_mut_slice::<f32>()
+        .map_err(|error| Error::Training(format!("the logits cannot be read: {error:?}")))?;
+    for (row, place) in rows.iter().zip(places) {
+        if row.reply.ids.len() < config.min_new_tokens {
+            let logits = &mut logits[place * vocab_size..(place + 1) * vocab_size];
+            for &stop in &config.stop_ids {
+                let stop = usize::try_from(stop).ok();
+                if let Some(logit) = stop.and_then(|stop| logits.get_mut(stop)) {
+                    *logit = f32::NEG_INFINITY;
+                }
+            }
+        }
+    }
+    let choose = |(row, place): (&mut Row, &usize)| {
+        let logits = &logits[place * vocab_size..(place + 1) * vocab_size];
+        config.sampling.choose(logits, &mut row.rng) as i32
+    };
+    let tokens: Vec<i32> = if rows.len() > 1 {
+        rows.par_iter_mut().zip(places).map(choose).collect()
+    } else {
+        rows.iter_mut().zip(places).map(choose).collect()
+    };
+    let goes_on = rows.iter_mut().zip(tokens).map(|(row, token)| {
+        if config.stop_ids.contains(&token) {
+            return false;
+        }
+        row.reply.ids.push(token);
+        on_token(row.reply.reply_idx, token);
+        row.reply.ids.len() < config.max_new_tokens
+    });
+    Ok(goes_on.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::GemmaConfig;
+    use crate::text::Sampling;
+    use rand::RngExt;
+
+    fn model() -> Gemma {
+        let device = Device::default();
+        device.seed(11);
+        GemmaConfig::new(50, 16, 32, 2, 4, 2, 8)
+            .with_initializer_range(0.4)
+            .init(&device)
+    }
+
+    fn config(max_new_tokens: usize) -> GenerateConfig {
+        GenerateConfig {
+            max_new_tokens,
+            min_new_tokens: 0,
+            sampling: Sampling::at_temperature(1.0),
+            stop_ids: vec![7, 8],
+        }
+    }
+
+    /// Prompts of 1 to 40 tokens with one to three replies each.
+    fn prompts(count: u64) -> Vec<Prompt> {
+        let mut rng = ChaCha8Rng::seed_from_u64(count);
+        let mut prompt = |prompt_idx| Prompt {
+            ids: (0..rng.random_range(1..40))
+                .map(|_| rng.random_range(9..50))
+                .collect(),
+            seeds: (0..rng.random_range(1..4))
+                .map(|reply_idx| 10 * prompt_idx + reply_idx)
+                .collect(),
+        };
+        (0..count).map(&mut prompt).collect()
+    }
+
+    /// All replies in order, and what `look` sees after each step.
+    fn run<T>(
+        mut generation: Generation<'_>,
+        look: impl Fn(&Generation<'_>) -> T,
+    ) -> (Vec<Vec<i32>>, Vec<T>) {
+        let (mut replies, mut seen) = (Vec::new(), Vec::new());
+        while !generation.is_done() {
+            replies.extend(generation.step(&Job::default(), &mut |_, _| {}).unwrap());
+            seen.push(look(&generation));
+        }
+        replies.sort_by_key(|reply| reply.reply_idx);
+        let places = replies.iter().map(|reply| reply.reply_idx);
+        assert!(places.eq(0..replies.len()), "every reply comes once");
+        (replies.into_iter().map(|reply| reply.ids).collect(), seen)
+    }
+
+    const ROOM: Room = Room {
+        rows: 8,
+        tokens: 100_000,
+    };
+
+    #[test]
+    fn replies_are_the_same_in_any_room() {
+        let (model, config, prompts) = (model(), config(30), prompts(40));
+        let replies = |rows, tokens| {
+            let room = Room { rows, tokens };
+            run(Generation::new(&model, &prompts, &config, room), |_| ()).0
+        };
+        let together = replies(1000, 100_000);
+        assert!(together.iter().any(Vec::is_empty) && together.iter().any(|r| r.len() == 30));
+        for (rows, tokens) in [(1, 100_000), (2, 100_000), (8, 100_000), (1000, 300)] {
+            assert_eq!(
+                replies(rows, tokens),
+                together,
+                "{rows} rows, {tokens} tokens"
+            );
+        }
+    }
+
+    #[test]
+    fn a_reply_that_ends_makes_room_for_the_next_prompt() {
+        let (model, config, prompts) = (model(), config(30), prompts(40));
+        let generation = Generation::new(&model, &prompts, &config, ROOM);
+        let (_, rows) = run(generation, |generation| {
+            (!generation.waiting.is_empty()).then_some(generation.rows.len())
+        });
+        let rows: Vec<usize> = rows.into_iter().flatten().collect();
+        assert!(rows.iter().all(|&rows| rows <= 8));
+        let mean = rows.iter().sum::<usize>() as f64 / rows.len() as f64;
+        assert!(mean > 6.0, "{mean} of 8 rows go on while prompts wait");
+    }
+
+    #[test]
+    fn the_cache_never_holds_more_than_there_is_room_for() {
+        let (model, config, prompts) = (model(), config(30), prompts(40));
+        let room = Room {
+            rows: 1000,
+            tokens: 300,
+        };
+        let generation = Generation::new(&model, &prompts, &config, room);
+        let (_, tokens) = run(generation, |generation| {
+            generation.cache.rows() * generation.cache.seq_len()
+        });
+        let most = tokens.into_iter().max().unwrap();
+        assert!((200..=300).contains(&most), "{most}");
+    }
+
+    #[test]
+    fn a_prompt_goes_through_the_model_once_for_all_of_its_replies_that_there_is_room_for() {
+        let (model, config) = (model(), config(5));
+        let prompts = [2, 20].map(|seeds| Prompt {
+            ids: vec![2, 30],
+            seeds: (0..seeds).collect(),
+        });
+        let generation = Generation::new(&model, &prompts, &config, ROOM);
+        let replies = generation.waiting.iter().map(|prompt| prompt.replies.len());
+        assert_eq!(replies.collect::<Vec<_>>(), [2, 8, 8, 4]);
+        let (replies, _) = run(generation, |_| ());
+        assert_eq!(replies.len(), 22);
+        assert_eq!(replies[..2], replies[2..4]);
+    }
+
+    #[test]
+    fn prompts_of_about_one_length_begin_together_the_longest_first() {
+        let (model, config) = (model(), config(5));
+        let prompts = [10, 400, 8, 350, 390].map(|len| Prompt {
+            ids: vec![9; len],
+            seeds: vec![0],
+        });
+        let mut generation = Generation::new(&model, &prompts, &config, ROOM);
+        let mut lengths = || -> Vec<usize> {
+            let prompts = generation.admitted();
+            prompts.iter().map(|prompt| prompt.ids.len()).collect()
+        };
+        assert_eq!(lengths(), [400, 390, 350]);
+        assert_eq!(lengths(), [10, 8]);
+    }
+
+    #[test]
+    fn replies_of_no_tokens_are_done_at_once() {
+        let (model, config) = (model(), config(0));
+        let prompts = prompts(3);
+        let n_replies = prompts.iter().map(|prompt| prompt.seeds.len()).sum();
+        let (replies, _) = run(Generation::new(&model, &prompts, &config, ROOM), |_| ());
+        assert_eq!(replies, vec![Vec::<i32>::new(); n_replies]);
+    }
+}
