@@ -1,5 +1,7 @@
 //! Replies to queries, and how faithful they are.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::nn::Gemma;
@@ -8,7 +10,7 @@ use crate::persona::{
     stop_ids,
 };
 use crate::progress::Job;
-use crate::text::{GenerateConfig, Prompt, Sampling, Tokenizer, generate};
+use crate::text::{GenerateConfig, Generation, Prompt, Room, Sampling, Tokenizer};
 use crate::{Result, files::Journal, parallel};
 
 use super::stage::seed_for;
@@ -60,11 +62,12 @@ pub struct Sampler<'a> {
     pub seed: u64,
 }
 
-/// Replies in one batch, which bounds the memory; part of what makes a rerun give the same bytes.
-const BATCH: usize = 64;
-
-/// Samples and scores replies to the queries at `query_idxs`, writing each batch to the journal; what `done` holds
-/// already is not made again.
+/// Samples and scores replies to the queries at `query_idxs`; what is done is written to the journal every few tokens. What
+/// `done` holds already is not scored or written again.
+///
+/// The last bits of what is computed depend on what is computed beside it. So queries are sampled in groups that are the
+/// same in every run, and what a round of tokens finished is scored as a whole: a run that was cut off inside a group
+/// samples it again, up to the last query that it lacks, and does the very same arithmetic.
 pub fn sample_replies(
     sampler: &Sampler<'_>,
     queries: &[String],
@@ -74,116 +77,192 @@ pub fn sample_replies(
     label: &str,
     job: &Job,
 ) -> Result<Vec<SampledReplies>> {
+    /// Replies in a group for each thread: several times as many as it samples at once.
+    const GROUP: usize = 256;
     let task = job.progress.task(label, query_idxs.len(), "queries");
     task.advance(done.len());
-    for batch in query_idxs.chunks((BATCH / sampler.n_replies).max(1)) {
-        // A batch is sampled as a whole, so that a run that was cut off inside one repeats the very same arithmetic.
-        if batch
-            .iter()
-            .all(|query_idx| done.iter().any(|record| record.query_idx == *query_idx))
-        {
+    let lacks = |done: &[SampledReplies], query_idxs: &[usize]| {
+        let lacks = |query_idx| done.iter().all(|record| record.query_idx != query_idx);
+        query_idxs.iter().copied().any(lacks)
+    };
+    let replies = GROUP * parallel::workers(&sampler.model.device());
+    for group in query_idxs.chunks((replies / sampler.n_replies).max(1)) {
+        if !lacks(&done, group) {
             continue;
         }
-        job.check()?;
-        let mut records = sample_batch(sampler, queries, batch, job)?;
-        records.retain(|record| done.iter().all(|found| found.query_idx != record.query_idx));
-        journal.append(&records)?;
-        task.advance(records.len());
-        done.extend(records);
+        sample_group(sampler, queries, group, job, &mut |sampled| {
+            let found: Vec<usize> = sampled.iter().map(|sampled| sampled.query_idx).collect();
+            if lacks(&done, &found) {
+                let mut records = score_replies(sampler, queries, sampled, job)?;
+                records.retain(|record| lacks(&done, &[record.query_idx]));
+                journal.append(&records)?;
+                task.advance(records.len());
+                done.extend(records);
+            }
+            Ok(lacks(&done, group))
+        })?;
     }
     Ok(done)
 }
 
-fn sample_batch(
+/// A query's prompt and its replies.
+struct Sampled {
+    query_idx: usize,
+    prompt: String,
+    replies: Vec<String>,
+}
+
+/// Samples replies to the queries of a group and hands them to `take` as they are done, as long as it wants more.
+fn sample_group(
     sampler: &Sampler<'_>,
     queries: &[String],
     query_idxs: &[usize],
     job: &Job,
-) -> Result<Vec<SampledReplies>> {
-    let mut prompts = Vec::with_capacity(query_idxs.len());
-    let mut texts = Vec::with_capacity(query_idxs.len());
-    for &query_idx in query_idxs {
-        let retrieved = sampler.retrieval.retrieve(query_idx, sampler.top_k);
-        let shown: Vec<&str> = retrieved
-            .iter()
-            .map(|&idx| sampler.statements[idx].as_str())
-            .collect();
-        let text = persona_prompt(sampler.character, &shown, &queries[query_idx]);
-        let ids = encode_prompt(
-            sampler.tokenizer,
-            &text,
-            sampler.max_tokens,
-            sampler.max_new_tokens,
-        )?;
-        let seeds = (0..sampler.n_replies as u64)
-            .map(|reply_idx| seed_for(sampler.seed, &[query_idx as u64, reply_idx]))
-            .collect();
-        prompts.push(Prompt { ids, seeds });
-        texts.push(text);
-    }
+    take: &mut dyn FnMut(&[Sampled]) -> Result<bool>,
+) -> Result<()> {
+    /// Tokens between one look at what is done and the next.
+    const ROUND: usize = 32;
+    let texts: Vec<String> = query_idxs
+        .iter()
+        .map(|&query_idx| {
+            let retrieved = sampler.retrieval.retrieve(query_idx, sampler.top_k);
+            let shown = retrieved
+                .iter()
+                .map(|&idx| sampler.statements[idx].as_str());
+            let shown: Vec<&str> = shown.collect();
+            persona_prompt(sampler.character, &shown, &queries[query_idx])
+        })
+        .collect();
     let config = GenerateConfig {
         max_new_tokens: sampler.max_new_tokens,
         min_new_tokens: 0,
         sampling: sampler.sampling,
         stop_ids: stop_ids(sampler.tokenizer),
     };
-    let workers = parallel::workers(&sampler.model.device());
-    let parts: Vec<Vec<Prompt>> = prompts
-        .chunks(prompts.len().div_ceil(workers))
-        .map(<[Prompt]>::to_vec)
-        .collect();
-    let replies: Vec<Vec<i32>> = parallel::map(parts, |part| {
-        generate(sampler.model, &part, &config, job, &mut |_, _| {})
-    })
-    .into_iter()
-    .collect::<Result<Vec<_>>>()?
-    .concat();
-    let replies: Vec<String> = replies
-        .iter()
-        .map(|ids| Ok(sampler.tokenizer.decode(ids)?.trim().to_string()))
-        .collect::<Result<_>>()?;
+    let mut parts = begin(sampler, query_idxs, &texts, &config)?;
+    let n_replies = sampler.n_replies;
+    let mut ids: Vec<Vec<Option<Vec<i32>>>> = vec![vec![None; n_replies]; query_idxs.len()];
+    while !parts.is_empty() {
+        let round = parallel::map(parts, |mut part| {
+            let mut replies = Vec::new();
+            for _ in 0..ROUND {
+                if !part.generation.is_done() {
+                    replies.extend(part.generation.step(job, &mut |_, _| {})?);
+                }
+            }
+            Ok((part, replies))
+        });
+        parts = Vec::new();
+        let mut touched = BTreeSet::new();
+        for worked_on in round {
+            let (part, replies) = worked_on?;
+            for reply in replies {
+                let place = part.places[reply.reply_idx / n_replies];
+                ids[place][reply.reply_idx % n_replies] = Some(reply.ids);
+                touched.insert(place);
+            }
+            if !part.generation.is_done() {
+                parts.push(part);
+            }
+        }
+        let mut sampled = Vec::new();
+        for place in touched {
+            if let Some(replies) = ids[place].iter().cloned().collect::<Option<Vec<_>>>() {
+                let decoded = replies
+                    .iter()
+                    .map(|ids| Ok(sampler.tokenizer.decode(ids)?.trim().to_string()));
+                sampled.push(Sampled {
+                    query_idx: query_idxs[place],
+                    prompt: texts[place].clone(),
+                    replies: decoded.collect::<Result<_>>()?,
+                });
+            }
+        }
+        if !sampled.is_empty() && !take(&sampled)? {
+            break;
+        }
+    }
+    Ok(())
+}
 
-    let asked: Vec<(&str, &str)> = replies
-        .chunks(sampler.n_replies)
-        .zip(query_idxs)
-        .flat_map(|(replies, &query_idx)| {
-            replies
+/// Queries of a group that one thread samples replies to.
+struct Part<'a> {
+    /// Their places in the group.
+    places: Vec<usize>,
+    generation: Generation<'a>,
+}
+
+/// Deals the queries out, to as many parts as run at once.
+fn begin<'a>(
+    sampler: &Sampler<'a>,
+    query_idxs: &[usize],
+    texts: &[String],
+    config: &'a GenerateConfig,
+) -> Result<Vec<Part<'a>>> {
+    let workers = parallel::workers(&sampler.model.device()).min(texts.len());
+    let room = Room::of(sampler.model).shared_by(workers);
+    let part = |worker: usize| {
+        let places: Vec<usize> = (worker..texts.len()).step_by(workers).collect();
+        let prompt = |&place: &usize| {
+            let seed_of =
+                |reply_idx| seed_for(sampler.seed, &[query_idxs[place] as u64, reply_idx]);
+            Ok(Prompt {
+                ids: encode_prompt(
+                    sampler.tokenizer,
+                    &texts[place],
+                    sampler.max_tokens,
+                    sampler.max_new_tokens,
+                )?,
+                seeds: (0..sampler.n_replies as u64).map(seed_of).collect(),
+            })
+        };
+        let prompts = places.iter().map(prompt).collect::<Result<Vec<_>>>()?;
+        Ok(Part {
+            places,
+            generation: Generation::new(sampler.model, &prompts, config, room),
+        })
+    };
+    (0..workers).map(part).collect()
+}
+
+/// Scores every reply against every statement.
+fn score_replies(
+    sampler: &Sampler<'_>,
+    queries: &[String],
+    sampled: &[Sampled],
+    job: &Job,
+) -> Result<Vec<SampledReplies>> {
+    let asked: Vec<(&str, &str)> = sampled
+        .iter()
+        .flat_map(|sampled| {
+            let query = queries[sampled.query_idx].as_str();
+            sampled
+                .replies
                 .iter()
-                .map(move |reply| (queries[query_idx].as_str(), reply.as_str()))
+                .map(move |reply| (query, reply.as_str()))
         })
         .collect();
-    let quiet = job.quiet();
     let judged = judge_nli(
         sampler.nli,
         sampler.character,
         sampler.statements,
         &asked,
-        &quiet,
+        &job.quiet(),
     )?;
-    let scored: Vec<_> = judged
-        .iter()
-        .enumerate()
-        .map(|(reply_idx, row)| {
-            let query_idx = query_idxs[reply_idx / sampler.n_replies];
-            score(statement_scores(
-                sampler.statements,
-                &sampler.relevance.rows[query_idx],
-                row,
-            ))
-        })
-        .collect();
-    let records = query_idxs.iter().enumerate().map(|(place, &query_idx)| {
-        let range = place * sampler.n_replies..(place + 1) * sampler.n_replies;
+    let records = sampled.iter().zip(judged.chunks(sampler.n_replies));
+    let records = records.map(|(sampled, judged)| {
+        let relevance = &sampler.relevance.rows[sampled.query_idx];
+        let scores = judged
+            .iter()
+            .map(|row| score(statement_scores(sampler.statements, relevance, row)));
+        let (apc, delta_apc) = scores.map(|score| (score.apc, score.delta_apc)).unzip();
         SampledReplies {
-            query_idx,
-            query: queries[query_idx].clone(),
-            prompt: texts[place].clone(),
-            responses: replies[range.clone()].to_vec(),
-            apc: scored[range.clone()]
-                .iter()
-                .map(|score| score.apc)
-                .collect(),
-            delta_apc: scored[range].iter().map(|score| score.delta_apc).collect(),
+            query_idx: sampled.query_idx,
+            query: queries[sampled.query_idx].clone(),
+            prompt: sampled.prompt.clone(),
+            responses: sampled.replies.clone(),
+            apc,
+            delta_apc,
         }
     });
     Ok(records.collect())
@@ -209,4 +288,72 @@ pub(crate) fn statement_scores(
             },
         )
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hf;
+    use crate::persona::JudgeTask;
+    use burn::tensor::{DType, Device};
+    use std::path::Path;
+
+    #[test]
+    fn replies_that_were_cut_off_anywhere_are_completed_to_the_same_bytes() {
+        const QUERIES: usize = 60;
+        let (device, job) = (Device::flex(), Job::default());
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny");
+        let gemma = models.join("gemma");
+        let statements = ["Mira plays the cello.", "Mira lives by the harbour."];
+        let statements = statements.map(str::to_string);
+        let queries: Vec<String> = (0..QUERIES)
+            .map(|age| format!("{}What did you do at {age}?", "Please. ".repeat(age % 7)))
+            .collect();
+        let table = RelevanceTable {
+            rows: vec![vec![0.5, 0.4]; QUERIES],
+        };
+        let sampler = Sampler {
+            character: "Mira",
+            statements: &statements,
+            model: &hf::load_gemma(&gemma, DType::F32, &device).unwrap(),
+            tokenizer: &Tokenizer::load(&gemma).unwrap(),
+            max_tokens: 1024,
+            top_k: 2,
+            retrieval: &table,
+            relevance: &table,
+            nli: &Judge::load(&models.join("nli").into(), JudgeTask::Nli, &device).unwrap(),
+            n_replies: 10,
+            sampling: Sampling::at_temperature(1.0),
+            max_new_tokens: 40,
+            seed: 5,
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("replies.jsonl");
+        let query_idxs: Vec<usize> = (0..QUERIES).rev().collect();
+        let sample = || {
+            let (mut journal, done) = Journal::open(&path).unwrap();
+            let sampled = sample_replies(
+                &sampler,
+                &queries,
+                &query_idxs,
+                &mut journal,
+                done,
+                "",
+                &job,
+            );
+            (sampled.unwrap(), std::fs::read_to_string(&path).unwrap())
+        };
+        let (records, whole) = sample();
+        let mut sampled: Vec<usize> = records.iter().map(|record| record.query_idx).collect();
+        sampled.sort();
+        assert_eq!(sampled, (0..QUERIES).collect::<Vec<_>>());
+        assert!(records.iter().all(|record| record.responses.len() == 10));
+        for lines in [20, 55] {
+            let kept: String = whole.split_inclusive('\n').take(lines).collect();
+            std::fs::write(&path, kept).unwrap();
+            let (again, bytes) = sample();
+            assert!(bytes == whole, "cut off after {lines} queries");
+            assert_eq!(again, records);
+        }
+    }
 }

@@ -96,7 +96,7 @@ impl Run<'_> {
             .unwrap_or_default()
             .to_string_lossy()
             .to_string();
-        sample_replies(
+        let mut replies = sample_replies(
             &sampler,
             &queries,
             &asked.query_idxs,
@@ -104,7 +104,15 @@ impl Run<'_> {
             done,
             &label,
             self.job,
-        )
+        )?;
+        // They were journaled as they became done.
+        drop(journal);
+        replies.sort_by_key(|record| {
+            let place = |query_idx: &usize| *query_idx == record.query_idx;
+            asked.query_idxs.iter().position(place)
+        });
+        files::write_jsonl(path, &replies)?;
+        Ok(replies)
     }
 
     pub(super) fn pairs(
