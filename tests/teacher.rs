@@ -520,6 +520,7 @@ fn a_chat_model_scores_with_the_probabilities_of_its_tokens_and_is_asked_once() 
 /// A random XLM-RoBERTa that reads what the embedded judges' tokenizer tells.
 fn xlm_roberta(folder: &Path, labels: &[&str]) {
     let device = burn::tensor::Device::default();
+    device.seed(labels.len() as u64);
     let model = SequenceClassifierConfig::Roberta(
         RobertaConfig::new(2048, 32, 64, 1, 2, labels.len())
             .with_pad_token_id(0)

@@ -2,6 +2,8 @@
 
 use burn::tensor::{Tensor, activation};
 
+use super::fused;
+
 /// An activation function, named in `config.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -30,7 +32,7 @@ impl Activation {
     /// Applies the function to each element.
     pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
-            Self::Gelu => gelu(x),
+            Self::Gelu => fused::gelu(&x).unwrap_or_else(|| gelu(x)),
             Self::GeluTanh => gelu_tanh(x),
             Self::Relu => activation::relu(x),
             Self::Tanh => x.tanh(),
@@ -46,6 +48,11 @@ pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         2.0 * core::f64::consts::FRAC_2_SQRT_PI * core::f64::consts::FRAC_1_SQRT_2;
     let cubic = x.clone() * x.clone() * (0.044715 * TWO_SQRT_2_OVER_PI) + TWO_SQRT_2_OVER_PI;
     x.clone() * activation::sigmoid(x * cubic)
+}
+
+/// `gelu_tanh(gate) · up`, the middle of Gemma's feed-forward network.
+pub(super) fn gated_gelu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
+    fused::gated_gelu(&gate, &up).unwrap_or_else(|| gelu_tanh(gate) * up)
 }
 
 /// GELU with the error function.
@@ -80,5 +87,25 @@ mod tests {
             .apply(x)
             .into_data()
             .assert_approx_eq(&tanh.into_data(), tolerance);
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn gelus_in_one_pass_are_the_plain_ones() {
+        use fused::testing::assert_same;
+        for size in [1, 37, 40_000] {
+            assert_same(
+                "gelu",
+                [size],
+                |[x]| fused::gelu(&x).expect("f32 on the CPU"),
+                |[x]| gelu(x),
+            );
+            assert_same(
+                "gated gelu",
+                [size, size],
+                |[gate, up]| fused::gated_gelu(&gate, &up).expect("f32 on the CPU"),
+                |[gate, up]| gelu_tanh(gate) * up,
+            );
+        }
     }
 }

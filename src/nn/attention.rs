@@ -2,7 +2,7 @@
 
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData, activation};
 
-use super::matmul;
+use super::{fused, matmul};
 
 /// Which keys each query may not see.
 ///
@@ -82,19 +82,32 @@ pub fn grouped_query_attention(input: Attend) -> Tensor<4> {
     let group = heads / kv_heads;
     let dtype = query.dtype();
 
-    let query = (query * (head_dim as f64).powf(-0.5)).reshape([
-        batch,
-        kv_heads,
-        group * queries,
-        head_dim,
-    ]);
+    let query = query.reshape([batch, kv_heads, group * queries, head_dim]);
     let scores = matmul(query, key.swap_dims(2, 3))
         .reshape([batch, heads, queries, keys])
         .cast(DType::F32);
-    let scores = scores.mask_fill(mask.expand([batch, heads, queries, keys]), f32::MIN);
-    let weights = activation::softmax(scores, 3).cast(dtype);
+    let weights = masked_softmax(scores, &mask, (head_dim as f64).powf(-0.5)).cast(dtype);
     let weights = weights.reshape([batch, kv_heads, group * queries, keys]);
     matmul(weights, value).reshape([batch, heads, queries, head_dim])
+}
+
+/// `softmax(scale · scores)` over the last dimension, in f32; what `mask` marks counts for nothing.
+///
+/// # Shapes
+///
+/// - scores and output: `[a, b, rows, columns]`
+/// - mask: the same, or one where it is the same for all
+pub(super) fn masked_softmax(scores: Tensor<4>, mask: &Tensor<4, Bool>, scale: f64) -> Tensor<4> {
+    if fused::serves(&scores) {
+        fused::masked_softmax(scores, mask, scale)
+    } else {
+        plain_softmax(scores, mask, scale)
+    }
+}
+
+fn plain_softmax(scores: Tensor<4>, mask: &Tensor<4, Bool>, scale: f64) -> Tensor<4> {
+    let mask = mask.clone().expand(scores.dims());
+    activation::softmax((scores * scale).mask_fill(mask, f32::MIN), 3)
 }
 
 #[cfg(test)]
@@ -111,6 +124,37 @@ mod tests {
             [true, false, true, false],
         ]]]);
         mask.into_data().assert_eq(&expected, false);
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn the_masked_softmax_in_one_pass_is_the_plain_one() {
+        let device = Device::default();
+        let causal = |batch| {
+            let rows = [vec![0, 0, 1, 1, 2, 2, 3], vec![1, 1, 1, 2, 3, 3, 0]];
+            attention_mask(&rows[..batch], &device)
+        };
+        let padding = |rows: [[bool; 7]; 2]| {
+            Tensor::<2, Bool>::from_data(TensorData::from(rows), &device).reshape([1, 2, 1, 7])
+        };
+        let (most, all) = ([true, false, true, true, true, true, true], [true; 7]);
+        for (case, mask, shape) in [
+            ("one mask a row", causal(2), [2, 3, 7, 7]),
+            ("one mask for all rows", causal(1), [2, 3, 7, 7]),
+            (
+                "one mask for all queries",
+                padding([most, [false; 7]]),
+                [3, 2, 7, 7],
+            ),
+            ("a row without anything", padding([all, most]), [3, 2, 7, 7]),
+        ] {
+            fused::testing::assert_same(
+                case,
+                [shape.iter().product()],
+                |[scores]| fused::masked_softmax(scores.reshape(shape), &mask, 0.7).flatten(0, 3),
+                |[scores]| plain_softmax(scores.reshape(shape), &mask, 0.7).flatten(0, 3),
+            );
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! DeBERTa's disentangled attention.
 
 use burn::module::Module;
-use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 
+use super::attention::masked_softmax;
 use super::dropout::{Dropout, drop_out};
 use super::linear::Linear;
-use super::matmul;
 use super::weight::{WeightMut, Weights, join};
+use super::{fused, matmul};
 
 /// Which of the two position terms are added to the scores, `pos_att_type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -163,7 +164,8 @@ impl DisentangledAttention {
         let value = split(self.value_proj.forward(hidden));
         let dtype = query.dtype();
 
-        let mut scores = matmul(query.clone(), key.clone().swap_dims(2, 3)); // [heads, batch, seq, seq]
+        let scores = matmul(query.clone(), key.clone().swap_dims(2, 3)); // [heads, batch, seq, seq]
+        let (mut by_query, mut by_key) = (None, None);
         if let Some(relative) = relative {
             let rel_embeddings = relative.rel_embeddings.clone();
             let rel_embeddings = drop_out(rel_embeddings, self.hidden_dropout_prob, dropout);
@@ -177,17 +179,14 @@ impl DisentangledAttention {
             };
             if self.position.content_to_position {
                 let positions = project(&self.pos_key_proj, &self.key_proj, &relative.from_query);
-                scores = scores + by_distance(query, positions);
+                by_query = Some(with_all_distances(query, positions));
             }
             if self.position.position_to_content {
                 let positions = project(&self.pos_query_proj, &self.query_proj, &relative.from_key);
-                scores = scores + by_distance(key, positions * scale).swap_dims(2, 3);
+                by_key = Some(with_all_distances(key, positions * scale));
             }
         }
-        let scores = scores
-            .cast(DType::F32)
-            .mask_fill(padding.clone().expand([heads, batch, seq, seq]), f32::MIN);
-        let weights = activation::softmax(scores, 3).cast(dtype);
+        let weights = attention_weights(scores, by_query, by_key, padding).cast(dtype);
         let weights = drop_out(weights, self.attention_probs_dropout_prob, dropout);
         matmul(weights, value)
             .permute([1, 2, 0, 3])
@@ -195,20 +194,68 @@ impl DisentangledAttention {
     }
 }
 
-/// The product of each token with the vector of its distance to each other token.
+/// The product of each token with the vector of each distance.
+///
+/// # Shapes
+///
+/// - tokens: `[heads, batch, seq, head_dim]`
+/// - positions: `[heads, 2·seq, head_dim]`, distances to the other token from `seq - 1` down
+/// - output: `[heads, batch·seq, 2·seq]`
+fn with_all_distances(tokens: Tensor<4>, positions: Tensor<3>) -> Tensor<3> {
+    let [heads, batch, seq, head_dim] = tokens.dims();
+    let tokens = tokens.reshape([heads, batch * seq, head_dim]);
+    matmul(tokens, positions.swap_dims(1, 2))
+}
+
+/// The softmax of the scores with what positions add to them, in f32.
+///
+/// # Shapes
+///
+/// - scores and output: `[heads, batch, seq, seq]`
+/// - by_query, by_key: `[heads, batch·seq, 2·seq]`, see [`with_all_distances`]
+/// - padding: `[1, batch, 1, seq]`, true where a key is padding
+fn attention_weights(
+    scores: Tensor<4>,
+    by_query: Option<Tensor<3>>,
+    by_key: Option<Tensor<3>>,
+    padding: &Tensor<4, Bool>,
+) -> Tensor<4> {
+    if let (Some(by_query), Some(by_key)) = (&by_query, &by_key)
+        && let Some(weights) = fused::disentangled_softmax(&scores, by_query, by_key, padding)
+    {
+        return weights;
+    }
+    plain_weights(scores, by_query, by_key, padding)
+}
+
+fn plain_weights(
+    mut scores: Tensor<4>,
+    by_query: Option<Tensor<3>>,
+    by_key: Option<Tensor<3>>,
+    padding: &Tensor<4, Bool>,
+) -> Tensor<4> {
+    let [_, batch, seq, _] = scores.dims();
+    if let Some(by_query) = by_query {
+        scores = scores + by_distance(by_query, batch, seq);
+    }
+    if let Some(by_key) = by_key {
+        scores = scores + by_distance(by_key, batch, seq).swap_dims(2, 3);
+    }
+    masked_softmax(scores.cast(DType::F32), padding, 1.0)
+}
+
+/// Of each token's products with all distances those with its distance to each other token.
 ///
 /// Rows of products by distance become rows of products by token when each is shifted by one against the one above:
 /// reading them as one sequence that is one shorter a row does it, so nothing is gathered.
 ///
 /// # Shapes
 ///
-/// - tokens: `[heads, batch, seq, head_dim]`
-/// - positions: `[heads, 2·seq, head_dim]`, distances to the other token from `seq - 1` down
+/// - products: `[heads, batch·seq, 2·seq]`
 /// - output: `[heads, batch, seq, seq]`
-fn by_distance(tokens: Tensor<4>, positions: Tensor<3>) -> Tensor<4> {
-    let [heads, batch, seq, head_dim] = tokens.dims();
-    let tokens = tokens.reshape([heads, batch * seq, head_dim]);
-    matmul(tokens, positions.swap_dims(1, 2)) // [heads, batch·seq, 2·seq]
+fn by_distance(products: Tensor<3>, batch: usize, seq: usize) -> Tensor<4> {
+    let [heads, _, _] = products.dims();
+    products
         .reshape([heads, batch, 2 * seq * seq])
         .narrow(2, seq - 1, seq * (2 * seq - 1))
         .reshape([heads, batch, seq, 2 * seq - 1])
@@ -244,5 +291,33 @@ mod tests {
         assert_eq!([0, 3, 8, 9, 20, 63].map(bucket), [0, 3, 8, 9, 12, 15]);
         assert_eq!(buckets[79 + 79], -16);
         assert_eq!(relative_buckets(2, None, 8), [1, 0, -1, -2]);
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn weights_in_one_pass_are_the_plain_ones() {
+        let padding = TensorData::from([[false, false, false, true, true], [false; 5], [true; 5]]);
+        let padding = Tensor::<2, Bool>::from_data(padding, &Device::default());
+        let padding = padding.reshape([1, 3, 1, 5]);
+        let shaped = |[scores, by_query, by_key]: [Tensor<1>; 3]| {
+            (
+                scores.reshape([2, 3, 5, 5]),
+                by_query.reshape([2, 15, 10]),
+                by_key.reshape([2, 15, 10]),
+            )
+        };
+        fused::testing::assert_same(
+            "two heads, three texts",
+            [2 * 3 * 5 * 5, 2 * 15 * 10, 2 * 15 * 10],
+            |inputs| {
+                let (scores, by_query, by_key) = shaped(inputs);
+                let weights = fused::disentangled_softmax(&scores, &by_query, &by_key, &padding);
+                weights.expect("f32 on the CPU").flatten(0, 3)
+            },
+            |inputs| {
+                let (scores, by_query, by_key) = shaped(inputs);
+                plain_weights(scores, Some(by_query), Some(by_key), &padding).flatten(0, 3)
+            },
+        );
     }
 }

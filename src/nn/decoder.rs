@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Tensor};
 
-use super::activation::gelu_tanh;
+use super::activation::gated_gelu;
 use super::attention::{Attend, grouped_query_attention};
 use super::cache::KvCache;
 use super::gemma::GemmaConfig;
@@ -133,13 +133,13 @@ impl Attention {
         cache: Option<(usize, &mut KvCache)>,
     ) -> Tensor<3> {
         let [batch, seq, _] = hidden.dims();
-        let split = |x: Tensor<3>, heads| {
-            x.reshape([batch, seq, heads, self.head_dim])
-                .swap_dims(1, 2)
-        };
-        let query = rope.apply(split(self.q_proj.forward(hidden.clone()), self.heads));
-        let key = rope.apply(split(self.k_proj.forward(hidden.clone()), self.kv_heads));
-        let value = split(self.v_proj.forward(hidden), self.kv_heads);
+        let query = rope.split(self.q_proj.forward(hidden.clone()), self.heads);
+        let key = rope.split(self.k_proj.forward(hidden.clone()), self.kv_heads);
+        let value = self
+            .v_proj
+            .forward(hidden)
+            .reshape([batch, seq, self.kv_heads, self.head_dim])
+            .swap_dims(1, 2);
         let (key, value) = match cache {
             Some((layer_idx, cache)) => cache.append(layer_idx, key, value),
             None => (key, value),
@@ -177,7 +177,8 @@ impl Mlp {
     }
 
     fn forward(&self, hidden: Tensor<3>) -> Tensor<3> {
-        let gate = gelu_tanh(self.gate_proj.forward(hidden.clone()));
-        self.down_proj.forward(gate * self.up_proj.forward(hidden))
+        let gate = self.gate_proj.forward(hidden.clone());
+        self.down_proj
+            .forward(gated_gelu(gate, self.up_proj.forward(hidden)))
     }
 }

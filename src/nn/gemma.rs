@@ -11,9 +11,8 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData, module};
 use super::attention::{attention_mask, cached_mask};
 use super::cache::KvCache;
 use super::decoder::DecoderLayer;
-use super::linear::Linear;
+use super::linear::{Linear, project};
 use super::lora::{LoraConfig, Projection};
-use super::matmul;
 use super::norm::RmsNorm;
 use super::rope::{Rope, position_ids};
 use super::weight::{Weight, WeightMut, Weights, join};
@@ -166,7 +165,7 @@ impl Gemma {
     /// - output: `[rows, vocab_size]`
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
         let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
-        matmul(hidden, head.val().transpose())
+        project(hidden, head.val())
     }
 
     /// The logits at every position of whole sequences.

@@ -4,8 +4,8 @@ use burn::module::{Initializer, Module};
 use burn::tensor::{Device, Tensor};
 
 use super::lora::{Lora, LoraConfig};
-use super::matmul;
 use super::weight::{Weight, WeightMut, Weights, join};
+use super::{fused, matmul};
 
 /// `y = x·Wᵀ + bias`, plus the low-rank path when there is one.
 ///
@@ -59,15 +59,25 @@ impl Linear {
         let mut shape = x.dims();
         shape[D - 1] = out_features;
         let x = x.reshape([-1, in_features as i32]); // [rows, in_features]
-        let mut y = matmul(x.clone(), self.weight.val().transpose());
+        let mut y = match &self.lora {
+            Some(lora) => lora.linear(x, self.weight.val()),
+            None => project(x, self.weight.val()),
+        };
         if let Some(bias) = &self.bias {
             y = y + bias.val().unsqueeze();
         }
-        if let Some(lora) = &self.lora {
-            y = y + lora.forward(x);
-        }
         y.reshape(shape)
     }
+}
+
+/// `x · weightᵀ`
+///
+/// # Shapes
+///
+/// - x: `[rows, in_features]`
+/// - weight: `[out_features, in_features]`
+pub(super) fn project(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    fused::few_rows(&x, &weight).unwrap_or_else(|| matmul(x, weight.transpose()))
 }
 
 impl Weights for Linear {

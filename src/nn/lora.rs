@@ -4,7 +4,8 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Device, Tensor};
 
-use super::matmul;
+use super::linear::project;
+use super::{fused, matmul};
 
 /// One of the seven projections of a decoder layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,6 +106,19 @@ pub struct Lora {
 }
 
 impl Lora {
+    /// `x·Wᵀ + scaling · (x·Aᵀ)·Bᵀ`
+    ///
+    /// # Shapes
+    ///
+    /// - x: `[rows, in_features]`
+    /// - weight: `[out_features, in_features]`
+    /// - output: `[rows, out_features]`
+    pub(super) fn linear(&self, x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+        let (a, b) = (self.lora_a.val(), self.lora_b.val());
+        fused::low_rank_linear(&x, &weight, &a, &b, self.scaling)
+            .unwrap_or_else(|| project(x.clone(), weight) + self.forward(x))
+    }
+
     /// `scaling · (x·Aᵀ)·Bᵀ`; the product of the factors is never built.
     ///
     /// The factors are f32, as PEFT keeps them; `x` is cast to f32 and the result back to the dtype of `x`.
@@ -117,5 +131,44 @@ impl Lora {
         let dtype = x.dtype();
         let low_rank = matmul(x.cast(DType::F32), self.lora_a.val().transpose());
         (matmul(low_rank, self.lora_b.val().transpose()) * self.scaling).cast(dtype)
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use burn::tensor::Distribution;
+
+    #[test]
+    fn a_frozen_layer_and_its_factors_in_one_pass_are_the_plain_sum() {
+        let device = Device::default();
+        for (rows, inner, out, rank) in [
+            (1, 8, 5, 1),
+            (7, 33, 50, 16),
+            (40, 64, 20, 4),
+            (70, 90, 130, 64),
+            (70, 90, 130, 80),
+        ] {
+            let weight = Tensor::<2>::random([out, inner], Distribution::Default, &device);
+            fused::testing::assert_same(
+                &format!("{rows} rows of {inner} to {out}, rank {rank}"),
+                [rows * inner, rank * inner, out * rank],
+                |[x, a, b]| {
+                    let (x, a, b) = (
+                        x.reshape([rows, inner]),
+                        a.reshape([rank, inner]),
+                        b.reshape([out, rank]),
+                    );
+                    let sum = fused::low_rank_linear(&x, &weight, &a, &b, 0.25);
+                    sum.expect("f32 on the CPU").flatten(0, 1)
+                },
+                |[x, a, b]| {
+                    let x: Tensor<2> = x.reshape([rows, inner]);
+                    let low = x.clone().matmul(a.reshape([rank, inner]).transpose());
+                    let low = low.matmul(b.reshape([out, rank]).transpose()) * 0.25;
+                    (x.matmul(weight.clone().transpose()) + low).flatten(0, 1)
+                },
+            );
+        }
     }
 }

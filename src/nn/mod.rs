@@ -15,6 +15,7 @@ mod deberta;
 mod deberta_attention;
 mod decoder;
 mod dropout;
+mod fused;
 mod gemma;
 mod linear;
 mod lora;

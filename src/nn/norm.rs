@@ -3,6 +3,7 @@
 use burn::module::{Initializer, Module};
 use burn::tensor::{DType, Device, Tensor, module};
 
+use super::fused;
 use super::weight::{Weight, WeightMut, Weights, join};
 
 /// Root-mean-square norm as Gemma has it: `x · rsqrt(mean(x²) + eps) · (1 + weight)`, in f32, cast back at the end.
@@ -27,10 +28,15 @@ impl RmsNorm {
     ///
     /// - x and output: `[batch, seq, hidden_size]`
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let weight = self.weight.val();
+        fused::rms_norm(&x, &weight, self.eps).unwrap_or_else(|| self.normalize(x, weight))
+    }
+
+    fn normalize(&self, x: Tensor<3>, weight: Tensor<1>) -> Tensor<3> {
         let dtype = x.dtype();
         let x = x.cast(DType::F32);
         let rms = (x.clone().square().mean_dim(2) + self.eps).sqrt().recip();
-        let scale = self.weight.val().cast(DType::F32) + 1.0;
+        let scale = weight.cast(DType::F32) + 1.0;
         (x * rms * scale.unsqueeze()).cast(dtype)
     }
 }
@@ -66,7 +72,9 @@ impl LayerNorm {
 
     /// Normalizes over the last dimension.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        module::layer_norm(x, self.weight.val(), Some(self.bias.val()), self.eps)
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        fused::layer_norm(&x, &weight, &bias, self.eps)
+            .unwrap_or_else(|| module::layer_norm(x, weight, Some(bias), self.eps))
     }
 }
 
@@ -74,5 +82,44 @@ impl Weights for LayerNorm {
     fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
         visit(&join(prefix, "weight"), WeightMut::Vector(&mut self.weight));
         visit(&join(prefix, "bias"), WeightMut::Vector(&mut self.bias));
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use fused::testing::assert_same;
+
+    #[test]
+    fn norms_in_one_pass_are_the_plain_ones() {
+        for shape in [[1, 1, 1], [2, 3, 19], [1, 5, 64], [3, 40, 300]] {
+            let [_, _, size] = shape;
+            let all = shape.iter().product();
+            let norm = RmsNorm::new(size, 1e-6, &Device::default());
+            assert_same(
+                "rms norm",
+                [all, size],
+                |[x, weight]| {
+                    let normed = fused::rms_norm(&x.reshape(shape), &weight, norm.eps);
+                    normed.expect("f32 on the CPU").flatten(0, 2)
+                },
+                |[x, weight]| norm.normalize(x.reshape(shape), weight).flatten(0, 2),
+            );
+            assert_same(
+                "layer norm",
+                [all, size, size],
+                |[x, weight, bias]| {
+                    let normed = fused::layer_norm(&x.reshape(shape), &weight, &bias, 1e-3);
+                    normed.expect("f32 on the CPU").flatten(0, 2)
+                },
+                |[x, weight, bias]| {
+                    let x: Tensor<3> = x.reshape(shape);
+                    let x = x.clone() - x.mean_dim(2);
+                    let variance = x.clone().square().mean_dim(2);
+                    let normed = x / (variance + 1e-3).sqrt();
+                    (normed * weight.unsqueeze() + bias.unsqueeze()).flatten(0, 2)
+                },
+            );
+        }
     }
 }

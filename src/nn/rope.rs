@@ -2,6 +2,8 @@
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
+use super::fused;
+
 /// The cosines and sines of a batch's positions, computed once per forward pass.
 ///
 /// The halves of a head are rotated against each other (dimension `i` with `i + head_dim/2`), as in Hugging Face's
@@ -38,6 +40,19 @@ impl Rope {
             cos: angles.clone().cos().cast(dtype),
             sin: angles.sin().cast(dtype),
         }
+    }
+
+    /// Splits tokens into heads and rotates them.
+    ///
+    /// # Shapes
+    ///
+    /// - x: `[batch, seq, heads · head_dim]`
+    /// - output: `[batch, heads, seq, head_dim]`
+    pub(super) fn split(&self, x: Tensor<3>, heads: usize) -> Tensor<4> {
+        let [batch, seq, width] = x.dims();
+        let x = x.reshape([batch, seq, heads, width / heads]);
+        fused::rotate_heads(&x, &self.cos, &self.sin)
+            .unwrap_or_else(|| self.apply(x.swap_dims(1, 2)))
     }
 
     /// # Shapes
@@ -120,5 +135,25 @@ mod tests {
         rope.apply(x)
             .into_data()
             .assert_approx_eq::<f32>(&expected, burn::tensor::Tolerance::absolute(1e-6));
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn heads_that_are_split_and_turned_in_one_pass_are_the_plain_ones() {
+        let device = Device::default();
+        for (batch, angles) in [(1, 1), (3, 3), (3, 1)] {
+            let positions = TensorData::from([[0, 1, 2, 3, 4], [0, 0, 1, 2, 3], [7, 9, 2, 3, 40]]);
+            let positions = Tensor::from_data(positions, &device).narrow(0, 0, angles);
+            let rope = Rope::new(positions, 6, 10_000.0, DType::F32);
+            fused::testing::assert_same(
+                &format!("{batch} rows, {angles} of angles"),
+                [batch * 5 * 2 * 6],
+                |[x]| rope.split(x.reshape([batch, 5, 12]), 2).flatten(0, 3),
+                |[x]| {
+                    let x: Tensor<4> = x.reshape([batch, 5, 2, 6]);
+                    rope.apply(x.swap_dims(1, 2)).flatten(0, 3)
+                },
+            );
+        }
     }
 }

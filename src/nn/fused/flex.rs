@@ -1,0 +1,55 @@
+//! The operations on the CPU backend's tensors.
+
+use burn::backend::flex::{Flex, FlexTensor};
+
+use super::{Fused, disentangled, elementwise, low_rank, norm, rotary, simd, softmax};
+
+impl Fused for Flex {
+    fn gelu(x: FlexTensor) -> FlexTensor {
+        elementwise::gelu(x)
+    }
+
+    fn gated_gelu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
+        elementwise::gated_gelu(gate, up)
+    }
+
+    fn rms_norm(x: FlexTensor, weight: FlexTensor, eps: f32) -> FlexTensor {
+        norm::rms_norm(x, weight, eps)
+    }
+
+    fn layer_norm(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, eps: f32) -> FlexTensor {
+        norm::layer_norm(x, weight, bias, eps)
+    }
+
+    fn masked_softmax(scores: FlexTensor, mask: FlexTensor, scale: f32) -> FlexTensor {
+        softmax::masked_softmax(scores, &mask, scale)
+    }
+
+    fn rotate_heads(x: FlexTensor, cos: FlexTensor, sin: FlexTensor) -> FlexTensor {
+        let (cos, sin) = (simd::dense(cos), simd::dense(sin));
+        rotary::rotate(x, &cos, &sin, rotary::Layout::Tokens, 1.0)
+    }
+
+    fn few_rows(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
+        low_rank::linear(x, weight)
+    }
+
+    fn low_rank_linear(
+        x: FlexTensor,
+        weight: FlexTensor,
+        lora_a: FlexTensor,
+        lora_b: FlexTensor,
+        scaling: f32,
+    ) -> FlexTensor {
+        low_rank::forward(x, weight, lora_a, lora_b, scaling).0
+    }
+
+    fn disentangled_softmax(
+        scores: FlexTensor,
+        by_query: FlexTensor,
+        by_key: FlexTensor,
+        mask: FlexTensor,
+    ) -> FlexTensor {
+        disentangled::forward(scores, by_query, by_key, &mask)
+    }
+}

@@ -1,0 +1,149 @@
+//! Softmax over the last dimension with a mask.
+
+use burn::backend::flex::FlexTensor;
+
+use super::simd::{dense, dims, dot, exp, for_rows, max, sum, tensor, values, vectorized};
+
+/// `softmax(scale · scores)` over the last dimension, where what `mask` marks counts for nothing; a row of which all is
+/// marked has equal shares.
+///
+/// # Shapes
+///
+/// - scores and output: `[a, b, rows, columns]`
+/// - mask: the same, or one where it is the same for all
+pub(super) fn masked_softmax(scores: FlexTensor, mask: &FlexTensor, scale: f32) -> FlexTensor {
+    let mut scores = dense(scores);
+    let shape = scores.layout().shape().clone();
+    let rows = MaskRows::new(mask, dims(&scores));
+    let columns = rows.columns;
+    let fill = |first: usize, out: &mut [f32]| {
+        vectorized(|| {
+            for (row_idx, row) in out.chunks_exact_mut(columns).enumerate() {
+                softmax_row(row, rows.row(first + row_idx), scale);
+            }
+        });
+    };
+    // Scores that nobody else holds become the result.
+    if let Some(storage) = scores.try_storage_mut::<f32>() {
+        let count = shape.num_elements();
+        for_rows(&mut storage[..count], columns, fill);
+        return scores;
+    }
+    let mut out = values(&scores).to_vec();
+    for_rows(&mut out, columns, fill);
+    tensor(out, shape)
+}
+
+/// The gradient of a softmax to the scores, from its result.
+pub(super) fn softmax_gradient(
+    weights: &FlexTensor,
+    mask: &FlexTensor,
+    scale: f32,
+    grad: FlexTensor,
+) -> FlexTensor {
+    let mut grad = dense(grad);
+    let shape = grad.layout().shape().clone();
+    let rows = MaskRows::new(mask, dims(&grad));
+    let columns = rows.columns;
+    let weights = values(weights);
+    let fill = |first: usize, out: &mut [f32]| {
+        let weights = &weights[first * columns..first * columns + out.len()];
+        vectorized(|| {
+            let out = out.chunks_exact_mut(columns);
+            for (row_idx, (row, weights)) in out.zip(weights.chunks_exact(columns)).enumerate() {
+                softmax_row_gradient(row, weights, rows.row(first + row_idx), scale);
+            }
+        });
+    };
+    if let Some(storage) = grad.try_storage_mut::<f32>() {
+        let count = shape.num_elements();
+        for_rows(&mut storage[..count], columns, fill);
+        return grad;
+    }
+    let mut out = values(&grad).to_vec();
+    for_rows(&mut out, columns, fill);
+    tensor(out, shape)
+}
+
+/// Softmax of one row in its place.
+#[inline(always)]
+pub(super) fn softmax_row(row: &mut [f32], mask: &[u8], scale: f32) {
+    for (score, &masked) in row.iter_mut().zip(mask) {
+        *score = if masked != 0 {
+            f32::NEG_INFINITY
+        } else {
+            *score * scale
+        };
+    }
+    let largest = max(row);
+    if largest == f32::NEG_INFINITY {
+        row.fill(1.0 / row.len() as f32);
+        return;
+    }
+    for (score, &masked) in row.iter_mut().zip(mask) {
+        let weight = exp(*score - largest);
+        *score = if masked != 0 { 0.0 } else { weight };
+    }
+    let share = 1.0 / sum(row, |x| x);
+    for weight in row {
+        *weight *= share;
+    }
+}
+
+/// The gradient of one row's softmax in the place of the gradient to its result.
+#[inline(always)]
+pub(super) fn softmax_row_gradient(grad: &mut [f32], weights: &[f32], mask: &[u8], scale: f32) {
+    let along = dot(grad, weights);
+    for ((grad, &weight), &masked) in grad.iter_mut().zip(weights).zip(mask) {
+        let to_score = scale * weight * (*grad - along);
+        *grad = if masked != 0 { 0.0 } else { to_score };
+    }
+}
+
+/// The row of a mask that belongs to each row of a tensor of four dimensions.
+pub(super) struct MaskRows<'a> {
+    bytes: &'a [u8],
+    /// Sizes of the tensor's second and third dimension.
+    sizes: [usize; 2],
+    /// How far apart in `bytes` the rows of neighbours in the first three dimensions are.
+    steps: [isize; 3],
+    start: isize,
+    /// The length of a row.
+    pub(super) columns: usize,
+}
+
+impl<'a> MaskRows<'a> {
+    /// # Panics
+    ///
+    /// If the mask's rows are not whole, or of another length.
+    pub(super) fn new(mask: &'a FlexTensor, [_, second, third, columns]: [usize; 4]) -> Self {
+        let shape: [usize; 4] = dims(mask);
+        let strides = mask.layout().strides();
+        assert!(
+            shape[3] == columns && (strides[3] == 1 || columns == 1),
+            "a mask has whole rows"
+        );
+        Self {
+            bytes: mask.storage::<u8>(),
+            sizes: [second, third],
+            steps: [0, 1, 2].map(|dim| if shape[dim] == 1 { 0 } else { strides[dim] }),
+            start: mask.layout().start_offset() as isize,
+            columns,
+        }
+    }
+
+    /// The mask of the row that is number `row_idx` in order.
+    #[inline(always)]
+    pub(super) fn row(&self, row_idx: usize) -> &'a [u8] {
+        let [second, third] = self.sizes;
+        let places = [
+            row_idx / (second * third),
+            row_idx / third % second,
+            row_idx % third,
+        ];
+        let start = (0..3).fold(self.start, |start, dim| {
+            start + places[dim] as isize * self.steps[dim]
+        }) as usize;
+        &self.bytes[start..start + self.columns]
+    }
+}
