@@ -4,6 +4,10 @@
 //! for each exponential; in a training step that costs more than the matrices around it. So the expressions that a
 //! profile shows are one loop each here, forward and backward, through burn's backend extension. They hold for f32 on the
 //! CPU; every caller has the plain expression too, which serves all other backends and dtypes and is the oracle of the tests.
+#![cfg_attr(
+    not(feature = "flex"),
+    allow(unused_variables, reason = "no backend is left to take the arguments")
+)]
 
 #[cfg(feature = "flex")]
 mod autodiff;
