@@ -72,8 +72,10 @@ impl SequenceClassifier {
     ///
     /// - output: `[batch, n_labels]`
     pub fn forward(&self, input: ClassifierInput) -> Tensor<2> {
-        let dropout = input.dropout.clone();
-        self.classify(self.hidden_states(input), dropout.as_ref())
+        match self {
+            Self::Deberta(model) => model.forward(input),
+            Self::Roberta(model) => model.forward(input),
+        }
     }
 
     /// The last hidden states.

@@ -236,7 +236,7 @@ impl Deberta {
     /// - output: `[batch, n_labels]`
     pub fn forward(&self, input: ClassifierInput) -> Tensor<2> {
         let dropout = input.dropout.clone();
-        self.classify(self.hidden_states(input), dropout.as_ref())
+        self.classify(self.run(input, Wanted::First), dropout.as_ref())
     }
 
     /// The last hidden states.
@@ -245,6 +245,10 @@ impl Deberta {
     ///
     /// - output: `[batch, seq, hidden_size]`
     pub fn hidden_states(&self, input: ClassifierInput) -> Tensor<3> {
+        self.run(input, Wanted::All)
+    }
+
+    fn run(&self, input: ClassifierInput, wanted: Wanted) -> Tensor<3> {
         let ClassifierInput {
             input_ids,
             padding,
@@ -268,7 +272,7 @@ impl Deberta {
                 .expand([batch, seq, hidden_size]),
             0.0,
         );
-        let mut hidden = drop_out(hidden, self.hidden_dropout_prob, dropout);
+        let hidden = drop_out(hidden, self.hidden_dropout_prob, dropout);
 
         let relative = self.rel_embeddings.as_ref().map(|table| {
             let table = match &self.rel_norm {
@@ -279,10 +283,9 @@ impl Deberta {
             RelativeContext::new(table, &buckets, &device)
         });
         let padding = padding.reshape([1, batch, 1, seq]);
-        for layer in &self.layers {
-            hidden = layer.forward(hidden, &padding, relative.as_ref(), dropout);
-        }
-        hidden
+        run_layers(&self.layers, hidden, wanted, |layer, hidden, wanted| {
+            layer.forward(hidden, &padding, relative.as_ref(), dropout, wanted)
+        })
     }
 
     /// The logits from the last hidden states: the first token goes through the pooler and the classifier.
@@ -341,6 +344,27 @@ impl Weights for Deberta {
     }
 }
 
+/// The tokens of each text whose last hidden states are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted {
+    All,
+    First,
+}
+
+/// Runs layers one behind the other, of which the last alone spares what is not wanted.
+pub(super) fn run_layers(
+    layers: &[Layer],
+    mut hidden: Tensor<3>,
+    wanted: Wanted,
+    forward: impl Fn(&Layer, Tensor<3>, Wanted) -> Tensor<3>,
+) -> Tensor<3> {
+    for (layer_idx, layer) in layers.iter().enumerate() {
+        let is_last = layer_idx + 1 == layers.len();
+        hidden = forward(layer, hidden, if is_last { wanted } else { Wanted::All });
+    }
+    hidden
+}
+
 /// A layer of a BERT-like model.
 #[derive(Module, Debug)]
 pub(super) struct Layer {
@@ -383,19 +407,29 @@ impl Layer {
         }
     }
 
+    /// # Shapes
+    ///
+    /// - hidden: `[batch, seq, hidden_size]`
+    /// - padding: `[1, batch, 1, seq]`, true where a key is padding
+    /// - output: that of hidden, or `[batch, 1, hidden_size]`
     pub(super) fn forward(
         &self,
         hidden: Tensor<3>,
         padding: &Tensor<4, Bool>,
         relative: Option<&RelativeContext>,
         dropout: Option<&Dropout>,
+        wanted: Wanted,
     ) -> Tensor<3> {
+        let pick = |x: Tensor<3>| match wanted {
+            Wanted::All => x,
+            Wanted::First => x.narrow(1, 0, 1),
+        };
         let drop_out = |x| drop_out(x, self.hidden_dropout_prob, dropout);
         let attended = self
             .attention
             .forward(hidden.clone(), padding, relative, dropout);
-        let attended = drop_out(self.attention_output.forward(attended));
-        let hidden = self.attention_norm.forward(attended + hidden);
+        let attended = drop_out(self.attention_output.forward(pick(attended)));
+        let hidden = self.attention_norm.forward(attended + pick(hidden));
         let inner = self.intermediate.forward(hidden.clone());
         let inner = self.output.forward(self.activation.apply(inner));
         self.output_norm.forward(drop_out(inner) + hidden)

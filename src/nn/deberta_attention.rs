@@ -220,12 +220,12 @@ fn attention_weights(
     by_key: Option<Tensor<3>>,
     padding: &Tensor<4, Bool>,
 ) -> Tensor<4> {
-    if let (Some(by_query), Some(by_key)) = (&by_query, &by_key)
-        && let Some(weights) = fused::disentangled_softmax(&scores, by_query, by_key, padding)
-    {
-        return weights;
+    match (by_query, by_key) {
+        (Some(by_query), Some(by_key)) if fused::serves(&scores) => {
+            fused::disentangled_softmax(scores, by_query, by_key, padding)
+        }
+        (by_query, by_key) => plain_weights(scores, by_query, by_key, padding),
     }
-    plain_weights(scores, by_query, by_key, padding)
 }
 
 fn plain_weights(
@@ -311,8 +311,7 @@ mod tests {
             [2 * 3 * 5 * 5, 2 * 15 * 10, 2 * 15 * 10],
             |inputs| {
                 let (scores, by_query, by_key) = shaped(inputs);
-                let weights = fused::disentangled_softmax(&scores, &by_query, &by_key, &padding);
-                weights.expect("f32 on the CPU").flatten(0, 3)
+                fused::disentangled_softmax(scores, by_query, by_key, &padding).flatten(0, 3)
             },
             |inputs| {
                 let (scores, by_query, by_key) = shaped(inputs);

@@ -1,7 +1,7 @@
 //! One layer of Gemma: attention and a gated feed-forward network, each behind a norm.
 
 use burn::module::Module;
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::{Bool, Device, Int, Tensor};
 
 use super::activation::gated_gelu;
 use super::attention::{Attend, grouped_query_attention};
@@ -32,15 +32,26 @@ impl DecoderLayer {
         }
     }
 
+    /// # Shapes
+    ///
+    /// - hidden: `[batch, seq, hidden_size]`
+    /// - wanted: `[n]`, the tokens that a result is wanted for, if not all, counted through the batch
+    /// - output: that of hidden, or `[1, n, hidden_size]`
     pub(super) fn forward(
         &self,
         hidden: Tensor<3>,
         rope: &Rope,
         mask: &Tensor<4, Bool>,
         cache: Option<(usize, &mut KvCache)>,
+        wanted: Option<&Tensor<1, Int>>,
     ) -> Tensor<3> {
+        let pick = |x: Tensor<3>| match wanted {
+            Some(tokens) => x.flatten::<2>(0, 1).select(0, tokens.clone()).unsqueeze(),
+            None => x,
+        };
         let normed = self.input_layernorm.forward(hidden.clone());
-        let hidden = hidden + self.self_attn.forward(normed, rope, mask, cache);
+        let attended = pick(self.self_attn.forward(normed, rope, mask, cache));
+        let hidden = pick(hidden) + self.self_attn.o_proj.forward(attended);
         let normed = self.post_attention_layernorm.forward(hidden.clone());
         hidden + self.mlp.forward(normed)
     }
@@ -125,6 +136,12 @@ impl Attention {
         }
     }
 
+    /// What the heads see, before `o_proj`.
+    ///
+    /// # Shapes
+    ///
+    /// - hidden: `[batch, seq, hidden_size]`
+    /// - output: `[batch, seq, heads · head_dim]`
     fn forward(
         &self,
         hidden: Tensor<3>,
@@ -150,11 +167,9 @@ impl Attention {
             value,
             mask: mask.clone(),
         });
-        self.o_proj.forward(output.swap_dims(1, 2).reshape([
-            batch,
-            seq,
-            self.heads * self.head_dim,
-        ]))
+        output
+            .swap_dims(1, 2)
+            .reshape([batch, seq, self.heads * self.head_dim])
     }
 }
 

@@ -6,13 +6,14 @@
 
 use burn::config::Config;
 use burn::module::{Initializer, Module};
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData, module};
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData, module};
 
-use super::attention::{attention_mask, cached_mask};
+use super::attention::{attention_mask, cached_mask, masked_softmax};
 use super::cache::KvCache;
 use super::decoder::DecoderLayer;
 use super::linear::{Linear, project};
 use super::lora::{LoraConfig, Projection};
+use super::matmul;
 use super::norm::RmsNorm;
 use super::rope::{Rope, position_ids};
 use super::weight::{Weight, WeightMut, Weights, join};
@@ -140,7 +141,32 @@ impl Gemma {
     /// # Shapes
     ///
     /// - output: `[batch, seq, hidden_size]`
-    pub fn hidden_states(&self, input: GemmaInput, mut cache: Option<&mut KvCache>) -> Tensor<3> {
+    pub fn hidden_states(&self, input: GemmaInput, cache: Option<&mut KvCache>) -> Tensor<3> {
+        self.run(input, cache, None)
+    }
+
+    /// The last hidden states of some tokens, counted through the batch: the last layer spares all others' feed-forward
+    /// network.
+    ///
+    /// # Shapes
+    ///
+    /// - tokens: `[n]`
+    /// - output: `[n, hidden_size]`
+    pub fn hidden_states_at(
+        &self,
+        input: GemmaInput,
+        cache: Option<&mut KvCache>,
+        tokens: Tensor<1, Int>,
+    ) -> Tensor<2> {
+        self.run(input, cache, Some(tokens)).flatten(0, 1)
+    }
+
+    fn run(
+        &self,
+        input: GemmaInput,
+        mut cache: Option<&mut KvCache>,
+        wanted: Option<Tensor<1, Int>>,
+    ) -> Tensor<3> {
         let table = self.embed_tokens.val();
         let [_, hidden_size] = table.dims();
         let mut hidden = module::embedding(table, input.input_ids) * (hidden_size as f64).sqrt();
@@ -152,7 +178,10 @@ impl Gemma {
         );
         for (layer_idx, layer) in self.layers.iter().enumerate() {
             let layer_cache = cache.as_deref_mut().map(|cache| (layer_idx, cache));
-            hidden = layer.forward(hidden, &rope, &input.mask, layer_cache);
+            let wanted = wanted
+                .as_ref()
+                .filter(|_| layer_idx + 1 == self.layers.len());
+            hidden = layer.forward(hidden, &rope, &input.mask, layer_cache, wanted);
         }
         self.norm.forward(hidden)
     }
@@ -166,6 +195,61 @@ impl Gemma {
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
         let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
         project(hidden, head.val())
+    }
+
+    /// The log-probability of the next token, for as many hidden states as are given, in f32.
+    ///
+    /// Logits are there for some rows at a time, and what the backward pass needs of them is made of them at once: the
+    /// slope `head[target] − softmax(logits)·head` of each log-probability. The head itself gets no gradient.
+    ///
+    /// # Shapes
+    ///
+    /// - hidden: `[rows, hidden_size]`
+    /// - targets and output: `[rows]`
+    ///
+    /// # Panics
+    ///
+    /// If there is no row.
+    pub fn token_logps(&self, hidden: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        /// Most logits at a time.
+        const CHUNK: usize = 1 << 25;
+        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens).val();
+        let head = head.without_autodiff();
+        let [vocab_size, _] = head.dims();
+        let [n_rows, _] = hidden.dims();
+        let is_tracked = hidden.is_tracked();
+        let states = hidden.clone().without_autodiff();
+        let nothing = Tensor::<4, Bool>::full([1, 1, 1, vocab_size], false, &head.device());
+        let (mut logps, mut slopes) = (Vec::new(), Vec::new());
+        let size = (CHUNK / vocab_size).max(1);
+        let parts = states
+            .split(size, 0)
+            .into_iter()
+            .zip(targets.split(size, 0));
+        for (states, targets) in parts {
+            let [rows, _] = states.dims();
+            let logits = project(states, head.clone()).cast(DType::F32);
+            let chosen = logits.clone().gather(1, targets.clone().reshape([rows, 1]));
+            let largest = logits.clone().max_dim(1);
+            let logits = logits.reshape([1, 1, rows, vocab_size]);
+            let shares = masked_softmax(logits, &nothing, 1.0).reshape([rows, vocab_size]);
+            let log_sum = largest - shares.clone().max_dim(1).log();
+            logps.push((chosen - log_sum).reshape([rows]));
+            if is_tracked {
+                let mean = matmul(shares.cast(head.dtype()), head.clone());
+                slopes.push(head.clone().select(0, targets) - mean);
+            }
+        }
+        let logps = Tensor::cat(logps, 0);
+        if !is_tracked {
+            return logps;
+        }
+        // Its value is zero, its gradient that of the log-probabilities.
+        let along = (hidden * Tensor::cat(slopes, 0))
+            .cast(DType::F32)
+            .sum_dim(1);
+        let along: Tensor<1> = along.reshape([n_rows]);
+        logps + (along.clone() - along.detach())
     }
 
     /// The logits at every position of whole sequences.
@@ -250,7 +334,7 @@ impl Weights for Gemma {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Tolerance;
+    use burn::tensor::{Distribution, Tolerance, activation};
 
     fn model(device: &Device) -> Gemma {
         device.seed(3);
@@ -314,6 +398,56 @@ mod tests {
             .narrow(1, 5, 2)
             .into_data()
             .assert_approx_eq(&second.into_data(), tolerance);
+    }
+
+    #[test]
+    fn the_hidden_states_of_some_tokens_are_those_of_a_whole_pass() {
+        let device = Device::default();
+        let model = model(&device);
+        let input = GemmaInput::new(
+            &[vec![5, 6, 7, 8], vec![9, 10, 11, 0]],
+            &[vec![1, 1, 2, 3], vec![1, 1, 1, 0]],
+            &device,
+        );
+        let tokens = Tensor::<1, Int>::from_ints([6, 1, 3], &device);
+        let whole: Tensor<2> = model.hidden_states(input.clone(), None).flatten(0, 1);
+        let some = model.hidden_states_at(input, None, tokens.clone());
+        some.into_data().assert_approx_eq(
+            &whole.select(0, tokens).into_data(),
+            Tolerance::<f32>::absolute(1e-5),
+        );
+    }
+
+    #[test]
+    fn log_probabilities_without_all_logits_are_those_of_the_softmax_and_so_are_their_gradients() {
+        let device = Device::default();
+        let model = model(&device);
+        let hidden = Tensor::<2>::random([6, 16], Distribution::Normal(0.0, 2.0), &device);
+        let targets = Tensor::<1, Int>::from_ints([3, 39, 0, 7, 7, 20], &device);
+        let weights = Tensor::<1>::from_floats([1.0, -2.0, 0.5, 3.0, 0.0, 1.5], &device);
+        let plain = |hidden: Tensor<2>| {
+            let logps = activation::log_softmax(model.logits(hidden), 1);
+            logps
+                .gather(1, targets.clone().reshape([6, 1]))
+                .reshape([6])
+        };
+        let ours = |hidden| model.token_logps(hidden, targets.clone());
+        let gradient = |logps: &dyn Fn(Tensor<2>) -> Tensor<1>| {
+            let hidden = hidden.clone().autodiff().require_grad();
+            let logps = logps(hidden.clone());
+            let values = logps.clone().without_autodiff().into_data();
+            let grads = (logps * weights.clone()).sum().backward();
+            let gradient = hidden.grad(&grads).expect("the hidden states are tracked");
+            (values, gradient.into_data())
+        };
+        let (values, slopes) = gradient(&ours);
+        let (plain_values, plain_slopes) = gradient(&plain);
+        let tolerance = Tolerance::<f32>::absolute(1e-5);
+        values.assert_approx_eq(&plain_values, tolerance);
+        slopes.assert_approx_eq(&plain_slopes, tolerance);
+        ours(hidden)
+            .into_data()
+            .assert_approx_eq(&plain_values, tolerance);
     }
 
     #[test]

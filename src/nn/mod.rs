@@ -15,7 +15,7 @@ mod deberta;
 mod deberta_attention;
 mod decoder;
 mod dropout;
-mod fused;
+pub(crate) mod fused;
 mod gemma;
 mod linear;
 mod lora;

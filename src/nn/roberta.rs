@@ -8,7 +8,7 @@ use burn::module::{Initializer, Module};
 use burn::tensor::{Device, Tensor, activation, module};
 
 use super::activation::Activation;
-use super::deberta::{ClassifierInput, Layer};
+use super::deberta::{ClassifierInput, Layer, Wanted, run_layers};
 use super::deberta_attention::{DisentangledConfig, PositionAttention};
 use super::dropout::{Dropout, drop_out};
 use super::linear::Linear;
@@ -143,12 +143,26 @@ impl Roberta {
         self.out_proj = Linear::new(hidden_size, num_labels, true, 0.02, device);
     }
 
+    /// The logits of each text's class.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[batch, n_labels]`
+    pub fn forward(&self, input: ClassifierInput) -> Tensor<2> {
+        let dropout = input.dropout.clone();
+        self.classify(self.run(input, Wanted::First), dropout.as_ref())
+    }
+
     /// The last hidden states.
     ///
     /// # Shapes
     ///
     /// - output: `[batch, seq, hidden_size]`
     pub fn hidden_states(&self, input: ClassifierInput) -> Tensor<3> {
+        self.run(input, Wanted::All)
+    }
+
+    fn run(&self, input: ClassifierInput, wanted: Wanted) -> Tensor<3> {
         let ClassifierInput {
             input_ids,
             padding,
@@ -166,12 +180,11 @@ impl Roberta {
         let hidden = self
             .embeddings_norm
             .forward(words + token_type.unsqueeze() + positions.unsqueeze());
-        let mut hidden = drop_out(hidden, self.hidden_dropout_prob, dropout);
+        let hidden = drop_out(hidden, self.hidden_dropout_prob, dropout);
         let padding = padding.reshape([1, batch, 1, seq]);
-        for layer in &self.layers {
-            hidden = layer.forward(hidden, &padding, None, dropout);
-        }
-        hidden
+        run_layers(&self.layers, hidden, wanted, |layer, hidden, wanted| {
+            layer.forward(hidden, &padding, None, dropout, wanted)
+        })
     }
 
     /// The logits from the last hidden states: the first token goes through a dense layer, tanh and the output.

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::optim::AdamWConfig;
 use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -15,7 +14,7 @@ use crate::persona::{PreferencePair, encode_reply};
 use crate::progress::Job;
 use crate::text::Tokenizer;
 use crate::train::{
-    DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder,
+    AdamW, DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder,
     epochs_done, fit, reply_logps,
 };
 use crate::{Error, Result, parallel};
@@ -156,10 +155,6 @@ impl DpoRun<'_> {
         let schedule = LinearLrSchedulerConfig::new(self.learning_rate, 0.0, steps)
             .init()
             .map_err(Error::Training)?;
-        let optimizer = AdamWConfig::new()
-            .with_epsilon(1e-8)
-            .with_weight_decay(0.0)
-            .init();
         let run = Fit {
             label: "dpo",
             folder: self.work,
@@ -175,7 +170,7 @@ impl DpoRun<'_> {
         let recorder = self.record_steps.then(record).transpose()?;
         let trained = fit(
             DpoModel::new(policy, self.dpo).with_recorder(recorder.clone()),
-            optimizer,
+            AdamW::new().with_weight_decay(0.0).into(),
             schedule,
             &train,
             &loader(Vec::new()),

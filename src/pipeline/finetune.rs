@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::optim::AdamWConfig;
 use burn::optim::lr_scheduler::constant::ConstantLr;
 use burn::tensor::Device;
 use burn::train::InferenceStep;
@@ -18,8 +17,8 @@ use crate::nn::Weights;
 use crate::progress::Job;
 use crate::text::{ByteFallback, Tokenizer};
 use crate::train::{
-    ClassifierExample, ClassifierModel, EpochLoader, Fit, StepDropout, StepRecorder, epochs_done,
-    fit,
+    AdamW, ClassifierExample, ClassifierModel, EpochLoader, Fit, StepDropout, StepRecorder,
+    epochs_done, fit,
 };
 use crate::{Error, Result, files, hf, parallel};
 
@@ -142,10 +141,6 @@ impl FineTune<'_> {
             done.accuracies.len() + 1
         };
         for epoch in first..=self.epochs {
-            let optimizer = AdamWConfig::new()
-                .with_epsilon(1e-6)
-                .with_weight_decay(0.01)
-                .init();
             let label = if held_out.is_empty() {
                 self.label.to_string()
             } else {
@@ -160,7 +155,7 @@ impl FineTune<'_> {
             };
             let trained = fit(
                 model.clone(),
-                optimizer,
+                AdamW::new().with_epsilon(1e-6).into(),
                 ConstantLr::new(self.learning_rate).into(),
                 &train,
                 &loader(Vec::new()),

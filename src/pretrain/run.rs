@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::config::Config;
+use burn::optim::ModuleOptimizer;
 use burn::optim::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
 use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::optim::lr_scheduler::sequential::SequentialLrSchedulerConfig;
-use burn::optim::{AdamWConfig, ModuleOptimizer};
 use burn::tensor::Device;
 use rand_chacha::ChaCha8Rng;
 
@@ -16,7 +16,7 @@ use super::examples::example_rng;
 use super::gemma::pretrain_gemma;
 use super::judges::pretrain_judges;
 use crate::progress::Job;
-use crate::train::EpochLoader;
+use crate::train::{AdamW, EpochLoader};
 use crate::{Error, Result, parallel};
 
 /// How the embedded models are made.
@@ -72,11 +72,7 @@ pub fn pretrain(
 
 /// AdamW as it trains small models from nothing.
 pub(super) fn optimizer() -> ModuleOptimizer {
-    AdamWConfig::new()
-        .with_beta_2(0.98)
-        .with_epsilon(1e-8)
-        .with_weight_decay(0.01)
-        .init()
+    AdamW::new().with_beta_2(0.98).into()
 }
 
 /// Linear warm-up, then half a cosine.

@@ -208,11 +208,11 @@ impl<'a> Generation<'a> {
     /// The logits behind the last token of every row, `[rows, vocab_size]`.
     fn logits(&self, ids: TensorData, cache: &mut KvCache) -> Tensor<2> {
         let ids = Tensor::<2, Int>::from_data(ids, &self.device);
+        let [rows, seq] = ids.dims().map(|size| size as i64);
+        let last = Tensor::arange_step(seq - 1..rows * seq, seq as usize, &self.device);
         let input = GemmaInput::behind(cache, ids);
-        let hidden = self.model.hidden_states(input, Some(cache));
-        let [rows, seq, hidden_size] = hidden.dims();
-        let last = hidden.narrow(1, seq - 1, 1);
-        self.model.logits(last.reshape([rows, hidden_size]))
+        let hidden = self.model.hidden_states_at(input, Some(cache), last);
+        self.model.logits(hidden)
     }
 }
 

@@ -15,7 +15,6 @@ pub use classifier::Classifier;
 pub use generate::{GenerateConfig, Prompt, Room, generate};
 pub use generation::{Generation, Reply};
 pub use logprobs::response_logprobs;
-pub(crate) use logprobs::token_logps;
 pub use sampling::Sampling;
 pub use sentencepiece::ByteFallback;
 pub use tokenizer::Tokenizer;

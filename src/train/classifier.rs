@@ -11,10 +11,9 @@ use burn::train::{InferenceStep, TrainOutput, TrainStep};
 use super::dropout::StepDropout;
 use super::shards::step_in_parts;
 use super::steps::StepRecorder;
-use super::{Scalars, clip_global_norm};
+use super::{Scalars, clip_global_norm, token_logps};
 use crate::nn::{ClassifierInput, Dropout, Linear, SequenceClassifier};
 use crate::parallel;
-use crate::text::token_logps;
 
 /// A text with its class.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,11 +144,16 @@ impl ClassifierModel {
         let examples = batch.labels.len();
         let input = ClassifierInput::new(&batch.ids, self.pad_token_id, &device);
         let dropout = batch.dropout;
-        let hidden = self
-            .classifier
-            .hidden_states(input.with_dropout(dropout.clone()));
-        let [_, seq, hidden_size] = hidden.dims();
-        let logits = self.classifier.classify(hidden.clone(), dropout.as_ref());
+        let input = input.with_dropout(dropout.clone());
+        // Without the second head nothing but the first token's hidden state is wanted.
+        let (logits, hidden) = match &self.token_head {
+            Some(head) => {
+                let hidden = self.classifier.hidden_states(input);
+                let logits = self.classifier.classify(hidden.clone(), dropout.as_ref());
+                (logits, Some((head, hidden)))
+            }
+            None => (self.classifier.forward(input), None),
+        };
         let labels =
             Tensor::<1, Int>::from_data(TensorData::new(batch.labels, [examples]), &device);
         let right = logits
@@ -161,25 +165,25 @@ impl ClassifierModel {
         let mut loss = token_logps(logits, labels).mean().neg();
         let mut values = vec![("accuracy", accuracy)];
 
-        let (mut rows, mut targets) = (Vec::new(), Vec::new());
-        for (row_idx, tokens) in batch.tokens.iter().enumerate() {
-            rows.extend(
-                tokens
-                    .iter()
-                    .map(|(position, _)| (row_idx * seq + position) as i32),
-            );
-            targets.extend(tokens.iter().map(|(_, disagrees)| i32::from(*disagrees)));
-        }
-        if let Some(head) = self.token_head.as_ref().filter(|_| !rows.is_empty()) {
+        if let Some((head, hidden)) = hidden {
+            let [_, seq, hidden_size] = hidden.dims();
+            let (mut rows, mut targets) = (Vec::new(), Vec::new());
+            for (row_idx, tokens) in batch.tokens.iter().enumerate() {
+                let rows_of = tokens.iter().map(|(position, _)| row_idx * seq + position);
+                rows.extend(rows_of.map(|row| row as i32));
+                targets.extend(tokens.iter().map(|(_, disagrees)| i32::from(*disagrees)));
+            }
             let n_rows = rows.len();
-            let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [n_rows]), &device);
-            let hidden = hidden
-                .reshape([examples * seq, hidden_size])
-                .select(0, rows);
-            let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [n_rows]), &device);
-            let token_loss = token_logps(head.forward(hidden), targets).mean().neg();
-            values.push(("token_loss", token_loss.clone().into_scalar::<f64>()));
-            loss = loss + token_loss;
+            if n_rows > 0 {
+                let ids =
+                    |ids| Tensor::<1, Int>::from_data(TensorData::new(ids, [n_rows]), &device);
+                let hidden = hidden
+                    .reshape([examples * seq, hidden_size])
+                    .select(0, ids(rows));
+                let token_loss = token_logps(head.forward(hidden), ids(targets)).mean().neg();
+                values.push(("token_loss", token_loss.clone().into_scalar::<f64>()));
+                loss = loss + token_loss;
+            }
         }
         values.push(("loss", loss.clone().into_scalar::<f64>()));
         (loss, Scalars { values, examples })
@@ -204,12 +208,16 @@ impl TrainStep for ClassifierModel {
         self,
         optim: &mut ModuleOptimizer,
         lr: ModuleLearningRate,
-        grads: GradientsParams,
+        mut grads: GradientsParams,
     ) -> Self {
-        let max_norm = self.max_grad_norm.unwrap_or(f64::INFINITY);
-        let (grads, norm) = clip_global_norm(&self, grads, max_norm);
-        if let Some(recorder) = &self.recorder {
-            recorder.finish(norm, lr.base());
+        // The norm takes a pass over all gradients.
+        if self.max_grad_norm.is_some() || self.recorder.is_some() {
+            let max_norm = self.max_grad_norm.unwrap_or(f64::INFINITY);
+            let (clipped, norm) = clip_global_norm(&self, grads, max_norm);
+            if let Some(recorder) = &self.recorder {
+                recorder.finish(norm, lr.base());
+            }
+            grads = clipped;
         }
         optim.step(lr, self, grads)
     }

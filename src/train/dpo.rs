@@ -18,7 +18,6 @@ use super::shards::step_in_parts;
 use super::steps::StepRecorder;
 use crate::nn::{Gemma, GemmaInput};
 use crate::parallel;
-use crate::text::token_logps;
 
 /// A better and a worse reply to one prompt, and what the reference model thinks of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,12 +169,9 @@ pub fn reply_logps(model: &Gemma, batch: &DpoBatch) -> Tensor<2> {
     }
     let n_targets = targets.len();
     let ids = |values| Tensor::<1, Int>::from_data(TensorData::new(values, [n_targets]), &device);
-    let hidden = model.hidden_states(GemmaInput::new(&batch.ids, &batch.segments, &device), None);
-    let [batch_size, _, hidden_size] = hidden.dims();
-    let hidden = hidden
-        .reshape([batch_size * seq, hidden_size])
-        .select(0, ids(rows));
-    let logps = token_logps(model.logits(hidden), ids(targets)); // [n_targets]
+    let input = GemmaInput::new(&batch.ids, &batch.segments, &device);
+    let hidden = model.hidden_states_at(input, None, ids(rows)); // [n_targets, hidden_size]
+    let logps = model.token_logps(hidden, ids(targets)); // [n_targets]
     // Which reply each token belongs to, as a matrix of zeros and ones, sums them in one product.
     let shape = [n_replies as usize, n_targets];
     let owners = ids(owners).reshape([1, n_targets]).expand(shape);

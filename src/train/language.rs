@@ -7,10 +7,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
 use super::shards::step_in_parts;
-use super::{Scalars, clip_global_norm};
+use super::{Scalars, clip_global_norm, token_logps};
 use crate::nn::{Gemma, GemmaInput};
 use crate::parallel;
-use crate::text::token_logps;
 
 /// A sequence of tokens with the weight of each as a target; a token that needs no prediction has weight zero.
 ///
@@ -134,12 +133,8 @@ impl LanguageModel {
             .map(|example| (example.ids, example.segments))
             .unzip();
         let input = GemmaInput::new(&ids, &segments, &device);
-        let hidden = self.gemma.hidden_states(input, None);
-        let [batch_size, seq, hidden_size] = hidden.dims();
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [n_targets]), &device);
-        let hidden = hidden
-            .reshape([batch_size * seq, hidden_size])
-            .select(0, rows);
+        let hidden = self.gemma.hidden_states_at(input, None, rows);
         let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [n_targets]), &device);
         let weights = Tensor::<1>::from_data(TensorData::new(weights, [n_targets]), &device);
         let logps = token_logps(self.gemma.logits(hidden), targets);

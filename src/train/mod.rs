@@ -4,6 +4,7 @@
 //! touches a device; the order of the examples depends on the seed and the epoch alone, so that a run which goes on from
 //! a checkpoint sees what an undisturbed one would have seen.
 
+mod adamw;
 mod classifier;
 mod clip;
 mod dpo;
@@ -18,6 +19,9 @@ mod renderer;
 mod shards;
 mod steps;
 
+use burn::tensor::{DType, Int, Tensor};
+
+pub use adamw::AdamW;
 pub use classifier::{ClassifierBatch, ClassifierExample, ClassifierModel};
 pub use clip::clip_global_norm;
 pub use dpo::{
@@ -30,3 +34,18 @@ pub use loader::EpochLoader;
 pub use metrics::{Scalar, Scalars};
 pub use preference::{Preference, PreferenceEncoder, Turns};
 pub use steps::StepRecorder;
+
+/// The log-probabilities of targets under rows of logits, in f32.
+///
+/// # Shapes
+///
+/// - logits: `[rows, vocab_size]`
+/// - targets and output: `[rows]`
+fn token_logps(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    let logits = logits.cast(DType::F32);
+    let [rows, _] = logits.dims();
+    let chosen = logits.clone().gather(1, targets.reshape([rows, 1]));
+    let largest = logits.clone().detach().max_dim(1);
+    let log_sum = (logits - largest.clone()).exp().sum_dim(1).log() + largest;
+    (chosen - log_sum).reshape([rows])
+}

@@ -11,7 +11,7 @@ use burn::backend::flex::{Flex, FlexTensor};
 use burn::backend::tensor::FloatTensor;
 
 use super::simd::dense;
-use super::{Fused, disentangled, elementwise, low_rank, norm, rotary, softmax};
+use super::{AdamWStep, Fused, disentangled, elementwise, low_rank, norm, rotary, softmax};
 
 /// A step on the tape: from what was saved and the gradient of the result to those of the parents that need one.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
                 let x = dense(x);
                 (elementwise::gelu(x.clone()), x)
             },
-            |x, grad, _| [Some(elementwise::gelu_gradient(&x, grad))],
+            |x, grad, _| [Some(elementwise::gelu_gradient(x, grad))],
         )
     }
 
@@ -74,7 +74,7 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
                 let [gate, up] = saved.clone();
                 (elementwise::gated_gelu(gate, up), saved)
             },
-            |[gate, up], grad, _| elementwise::gated_gelu_gradients(&gate, &up, grad).map(Some),
+            |[gate, up], grad, _| elementwise::gated_gelu_gradients(gate, up, grad).map(Some),
         )
     }
 
@@ -183,5 +183,23 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
             },
             |(weights, mask), grad, _| disentangled::gradients(&weights, &mask, grad).map(Some),
         )
+    }
+
+    fn moving_mean(
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: f32,
+        _: bool,
+    ) -> FloatTensor<Self> {
+        unreachable!("an optimizer's step is not on the tape")
+    }
+
+    fn adamw_update(
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: AdamWStep,
+    ) -> FloatTensor<Self> {
+        unreachable!("an optimizer's step is not on the tape")
     }
 }

@@ -6,7 +6,7 @@
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 
-use super::simd::{dense, dims, tensor, values, vectorized};
+use super::simd::{dense, dims, owned, tensor, values, values_mut, vectorized};
 use super::softmax::{MaskRows, softmax_row, softmax_row_gradient};
 
 /// `softmax(scores + by_query + by_keyᵀ)`, each product at the place of its distance, where what `mask` marks counts for
@@ -23,31 +23,32 @@ pub(super) fn forward(
     by_key: FlexTensor,
     mask: &FlexTensor,
 ) -> FlexTensor {
-    let (scores, by_query, by_key) = (dense(scores), dense(by_query), dense(by_key));
-    let shape = scores.layout().shape().clone();
+    let (mut scores, by_query, by_key) = (owned(scores), dense(by_query), dense(by_key));
     let sizes: [usize; 4] = dims(&scores);
     let seq = sizes[3];
     let mask = MaskRows::new(mask, sizes);
-    let mut out = values(&scores).to_vec();
     let mut turned = vec![0.0; seq * seq];
-    let matrices = out.chunks_exact_mut(seq * seq);
+    let matrices = values_mut(&mut scores).chunks_exact_mut(seq * seq);
     let products = values(&by_query)
         .chunks_exact(2 * seq * seq)
         .zip(values(&by_key).chunks_exact(2 * seq * seq));
-    vectorized(|| {
-        for (matrix_idx, (out, (by_query, by_key))) in matrices.zip(products).enumerate() {
-            turn(seq, |key| of_distances(by_key, seq, key), &mut turned);
-            let rows = out.chunks_exact_mut(seq).zip(turned.chunks_exact(seq));
-            for (query, (row, by_key)) in rows.enumerate() {
-                let by_query = of_distances(by_query, seq, query);
-                for ((score, &by_query), &by_key) in row.iter_mut().zip(by_query).zip(by_key) {
-                    *score += by_query + by_key;
+    vectorized(
+        #[inline(always)]
+        || {
+            for (matrix_idx, (scores, (by_query, by_key))) in matrices.zip(products).enumerate() {
+                turn(seq, |key| of_distances(by_key, seq, key), &mut turned);
+                let rows = scores.chunks_exact_mut(seq).zip(turned.chunks_exact(seq));
+                for (query, (row, by_key)) in rows.enumerate() {
+                    let by_query = of_distances(by_query, seq, query);
+                    for ((score, &by_query), &by_key) in row.iter_mut().zip(by_query).zip(by_key) {
+                        *score += by_query + by_key;
+                    }
+                    softmax_row(row, mask.row(matrix_idx * seq + query), 1.0);
                 }
-                softmax_row(row, mask.row(matrix_idx * seq + query), 1.0);
             }
-        }
-    });
-    tensor(out, shape)
+        },
+    );
+    scores
 }
 
 /// The gradients of [`forward`] to scores, by_query and by_key, from its result.
@@ -56,12 +57,11 @@ pub(super) fn gradients(
     mask: &FlexTensor,
     grad: FlexTensor,
 ) -> [FlexTensor; 3] {
-    let grad = dense(grad);
-    let shape = grad.layout().shape().clone();
+    let mut grad = owned(grad);
     let sizes: [usize; 4] = dims(&grad);
     let [heads, batch, _, seq] = sizes;
     let mask = MaskRows::new(mask, sizes);
-    let mut to_scores = values(&grad).to_vec();
+    let to_scores = values_mut(&mut grad);
     let count = 2 * to_scores.len();
     let (mut to_query, mut to_key) = (vec![0.0; count], vec![0.0; count]);
     let mut turned = vec![0.0; seq * seq];
@@ -71,28 +71,31 @@ pub(super) fn gradients(
     let matrices = to_scores
         .chunks_exact_mut(seq * seq)
         .zip(values(weights).chunks_exact(seq * seq));
-    vectorized(|| {
-        for (matrix_idx, ((to_scores, weights), (to_query, to_key))) in
-            matrices.zip(products).enumerate()
-        {
-            let rows = to_scores.chunks_exact_mut(seq);
-            for (query, (row, weights)) in rows.zip(weights.chunks_exact(seq)).enumerate() {
-                softmax_row_gradient(row, weights, mask.row(matrix_idx * seq + query), 1.0);
-                of_distances_mut(to_query, seq, query).copy_from_slice(row);
+    vectorized(
+        #[inline(always)]
+        || {
+            for (matrix_idx, ((to_scores, weights), (to_query, to_key))) in
+                matrices.zip(products).enumerate()
+            {
+                let rows = to_scores.chunks_exact_mut(seq);
+                for (query, (row, weights)) in rows.zip(weights.chunks_exact(seq)).enumerate() {
+                    softmax_row_gradient(row, weights, mask.row(matrix_idx * seq + query), 1.0);
+                    of_distances_mut(to_query, seq, query).copy_from_slice(row);
+                }
+                turn(
+                    seq,
+                    |query| &to_scores[query * seq..(query + 1) * seq],
+                    &mut turned,
+                );
+                for (key, row) in turned.chunks_exact(seq).enumerate() {
+                    of_distances_mut(to_key, seq, key).copy_from_slice(row);
+                }
             }
-            turn(
-                seq,
-                |query| &to_scores[query * seq..(query + 1) * seq],
-                &mut turned,
-            );
-            for (key, row) in turned.chunks_exact(seq).enumerate() {
-                of_distances_mut(to_key, seq, key).copy_from_slice(row);
-            }
-        }
-    });
+        },
+    );
     let by_distance = Shape::new([heads, batch * seq, 2 * seq]);
     [
-        tensor(to_scores, shape),
+        grad,
         tensor(to_query, by_distance.clone()),
         tensor(to_key, by_distance),
     ]

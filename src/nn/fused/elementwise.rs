@@ -2,7 +2,7 @@
 
 use burn::backend::flex::FlexTensor;
 
-use super::simd::{dense, erf, exp, for_rows, sigmoid, tensor, values, vectorized};
+use super::simd::{change_rows, dense, erf, exp, owned, sigmoid, values, values_mut, vectorized};
 
 /// `2·√(2/π)`, and that times the cubic term's factor.
 const LINEAR: f32 = 1.595_769;
@@ -10,75 +10,73 @@ const CUBIC: f32 = LINEAR * 0.044_715;
 
 /// `gelu_tanh(gate) · up`
 pub(super) fn gated_gelu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
-    let (gate, up) = (dense(gate), dense(up));
-    let shape = gate.layout().shape().clone();
-    let mut out = vec![0.0; shape.num_elements()];
-    for_rows(&mut out, 1, |start, out| {
-        let range = start..start + out.len();
-        let (gate, up) = (&values(&gate)[range.clone()], &values(&up)[range]);
-        vectorized(|| {
-            for ((out, &x), &up) in out.iter_mut().zip(gate).zip(up) {
-                *out = x * sigmoid(x * (LINEAR + CUBIC * x * x)) * up;
-            }
-        });
-    });
-    tensor(out, shape)
+    let up = dense(up);
+    let up = values(&up);
+    change_rows(gate, 1, |start, gate| {
+        let up = &up[start..start + gate.len()];
+        vectorized(
+            #[inline(always)]
+            || {
+                for (x, &up) in gate.iter_mut().zip(up) {
+                    *x = *x * sigmoid(*x * (LINEAR + CUBIC * *x * *x)) * up;
+                }
+            },
+        );
+    })
 }
 
 /// The gradients of [`gated_gelu`] to gate and up.
 pub(super) fn gated_gelu_gradients(
-    gate: &FlexTensor,
-    up: &FlexTensor,
+    gate: FlexTensor,
+    up: FlexTensor,
     grad: FlexTensor,
 ) -> [FlexTensor; 2] {
-    let grad = dense(grad);
-    let shape = gate.layout().shape().clone();
-    let (gate, up, grad) = (values(gate), values(up), values(&grad));
-    let mut to_gate = vec![0.0; gate.len()];
-    let mut to_up = vec![0.0; gate.len()];
-    vectorized(|| {
-        let outputs = to_gate.iter_mut().zip(to_up.iter_mut());
-        let inputs = gate.iter().zip(up).zip(grad);
-        for ((to_gate, to_up), ((&x, &up), &grad)) in outputs.zip(inputs) {
-            let square = x * x;
-            let share = sigmoid(x * (LINEAR + CUBIC * square));
-            let slope = share + x * share * (1.0 - share) * (LINEAR + 3.0 * CUBIC * square);
-            *to_gate = grad * up * slope;
-            *to_up = grad * x * share;
-        }
-    });
-    [to_gate, to_up].map(|values| tensor(values, shape.clone()))
+    let (mut gate, mut up, grad) = (owned(gate), owned(up), dense(grad));
+    let numbers = values_mut(&mut gate).iter_mut().zip(values_mut(&mut up));
+    vectorized(
+        #[inline(always)]
+        || {
+            for ((gate, up), &grad) in numbers.zip(values(&grad)) {
+                let x = *gate;
+                let square = x * x;
+                let share = sigmoid(x * (LINEAR + CUBIC * square));
+                let slope = share + x * share * (1.0 - share) * (LINEAR + 3.0 * CUBIC * square);
+                *gate = grad * *up * slope;
+                *up = grad * x * share;
+            }
+        },
+    );
+    [gate, up]
 }
 
 /// GELU with the error function.
 pub(super) fn gelu(x: FlexTensor) -> FlexTensor {
-    let x = dense(x);
-    let shape = x.layout().shape().clone();
-    let mut out = vec![0.0; shape.num_elements()];
-    for_rows(&mut out, 1, |start, out| {
-        let x = &values(&x)[start..start + out.len()];
-        vectorized(|| {
-            for (out, &x) in out.iter_mut().zip(x) {
-                *out = 0.5 * x * (1.0 + erf(x * core::f32::consts::FRAC_1_SQRT_2));
-            }
-        });
-    });
-    tensor(out, shape)
+    change_rows(x, 1, |_, x| {
+        vectorized(
+            #[inline(always)]
+            || {
+                for x in x {
+                    *x = 0.5 * *x * (1.0 + erf(*x * core::f32::consts::FRAC_1_SQRT_2));
+                }
+            },
+        );
+    })
 }
 
 /// The gradient of [`gelu`].
-pub(super) fn gelu_gradient(x: &FlexTensor, grad: FlexTensor) -> FlexTensor {
+pub(super) fn gelu_gradient(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
     /// `1 / √(2π)`
     const DENSITY: f32 = 0.398_942_3;
-    let grad = dense(grad);
-    let shape = x.layout().shape().clone();
-    let (x, grad) = (values(x), values(&grad));
-    let mut out = vec![0.0; x.len()];
-    vectorized(|| {
-        for ((out, &x), &grad) in out.iter_mut().zip(x).zip(grad) {
-            let below = 0.5 * (1.0 + erf(x * core::f32::consts::FRAC_1_SQRT_2));
-            *out = grad * (below + x * DENSITY * exp(-0.5 * x * x));
-        }
-    });
-    tensor(out, shape)
+    let (x, mut grad) = (dense(x), owned(grad));
+    let (x, to_x) = (values(&x), values_mut(&mut grad));
+    vectorized(
+        #[inline(always)]
+        || {
+            for (grad, &x) in to_x.iter_mut().zip(x) {
+                let below = 0.5 * (1.0 + erf(x * core::f32::consts::FRAC_1_SQRT_2));
+                *grad *= below + x * DENSITY * exp(-0.5 * x * x);
+            }
+        },
+    );
+    grad
 }

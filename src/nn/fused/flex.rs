@@ -2,7 +2,9 @@
 
 use burn::backend::flex::{Flex, FlexTensor};
 
-use super::{Fused, disentangled, elementwise, low_rank, norm, rotary, simd, softmax};
+use super::{
+    AdamWStep, Fused, adamw, disentangled, elementwise, low_rank, norm, rotary, simd, softmax,
+};
 
 impl Fused for Flex {
     fn gelu(x: FlexTensor) -> FlexTensor {
@@ -51,5 +53,18 @@ impl Fused for Flex {
         mask: FlexTensor,
     ) -> FlexTensor {
         disentangled::forward(scores, by_query, by_key, &mask)
+    }
+
+    fn moving_mean(mean: FlexTensor, x: FlexTensor, beta: f32, squared: bool) -> FlexTensor {
+        adamw::moving_mean(mean, x, beta, squared)
+    }
+
+    fn adamw_update(
+        weights: FlexTensor,
+        moment_1: FlexTensor,
+        moment_2: FlexTensor,
+        step: AdamWStep,
+    ) -> FlexTensor {
+        adamw::update(weights, moment_1, moment_2, step)
     }
 }

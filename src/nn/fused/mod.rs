@@ -10,6 +10,8 @@
 )]
 
 #[cfg(feature = "flex")]
+mod adamw;
+#[cfg(feature = "flex")]
 mod autodiff;
 #[cfg(feature = "flex")]
 mod disentangled;
@@ -81,10 +83,37 @@ trait Fused: Backend {
         by_key: FloatTensor<Self>,
         mask: BoolTensor<Self>,
     ) -> FloatTensor<Self>;
+
+    fn moving_mean(
+        mean: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        beta: f32,
+        squared: bool,
+    ) -> FloatTensor<Self>;
+
+    fn adamw_update(
+        weights: FloatTensor<Self>,
+        moment_1: FloatTensor<Self>,
+        moment_2: FloatTensor<Self>,
+        step: AdamWStep,
+    ) -> FloatTensor<Self>;
+}
+
+/// What a step of AdamW multiplies with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct AdamWStep {
+    /// Of the weights, `1 − learning rate · weight decay`.
+    pub(crate) keep: f32,
+    /// Of the first moment: the learning rate, over what it lacks while it is young.
+    pub(crate) rate: f32,
+    /// Of the second moment: one over what it lacks.
+    pub(crate) correction: f32,
+    /// Added to the root of the second moment.
+    pub(crate) epsilon: f32,
 }
 
 /// Whether the operations here serve a tensor.
-pub(super) fn serves<const D: usize>(x: &Tensor<D>) -> bool {
+pub(crate) fn serves<const D: usize>(x: &Tensor<D>) -> bool {
     let device = x.device().inner();
     x.dtype() == DType::F32 && is_cpu(device.as_dispatch())
 }
@@ -100,38 +129,52 @@ fn is_cpu(_: &DispatchDevice) -> bool {
 }
 
 /// GELU with the error function.
-pub(super) fn gelu<const D: usize>(x: &Tensor<D>) -> Option<Tensor<D>> {
-    serves(x).then(|| Tensor::from_dispatch(Dispatch::gelu(x.clone().into_dispatch())))
+///
+/// # Panics
+///
+/// If it does not [serve](serves) `x`; it takes it to write the result in its place.
+pub(super) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::gelu(x.into_dispatch()))
 }
 
 /// GELU in its tanh form of `gate`, times `up`.
-pub(super) fn gated_gelu<const D: usize>(gate: &Tensor<D>, up: &Tensor<D>) -> Option<Tensor<D>> {
-    serves(gate).then(|| {
-        let [gate, up] = [gate, up].map(|tensor| tensor.clone().into_dispatch());
-        Tensor::from_dispatch(Dispatch::gated_gelu(gate, up))
-    })
+///
+/// # Panics
+///
+/// If it does not [serve](serves) the gate; it takes it to write the result in its place.
+pub(super) fn gated_gelu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
+    let [gate, up] = [gate, up].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(Dispatch::gated_gelu(gate, up))
 }
 
 /// Gemma's norm over the last dimension.
-pub(super) fn rms_norm(x: &Tensor<3>, weight: &Tensor<1>, eps: f64) -> Option<Tensor<3>> {
-    (serves(x) && serves(weight)).then(|| {
-        let (x, weight) = (x.clone().into_dispatch(), weight.clone().into_dispatch());
-        Tensor::from_dispatch(Dispatch::rms_norm(x, weight, eps as f32))
-    })
+///
+/// # Panics
+///
+/// If it does not [serve](serves) both; it takes `x` to write the result in its place.
+pub(super) fn rms_norm(x: Tensor<3>, weight: Tensor<1>, eps: f64) -> Tensor<3> {
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(Dispatch::rms_norm(x, weight, eps as f32))
 }
 
 /// The layer norm over the last dimension.
+///
+/// # Panics
+///
+/// If it does not [serve](serves) all; it takes `x` to write the result in its place.
 pub(super) fn layer_norm<const D: usize>(
-    x: &Tensor<D>,
-    weight: &Tensor<1>,
-    bias: &Tensor<1>,
+    x: Tensor<D>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
     eps: f64,
-) -> Option<Tensor<D>> {
-    (serves(x) && serves(weight)).then(|| {
-        let [weight, bias] = [weight, bias].map(|tensor| tensor.clone().into_dispatch());
-        let x = x.clone().into_dispatch();
-        Tensor::from_dispatch(Dispatch::layer_norm(x, weight, bias, eps as f32))
-    })
+) -> Tensor<D> {
+    let [weight, bias] = [weight, bias].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(Dispatch::layer_norm(
+        x.into_dispatch(),
+        weight,
+        bias,
+        eps as f32,
+    ))
 }
 
 /// `softmax(scale · scores)` over the last dimension without what `mask` marks.
@@ -194,16 +237,48 @@ pub(super) fn low_rank_linear(
 /// - scores and output: `[heads, batch, seq, seq]`
 /// - by_query, by_key: `[heads, batch · seq, 2 · seq]`
 /// - mask: `[1, batch, 1, seq]`
+///
+/// # Panics
+///
+/// If it does not [serve](serves) the scores; it takes them to write the result in their place.
 pub(super) fn disentangled_softmax(
-    scores: &Tensor<4>,
-    by_query: &Tensor<3>,
-    by_key: &Tensor<3>,
+    scores: Tensor<4>,
+    by_query: Tensor<3>,
+    by_key: Tensor<3>,
     mask: &Tensor<4, Bool>,
-) -> Option<Tensor<4>> {
-    serves(scores).then(|| {
-        let [by_query, by_key] = [by_query, by_key].map(|tensor| tensor.clone().into_dispatch());
-        let (scores, mask) = (scores.clone().into_dispatch(), mask.clone().into_dispatch());
-        let out = Dispatch::disentangled_softmax(scores, by_query, by_key, mask);
-        Tensor::from_dispatch(out)
-    })
+) -> Tensor<4> {
+    let [by_query, by_key] = [by_query, by_key].map(Tensor::into_dispatch);
+    let (scores, mask) = (scores.into_dispatch(), mask.clone().into_dispatch());
+    let out = Dispatch::disentangled_softmax(scores, by_query, by_key, mask);
+    Tensor::from_dispatch(out)
+}
+
+/// `beta · mean + (1 − beta) · x`, or of its square.
+///
+/// # Panics
+///
+/// If it does not [serve](serves) both; it takes the mean to write the result in its place.
+pub(crate) fn moving_mean<const D: usize>(
+    mean: Tensor<D>,
+    x: Tensor<D>,
+    beta: f32,
+    squared: bool,
+) -> Tensor<D> {
+    let [mean, x] = [mean, x].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(Dispatch::moving_mean(mean, x, beta, squared))
+}
+
+/// `keep · weights − rate · moment_1 / (√(correction · moment_2) + epsilon)`
+///
+/// # Panics
+///
+/// If it does not [serve](serves) all; it takes the weights to write the result in their place.
+pub(crate) fn adamw_update<const D: usize>(
+    weights: Tensor<D>,
+    moment_1: Tensor<D>,
+    moment_2: Tensor<D>,
+    step: AdamWStep,
+) -> Tensor<D> {
+    let [weights, moment_1, moment_2] = [weights, moment_1, moment_2].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(Dispatch::adamw_update(weights, moment_1, moment_2, step))
 }

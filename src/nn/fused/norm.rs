@@ -3,29 +3,27 @@
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 
-use super::simd::{dense, dot, for_rows, sum, tensor, values, vectorized, width};
+use super::simd::{
+    change_rows, dense, dot, owned, sum, tensor, values, values_mut, vectorized, width,
+};
 
 /// `x · rsqrt(mean(x²) + eps) · (1 + weight)`
 pub(super) fn rms_norm(x: FlexTensor, weight: FlexTensor, eps: f32) -> FlexTensor {
-    let (x, weight) = (dense(x), dense(weight));
-    let shape = x.layout().shape().clone();
-    let n = width(&x);
-    let mut out = vec![0.0; shape.num_elements()];
-    for_rows(&mut out, n, |first, out| {
-        let (x, weight) = (
-            &values(&x)[first * n..first * n + out.len()],
-            values(&weight),
-        );
-        vectorized(|| {
-            for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
-                let scale = inverse_rms(x, eps);
-                for ((out, &x), &weight) in out.iter_mut().zip(x).zip(weight) {
-                    *out = x * scale * (1.0 + weight);
+    let (n, weight) = (width(&x), dense(weight));
+    let weight = values(&weight);
+    change_rows(x, n, |_, x| {
+        vectorized(
+            #[inline(always)]
+            || {
+                for x in x.chunks_exact_mut(n) {
+                    let scale = inverse_rms(x, eps);
+                    for (x, &weight) in x.iter_mut().zip(weight) {
+                        *x = *x * scale * (1.0 + weight);
+                    }
                 }
-            }
-        });
-    });
-    tensor(out, shape)
+            },
+        );
+    })
 }
 
 #[inline(always)]
@@ -41,33 +39,33 @@ pub(super) fn rms_norm_gradients(
     grad: FlexTensor,
     wanted: [bool; 2],
 ) -> [Option<FlexTensor>; 2] {
-    let grad = dense(grad);
     let n = width(x);
-    let shape = x.layout().shape().clone();
-    let (x, weight, grad) = (values(x), values(weight), values(&grad));
-    let mut to_x = vec![0.0; x.len()];
+    let mut grad = owned(grad);
     let mut to_weight = vec![0.0; n];
-    vectorized(|| {
-        let rows = to_x.chunks_exact_mut(n).zip(x.chunks_exact(n));
-        for ((to_x, x), grad) in rows.zip(grad.chunks_exact(n)) {
-            let scale = inverse_rms(x, eps);
-            // to_x holds grad · (1 + weight) first.
-            for ((to_x, &grad), &weight) in to_x.iter_mut().zip(grad).zip(weight) {
-                *to_x = grad * (1.0 + weight);
-            }
-            let along = dot(to_x, x) * scale * scale / n as f32;
-            for (to_x, &x) in to_x.iter_mut().zip(x) {
-                *to_x = scale * (*to_x - x * along);
-            }
-            if wanted[1] {
-                for ((to_weight, &grad), &x) in to_weight.iter_mut().zip(grad).zip(x) {
-                    *to_weight += grad * x * scale;
+    let (x, weight) = (values(x), values(weight));
+    let grads = values_mut(&mut grad);
+    vectorized(
+        #[inline(always)]
+        || {
+            for (grad, x) in grads.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
+                let scale = inverse_rms(x, eps);
+                if wanted[1] {
+                    for ((to_weight, &grad), &x) in to_weight.iter_mut().zip(&*grad).zip(x) {
+                        *to_weight += grad * x * scale;
+                    }
+                }
+                for (grad, &weight) in grad.iter_mut().zip(weight) {
+                    *grad *= 1.0 + weight;
+                }
+                let along = dot(grad, x) * scale * scale / n as f32;
+                for (grad, &x) in grad.iter_mut().zip(x) {
+                    *grad = scale * (*grad - x * along);
                 }
             }
-        }
-    });
+        },
+    );
     [
-        wanted[0].then(|| tensor(to_x, shape)),
+        wanted[0].then_some(grad),
         wanted[1].then(|| tensor(to_weight, Shape::new([n]))),
     ]
 }
@@ -79,23 +77,21 @@ pub(super) fn layer_norm(
     bias: FlexTensor,
     eps: f32,
 ) -> FlexTensor {
-    let (x, weight, bias) = (dense(x), dense(weight), dense(bias));
-    let shape = x.layout().shape().clone();
-    let n = width(&x);
-    let mut out = vec![0.0; shape.num_elements()];
-    for_rows(&mut out, n, |first, out| {
-        let x = &values(&x)[first * n..first * n + out.len()];
-        let (weight, bias) = (values(&weight), values(&bias));
-        vectorized(|| {
-            for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
-                let (mean, scale) = moments(x, eps);
-                for (((out, &x), &weight), &bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
-                    *out = (x - mean) * scale * weight + bias;
+    let (n, weight, bias) = (width(&x), dense(weight), dense(bias));
+    let (weight, bias) = (values(&weight), values(&bias));
+    change_rows(x, n, |_, x| {
+        vectorized(
+            #[inline(always)]
+            || {
+                for x in x.chunks_exact_mut(n) {
+                    let (mean, scale) = moments(x, eps);
+                    for ((x, &weight), &bias) in x.iter_mut().zip(weight).zip(bias) {
+                        *x = (*x - mean) * scale * weight + bias;
+                    }
                 }
-            }
-        });
-    });
-    tensor(out, shape)
+            },
+        );
+    })
 }
 
 /// The mean and one over the deviation.
@@ -114,44 +110,44 @@ pub(super) fn layer_norm_gradients(
     grad: FlexTensor,
     wanted: [bool; 3],
 ) -> [Option<FlexTensor>; 3] {
-    let grad = dense(grad);
     let n = width(x);
-    let shape = x.layout().shape().clone();
-    let (x, weight, grad) = (values(x), values(weight), values(&grad));
-    let mut to_x = vec![0.0; x.len()];
-    let mut to_weight = vec![0.0; n];
-    let mut to_bias = vec![0.0; n];
-    let mut normed = vec![0.0; n];
-    vectorized(|| {
-        let rows = to_x.chunks_exact_mut(n).zip(x.chunks_exact(n));
-        for ((to_x, x), grad) in rows.zip(grad.chunks_exact(n)) {
-            let (mean, scale) = moments(x, eps);
-            for (normed, &x) in normed.iter_mut().zip(x) {
-                *normed = (x - mean) * scale;
-            }
-            for ((to_x, &grad), &weight) in to_x.iter_mut().zip(grad).zip(weight) {
-                *to_x = grad * weight;
-            }
-            let even = sum(to_x, |x| x) / n as f32;
-            let along = dot(to_x, &normed) / n as f32;
-            for (to_x, &normed) in to_x.iter_mut().zip(&normed) {
-                *to_x = scale * (*to_x - even - normed * along);
-            }
-            if wanted[1] {
-                for ((to_weight, &grad), &normed) in to_weight.iter_mut().zip(grad).zip(&normed) {
-                    *to_weight += grad * normed;
+    let mut grad = owned(grad);
+    let [mut to_weight, mut to_bias, mut normed] = [(); 3].map(|()| vec![0.0; n]);
+    let (x, weight) = (values(x), values(weight));
+    let grads = values_mut(&mut grad);
+    vectorized(
+        #[inline(always)]
+        || {
+            for (grad, x) in grads.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
+                let (mean, scale) = moments(x, eps);
+                for (normed, &x) in normed.iter_mut().zip(x) {
+                    *normed = (x - mean) * scale;
+                }
+                if wanted[1] {
+                    let terms = grad.iter().zip(&normed);
+                    for (to_weight, (&grad, &normed)) in to_weight.iter_mut().zip(terms) {
+                        *to_weight += grad * normed;
+                    }
+                }
+                if wanted[2] {
+                    for (to_bias, &grad) in to_bias.iter_mut().zip(&*grad) {
+                        *to_bias += grad;
+                    }
+                }
+                for (grad, &weight) in grad.iter_mut().zip(weight) {
+                    *grad *= weight;
+                }
+                let even = sum(grad, |x| x) / n as f32;
+                let along = dot(grad, &normed) / n as f32;
+                for (grad, &normed) in grad.iter_mut().zip(&normed) {
+                    *grad = scale * (*grad - even - normed * along);
                 }
             }
-            if wanted[2] {
-                for (to_bias, &grad) in to_bias.iter_mut().zip(grad) {
-                    *to_bias += grad;
-                }
-            }
-        }
-    });
+        },
+    );
     let vector = |values| tensor(values, Shape::new([n]));
     [
-        wanted[0].then(|| tensor(to_x, shape)),
+        wanted[0].then_some(grad),
         wanted[1].then(|| vector(to_weight)),
         wanted[2].then(|| vector(to_bias)),
     ]

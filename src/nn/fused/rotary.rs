@@ -34,29 +34,32 @@ pub(super) fn rotate(
     let (source, cos, sin) = (values(&x), values(cos), values(sin));
     let mut out = vec![0.0; source.len()];
     // The output is written in order: its outer dimension is the input's third.
-    vectorized(|| {
-        for (row_idx, out) in out.chunks_exact_mut(head_dim).enumerate() {
-            let (row, outer, inner) = (
-                row_idx / (second * third),
-                row_idx / second % third,
-                row_idx % second,
-            );
-            let position = match from {
-                Layout::Tokens => inner,
-                Layout::Heads => outer,
-            };
-            let start = ((row * second + inner) * third + outer) * head_dim;
-            let angle = (row.min(angles - 1) * seq + position) * half;
-            let (first, second) = source[start..start + head_dim].split_at(half);
-            let (out_first, out_second) = out.split_at_mut(half);
-            let cos = &cos[angle..angle + half];
-            let sin = &sin[angle..angle + half];
-            for i in 0..half {
-                let sin = sin[i] * turn;
-                out_first[i] = first[i] * cos[i] - second[i] * sin;
-                out_second[i] = second[i] * cos[i] + first[i] * sin;
+    vectorized(
+        #[inline(always)]
+        || {
+            for (row_idx, out) in out.chunks_exact_mut(head_dim).enumerate() {
+                let (row, outer, inner) = (
+                    row_idx / (second * third),
+                    row_idx / second % third,
+                    row_idx % second,
+                );
+                let position = match from {
+                    Layout::Tokens => inner,
+                    Layout::Heads => outer,
+                };
+                let start = ((row * second + inner) * third + outer) * head_dim;
+                let angle = (row.min(angles - 1) * seq + position) * half;
+                let (first, second) = source[start..start + head_dim].split_at(half);
+                let (out_first, out_second) = out.split_at_mut(half);
+                let cos = &cos[angle..angle + half];
+                let sin = &sin[angle..angle + half];
+                for i in 0..half {
+                    let sin = sin[i] * turn;
+                    out_first[i] = first[i] * cos[i] - second[i] * sin;
+                    out_second[i] = second[i] * cos[i] + first[i] * sin;
+                }
             }
-        }
-    });
+        },
+    );
     tensor(out, Shape::new([batch, third, second, head_dim]))
 }

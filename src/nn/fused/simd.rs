@@ -8,7 +8,7 @@ use rayon::prelude::*;
 /// Numbers below which a second thread costs more than it saves.
 const PARALLEL: usize = 1 << 15;
 
-/// Runs a loop with the widest vectors that this processor has; `work` and all it calls must be inlined.
+/// Runs a loop with the widest vectors that this processor has; `work` and all it calls must be marked to be inlined.
 #[inline(always)]
 pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(work)
@@ -21,6 +21,21 @@ pub(super) fn dense(tensor: FlexTensor) -> FlexTensor {
     } else {
         tensor.to_contiguous()
     }
+}
+
+/// The [`dense`] tensor, or a copy of it if somebody else holds its numbers.
+pub(super) fn owned(tensor: FlexTensor) -> FlexTensor {
+    let mut tensor = dense(tensor);
+    if tensor.try_storage_mut::<f32>().is_some() {
+        return tensor;
+    }
+    self::tensor(values(&tensor).to_vec(), tensor.layout().shape().clone())
+}
+
+/// The numbers of an [`owned`] tensor.
+pub(super) fn values_mut(tensor: &mut FlexTensor) -> &mut [f32] {
+    let count = tensor.layout().num_elements();
+    &mut tensor.storage_mut::<f32>()[..count]
 }
 
 /// The numbers of a [`dense`] tensor.
@@ -54,6 +69,18 @@ pub(super) fn for_rows(out: &mut [f32], width: usize, work: impl Fn(usize, &mut 
     out.par_chunks_mut(rows * width)
         .enumerate()
         .for_each(|(part, out)| work(part * rows, out));
+}
+
+/// The tensor after `work` has changed its rows of `width` numbers; `work` gets its first row and its part, as in
+/// [`for_rows`].
+pub(super) fn change_rows(
+    tensor: FlexTensor,
+    width: usize,
+    work: impl Fn(usize, &mut [f32]) + Sync,
+) -> FlexTensor {
+    let mut tensor = owned(tensor);
+    for_rows(values_mut(&mut tensor), width, work);
+    tensor
 }
 
 /// `eˣ` within two units of the last place, from `2ⁿ·eʳ` with `|r| ≤ ln 2 / 2` and a polynomial of degree six (Cephes'

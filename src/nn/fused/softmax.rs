@@ -2,7 +2,7 @@
 
 use burn::backend::flex::FlexTensor;
 
-use super::simd::{dense, dims, dot, exp, for_rows, max, sum, tensor, values, vectorized};
+use super::simd::{change_rows, dims, dot, exp, max, sum, values, vectorized};
 
 /// `softmax(scale · scores)` over the last dimension, where what `mask` marks counts for nothing; a row of which all is
 /// marked has equal shares.
@@ -12,26 +12,18 @@ use super::simd::{dense, dims, dot, exp, for_rows, max, sum, tensor, values, vec
 /// - scores and output: `[a, b, rows, columns]`
 /// - mask: the same, or one where it is the same for all
 pub(super) fn masked_softmax(scores: FlexTensor, mask: &FlexTensor, scale: f32) -> FlexTensor {
-    let mut scores = dense(scores);
-    let shape = scores.layout().shape().clone();
     let rows = MaskRows::new(mask, dims(&scores));
     let columns = rows.columns;
-    let fill = |first: usize, out: &mut [f32]| {
-        vectorized(|| {
-            for (row_idx, row) in out.chunks_exact_mut(columns).enumerate() {
-                softmax_row(row, rows.row(first + row_idx), scale);
-            }
-        });
-    };
-    // Scores that nobody else holds become the result.
-    if let Some(storage) = scores.try_storage_mut::<f32>() {
-        let count = shape.num_elements();
-        for_rows(&mut storage[..count], columns, fill);
-        return scores;
-    }
-    let mut out = values(&scores).to_vec();
-    for_rows(&mut out, columns, fill);
-    tensor(out, shape)
+    change_rows(scores, columns, |first, scores| {
+        vectorized(
+            #[inline(always)]
+            || {
+                for (row_idx, row) in scores.chunks_exact_mut(columns).enumerate() {
+                    softmax_row(row, rows.row(first + row_idx), scale);
+                }
+            },
+        );
+    })
 }
 
 /// The gradient of a softmax to the scores, from its result.
@@ -41,28 +33,22 @@ pub(super) fn softmax_gradient(
     scale: f32,
     grad: FlexTensor,
 ) -> FlexTensor {
-    let mut grad = dense(grad);
-    let shape = grad.layout().shape().clone();
     let rows = MaskRows::new(mask, dims(&grad));
     let columns = rows.columns;
     let weights = values(weights);
-    let fill = |first: usize, out: &mut [f32]| {
-        let weights = &weights[first * columns..first * columns + out.len()];
-        vectorized(|| {
-            let out = out.chunks_exact_mut(columns);
-            for (row_idx, (row, weights)) in out.zip(weights.chunks_exact(columns)).enumerate() {
-                softmax_row_gradient(row, weights, rows.row(first + row_idx), scale);
-            }
-        });
-    };
-    if let Some(storage) = grad.try_storage_mut::<f32>() {
-        let count = shape.num_elements();
-        for_rows(&mut storage[..count], columns, fill);
-        return grad;
-    }
-    let mut out = values(&grad).to_vec();
-    for_rows(&mut out, columns, fill);
-    tensor(out, shape)
+    change_rows(grad, columns, |first, grad| {
+        let weights = &weights[first * columns..first * columns + grad.len()];
+        vectorized(
+            #[inline(always)]
+            || {
+                let grad = grad.chunks_exact_mut(columns);
+                for (row_idx, (row, weights)) in grad.zip(weights.chunks_exact(columns)).enumerate()
+                {
+                    softmax_row_gradient(row, weights, rows.row(first + row_idx), scale);
+                }
+            },
+        );
+    })
 }
 
 /// Softmax of one row in its place.
