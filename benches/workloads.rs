@@ -238,6 +238,7 @@ impl Bench {
             base: Path::new("random"),
             output: folder.path(),
             work: &folder.path().join("work"),
+            gradient_checkpointing: false,
             record_steps: false,
         };
         let start = Instant::now();

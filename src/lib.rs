@@ -11,6 +11,8 @@ pub mod files;
 #[cfg(feature = "app")]
 pub mod hf;
 #[cfg(feature = "app")]
+mod memory;
+#[cfg(feature = "app")]
 pub mod parallel;
 #[cfg(feature = "app")]
 pub mod persona;

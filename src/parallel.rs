@@ -23,14 +23,14 @@ fn pools() -> &'static [ThreadPool] {
 
 /// How many parts work on `device` is best cut into: the number of cores on a CPU, one elsewhere.
 pub fn workers(device: &Device) -> usize {
-    if Device::enumerate(DeviceType::Flex)
+    if is_cpu(device) { pools().len() } else { 1 }
+}
+
+/// Whether tensors on `device` are in the machine's own memory.
+pub fn is_cpu(device: &Device) -> bool {
+    Device::enumerate(DeviceType::Flex)
         .to_vec()
         .contains(&device.clone().inner())
-    {
-        pools().len()
-    } else {
-        1
-    }
 }
 
 /// Applies `work` to every part, as many at once as there are cores; the results keep the order of the parts.

@@ -75,6 +75,15 @@ impl DecoderLayer {
         2 * self.self_attn.kv_heads * self.self_attn.head_dim
     }
 
+    /// How many numbers a training step keeps of a token in a sequence of `seq`: both norms' inputs and outputs, queries,
+    /// keys and values, attention weights, what the heads see, and the gate, its partner and their product.
+    pub(super) fn activations(&self, seq: usize) -> usize {
+        let attention = &self.self_attn;
+        let [intermediate_size, hidden_size] = self.mlp.gate_proj.shape();
+        let heads = 2 * attention.heads * attention.head_dim + self.cached();
+        4 * hidden_size + heads + attention.heads * seq + 3 * intermediate_size
+    }
+
     /// The seven projections.
     pub(super) fn projections(&self) -> [&Linear; 7] {
         let (attention, mlp) = (&self.self_attn, &self.mlp);

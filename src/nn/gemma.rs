@@ -117,6 +117,15 @@ impl GemmaInput {
     }
 }
 
+/// What the layers of one pass share.
+#[derive(Clone, Debug)]
+pub(crate) struct Pass {
+    rope: Rope,
+    mask: Tensor<4, Bool>,
+    /// The tokens that the last layer gives a result for, if not all, counted through the batch.
+    wanted: Option<Tensor<1, Int>>,
+}
+
 /// Rows of ids of equal length as a tensor `[batch, seq]`.
 pub(super) fn ids_tensor(rows: &[Vec<i32>], device: &Device) -> Tensor<2, Int> {
     let seq = rows.first().map_or(0, Vec::len);
@@ -142,7 +151,7 @@ impl Gemma {
     ///
     /// - output: `[batch, seq, hidden_size]`
     pub fn hidden_states(&self, input: GemmaInput, cache: Option<&mut KvCache>) -> Tensor<3> {
-        self.run(input, cache, None)
+        self.norm.forward(self.run(input, cache, None))
     }
 
     /// The last hidden states of some tokens, counted through the batch: the last layer spares all others' feed-forward
@@ -158,7 +167,7 @@ impl Gemma {
         cache: Option<&mut KvCache>,
         tokens: Tensor<1, Int>,
     ) -> Tensor<2> {
-        self.run(input, cache, Some(tokens)).flatten(0, 1)
+        self.end(self.run(input, cache, Some(tokens)))
     }
 
     fn run(
@@ -167,23 +176,58 @@ impl Gemma {
         mut cache: Option<&mut KvCache>,
         wanted: Option<Tensor<1, Int>>,
     ) -> Tensor<3> {
+        let (mut hidden, pass) = self.begin(input, wanted);
+        for layer_idx in 0..self.layers.len() {
+            hidden = self.layer(layer_idx, hidden, &pass, cache.as_deref_mut());
+        }
+        hidden
+    }
+
+    /// What goes into the first layer, and what all layers share.
+    pub(crate) fn begin(
+        &self,
+        input: GemmaInput,
+        wanted: Option<Tensor<1, Int>>,
+    ) -> (Tensor<3>, Pass) {
         let table = self.embed_tokens.val();
         let [_, hidden_size] = table.dims();
-        let mut hidden = module::embedding(table, input.input_ids) * (hidden_size as f64).sqrt();
+        let hidden = module::embedding(table, input.input_ids) * (hidden_size as f64).sqrt();
         let rope = Rope::new(
             input.positions,
             self.head_dim,
             self.rope_theta,
             hidden.dtype(),
         );
-        for (layer_idx, layer) in self.layers.iter().enumerate() {
-            let layer_cache = cache.as_deref_mut().map(|cache| (layer_idx, cache));
-            let wanted = wanted
-                .as_ref()
-                .filter(|_| layer_idx + 1 == self.layers.len());
-            hidden = layer.forward(hidden, &rope, &input.mask, layer_cache, wanted);
-        }
-        self.norm.forward(hidden)
+        let pass = Pass {
+            rope,
+            mask: input.mask,
+            wanted,
+        };
+        (hidden, pass)
+    }
+
+    /// One layer of a pass.
+    pub(crate) fn layer(
+        &self,
+        layer_idx: usize,
+        hidden: Tensor<3>,
+        pass: &Pass,
+        cache: Option<&mut KvCache>,
+    ) -> Tensor<3> {
+        let is_last = layer_idx + 1 == self.layers.len();
+        let wanted = pass.wanted.as_ref().filter(|_| is_last);
+        let cache = cache.map(|cache| (layer_idx, cache));
+        self.layers[layer_idx].forward(hidden, &pass.rope, &pass.mask, cache, wanted)
+    }
+
+    /// The number of layers.
+    pub(crate) fn n_layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The last hidden states from what the last layer gives.
+    pub(crate) fn end(&self, hidden: Tensor<3>) -> Tensor<2> {
+        self.norm.forward(hidden).flatten(0, 1)
     }
 
     /// The logits of the next token, for as many hidden states as are given.
@@ -269,6 +313,20 @@ impl Gemma {
     pub fn cache_bytes(&self) -> usize {
         let numbers: usize = self.layers.iter().map(DecoderLayer::cached).sum();
         numbers * self.embed_tokens.val().dtype().size()
+    }
+
+    /// What a training step keeps of a pass through all layers, about, in bytes.
+    pub fn activation_bytes(&self, batch: usize, seq: usize) -> usize {
+        let per_token: usize = self.layers.iter().map(|layer| layer.activations(seq)).sum();
+        batch * seq * per_token * self.embed_tokens.val().dtype().size()
+    }
+
+    /// Whether any projection is kept in four bits.
+    pub fn is_quantized(&self) -> bool {
+        self.layers
+            .iter()
+            .flat_map(DecoderLayer::projections)
+            .any(Linear::is_quantized)
     }
 
     /// The device of the weights, without autodiff.

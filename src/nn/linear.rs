@@ -34,6 +34,16 @@ impl Linear {
         }
     }
 
+    /// The shape of the weight, `[out_features, in_features]`.
+    pub fn shape(&self) -> [usize; 2] {
+        self.weight.shape()
+    }
+
+    /// Whether the weight is kept in four bits.
+    pub fn is_quantized(&self) -> bool {
+        matches!(self.weight, Weight::Nf4(_))
+    }
+
     /// Adds fresh low-rank factors, in place of any there were.
     pub fn add_lora(&mut self, config: &LoraConfig, device: &Device) {
         let [out_features, in_features] = self.weight.shape();

@@ -90,6 +90,8 @@ pub struct TrainConfig {
     pub max_new_tokens: usize,
     /// Everything random comes from it.
     pub seed: u64,
+    /// Whether DPO computes activations anew in the backward pass even where there is memory for them.
+    pub gradient_checkpointing: bool,
     /// Whether to throw away what was made with other settings.
     pub force: bool,
 }
@@ -127,6 +129,7 @@ impl TrainConfig {
             top_p: 1.0,
             max_new_tokens: 64,
             seed: 42,
+            gradient_checkpointing: false,
             force: false,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::tensor::Device;
+use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use crate::hf::{self, AdapterConfig};
@@ -17,7 +18,7 @@ use crate::train::{
     AdamW, DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder,
     epochs_done, fit, reply_logps,
 };
-use crate::{Error, Result, parallel};
+use crate::{Error, Result, memory, parallel};
 
 use super::replies::SampledReplies;
 
@@ -98,6 +99,8 @@ pub struct DpoRun<'a> {
     pub output: &'a Path,
     /// Where checkpoints are kept.
     pub work: &'a Path,
+    /// Whether activations are computed anew in the backward pass even where there is memory for them.
+    pub gradient_checkpointing: bool,
     /// Whether every optimizer step is told and goes to `steps.jsonl` in the adapter's folder.
     pub record_steps: bool,
 }
@@ -146,6 +149,7 @@ impl DpoRun<'_> {
                 DpoExample::collate,
             )
         };
+        let gradient_checkpointing = self.recomputes(&policy, &examples, job);
         let mut train = loader(examples.clone());
         if self.shuffle {
             train = train.shuffled(self.seed);
@@ -169,7 +173,9 @@ impl DpoRun<'_> {
         };
         let recorder = self.record_steps.then(record).transpose()?;
         let trained = fit(
-            DpoModel::new(policy, self.dpo).with_recorder(recorder.clone()),
+            DpoModel::new(policy, self.dpo)
+                .with_gradient_checkpointing(gradient_checkpointing)
+                .with_recorder(recorder.clone()),
             AdamW::new().with_weight_decay(0.0).into(),
             schedule,
             &train,
@@ -196,6 +202,24 @@ impl DpoRun<'_> {
             accuracies: margins.iter().filter(|margin| **margin > 0.0).count() as f64 / n_pairs,
             margins: margins.iter().sum::<f64>() / n_pairs,
         })
+    }
+
+    /// Whether activations are computed anew: if that is asked for, if the base is in four bits, so that one layer of it is
+    /// dense at a time, or if on a CPU they would take more than half of the memory that is free.
+    fn recomputes(&self, policy: &Gemma, examples: &[DpoExample], job: &Job) -> bool {
+        if self.gradient_checkpointing || policy.is_quantized() {
+            return true;
+        }
+        let longest = examples.iter().map(DpoExample::len).max().unwrap_or(0);
+        let needed = policy.activation_bytes(self.batch_size, longest) as u64;
+        let is_short = parallel::is_cpu(&policy.device()) && needed > memory::available() / 2;
+        if is_short {
+            job.progress.note(&format!(
+                "dpo: a step's activations take about {}, so they are computed anew in the backward pass",
+                ByteSize(needed)
+            ));
+        }
+        is_short
     }
 
     /// The log-probabilities of both replies of each pair.

@@ -200,6 +200,7 @@ impl Run<'_> {
                 base: &self.base_name,
                 output: &adapter,
                 work: &work,
+                gradient_checkpointing: config.gradient_checkpointing,
                 record_steps: false,
             };
             let examples = encode(&Tokenizer::load(&self.base)?, pairs)?;

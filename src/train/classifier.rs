@@ -9,7 +9,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
 use super::dropout::StepDropout;
-use super::shards::step_in_parts;
+use super::shards::{step_in_parts, whole_step};
 use super::steps::StepRecorder;
 use super::{Scalars, clip_global_norm, token_logps};
 use crate::nn::{ClassifierInput, Dropout, Linear, SequenceClassifier};
@@ -197,7 +197,7 @@ impl TrainStep for ClassifierModel {
     fn step(&self, batch: ClassifierBatch) -> TrainOutput<Scalars> {
         let device = self.classifier.device();
         let parts = batch.parts(&device, self.dropout.as_deref());
-        let (grads, item) = step_in_parts(self, parts, &device, Self::forward);
+        let (grads, item) = step_in_parts(self, parts, &device, whole_step(Self::forward));
         if let Some(recorder) = &self.recorder {
             recorder.add(&item);
         }

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Scalars;
 use super::clip::{clip_global_norm, scale};
-use super::shards::step_in_parts;
+use super::recompute::gradients_by_layer;
+use super::shards::{step_in_parts, whole_step};
 use super::steps::StepRecorder;
 use crate::nn::{Gemma, GemmaInput};
 use crate::parallel;
@@ -143,45 +144,72 @@ impl DpoBatch {
 ///
 /// - output: `[pairs, 2]`
 pub fn reply_logps(model: &Gemma, batch: &DpoBatch) -> Tensor<2> {
-    let device = model.device();
-    let seq = batch.ids.first().map_or(0, Vec::len);
-    let (mut rows, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
-    let mut n_replies = 0;
-    for (row_idx, replies) in batch.replies.iter().enumerate() {
-        for reply in replies {
-            // The first token of each reply is predicted by the prompt's last.
-            let before = |position| {
-                if position == reply.start {
-                    replies[0].start - 1
-                } else {
-                    position - 1
-                }
-            };
-            rows.extend(
-                reply
-                    .clone()
-                    .map(|position| (row_idx * seq + before(position)) as i32),
-            );
-            targets.extend(&batch.ids[row_idx][reply.clone()]);
-            owners.extend(std::iter::repeat_n(n_replies, reply.len()));
-            n_replies += 1;
+    let replies = ReplyTokens::new(batch, &model.device());
+    let hidden = model.hidden_states_at(replies.input(batch), None, replies.before.clone());
+    replies.logps(model, hidden)
+}
+
+/// Where the replies of a batch are.
+#[derive(Debug)]
+struct ReplyTokens {
+    /// The tokens before those of the replies, counted through the batch.
+    before: Tensor<1, Int>,
+    /// The replies' tokens.
+    targets: Tensor<1, Int>,
+    /// Which reply each of them belongs to, `[replies, tokens]` of zeros and ones.
+    belongs: Tensor<2>,
+}
+
+impl ReplyTokens {
+    fn new(batch: &DpoBatch, device: &Device) -> Self {
+        let seq = batch.ids.first().map_or(0, Vec::len);
+        let (mut before, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
+        let mut n_replies = 0;
+        for (row_idx, replies) in batch.replies.iter().enumerate() {
+            for reply in replies {
+                // The first token of each reply is predicted by the prompt's last.
+                let column = |position| {
+                    if position == reply.start {
+                        replies[0].start - 1
+                    } else {
+                        position - 1
+                    }
+                };
+                before.extend(
+                    reply
+                        .clone()
+                        .map(|position| (row_idx * seq + column(position)) as i32),
+                );
+                targets.extend(&batch.ids[row_idx][reply.clone()]);
+                owners.extend(std::iter::repeat_n(n_replies, reply.len()));
+                n_replies += 1;
+            }
+        }
+        let n_targets = targets.len();
+        let ids =
+            |values| Tensor::<1, Int>::from_data(TensorData::new(values, [n_targets]), device);
+        let shape = [n_replies as usize, n_targets];
+        let owners = ids(owners).reshape([1, n_targets]).expand(shape);
+        let replies = Tensor::<1, Int>::arange(0..i64::from(n_replies), device)
+            .reshape([shape[0], 1])
+            .expand(shape);
+        Self {
+            before: ids(before),
+            targets: ids(targets),
+            belongs: owners.equal(replies).float().cast(DType::F32),
         }
     }
-    let n_targets = targets.len();
-    let ids = |values| Tensor::<1, Int>::from_data(TensorData::new(values, [n_targets]), &device);
-    let input = GemmaInput::new(&batch.ids, &batch.segments, &device);
-    let hidden = model.hidden_states_at(input, None, ids(rows)); // [n_targets, hidden_size]
-    let logps = model.token_logps(hidden, ids(targets)); // [n_targets]
-    // Which reply each token belongs to, as a matrix of zeros and ones, sums them in one product.
-    let shape = [n_replies as usize, n_targets];
-    let owners = ids(owners).reshape([1, n_targets]).expand(shape);
-    let replies = Tensor::<1, Int>::arange(0..i64::from(n_replies), &device)
-        .reshape([shape[0], 1])
-        .expand(shape);
-    let belongs = owners.equal(replies).float().cast(DType::F32);
-    belongs
-        .matmul(logps.reshape([n_targets, 1]))
-        .reshape([batch.n_pairs(), 2])
+
+    fn input(&self, batch: &DpoBatch) -> GemmaInput {
+        GemmaInput::new(&batch.ids, &batch.segments, &self.before.device())
+    }
+
+    /// The summed log-probabilities, `[pairs, 2]`, from the hidden states before the replies' tokens.
+    fn logps(&self, model: &Gemma, hidden: Tensor<2>) -> Tensor<2> {
+        let logps = model.token_logps(hidden, self.targets.clone()); // [tokens]
+        let logps = self.belongs.clone().matmul(logps.unsqueeze_dim(1)); // [replies, 1]
+        logps.reshape([-1, 2])
+    }
 }
 
 /// What is made of the difference between the two replies, by TRL's names.
@@ -281,9 +309,10 @@ pub struct DpoModel {
     /// The model.
     pub policy: Gemma,
     #[module(skip)]
-    loss: DpoLoss,
+    dpo_loss: DpoLoss,
     sft_weight: f64,
     max_grad_norm: f64,
+    gradient_checkpointing: bool,
     /// How many batches' gradients the next optimizer step gets.
     #[module(skip)]
     batches: Arc<AtomicUsize>,
@@ -296,16 +325,24 @@ impl DpoModel {
     pub fn new(policy: Gemma, config: &DpoConfig) -> Self {
         Self {
             policy,
-            loss: DpoLoss {
+            dpo_loss: DpoLoss {
                 loss_type: config.loss_type,
                 beta: config.beta,
                 label_smoothing: config.label_smoothing,
             },
             sft_weight: config.sft_weight,
             max_grad_norm: config.max_grad_norm,
+            gradient_checkpointing: false,
             batches: Arc::default(),
             recorder: None,
         }
+    }
+
+    /// The same model, which keeps what goes into each layer and computes the rest anew in the backward pass, if that is
+    /// asked for: a third slower, with one layer's activations in memory at a time.
+    pub fn with_gradient_checkpointing(mut self, gradient_checkpointing: bool) -> Self {
+        self.gradient_checkpointing = gradient_checkpointing;
+        self
     }
 
     /// The same model, whose optimizer steps go to `recorder`, if there is one.
@@ -315,6 +352,22 @@ impl DpoModel {
     }
 
     fn forward(&self, batch: DpoBatch) -> (Tensor<1>, Scalars) {
+        let policy = reply_logps(&self.policy, &batch);
+        self.loss(&batch, policy)
+    }
+
+    /// The gradients of the factors, with one layer's activations in memory at a time.
+    fn step_by_layer(&self, batch: DpoBatch, weight: f64) -> (GradientsParams, Scalars) {
+        let replies = ReplyTokens::new(&batch, &self.policy.device());
+        let (input, before) = (replies.input(&batch), replies.before.clone());
+        gradients_by_layer(&self.policy, input, before, |hidden| {
+            let (loss, scalars) = self.loss(&batch, replies.logps(&self.policy, hidden));
+            (loss * weight, scalars)
+        })
+    }
+
+    /// The loss of a batch and its numbers from the summed log-probabilities of its replies, `[pairs, 2]`.
+    fn loss(&self, batch: &DpoBatch, policy: Tensor<2>) -> (Tensor<1>, Scalars) {
         let device = self.policy.device();
         let examples = batch.n_pairs();
         let reference: Vec<f32> = batch
@@ -324,7 +377,6 @@ impl DpoModel {
             .map(|&logp| logp as f32)
             .collect();
         let reference = Tensor::<2>::from_data(TensorData::new(reference, [examples, 2]), &device);
-        let policy = reply_logps(&self.policy, &batch);
         let logps = policy.clone().without_autodiff();
         let sft = policy.clone().narrow(1, 0, 1).mean().neg() / batch.chosen_tokens;
         let lengths: Vec<f32> = batch
@@ -334,7 +386,7 @@ impl DpoModel {
             .map(|reply| reply.len() as f32)
             .collect();
         let lengths = Tensor::<2>::from_data(TensorData::new(lengths, [examples, 2]), &device);
-        let DpoStep { loss, rewards } = self.loss.forward(policy, reference, lengths);
+        let DpoStep { loss, rewards } = self.dpo_loss.forward(policy, reference, lengths);
         let loss = loss + sft * self.sft_weight;
         let mean = |values: &Tensor<2>, column| {
             values
@@ -381,7 +433,12 @@ impl TrainStep for DpoModel {
 
     fn step(&self, batch: DpoBatch) -> TrainOutput<Scalars> {
         let device = self.policy.device();
-        let (grads, item) = step_in_parts(self, batch.parts(&device), &device, Self::forward);
+        let parts = batch.parts(&device);
+        let (grads, item) = if self.gradient_checkpointing {
+            step_in_parts(self, parts, &device, Self::step_by_layer)
+        } else {
+            step_in_parts(self, parts, &device, whole_step(Self::forward))
+        };
         self.batches.fetch_add(1, Ordering::SeqCst);
         if let Some(recorder) = &self.recorder {
             recorder.add(&item);
@@ -418,7 +475,8 @@ impl InferenceStep for DpoModel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::GemmaConfig;
+    use crate::nn::{GemmaConfig, LoraConfig, Weights};
+    use burn::tensor::{Distribution, Tolerance};
 
     fn model() -> Gemma {
         let device = Device::flex();
@@ -496,5 +554,52 @@ mod tests {
         for (apart, together) in apart.iter().zip(&together) {
             assert!((apart - together).abs() < 1e-5, "{apart} {together}");
         }
+    }
+
+    #[test]
+    fn gradients_layer_by_layer_are_those_of_the_whole_pass() {
+        let device = Device::flex();
+        let mut gemma = model();
+        gemma.freeze_weights();
+        gemma.add_lora(&LoraConfig::new(3, 6.0), &device);
+        gemma.projections(&mut |_, _, linear| {
+            if let Some(lora) = linear.lora_mut() {
+                let random = |shape| Tensor::random(shape, Distribution::Normal(0.0, 0.3), &device);
+                let b = random(lora.lora_b.dims());
+                lora.lora_b = lora.lora_b.clone().map(|_| b.autodiff().require_grad());
+            }
+        });
+        let batch = DpoExample::collate(&[
+            &example(&[pair(&[10, 11, 1], &[12, 1])]),
+            &example(&[pair(&[13, 14, 15, 16, 1], &[1]), pair(&[17, 1], &[18, 1])]),
+        ]);
+        let step = |gradient_checkpointing| {
+            let model = DpoModel::new(gemma.clone(), &DpoConfig::new())
+                .with_gradient_checkpointing(gradient_checkpointing);
+            TrainStep::step(&model, batch.clone())
+        };
+        let (whole, by_layer) = (step(false), step(true));
+        assert_eq!(whole.item.values.len(), by_layer.item.values.len());
+        for (whole, by_layer) in whole.item.values.iter().zip(&by_layer.item.values) {
+            assert!(
+                (whole.1 - by_layer.1).abs() < 1e-5,
+                "{whole:?} {by_layer:?}"
+            );
+        }
+        let mut n_factors = 0;
+        gemma.projections(&mut |layer_idx, projection, linear| {
+            let lora = linear.lora().expect("every projection has factors");
+            for factor in [&lora.lora_a, &lora.lora_b] {
+                let gradient = |grads: &GradientsParams| {
+                    let gradient = grads.get::<2>(factor.id);
+                    let place = (layer_idx, projection);
+                    gradient.unwrap_or_else(|| panic!("{place:?}")).into_data()
+                };
+                let tolerance = Tolerance::<f32>::absolute(1e-6).set_relative(1e-4);
+                gradient(&by_layer.grads).assert_approx_eq(&gradient(&whole.grads), tolerance);
+                n_factors += 1;
+            }
+        });
+        assert_eq!(n_factors, 2 * 7 * 2);
     }
 }

@@ -6,7 +6,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
-use super::shards::step_in_parts;
+use super::shards::{step_in_parts, whole_step};
 use super::{Scalars, clip_global_norm, token_logps};
 use crate::nn::{Gemma, GemmaInput};
 use crate::parallel;
@@ -159,7 +159,7 @@ impl TrainStep for LanguageModel {
             self,
             batch.parts(&self.gemma.device()),
             &self.gemma.device(),
-            Self::forward,
+            whole_step(Self::forward),
         );
         TrainOutput { grads, item }
     }

@@ -15,6 +15,7 @@ mod loader;
 mod log;
 mod metrics;
 mod preference;
+mod recompute;
 mod renderer;
 mod shards;
 mod steps;

@@ -7,14 +7,15 @@ use burn::tensor::{Device, Tensor};
 use super::Scalars;
 use crate::parallel;
 
-/// Runs `forward` on every part of a batch and sums gradients and numbers, each part with its weight.
+/// Sums the gradients and numbers that `step` gives for every part of a batch, each part's with its weight.
 ///
-/// Every part has leaves of its own on the autodiff tape, so that the parts do not wait for each other.
+/// Every part has leaves of its own on the autodiff tape, so that the parts do not wait for each other. `step` multiplies the
+/// loss by the weight before it goes back.
 pub(super) fn step_in_parts<M, B>(
     model: &M,
     parts: Vec<(B, f64)>,
     device: &Device,
-    forward: impl Fn(&M, B) -> (Tensor<1>, Scalars) + Sync,
+    step: impl Fn(&M, B, f64) -> (GradientsParams, Scalars) + Sync,
 ) -> (GradientsParams, Scalars)
 where
     M: Module + Sync,
@@ -23,8 +24,7 @@ where
     let device = device.clone().autodiff();
     let results = parallel::map(parts, |(part, weight)| {
         let local = model.clone().fork(&device);
-        let (loss, scalars) = forward(&local, part);
-        let grads = GradientsParams::from_grads((loss * weight).backward(), &local);
+        let (grads, scalars) = step(&local, part, weight);
         (grads, scalars, weight)
     });
     let mut accumulator = GradientsAccumulator::new();
@@ -40,4 +40,15 @@ where
         }
     }
     (accumulator.grads(), sum)
+}
+
+/// A step that goes back through all of `forward` at once.
+pub(super) fn whole_step<M: Module, B>(
+    forward: impl Fn(&M, B) -> (Tensor<1>, Scalars) + Sync,
+) -> impl Fn(&M, B, f64) -> (GradientsParams, Scalars) + Sync {
+    move |model, batch, weight| {
+        let (loss, scalars) = forward(model, batch);
+        let grads = GradientsParams::from_grads((loss * weight).backward(), model);
+        (grads, scalars)
+    }
 }
