@@ -5,14 +5,15 @@
 //! ```
 //!
 //! `flops` is what the work needs at least: the products of the weights with every token that has to go through them, and
-//! of queries with keys; `share` is that against a large square product in the same run.
+//! of queries with keys. `bytes` is what has to be read or written at least: the weights, once for each batch. Their shares are
+//! those of what a large square product, and one of a matrix with a vector, reach in the same run.
 
 use std::path::Path;
 use std::time::Instant;
 
 use apc::hf;
 use apc::nn::{
-    ClassifierInput, DebertaConfig, Gemma, GemmaConfig, LoraConfig, SequenceClassifier,
+    ClassifierInput, DebertaConfig, Gemma, GemmaConfig, Linear, LoraConfig, SequenceClassifier,
     SequenceClassifierConfig, Weights,
 };
 use apc::persona::{Judge, JudgeTask, Nli, Relevance, RelevanceTable, persona_prompt};
@@ -34,6 +35,12 @@ struct Arguments {
     /// How large the models are.
     #[arg(long, value_enum, default_value = "tiny")]
     size: Size,
+    /// Pairs of the DPO workload.
+    #[arg(long, default_value_t = 32)]
+    pairs: usize,
+    /// Statements of the pairs workload.
+    #[arg(long, default_value_t = 20)]
+    statements: usize,
     /// cargo says so.
     #[arg(long, hide = true)]
     bench: bool,
@@ -49,7 +56,7 @@ enum Workload {
     Classify,
     /// The same texts, trained on, eight a step.
     Finetune,
-    /// 20 statements, 20 queries, two replies of 32 tokens to each, scored.
+    /// 20 queries, two replies of 32 tokens to each, scored with all statements.
     Pairs,
 }
 
@@ -84,10 +91,13 @@ struct Measured {
     unit: &'static str,
     seconds: f64,
     flops: f64,
+    bytes: f64,
 }
 
 struct Bench {
     size: Size,
+    n_pairs: usize,
+    n_statements: usize,
     device: Device,
     rng: ChaCha8Rng,
     job: Job,
@@ -101,11 +111,13 @@ fn main() -> Result<()> {
         arguments.workloads
     };
     let device = Device::default();
-    let peak = matrix_peak(&device);
+    let [peak, bandwidth] = [matrix_peak(&device), bandwidth(&device)];
     for workload in workloads {
         device.seed(0);
         let mut bench = Bench {
             size: arguments.size,
+            n_pairs: arguments.pairs,
+            n_statements: arguments.statements,
             device: device.clone(),
             rng: ChaCha8Rng::seed_from_u64(0),
             job: Job::default(),
@@ -116,6 +128,7 @@ fn main() -> Result<()> {
                 unit,
                 seconds,
                 flops,
+                bytes,
             } = measured;
             let line = json!({
                 "workload": name,
@@ -125,7 +138,9 @@ fn main() -> Result<()> {
                 "seconds": seconds,
                 "rate": work / seconds,
                 "flops": flops,
-                "share": flops / seconds / peak,
+                "flops_share": flops / seconds / peak,
+                "bytes": bytes,
+                "bytes_share": bytes / seconds / bandwidth,
                 "peak_bytes": peak_bytes(),
             });
             print(&line.to_string());
@@ -144,14 +159,26 @@ fn matrix_peak(device: &Device) -> f64 {
     const N: usize = 1536;
     let [a, b] =
         [0, 1].map(|_| Tensor::<2>::random([N, N], Distribution::Normal(0.0, 1.0), device));
-    let best = (0..5)
-        .map(|_| {
-            let start = Instant::now();
-            let _ = a.clone().matmul(b.clone()).into_data();
-            start.elapsed().as_secs_f64()
-        })
-        .fold(f64::MAX, f64::min);
-    2.0 * (N as f64).powi(3) / best
+    2.0 * (N as f64).powi(3) / best_of_five(|| a.clone().matmul(b.clone()))
+}
+
+/// Bytes a second in a product of a matrix of 256 MiB with a vector, the best of five.
+fn bandwidth(device: &Device) -> f64 {
+    const INNER: usize = 2048;
+    const OUT: usize = 32_768;
+    let mut linear = Linear::new(INNER, OUT, false, 0.02, device);
+    linear.freeze_weights();
+    let x = Tensor::<2>::random([1, INNER], Distribution::Normal(0.0, 1.0), device);
+    4.0 * (INNER * OUT) as f64 / best_of_five(|| linear.forward(x.clone()))
+}
+
+fn best_of_five(work: impl Fn() -> Tensor<2>) -> f64 {
+    let seconds = (0..5).map(|_| {
+        let start = Instant::now();
+        let _ = work().into_data();
+        start.elapsed().as_secs_f64()
+    });
+    seconds.fold(f64::MAX, f64::min)
 }
 
 /// The most memory that this process has held, if the system tells.
@@ -203,9 +230,9 @@ impl Bench {
     }
 
     fn dpo(&mut self) -> Result<Measured> {
-        const PAIRS: usize = 32;
+        const BATCH: usize = 2;
         let gemma = self.gemma();
-        let pairs: Vec<DpoExample> = (0..PAIRS)
+        let pairs: Vec<DpoExample> = (0..self.n_pairs)
             .map(|_| DpoExample {
                 prompt: self.ids(200..201),
                 pairs: vec![DpoPair {
@@ -230,7 +257,7 @@ impl Bench {
             lora: &LoraConfig::new(16, 16.0),
             adapter: None,
             dpo: &DpoConfig::new(),
-            batch_size: 2,
+            batch_size: BATCH,
             epochs: 1,
             learning_rate: 1e-4,
             seed: 0,
@@ -244,10 +271,11 @@ impl Bench {
         let start = Instant::now();
         run.run(&gemma, pairs, &self.device, &self.job)?;
         Ok(Measured {
-            work: PAIRS as f64,
+            work: self.n_pairs as f64,
             unit: "pairs",
             seconds: start.elapsed().as_secs_f64(),
             flops,
+            bytes: 3.0 * gemma_bytes(&config) * self.n_pairs.div_ceil(BATCH) as f64,
         })
     }
 
@@ -280,11 +308,13 @@ impl Bench {
             unit: "tokens",
             seconds: start.elapsed().as_secs_f64(),
             flops: replies as f64 * forward_flops(&self.size.gemma(), tokens, TOKENS),
+            bytes: TOKENS as f64 * gemma_bytes(&self.size.gemma()),
         })
     }
 
     fn classify(&mut self) -> Result<Measured> {
         const TEXTS: usize = 64;
+        const BATCH: usize = 8;
         let config = self.size.classifier(3);
         let mut model = SequenceClassifierConfig::Deberta(config.clone()).init(&self.device);
         model.freeze_weights();
@@ -295,7 +325,7 @@ impl Bench {
             .map(|text| classifier_flops(&config, text.len()))
             .sum();
         let classify = |model: &SequenceClassifier, texts: &[Vec<i32>]| {
-            let batches: Vec<Vec<Vec<i32>>> = texts.chunks(8).map(<[_]>::to_vec).collect();
+            let batches: Vec<Vec<Vec<i32>>> = texts.chunks(BATCH).map(<[_]>::to_vec).collect();
             parallel::map(batches, |batch| {
                 let input = ClassifierInput::new(&batch, 0, &self.device);
                 model.forward(input).into_data()
@@ -309,6 +339,7 @@ impl Bench {
             unit: "texts",
             seconds: start.elapsed().as_secs_f64(),
             flops,
+            bytes: classifier_bytes(&config) * TEXTS.div_ceil(BATCH) as f64,
         })
     }
 
@@ -330,6 +361,7 @@ impl Bench {
 
     fn finetune(&mut self) -> Result<Measured> {
         const TEXTS: usize = 32;
+        const BATCH: usize = 8;
         let folder = tempfile::tempdir().expect("a folder for the classifier");
         let base = folder.path().join("base");
         self.judge(&base, &Nli::NAMES, "{response}")?;
@@ -348,7 +380,7 @@ impl Bench {
             output: &folder.path().join("out"),
             work: &folder.path().join("work"),
             epochs: 1,
-            batch_size: 8,
+            batch_size: BATCH,
             learning_rate: 1e-5,
             held_out: 0.0,
             shuffle: false,
@@ -364,6 +396,8 @@ impl Bench {
             unit: "texts",
             seconds: start.elapsed().as_secs_f64(),
             flops,
+            // Forward and backward; AdamW reads gradients, moments and weights, and writes all but the first.
+            bytes: (2.0 + 7.0) * classifier_bytes(&config) * TEXTS.div_ceil(BATCH) as f64,
         })
     }
 
@@ -387,7 +421,7 @@ impl Bench {
         let gemma = self.gemma();
         let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/gemma");
         let tokenizer = Tokenizer::load(&tokenizer)?;
-        let statements: Vec<String> = (0..COUNT).map(|_| self.text(8..14)).collect();
+        let statements: Vec<String> = (0..self.n_statements).map(|_| self.text(8..14)).collect();
         let queries: Vec<String> = (0..COUNT).map(|_| self.text(5..9)).collect();
         let start = Instant::now();
         let table: RelevanceTable =
@@ -432,28 +466,46 @@ impl Bench {
             unit: "queries",
             seconds,
             flops,
+            // Each of the tokens comes after the one before; the judges could read all texts at once.
+            bytes: 32.0 * gemma_bytes(&config) + 2.0 * classifier_bytes(&classifier),
         })
     }
 }
 
-/// Operations of a Gemma over `tokens`, of which `predicting` have logits.
+/// Operations of a Gemma over `tokens`, of which `predicting` have logits; the last layer does no more for the others than
+/// their keys and values.
 fn forward_flops(config: &GemmaConfig, tokens: usize, predicting: usize) -> f64 {
-    let attention = config.hidden_size
-        * config.head_dim
-        * 2
-        * (config.num_attention_heads + config.num_key_value_heads);
-    let mlp = 3 * config.hidden_size * config.intermediate_size;
-    let scores = 2 * tokens * config.num_attention_heads * config.head_dim;
-    let per_token = config.num_hidden_layers * (attention + mlp + scores / 2);
-    let head = config.vocab_size * config.hidden_size;
-    2.0 * (tokens * per_token + predicting * head) as f64
+    let hidden = config.hidden_size;
+    let queries = config.num_attention_heads * config.head_dim;
+    let cached = 2 * config.num_key_value_heads * config.head_dim;
+    let keys_and_values = hidden * cached;
+    let rest = 2 * hidden * queries + 3 * hidden * config.intermediate_size + tokens * queries;
+    let whole_layers = (config.num_hidden_layers - 1) * tokens * (keys_and_values + rest);
+    let last_layer = tokens * keys_and_values + predicting * rest;
+    let head = predicting * config.vocab_size * hidden;
+    2.0 * (whole_layers + last_layer + head) as f64
 }
 
-/// Operations of a DeBERTa over a text.
+/// What a Gemma's weights take in f32; of the embeddings that is the head.
+fn gemma_bytes(config: &GemmaConfig) -> f64 {
+    let heads = 2 * (config.num_attention_heads + config.num_key_value_heads) * config.head_dim;
+    let layer = config.hidden_size * (heads + 3 * config.intermediate_size);
+    4.0 * (config.num_hidden_layers * layer + config.vocab_size * config.hidden_size) as f64
+}
+
+/// Operations of a DeBERTa over a text; of the last layer nothing but the first token goes on.
 fn classifier_flops(config: &DebertaConfig, tokens: usize) -> f64 {
     let hidden = config.hidden_size;
-    let weights = 4 * hidden * hidden + 2 * hidden * config.intermediate_size;
-    // Content to content, to position and back, and the weighted values.
-    let scores = 2 * tokens * hidden + 2 * 2 * tokens * hidden;
-    2.0 * (config.num_hidden_layers * tokens * (weights + scores)) as f64
+    let keys_and_values = 2 * hidden * hidden;
+    // Queries and outputs; content to content, to position and back, and the weighted values.
+    let rest = keys_and_values + 2 * hidden * config.intermediate_size + 6 * tokens * hidden;
+    let whole_layers = (config.num_hidden_layers - 1) * tokens * (keys_and_values + rest);
+    2.0 * (whole_layers + tokens * keys_and_values + rest) as f64
+}
+
+/// What a DeBERTa's layers take in f32.
+fn classifier_bytes(config: &DebertaConfig) -> f64 {
+    let layer = 4 * config.hidden_size * config.hidden_size
+        + 2 * config.hidden_size * config.intermediate_size;
+    4.0 * (config.num_hidden_layers * layer) as f64
 }

@@ -1,7 +1,6 @@
 //! `apc dpo`.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -116,8 +115,18 @@ pub(super) struct DpoArgs {
 #[derive(Serialize)]
 struct Trained {
     steps: Vec<Map<String, Value>>,
-    pairs_per_second: f64,
+    #[serde(flatten)]
+    speed: Speed,
     peak_bytes: Option<u64>,
+}
+
+/// How fast a run was; zeros if nothing was done.
+#[derive(Default, Serialize)]
+struct Speed {
+    /// The reference's log-probabilities, which come first.
+    reference_seconds: f64,
+    /// Behind them, in the steps.
+    pairs_per_second: f64,
 }
 
 impl DpoArgs {
@@ -192,13 +201,14 @@ impl DpoArgs {
             gradient_checkpointing: self.gradient_checkpointing,
             record_steps: true,
         };
-        let start = Instant::now();
-        run.run(&gemma, pairs, &device, job)?;
-        let seconds = start.elapsed().as_secs_f64();
+        let trained = run.run(&gemma, pairs, &device, job)?;
         stage.complete()?;
         // The checkpoints have done their part.
         files::remove_dir(&work.join("checkpoint"))?;
-        self.tell(Some((self.epochs * n_pairs) as f64 / seconds))
+        self.tell(Some(Speed {
+            reference_seconds: trained.reference_seconds,
+            pairs_per_second: (self.epochs * n_pairs) as f64 / trained.train_seconds,
+        }))
     }
 
     fn check(&self) -> Result<()> {
@@ -289,12 +299,12 @@ impl DpoArgs {
         Ok(pairs)
     }
 
-    fn tell(&self, pairs_per_second: Option<f64>) -> Result<()> {
+    fn tell(&self, speed: Option<Speed>) -> Result<()> {
         let steps: Vec<Map<String, Value>> = files::read_jsonl(&self.output.join("steps.jsonl"))?;
         match self.format {
             Format::Json => print_json(&Trained {
                 steps,
-                pairs_per_second: pairs_per_second.unwrap_or(0.0),
+                speed: speed.unwrap_or_default(),
                 peak_bytes: peak_bytes(),
             }),
             Format::Text => print(&format!(

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use burn::module::Module;
 use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
@@ -74,6 +75,21 @@ pub struct DpoSummary {
     pub margins: f64,
 }
 
+/// What a DPO run has made.
+#[derive(Debug)]
+pub struct DpoTrained {
+    /// The model with its trained factors.
+    pub policy: Gemma,
+    /// What it was trained on, with the reference's log-probabilities.
+    pub examples: Vec<DpoExample>,
+    /// Optimizer steps.
+    pub steps: usize,
+    /// How long the reference took.
+    pub reference_seconds: f64,
+    /// How long the steps took, after that.
+    pub train_seconds: f64,
+}
+
 /// How an adapter is trained.
 #[derive(Debug)]
 pub struct DpoRun<'a> {
@@ -113,7 +129,7 @@ impl DpoRun<'_> {
         mut examples: Vec<DpoExample>,
         device: &Device,
         job: &Job,
-    ) -> Result<DpoSummary> {
+    ) -> Result<DpoTrained> {
         device.seed(self.seed);
         let mut policy = base.clone();
         let base_name = self.base.display().to_string();
@@ -134,12 +150,15 @@ impl DpoRun<'_> {
             Some(_) => policy.clone().valid(),
             None => base.clone(),
         };
+        let start = Instant::now();
         let mut references = self.logps(&reference, &examples, job)?.into_iter();
         for pair in examples.iter_mut().flat_map(|example| &mut example.pairs) {
             pair.reference = references
                 .next()
                 .expect("every pair has its log-probabilities");
         }
+
+        let reference_seconds = start.elapsed().as_secs_f64();
 
         let loader = |examples: Vec<DpoExample>| {
             EpochLoader::new(
@@ -172,6 +191,7 @@ impl DpoRun<'_> {
             StepRecorder::open(&path, steps_done, job).map(Arc::new)
         };
         let recorder = self.record_steps.then(record).transpose()?;
+        let start = Instant::now();
         let trained = fit(
             DpoModel::new(policy, self.dpo)
                 .with_gradient_checkpointing(gradient_checkpointing)
@@ -185,20 +205,31 @@ impl DpoRun<'_> {
         );
         // A record that could not be written has stopped the run: that is the error to tell.
         recorder.map_or(Ok(()), |recorder| recorder.check())?;
-        let trained = trained?;
+        let policy = trained?.policy;
+        hf::save_adapter(&policy, &lora, self.output)?;
+        Ok(DpoTrained {
+            policy,
+            examples,
+            steps,
+            reference_seconds,
+            train_seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// What the trained model makes of the pairs: one more pass over all of them.
+    pub fn summarize(&self, trained: &DpoTrained, job: &Job) -> Result<DpoSummary> {
         let margins: Vec<f64> = self
-            .logps(&trained.policy, &examples, job)?
+            .logps(&trained.policy, &trained.examples, job)?
             .into_iter()
-            .zip(examples.iter().flat_map(|example| &example.pairs))
+            .zip(trained.examples.iter().flat_map(|example| &example.pairs))
             .map(|(policy, pair)| {
                 self.dpo.beta * ((policy[0] - policy[1]) - (pair.reference[0] - pair.reference[1]))
             })
             .collect();
-        hf::save_adapter(&trained.policy, &lora, self.output)?;
         let n_pairs = margins.len() as f64;
         Ok(DpoSummary {
             pairs: margins.len(),
-            steps,
+            steps: trained.steps,
             accuracies: margins.iter().filter(|margin| **margin > 0.0).count() as f64 / n_pairs,
             margins: margins.iter().sum::<f64>() / n_pairs,
         })

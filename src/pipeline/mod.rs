@@ -15,7 +15,7 @@ mod train;
 
 pub use config::{Scale, TrainConfig};
 pub use discriminators::Discriminators;
-pub use dpo::{DpoRun, DpoSummary};
+pub use dpo::{DpoRun, DpoSummary, DpoTrained};
 pub use evaluate::{Evaluation, Interval, bootstrap_interval};
 pub use finetune::{FineTune, FineTuned};
 pub use page::{find_page, read_page};

@@ -204,7 +204,8 @@ impl Run<'_> {
                 record_steps: false,
             };
             let examples = encode(&Tokenizer::load(&self.base)?, pairs)?;
-            let summary = run.run(&model, examples, self.device, self.job)?;
+            let trained = run.run(&model, examples, self.device, self.job)?;
+            let summary = run.summarize(&trained, self.job)?;
             files::write_json(&path, &summary)?;
             files::create_dir(&work)?;
             stage.complete()?;

@@ -3,7 +3,7 @@
 use burn::backend::flex::{Flex, FlexTensor};
 use burn::backend::ops::FloatTensorOps;
 
-use super::product::{AddProduct, Strided, few_rows};
+use super::product::{AddProduct, Strided, few_rows, threads};
 use super::simd::{dense, dims, tensor, values, width};
 
 /// Above this rank a general product is faster.
@@ -19,8 +19,13 @@ const FEW: usize = 32;
 /// - weight: `[out, in]`
 pub(super) fn linear(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
     let [rows, inner] = dims(&x);
-    if (2..=FEW).contains(&rows) && weight.is_contiguous() && weight.layout().start_offset() == 0 {
-        let [columns, _] = dims(&weight);
+    let [columns, _] = dims(&weight);
+    // The general product of one row is as fast, but in one thread.
+    let is_few = match rows {
+        1 => threads(inner * columns) > 1,
+        rows => rows <= FEW,
+    };
+    if is_few && weight.is_contiguous() && weight.layout().start_offset() == 0 {
         let out = few_rows(values(&dense(x)), values(&weight), inner);
         return tensor(out, [rows, columns].into());
     }

@@ -9,6 +9,16 @@ use rayon::prelude::*;
 /// Rows of the innermost loop: with two vectors of columns they fill the registers.
 const ROWS: usize = 6;
 
+/// In how many threads so many numbers are read; a second one costs more than it saves where they are few.
+pub(super) fn threads(count: usize) -> usize {
+    const PARALLEL: usize = 1 << 18;
+    if count < PARALLEL {
+        1
+    } else {
+        rayon::current_num_threads()
+    }
+}
+
 /// A matrix that is read number by number.
 #[derive(Clone, Copy)]
 pub(super) struct Strided<'a> {
@@ -174,8 +184,7 @@ pub(super) fn few_rows(lhs: &[f32], rhs: &[f32], inner: usize) -> Vec<f32> {
     let (rows, columns) = (lhs.len() / inner, rhs.len() / inner);
     // Column by column first: threads divide the columns among themselves.
     let mut transposed = vec![0.0; rows * columns];
-    let threads = rayon::current_num_threads();
-    let share = columns.div_ceil(threads).max(1);
+    let share = columns.div_ceil(threads(rhs.len())).max(1);
     transposed
         .par_chunks_mut(share * rows)
         .zip(rhs.par_chunks(share * inner))
@@ -355,18 +364,25 @@ mod tests {
 
     #[test]
     fn products_of_few_rows_are_those_of_the_plain_sums() {
+        let check = |rows: usize, inner: usize, columns: usize| {
+            let (lhs, rhs) = (numbers(rows * inner, 4), numbers(columns * inner, 5));
+            let expected = plain(
+                |row, i| lhs[row * inner + i],
+                |i, column| rhs[column * inner + i],
+                [rows, inner, columns],
+            );
+            assert_close(&few_rows(&lhs, &rhs, inner), &expected, "few rows");
+        };
         for rows in [1, 2, 4, 7, 16] {
             for inner in [1, 8, 19, 64] {
                 for columns in [1, 2, 3, 10, 31] {
-                    let (lhs, rhs) = (numbers(rows * inner, 4), numbers(columns * inner, 5));
-                    let expected = plain(
-                        |row, i| lhs[row * inner + i],
-                        |i, column| rhs[column * inner + i],
-                        [rows, inner, columns],
-                    );
-                    assert_close(&few_rows(&lhs, &rhs, inner), &expected, "few rows");
+                    check(rows, inner, columns);
                 }
             }
         }
+        let (inner, columns) = (515, 601);
+        assert!(inner * columns > 1 << 18, "several threads have a share");
+        check(1, inner, columns);
+        check(5, inner, columns);
     }
 }
