@@ -46,6 +46,7 @@ fn right_order(folder: &str) -> f64 {
         } = triple;
         let table = judge_relevance(
             &relevance,
+            None,
             character,
             statements,
             std::slice::from_ref(query),

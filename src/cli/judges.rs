@@ -106,7 +106,7 @@ impl AnyJudge {
     ) -> Result<RelevanceTable> {
         let judge = match self {
             Self::Local(judge) => {
-                return judge_relevance(judge, character, statements, queries, job);
+                return judge_relevance(judge, None, character, statements, queries, job);
             }
             Self::Chat(judge) => judge,
         };

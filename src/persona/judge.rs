@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device};
 use serde::{Deserialize, Serialize};
 
+use super::RelevanceCache;
 use crate::progress::Job;
-use crate::text::Classifier;
+use crate::text::{Classifier, TextProbabilities};
 use crate::{Error, Result, files};
 
 /// Whether a statement matters to a query; the order is that of the logits.
@@ -237,9 +238,10 @@ impl RelevanceTable {
     }
 }
 
-/// Judges every statement's relevance to every query, once.
+/// Judges every statement's relevance to every query, once; what is in the cache is not judged again.
 pub fn judge_relevance(
     judge: &Judge,
+    mut cache: Option<&mut RelevanceCache>,
     character: &str,
     statements: &[String],
     queries: &[String],
@@ -250,13 +252,40 @@ pub fn judge_relevance(
         .flat_map(|query| statements.iter().map(move |statement| (statement, query)))
         .map(|(statement, query)| judge.template.render(character, statement, query, ""))
         .collect();
-    let probabilities = judge.probabilities(&texts, "relevance", job)?;
-    let rows = probabilities.chunks(statements.len().max(1));
-    let yes = Relevance::Yes as usize;
+    let known = |text: &String| cache.as_ref().and_then(|cache| cache.get(text));
+    let mut relevant: Vec<Option<f64>> = texts.iter().map(known).collect();
+    let text_idxs: Vec<usize> = (0..texts.len())
+        .filter(|&text_idx| relevant[text_idx].is_none())
+        .collect();
+    let unknown: Vec<String> = text_idxs
+        .iter()
+        .map(|&text_idx| texts[text_idx].clone())
+        .collect();
+    if !unknown.is_empty() {
+        let tokens = Classifier::BATCH_TOKENS;
+        let mut keep = |rows: &[TextProbabilities]| {
+            for (place, row) in rows {
+                let yes = f64::from(row[Relevance::Yes as usize]);
+                relevant[text_idxs[*place]] = Some(yes);
+                if let Some(cache) = &mut cache {
+                    cache.insert(&unknown[*place], yes)?;
+                }
+            }
+            Ok(())
+        };
+        let judged = judge
+            .classifier
+            .judge(&unknown, tokens, "relevance", job, &mut keep);
+        // Also of a run that is stopped.
+        if let Some(cache) = cache {
+            cache.flush()?;
+        }
+        judged?;
+    }
+    let relevant: Vec<f64> = relevant.into_iter().flatten().collect();
+    let rows = relevant.chunks(statements.len().max(1));
     Ok(RelevanceTable {
-        rows: rows
-            .map(|row| row.iter().map(|p| f64::from(p[yes])).collect())
-            .collect(),
+        rows: rows.map(<[f64]>::to_vec).collect(),
     })
 }
 

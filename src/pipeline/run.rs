@@ -15,8 +15,8 @@ use super::teach::{ask, nli_data, relevance_data};
 use super::train::locate;
 use crate::hf::{self, Hub};
 use crate::persona::{
-    Judge, JudgeFolder, JudgeTask, JudgeTemplate, NliExample, Query, RelevanceExample,
-    RelevanceTable, Statement, find_judge, judge_relevance,
+    Judge, JudgeFolder, JudgeTask, JudgeTemplate, NliExample, Query, RelevanceCache,
+    RelevanceExample, RelevanceTable, Statement, find_judge, judge_relevance,
 };
 use crate::progress::Job;
 use crate::teacher::chat::{ChatModel, ChatTeacher, Language, LocalGemma, OpenAi};
@@ -434,10 +434,13 @@ impl<'a> Run<'a> {
         });
         let mut stage = self.open(table, inputs, std::slice::from_ref(&path))?;
         if !stage.is_complete() {
+            let cache = self.folders.data.join("relevance-cache.jsonl");
+            let mut cache = RelevanceCache::open(&cache, &judge_hash(judge)?.to_string())?;
             let judge = Judge::load(judge, JudgeTask::Relevance, self.device)?;
             let queries: Vec<String> = queries.iter().map(|query| query.query.clone()).collect();
             let table = judge_relevance(
                 &judge,
+                Some(&mut cache),
                 &self.config.character,
                 statements,
                 &queries,

@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use burn::tensor::{DType, Device, activation};
+use rayon::prelude::*;
 
 use super::{ByteFallback, Tokenizer};
 use crate::nn::{ClassifierInput, SequenceClassifier};
 use crate::progress::Job;
 use crate::{Error, Result, hf, parallel};
+
+/// The index of a text, and the probabilities of its classes.
+pub type TextProbabilities = (usize, Vec<f32>);
 
 /// A sequence classifier with its tokenizer.
 #[derive(Clone, Debug)]
@@ -58,14 +62,7 @@ impl Classifier {
         &self.labels
     }
 
-    /// The probabilities of the classes for each text, in the order of the texts.
-    ///
-    /// Texts are sorted by length and go through the model in batches of about `batch_tokens`, as many batches at once
-    /// as there are cores; equal texts go once. `label` names the progress bar.
-    ///
-    /// # Errors
-    ///
-    /// A text of more tokens than the model was made for.
+    /// The probabilities of the classes for each text, in the order of the texts; see [`Self::judge`].
     pub fn probabilities(
         &self,
         texts: &[String],
@@ -73,16 +70,45 @@ impl Classifier {
         label: &str,
         job: &Job,
     ) -> Result<Vec<Vec<f32>>> {
-        let mut places = HashMap::new();
-        let mut encoded = Vec::new();
-        let mut place_of = Vec::with_capacity(texts.len());
-        for (text_idx, text) in texts.iter().enumerate() {
-            let place = *places.entry(text).or_insert(encoded.len());
-            place_of.push(place);
-            if place < encoded.len() {
-                continue;
+        let mut probabilities = vec![Vec::new(); texts.len()];
+        self.judge(texts, batch_tokens, label, job, &mut |rows| {
+            for (text_idx, row) in rows {
+                probabilities[*text_idx].clone_from(row);
             }
-            let ids = self.tokenizer.encode(text)?;
+            Ok(())
+        })?;
+        Ok(probabilities)
+    }
+
+    /// Finds the probabilities of the classes for each text.
+    ///
+    /// Texts are sorted by length and go through the model in batches of about `batch_tokens`, as many batches at once
+    /// as there are cores; equal texts go once. `label` names the progress bar; `on_batches` hears of texts by their
+    /// indices, as they are done.
+    ///
+    /// # Errors
+    ///
+    /// A text of more tokens than the model was made for, and what `on_batches` returns.
+    pub fn judge(
+        &self,
+        texts: &[String],
+        batch_tokens: usize,
+        label: &str,
+        job: &Job,
+        on_batches: &mut dyn FnMut(&[TextProbabilities]) -> Result<()>,
+    ) -> Result<()> {
+        let mut text_idxs: Vec<Vec<usize>> = Vec::new(); // of each text that is unlike those before it
+        let mut places = HashMap::new();
+        for (text_idx, text) in texts.iter().enumerate() {
+            let place = *places.entry(text).or_insert(text_idxs.len());
+            if place == text_idxs.len() {
+                text_idxs.push(Vec::new());
+            }
+            text_idxs[place].push(text_idx);
+        }
+        let encode = |text_idxs: &Vec<usize>| {
+            let text_idx = text_idxs[0];
+            let ids = self.tokenizer.encode(&texts[text_idx])?;
             if ids.len() > self.max_tokens {
                 return Err(Error::Usage(format!(
                     "text {} has {} tokens, but the judge reads at most {}; shorten it",
@@ -91,8 +117,9 @@ impl Classifier {
                     self.max_tokens
                 )));
             }
-            encoded.push(ids);
-        }
+            Ok(ids)
+        };
+        let encoded: Vec<Vec<i32>> = text_idxs.par_iter().map(encode).collect::<Result<_>>()?;
         let mut order: Vec<usize> = (0..encoded.len()).collect();
         order.sort_by_key(|&place| encoded[place].len());
         let mut batches: Vec<Vec<usize>> = Vec::new();
@@ -106,7 +133,6 @@ impl Classifier {
         let task = job.progress.task(label, encoded.len(), "texts");
         let device = self.model.device();
         let workers = parallel::workers(&device);
-        let mut probabilities = vec![Vec::new(); encoded.len()];
         for group in batches.chunks(workers) {
             job.check()?;
             let results = parallel::map(group.to_vec(), |batch: Vec<usize>| {
@@ -123,14 +149,17 @@ impl Classifier {
                     .zip(rows.chunks_exact(n_labels).map(<[f32]>::to_vec))
                     .collect::<Vec<_>>()
             });
+            let mut done = Vec::new();
             for (place, row) in results.into_iter().flatten() {
-                probabilities[place] = row;
+                done.extend(
+                    text_idxs[place]
+                        .iter()
+                        .map(|&text_idx| (text_idx, row.clone())),
+                );
                 task.advance(1);
             }
+            on_batches(&done)?;
         }
-        Ok(place_of
-            .into_iter()
-            .map(|place| probabilities[place].clone())
-            .collect())
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ mod tokenizer;
 mod vocabulary;
 
 pub use chat_template::{ChatTemplate, Message};
-pub use classifier::Classifier;
+pub use classifier::{Classifier, TextProbabilities};
 pub use generate::{GenerateConfig, Prompt, Room, generate};
 pub use generation::{Generation, Reply};
 pub use logprobs::response_logprobs;
