@@ -22,7 +22,7 @@ use apc::progress::Job;
 use apc::text::{ByteFallback, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
 use apc::train::{DpoConfig, DpoExample, DpoPair};
 use apc::{Result, files, parallel};
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{DType, Device, Distribution, Tensor};
 use clap::{Parser, ValueEnum};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -255,6 +255,7 @@ impl Bench {
         let folder = tempfile::tempdir().expect("a folder for the adapter");
         let run = DpoRun {
             lora: &LoraConfig::new(16, 16.0),
+            lora_dtype: DType::F32,
             adapter: None,
             dpo: &DpoConfig::new(),
             batch_size: BATCH,
@@ -425,7 +426,7 @@ impl Bench {
         let queries: Vec<String> = (0..COUNT).map(|_| self.text(5..9)).collect();
         let start = Instant::now();
         let table: RelevanceTable =
-            apc::persona::judge_relevance(&relevance, "X", &statements, &queries, &self.job)?;
+            apc::persona::judge_relevance(&relevance, None, "X", &statements, &queries, &self.job)?;
         let sampler = Sampler {
             character: "X",
             statements: &statements,

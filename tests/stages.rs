@@ -115,6 +115,33 @@ fn dpo_logs_the_numbers_that_trl_logs_step_by_step() {
 }
 
 #[test]
+fn factors_in_bfloat16_stay_so_while_they_are_trained_and_go_about_the_same_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let (init, pairs) = (golden("init"), golden("pairs.jsonl"));
+    let run = |dtype: &str| {
+        let output = folder.path().join(dtype);
+        let mut arguments = dpo("sigmoid", path(&output), path(&init), path(&pairs));
+        arguments.extend(["--lora-dtype", dtype]);
+        let steps = json_of(&arguments)["steps"].as_array().unwrap().clone();
+        let losses = steps.iter().map(|step| step["loss"].as_f64().unwrap());
+        let bytes = fs::read(output.join("adapter_model.safetensors")).unwrap();
+        let adapter = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let is_bfloat16 = adapter.tensors().iter().all(|(_, factor)| {
+            let floats = factor.data().as_chunks::<4>().0;
+            floats.iter().all(|float| float[..2] == [0, 0])
+        });
+        (losses.collect::<Vec<f64>>(), is_bfloat16)
+    };
+    let (full, is_bfloat16) = run("float32");
+    assert!(!is_bfloat16);
+    let (half, is_bfloat16) = run("bfloat16");
+    assert!(is_bfloat16, "every factor has the precision of bfloat16");
+    for (half, full) in half.iter().zip(&full) {
+        assert!((half - full).abs() < 0.05, "{half} {full}");
+    }
+}
+
+#[test]
 fn dpo_refuses_other_settings_in_the_same_folder_and_what_it_cannot_use() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("adapter");

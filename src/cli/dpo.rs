@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::DType;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -36,6 +37,23 @@ impl From<Loss> for LossType {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LoraDtype {
+    /// As PEFT keeps them.
+    Float32,
+    /// Half the memory; small steps get lost.
+    Bfloat16,
+}
+
+impl From<LoraDtype> for DType {
+    fn from(dtype: LoraDtype) -> Self {
+        match dtype {
+            LoraDtype::Float32 => Self::F32,
+            LoraDtype::Bfloat16 => Self::BF16,
+        }
+    }
+}
+
 #[derive(Args, Debug)]
 pub(super) struct DpoArgs {
     /// A Gemma, a folder or a name on the hub.
@@ -56,6 +74,9 @@ pub(super) struct DpoArgs {
     /// Numerator of their scaling [default: the rank].
     #[arg(long, value_name = "A")]
     lora_alpha: Option<f64>,
+    /// What the factors and AdamW's moments of them are kept in.
+    #[arg(long, value_enum, default_value = "float32")]
+    lora_dtype: LoraDtype,
     /// The projections that get factors [default: all seven].
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     lora_targets: Vec<String>,
@@ -95,7 +116,7 @@ pub(super) struct DpoArgs {
     /// Throw away what was made with other settings.
     #[arg(long)]
     force: bool,
-    /// What the base model's weights are kept in; the adapter is trained in float32 all the same.
+    /// What the base model's weights are kept in; the adapter has its own.
     #[arg(long, value_enum, default_value = "float32")]
     dtype: Dtype,
     /// In how many bits the base model's weights are kept.
@@ -166,6 +187,7 @@ impl DpoArgs {
             "max_length": self.max_length,
             "shuffle": !self.no_shuffle,
             "seed": self.seed,
+            "lora_dtype": format!("{:?}", self.lora_dtype),
             "dtype": format!("{:?}", self.dtype),
             "quantization": format!("{:?}", self.quantization),
         });
@@ -188,6 +210,7 @@ impl DpoArgs {
         let n_pairs = pairs.len();
         let run = DpoRun {
             lora: &LoraConfig::new(self.lora_rank, alpha).with_target_modules(targets),
+            lora_dtype: self.lora_dtype.into(),
             adapter: adapter.as_deref(),
             dpo: &dpo,
             batch_size: self.batch_size,

@@ -121,7 +121,8 @@ impl Lora {
 
     /// `scaling · (x·Aᵀ)·Bᵀ`; the product of the factors is never built.
     ///
-    /// The factors are f32, as PEFT keeps them; `x` is cast to f32 and the result back to the dtype of `x`.
+    /// The factors are f32, as PEFT keeps them, unless they were [cast](Self::cast); `x` is cast to their dtype and the
+    /// result back to that of `x`.
     ///
     /// # Shapes
     ///
@@ -129,8 +130,17 @@ impl Lora {
     /// - output: `[rows, out_features]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let dtype = x.dtype();
-        let low_rank = matmul(x.cast(DType::F32), self.lora_a.val().transpose());
-        (matmul(low_rank, self.lora_b.val().transpose()) * self.scaling).cast(dtype)
+        let (a, b) = (self.lora_a.val(), self.lora_b.val());
+        let low_rank = matmul(x.cast(a.dtype()), a.transpose());
+        (matmul(low_rank, b.transpose()) * self.scaling).cast(dtype)
+    }
+
+    /// Keeps and trains the factors, and an optimizer's moments of them, in another dtype.
+    pub fn cast(&mut self, dtype: DType) {
+        for factor in [&mut self.lora_a, &mut self.lora_b] {
+            let value = factor.val().without_autodiff().cast(dtype);
+            *factor = Param::initialized(factor.id, value.autodiff().require_grad());
+        }
     }
 }
 

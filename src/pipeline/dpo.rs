@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +95,8 @@ pub struct DpoTrained {
 pub struct DpoRun<'a> {
     /// The factors' rank, scaling and targets.
     pub lora: &'a LoraConfig,
+    /// What the factors and the optimizer's moments of them are kept in.
+    pub lora_dtype: DType,
     /// The adapter to go on from, in place of fresh factors; it is the reference, too.
     pub adapter: Option<&'a Path>,
     /// The loss.
@@ -140,10 +142,10 @@ impl DpoRun<'_> {
                 AdapterConfig::new(self.lora, &base_name)
             }
         };
-        // Factors are drawn when they are first used: draw them now, in one order.
+        // Factors are drawn when they are first used: that is now, in one order.
         policy.projections(&mut |_, _, linear| {
-            if let Some(lora) = linear.lora() {
-                let _ = (lora.lora_a.val(), lora.lora_b.val());
+            if let Some(lora) = linear.lora_mut() {
+                lora.cast(self.lora_dtype);
             }
         });
         let reference = match self.adapter {

@@ -187,6 +187,7 @@ impl Run<'_> {
             let model = hf::load_gemma(&self.base, DType::F32, self.device)?;
             let run = DpoRun {
                 lora: &LoraConfig::new(config.lora_rank, alpha),
+                lora_dtype: DType::F32,
                 adapter: None,
                 dpo: &DpoConfig::new()
                     .with_beta(config.beta)
