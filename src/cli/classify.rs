@@ -22,9 +22,9 @@ pub(super) struct ClassifyArgs {
     /// JSON Lines with a text field: what the classifier reads, as it is.
     #[arg(long, value_name = "FILE")]
     texts: PathBuf,
-    /// Tokens that go through the model at once, padding included.
-    #[arg(long, value_name = "N", default_value_t = Classifier::BATCH_TOKENS)]
-    batch_tokens: usize,
+    /// Tokens that go through the model at once, padding included [default: 1024 on a CPU, 16384 elsewhere].
+    #[arg(long, value_name = "N")]
+    batch_tokens: Option<usize>,
     #[command(flatten)]
     tokenizer: TokenizerArgs,
     /// What the weights are kept in.
@@ -50,7 +50,7 @@ struct Classified {
 
 impl ClassifyArgs {
     pub(super) fn run(&self, job: &Job) -> Result<()> {
-        if self.batch_tokens == 0 {
+        if self.batch_tokens == Some(0) {
             return Err(Error::Usage(
                 "--batch-tokens is 0, but must be at least 1".into(),
             ));
@@ -66,7 +66,8 @@ impl ClassifyArgs {
             &self.device.device()?,
         )?;
         let start = Instant::now();
-        let probabilities = classifier.probabilities(&texts, self.batch_tokens, "classify", job)?;
+        let batch_tokens = self.batch_tokens.unwrap_or(classifier.batch_tokens());
+        let probabilities = classifier.probabilities(&texts, batch_tokens, "classify", job)?;
         let texts_per_second = texts.len() as f64 / start.elapsed().as_secs_f64();
         match self.format {
             Format::Json => print_json(&Classified {

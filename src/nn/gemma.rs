@@ -257,6 +257,12 @@ impl Gemma {
     pub fn token_logps(&self, hidden: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
         /// Most logits at a time.
         const CHUNK: usize = 1 << 25;
+        let [vocab_size, _] = self.embed_tokens.shape();
+        self.token_logps_by(hidden, targets, (CHUNK / vocab_size).max(1))
+    }
+
+    /// The same, for so many rows at a time.
+    fn token_logps_by(&self, hidden: Tensor<2>, targets: Tensor<1, Int>, size: usize) -> Tensor<1> {
         let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens).val();
         let head = head.without_autodiff();
         let [vocab_size, _] = head.dims();
@@ -265,7 +271,6 @@ impl Gemma {
         let states = hidden.clone().without_autodiff();
         let nothing = Tensor::<4, Bool>::full([1, 1, 1, vocab_size], false, &head.device());
         let (mut logps, mut slopes) = (Vec::new(), Vec::new());
-        let size = (CHUNK / vocab_size).max(1);
         let parts = states
             .split(size, 0)
             .into_iter()
@@ -489,7 +494,7 @@ mod tests {
                 .gather(1, targets.clone().reshape([6, 1]))
                 .reshape([6])
         };
-        let ours = |hidden| model.token_logps(hidden, targets.clone());
+        let ours = |hidden| model.token_logps_by(hidden, targets.clone(), 4);
         let gradient = |logps: &dyn Fn(Tensor<2>) -> Tensor<1>| {
             let hidden = hidden.clone().autodiff().require_grad();
             let logps = logps(hidden.clone());
@@ -503,9 +508,12 @@ mod tests {
         let tolerance = Tolerance::<f32>::absolute(1e-5);
         values.assert_approx_eq(&plain_values, tolerance);
         slopes.assert_approx_eq(&plain_slopes, tolerance);
-        ours(hidden)
-            .into_data()
-            .assert_approx_eq(&plain_values, tolerance);
+        for logps in [
+            ours(hidden.clone()),
+            model.token_logps(hidden, targets.clone()),
+        ] {
+            logps.into_data().assert_approx_eq(&plain_values, tolerance);
+        }
     }
 
     #[test]

@@ -216,7 +216,7 @@ impl Judge {
     /// The probabilities of the classes for each text; see [`Classifier::probabilities`].
     pub fn probabilities(&self, texts: &[String], label: &str, job: &Job) -> Result<Vec<Vec<f32>>> {
         self.classifier
-            .probabilities(texts, Classifier::BATCH_TOKENS, label, job)
+            .probabilities(texts, self.classifier.batch_tokens(), label, job)
     }
 }
 
@@ -262,7 +262,7 @@ pub fn judge_relevance(
         .map(|&text_idx| texts[text_idx].clone())
         .collect();
     if !unknown.is_empty() {
-        let tokens = Classifier::BATCH_TOKENS;
+        let tokens = judge.classifier.batch_tokens();
         let mut keep = |rows: &[TextProbabilities]| {
             for (place, row) in rows {
                 let yes = f64::from(row[Relevance::Yes as usize]);

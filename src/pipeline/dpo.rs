@@ -16,8 +16,8 @@ use crate::persona::{PreferencePair, encode_reply};
 use crate::progress::Job;
 use crate::text::Tokenizer;
 use crate::train::{
-    AdamW, DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder,
-    epochs_done, fit, reply_logps,
+    AdamW, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder, epochs_done,
+    fit, reply_logps,
 };
 use crate::{Error, Result, memory, parallel};
 
@@ -153,7 +153,9 @@ impl DpoRun<'_> {
             None => base.clone(),
         };
         let start = Instant::now();
-        let mut references = self.logps(&reference, &examples, job)?.into_iter();
+        let mut references = self
+            .logps(&reference, &examples, "reference", job)?
+            .into_iter();
         for pair in examples.iter_mut().flat_map(|example| &mut example.pairs) {
             pair.reference = references
                 .next()
@@ -221,7 +223,7 @@ impl DpoRun<'_> {
     /// What the trained model makes of the pairs: one more pass over all of them.
     pub fn summarize(&self, trained: &DpoTrained, job: &Job) -> Result<DpoSummary> {
         let margins: Vec<f64> = self
-            .logps(&trained.policy, &trained.examples, job)?
+            .logps(&trained.policy, &trained.examples, "rewards", job)?
             .into_iter()
             .zip(trained.examples.iter().flat_map(|example| &example.pairs))
             .map(|(policy, pair)| {
@@ -255,29 +257,41 @@ impl DpoRun<'_> {
         is_short
     }
 
-    /// The log-probabilities of both replies of each pair.
-    fn logps(&self, model: &Gemma, examples: &[DpoExample], job: &Job) -> Result<Vec<[f64; 2]>> {
+    /// The log-probabilities of both replies of each pair; examples of about one length go together. `label` names the
+    /// progress bar.
+    fn logps(
+        &self,
+        model: &Gemma,
+        examples: &[DpoExample],
+        label: &str,
+        job: &Job,
+    ) -> Result<Vec<[f64; 2]>> {
+        let task = job.progress.task(label, examples.len(), "prompts");
         let workers = parallel::workers(&model.device());
-        let mut logps = Vec::new();
-        for group in examples.chunks(self.batch_size * workers) {
+        let mut order: Vec<usize> = (0..examples.len()).collect();
+        order.sort_by_key(|&example_idx| examples[example_idx].len());
+        let mut logps = vec![Vec::new(); examples.len()];
+        for group in order.chunks(self.batch_size * workers) {
             job.check()?;
-            let parts: Vec<DpoBatch> = group
-                .chunks(self.batch_size)
-                .map(|part| DpoExample::collate(&part.iter().collect::<Vec<_>>()))
-                .collect();
-            for values in parallel::map(parts, |batch| reply_logps(model, &batch).into_data()) {
-                let values = values
-                    .as_slice::<f32>()
-                    .expect("log-probabilities are f32")
-                    .to_vec();
-                logps.extend(
-                    values
-                        .chunks_exact(2)
-                        .map(|pair| [f64::from(pair[0]), f64::from(pair[1])]),
-                );
+            let parts: Vec<&[usize]> = group.chunks(self.batch_size).collect();
+            let results = parallel::map(parts, |part| {
+                let batch: Vec<&DpoExample> = part.iter().map(|&idx| &examples[idx]).collect();
+                let values = reply_logps(model, &DpoExample::collate(&batch)).into_data();
+                (part, values)
+            });
+            task.advance(group.len());
+            for (part, values) in results {
+                let values = values.as_slice::<f32>();
+                let mut pairs = values.expect("log-probabilities are f32").chunks_exact(2);
+                for &example_idx in part {
+                    let own = pairs.by_ref().take(examples[example_idx].pairs.len());
+                    logps[example_idx] = own
+                        .map(|pair| [f64::from(pair[0]), f64::from(pair[1])])
+                        .collect();
+                }
             }
         }
-        Ok(logps)
+        Ok(logps.concat())
     }
 }
 

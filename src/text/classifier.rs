@@ -25,9 +25,6 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Tokens in a batch, padding included, where nothing else is asked for.
-    pub const BATCH_TOKENS: usize = 4096;
-
     /// Reads a classifier's folder.
     pub fn load(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
         Self::load_with(folder, ByteFallback::Unknown, dtype, device)
@@ -55,6 +52,16 @@ impl Classifier {
     pub fn with_max_tokens(mut self, max_tokens: usize) -> Self {
         self.max_tokens = self.max_tokens.min(max_tokens);
         self
+    }
+
+    /// Tokens in a batch, padding included, where nothing else is asked for: what stays in a core's cache on a CPU, what fills
+    /// a GPU elsewhere.
+    pub fn batch_tokens(&self) -> usize {
+        if parallel::is_cpu(&self.model.device()) {
+            1024
+        } else {
+            16_384
+        }
     }
 
     /// The classes' names in the order of the probabilities.

@@ -49,7 +49,7 @@ impl Sampling {
             .enumerate()
             .collect();
         if top_k.is_some() || top_p.is_some() {
-            weights.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            weights.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             weights.truncate(top_k.unwrap_or(weights.len()).max(1));
         }
         if let Some(top_p) = top_p {
