@@ -115,7 +115,7 @@ fn main() -> Result<()> {
         arguments.workloads
     };
     let device = Device::default();
-    let [peak, bandwidth] = [matrix_peak(&device), bandwidth(&device)];
+    let mut lines = Vec::new();
     for workload in workloads {
         device.seed(0);
         let mut bench = Bench {
@@ -127,28 +127,33 @@ fn main() -> Result<()> {
             job: Job::default(),
         };
         for (name, measured) in bench.run(workload)? {
-            let Measured {
-                work,
-                unit,
-                seconds,
-                flops,
-                bytes,
-            } = measured;
-            let line = json!({
-                "workload": name,
-                "size": format!("{:?}", arguments.size).to_lowercase(),
-                "work": work,
-                "unit": unit,
-                "seconds": seconds,
-                "rate": work / seconds,
-                "flops": flops,
-                "flops_share": flops / seconds / peak,
-                "bytes": bytes,
-                "bytes_share": bytes / seconds / bandwidth,
-                "peak_bytes": peak_bytes(),
-            });
-            print(&line.to_string());
+            lines.push((name, measured, peak_bytes()));
         }
+    }
+    // Behind the workloads, as they take memory, too.
+    let [peak, bandwidth] = [matrix_peak(&device), bandwidth(&device)];
+    for (name, measured, peak_bytes) in lines {
+        let Measured {
+            work,
+            unit,
+            seconds,
+            flops,
+            bytes,
+        } = measured;
+        let line = json!({
+            "workload": name,
+            "size": format!("{:?}", arguments.size).to_lowercase(),
+            "work": work,
+            "unit": unit,
+            "seconds": seconds,
+            "rate": work / seconds,
+            "flops": flops,
+            "flops_share": flops / seconds / peak,
+            "bytes": bytes,
+            "bytes_share": bytes / seconds / bandwidth,
+            "peak_bytes": peak_bytes,
+        });
+        print(&line.to_string());
     }
     Ok(())
 }

@@ -122,7 +122,7 @@ pub(super) struct DpoArgs {
     /// In how many bits the base model's weights are kept.
     #[arg(long, value_enum, default_value = "none")]
     quantization: Quantization,
-    /// Compute activations anew in the backward pass: a third slower, in less memory. Without it that is done where the
+    /// Compute activations anew in the backward pass: slower, in less memory. Without it that is done where the
     /// base is in four bits, or where the CPU's memory would be short.
     #[arg(long)]
     gradient_checkpointing: bool,

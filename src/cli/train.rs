@@ -112,7 +112,7 @@ pub struct TrainArgs {
     /// Everything random comes from it.
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
-    /// Compute DPO's activations anew in the backward pass: a third slower, in less memory. Without it that is done where
+    /// Compute DPO's activations anew in the backward pass: slower, in less memory. Without it that is done where
     /// the CPU's memory would be short.
     #[arg(long)]
     gradient_checkpointing: bool,

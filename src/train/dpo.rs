@@ -339,7 +339,7 @@ impl DpoModel {
     }
 
     /// The same model, which keeps what goes into each layer and computes the rest anew in the backward pass, if that is
-    /// asked for: a third slower, with one layer's activations in memory at a time.
+    /// asked for: slower, with one layer's activations in memory at a time.
     pub fn with_gradient_checkpointing(mut self, gradient_checkpointing: bool) -> Self {
         self.gradient_checkpointing = gradient_checkpointing;
         self
