@@ -221,7 +221,7 @@ impl Gemma {
     }
 
     /// The number of layers.
-    pub(crate) fn n_layers(&self) -> usize {
+    pub fn n_layers(&self) -> usize {
         self.layers.len()
     }
 

@@ -8,6 +8,13 @@
     not(feature = "flex"),
     allow(unused_variables, reason = "no backend is left to take the arguments")
 )]
+#![cfg_attr(
+    not(feature = "app"),
+    allow(
+        dead_code,
+        reason = "an optimizer's parts serve training, which is in `app`"
+    )
+)]
 
 #[cfg(feature = "flex")]
 mod adamw;
