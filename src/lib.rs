@@ -11,7 +11,7 @@ pub mod files;
 #[cfg(feature = "app")]
 pub mod hf;
 #[cfg(feature = "app")]
-mod memory;
+pub mod memory;
 #[cfg(feature = "app")]
 pub mod parallel;
 #[cfg(feature = "app")]

@@ -15,7 +15,7 @@ use crate::pipeline::{DpoRun, Stage, file_hash, folder_hash};
 use crate::progress::Job;
 use crate::text::{ChatTemplate, Tokenizer};
 use crate::train::{DpoConfig, LossType, Preference, PreferenceEncoder};
-use crate::{Error, Result, files, hf};
+use crate::{Error, Result, files, hf, memory};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Loss {
@@ -328,7 +328,7 @@ impl DpoArgs {
             Format::Json => print_json(&Trained {
                 steps,
                 speed: speed.unwrap_or_default(),
-                peak_bytes: peak_bytes(),
+                peak_bytes: memory::peak(),
             }),
             Format::Text => print(&format!(
                 "optimizer steps  {}\nsteps            {}\nadapter          {}\n\nnext: apc logprobs --model {} --adapter {} \
@@ -341,14 +341,4 @@ impl DpoArgs {
             )),
         }
     }
-}
-
-/// The most memory that this process has held, if the system tells.
-fn peak_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }

@@ -6,14 +6,14 @@
 
 use burn::config::Config;
 use burn::module::{Initializer, Module};
-use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData, module};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData, module};
 
-use super::attention::{attention_mask, cached_mask, masked_softmax};
+use super::attention::{attention_mask, cached_mask};
 use super::cache::KvCache;
 use super::decoder::DecoderLayer;
 use super::linear::{Linear, project};
+use super::logps::token_logps;
 use super::lora::{LoraConfig, Projection};
-use super::matmul;
 use super::norm::RmsNorm;
 use super::rope::{Rope, position_ids};
 use super::weight::{Weight, WeightMut, Weights, join};
@@ -237,14 +237,16 @@ impl Gemma {
     /// - hidden: `[rows, hidden_size]`
     /// - output: `[rows, vocab_size]`
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
-        project(hidden, head.val())
+        project(hidden, self.head())
+    }
+
+    fn head(&self) -> Tensor<2> {
+        self.lm_head.as_ref().unwrap_or(&self.embed_tokens).val()
     }
 
     /// The log-probability of the next token, for as many hidden states as are given, in f32.
     ///
-    /// Logits are there for some rows at a time, and what the backward pass needs of them is made of them at once: the
-    /// slope `head[target] − softmax(logits)·head` of each log-probability. The head itself gets no gradient.
+    /// Logits are there for some rows at a time; the head gets no gradient.
     ///
     /// # Shapes
     ///
@@ -258,47 +260,7 @@ impl Gemma {
         /// Most logits at a time.
         const CHUNK: usize = 1 << 25;
         let [vocab_size, _] = self.embed_tokens.shape();
-        self.token_logps_by(hidden, targets, (CHUNK / vocab_size).max(1))
-    }
-
-    /// The same, for so many rows at a time.
-    fn token_logps_by(&self, hidden: Tensor<2>, targets: Tensor<1, Int>, size: usize) -> Tensor<1> {
-        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens).val();
-        let head = head.without_autodiff();
-        let [vocab_size, _] = head.dims();
-        let [n_rows, _] = hidden.dims();
-        let is_tracked = hidden.is_tracked();
-        let states = hidden.clone().without_autodiff();
-        let nothing = Tensor::<4, Bool>::full([1, 1, 1, vocab_size], false, &head.device());
-        let (mut logps, mut slopes) = (Vec::new(), Vec::new());
-        let parts = states
-            .split(size, 0)
-            .into_iter()
-            .zip(targets.split(size, 0));
-        for (states, targets) in parts {
-            let [rows, _] = states.dims();
-            let logits = project(states, head.clone()).cast(DType::F32);
-            let chosen = logits.clone().gather(1, targets.clone().reshape([rows, 1]));
-            let largest = logits.clone().max_dim(1);
-            let logits = logits.reshape([1, 1, rows, vocab_size]);
-            let shares = masked_softmax(logits, &nothing, 1.0).reshape([rows, vocab_size]);
-            let log_sum = largest - shares.clone().max_dim(1).log();
-            logps.push((chosen - log_sum).reshape([rows]));
-            if is_tracked {
-                let mean = matmul(shares.cast(head.dtype()), head.clone());
-                slopes.push(head.clone().select(0, targets) - mean);
-            }
-        }
-        let logps = Tensor::cat(logps, 0);
-        if !is_tracked {
-            return logps;
-        }
-        // Its value is zero, its gradient that of the log-probabilities.
-        let along = (hidden * Tensor::cat(slopes, 0))
-            .cast(DType::F32)
-            .sum_dim(1);
-        let along: Tensor<1> = along.reshape([n_rows]);
-        logps + (along.clone() - along.detach())
+        token_logps(self.head(), hidden, targets, (CHUNK / vocab_size).max(1))
     }
 
     /// The logits at every position of whole sequences.
@@ -397,7 +359,7 @@ impl Weights for Gemma {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{Distribution, Tolerance, activation};
+    use burn::tensor::Tolerance;
 
     fn model(device: &Device) -> Gemma {
         device.seed(3);
@@ -479,41 +441,6 @@ mod tests {
             &whole.select(0, tokens).into_data(),
             Tolerance::<f32>::absolute(1e-5),
         );
-    }
-
-    #[test]
-    fn log_probabilities_without_all_logits_are_those_of_the_softmax_and_so_are_their_gradients() {
-        let device = Device::default();
-        let model = model(&device);
-        let hidden = Tensor::<2>::random([6, 16], Distribution::Normal(0.0, 2.0), &device);
-        let targets = Tensor::<1, Int>::from_ints([3, 39, 0, 7, 7, 20], &device);
-        let weights = Tensor::<1>::from_floats([1.0, -2.0, 0.5, 3.0, 0.0, 1.5], &device);
-        let plain = |hidden: Tensor<2>| {
-            let logps = activation::log_softmax(model.logits(hidden), 1);
-            logps
-                .gather(1, targets.clone().reshape([6, 1]))
-                .reshape([6])
-        };
-        let ours = |hidden| model.token_logps_by(hidden, targets.clone(), 4);
-        let gradient = |logps: &dyn Fn(Tensor<2>) -> Tensor<1>| {
-            let hidden = hidden.clone().autodiff().require_grad();
-            let logps = logps(hidden.clone());
-            let values = logps.clone().without_autodiff().into_data();
-            let grads = (logps * weights.clone()).sum().backward();
-            let gradient = hidden.grad(&grads).expect("the hidden states are tracked");
-            (values, gradient.into_data())
-        };
-        let (values, slopes) = gradient(&ours);
-        let (plain_values, plain_slopes) = gradient(&plain);
-        let tolerance = Tolerance::<f32>::absolute(1e-5);
-        values.assert_approx_eq(&plain_values, tolerance);
-        slopes.assert_approx_eq(&plain_slopes, tolerance);
-        for logps in [
-            ours(hidden.clone()),
-            model.token_logps(hidden, targets.clone()),
-        ] {
-            logps.into_data().assert_approx_eq(&plain_values, tolerance);
-        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod dropout;
 pub(crate) mod fused;
 mod gemma;
 mod linear;
+mod logps;
 mod lora;
 mod matmul;
 pub mod nf4;

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::{Result, files};
 
@@ -63,17 +62,11 @@ impl RelevanceCache {
         Ok(())
     }
 
-    /// Half of a SHA-256 of both.
+    /// Half of a checksum of both.
     fn key(&self, text: &str) -> String {
-        let mut hash = Sha256::new();
-        hash.update((self.judge.len() as u64).to_le_bytes());
-        hash.update(&self.judge);
-        hash.update(text);
-        let digest = hash.finalize();
-        digest[..16]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let mut key = files::checksum_of(format!("{}\n{text}", self.judge));
+        key.truncate(32);
+        key
     }
 }
 

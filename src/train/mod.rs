@@ -14,6 +14,7 @@ mod language;
 mod loader;
 mod log;
 mod metrics;
+mod pairs;
 mod preference;
 mod recompute;
 mod renderer;
@@ -25,14 +26,13 @@ use burn::tensor::{DType, Int, Tensor};
 pub use adamw::AdamW;
 pub use classifier::{ClassifierBatch, ClassifierExample, ClassifierModel};
 pub use clip::clip_global_norm;
-pub use dpo::{
-    DpoBatch, DpoConfig, DpoExample, DpoLoss, DpoModel, DpoPair, DpoStep, LossType, reply_logps,
-};
+pub use dpo::{DpoConfig, DpoLoss, DpoModel, DpoStep, LossType};
 pub use dropout::StepDropout;
 pub use fit::{Fit, epochs_done, fit};
 pub use language::{LanguageBatch, LanguageExample, LanguageModel};
 pub use loader::EpochLoader;
 pub use metrics::{Scalar, Scalars};
+pub use pairs::{DpoBatch, DpoExample, DpoPair, reply_logps};
 pub use preference::{Preference, PreferenceEncoder, Turns};
 pub use steps::StepRecorder;
 

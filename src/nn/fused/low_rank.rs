@@ -3,7 +3,7 @@
 use burn::backend::flex::{Flex, FlexTensor};
 use burn::backend::ops::FloatTensorOps;
 
-use super::product::{AddProduct, Strided, few_rows, threads};
+use super::product::{AddProduct, Strided, few_rows, readers};
 use super::simd::{dense, dims, tensor, values, width};
 
 /// Above this rank a general product is faster.
@@ -22,7 +22,7 @@ pub(super) fn linear(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
     let [columns, _] = dims(&weight);
     // The general product of one row is as fast, but in one thread.
     let is_few = match rows {
-        1 => threads(inner * columns) > 1,
+        1 => readers(inner * columns) > 1,
         rows => rows <= FEW,
     };
     if is_few && weight.is_contiguous() && weight.layout().start_offset() == 0 {

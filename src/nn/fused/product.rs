@@ -6,17 +6,14 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::simd::threads;
+
 /// Rows of the innermost loop: with two vectors of columns they fill the registers.
 const ROWS: usize = 6;
 
-/// In how many threads so many numbers are read; a second one costs more than it saves where they are few.
-pub(super) fn threads(count: usize) -> usize {
-    const PARALLEL: usize = 1 << 18;
-    if count < PARALLEL {
-        1
-    } else {
-        rayon::current_num_threads()
-    }
+/// In how many threads a matrix of so many numbers is read.
+pub(super) fn readers(count: usize) -> usize {
+    threads(count, 1 << 18)
 }
 
 /// A matrix that is read number by number.
@@ -184,7 +181,7 @@ pub(super) fn few_rows(lhs: &[f32], rhs: &[f32], inner: usize) -> Vec<f32> {
     let (rows, columns) = (lhs.len() / inner, rhs.len() / inner);
     // Column by column first: threads divide the columns among themselves.
     let mut transposed = vec![0.0; rows * columns];
-    let share = columns.div_ceil(threads(rhs.len())).max(1);
+    let share = columns.div_ceil(readers(rhs.len())).max(1);
     transposed
         .par_chunks_mut(share * rows)
         .zip(rhs.par_chunks(share * inner))

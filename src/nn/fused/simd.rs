@@ -5,9 +5,6 @@ use burn::tensor::{Shape, TensorData};
 use pulp::Arch;
 use rayon::prelude::*;
 
-/// Numbers below which a second thread costs more than it saves.
-const PARALLEL: usize = 1 << 15;
-
 /// Runs a loop with the widest vectors that this processor has; `work` and all it calls must be marked to be inlined.
 #[inline(always)]
 pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
@@ -59,10 +56,20 @@ pub(super) fn width(tensor: &FlexTensor) -> usize {
     shape[shape.num_dims() - 1]
 }
 
+/// In how many threads work on `count` numbers is done: in one below `few`, where a second costs more than it saves.
+pub(super) fn threads(count: usize, few: usize) -> usize {
+    if count < few {
+        1
+    } else {
+        rayon::current_num_threads()
+    }
+}
+
 /// Fills rows of `width` numbers, in as many threads as the backend has here; `work` gets its first row and its part.
 pub(super) fn for_rows(out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
-    let threads = rayon::current_num_threads();
-    if threads < 2 || out.len() < PARALLEL || width == 0 {
+    const FEW: usize = 1 << 15;
+    let threads = threads(out.len(), FEW);
+    if threads < 2 || width == 0 {
         return work(0, out);
     }
     let rows = (out.len() / width).div_ceil(threads).max(1);

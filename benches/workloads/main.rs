@@ -8,6 +8,8 @@
 //! of queries with keys. `bytes` is what has to be read or written at least: the weights, once for each batch. Their shares are
 //! those of what a large square product, and one of a matrix with a vector, reach in the same run.
 
+mod floors;
+
 use std::path::Path;
 use std::time::Instant;
 
@@ -21,12 +23,14 @@ use apc::pipeline::{DpoRun, FineTune, Sampler, sample_replies};
 use apc::progress::Job;
 use apc::text::{ByteFallback, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
 use apc::train::{DpoConfig, DpoExample, DpoPair};
-use apc::{Result, files, parallel};
+use apc::{Result, files, memory, parallel};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use clap::{Parser, ValueEnum};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
+
+use floors::{classifier_bytes, classifier_flops, forward_flops, gemma_bytes};
 
 /// That of the program.
 #[global_allocator]
@@ -127,7 +131,7 @@ fn main() -> Result<()> {
             job: Job::default(),
         };
         for (name, measured) in bench.run(workload)? {
-            lines.push((name, measured, peak_bytes()));
+            lines.push((name, measured, memory::peak()));
         }
     }
     // Behind the workloads, as they take memory, too.
@@ -188,16 +192,6 @@ fn best_of_five(work: impl Fn() -> Tensor<2>) -> f64 {
         start.elapsed().as_secs_f64()
     });
     seconds.fold(f64::MAX, f64::min)
-}
-
-/// The most memory that this process has held, if the system tells.
-fn peak_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 impl Bench {
@@ -480,42 +474,4 @@ impl Bench {
             bytes: 32.0 * gemma_bytes(&config) + 2.0 * classifier_bytes(&classifier),
         })
     }
-}
-
-/// Operations of a Gemma over `tokens`, of which `predicting` have logits; the last layer does no more for the others than
-/// their keys and values.
-fn forward_flops(config: &GemmaConfig, tokens: usize, predicting: usize) -> f64 {
-    let hidden = config.hidden_size;
-    let queries = config.num_attention_heads * config.head_dim;
-    let cached = 2 * config.num_key_value_heads * config.head_dim;
-    let keys_and_values = hidden * cached;
-    let rest = 2 * hidden * queries + 3 * hidden * config.intermediate_size + tokens * queries;
-    let whole_layers = (config.num_hidden_layers - 1) * tokens * (keys_and_values + rest);
-    let last_layer = tokens * keys_and_values + predicting * rest;
-    let head = predicting * config.vocab_size * hidden;
-    2.0 * (whole_layers + last_layer + head) as f64
-}
-
-/// What a Gemma's weights take in f32; of the embeddings that is the head.
-fn gemma_bytes(config: &GemmaConfig) -> f64 {
-    let heads = 2 * (config.num_attention_heads + config.num_key_value_heads) * config.head_dim;
-    let layer = config.hidden_size * (heads + 3 * config.intermediate_size);
-    4.0 * (config.num_hidden_layers * layer + config.vocab_size * config.hidden_size) as f64
-}
-
-/// Operations of a DeBERTa over a text; of the last layer nothing but the first token goes on.
-fn classifier_flops(config: &DebertaConfig, tokens: usize) -> f64 {
-    let hidden = config.hidden_size;
-    let keys_and_values = 2 * hidden * hidden;
-    // Queries and outputs; content to content, to position and back, and the weighted values.
-    let rest = keys_and_values + 2 * hidden * config.intermediate_size + 6 * tokens * hidden;
-    let whole_layers = (config.num_hidden_layers - 1) * tokens * (keys_and_values + rest);
-    2.0 * (whole_layers + tokens * keys_and_values + rest) as f64
-}
-
-/// What a DeBERTa's layers take in f32.
-fn classifier_bytes(config: &DebertaConfig) -> f64 {
-    let layer = 4 * config.hidden_size * config.hidden_size
-        + 2 * config.hidden_size * config.intermediate_size;
-    4.0 * (config.num_hidden_layers * layer) as f64
 }
