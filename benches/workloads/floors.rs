@@ -16,11 +16,15 @@ pub(crate) fn forward_flops(config: &GemmaConfig, tokens: usize, predicting: usi
     2.0 * (whole_layers + last_layer + head) as f64
 }
 
-/// What a Gemma's weights take in f32; of the embeddings that is the head.
-pub(crate) fn gemma_bytes(config: &GemmaConfig) -> f64 {
+/// How many weights a Gemma's layers have, and its head, which is that of the embeddings.
+pub(crate) fn gemma_weights(config: &GemmaConfig) -> [f64; 2] {
     let heads = 2 * (config.num_attention_heads + config.num_key_value_heads) * config.head_dim;
     let layer = config.hidden_size * (heads + 3 * config.intermediate_size);
-    4.0 * (config.num_hidden_layers * layer + config.vocab_size * config.hidden_size) as f64
+    [
+        config.num_hidden_layers * layer,
+        config.vocab_size * config.hidden_size,
+    ]
+    .map(|count| count as f64)
 }
 
 /// Operations of a DeBERTa over a text; of the last layer nothing but the first token goes on.

@@ -9,16 +9,13 @@
 //! those of what a large square product, and one of a matrix with a vector, reach in the same run.
 
 mod floors;
+mod models;
 
 use std::path::Path;
 use std::time::Instant;
 
-use apc::hf;
-use apc::nn::{
-    ClassifierInput, DebertaConfig, Gemma, GemmaConfig, Linear, LoraConfig, SequenceClassifier,
-    SequenceClassifierConfig, Weights,
-};
-use apc::persona::{Judge, JudgeTask, Nli, Relevance, RelevanceTable, persona_prompt};
+use apc::nn::{ClassifierInput, Linear, LoraConfig, SequenceClassifier, Weights};
+use apc::persona::{JudgeTask, Nli, RelevanceTable, persona_prompt};
 use apc::pipeline::{DpoRun, FineTune, Sampler, sample_replies};
 use apc::progress::Job;
 use apc::text::{ByteFallback, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
@@ -30,7 +27,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use floors::{classifier_bytes, classifier_flops, forward_flops, gemma_bytes};
+use floors::{classifier_bytes, classifier_flops, forward_flops};
+use models::{Models, Size, embedded};
 
 /// That of the program.
 #[global_allocator]
@@ -49,9 +47,32 @@ struct Arguments {
     /// Statements of the pairs workload.
     #[arg(long, default_value_t = 20)]
     statements: usize,
+    /// What weights are kept in; fine-tuning and the judges of pairs stay in f32.
+    #[arg(long, value_enum, default_value = "float32")]
+    dtype: Dtype,
+    /// Keeps Gemma's projections in four bits.
+    #[arg(long)]
+    nf4: bool,
     /// cargo says so.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Dtype {
+    Float32,
+    Bfloat16,
+    Float16,
+}
+
+impl From<Dtype> for DType {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::Float32 => Self::F32,
+            Dtype::Bfloat16 => Self::BF16,
+            Dtype::Float16 => Self::F16,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -68,31 +89,6 @@ enum Workload {
     Pairs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Size {
-    /// The embedded models' shapes.
-    Tiny,
-    /// Gemma of hidden 768 with 6 layers, DeBERTa-v3-base.
-    Mid,
-}
-
-impl Size {
-    fn gemma(self) -> GemmaConfig {
-        match self {
-            Self::Tiny => GemmaConfig::new(2048, 192, 768, 4, 4, 4, 48),
-            Self::Mid => GemmaConfig::new(8192, 768, 3072, 6, 8, 8, 96),
-        }
-        .with_max_position_embeddings(1024)
-    }
-
-    fn classifier(self, num_labels: usize) -> DebertaConfig {
-        match self {
-            Self::Tiny => DebertaConfig::new(2048, 128, 512, 3, 4, num_labels),
-            Self::Mid => DebertaConfig::new(8192, 768, 3072, 12, 12, num_labels),
-        }
-    }
-}
-
 /// One run of a workload.
 struct Measured {
     work: f64,
@@ -103,10 +99,9 @@ struct Measured {
 }
 
 struct Bench {
-    size: Size,
+    models: Models,
     n_pairs: usize,
     n_statements: usize,
-    device: Device,
     rng: ChaCha8Rng,
     job: Job,
 }
@@ -123,20 +118,26 @@ fn main() -> Result<()> {
     for workload in workloads {
         device.seed(0);
         let mut bench = Bench {
-            size: arguments.size,
+            models: Models {
+                size: arguments.size,
+                dtype: arguments.dtype.into(),
+                nf4: arguments.nf4,
+                device: device.clone(),
+            },
             n_pairs: arguments.pairs,
             n_statements: arguments.statements,
-            device: device.clone(),
             rng: ChaCha8Rng::seed_from_u64(0),
             job: Job::default(),
         };
         for (name, measured) in bench.run(workload)? {
-            lines.push((name, measured, memory::peak()));
+            let on_device = device.memory_pool_usage();
+            let device_bytes = on_device.map(|usage| usage.bytes_reserved);
+            lines.push((name, measured, memory::peak(), device_bytes));
         }
     }
     // Behind the workloads, as they take memory, too.
     let [peak, bandwidth] = [matrix_peak(&device), bandwidth(&device)];
-    for (name, measured, peak_bytes) in lines {
+    for (name, measured, peak_bytes, device_bytes) in lines {
         let Measured {
             work,
             unit,
@@ -156,6 +157,7 @@ fn main() -> Result<()> {
             "bytes": bytes,
             "bytes_share": bytes / seconds / bandwidth,
             "peak_bytes": peak_bytes,
+            "device_bytes": device_bytes,
         });
         print(&line.to_string());
     }
@@ -208,12 +210,6 @@ impl Bench {
         })
     }
 
-    fn gemma(&self) -> Gemma {
-        let mut gemma = self.size.gemma().init(&self.device);
-        gemma.freeze_weights();
-        gemma
-    }
-
     /// Random ids, of which none is special.
     fn ids(&mut self, range: std::ops::Range<usize>) -> Vec<i32> {
         let count = self.rng.random_range(range);
@@ -234,18 +230,22 @@ impl Bench {
 
     fn dpo(&mut self) -> Result<Measured> {
         const BATCH: usize = 2;
-        let gemma = self.gemma();
+        let (rank, prompt, reply) = match self.models.size {
+            Size::Tiny | Size::Mid => (16, 200, 20..60),
+            Size::Gemma2b | Size::Gemma7b => (128, 400, 40..72),
+        };
+        let gemma = self.models.gemma(&mut self.rng)?;
         let pairs: Vec<DpoExample> = (0..self.n_pairs)
             .map(|_| DpoExample {
-                prompt: self.ids(200..201),
+                prompt: self.ids(prompt..prompt + 1),
                 pairs: vec![DpoPair {
-                    chosen: self.ids(20..60),
-                    rejected: self.ids(20..60),
+                    chosen: self.ids(reply.clone()),
+                    rejected: self.ids(reply.clone()),
                     reference: [0.0; 2],
                 }],
             })
             .collect();
-        let config = self.size.gemma();
+        let config = self.models.size.gemma();
         let flops: f64 = pairs
             .iter()
             .map(|example| {
@@ -257,7 +257,7 @@ impl Bench {
             .sum();
         let folder = tempfile::tempdir().expect("a folder for the adapter");
         let run = DpoRun {
-            lora: &LoraConfig::new(16, 16.0),
+            lora: &LoraConfig::new(rank, rank as f64),
             lora_dtype: DType::F32,
             adapter: None,
             dpo: &DpoConfig::new(),
@@ -273,19 +273,19 @@ impl Bench {
             record_steps: false,
         };
         let start = Instant::now();
-        run.run(&gemma, pairs, &self.device, &self.job)?;
+        run.run(&gemma, pairs, &self.models.device, &self.job)?;
         Ok(Measured {
             work: self.n_pairs as f64,
             unit: "pairs",
             seconds: start.elapsed().as_secs_f64(),
             flops,
-            bytes: 3.0 * gemma_bytes(&config) * self.n_pairs.div_ceil(BATCH) as f64,
+            bytes: 3.0 * self.models.gemma_bytes() * self.n_pairs.div_ceil(BATCH) as f64,
         })
     }
 
     fn generate(&mut self, replies: usize) -> Result<Measured> {
         const TOKENS: usize = 128;
-        let gemma = self.gemma();
+        let gemma = self.models.gemma(&mut self.rng)?;
         let prompts: Vec<Prompt> = (0..replies)
             .map(|seed| Prompt {
                 ids: self.ids(16..17),
@@ -311,56 +311,51 @@ impl Bench {
             work: (replies * TOKENS) as f64,
             unit: "tokens",
             seconds: start.elapsed().as_secs_f64(),
-            flops: replies as f64 * forward_flops(&self.size.gemma(), tokens, TOKENS),
-            bytes: TOKENS as f64 * gemma_bytes(&self.size.gemma()),
+            flops: replies as f64 * forward_flops(&self.models.size.gemma(), tokens, TOKENS),
+            bytes: TOKENS as f64 * self.models.gemma_bytes(),
         })
     }
 
     fn classify(&mut self) -> Result<Measured> {
         const TEXTS: usize = 64;
-        const BATCH: usize = 8;
-        let config = self.size.classifier(3);
-        let mut model = SequenceClassifierConfig::Deberta(config.clone()).init(&self.device);
-        model.freeze_weights();
+        // What the program takes; see `Classifier::batch_tokens`.
+        let most_tokens = if parallel::is_cpu(&self.models.device) {
+            1024
+        } else {
+            16_384
+        };
+        let config = self.models.size.classifier(3);
+        let model = self.models.classifier(3);
         let mut texts: Vec<Vec<i32>> = (0..TEXTS).map(|_| self.ids(40..160)).collect();
         texts.sort_by_key(Vec::len);
         let flops = texts
             .iter()
             .map(|text| classifier_flops(&config, text.len()))
             .sum();
-        let classify = |model: &SequenceClassifier, texts: &[Vec<i32>]| {
-            let batches: Vec<Vec<Vec<i32>>> = texts.chunks(BATCH).map(<[_]>::to_vec).collect();
+        let mut batches: Vec<Vec<Vec<i32>>> = Vec::new();
+        for text in texts {
+            match batches.last_mut() {
+                Some(batch) if (batch.len() + 1) * text.len() <= most_tokens => batch.push(text),
+                _ => batches.push(vec![text]),
+            }
+        }
+        let n_batches = batches.len();
+        let classify = |model: &SequenceClassifier, batches: Vec<Vec<Vec<i32>>>| {
             parallel::map(batches, |batch| {
-                let input = ClassifierInput::new(&batch, 0, &self.device);
+                let input = ClassifierInput::new(&batch, 0, &self.models.device);
                 model.forward(input).into_data()
             });
         };
-        classify(&model, &texts[..16]);
+        classify(&model, batches[..1].to_vec());
         let start = Instant::now();
-        classify(&model, &texts);
+        classify(&model, batches);
         Ok(Measured {
             work: TEXTS as f64,
             unit: "texts",
             seconds: start.elapsed().as_secs_f64(),
             flops,
-            bytes: classifier_bytes(&config) * TEXTS.div_ceil(BATCH) as f64,
+            bytes: classifier_bytes(&config) * n_batches as f64,
         })
-    }
-
-    /// A random judge in a folder, with the embedded judges' tokenizer.
-    fn judge(&self, folder: &Path, labels: &[&str], template: &str) -> Result<()> {
-        let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/nli");
-        let model = SequenceClassifierConfig::Deberta(self.size.classifier(labels.len()));
-        files::create_dir(folder)?;
-        hf::save_weights(&mut model.init(&self.device), folder)?;
-        let config = hf::ClassifierConfig {
-            model,
-            labels: labels.iter().map(ToString::to_string).collect(),
-            pad_token_id: 0,
-        };
-        hf::write_classifier_config(folder, &config)?;
-        files::write_json(&folder.join("judge.json"), &json!({"template": template}))?;
-        Tokenizer::load(&embedded)?.save(folder)
     }
 
     fn finetune(&mut self) -> Result<Measured> {
@@ -368,12 +363,12 @@ impl Bench {
         const BATCH: usize = 8;
         let folder = tempfile::tempdir().expect("a folder for the classifier");
         let base = folder.path().join("base");
-        self.judge(&base, &Nli::NAMES, "{response}")?;
+        self.models.save_classifier(&base, &Nli::NAMES)?;
         let texts: Vec<(String, usize)> = (0..TEXTS)
             .map(|idx| (self.text(40..160), idx % 3))
             .collect();
         let tokenizer = Tokenizer::load(&base)?;
-        let config = self.size.classifier(3);
+        let config = self.models.size.classifier(3);
         let mut flops = 0.0;
         for (text, _) in &texts {
             flops += 3.0 * classifier_flops(&config, tokenizer.encode(text)?.len());
@@ -394,7 +389,7 @@ impl Bench {
             record_steps: false,
         };
         let start = Instant::now();
-        run.run(&texts, &self.device, &self.job)?;
+        run.run(&texts, &self.models.device, &self.job)?;
         Ok(Measured {
             work: TEXTS as f64,
             unit: "texts",
@@ -407,24 +402,12 @@ impl Bench {
 
     fn pairs(&mut self) -> Result<Measured> {
         const COUNT: usize = 20;
+        const TOKENS: usize = 32;
         let folder = tempfile::tempdir().expect("a folder for the judges");
-        let [relevance, nli] = ["relevance", "nli"].map(|name| folder.path().join(name));
-        self.judge(
-            &relevance,
-            &Relevance::NAMES,
-            "Statement: {statement} Question: {query}",
-        )?;
-        let template = "Statement: {statement} Question: {query} Reply: {response}";
-        self.judge(&nli, &Nli::NAMES, template)?;
-        let load =
-            |folder: std::path::PathBuf, task| Judge::load(&folder.into(), task, &self.device);
-        let (relevance, nli) = (
-            load(relevance, JudgeTask::Relevance)?,
-            load(nli, JudgeTask::Nli)?,
-        );
-        let gemma = self.gemma();
-        let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/gemma");
-        let tokenizer = Tokenizer::load(&tokenizer)?;
+        let relevance = self.models.judge(folder.path(), JudgeTask::Relevance)?;
+        let nli = self.models.judge(folder.path(), JudgeTask::Nli)?;
+        let gemma = self.models.gemma(&mut self.rng)?;
+        let tokenizer = Tokenizer::load(&embedded("gemma"))?;
         let statements: Vec<String> = (0..self.n_statements).map(|_| self.text(8..14)).collect();
         let queries: Vec<String> = (0..COUNT).map(|_| self.text(5..9)).collect();
         let start = Instant::now();
@@ -442,17 +425,18 @@ impl Bench {
             nli: &nli,
             n_replies: 2,
             sampling: Sampling::at_temperature(1.0),
-            max_new_tokens: 32,
+            max_new_tokens: TOKENS,
+            min_new_tokens: TOKENS,
             seed: 0,
         };
         let (mut journal, done) = files::Journal::open(&folder.path().join("replies.jsonl"))?;
         let all: Vec<usize> = (0..COUNT).collect();
         sample_replies(&sampler, &queries, &all, &mut journal, done, "", &self.job)?;
         let seconds = start.elapsed().as_secs_f64();
-        let (classifier, config) = (self.size.classifier(3), self.size.gemma());
+        let (classifier, config) = (self.models.size.classifier(3), self.models.size.gemma());
         // A statement with a question goes through the relevance judge once, and with each of two replies, whose tokens are
         // not counted, through the other.
-        let judges = Tokenizer::load(&folder.path().join("nli"))?;
+        let judges = Tokenizer::load(&embedded("nli"))?;
         let mut flops = 0.0;
         for (query_idx, query) in queries.iter().enumerate() {
             for statement in &statements {
@@ -463,7 +447,7 @@ impl Bench {
             let retrieved: Vec<&str> = retrieved.iter().map(|&idx| &*statements[idx]).collect();
             let prompt = persona_prompt("X", &retrieved, query);
             flops += forward_flops(&config, tokenizer.encode(&prompt)?.len(), 1)
-                + 2.0 * forward_flops(&config, 32, 32);
+                + 2.0 * forward_flops(&config, TOKENS, TOKENS);
         }
         Ok(Measured {
             work: COUNT as f64,
@@ -471,7 +455,7 @@ impl Bench {
             seconds,
             flops,
             // Each of the tokens comes after the one before; the judges could read all texts at once.
-            bytes: 32.0 * gemma_bytes(&config) + 2.0 * classifier_bytes(&classifier),
+            bytes: TOKENS as f64 * self.models.gemma_bytes() + 2.0 * classifier_bytes(&classifier),
         })
     }
 }

@@ -9,7 +9,8 @@ use burn::tensor::{Bool, Device, Int, Tensor, module};
 
 use super::activation::Activation;
 use super::deberta_attention::{
-    DisentangledAttention, DisentangledConfig, PositionAttention, RelativeContext, relative_buckets,
+    DisentangledAttention, DisentangledConfig, PositionAttention, RelativeContext, Wanted,
+    relative_buckets,
 };
 use super::dropout::{Dropout, drop_out};
 use super::gemma::ids_tensor;
@@ -344,13 +345,6 @@ impl Weights for Deberta {
     }
 }
 
-/// The tokens of each text whose last hidden states are wanted.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Wanted {
-    All,
-    First,
-}
-
 /// Runs layers one behind the other, of which the last alone spares what is not wanted.
 pub(super) fn run_layers(
     layers: &[Layer],
@@ -420,16 +414,12 @@ impl Layer {
         dropout: Option<&Dropout>,
         wanted: Wanted,
     ) -> Tensor<3> {
-        let pick = |x: Tensor<3>| match wanted {
-            Wanted::All => x,
-            Wanted::First => x.narrow(1, 0, 1),
-        };
         let drop_out = |x| drop_out(x, self.hidden_dropout_prob, dropout);
         let attended = self
             .attention
-            .forward(hidden.clone(), padding, relative, dropout);
-        let attended = drop_out(self.attention_output.forward(pick(attended)));
-        let hidden = self.attention_norm.forward(attended + pick(hidden));
+            .forward(hidden.clone(), padding, relative, dropout, wanted);
+        let attended = drop_out(self.attention_output.forward(attended));
+        let hidden = self.attention_norm.forward(attended + wanted.of(hidden));
         let inner = self.intermediate.forward(hidden.clone());
         let inner = self.output.forward(self.activation.apply(inner));
         self.output_norm.forward(drop_out(inner) + hidden)

@@ -53,6 +53,23 @@ pub fn relative_buckets(
     (-seq..seq).rev().map(bucket).collect()
 }
 
+/// The tokens of each text that a layer is wanted of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted {
+    All,
+    First,
+}
+
+impl Wanted {
+    /// What is wanted of `x`, `[batch, seq, hidden_size]`.
+    pub(super) fn of(self, x: Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::All => x,
+            Self::First => x.narrow(1, 0, 1),
+        }
+    }
+}
+
 /// The vectors of relative positions that every layer of a forward pass projects, one for each distance.
 #[derive(Clone, Debug)]
 pub(super) struct RelativeContext {
@@ -142,56 +159,82 @@ impl DisentangledAttention {
 
     /// # Shapes
     ///
-    /// - hidden and output: `[batch, seq, hidden_size]`
+    /// - hidden: `[batch, seq, hidden_size]`
     /// - padding: `[1, batch, 1, seq]`, true where a key is padding
+    /// - output: that of hidden, or `[batch, 1, hidden_size]`
     pub(super) fn forward(
         &self,
         hidden: Tensor<3>,
         padding: &Tensor<4, Bool>,
         relative: Option<&RelativeContext>,
         dropout: Option<&Dropout>,
+        wanted: Wanted,
     ) -> Tensor<3> {
-        let [batch, seq, hidden_size] = hidden.dims();
+        let [batch, _, hidden_size] = hidden.dims();
         let (heads, head_dim) = (self.heads, hidden_size / self.heads);
         // Heads come first, so that the positions of a head are multiplied with all rows of the batch at once.
         let split = |x: Tensor<3>| {
-            x.reshape([batch, seq, heads, head_dim])
+            let [_, tokens, _] = x.dims();
+            x.reshape([batch, tokens, heads, head_dim])
                 .permute([2, 0, 1, 3])
         };
         let scale = 1.0 / ((head_dim * self.position.terms()) as f64).sqrt();
-        let query = split(self.query_proj.forward(hidden.clone()) * scale);
+        let query = split(self.query_proj.forward(wanted.of(hidden.clone())) * scale);
         let key = split(self.key_proj.forward(hidden.clone()));
         let value = split(self.value_proj.forward(hidden));
         let dtype = query.dtype();
 
-        let scores = matmul(query.clone(), key.clone().swap_dims(2, 3)); // [heads, batch, seq, seq]
-        let (mut by_query, mut by_key) = (None, None);
-        if let Some(relative) = relative {
-            let rel_embeddings = relative.rel_embeddings.clone();
-            let rel_embeddings = drop_out(rel_embeddings, self.hidden_dropout_prob, dropout);
+        let positions = relative.map(|relative| {
+            let dropped = |x| drop_out(x, self.hidden_dropout_prob, dropout);
+            let rel_embeddings = dropped(relative.rel_embeddings.clone());
             let project = |own: &Option<Linear>, shared: &Linear, rows: &Tensor<1, Int>| {
-                own.as_ref()
-                    .unwrap_or(shared)
-                    .forward(rel_embeddings.clone())
-                    .select(0, rows.clone())
-                    .reshape([2 * seq, heads, head_dim])
-                    .swap_dims(0, 1) // [heads, 2·seq, head_dim]
+                let projected = own.as_ref().unwrap_or(shared);
+                let projected = project_rows(projected, rel_embeddings.clone(), rows);
+                let [distances, _] = projected.dims();
+                projected
+                    .reshape([distances, heads, head_dim])
+                    .swap_dims(0, 1)
             };
-            if self.position.content_to_position {
-                let positions = project(&self.pos_key_proj, &self.key_proj, &relative.from_query);
-                by_query = Some(with_all_distances(query, positions));
+            let PositionAttention {
+                content_to_position,
+                position_to_content,
+            } = self.position;
+            Positions {
+                of_keys: content_to_position
+                    .then(|| project(&self.pos_key_proj, &self.key_proj, &relative.from_query)),
+                of_queries: position_to_content.then(|| {
+                    project(&self.pos_query_proj, &self.query_proj, &relative.from_key) * scale
+                }),
             }
-            if self.position.position_to_content {
-                let positions = project(&self.pos_query_proj, &self.query_proj, &relative.from_key);
-                by_key = Some(with_all_distances(key, positions * scale));
-            }
-        }
-        let weights = attention_weights(scores, by_query, by_key, padding).cast(dtype);
+        });
+        let weights = match wanted {
+            Wanted::All => attention_weights(query, key, positions.unwrap_or_default(), padding),
+            Wanted::First => first_weights(query, key, positions.unwrap_or_default(), padding),
+        };
+        let weights = weights.cast(dtype);
         let weights = drop_out(weights, self.attention_probs_dropout_prob, dropout);
-        matmul(weights, value)
-            .permute([1, 2, 0, 3])
-            .reshape([batch, seq, hidden_size])
+        let attended = matmul(weights, value).permute([1, 2, 0, 3]); // [batch, queries, heads, head_dim]
+        let [_, queries, _, _] = attended.dims();
+        attended.reshape([batch, queries, hidden_size])
     }
+}
+
+/// `linear` of some rows of a table, each of them once where that is less work.
+fn project_rows(linear: &Linear, table: Tensor<2>, rows: &Tensor<1, Int>) -> Tensor<2> {
+    if rows.dims()[0] < table.dims()[0] {
+        linear.forward(table.select(0, rows.clone()))
+    } else {
+        linear.forward(table).select(0, rows.clone())
+    }
+}
+
+/// The vectors of a layer's relative positions, `[heads, 2·seq, head_dim]`, for distances from `seq - 1` down.
+#[derive(Default)]
+struct Positions {
+    /// What queries are multiplied with, by the distance `query - key`.
+    of_keys: Option<Tensor<3>>,
+    /// What keys are multiplied with, by the distance `key - query`.
+    of_queries: Option<Tensor<3>>,
 }
 
 /// The product of each token with the vector of each distance.
@@ -211,15 +254,22 @@ fn with_all_distances(tokens: Tensor<4>, positions: Tensor<3>) -> Tensor<3> {
 ///
 /// # Shapes
 ///
-/// - scores and output: `[heads, batch, seq, seq]`
-/// - by_query, by_key: `[heads, batch·seq, 2·seq]`, see [`with_all_distances`]
+/// - query, key: `[heads, batch, seq, head_dim]`
 /// - padding: `[1, batch, 1, seq]`, true where a key is padding
+/// - output: `[heads, batch, seq, seq]`
 fn attention_weights(
-    scores: Tensor<4>,
-    by_query: Option<Tensor<3>>,
-    by_key: Option<Tensor<3>>,
+    query: Tensor<4>,
+    key: Tensor<4>,
+    positions: Positions,
     padding: &Tensor<4, Bool>,
 ) -> Tensor<4> {
+    let scores = matmul(query.clone(), key.clone().swap_dims(2, 3));
+    let by_query = positions
+        .of_keys
+        .map(|positions| with_all_distances(query, positions));
+    let by_key = positions
+        .of_queries
+        .map(|positions| with_all_distances(key, positions));
     match (by_query, by_key) {
         (Some(by_query), Some(by_key)) if fused::serves(&scores) => {
             fused::disentangled_softmax(scores, by_query, by_key, padding)
@@ -228,6 +278,42 @@ fn attention_weights(
     }
 }
 
+/// The same of the first token's scores alone, which meets every other token at one distance.
+///
+/// # Shapes
+///
+/// - query: `[heads, batch, 1, head_dim]`
+/// - key: `[heads, batch, seq, head_dim]`
+/// - padding: `[1, batch, 1, seq]`, true where a key is padding
+/// - output: `[heads, batch, 1, seq]`
+fn first_weights(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    positions: Positions,
+    padding: &Tensor<4, Bool>,
+) -> Tensor<4> {
+    let seq = key.dims()[2];
+    let mut scores = matmul(query.clone(), key.clone().swap_dims(2, 3));
+    if let Some(positions) = positions.of_keys {
+        let positions = positions.narrow(1, seq - 1, seq).unsqueeze_dim::<4>(1); // [heads, 1, seq, head_dim], from 0 down
+        let [heads, batch, _, head_dim] = query.dims();
+        let query = query.reshape([heads, 1, batch, head_dim]);
+        scores = scores + matmul(query, positions.swap_dims(2, 3)).swap_dims(1, 2);
+    }
+    if let Some(positions) = positions.of_queries {
+        let positions = positions.narrow(1, 0, seq).flip([1]).unsqueeze_dim::<4>(1); // from 0 up
+        scores = scores + (key * positions).sum_dim(3).swap_dims(2, 3);
+    }
+    masked_softmax(scores.cast(DType::F32), padding, 1.0)
+}
+
+/// The softmax of scores and of the products with all distances that are added to them, step by step.
+///
+/// # Shapes
+///
+/// - scores and output: `[heads, batch, seq, seq]`
+/// - by_query, by_key: `[heads, batch·seq, 2·seq]`, see [`with_all_distances`]
+/// - padding: `[1, batch, 1, seq]`, true where a key is padding
 fn plain_weights(
     mut scores: Tensor<4>,
     by_query: Option<Tensor<3>>,

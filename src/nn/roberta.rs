@@ -8,8 +8,8 @@ use burn::module::{Initializer, Module};
 use burn::tensor::{Device, Tensor, activation, module};
 
 use super::activation::Activation;
-use super::deberta::{ClassifierInput, Layer, Wanted, run_layers};
-use super::deberta_attention::{DisentangledConfig, PositionAttention};
+use super::deberta::{ClassifierInput, Layer, run_layers};
+use super::deberta_attention::{DisentangledConfig, PositionAttention, Wanted};
 use super::dropout::{Dropout, drop_out};
 use super::linear::Linear;
 use super::norm::LayerNorm;

@@ -58,6 +58,8 @@ pub struct Sampler<'a> {
     pub sampling: Sampling,
     /// Longest reply.
     pub max_new_tokens: usize,
+    /// Shortest reply.
+    pub min_new_tokens: usize,
     /// Where the random numbers come from.
     pub seed: u64,
 }
@@ -135,7 +137,7 @@ fn sample_group(
         .collect();
     let config = GenerateConfig {
         max_new_tokens: sampler.max_new_tokens,
-        min_new_tokens: 0,
+        min_new_tokens: sampler.min_new_tokens,
         sampling: sampler.sampling,
         stop_ids: stop_ids(sampler.tokenizer),
     };
@@ -325,6 +327,7 @@ mod tests {
             n_replies: 10,
             sampling: Sampling::at_temperature(1.0),
             max_new_tokens: 40,
+            min_new_tokens: 0,
             seed: 5,
         };
         let folder = tempfile::tempdir().unwrap();

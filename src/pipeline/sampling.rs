@@ -89,6 +89,7 @@ impl Run<'_> {
                 top_p: Some(self.config.top_p),
             },
             max_new_tokens: self.config.max_new_tokens,
+            min_new_tokens: 0,
             seed,
         };
         let label = path

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
 use super::dropout::StepDropout;
-use super::shards::{step_in_parts, whole_step};
+use super::shards::{even_parts, step_in_parts, whole_step};
 use super::steps::StepRecorder;
 use super::{Scalars, clip_global_norm, token_logps};
 use crate::nn::{ClassifierInput, Dropout, Linear, SequenceClassifier};
@@ -67,20 +67,17 @@ impl ClassifierBatch {
     /// One part for each core, each with its share of the examples and, if there are any, a source of what it drops.
     fn parts(self, device: &Device, dropout: Option<&StepDropout>) -> Vec<(Self, f64)> {
         let mut sources = dropout.map(StepDropout::next);
-        let total = self.labels.len();
-        let size = total.div_ceil(parallel::workers(device)).max(1);
-        self.ids
-            .chunks(size)
-            .zip(self.labels.chunks(size))
-            .zip(self.tokens.chunks(size))
-            .map(|((ids, labels), tokens)| {
+        let lengths: Vec<usize> = self.ids.iter().map(Vec::len).collect();
+        even_parts(&lengths, parallel::workers(device))
+            .into_iter()
+            .map(|idxs| {
                 let part = Self {
-                    ids: ids.to_vec(),
-                    labels: labels.to_vec(),
-                    tokens: tokens.to_vec(),
+                    ids: idxs.iter().map(|&idx| self.ids[idx].clone()).collect(),
+                    labels: idxs.iter().map(|&idx| self.labels[idx]).collect(),
+                    tokens: idxs.iter().map(|&idx| self.tokens[idx].clone()).collect(),
                     dropout: sources.as_mut().and_then(Iterator::next),
                 };
-                (part, labels.len() as f64 / total as f64)
+                (part, idxs.len() as f64 / self.labels.len() as f64)
             })
             .collect()
     }

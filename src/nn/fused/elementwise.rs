@@ -2,7 +2,9 @@
 
 use burn::backend::flex::FlexTensor;
 
-use super::simd::{change_rows, dense, erf, exp, owned, sigmoid, values, values_mut, vectorized};
+use super::simd::{
+    change_rows, dense, erf, exp, noticeable, owned, sigmoid, values, values_mut, vectorized,
+};
 
 /// `2·√(2/π)`, and that times the cubic term's factor.
 const LINEAR: f32 = 1.595_769;
@@ -41,8 +43,8 @@ pub(super) fn gated_gelu_gradients(
                 let square = x * x;
                 let share = sigmoid(x * (LINEAR + CUBIC * square));
                 let slope = share + x * share * (1.0 - share) * (LINEAR + 3.0 * CUBIC * square);
-                *gate = grad * *up * slope;
-                *up = grad * x * share;
+                *gate = noticeable(grad * *up * slope);
+                *up = noticeable(grad * x * share);
             }
         },
     );
@@ -74,7 +76,7 @@ pub(super) fn gelu_gradient(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
         || {
             for (grad, &x) in to_x.iter_mut().zip(x) {
                 let below = 0.5 * (1.0 + erf(x * core::f32::consts::FRAC_1_SQRT_2));
-                *grad *= below + x * DENSITY * exp(-0.5 * x * x);
+                *grad = noticeable(*grad * (below + x * DENSITY * exp(-0.5 * x * x)));
             }
         },
     );

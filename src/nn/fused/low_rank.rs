@@ -9,7 +9,7 @@ use super::simd::{dense, dims, tensor, values, width};
 /// Above this rank a general product is faster.
 const NARROW: usize = 64;
 /// Up to so many rows a general product is slower.
-const FEW: usize = 32;
+const FEW: usize = 64;
 
 /// `x · weightᵀ`
 ///

@@ -4,7 +4,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 
 use super::simd::{
-    change_rows, dense, dot, owned, sum, tensor, values, values_mut, vectorized, width,
+    change_rows, dense, dot, noticeable, owned, sum, tensor, values, values_mut, vectorized, width,
 };
 
 /// `x · rsqrt(mean(x²) + eps) · (1 + weight)`
@@ -59,7 +59,7 @@ pub(super) fn rms_norm_gradients(
                 }
                 let along = dot(grad, x) * scale * scale / n as f32;
                 for (grad, &x) in grad.iter_mut().zip(x) {
-                    *grad = scale * (*grad - x * along);
+                    *grad = noticeable(scale * (*grad - x * along));
                 }
             }
         },
@@ -140,7 +140,7 @@ pub(super) fn layer_norm_gradients(
                 let even = sum(grad, |x| x) / n as f32;
                 let along = dot(grad, &normed) / n as f32;
                 for (grad, &normed) in grad.iter_mut().zip(&normed) {
-                    *grad = scale * (*grad - even - normed * along);
+                    *grad = noticeable(scale * (*grad - even - normed * along));
                 }
             }
         },

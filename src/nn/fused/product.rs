@@ -16,6 +16,9 @@ pub(super) fn readers(count: usize) -> usize {
     threads(count, 1 << 18)
 }
 
+/// Rows that two vectors hold, at most.
+const MOST_LANES: usize = 32;
+
 /// A matrix that is read number by number.
 #[derive(Clone, Copy)]
 pub(super) struct Strided<'a> {
@@ -179,104 +182,192 @@ impl WithSimd for AddProduct<'_> {
 /// - output: `[rows, columns]`
 pub(super) fn few_rows(lhs: &[f32], rhs: &[f32], inner: usize) -> Vec<f32> {
     let (rows, columns) = (lhs.len() / inner, rhs.len() / inner);
-    // Column by column first: threads divide the columns among themselves.
-    let mut transposed = vec![0.0; rows * columns];
+    // Threads divide the columns among themselves.
     let share = columns.div_ceil(readers(rhs.len())).max(1);
-    transposed
-        .par_chunks_mut(share * rows)
-        .zip(rhs.par_chunks(share * inner))
-        .for_each(|(out, rhs)| {
-            Arch::new().dispatch(Dots {
-                out,
+    let mut parts: Vec<Vec<f32>> = rhs
+        .par_chunks(share * inner)
+        .map(|rhs| {
+            let mut out = vec![0.0; rows * (rhs.len() / inner)];
+            Arch::new().dispatch(FewRows {
+                out: &mut out,
                 lhs,
                 rhs,
                 inner,
             });
-        });
-    let mut out = vec![0.0; rows * columns];
-    for (column, values) in transposed.chunks_exact(rows).enumerate() {
-        for (row, &value) in values.iter().enumerate() {
-            out[row * columns + column] = value;
+            out
+        })
+        .collect();
+    if parts.len() == 1 {
+        return parts.swap_remove(0);
+    }
+    let mut out = Vec::with_capacity(rows * columns);
+    for row in 0..rows {
+        for part in &parts {
+            let columns = part.len() / rows;
+            out.extend_from_slice(&part[row * columns..(row + 1) * columns]);
         }
     }
     out
 }
 
-/// `out[column][row] = lhs[row] · rhs[column]`
-struct Dots<'a> {
+/// `out[row][column] = lhs[row] · rhs[column]`
+struct FewRows<'a> {
     out: &'a mut [f32],
     lhs: &'a [f32],
     rhs: &'a [f32],
     inner: usize,
 }
 
-impl Dots<'_> {
-    /// The products of `L` rows of `lhs` with `R` rows of `rhs`.
+impl FewRows<'_> {
+    fn rows(&self) -> usize {
+        self.lhs.len() / self.inner
+    }
+
+    fn columns(&self) -> usize {
+        self.rhs.len() / self.inner
+    }
+
+    /// `COLUMNS` rows of `rhs`.
     #[inline(always)]
-    fn block<S: Simd, const L: usize, const R: usize>(
+    fn rhs<const COLUMNS: usize>(&self, column: usize) -> [&[f32]; COLUMNS] {
+        core::array::from_fn(|place| {
+            &self.rhs[(column + place) * self.inner..(column + place + 1) * self.inner]
+        })
+    }
+
+    /// The products of one row with `COLUMNS` rows of `rhs`: the sums of a vector's lanes.
+    #[inline(always)]
+    fn dots<S: Simd, const COLUMNS: usize>(&mut self, simd: S, column: usize) {
+        let lhs = S::as_simd_f32s(self.lhs);
+        let rhs = self.rhs::<COLUMNS>(column).map(S::as_simd_f32s);
+        let mut sums = [simd.splat_f32s(0.0); COLUMNS];
+        for (step, &lhs) in lhs.0.iter().enumerate() {
+            for (sum, rhs) in sums.iter_mut().zip(&rhs) {
+                *sum = simd.mul_add_e_f32s(lhs, rhs.0[step], *sum);
+            }
+        }
+        let rest = rhs.map(|rhs| lhs.1.iter().zip(rhs.1).map(|(a, b)| a * b).sum::<f32>());
+        let out = &mut self.out[column..column + COLUMNS];
+        for (out, (sum, rest)) in out.iter_mut().zip(sums.into_iter().zip(rest)) {
+            *out = simd.reduce_sum_f32s(sum) + rest;
+        }
+    }
+
+    /// The rows from `first` on, as many as `vectors` hold, number by number, with zeros for rows that are not there.
+    fn pack(&self, first: usize, width: usize) -> Vec<f32> {
+        let mut packed = vec![0.0; self.inner * width];
+        let rows = self.lhs[first * self.inner..].chunks_exact(self.inner);
+        for (place, row) in rows.take(width).enumerate() {
+            for (packed, &value) in packed.chunks_exact_mut(width).zip(row) {
+                packed[place] = value;
+            }
+        }
+        packed
+    }
+
+    /// The products of [packed](Self::pack) rows with `COLUMNS` rows of `rhs`: a lane for each row, so that nothing is
+    /// summed across lanes.
+    #[inline(always)]
+    fn block<S: Simd, const VECTORS: usize, const COLUMNS: usize>(
         &mut self,
         simd: S,
+        packed: &[f32],
         row: usize,
         column: usize,
     ) {
-        let inner = self.inner;
-        let rows = self.lhs.len() / inner;
-        let lhs: [&[f32]; L] = core::array::from_fn(|place| {
-            &self.lhs[(row + place) * inner..(row + place + 1) * inner]
-        });
-        let rhs: [&[f32]; R] = core::array::from_fn(|place| {
-            &self.rhs[(column + place) * inner..(column + place + 1) * inner]
-        });
-        let lhs = lhs.map(S::as_simd_f32s);
-        let rhs = rhs.map(S::as_simd_f32s);
-        let mut sums = [[simd.splat_f32s(0.0); R]; L];
-        let count = lhs[0].0.len();
-        for step in 0..count {
-            let rhs: [S::f32s; R] = core::array::from_fn(|place| rhs[place].0[step]);
-            for (sums, lhs) in sums.iter_mut().zip(&lhs) {
-                let lhs = lhs.0[step];
-                for (sum, &rhs) in sums.iter_mut().zip(&rhs) {
-                    *sum = simd.mul_add_e_f32s(lhs, rhs, *sum);
+        const STEPS: usize = 8;
+        let (lhs, _) = S::as_simd_f32s(packed).0.as_chunks::<VECTORS>();
+        let (lhs, lhs_rest) = lhs.as_chunks::<STEPS>();
+        let rhs = self
+            .rhs::<COLUMNS>(column)
+            .map(|rhs| rhs.as_chunks::<STEPS>());
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; COLUMNS];
+        for (idx, lhs) in lhs.iter().enumerate() {
+            let rhs: [&[f32; STEPS]; COLUMNS] = core::array::from_fn(|place| &rhs[place].0[idx]);
+            for (step, lhs) in lhs.iter().enumerate() {
+                for (sums, rhs) in sums.iter_mut().zip(&rhs) {
+                    let rhs = simd.splat_f32s(rhs[step]);
+                    for (sum, &lhs) in sums.iter_mut().zip(lhs) {
+                        *sum = simd.mul_add_e_f32s(rhs, lhs, *sum);
+                    }
                 }
             }
         }
-        for (left, (sums, lhs)) in sums.iter().zip(&lhs).enumerate() {
-            for (right, (&sum, rhs)) in sums.iter().zip(&rhs).enumerate() {
-                let rest: f32 = lhs.1.iter().zip(rhs.1).map(|(a, b)| a * b).sum();
-                self.out[(column + right) * rows + row + left] = simd.reduce_sum_f32s(sum) + rest;
+        for (step, lhs) in lhs_rest.iter().enumerate() {
+            for (sums, rhs) in sums.iter_mut().zip(&rhs) {
+                let rhs = simd.splat_f32s(rhs.1[step]);
+                for (sum, &lhs) in sums.iter_mut().zip(lhs) {
+                    *sum = simd.mul_add_e_f32s(rhs, lhs, *sum);
+                }
+            }
+        }
+        let mut turned = [[0.0; MOST_LANES]; COLUMNS];
+        for (turned, sums) in turned.iter_mut().zip(&sums) {
+            for (turned, &sum) in turned.chunks_exact_mut(S::F32_LANES).zip(sums) {
+                simd.partial_store_f32s(turned, sum);
+            }
+        }
+        let columns = self.columns();
+        let out = self.out[row * columns..].chunks_exact_mut(columns);
+        for (lane, out) in out.take(VECTORS * S::F32_LANES).enumerate() {
+            let out = &mut out[column..column + COLUMNS];
+            for (out, turned) in out.iter_mut().zip(&turned) {
+                *out = turned[lane];
             }
         }
     }
 
+    /// All products, of `COLUMNS` rows of `rhs` at a time.
     #[inline(always)]
-    fn columns<S: Simd, const R: usize>(&mut self, simd: S, column: usize) {
-        let rows = self.lhs.len() / self.inner;
-        let mut row = 0;
-        while row + 4 <= rows {
-            self.block::<S, 4, R>(simd, row, column);
-            row += 4;
+    fn blocks<S: Simd, const COLUMNS: usize>(mut self, simd: S) {
+        let (rows, columns, lanes) = (self.rows(), self.columns(), S::F32_LANES);
+        let groups: Vec<(usize, Vec<f32>)> = (0..rows)
+            .step_by(2 * lanes)
+            .map(|row| {
+                let vectors = if rows - row > lanes { 2 } else { 1 };
+                (row, self.pack(row, vectors * lanes))
+            })
+            .collect();
+        let whole = columns - columns % COLUMNS;
+        for column in (0..whole).step_by(COLUMNS) {
+            for (row, packed) in &groups {
+                if rows - row > lanes {
+                    self.block::<S, 2, COLUMNS>(simd, packed, *row, column);
+                } else {
+                    self.block::<S, 1, COLUMNS>(simd, packed, *row, column);
+                }
+            }
         }
-        while row < rows {
-            self.block::<S, 1, R>(simd, row, column);
-            row += 1;
+        for column in whole..columns {
+            for (row, packed) in &groups {
+                if rows - row > lanes {
+                    self.block::<S, 2, 1>(simd, packed, *row, column);
+                } else {
+                    self.block::<S, 1, 1>(simd, packed, *row, column);
+                }
+            }
         }
     }
 }
 
-impl WithSimd for Dots<'_> {
+impl WithSimd for FewRows<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let columns = self.rhs.len() / self.inner;
-        let mut column = 0;
-        while column + 3 <= columns {
-            self.columns::<S, 3>(simd, column);
-            column += 3;
-        }
-        while column < columns {
-            self.columns::<S, 1>(simd, column);
-            column += 1;
+        let columns = self.columns();
+        if self.rows() == 1 {
+            let whole = columns - columns % 4;
+            for column in (0..whole).step_by(4) {
+                self.dots::<S, 4>(simd, column);
+            }
+            for column in whole..columns {
+                self.dots::<S, 1>(simd, column);
+            }
+        } else if S::REGISTER_COUNT < 32 {
+            self.blocks::<S, 6>(simd);
+        } else {
+            self.blocks::<S, 8>(simd);
         }
     }
 }
@@ -370,7 +461,7 @@ mod tests {
             );
             assert_close(&few_rows(&lhs, &rhs, inner), &expected, "few rows");
         };
-        for rows in [1, 2, 4, 7, 16] {
+        for rows in [1, 2, 7, 16, 17, 40] {
             for inner in [1, 8, 19, 64] {
                 for columns in [1, 2, 3, 10, 31] {
                     check(rows, inner, columns);

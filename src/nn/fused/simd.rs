@@ -112,6 +112,16 @@ pub(super) fn exp(x: f32) -> f32 {
     f32::from_bits(mantissa.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
+/// A gradient, or zero in place of one that no sum can notice.
+///
+/// What attention hardly looks at gets less of the gradient in each layer, until it is no normal number any more, and a
+/// product with such a number takes a processor a hundred times as long.
+#[inline(always)]
+pub(super) fn noticeable(grad: f32) -> f32 {
+    const LEAST: f32 = 1e-24;
+    if grad.abs() < LEAST { 0.0 } else { grad }
+}
+
 /// `1 / (1 + e⁻ˣ)`
 #[inline(always)]
 pub(super) fn sigmoid(x: f32) -> f32 {

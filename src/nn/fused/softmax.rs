@@ -2,7 +2,7 @@
 
 use burn::backend::flex::FlexTensor;
 
-use super::simd::{change_rows, dims, dot, exp, max, sum, values, vectorized};
+use super::simd::{change_rows, dims, dot, exp, max, noticeable, sum, values, vectorized};
 
 /// `softmax(scale · scores)` over the last dimension, where what `mask` marks counts for nothing; a row of which all is
 /// marked has equal shares.
@@ -51,6 +51,10 @@ pub(super) fn softmax_gradient(
     })
 }
 
+/// Scores that lie farther below the largest, so that their weight is less than 2⁻⁴⁰ of its, count for nothing: no sum in
+/// f32 can tell, and see [`noticeable`].
+const LEAST: f32 = -27.73;
+
 /// Softmax of one row in its place.
 #[inline(always)]
 pub(super) fn softmax_row(row: &mut [f32], mask: &[u8], scale: f32) {
@@ -67,8 +71,10 @@ pub(super) fn softmax_row(row: &mut [f32], mask: &[u8], scale: f32) {
         return;
     }
     for (score, &masked) in row.iter_mut().zip(mask) {
-        let weight = exp(*score - largest);
-        *score = if masked != 0 { 0.0 } else { weight };
+        let below = *score - largest;
+        let weight = exp(below);
+        let counts = masked == 0 && below > LEAST;
+        *score = if counts { weight } else { 0.0 };
     }
     let share = 1.0 / sum(row, |x| x);
     for weight in row {
@@ -81,7 +87,7 @@ pub(super) fn softmax_row(row: &mut [f32], mask: &[u8], scale: f32) {
 pub(super) fn softmax_row_gradient(grad: &mut [f32], weights: &[f32], mask: &[u8], scale: f32) {
     let along = dot(grad, weights);
     for ((grad, &weight), &masked) in grad.iter_mut().zip(weights).zip(mask) {
-        let to_score = scale * weight * (*grad - along);
+        let to_score = noticeable(scale * weight * (*grad - along));
         *grad = if masked != 0 { 0.0 } else { to_score };
     }
 }
