@@ -1,13 +1,125 @@
-//! Several batches at once on a CPU.
+//! Several batches at once, on the cores of a CPU or on several devices.
 //!
 //! Small models spend much of their time in element-wise operations, which the CPU backend runs on one thread. So a
 //! batch is cut into one part for each core, and each part runs from end to end on a thread of its own, inside which
-//! the backend's own parallelism is off: nothing waits, and the result does not depend on timing.
+//! the backend's own parallelism is off: nothing waits, and the result does not depend on timing. Of several devices
+//! each gets a part and has a copy of the model.
 
+use std::panic::resume_unwind;
 use std::sync::OnceLock;
 
-use burn::tensor::{Device, DeviceType};
+use burn::module::Module;
+use burn::tensor::{Device, DeviceType, StreamId};
 use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// The devices of one kind that share the work; the first does alone what is not shared.
+#[derive(Clone, Debug)]
+pub struct Devices(Vec<Device>);
+
+impl From<Device> for Devices {
+    fn from(device: Device) -> Self {
+        Self(vec![device])
+    }
+}
+
+impl Devices {
+    /// These devices, which are of one kind.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub fn new(devices: Vec<Device>) -> Self {
+        assert!(!devices.is_empty(), "work is done on at least one device");
+        Self(devices)
+    }
+
+    /// The first device.
+    pub fn first(&self) -> &Device {
+        &self.0[0]
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Device> {
+        self.0.iter()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How many parts work is best cut into: the number of cores for a CPU, one for any other device.
+    pub fn workers(&self) -> usize {
+        let each = if is_cpu(self.first()) {
+            pools().len()
+        } else {
+            1
+        };
+        self.count() * each
+    }
+
+    /// Applies `work` to every part, as many at once as there are workers; the results keep the order of the parts.
+    pub fn map<I: Send, O: Send>(&self, parts: Vec<I>, work: impl Fn(I) -> O + Sync) -> Vec<O> {
+        if is_cpu(self.first()) {
+            map(parts, work)
+        } else {
+            on_threads(parts, work)
+        }
+    }
+}
+
+/// A model on each of the devices that share the work.
+#[derive(Clone, Debug)]
+pub struct Replicas<M> {
+    devices: Devices,
+    models: Vec<M>,
+}
+
+impl<M: Module + Sync> Replicas<M> {
+    /// Copies a model of the first device to the others.
+    pub fn new(model: M, devices: &Devices) -> Self {
+        let mut models = vec![model];
+        for device in devices.iter().skip(1) {
+            models.push(models[0].clone().to_device(device));
+        }
+        Self {
+            devices: devices.clone(),
+            models,
+        }
+    }
+
+    /// What `change` makes of every model, brought to its device.
+    pub fn each(&self, change: impl Fn(&M) -> M) -> Self {
+        let models = self.models.iter().zip(self.devices.iter());
+        Self {
+            models: models
+                .map(|(model, device)| change(model).to_device(device))
+                .collect(),
+            devices: self.devices.clone(),
+        }
+    }
+
+    /// The model of the first device.
+    pub fn first(&self) -> &M {
+        &self.models[0]
+    }
+
+    /// All of them, in the order of the devices.
+    pub fn iter(&self) -> std::slice::Iter<'_, M> {
+        self.models.iter()
+    }
+
+    /// Their devices.
+    pub fn devices(&self) -> &Devices {
+        &self.devices
+    }
+
+    /// Applies `work` to every part with the model of a device, the devices taking turns; see [`Devices::map`].
+    pub fn map<I: Send, O: Send>(&self, parts: Vec<I>, work: impl Fn(&M, I) -> O + Sync) -> Vec<O> {
+        let parts = self.models.iter().cycle().zip(parts).collect();
+        self.devices.map(parts, |(model, part)| work(model, part))
+    }
+}
 
 /// One pool of a single thread for each core.
 fn pools() -> &'static [ThreadPool] {
@@ -19,11 +131,6 @@ fn pools() -> &'static [ThreadPool] {
             .collect::<Result<_, _>>()
             .expect("the system can start as many threads as it has cores")
     })
-}
-
-/// How many parts work on `device` is best cut into: the number of cores on a CPU, one elsewhere.
-pub fn workers(device: &Device) -> usize {
-    if is_cpu(device) { pools().len() } else { 1 }
 }
 
 /// Whether tensors on `device` are in the machine's own memory.
@@ -59,15 +166,41 @@ pub fn map<I: Send, O: Send>(parts: Vec<I>, work: impl Fn(I) -> O + Sync) -> Vec
         .collect()
 }
 
+/// Applies `work` to every part, each on a thread of its own; the results keep the order of the parts.
+///
+/// Devices keep a pool of memory for each stream, and a thread has a stream of its own: here all go on with the caller's.
+fn on_threads<I: Send, O: Send>(parts: Vec<I>, work: impl Fn(I) -> O + Sync) -> Vec<O> {
+    if parts.len() < 2 {
+        return parts.into_iter().map(work).collect();
+    }
+    let (work, stream) = (&work, StreamId::current());
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = parts
+            .into_iter()
+            .map(|part| scope.spawn(move || stream.executes(|| work(part))))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn results_come_in_the_order_of_the_parts() {
-        assert_eq!(
-            map((0..100).collect(), |part: u32| part * part),
-            (0..100).map(|part| part * part).collect::<Vec<_>>()
-        );
+        let squares: Vec<u32> = (0..100).map(|part| part * part).collect();
+        assert_eq!(map((0..100).collect(), |part: u32| part * part), squares);
+        let on_threads = on_threads((0..100).collect(), |part: u32| part * part);
+        assert_eq!(on_threads, squares);
+    }
+
+    #[test]
+    fn threads_go_on_with_the_stream_of_their_caller() {
+        let streams = on_threads(vec![(); 3], |()| StreamId::current());
+        assert_eq!(streams, [StreamId::current(); 3]);
     }
 }

@@ -137,6 +137,14 @@ fn what_is_not_there_yet_says_so() {
         train_refused(PAGE, &[&chat[..], &zero].concat(), 2, &[zero[0]]);
     }
     train_refused(PAGE, &["--device", "tpu"], 2, &["--device tpu", "cuda"]);
+    for (devices, reason) in [
+        ("cpu,cpu", "cpu is named twice"),
+        ("cuda,cuda:0", "cuda:0 is named twice"),
+        ("cuda:0,cpu", "one kind"),
+        ("cuda:0,cuda:x", "x is no number"),
+    ] {
+        train_refused(PAGE, &["--device", devices], 2, &[devices, reason]);
+    }
     if cfg!(not(feature = "cuda")) {
         train_refused(PAGE, &["--device", "cuda"], 2, &["--features cuda"]);
     }

@@ -5,6 +5,7 @@
 mod bad_input;
 mod chat_server;
 mod cli;
+mod devices;
 mod golden;
 mod hub;
 mod hub_server;

@@ -20,7 +20,7 @@ struct Triple {
 /// The share of pairs whose order by APC is right: best above vaguer above wrong.
 fn right_order(folder: &str) -> f64 {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (device, job) = (Device::flex(), Job::default());
+    let (device, job) = (Device::flex().into(), Job::default());
     let relevance = Judge::load(
         &root.join(folder).join("relevance").into(),
         JudgeTask::Relevance,

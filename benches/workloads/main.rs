@@ -15,12 +15,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use apc::nn::{ClassifierInput, Linear, LoraConfig, SequenceClassifier, Weights};
+use apc::parallel::{self, Replicas};
 use apc::persona::{JudgeTask, Nli, RelevanceTable, persona_prompt};
 use apc::pipeline::{DpoRun, FineTune, Sampler, sample_replies};
 use apc::progress::Job;
 use apc::text::{ByteFallback, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
 use apc::train::{DpoConfig, DpoExample, DpoPair};
-use apc::{Result, files, memory, parallel};
+use apc::{Result, files, memory};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use clap::{Parser, ValueEnum};
 use rand::{RngExt, SeedableRng};
@@ -273,7 +274,7 @@ impl Bench {
             record_steps: false,
         };
         let start = Instant::now();
-        run.run(&gemma, pairs, &self.models.device, &self.job)?;
+        run.run(&gemma, pairs, &self.models.device.clone().into(), &self.job)?;
         Ok(Measured {
             work: self.n_pairs as f64,
             unit: "pairs",
@@ -389,7 +390,7 @@ impl Bench {
             record_steps: false,
         };
         let start = Instant::now();
-        run.run(&texts, &self.models.device, &self.job)?;
+        run.run(&texts, &self.models.device.clone().into(), &self.job)?;
         Ok(Measured {
             work: TEXTS as f64,
             unit: "texts",
@@ -416,7 +417,7 @@ impl Bench {
         let sampler = Sampler {
             character: "X",
             statements: &statements,
-            model: &gemma,
+            models: &Replicas::new(gemma, &self.models.device.clone().into()),
             tokenizer: &tokenizer,
             max_tokens: 1024,
             top_k: 5,

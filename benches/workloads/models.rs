@@ -155,7 +155,7 @@ impl Models {
             task.template().save(&folder)?;
             folder
         };
-        Judge::load(&folder.into(), task, &self.device)
+        Judge::load(&folder.into(), task, &self.device.clone().into())
     }
 
     /// A random classifier in a folder, with the embedded judges' tokenizer.

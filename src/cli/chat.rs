@@ -123,13 +123,13 @@ impl ChatArgs {
 
 impl<'a> Chat<'a> {
     fn load(args: &'a ChatArgs, job: &'a Job) -> Result<Self> {
-        let device = args.device.device()?;
+        let devices = args.device.devices()?;
         let statements = own_statements(&args.output, &args.character)?;
         let base = match &args.model {
             Some(name) => hub::folder(name, job)?,
             None => locate("models/tiny/gemma"),
         };
-        let mut model = hf::load_gemma(&base, DType::F32, &device)?;
+        let mut model = hf::load_gemma(&base, DType::F32, devices.first())?;
         let own = args
             .output
             .join("models")
@@ -141,11 +141,11 @@ impl<'a> Chat<'a> {
             None => own.join("adapter_config.json").is_file().then_some(own),
         };
         if let Some(adapter) = &adapter {
-            hf::load_adapter(&mut model, adapter, &device)?;
+            hf::load_adapter(&mut model, adapter, devices.first())?;
         }
         let judges = args
             .judges
-            .load(&args.output, &args.character, &statements, &device, job)?;
+            .load(&args.output, &args.character, &statements, &devices, job)?;
         Ok(Self {
             model: model.valid(),
             tokenizer: Tokenizer::load(&base)?,

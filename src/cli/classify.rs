@@ -63,7 +63,7 @@ impl ClassifyArgs {
             &hub::folder(&self.model, job)?,
             self.tokenizer.byte_fallback(),
             self.dtype.into(),
-            &self.device.device()?,
+            &self.device.devices()?,
         )?;
         let start = Instant::now();
         let batch_tokens = self.batch_tokens.unwrap_or(classifier.batch_tokens());

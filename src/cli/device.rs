@@ -3,33 +3,49 @@
 use burn::tensor::{DType, Device};
 use clap::{Args, ValueEnum};
 
+use crate::parallel::Devices;
 use crate::{Error, Result, hf};
 
 /// Where tensors live.
 #[derive(Args, Debug, Clone)]
 pub(super) struct DeviceArgs {
-    /// cpu, cuda or cuda:N.
-    #[arg(long, default_value = "cpu", env = "APC_DEVICE")]
-    device: String,
+    /// cpu, cuda or cuda:N; several, as in cuda:0,cuda:1, share the batches of training, scoring and sampling, and the
+    /// first does the rest.
+    #[arg(long, default_value = "cpu", env = "APC_DEVICE", value_delimiter = ',')]
+    device: Vec<String>,
 }
 
 impl DeviceArgs {
-    /// The device, if this build has it and the machine too.
+    /// The first device, for what is not shared.
     pub(super) fn device(&self) -> Result<Device> {
-        match self.device.split_once(':').unwrap_or((&self.device, "0")) {
-            ("cpu", "0") => cpu(),
-            ("cuda", index) => match index.parse() {
-                Ok(index) => cuda(index),
-                Err(_) => Err(Error::Usage(format!(
-                    "--device {}: {index} is no number",
-                    self.device
-                ))),
-            },
-            _ => Err(Error::Usage(format!(
-                "--device {}: choose cpu, cuda or cuda:N",
-                self.device
-            ))),
+        Ok(self.devices()?.first().clone())
+    }
+
+    /// The devices, if this build has them and the machine too.
+    pub(super) fn devices(&self) -> Result<Devices> {
+        let refused =
+            |reason: String| Error::Usage(format!("--device {}: {reason}", self.device.join(",")));
+        let mut named = Vec::new();
+        for name in &self.device {
+            let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
+            let index: usize = index
+                .parse()
+                .map_err(|_| refused(format!("{index} is no number")))?;
+            if named.iter().any(|(other, _)| *other != kind) {
+                return Err(refused("devices of one kind only share the work".into()));
+            }
+            if named.contains(&(kind, index)) {
+                return Err(refused(format!("{name} is named twice")));
+            }
+            named.push((kind, index));
         }
+        let open = |device| match device {
+            ("cpu", 0) => cpu(),
+            ("cuda", index) => cuda(index),
+            _ => Err(refused("choose cpu, cuda or cuda:N".into())),
+        };
+        let devices = named.into_iter().map(open).collect::<Result<_>>()?;
+        Ok(Devices::new(devices))
     }
 }
 

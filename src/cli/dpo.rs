@@ -153,7 +153,7 @@ struct Speed {
 impl DpoArgs {
     pub(super) fn run(&self, job: &Job) -> Result<()> {
         self.check()?;
-        let device = self.device.device()?;
+        let devices = self.device.devices()?;
         let targets = if self.lora_targets.is_empty() {
             Projection::ALL.map(|p| p.name().to_string()).to_vec()
         } else {
@@ -205,8 +205,12 @@ impl DpoArgs {
             ));
             return self.tell(None);
         }
-        let gemma =
-            hf::load_quantized_gemma(&model, self.quantization.into(), self.dtype.into(), &device)?;
+        let gemma = hf::load_quantized_gemma(
+            &model,
+            self.quantization.into(),
+            self.dtype.into(),
+            devices.first(),
+        )?;
         let n_pairs = pairs.len();
         let run = DpoRun {
             lora: &LoraConfig::new(self.lora_rank, alpha).with_target_modules(targets),
@@ -224,7 +228,7 @@ impl DpoArgs {
             gradient_checkpointing: self.gradient_checkpointing,
             record_steps: true,
         };
-        let trained = run.run(&gemma, pairs, &device, job)?;
+        let trained = run.run(&gemma, pairs, &devices, job)?;
         stage.complete()?;
         // The checkpoints have done their part.
         files::remove_dir(&work.join("checkpoint"))?;

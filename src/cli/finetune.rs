@@ -1,7 +1,6 @@
 //! `apc finetune`.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -97,7 +96,7 @@ impl FinetuneArgs {
                 self.held_out
             )));
         }
-        let device = self.device.device()?;
+        let devices = self.device.devices()?;
         let texts: Vec<(String, usize)> = files::read_jsonl::<Example>(&self.data)?
             .into_iter()
             .map(|example| (example.text, example.label))
@@ -138,7 +137,7 @@ impl FinetuneArgs {
                 "{} is complete, nothing was done",
                 self.output.display()
             ));
-            return self.tell(&files::read_json(&summary)?, 0.0);
+            return self.tell(&files::read_json(&summary)?);
         }
         let run = FineTune {
             label: "finetune",
@@ -155,24 +154,22 @@ impl FinetuneArgs {
             seed: self.seed,
             record_steps: true,
         };
-        let start = Instant::now();
-        let trained = run.run(&texts, &device, job)?;
-        let texts_per_second = (texts.len() * self.epochs) as f64 / start.elapsed().as_secs_f64();
+        let trained = run.run(&texts, &devices, job)?;
         files::write_json(&summary, &trained)?;
         stage.complete()?;
         // The checkpoints have done their part.
         files::remove_dir(&work.join("checkpoint"))?;
-        self.tell(&trained, texts_per_second)
+        self.tell(&trained)
     }
 
-    fn tell(&self, trained: &FineTuned, texts_per_second: f64) -> Result<()> {
+    fn tell(&self, trained: &FineTuned) -> Result<()> {
         let steps: Vec<Step> = files::read_jsonl(&self.output.join("steps.jsonl"))?;
         match self.format {
             Format::Json => print_json(&Trained {
                 losses: steps.iter().map(|step| step.loss).collect(),
                 accuracies: trained.accuracies.clone(),
                 best_epoch: trained.best_epoch,
-                texts_per_second,
+                texts_per_second: trained.texts_per_second,
             }),
             Format::Text => {
                 let best = trained.accuracies.get(trained.best_epoch.wrapping_sub(1));

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use clap::Args;
 
 use super::chat_model::ChatModelArgs;
 use super::hub;
 use crate::Result;
 use crate::hf::Hub;
+use crate::parallel::Devices;
 use crate::persona::{Judge, JudgeTask, RelevanceTable, find_judge, judge_nli, judge_relevance};
 use crate::pipeline::locate;
 use crate::progress::Job;
@@ -51,7 +51,7 @@ impl JudgeArgs {
         output: &Path,
         character: &str,
         statements: &[String],
-        device: &Device,
+        devices: &Devices,
         job: &Job,
     ) -> Result<Judges> {
         let hub = Hub::new(hub::config(), job)?;
@@ -75,7 +75,7 @@ impl JudgeArgs {
                 None => judge_folder(output, character, name).into(),
             };
             Ok(AnyJudge::Local(Box::new(Judge::load(
-                &judge, task, device,
+                &judge, task, devices,
             )?)))
         };
         Ok(Judges {

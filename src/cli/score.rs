@@ -66,14 +66,14 @@ impl ScoreArgs {
         for text in self.response.iter().chain([&self.query]) {
             check_length(text)?;
         }
-        let device = self.device.device()?;
+        let devices = self.device.devices()?;
         let statements = match &self.statements {
             Some(path) => read_statements(path)?,
             None => own_statements(&self.output, &self.character)?,
         };
         let judges = self
             .judges
-            .load(&self.output, &self.character, &statements, &device, job)?;
+            .load(&self.output, &self.character, &statements, &devices, job)?;
         if self.verbose {
             let sample = [
                 &self.character,

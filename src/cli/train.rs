@@ -178,9 +178,9 @@ impl TrainArgs {
 
     pub(super) fn run(&self, job: &Job) -> Result<()> {
         let started = Instant::now();
-        let device = self.device.device()?;
+        let devices = self.device.devices()?;
         if self.dry_run {
-            let plan = plan(&self.config(), &device, job)?;
+            let plan = plan(&self.config(), &devices, job)?;
             return match (self.format, plan) {
                 (Format::Json, plan) => print_json(&plan),
                 (Format::Text, Some(plan)) => print(&plan.to_string()),
@@ -188,7 +188,7 @@ impl TrainArgs {
             };
         }
         if self.data_only {
-            let made = teach(&self.config(), &device, job)?;
+            let made = teach(&self.config(), &devices, job)?;
             return match self.format {
                 Format::Json => print_json(&made),
                 Format::Text => print(&format!(
@@ -201,7 +201,7 @@ impl TrainArgs {
                 )),
             };
         }
-        let summary = train(&self.config(), &device, job)?;
+        let summary = train(&self.config(), &devices, job)?;
         match self.format {
             Format::Json => print_json(&summary),
             Format::Text => print(&self.text(&summary, started.elapsed().as_secs_f64())),

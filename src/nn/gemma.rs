@@ -321,6 +321,17 @@ impl Gemma {
         model
     }
 
+    /// The model with the LoRA factors of another in place of its own.
+    pub fn with_lora_of(&self, other: &Self) -> Self {
+        let mut factors = Vec::new();
+        other
+            .clone()
+            .projections(&mut |_, _, linear| factors.push(linear.lora().cloned()));
+        let (mut model, mut factors) = (self.clone(), factors.into_iter());
+        model.projections(&mut |_, _, linear| *linear.lora_mut() = factors.next().flatten());
+        model
+    }
+
     /// Calls `visit` with each layer's index and its seven projections.
     pub fn projections(&mut self, visit: &mut dyn FnMut(usize, Projection, &mut Linear)) {
         for (layer_idx, layer) in self.layers.iter_mut().enumerate() {

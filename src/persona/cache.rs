@@ -82,7 +82,8 @@ mod tests {
         let there = tempfile::tempdir().unwrap();
         let path = there.path().join("cache.jsonl");
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
-        let judge = Judge::load(&folder.into(), JudgeTask::Relevance, &Device::flex()).unwrap();
+        let judge =
+            Judge::load(&folder.into(), JudgeTask::Relevance, &Device::flex().into()).unwrap();
         let texts =
             |texts: &[&str]| -> Vec<String> { texts.iter().map(ToString::to_string).collect() };
         let judged = |name: &str, statements: &[&str], queries: &[&str]| {

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Device};
+use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 use super::RelevanceCache;
+use crate::parallel::Devices;
 use crate::progress::Job;
 use crate::text::{Classifier, TextProbabilities};
 use crate::{Error, Result, files};
@@ -178,11 +179,11 @@ pub struct Judge {
 
 impl Judge {
     /// Reads a judge: for relevance of the classes no and yes, for NLI of contradicted, neutral and entailed.
-    pub fn load(judge: &JudgeFolder, task: JudgeTask, device: &Device) -> Result<Self> {
+    pub fn load(judge: &JudgeFolder, task: JudgeTask, devices: &Devices) -> Result<Self> {
         /// Longer texts than DeBERTa's own are no statement with a query and a reply, and take minutes to read.
         const MAX_TOKENS: usize = 512;
         let (folder, labels) = (&judge.folder, task.labels());
-        let classifier = Classifier::load(folder, DType::F32, device)?.with_max_tokens(MAX_TOKENS);
+        let classifier = Classifier::load(folder, DType::F32, devices)?.with_max_tokens(MAX_TOKENS);
         let found = classifier.labels();
         if found.len() != labels.len() {
             let reason = format!(
@@ -315,6 +316,7 @@ pub fn judge_nli(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::tensor::Device;
 
     #[test]
     fn a_placeholder_inside_a_value_stays_as_it_is() {
@@ -328,7 +330,8 @@ mod tests {
     #[test]
     fn a_text_that_comes_twice_has_its_own_probabilities_in_both_places() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
-        let judge = Judge::load(&folder.into(), JudgeTask::Relevance, &Device::flex()).unwrap();
+        let judge =
+            Judge::load(&folder.into(), JudgeTask::Relevance, &Device::flex().into()).unwrap();
         let [long, short] = ["Mira plays the cello.", "Mira sings."].map(|statement| {
             judge
                 .template

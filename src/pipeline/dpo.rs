@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::tensor::{DType, Device};
+use burn::tensor::DType;
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use crate::hf::{self, AdapterConfig};
 use crate::nn::{Gemma, LoraConfig};
+use crate::parallel::{self, Devices, Replicas};
 use crate::persona::{PreferencePair, encode_reply};
 use crate::progress::Job;
 use crate::text::Tokenizer;
@@ -19,7 +20,7 @@ use crate::train::{
     AdamW, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder, epochs_done,
     fit, reply_logps,
 };
-use crate::{Error, Result, memory, parallel};
+use crate::{Error, Result, memory};
 
 use super::replies::SampledReplies;
 
@@ -79,7 +80,7 @@ pub struct DpoSummary {
 #[derive(Debug)]
 pub struct DpoTrained {
     /// The model with its trained factors.
-    pub policy: Gemma,
+    pub policy: Replicas<Gemma>,
     /// What it was trained on, with the reference's log-probabilities.
     pub examples: Vec<DpoExample>,
     /// Optimizer steps.
@@ -129,9 +130,10 @@ impl DpoRun<'_> {
         &self,
         base: &Gemma,
         mut examples: Vec<DpoExample>,
-        device: &Device,
+        devices: &Devices,
         job: &Job,
     ) -> Result<DpoTrained> {
+        let device = devices.first();
         device.seed(self.seed);
         let mut policy = base.clone();
         let base_name = self.base.display().to_string();
@@ -148,9 +150,11 @@ impl DpoRun<'_> {
                 lora.cast(self.lora_dtype);
             }
         });
+        let bases = Replicas::new(base.clone(), devices);
+        let with_lora_of = |policy: &Gemma| bases.each(|base| base.with_lora_of(policy));
         let reference = match self.adapter {
-            Some(_) => policy.clone().valid(),
-            None => base.clone(),
+            Some(_) => with_lora_of(&policy.valid()),
+            None => bases.clone(),
         };
         let start = Instant::now();
         let mut references = self
@@ -164,16 +168,20 @@ impl DpoRun<'_> {
 
         let reference_seconds = start.elapsed().as_secs_f64();
 
-        let loader = |examples: Vec<DpoExample>| {
-            EpochLoader::new(
-                examples,
-                self.batch_size,
-                DpoExample::len,
-                DpoExample::collate,
-            )
-        };
         let gradient_checkpointing = self.recomputes(&policy, &examples, job);
-        let mut train = loader(examples.clone());
+        // Of several devices each takes part in every optimizer step, however small the batches are.
+        let together = if devices.count() > 1 {
+            self.dpo.accumulate
+        } else {
+            1
+        };
+        let mut train = EpochLoader::new(
+            examples.clone(),
+            self.batch_size,
+            DpoExample::len,
+            |examples| vec![DpoExample::collate(examples)],
+        )
+        .together(together, Vec::extend);
         if self.shuffle {
             train = train.shuffled(self.seed);
         }
@@ -186,7 +194,7 @@ impl DpoRun<'_> {
             label: "dpo",
             folder: self.work,
             epochs: self.epochs,
-            accumulate: self.dpo.accumulate,
+            accumulate: self.dpo.accumulate / together,
             metrics: &DpoModel::METRICS,
         };
         let record = || {
@@ -198,12 +206,13 @@ impl DpoRun<'_> {
         let start = Instant::now();
         let trained = fit(
             DpoModel::new(policy, self.dpo)
+                .with_bases(&bases)
                 .with_gradient_checkpointing(gradient_checkpointing)
                 .with_recorder(recorder.clone()),
             AdamW::new().with_weight_decay(0.0).into(),
             schedule,
             &train,
-            &loader(Vec::new()),
+            &EpochLoader::new(Vec::new(), 1, DpoExample::len, DpoExample::collate),
             &run,
             job,
         );
@@ -212,7 +221,7 @@ impl DpoRun<'_> {
         let policy = trained?.policy;
         hf::save_adapter(&policy, &lora, self.output)?;
         Ok(DpoTrained {
-            policy,
+            policy: with_lora_of(&policy),
             examples,
             steps,
             reference_seconds,
@@ -261,20 +270,20 @@ impl DpoRun<'_> {
     /// progress bar.
     fn logps(
         &self,
-        model: &Gemma,
+        models: &Replicas<Gemma>,
         examples: &[DpoExample],
         label: &str,
         job: &Job,
     ) -> Result<Vec<[f64; 2]>> {
         let task = job.progress.task(label, examples.len(), "prompts");
-        let workers = parallel::workers(&model.device());
+        let workers = models.devices().workers();
         let mut order: Vec<usize> = (0..examples.len()).collect();
         order.sort_by_key(|&example_idx| examples[example_idx].len());
         let mut logps = vec![Vec::new(); examples.len()];
         for group in order.chunks(self.batch_size * workers) {
             job.check()?;
             let parts: Vec<&[usize]> = group.chunks(self.batch_size).collect();
-            let results = parallel::map(parts, |part| {
+            let results = models.map(parts, |model, part| {
                 let batch: Vec<&DpoExample> = part.iter().map(|&idx| &examples[idx]).collect();
                 let values = reply_logps(model, &DpoExample::collate(&batch)).into_data();
                 (part, values)

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::optim::lr_scheduler::constant::ConstantLr;
-use burn::tensor::Device;
 use burn::train::InferenceStep;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -14,13 +13,14 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::nn::Weights;
+use crate::parallel::{Devices, Replicas};
 use crate::progress::Job;
 use crate::text::{ByteFallback, Tokenizer};
 use crate::train::{
     AdamW, ClassifierExample, ClassifierModel, EpochLoader, Fit, StepDropout, StepRecorder,
     epochs_done, fit,
 };
-use crate::{Error, Result, files, hf, parallel};
+use crate::{Error, Result, files, hf};
 
 /// How a classifier is fine-tuned: all weights, by AdamW at a constant rate.
 #[derive(Clone, Debug)]
@@ -60,11 +60,20 @@ pub struct FineTuned {
     pub accuracies: Vec<f64>,
     /// The epoch, from one, whose weights were kept.
     pub best_epoch: usize,
+    /// How fast this run was, files not counted.
+    #[serde(skip)]
+    pub texts_per_second: f64,
 }
 
 impl FineTune<'_> {
     /// Trains epoch by epoch, tells the accuracy after each, and writes the best weights.
-    pub fn run(&self, texts: &[(String, usize)], device: &Device, job: &Job) -> Result<FineTuned> {
+    pub fn run(
+        &self,
+        texts: &[(String, usize)],
+        devices: &Devices,
+        job: &Job,
+    ) -> Result<FineTuned> {
+        let device = devices.first();
         device.seed(self.seed);
         let n_classes = texts.iter().map(|(_, label)| label + 1).max().unwrap_or(0);
         let (mut model, config) = hf::load_classifier_or_base(self.base, n_classes, device)?;
@@ -125,6 +134,7 @@ impl FineTune<'_> {
             .dropout
             .then(|| Arc::new(StepDropout::new(self.seed, steps_done)));
         let model = ClassifierModel::new(model, None, config.pad_token_id)
+            .with_devices(devices)
             .with_dropout(dropout)
             .with_recorder(recorder.clone());
         let progress = self.work.join("accuracies.json");
@@ -169,7 +179,7 @@ impl FineTune<'_> {
             let mut trained = trained?;
             let mut is_best = true;
             if !held_out.is_empty() {
-                let accuracy = accuracy(&trained.valid(), &held_out, job)?;
+                let accuracy = accuracy(&Replicas::new(trained.valid(), devices), &held_out, job)?;
                 is_best = done.accuracies.iter().all(|earlier| accuracy > *earlier);
                 done.accuracies.push(accuracy);
                 job.progress
@@ -193,22 +203,26 @@ impl FineTune<'_> {
         }
         // The config goes last: a folder that has it is whole.
         hf::write_classifier_config(self.output, &config)?;
+        done.texts_per_second = train.rate();
         Ok(done)
     }
 }
 
 /// The share of examples whose class comes out right.
-fn accuracy(model: &ClassifierModel, examples: &[ClassifierExample], job: &Job) -> Result<f64> {
+fn accuracy(
+    models: &Replicas<ClassifierModel>,
+    examples: &[ClassifierExample],
+    job: &Job,
+) -> Result<f64> {
     const BATCH: usize = 32;
-    let workers = parallel::workers(&model.classifier.device());
     let batches: Vec<Vec<&ClassifierExample>> = examples
         .chunks(BATCH)
         .map(|batch| batch.iter().collect())
         .collect();
     let mut right = 0.0;
-    for group in batches.chunks(workers) {
+    for group in batches.chunks(models.devices().workers()) {
         job.check()?;
-        let results = parallel::map(group.to_vec(), |batch| {
+        let results = models.map(group.to_vec(), |model, batch| {
             let scalars = InferenceStep::step(model, ClassifierExample::collate(&batch));
             scalars.get("accuracy").unwrap_or(0.0) * batch.len() as f64
         });

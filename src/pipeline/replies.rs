@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::nn::Gemma;
+use crate::parallel::Replicas;
 use crate::persona::{
     Judge, RelevanceTable, StatementScore, encode_prompt, judge_nli, persona_prompt, score,
     stop_ids,
 };
 use crate::progress::Job;
 use crate::text::{GenerateConfig, Generation, Prompt, Room, Sampling, Tokenizer};
-use crate::{Result, files::Journal, parallel};
+use crate::{Result, files::Journal};
 
 use super::stage::seed_for;
 
@@ -38,8 +39,8 @@ pub struct Sampler<'a> {
     pub character: &'a str,
     /// All of the persona statements.
     pub statements: &'a [String],
-    /// The language model.
-    pub model: &'a Gemma,
+    /// The language model, on every device that samples.
+    pub models: &'a Replicas<Gemma>,
     /// Its tokenizer.
     pub tokenizer: &'a Tokenizer,
     /// Longest sequence the model takes.
@@ -87,7 +88,7 @@ pub fn sample_replies(
         let lacks = |query_idx| done.iter().all(|record| record.query_idx != query_idx);
         query_idxs.iter().copied().any(lacks)
     };
-    let replies = GROUP * parallel::workers(&sampler.model.device());
+    let replies = GROUP * sampler.models.devices().workers();
     for group in query_idxs.chunks((replies / sampler.n_replies).max(1)) {
         if !lacks(&done, group) {
             continue;
@@ -145,7 +146,7 @@ fn sample_group(
     let n_replies = sampler.n_replies;
     let mut ids: Vec<Vec<Option<Vec<i32>>>> = vec![vec![None; n_replies]; query_idxs.len()];
     while !parts.is_empty() {
-        let round = parallel::map(parts, |mut part| {
+        let round = sampler.models.devices().map(parts, |mut part| {
             let mut replies = Vec::new();
             for _ in 0..ROUND {
                 if !part.generation.is_done() {
@@ -201,9 +202,10 @@ fn begin<'a>(
     texts: &[String],
     config: &'a GenerateConfig,
 ) -> Result<Vec<Part<'a>>> {
-    let workers = parallel::workers(&sampler.model.device()).min(texts.len());
-    let room = Room::of(sampler.model).shared_by(workers);
-    let part = |worker: usize| {
+    let devices = sampler.models.devices();
+    let workers = devices.workers().min(texts.len());
+    let room = Room::of(sampler.models.first()).shared_by(workers.div_ceil(devices.count()));
+    let part = |(worker, model)| {
         let places: Vec<usize> = (worker..texts.len()).step_by(workers).collect();
         let prompt = |&place: &usize| {
             let seed_of =
@@ -221,10 +223,11 @@ fn begin<'a>(
         let prompts = places.iter().map(prompt).collect::<Result<Vec<_>>>()?;
         Ok(Part {
             places,
-            generation: Generation::new(sampler.model, &prompts, config, room),
+            generation: Generation::new(model, &prompts, config, room),
         })
     };
-    (0..workers).map(part).collect()
+    let models = sampler.models.iter().cycle();
+    (0..workers).zip(models).map(part).collect()
 }
 
 /// Scores every reply against every statement.
@@ -296,6 +299,7 @@ pub(crate) fn statement_scores(
 mod tests {
     use super::*;
     use crate::hf;
+    use crate::parallel::Devices;
     use crate::persona::JudgeTask;
     use burn::tensor::{DType, Device};
     use std::path::Path;
@@ -303,7 +307,7 @@ mod tests {
     #[test]
     fn replies_that_were_cut_off_anywhere_are_completed_to_the_same_bytes() {
         const QUERIES: usize = 60;
-        let (device, job) = (Device::flex(), Job::default());
+        let (devices, job) = (Devices::from(Device::flex()), Job::default());
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny");
         let gemma = models.join("gemma");
         let statements = ["Mira plays the cello.", "Mira lives by the harbour."];
@@ -317,13 +321,16 @@ mod tests {
         let sampler = Sampler {
             character: "Mira",
             statements: &statements,
-            model: &hf::load_gemma(&gemma, DType::F32, &device).unwrap(),
+            models: &Replicas::new(
+                hf::load_gemma(&gemma, DType::F32, devices.first()).unwrap(),
+                &devices,
+            ),
             tokenizer: &Tokenizer::load(&gemma).unwrap(),
             max_tokens: 1024,
             top_k: 2,
             retrieval: &table,
             relevance: &table,
-            nli: &Judge::load(&models.join("nli").into(), JudgeTask::Nli, &device).unwrap(),
+            nli: &Judge::load(&models.join("nli").into(), JudgeTask::Nli, &devices).unwrap(),
             n_replies: 10,
             sampling: Sampling::at_temperature(1.0),
             max_new_tokens: 40,

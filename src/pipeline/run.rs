@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use burn::tensor::Device;
 use serde_json::json;
 
 use super::config::{Scale, TrainConfig};
@@ -14,6 +13,7 @@ use super::stage::{Stage, file_hash, folder_hash, seed_for};
 use super::teach::{ask, nli_data, relevance_data};
 use super::train::locate;
 use crate::hf::{self, Hub};
+use crate::parallel::Devices;
 use crate::persona::{
     Judge, JudgeFolder, JudgeTask, JudgeTemplate, NliExample, Query, RelevanceCache,
     RelevanceExample, RelevanceTable, Statement, find_judge, judge_relevance,
@@ -71,7 +71,7 @@ const PUBLISHED_MULTILINGUAL: [&str; 2] = [
 /// A run under way.
 pub(super) struct Run<'a> {
     pub(super) config: &'a TrainConfig,
-    pub(super) device: &'a Device,
+    pub(super) devices: &'a Devices,
     pub(super) job: &'a Job,
     pub(super) folders: Folders,
     /// The page's text.
@@ -90,7 +90,7 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(config: &'a TrainConfig, device: &'a Device, job: &'a Job) -> Result<Self> {
+    pub(super) fn new(config: &'a TrainConfig, devices: &'a Devices, job: &'a Job) -> Result<Self> {
         let folders = Folders::new(&config.output, &config.character);
         let imported = folders.data.join("imported");
         let page = match &config.wiki {
@@ -125,7 +125,12 @@ impl<'a> Run<'a> {
             "local" => {
                 let hash = folder_hash(&base)?;
                 let name = format!("local {}", &hash[..12]);
-                chat(Box::new(LocalGemma::new(&name, &base, device, job)?))?
+                chat(Box::new(LocalGemma::new(
+                    &name,
+                    &base,
+                    devices.first(),
+                    job,
+                )?))?
             }
             name => chat(Box::new(OpenAi::new(name, config.chat.clone(), job)?))?,
         };
@@ -133,7 +138,7 @@ impl<'a> Run<'a> {
             teacher,
             folders,
             config,
-            device,
+            devices,
             job,
             page: text,
             page_path: page,
@@ -365,7 +370,7 @@ impl<'a> Run<'a> {
                     seed,
                     record_steps: false,
                 }
-                .run(&texts, self.device, self.job)?;
+                .run(&texts, self.devices, self.job)?;
                 template.save(output)?;
                 stage.complete()?;
             }
@@ -436,7 +441,7 @@ impl<'a> Run<'a> {
         if !stage.is_complete() {
             let cache = self.folders.data.join("relevance-cache.jsonl");
             let mut cache = RelevanceCache::open(&cache, &judge_hash(judge)?.to_string())?;
-            let judge = Judge::load(judge, JudgeTask::Relevance, self.device)?;
+            let judge = Judge::load(judge, JudgeTask::Relevance, self.devices)?;
             let queries: Vec<String> = queries.iter().map(|query| query.query.clone()).collect();
             let table = judge_relevance(
                 &judge,

@@ -11,6 +11,7 @@ use super::replies::{SampledReplies, Sampler, sample_replies};
 use super::run::Run;
 use super::stage::{file_hash, folder_hash, seed_for};
 use crate::nn::LoraConfig;
+use crate::parallel::Replicas;
 use crate::persona::{Judge, JudgeFolder, JudgeTask, PreferencePair, Query, RelevanceTable};
 use crate::text::{Sampling, Tokenizer};
 use crate::train::DpoConfig;
@@ -62,9 +63,9 @@ impl Run<'_> {
         seed: u64,
     ) -> Result<Vec<SampledReplies>> {
         let (mut journal, done) = files::Journal::open::<SampledReplies>(path)?;
-        let mut model = hf::load_gemma(&self.base, DType::F32, self.device)?;
+        let mut model = hf::load_gemma(&self.base, DType::F32, self.devices.first())?;
         if let Some(adapter) = adapter {
-            hf::load_adapter(&mut model, adapter, self.device)?;
+            hf::load_adapter(&mut model, adapter, self.devices.first())?;
             model = burn::module::Module::valid(&model);
         }
         let queries: Vec<String> = asked
@@ -75,13 +76,13 @@ impl Run<'_> {
         let sampler = Sampler {
             character: &self.config.character,
             statements: asked.statements,
-            model: &model,
+            models: &Replicas::new(model, self.devices),
             tokenizer: &Tokenizer::load(&self.base)?,
             max_tokens: hf::read_gemma_config(&self.base)?.max_position_embeddings,
             top_k: self.config.rag_top_k,
             retrieval: &asked.retrieval,
             relevance,
-            nli: &Judge::load(nli, JudgeTask::Nli, self.device)?,
+            nli: &Judge::load(nli, JudgeTask::Nli, self.devices)?,
             n_replies,
             sampling: Sampling::Random {
                 temperature: 1.0,
@@ -185,7 +186,7 @@ impl Run<'_> {
             &[path.clone(), adapter.clone(), work.clone()],
         )?;
         if !stage.is_complete() || !adapter.join("adapter_config.json").is_file() {
-            let model = hf::load_gemma(&self.base, DType::F32, self.device)?;
+            let model = hf::load_gemma(&self.base, DType::F32, self.devices.first())?;
             let run = DpoRun {
                 lora: &LoraConfig::new(config.lora_rank, alpha),
                 lora_dtype: DType::F32,
@@ -206,7 +207,7 @@ impl Run<'_> {
                 record_steps: false,
             };
             let examples = encode(&Tokenizer::load(&self.base)?, pairs)?;
-            let trained = run.run(&model, examples, self.device, self.job)?;
+            let trained = run.run(&model, examples, self.devices, self.job)?;
             let summary = run.summarize(&trained, self.job)?;
             files::write_json(&path, &summary)?;
             files::create_dir(&work)?;

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::config::{Scale, TrainConfig};
@@ -10,6 +9,7 @@ use super::dpo::DpoSummary;
 use super::evaluate::Evaluation;
 use super::run::{Persona, Run};
 use super::sampling::Asked;
+use crate::parallel::Devices;
 use crate::progress::Job;
 use crate::teacher::Plan;
 use crate::teacher::chat::Usage;
@@ -53,12 +53,12 @@ pub fn locate(relative: &str) -> PathBuf {
 }
 
 /// What a chat model would be asked for a run, if it has one for a teacher.
-pub fn plan(config: &TrainConfig, device: &Device, job: &Job) -> Result<Option<Plan>> {
+pub fn plan(config: &TrainConfig, devices: &Devices, job: &Job) -> Result<Option<Plan>> {
     let mut config = without_model(config);
     // A plan asks nothing, so it needs no key.
     config.chat.api_key.get_or_insert_with(|| "none".into());
     config.check()?;
-    Ok(Run::new(&config, device, job)?.plan())
+    Ok(Run::new(&config, devices, job)?.plan())
 }
 
 /// What a teacher has made.
@@ -78,10 +78,10 @@ pub struct TeachSummary {
 }
 
 /// Runs the stages that need a teacher, and no others.
-pub fn teach(config: &TrainConfig, device: &Device, job: &Job) -> Result<TeachSummary> {
+pub fn teach(config: &TrainConfig, devices: &Devices, job: &Job) -> Result<TeachSummary> {
     config.check()?;
     let config = &without_model(config);
-    let mut run = Run::new(config, device, job)?;
+    let mut run = Run::new(config, devices, job)?;
     let (persona, teacher) = be_taught(&mut run)?;
     Ok(TeachSummary {
         statements: persona.statements.len(),
@@ -126,9 +126,9 @@ fn be_taught(run: &mut Run<'_>) -> Result<(Persona, Option<Usage>)> {
 }
 
 /// Runs all stages, from wherever an earlier run stopped.
-pub fn train(config: &TrainConfig, device: &Device, job: &Job) -> Result<TrainSummary> {
+pub fn train(config: &TrainConfig, devices: &Devices, job: &Job) -> Result<TrainSummary> {
     config.check()?;
-    let mut run = Run::new(config, device, job)?;
+    let mut run = Run::new(config, devices, job)?;
     let (persona, teacher) = be_taught(&mut run)?;
     let Persona {
         statements,

@@ -167,12 +167,13 @@ pub fn evaluate_judges(
     device: &Device,
     job: &Job,
 ) -> Result<[f64; 2]> {
+    let devices = device.clone().into();
     let accuracy = |name: &str, make: fn(&mut ChaCha8Rng) -> JudgeExample| -> Result<f64> {
         let folder = folder.join(name);
         let judge = if name == "nli" {
-            Judge::load(&folder.into(), JudgeTask::Nli, device)?
+            Judge::load(&folder.into(), JudgeTask::Nli, &devices)?
         } else {
-            Judge::load(&folder.into(), JudgeTask::Relevance, device)?
+            Judge::load(&folder.into(), JudgeTask::Relevance, &devices)?
         };
         let examples = generate(seed, HELD_OUT_STREAM, n_examples, &|rng| Ok(make(rng)))?;
         let texts: Vec<String> = examples

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use burn::tensor::{DType, Device, activation};
+use burn::tensor::{DType, activation};
 use rayon::prelude::*;
 
 use super::{ByteFallback, Tokenizer};
 use crate::nn::{ClassifierInput, SequenceClassifier};
+use crate::parallel::{self, Devices, Replicas};
 use crate::progress::Job;
-use crate::{Error, Result, hf, parallel};
+use crate::{Error, Result, hf};
 
 /// The index of a text, and the probabilities of its classes.
 pub type TextProbabilities = (usize, Vec<f32>);
@@ -17,7 +18,7 @@ pub type TextProbabilities = (usize, Vec<f32>);
 /// A sequence classifier with its tokenizer.
 #[derive(Clone, Debug)]
 pub struct Classifier {
-    model: SequenceClassifier,
+    models: Replicas<SequenceClassifier>,
     tokenizer: Tokenizer,
     labels: Vec<String>,
     pad_token_id: i32,
@@ -25,9 +26,9 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Reads a classifier's folder.
-    pub fn load(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
-        Self::load_with(folder, ByteFallback::Unknown, dtype, device)
+    /// Reads a classifier's folder; the devices share its texts.
+    pub fn load(folder: &Path, dtype: DType, devices: &Devices) -> Result<Self> {
+        Self::load_with(folder, ByteFallback::Unknown, dtype, devices)
     }
 
     /// The same with a choice of what becomes of unknown characters, see [`Tokenizer::load_with`].
@@ -35,12 +36,12 @@ impl Classifier {
         folder: &Path,
         fallback: ByteFallback,
         dtype: DType,
-        device: &Device,
+        devices: &Devices,
     ) -> Result<Self> {
-        let (model, config) = hf::load_classifier(folder, dtype, device)?;
+        let (model, config) = hf::load_classifier(folder, dtype, devices.first())?;
         let max_tokens = config.max_tokens();
         Ok(Self {
-            model,
+            models: Replicas::new(model, devices),
             tokenizer: Tokenizer::load_with(folder, fallback)?,
             labels: config.labels,
             pad_token_id: config.pad_token_id,
@@ -57,7 +58,7 @@ impl Classifier {
     /// Tokens in a batch, padding included, where nothing else is asked for: what stays in a core's cache on a CPU, what fills
     /// a GPU elsewhere.
     pub fn batch_tokens(&self) -> usize {
-        if parallel::is_cpu(&self.model.device()) {
+        if parallel::is_cpu(self.models.devices().first()) {
             1024
         } else {
             16_384
@@ -90,8 +91,8 @@ impl Classifier {
     /// Finds the probabilities of the classes for each text.
     ///
     /// Texts are sorted by length and go through the model in batches of about `batch_tokens`, as many batches at once
-    /// as there are cores; equal texts go once. `label` names the progress bar; `on_batches` hears of texts by their
-    /// indices, as they are done.
+    /// as there are cores or devices; equal texts go once. `label` names the progress bar; `on_batches` hears of texts by
+    /// their indices, as they are done.
     ///
     /// # Errors
     ///
@@ -138,16 +139,13 @@ impl Classifier {
             }
         }
         let task = job.progress.task(label, encoded.len(), "texts");
-        let device = self.model.device();
-        let workers = parallel::workers(&device);
-        for group in batches.chunks(workers) {
+        for group in batches.chunks(self.models.devices().workers()) {
             job.check()?;
-            let results = parallel::map(group.to_vec(), |batch: Vec<usize>| {
+            let results = self.models.map(group.to_vec(), |model, batch: Vec<usize>| {
                 let ids: Vec<Vec<i32>> =
                     batch.iter().map(|&place| encoded[place].clone()).collect();
-                let logits =
-                    self.model
-                        .forward(ClassifierInput::new(&ids, self.pad_token_id, &device));
+                let input = ClassifierInput::new(&ids, self.pad_token_id, &model.device());
+                let logits = model.forward(input);
                 let [_, n_labels] = logits.dims();
                 let rows = activation::softmax(logits.cast(DType::F32), 1).into_data();
                 let rows = rows.as_slice::<f32>().expect("the tensor was cast to f32");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
 use super::dropout::StepDropout;
@@ -13,7 +13,7 @@ use super::shards::{even_parts, step_in_parts, whole_step};
 use super::steps::StepRecorder;
 use super::{Scalars, clip_global_norm, token_logps};
 use crate::nn::{ClassifierInput, Dropout, Linear, SequenceClassifier};
-use crate::parallel;
+use crate::parallel::Devices;
 
 /// A text with its class.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,11 +64,11 @@ impl ClassifierExample {
 }
 
 impl ClassifierBatch {
-    /// One part for each core, each with its share of the examples and, if there are any, a source of what it drops.
-    fn parts(self, device: &Device, dropout: Option<&StepDropout>) -> Vec<(Self, f64)> {
+    /// At most so many parts, each with its share of the examples and, if there are any, a source of what it drops.
+    fn parts(self, n_parts: usize, dropout: Option<&StepDropout>) -> Vec<(Self, f64)> {
         let mut sources = dropout.map(StepDropout::next);
         let lengths: Vec<usize> = self.ids.iter().map(Vec::len).collect();
-        even_parts(&lengths, parallel::workers(device))
+        even_parts(&lengths, n_parts)
             .into_iter()
             .map(|idxs| {
                 let part = Self {
@@ -96,6 +96,8 @@ pub struct ClassifierModel {
     pad_token_id: i32,
     max_grad_norm: Option<f64>,
     #[module(skip)]
+    devices: Devices,
+    #[module(skip)]
     dropout: Option<Arc<StepDropout>>,
     #[module(skip)]
     recorder: Option<Arc<StepRecorder>>,
@@ -109,6 +111,7 @@ impl ClassifierModel {
         pad_token_id: i32,
     ) -> Self {
         Self {
+            devices: classifier.device().into(),
             classifier,
             token_head,
             pad_token_id,
@@ -121,6 +124,12 @@ impl ClassifierModel {
     /// The same model, whose gradients together have this norm at most.
     pub fn with_max_grad_norm(mut self, max_grad_norm: f64) -> Self {
         self.max_grad_norm = Some(max_grad_norm);
+        self
+    }
+
+    /// The same model, whose steps share their batches out to these devices; it is on the first.
+    pub fn with_devices(mut self, devices: &Devices) -> Self {
+        self.devices = devices.clone();
         self
     }
 
@@ -192,9 +201,11 @@ impl TrainStep for ClassifierModel {
     type Output = Scalars;
 
     fn step(&self, batch: ClassifierBatch) -> TrainOutput<Scalars> {
-        let device = self.classifier.device();
-        let parts = batch.parts(&device, self.dropout.as_deref());
-        let (grads, item) = step_in_parts(self, parts, &device, whole_step(Self::forward));
+        let parts = batch.parts(self.devices.workers(), self.dropout.as_deref());
+        // All weights are trained, so each device gets them anew.
+        let models = vec![self.clone(); self.devices.count()];
+        let step = whole_step(Self::forward);
+        let (grads, item) = step_in_parts(&models, &self.devices, parts, step);
         if let Some(recorder) = &self.recorder {
             recorder.add(&item);
         }

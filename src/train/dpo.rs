@@ -18,6 +18,7 @@ use super::recompute::gradients_by_layer;
 use super::shards::{step_in_parts, whole_step};
 use super::steps::StepRecorder;
 use crate::nn::Gemma;
+use crate::parallel::Replicas;
 
 /// What is made of the difference between the two replies, by TRL's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,9 +121,12 @@ pub struct DpoModel {
     sft_weight: f64,
     max_grad_norm: f64,
     gradient_checkpointing: bool,
-    /// How many batches' gradients the next optimizer step gets.
+    /// The frozen weights on every device that takes part.
     #[module(skip)]
-    batches: Arc<AtomicUsize>,
+    bases: Replicas<Gemma>,
+    /// How many steps' gradients the next optimizer step gets.
+    #[module(skip)]
+    steps: Arc<AtomicUsize>,
     #[module(skip)]
     recorder: Option<Arc<StepRecorder>>,
 }
@@ -131,6 +135,7 @@ impl DpoModel {
     /// A model with LoRA factors to be trained.
     pub fn new(policy: Gemma, config: &DpoConfig) -> Self {
         Self {
+            bases: Replicas::new(policy.without_lora(), &policy.device().into()),
             policy,
             dpo_loss: DpoLoss {
                 loss_type: config.loss_type,
@@ -140,7 +145,7 @@ impl DpoModel {
             sft_weight: config.sft_weight,
             max_grad_norm: config.max_grad_norm,
             gradient_checkpointing: false,
-            batches: Arc::default(),
+            steps: Arc::default(),
             recorder: None,
         }
     }
@@ -149,6 +154,13 @@ impl DpoModel {
     /// asked for: slower, with one layer's activations in memory at a time.
     pub fn with_gradient_checkpointing(mut self, gradient_checkpointing: bool) -> Self {
         self.gradient_checkpointing = gradient_checkpointing;
+        self
+    }
+
+    /// The same model, whose steps share their batches out to the devices of `bases`, copies of what the factors are
+    /// added to; the policy is on the first.
+    pub fn with_bases(mut self, bases: &Replicas<Gemma>) -> Self {
+        self.bases = bases.clone();
         self
     }
 
@@ -235,18 +247,31 @@ impl DpoModel {
 }
 
 impl TrainStep for DpoModel {
-    type Input = DpoBatch;
+    type Input = Vec<DpoBatch>;
     type Output = Scalars;
 
-    fn step(&self, batch: DpoBatch) -> TrainOutput<Scalars> {
-        let device = self.policy.device();
-        let parts = batch.parts(&device);
+    /// Gives the means over the batches.
+    fn step(&self, batches: Vec<DpoBatch>) -> TrainOutput<Scalars> {
+        let devices = self.bases.devices();
+        let n_batches = batches.len();
+        let n_parts = devices.workers().div_ceil(n_batches);
+        let parts = batches
+            .into_iter()
+            .flat_map(|batch| batch.parts(n_parts))
+            .map(|(part, share)| (part, share / n_batches as f64))
+            .collect();
+        // The other devices have all but the factors.
+        let others = self.bases.iter().skip(1).map(|base| Self {
+            policy: base.with_lora_of(&self.policy),
+            ..self.clone()
+        });
+        let models: Vec<Self> = std::iter::once(self.clone()).chain(others).collect();
         let (grads, item) = if self.gradient_checkpointing {
-            step_in_parts(self, parts, &device, Self::step_by_layer)
+            step_in_parts(&models, devices, parts, Self::step_by_layer)
         } else {
-            step_in_parts(self, parts, &device, whole_step(Self::forward))
+            step_in_parts(&models, devices, parts, whole_step(Self::forward))
         };
-        self.batches.fetch_add(1, Ordering::SeqCst);
+        self.steps.fetch_add(1, Ordering::SeqCst);
         if let Some(recorder) = &self.recorder {
             recorder.add(&item);
         }
@@ -259,9 +284,9 @@ impl TrainStep for DpoModel {
         lr: ModuleLearningRate,
         grads: GradientsParams,
     ) -> Self {
-        // The learner has summed the gradients; the last step of an epoch may have fewer batches than the others.
-        let batches = self.batches.swap(0, Ordering::SeqCst).max(1);
-        let grads = scale(&self, grads, 1.0 / batches as f64);
+        // The learner has summed the gradients; the last optimizer step of an epoch may have fewer than the others.
+        let steps = self.steps.swap(0, Ordering::SeqCst).max(1);
+        let grads = scale(&self, grads, 1.0 / steps as f64);
         let (grads, norm) = clip_global_norm(&self, grads, self.max_grad_norm);
         if let Some(recorder) = &self.recorder {
             recorder.finish(norm, lr.base());
@@ -329,7 +354,7 @@ mod tests {
             let parts = if whole {
                 vec![(batch.clone(), 1.0)]
             } else {
-                batch.clone().parts(&Device::flex())
+                batch.clone().parts(2)
             };
             parts
                 .into_iter()
@@ -384,7 +409,7 @@ mod tests {
         let step = |gradient_checkpointing| {
             let model = DpoModel::new(gemma.clone(), &DpoConfig::new())
                 .with_gradient_checkpointing(gradient_checkpointing);
-            TrainStep::step(&model, batch.clone())
+            TrainStep::step(&model, vec![batch.clone()])
         };
         let (whole, by_layer) = (step(false), step(true));
         assert_eq!(whole.item.values.len(), by_layer.item.values.len());

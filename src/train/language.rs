@@ -3,13 +3,13 @@
 use burn::module::Module;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
 use super::shards::{step_in_parts, whole_step};
 use super::{Scalars, clip_global_norm, token_logps};
 use crate::nn::{Gemma, GemmaInput};
-use crate::parallel;
+use crate::parallel::Devices;
 
 /// A sequence of tokens with the weight of each as a target; a token that needs no prediction has weight zero.
 ///
@@ -81,13 +81,9 @@ impl LanguageExample {
 }
 
 impl LanguageBatch {
-    /// One part for each core, each with its share of the targets' weight.
-    fn parts(self, device: &Device) -> Vec<(Self, f64)> {
-        let size = self
-            .examples
-            .len()
-            .div_ceil(parallel::workers(device))
-            .max(1);
+    /// At most so many parts, each with its share of the targets' weight.
+    fn parts(self, n_parts: usize) -> Vec<(Self, f64)> {
+        let size = self.examples.len().div_ceil(n_parts).max(1);
         let weight = |examples: &[LanguageExample]| -> f64 {
             let targets = examples.iter().flat_map(LanguageExample::targets);
             targets.map(|(_, _, weight)| f64::from(weight)).sum()
@@ -155,12 +151,10 @@ impl TrainStep for LanguageModel {
     type Output = Scalars;
 
     fn step(&self, batch: LanguageBatch) -> TrainOutput<Scalars> {
-        let (grads, item) = step_in_parts(
-            self,
-            batch.parts(&self.gemma.device()),
-            &self.gemma.device(),
-            whole_step(Self::forward),
-        );
+        let devices = Devices::from(self.gemma.device());
+        let parts = batch.parts(devices.workers());
+        let models = std::slice::from_ref(self);
+        let (grads, item) = step_in_parts(models, &devices, parts, whole_step(Self::forward));
         TrainOutput { grads, item }
     }
 
@@ -188,6 +182,7 @@ impl InferenceStep for LanguageModel {
 mod tests {
     use super::*;
     use crate::nn::GemmaConfig;
+    use burn::tensor::Device;
 
     fn example(parts: &[(i32, &[i32], f32)]) -> LanguageExample {
         let mut example = LanguageExample::default();

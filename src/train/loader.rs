@@ -1,7 +1,8 @@
 //! Batches whose order depends on the seed and the epoch alone.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
@@ -26,6 +27,10 @@ pub struct EpochLoader<I, B> {
     collate: fn(&[&I]) -> B,
     batch_size: usize,
     seed: Option<u64>,
+    /// How many batches are given at once, and how one more joins.
+    together: (usize, fn(&mut B, B)),
+    /// Examples of the epochs that came to their end, and the time these took.
+    done: Arc<Mutex<(usize, Duration)>>,
     epoch: Arc<AtomicUsize>,
     job: Job,
     interrupter: Interrupter,
@@ -35,6 +40,7 @@ impl<I, B> Clone for EpochLoader<I, B> {
     fn clone(&self) -> Self {
         Self {
             source: self.source.clone(),
+            done: self.done.clone(),
             epoch: self.epoch.clone(),
             job: self.job.clone(),
             interrupter: self.interrupter.clone(),
@@ -77,6 +83,8 @@ impl<I: Send + Sync + 'static, B> EpochLoader<I, B> {
             collate,
             batch_size,
             seed: None,
+            together: (1, |_, _| ()),
+            done: Arc::default(),
             epoch: Arc::new(AtomicUsize::new(1)),
             job: Job::default(),
             interrupter: Interrupter::new(),
@@ -87,6 +95,22 @@ impl<I: Send + Sync + 'static, B> EpochLoader<I, B> {
     pub fn shuffled(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
+    }
+
+    /// Gives so many batches at once, of which each behind the first goes through `join`; at the end of an epoch there may
+    /// be fewer.
+    pub fn together(mut self, batches: usize, join: fn(&mut B, B)) -> Self {
+        self.together = (batches, join);
+        self
+    }
+
+    /// Examples a second, of the epochs that came to their end; what is done between epochs does not count.
+    pub fn rate(&self) -> f64 {
+        let (examples, time) = match self.done.lock() {
+            Ok(done) => *done,
+            Err(poisoned) => *poisoned.into_inner(),
+        };
+        examples as f64 / time.as_secs_f64()
     }
 
     /// How many optimizer steps an epoch has when gradients of `accumulate` batches are summed.
@@ -132,7 +156,21 @@ struct Batches<I, B> {
     loader: EpochLoader<I, B>,
     items: Arc<Vec<I>>,
     batches: std::vec::IntoIter<Vec<usize>>,
+    /// Until the end.
+    start: Option<Instant>,
     done: usize,
+}
+
+impl<I, B> Batches<I, B> {
+    fn next_batch(&mut self) -> Option<B> {
+        let batch = self.batches.next()?;
+        self.done += batch.len();
+        let items: Vec<&I> = batch
+            .iter()
+            .map(|&item_idx| &self.items[item_idx])
+            .collect();
+        Some((self.loader.collate)(&items))
+    }
 }
 
 impl<I, B> Iterator for Batches<I, B> {
@@ -143,13 +181,20 @@ impl<I, B> Iterator for Batches<I, B> {
             self.loader.interrupter.stop(Some("asked to stop"));
             return None;
         }
-        let batch = self.batches.next()?;
-        self.done += batch.len();
-        let items: Vec<&I> = batch
-            .iter()
-            .map(|&item_idx| &self.items[item_idx])
-            .collect();
-        Some(Ok((self.loader.collate)(&items)))
+        let Some(mut batch) = self.next_batch() else {
+            if let (Some(start), Ok(mut done)) = (self.start.take(), self.loader.done.lock()) {
+                done.0 += self.done;
+                done.1 += start.elapsed();
+            }
+            return None;
+        };
+        let (together, join) = self.loader.together;
+        for _ in 1..together {
+            if let Some(next) = self.next_batch() {
+                join(&mut batch, next);
+            }
+        }
+        Some(Ok(batch))
     }
 }
 
@@ -168,6 +213,7 @@ impl<I: Clone + Send + Sync + 'static, B: 'static> DataLoader<B> for EpochLoader
             loader: self.clone(),
             items,
             batches,
+            start: Some(Instant::now()),
             done: 0,
         })
     }

@@ -5,7 +5,6 @@ use std::ops::Range;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::nn::{Gemma, GemmaInput};
-use crate::parallel;
 
 /// A better and a worse reply to one prompt, and what the reference model thinks of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,10 +101,10 @@ impl DpoBatch {
         self.replies.iter().map(Vec::len).sum::<usize>() / 2
     }
 
-    /// One part for each core, each with its share of the pairs.
-    pub(super) fn parts(self, device: &Device) -> Vec<(Self, f64)> {
+    /// At most so many parts, each with its share of the pairs.
+    pub(super) fn parts(self, n_parts: usize) -> Vec<(Self, f64)> {
         let (n_rows, n_pairs) = (self.ids.len(), self.n_pairs());
-        let size = n_rows.div_ceil(parallel::workers(device)).max(1);
+        let size = n_rows.div_ceil(n_parts).max(1);
         (0..n_rows)
             .step_by(size)
             .map(|start| {

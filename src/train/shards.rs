@@ -1,45 +1,99 @@
 //! One step's batch in several parts at once.
 
-use burn::module::Module;
-use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Device, Tensor};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
 
 use super::Scalars;
-use crate::parallel;
+use crate::parallel::Devices;
 
 /// Sums the gradients and numbers that `step` gives for every part of a batch, each part's with its weight.
 ///
-/// Every part has leaves of its own on the autodiff tape, so that the parts do not wait for each other. `step` multiplies the
-/// loss by the weight before it goes back.
+/// There is a model for each device, the first being the one that is trained; each is brought to its device first, which
+/// moves what is not there yet. Every worker has leaves of its own on the autodiff tape, so that the workers do not wait
+/// for each other, and goes through its parts one after the other; the gradients come together on the first device. `step`
+/// multiplies the loss by the weight before it goes back.
 pub(super) fn step_in_parts<M, B>(
-    model: &M,
+    models: &[M],
+    devices: &Devices,
     parts: Vec<(B, f64)>,
-    device: &Device,
     step: impl Fn(&M, B, f64) -> (GradientsParams, Scalars) + Sync,
 ) -> (GradientsParams, Scalars)
 where
     M: Module + Sync,
     B: Send,
 {
-    let device = device.clone().autodiff();
-    let results = parallel::map(parts, |(part, weight)| {
-        let local = model.clone().fork(&device);
-        let (grads, scalars) = step(&local, part, weight);
-        (grads, scalars, weight)
+    let n_workers = devices.workers().min(parts.len());
+    let places = models.iter().zip(devices.iter()).cycle();
+    let mut workers: Vec<(M, Vec<(B, f64)>)> = places
+        .take(n_workers)
+        .map(|(model, device)| (model.clone().fork(&device.clone().autodiff()), Vec::new()))
+        .collect();
+    for (part_idx, part) in parts.into_iter().enumerate() {
+        workers[part_idx % n_workers].1.push(part);
+    }
+    let results = devices.map(workers, |(local, parts)| {
+        let mut sum = Sum::default();
+        for (part, weight) in parts {
+            let (grads, scalars) = step(&local, part, weight);
+            sum.add(&local, grads, scalars, weight);
+        }
+        (sum.grads, sum.scalars)
     });
-    let mut accumulator = GradientsAccumulator::new();
-    let mut sum = Scalars::default();
-    for (grads, scalars, weight) in results {
-        accumulator.accumulate(model, grads);
-        sum.examples += scalars.examples;
+    let mut sum = Sum::default();
+    for (grads, scalars) in results {
+        let grads = grads.to_device(devices.first(), &models[0]);
+        sum.add(&models[0], grads, scalars, 1.0);
+    }
+    (sum.grads, sum.scalars)
+}
+
+/// Gradients and numbers of some parts.
+#[derive(Default)]
+struct Sum {
+    grads: GradientsParams,
+    scalars: Scalars,
+}
+
+impl Sum {
+    /// Adds those of one more part, whose gradients have their weight already.
+    fn add<M: Module>(&mut self, model: &M, grads: GradientsParams, scalars: Scalars, weight: f64) {
+        add_gradients(model, &mut self.grads, grads);
+        self.scalars.examples += scalars.examples;
         for (name, value) in scalars.values {
-            match sum.values.iter_mut().find(|(found, _)| *found == name) {
-                Some((_, total)) => *total += value * weight,
-                None => sum.values.push((name, value * weight)),
+            let sums = &mut self.scalars.values;
+            match sums.iter_mut().find(|(found, _)| *found == name) {
+                Some((_, sum)) => *sum += value * weight,
+                None => sums.push((name, value * weight)),
             }
         }
     }
-    (accumulator.grads(), sum)
+}
+
+/// Adds gradients to those of the same parameters where these lie; burn's own accumulator writes each sum anew.
+pub(super) fn add_gradients<M: Module>(
+    model: &M,
+    sum: &mut GradientsParams,
+    grads: GradientsParams,
+) {
+    model.visit(&mut AddGradients { sum, grads });
+}
+
+struct AddGradients<'a> {
+    sum: &'a mut GradientsParams,
+    grads: GradientsParams,
+}
+
+impl ModuleVisitor for AddGradients<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = self.grads.remove::<D>(param.id) {
+            let sum = match self.sum.remove::<D>(param.id) {
+                Some(sum) => sum + grad,
+                None => grad,
+            };
+            self.sum.register(param.id, sum);
+        }
+    }
 }
 
 /// Cuts a batch into parts of texts of about one length, so that the part with most tokens, padding included, has as few
