@@ -179,9 +179,9 @@ impl DisentangledAttention {
                 .permute([2, 0, 1, 3])
         };
         let scale = 1.0 / ((head_dim * self.position.terms()) as f64).sqrt();
-        let query = split(self.query_proj.forward(wanted.of(hidden.clone())) * scale);
-        let key = split(self.key_proj.forward(hidden.clone()));
-        let value = split(self.value_proj.forward(hidden));
+        let query = self.query_proj.forward(wanted.of(hidden.clone())) * scale;
+        let key = self.key_proj.forward(hidden.clone());
+        let value = self.value_proj.forward(hidden);
         let dtype = query.dtype();
 
         let positions = relative.map(|relative| {
@@ -207,9 +207,21 @@ impl DisentangledAttention {
                 }),
             }
         });
+        let positions = positions.unwrap_or_default();
+        if let (Wanted::All, None, [Some(of_keys), Some(of_queries)]) =
+            (wanted, dropout, [&positions.of_keys, &positions.of_queries])
+            && fused::serves(&query)
+            && ![&query, &key, &value, of_keys, of_queries]
+                .map(Tensor::is_tracked)
+                .contains(&true)
+        {
+            let positions = [of_keys.clone(), of_queries.clone()];
+            return fused::disentangled_attention([query, key, value], positions, padding);
+        }
+        let [query, key, value] = [query, key, value].map(split);
         let weights = match wanted {
-            Wanted::All => attention_weights(query, key, positions.unwrap_or_default(), padding),
-            Wanted::First => first_weights(query, key, positions.unwrap_or_default(), padding),
+            Wanted::All => attention_weights(query, key, positions, padding),
+            Wanted::First => first_weights(query, key, positions, padding),
         };
         let weights = weights.cast(dtype);
         let weights = drop_out(weights, self.attention_probs_dropout_prob, dropout);
@@ -404,5 +416,55 @@ mod tests {
                 plain_weights(scores, Some(by_query), Some(by_key), &padding).flatten(0, 3)
             },
         );
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn attention_in_one_pass_is_that_step_by_step_with_all_tokens_and_with_the_first() {
+        use burn::tensor::{Distribution, Tolerance};
+        let device = Device::flex();
+        device.seed(5);
+        let (batch, heads, seq, head_dim) = (3, 2, 21, 20);
+        let random = |shape| Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+        let [query, key, value] = [(); 3].map(|()| random([batch, seq, heads * head_dim]));
+        let [of_keys, of_queries] = [(); 2].map(|()| random([heads, 2 * seq, head_dim]));
+        let rows = (0..batch).map(|row| (0..seq).map(|token| token + 4 * row >= seq).collect());
+        let padding: Vec<Vec<bool>> = rows.collect();
+        let padding = TensorData::new(padding.concat(), [1, batch, 1, seq]);
+        let padding = Tensor::<4, Bool>::from_data(padding, &device);
+        let split = |x: &Tensor<3>| {
+            let [_, tokens, _] = x.dims();
+            let x = x.clone().reshape([batch, tokens, heads, head_dim]);
+            x.permute([2, 0, 1, 3])
+        };
+        let join = |x: Tensor<4>| {
+            let [_, _, tokens, _] = x.dims();
+            x.permute([1, 2, 0, 3])
+                .reshape([batch, tokens, heads * head_dim])
+        };
+        let positions = || Positions {
+            of_keys: Some(of_keys.clone()),
+            of_queries: Some(of_queries.clone()),
+        };
+        let scores = matmul(split(&query), split(&key).swap_dims(2, 3));
+        let by_query = with_all_distances(split(&query), of_keys.clone());
+        let by_key = with_all_distances(split(&key), of_queries.clone());
+        let weights = plain_weights(scores, Some(by_query), Some(by_key), &padding);
+        let expected = join(matmul(weights, split(&value)));
+
+        let tolerance = Tolerance::<f32>::absolute(1e-5);
+        let projections = [query.clone(), key.clone(), value.clone()];
+        let vectors = [of_keys.clone(), of_queries.clone()];
+        let all = fused::disentangled_attention(projections, vectors, &padding);
+        let same = |got: Tensor<3>, expected: Tensor<3>| {
+            let expected = expected.into_data();
+            got.into_data()
+                .assert_approx_eq::<f32>(&expected, tolerance);
+        };
+        same(all, expected.clone());
+        let query = split(&query.narrow(1, 0, 1));
+        let weights = first_weights(query, split(&key), positions(), &padding);
+        let first = join(matmul(weights, split(&value)));
+        same(first, expected.narrow(1, 0, 1));
     }
 }

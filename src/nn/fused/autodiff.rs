@@ -2,13 +2,13 @@
 
 use core::fmt::Debug;
 
-use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::{Flex, FlexTensor};
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, AutodiffBackend};
 
 use super::simd::dense;
 use super::{AdamWStep, Fused, disentangled, elementwise, low_rank, norm, rotary, softmax};
@@ -153,6 +153,22 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
     fn few_rows(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         use burn::backend::ops::FloatTensorOps;
         Self::float_matmul(x, Self::float_transpose(weight))
+    }
+
+    fn disentangled_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        of_keys: FloatTensor<Self>,
+        of_queries: FloatTensor<Self>,
+        mask: FlexTensor,
+    ) -> FloatTensor<Self> {
+        // It is for tensors off the tape.
+        let [query, key, value, of_keys, of_queries] =
+            [query, key, value, of_keys, of_queries].map(Self::inner);
+        Self::from_inner(Flex::disentangled_attention(
+            query, key, value, of_keys, of_queries, mask,
+        ))
     }
 
     fn low_rank_linear(

@@ -5,7 +5,9 @@
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
+use rayon::prelude::*;
 
+use super::product::{AddProduct, Strided};
 use super::simd::{dense, dims, owned, tensor, values, values_mut, vectorized};
 use super::softmax::{MaskRows, softmax_row, softmax_row_gradient};
 
@@ -36,10 +38,14 @@ pub(super) fn forward(
         #[inline(always)]
         || {
             for (matrix_idx, (scores, (by_query, by_key))) in matrices.zip(products).enumerate() {
-                turn(seq, |key| of_distances(by_key, seq, key), &mut turned);
+                turn(
+                    seq,
+                    |key| of_distances(by_key, 2 * seq, seq, key),
+                    &mut turned,
+                );
                 let rows = scores.chunks_exact_mut(seq).zip(turned.chunks_exact(seq));
                 for (query, (row, by_key)) in rows.enumerate() {
-                    let by_query = of_distances(by_query, seq, query);
+                    let by_query = of_distances(by_query, 2 * seq, seq, query);
                     for ((score, &by_query), &by_key) in row.iter_mut().zip(by_query).zip(by_key) {
                         *score += by_query + by_key;
                     }
@@ -101,10 +107,10 @@ pub(super) fn gradients(
     ]
 }
 
-/// A token's products with the vectors of its distances to all others, in their order.
+/// Of rows of `width`, a token's products with the vectors of its distances to all others, in their order.
 #[inline(always)]
-fn of_distances(products: &[f32], seq: usize, token: usize) -> &[f32] {
-    let start = token * 2 * seq + seq - 1 - token;
+fn of_distances(products: &[f32], width: usize, seq: usize, token: usize) -> &[f32] {
+    let start = token * width + seq - 1 - token;
     &products[start..start + seq]
 }
 
@@ -124,6 +130,187 @@ fn turn<'a>(seq: usize, row: impl Fn(usize) -> &'a [f32], out: &mut [f32]) {
             for (place, &value) in row(row_idx)[start..end].iter().enumerate() {
                 out[(start + place) * seq + row_idx] = value;
             }
+        }
+    }
+}
+
+/// Attention from projections to what the heads see, a text and a head at a time, so that its scores stay in a core's cache.
+///
+/// # Shapes
+///
+/// - query, key, value and output: `[batch, seq, heads · head_dim]`
+/// - of_keys, of_queries: `[heads, 2 · seq, head_dim]`, what queries and keys are multiplied with by their distance
+/// - mask: `[1, batch, 1, seq]`
+pub(super) fn attention(
+    [query, key, value]: [FlexTensor; 3],
+    [of_keys, of_queries]: [FlexTensor; 2],
+    mask: &FlexTensor,
+) -> FlexTensor {
+    let [query, key, value] = [query, key, value].map(dense);
+    let [batch, seq, width] = dims(&query);
+    let [heads, _, head_dim] = dims(&of_keys);
+    let text = Text {
+        seq,
+        width,
+        head_dim,
+        of_keys: &turned_heads(&of_keys),
+        of_queries: &turned_heads(&of_queries),
+    };
+    let mask = MaskRows::new(mask, [heads, batch, seq, seq]);
+    let inputs = [&query, &key, &value].map(values);
+    let mut out = vec![0.0; batch * seq * width];
+    out.par_chunks_mut(seq * width).enumerate().for_each_init(
+        || Scratch::new(seq, head_dim),
+        |scratch, (text_idx, out)| {
+            let place = text_idx * seq * width..(text_idx + 1) * seq * width;
+            let inputs = inputs.map(|input| &input[place.clone()]);
+            let mask = mask.row(text_idx * seq);
+            for head in 0..heads {
+                text.attend(head, inputs, mask, scratch, out);
+            }
+        },
+    );
+    tensor(out, Shape::new([batch, seq, width]))
+}
+
+/// Each head's rows as columns, with zeros behind them: `[heads, head_dim, padded]`.
+fn turned_heads(rows: &FlexTensor) -> Vec<f32> {
+    let rows = dense(rows.clone());
+    let [heads, count, head_dim] = dims(&rows);
+    let mut out = vec![0.0; heads * head_dim * padded(count)];
+    let heads = values(&rows).chunks_exact(count * head_dim);
+    for (rows, out) in heads.zip(out.chunks_exact_mut(head_dim * padded(count))) {
+        turn_rows(rows, head_dim, head_dim, padded(count), out);
+    }
+    out
+}
+
+/// Writes the first `columns` numbers of rows that are `stride` apart as columns.
+fn turn_rows(rows: &[f32], stride: usize, columns: usize, out_stride: usize, out: &mut [f32]) {
+    for (row_idx, row) in rows.chunks(stride).enumerate() {
+        for (&value, out) in row[..columns].iter().zip(out.chunks_mut(out_stride)) {
+            out[row_idx] = value;
+        }
+    }
+}
+
+/// As many columns as fill whole vectors.
+fn padded(columns: usize) -> usize {
+    columns.next_multiple_of(16)
+}
+
+/// What the texts of a batch have in common.
+struct Text<'a> {
+    seq: usize,
+    width: usize,
+    head_dim: usize,
+    of_keys: &'a [f32],
+    of_queries: &'a [f32],
+}
+
+/// Where one head's numbers lie for a while.
+struct Scratch {
+    /// `[head_dim, padded(seq)]`
+    keys: Vec<f32>,
+    /// `[seq, head_dim]`
+    values: Vec<f32>,
+    /// `[seq, padded(seq)]`
+    scores: Vec<f32>,
+    /// `[seq, padded(2 · seq)]`
+    by_query: Vec<f32>,
+    /// `[seq, padded(2 · seq)]`
+    by_key: Vec<f32>,
+    /// `[seq, seq]`
+    turned: Vec<f32>,
+    /// `[seq, head_dim]`
+    attended: Vec<f32>,
+}
+
+impl Scratch {
+    fn new(seq: usize, head_dim: usize) -> Self {
+        Self {
+            keys: vec![0.0; head_dim * padded(seq)],
+            values: vec![0.0; seq * head_dim],
+            scores: vec![0.0; seq * padded(seq)],
+            by_query: vec![0.0; seq * padded(2 * seq)],
+            by_key: vec![0.0; seq * padded(2 * seq)],
+            turned: vec![0.0; seq * seq],
+            attended: vec![0.0; seq * head_dim],
+        }
+    }
+}
+
+impl Text<'_> {
+    /// What a head sees, into its columns of `out`.
+    fn attend(
+        &self,
+        head: usize,
+        [query, key, value]: [&[f32]; 3],
+        mask: &[u8],
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) {
+        let Self {
+            seq,
+            width,
+            head_dim,
+            ..
+        } = *self;
+        let columns = head * head_dim;
+        let [query, key, value] = [query, key, value].map(|input| &input[columns..]);
+        let distances = padded(2 * seq);
+        let positions = |all| -> &[f32] {
+            let all: &[f32] = all;
+            &all[head * head_dim * distances..(head + 1) * head_dim * distances]
+        };
+        turn_rows(key, width, head_dim, padded(seq), &mut scratch.keys);
+        let rows = scratch.values.chunks_exact_mut(head_dim);
+        for (row, value) in rows.zip(value.chunks(width)) {
+            row.copy_from_slice(&value[..head_dim]);
+        }
+        let product = |lhs, row_stride, inner, rhs: &[f32], out: &mut [f32]| {
+            out.fill(0.0);
+            let columns = out.len() / seq;
+            AddProduct {
+                out,
+                lhs: Strided {
+                    values: lhs,
+                    row_stride,
+                    column_stride: 1,
+                },
+                rhs,
+                rows: seq,
+                inner,
+                columns,
+            }
+            .run();
+        };
+        product(query, width, head_dim, &scratch.keys, &mut scratch.scores);
+        let (of_keys, of_queries) = (positions(self.of_keys), positions(self.of_queries));
+        product(query, width, head_dim, of_keys, &mut scratch.by_query);
+        product(key, width, head_dim, of_queries, &mut scratch.by_key);
+        let (by_query, by_key) = (&scratch.by_query, &scratch.by_key);
+        let (turned, scores) = (&mut scratch.turned, &mut scratch.scores);
+        vectorized(
+            #[inline(always)]
+            || {
+                turn(seq, |key| of_distances(by_key, distances, seq, key), turned);
+                let rows = scores.chunks_exact_mut(padded(seq));
+                for (query, (row, by_key)) in rows.zip(turned.chunks_exact(seq)).enumerate() {
+                    let row = &mut row[..seq];
+                    let by_query = of_distances(by_query, distances, seq, query);
+                    for ((score, &by_query), &by_key) in row.iter_mut().zip(by_query).zip(by_key) {
+                        *score += by_query + by_key;
+                    }
+                    softmax_row(row, mask, 1.0);
+                }
+            },
+        );
+        let (weights, values) = (&scratch.scores, &scratch.values);
+        product(weights, padded(seq), seq, values, &mut scratch.attended);
+        let rows = scratch.attended.chunks_exact(head_dim);
+        for (attended, out) in rows.zip(out.chunks_exact_mut(width)) {
+            out[columns..columns + head_dim].copy_from_slice(attended);
         }
     }
 }

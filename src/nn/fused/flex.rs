@@ -59,6 +59,17 @@ impl Fused for Flex {
         adamw::moving_mean(mean, x, beta, squared)
     }
 
+    fn disentangled_attention(
+        query: FlexTensor,
+        key: FlexTensor,
+        value: FlexTensor,
+        of_keys: FlexTensor,
+        of_queries: FlexTensor,
+        mask: FlexTensor,
+    ) -> FlexTensor {
+        disentangled::attention([query, key, value], [of_keys, of_queries], &mask)
+    }
+
     fn adamw_update(
         weights: FlexTensor,
         moment_1: FlexTensor,

@@ -91,6 +91,15 @@ trait Fused: Backend {
         mask: BoolTensor<Self>,
     ) -> FloatTensor<Self>;
 
+    fn disentangled_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        of_keys: FloatTensor<Self>,
+        of_queries: FloatTensor<Self>,
+        mask: BoolTensor<Self>,
+    ) -> FloatTensor<Self>;
+
     fn moving_mean(
         mean: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -257,6 +266,30 @@ pub(super) fn disentangled_softmax(
     let [by_query, by_key] = [by_query, by_key].map(Tensor::into_dispatch);
     let (scores, mask) = (scores.into_dispatch(), mask.clone().into_dispatch());
     let out = Dispatch::disentangled_softmax(scores, by_query, by_key, mask);
+    Tensor::from_dispatch(out)
+}
+
+/// Disentangled attention without a gradient, from projections to what the heads see.
+///
+/// # Shapes
+///
+/// - query, key, value and output: `[batch, seq, heads · head_dim]`, the query scaled
+/// - of_keys, of_queries: `[heads, 2 · seq, head_dim]`, what queries and keys are multiplied with by their distance, from
+///   `seq - 1` down
+/// - mask: `[1, batch, 1, seq]`
+///
+/// # Panics
+///
+/// If it does not [serve](serves) the query.
+pub(super) fn disentangled_attention(
+    projections: [Tensor<3>; 3],
+    positions: [Tensor<3>; 2],
+    mask: &Tensor<4, Bool>,
+) -> Tensor<3> {
+    let [query, key, value] = projections.map(|x| x.without_autodiff().into_dispatch());
+    let [of_keys, of_queries] = positions.map(|x| x.without_autodiff().into_dispatch());
+    let mask = mask.clone().into_dispatch();
+    let out = Dispatch::disentangled_attention(query, key, value, of_keys, of_queries, mask);
     Tensor::from_dispatch(out)
 }
 
