@@ -123,7 +123,7 @@ impl ChatArgs {
 
 impl<'a> Chat<'a> {
     fn load(args: &'a ChatArgs, job: &'a Job) -> Result<Self> {
-        let devices = args.device.devices()?;
+        let devices = args.device.devices(job)?;
         let statements = own_statements(&args.output, &args.character)?;
         let base = match &args.model {
             Some(name) => hub::folder(name, job)?,

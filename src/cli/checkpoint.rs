@@ -42,13 +42,13 @@ pub(super) struct Checkpoint {
 
 impl GemmaArgs {
     pub(super) fn load(&self, job: &Job) -> Result<Checkpoint> {
-        let device = self.device.device()?;
+        let device = self.device.device(job)?;
+        let dtype = self.dtype.on(&device)?;
         let folder = hub::folder(&self.model, job)?;
         let max_tokens = hf::read_gemma_config(&folder)?.max_position_embeddings;
         let tokenizer = Tokenizer::load(&folder)?;
         let quantization = self.quantization.into();
-        let mut model =
-            hf::load_quantized_gemma(&folder, quantization, self.dtype.into(), &device)?;
+        let mut model = hf::load_quantized_gemma(&folder, quantization, dtype, &device)?;
         if let Some(adapter) = &self.adapter {
             hf::load_adapter(&mut model, &hub::folder(adapter, job)?, &device)?;
             model = model.valid();

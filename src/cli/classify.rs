@@ -59,11 +59,12 @@ impl ClassifyArgs {
             .into_iter()
             .map(|line| line.text)
             .collect();
+        let devices = self.device.devices(job)?;
         let classifier = Classifier::load_with(
             &hub::folder(&self.model, job)?,
             self.tokenizer.byte_fallback(),
-            self.dtype.into(),
-            &self.device.devices()?,
+            self.dtype.on(devices.first())?,
+            &devices,
         )?;
         let start = Instant::now();
         let batch_tokens = self.batch_tokens.unwrap_or(classifier.batch_tokens());

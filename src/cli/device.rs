@@ -4,25 +4,26 @@ use burn::tensor::{DType, Device};
 use clap::{Args, ValueEnum};
 
 use crate::parallel::Devices;
+use crate::progress::Job;
 use crate::{Error, Result, hf};
 
 /// Where tensors live.
 #[derive(Args, Debug, Clone)]
 pub(super) struct DeviceArgs {
-    /// cpu, cuda or cuda:N; several, as in cuda:0,cuda:1, share the batches of training, scoring and sampling, and the
-    /// first does the rest.
+    /// cpu, cuda, cuda:N, vulkan or vulkan:N; several, as in cuda:0,cuda:1, share the batches of training, scoring and
+    /// sampling, and the first does the rest.
     #[arg(long, default_value = "cpu", env = "APC_DEVICE", value_delimiter = ',')]
     device: Vec<String>,
 }
 
 impl DeviceArgs {
     /// The first device, for what is not shared.
-    pub(super) fn device(&self) -> Result<Device> {
-        Ok(self.devices()?.first().clone())
+    pub(super) fn device(&self, job: &Job) -> Result<Device> {
+        Ok(self.devices(job)?.first().clone())
     }
 
     /// The devices, if this build has them and the machine too.
-    pub(super) fn devices(&self) -> Result<Devices> {
+    pub(super) fn devices(&self, job: &Job) -> Result<Devices> {
         let refused =
             |reason: String| Error::Usage(format!("--device {}: {reason}", self.device.join(",")));
         let mut named = Vec::new();
@@ -41,8 +42,11 @@ impl DeviceArgs {
         }
         let open = |device| match device {
             ("cpu", 0) => cpu(),
-            ("cuda", index) => cuda(index),
-            _ => Err(refused("choose cpu, cuda or cuda:N".into())),
+            ("cuda", index) => cuda(index, job).map_err(refused),
+            ("vulkan", index) => vulkan(index, job).map_err(refused),
+            _ => Err(refused(
+                "choose cpu, cuda, cuda:N, vulkan or vulkan:N".into(),
+            )),
         };
         let devices = named.into_iter().map(open).collect::<Result<_>>()?;
         Ok(Devices::new(devices))
@@ -58,6 +62,21 @@ pub(super) enum Dtype {
     Bfloat16,
     /// Half the memory, with a small range.
     Float16,
+}
+
+impl Dtype {
+    /// The dtype, if the device computes in it.
+    pub(super) fn on(self, device: &Device) -> Result<DType> {
+        let dtype = self.into();
+        if device.supports_dtype(dtype) {
+            return Ok(dtype);
+        }
+        let name = self.to_possible_value();
+        let name = name.as_ref().map_or("", |value| value.get_name());
+        Err(Error::Usage(format!(
+            "--dtype {name}: this device does not compute in it; choose another"
+        )))
+    }
 }
 
 impl From<Dtype> for DType {
@@ -97,32 +116,49 @@ fn cpu() -> Result<Device> {
 #[cfg(not(feature = "flex"))]
 fn cpu() -> Result<Device> {
     Err(Error::Usage(
-        "this build has no CPU backend; build with --features flex, or choose --device cuda".into(),
+        "this build has no CPU backend; build with --features flex, or choose another --device"
+            .into(),
     ))
 }
 
 #[cfg(feature = "cuda")]
-fn cuda(index: usize) -> Result<Device> {
-    use burn::tensor::DeviceType;
-    // Without a driver the backend panics when it is asked for its devices.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let found = std::panic::catch_unwind(|| Device::enumerate(DeviceType::Cuda).to_vec().len());
-    std::panic::set_hook(hook);
-    match found {
-        Ok(count) if index < count => Ok(Device::cuda(index)),
-        Ok(count) if count > 0 => Err(Error::Usage(format!(
-            "--device cuda:{index}: this machine has {count} NVIDIA devices"
-        ))),
-        _ => Err(Error::Usage(
-            "--device cuda: no NVIDIA driver or device was found; use --device cpu".into(),
-        )),
-    }
+fn cuda(index: usize, job: &Job) -> Found {
+    found(burn::tensor::DeviceType::Cuda, "NVIDIA", index, job)
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda(_index: usize) -> Result<Device> {
-    Err(Error::Usage(
-        "--device cuda: this build is for the CPU only; build with --features cuda".into(),
-    ))
+fn cuda(_index: usize, _job: &Job) -> Found {
+    Err("this build has no CUDA backend; build with --features cuda".into())
+}
+
+#[cfg(feature = "vulkan")]
+fn vulkan(index: usize, job: &Job) -> Found {
+    found(burn::tensor::DeviceType::Vulkan, "Vulkan", index, job)
+}
+
+#[cfg(not(feature = "vulkan"))]
+fn vulkan(_index: usize, _job: &Job) -> Found {
+    Err("this build has no Vulkan backend; build with --features vulkan".into())
+}
+
+/// A device, or what keeps it from being used.
+type Found = std::result::Result<Device, String>;
+
+/// The device of that index among those of its kind.
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
+fn found(kind: burn::tensor::DeviceType, name: &str, index: usize, job: &Job) -> Found {
+    super::kernels::keep(job);
+    // Without a driver the backend panics when it is asked for its devices.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let devices = std::panic::catch_unwind(|| Device::enumerate(kind).to_vec());
+    std::panic::set_hook(hook);
+    let devices = devices.unwrap_or_default();
+    match devices.get(index) {
+        Some(device) => Ok(device.clone()),
+        None if devices.is_empty() => Err(format!(
+            "no {name} driver or device was found; use --device cpu"
+        )),
+        None => Err(format!("this machine has {} {name} devices", devices.len())),
+    }
 }

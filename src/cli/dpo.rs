@@ -153,7 +153,8 @@ struct Speed {
 impl DpoArgs {
     pub(super) fn run(&self, job: &Job) -> Result<()> {
         self.check()?;
-        let devices = self.device.devices()?;
+        let devices = self.device.devices(job)?;
+        let dtype = self.dtype.on(devices.first())?;
         let targets = if self.lora_targets.is_empty() {
             Projection::ALL.map(|p| p.name().to_string()).to_vec()
         } else {
@@ -205,12 +206,8 @@ impl DpoArgs {
             ));
             return self.tell(None);
         }
-        let gemma = hf::load_quantized_gemma(
-            &model,
-            self.quantization.into(),
-            self.dtype.into(),
-            devices.first(),
-        )?;
+        let gemma =
+            hf::load_quantized_gemma(&model, self.quantization.into(), dtype, devices.first())?;
         let n_pairs = pairs.len();
         let run = DpoRun {
             lora: &LoraConfig::new(self.lora_rank, alpha).with_target_modules(targets),

@@ -96,7 +96,7 @@ impl FinetuneArgs {
                 self.held_out
             )));
         }
-        let devices = self.device.devices()?;
+        let devices = self.device.devices(job)?;
         let texts: Vec<(String, usize)> = files::read_jsonl::<Example>(&self.data)?
             .into_iter()
             .map(|example| (example.text, example.label))

@@ -6,16 +6,20 @@ use crate::Result;
 use crate::hf::{Hub, HubConfig};
 use crate::progress::Job;
 
+/// The folder of the user's caches.
+pub(super) fn caches() -> PathBuf {
+    let folder = std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty());
+    folder
+        .map(PathBuf::from)
+        .or_else(|| Some(std::env::home_dir()?.join(".cache")))
+        .unwrap_or_default()
+}
+
 /// The hub as the environment says, by the variables of its Python library.
 pub(super) fn config() -> HubConfig {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let folder = |name: &str| variable(name).map(PathBuf::from);
-    let home = || {
-        let caches = folder("XDG_CACHE_HOME")
-            .or_else(|| Some(std::env::home_dir()?.join(".cache")))
-            .unwrap_or_default();
-        folder("HF_HOME").unwrap_or_else(|| caches.join("huggingface"))
-    };
+    let home = || folder("HF_HOME").unwrap_or_else(|| caches().join("huggingface"));
     let yes = |value: String| matches!(value.to_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
     let mut config = HubConfig::new(folder("HF_HUB_CACHE").unwrap_or_else(|| home().join("hub")));
     if let Some(endpoint) = variable("HF_ENDPOINT") {

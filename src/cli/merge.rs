@@ -50,7 +50,7 @@ impl MergeArgs {
             &self.output.output,
             self.dtype.map(Into::into),
             self.output.max_bytes()?,
-            &self.device.device()?,
+            &self.device.device(job)?,
             job,
         )?;
         self.output.tell("weights changed", &written)

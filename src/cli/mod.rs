@@ -11,6 +11,8 @@ mod generate;
 mod hub;
 mod import;
 mod judges;
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
+mod kernels;
 mod logprobs;
 mod merge;
 mod pretrain;

@@ -40,7 +40,7 @@ pub(super) struct PretrainArgs {
 
 impl PretrainArgs {
     pub(super) fn run(&self, job: &Job) -> Result<()> {
-        let device = self.device.device()?;
+        let device = self.device.device(job)?;
         let config = Pretrain::new()
             .with_seed(self.seed)
             .with_language_examples(self.language_examples)

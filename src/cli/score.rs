@@ -66,7 +66,7 @@ impl ScoreArgs {
         for text in self.response.iter().chain([&self.query]) {
             check_length(text)?;
         }
-        let devices = self.device.devices()?;
+        let devices = self.device.devices(job)?;
         let statements = match &self.statements {
             Some(path) => read_statements(path)?,
             None => own_statements(&self.output, &self.character)?,

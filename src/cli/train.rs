@@ -178,7 +178,7 @@ impl TrainArgs {
 
     pub(super) fn run(&self, job: &Job) -> Result<()> {
         let started = Instant::now();
-        let devices = self.device.devices()?;
+        let devices = self.device.devices(job)?;
         if self.dry_run {
             let plan = plan(&self.config(), &devices, job)?;
             return match (self.format, plan) {

@@ -26,13 +26,17 @@ pub fn attention_mask(segments: &[Vec<i32>], device: &Device) -> Tensor<4, Bool>
     Tensor::from_data(TensorData::new(masked, [batch, 1, seq, seq]), device)
 }
 
-/// The mask of new tokens behind a cache: causal among themselves, and no padding.
+/// The mask of new tokens in a cache, `behind` keys before its end: causal among themselves, and no padding.
 ///
 /// # Shapes
 ///
 /// - padding: `[batch, keys]`, true where a token is padding
 /// - output: `[batch, 1, queries, keys]`
-pub(super) fn cached_mask(padding: Tensor<2, Bool>, queries: usize) -> Tensor<4, Bool> {
+pub(super) fn cached_mask(
+    padding: Tensor<2, Bool>,
+    queries: usize,
+    behind: usize,
+) -> Tensor<4, Bool> {
     let [batch, keys] = padding.dims();
     let device = padding.device();
     let padding = padding.unsqueeze_dim::<3>(1).unsqueeze_dim::<4>(1); // [batch, 1, 1, keys]
@@ -40,8 +44,9 @@ pub(super) fn cached_mask(padding: Tensor<2, Bool>, queries: usize) -> Tensor<4,
         return padding;
     }
     let key_positions = Tensor::<1, Int>::arange(0..keys as i64, &device).reshape([1, 1, 1, keys]);
-    let query_positions = Tensor::<1, Int>::arange((keys - queries) as i64..keys as i64, &device)
-        .reshape([1, 1, queries, 1]);
+    let end = (keys - behind) as i64;
+    let query_positions =
+        Tensor::<1, Int>::arange(end - queries as i64..end, &device).reshape([1, 1, queries, 1]);
     let future = key_positions
         .expand([1, 1, queries, keys])
         .greater(query_positions.expand([1, 1, queries, keys]));
@@ -165,7 +170,7 @@ mod tests {
         );
         let expected =
             TensorData::from([[[[true, false, false, true], [true, false, false, false]]]]);
-        cached_mask(padding, 2)
+        cached_mask(padding, 2, 0)
             .into_data()
             .assert_eq(&expected, false);
     }

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
+use super::lengths::Lengths;
+
 /// Columns by which a full cache grows.
 const BLOCK: usize = 64;
 
@@ -19,6 +21,18 @@ pub struct KvCache {
     starts: Vec<usize>,
     /// The columns that the rows use.
     used: Range<usize>,
+    /// How many columns the layers see, of which some may be padding in every row.
+    lengths: Lengths,
+}
+
+/// New tokens in a cache.
+pub(super) struct Extension {
+    /// Those of the new tokens, `[rows, seq]`.
+    pub(super) positions: Tensor<2, Int>,
+    /// True where a column that the layers see is padding, `[rows, columns]`.
+    pub(super) padding: Tensor<2, Bool>,
+    /// How many columns come behind those of the new tokens.
+    pub(super) behind: usize,
 }
 
 impl KvCache {
@@ -28,7 +42,13 @@ impl KvCache {
             layers: Vec::new(),
             starts: padding,
             used: 0..0,
+            lengths: Lengths::Exact,
         }
+    }
+
+    /// The same cache, whose layers see a number of columns that suits a device.
+    pub fn with_lengths(self, lengths: Lengths) -> Self {
+        Self { lengths, ..self }
     }
 
     /// How many rows there are.
@@ -41,17 +61,13 @@ impl KvCache {
         self.used.len()
     }
 
+    /// How many columns the layers see.
+    pub fn columns(&self) -> usize {
+        self.seen().len()
+    }
+
     /// Makes room for `seq` more tokens in every row; each layer appends them afterwards.
-    ///
-    /// # Shapes
-    ///
-    /// - positions: `[rows, seq]`, those of the new tokens
-    /// - padding: `[rows, seq_len]`, true where a token, old or new, is padding
-    pub(super) fn extend(
-        &mut self,
-        seq: usize,
-        device: &Device,
-    ) -> (Tensor<2, Int>, Tensor<2, Bool>) {
+    pub(super) fn extend(&mut self, seq: usize, device: &Device) -> Extension {
         let rows = self.rows();
         let [slots, columns] = self.room();
         if !self.layers.is_empty() && self.used.end + seq > columns {
@@ -60,19 +76,30 @@ impl KvCache {
         }
         let new = self.used.end..self.used.end + seq;
         self.used.end = new.end;
+        let seen = self.seen();
         let mut positions = Vec::with_capacity(rows * seq);
-        let mut padding = Vec::with_capacity(rows * self.seq_len());
+        let mut padding = Vec::with_capacity(rows * seen.len());
         for &start in &self.starts {
             positions.extend(
                 new.clone()
                     .map(|column| column.saturating_sub(start) as i32),
             );
-            padding.extend(self.used.clone().map(|column| column < start));
+            let real = start..self.used.end;
+            padding.extend(seen.clone().map(|column| !real.contains(&column)));
         }
-        (
-            Tensor::from_data(TensorData::new(positions, [rows, seq]), device),
-            Tensor::from_data(TensorData::new(padding, [rows, self.seq_len()]), device),
-        )
+        Extension {
+            positions: Tensor::from_data(TensorData::new(positions, [rows, seq]), device),
+            padding: Tensor::from_data(TensorData::new(padding, [rows, seen.len()]), device),
+            behind: seen.end - self.used.end,
+        }
+    }
+
+    /// The columns that the layers see.
+    fn seen(&self) -> Range<usize> {
+        let [_, columns] = self.room();
+        let seq = self.lengths.round(self.used.len());
+        let end = (self.used.start + seq).min(columns.max(self.used.end));
+        end.saturating_sub(seq).min(self.used.start)..end
     }
 
     /// Appends a layer's keys and values and returns all of that layer's, as views.
@@ -80,7 +107,7 @@ impl KvCache {
     /// # Shapes
     ///
     /// - keys, values: `[rows, kv_heads, seq, head_dim]`
-    /// - output: two of `[rows, kv_heads, seq_len, head_dim]`, the new tokens among them
+    /// - output: two of `[rows, kv_heads, columns, head_dim]`, the new tokens among them
     pub fn append(
         &mut self,
         layer: usize,
@@ -97,7 +124,7 @@ impl KvCache {
             }
         }
         let [keys, values] = &self.layers[layer];
-        let all = |stored| view(stored, 0..rows, self.used.clone());
+        let all = |stored| view(stored, 0..rows, self.seen());
         (all(keys), all(values))
     }
 

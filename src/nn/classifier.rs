@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::deberta::{ClassifierInput, Deberta, DebertaConfig};
 use super::dropout::Dropout;
+use super::lengths::Lengths;
 use super::roberta::{Roberta, RobertaConfig};
 use super::weight::{WeightMut, Weights};
 
@@ -66,6 +67,22 @@ impl SequenceClassifier {
         }
     }
 
+    /// Texts of any length, padded to one that suits the longest of them.
+    pub fn input(
+        &self,
+        texts: &[Vec<i32>],
+        pad_token_id: i32,
+        lengths: Lengths,
+    ) -> ClassifierInput {
+        let seq = texts.iter().map(Vec::len).max().unwrap_or(0);
+        let most = match self {
+            Self::Deberta(model) => model.longest().unwrap_or(usize::MAX),
+            Self::Roberta(model) => model.longest(),
+        };
+        let seq = lengths.round(seq).min(most.max(seq));
+        ClassifierInput::padded(texts, pad_token_id, seq, &self.device())
+    }
+
     /// The logits of each text's class.
     ///
     /// # Shapes
@@ -109,6 +126,42 @@ impl Weights for SequenceClassifier {
         match self {
             Self::Deberta(model) => model.weights(prefix, visit),
             Self::Roberta(model) => model.weights(prefix, visit),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Tolerance;
+
+    #[test]
+    fn padding_to_a_rounded_length_changes_no_logit_and_stays_within_the_position_table() {
+        let device = Device::default();
+        let sizes = (20, 8, 16, 2, 2, 3);
+        let (vocab, hidden, inner, layers, heads, labels) = sizes;
+        let deberta = DebertaConfig::new(vocab, hidden, inner, layers, heads, labels);
+        let roberta = RobertaConfig::new(vocab, hidden, inner, layers, heads, labels);
+        let roberta = roberta.with_max_position_embeddings(12);
+        for (config, padded) in [
+            (SequenceClassifierConfig::Deberta(deberta.clone()), 32),
+            (
+                SequenceClassifierConfig::Deberta(deberta.with_position_biased_input(true)),
+                32,
+            ),
+            (SequenceClassifierConfig::Roberta(roberta), 10),
+        ] {
+            let model = config.init(&device);
+            let texts = [vec![5, 6, 7, 2], vec![5, 8, 9, 10, 11, 12, 2]];
+            let logits = |lengths, seq| {
+                let input = model.input(&texts, 1, lengths);
+                assert_eq!(input.input_ids.dims(), [2, seq]);
+                model.forward(input).into_data()
+            };
+            logits(Lengths::Bucketed, padded).assert_approx_eq(
+                &logits(Lengths::Exact, 7),
+                Tolerance::<f32>::absolute(1e-6).set_relative(1e-4),
+            );
         }
     }
 }

@@ -173,6 +173,16 @@ impl ClassifierInput {
     /// Pads texts of any length to the longest of them.
     pub fn new(texts: &[Vec<i32>], pad_token_id: i32, device: &Device) -> Self {
         let seq = texts.iter().map(Vec::len).max().unwrap_or(0);
+        Self::padded(texts, pad_token_id, seq, device)
+    }
+
+    /// Pads texts to `seq` tokens.
+    pub(super) fn padded(
+        texts: &[Vec<i32>],
+        pad_token_id: i32,
+        seq: usize,
+        device: &Device,
+    ) -> Self {
         let padded = |fill: &dyn Fn(&[i32]) -> Vec<i32>, with: i32| -> Vec<Vec<i32>> {
             let pad = |text: &Vec<i32>| {
                 let mut row = fill(text);
@@ -219,6 +229,13 @@ pub struct Deberta {
 }
 
 impl Deberta {
+    /// The longest sequence there are absolute positions for, if they are used.
+    pub(super) fn longest(&self) -> Option<usize> {
+        self.position_embeddings
+            .as_ref()
+            .map(|table| table.shape()[0])
+    }
+
     /// The device of the weights, without autodiff.
     pub fn device(&self) -> Device {
         self.word_embeddings.val().device().inner()

@@ -108,11 +108,11 @@ impl GemmaInput {
     /// - input_ids: `[batch, seq]`
     pub fn behind(cache: &mut KvCache, input_ids: Tensor<2, Int>) -> Self {
         let [_, seq] = input_ids.dims();
-        let (positions, padding) = cache.extend(seq, &input_ids.device());
+        let new = cache.extend(seq, &input_ids.device());
         Self {
             input_ids,
-            positions,
-            mask: cached_mask(padding, seq),
+            positions: new.positions,
+            mask: cached_mask(new.padding, seq, new.behind),
         }
     }
 }

@@ -17,15 +17,21 @@ mod decoder;
 mod dropout;
 pub(crate) mod fused;
 mod gemma;
+mod lengths;
 mod linear;
 mod logps;
 mod lora;
 mod matmul;
 pub mod nf4;
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
+mod nf4_kernel;
 mod norm;
 mod roberta;
 mod rope;
 mod weight;
+
+#[cfg(all(test, feature = "flex", any(feature = "cuda", feature = "vulkan")))]
+mod on_devices;
 
 pub use activation::{Activation, gelu_tanh};
 pub use attention::{Attend, attention_mask, grouped_query_attention};
@@ -35,6 +41,7 @@ pub use deberta::{ClassifierInput, Deberta, DebertaConfig};
 pub use deberta_attention::{PositionAttention, relative_buckets};
 pub use dropout::Dropout;
 pub use gemma::{Gemma, GemmaConfig, GemmaInput};
+pub use lengths::Lengths;
 pub use linear::Linear;
 pub use lora::{Lora, LoraConfig, Projection};
 pub use matmul::matmul;

@@ -87,8 +87,8 @@ fn code_of(scaled: f32) -> u8 {
 pub struct Nf4<const D: usize> {
     /// Two codes a byte, `[blocks · block_size / 2]`.
     codes: Tensor<1, Int>,
-    /// f32, `[blocks, 1]`.
-    absmax: Tensor<2>,
+    /// f32, `[blocks]`.
+    absmax: Tensor<1>,
     /// What each code stands for, f32, `[16]`.
     code: Tensor<1>,
     #[module(skip)]
@@ -126,7 +126,7 @@ impl<const D: usize> Nf4<D> {
                 TensorData::new(codes, [n_blocks * block_size / 2]),
                 (device, DType::U8),
             ),
-            absmax: Tensor::from_data(TensorData::new(absmax, [n_blocks, 1]), (device, DType::F32)),
+            absmax: Tensor::from_data(TensorData::new(absmax, [n_blocks]), (device, DType::F32)),
             code: Tensor::from_data(TensorData::from(code), (device, DType::F32)),
             shape,
             block_size,
@@ -154,14 +154,44 @@ impl<const D: usize> Nf4<D> {
 
     /// The dense weight, made anew.
     pub fn dequantize(&self) -> Tensor<D> {
+        let values = self
+            .values_in_one_pass()
+            .unwrap_or_else(|| self.plain_values());
+        let n_values = self.shape.iter().product();
+        let values = match values.dims() {
+            [n_blocked] if n_blocked > n_values => values.narrow(0, 0, n_values),
+            _ => values,
+        };
+        values.reshape(self.shape)
+    }
+
+    /// The values of whole blocks, where a kernel serves the device.
+    #[cfg(any(feature = "cuda", feature = "vulkan"))]
+    fn values_in_one_pass(&self) -> Option<Tensor<1>> {
+        use super::nf4_kernel::{Form, serves, values};
+        let form = Form {
+            block_size: self.block_size,
+            rounding: self.rounding,
+            dtype: self.dtype,
+        };
+        let (codes, absmax, code) = (&self.codes, &self.absmax, &self.code);
+        serves(&codes.device()).then(|| values(codes.clone(), absmax.clone(), code.clone(), form))
+    }
+
+    #[cfg(not(any(feature = "cuda", feature = "vulkan")))]
+    fn values_in_one_pass(&self) -> Option<Tensor<1>> {
+        None
+    }
+
+    /// The values of whole blocks by plain operations.
+    fn plain_values(&self) -> Tensor<1> {
         let high = self.codes.clone().bitwise_right_shift_scalar(4);
         let low = self.codes.clone().bitwise_and_scalar(15);
         let codes = Tensor::stack::<2>(vec![high, low], 1); // [bytes, 2]
         let values = self.code.clone().select(0, codes.flatten(0, 1));
-        let values = values.reshape([-1, self.block_size as i32]) * self.absmax.clone();
-        let n_values = self.shape.iter().product();
+        let values = values.reshape([-1, self.block_size as i32]);
+        let values = values * self.absmax.clone().unsqueeze_dim::<2>(1); // [blocks, block_size]
         let values: Tensor<1> = values.flatten(0, 1);
-        let values = values.narrow(0, 0, n_values).reshape(self.shape);
         values.cast(self.rounding).cast(self.dtype)
     }
 }

@@ -132,6 +132,11 @@ pub struct Roberta {
 }
 
 impl Roberta {
+    /// The longest sequence there are positions for.
+    pub(super) fn longest(&self) -> usize {
+        self.position_embeddings.shape()[0] - self.first_position
+    }
+
     /// The device of the weights, without autodiff.
     pub fn device(&self) -> Device {
         self.word_embeddings.val().device().inner()

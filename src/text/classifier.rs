@@ -7,7 +7,7 @@ use burn::tensor::{DType, activation};
 use rayon::prelude::*;
 
 use super::{ByteFallback, Tokenizer};
-use crate::nn::{ClassifierInput, SequenceClassifier};
+use crate::nn::{Lengths, SequenceClassifier};
 use crate::parallel::{self, Devices, Replicas};
 use crate::progress::Job;
 use crate::{Error, Result, hf};
@@ -139,12 +139,14 @@ impl Classifier {
             }
         }
         let task = job.progress.task(label, encoded.len(), "texts");
-        for group in batches.chunks(self.models.devices().workers()) {
+        let devices = self.models.devices();
+        let lengths = Lengths::on(devices.first());
+        for group in batches.chunks(devices.workers()) {
             job.check()?;
             let results = self.models.map(group.to_vec(), |model, batch: Vec<usize>| {
                 let ids: Vec<Vec<i32>> =
                     batch.iter().map(|&place| encoded[place].clone()).collect();
-                let input = ClassifierInput::new(&ids, self.pad_token_id, &model.device());
+                let input = model.input(&ids, self.pad_token_id, lengths);
                 let logits = model.forward(input);
                 let [_, n_labels] = logits.dims();
                 let rows = activation::softmax(logits.cast(DType::F32), 1).into_data();

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::{GenerateConfig, Prompt, Room};
-use crate::nn::{Gemma, GemmaInput, KvCache};
+use crate::nn::{Gemma, GemmaInput, KvCache, Lengths};
 use crate::progress::Job;
 use crate::{Error, Result};
 
@@ -30,6 +30,7 @@ pub struct Reply {
 pub struct Generation<'a> {
     model: &'a Gemma,
     device: Device,
+    lengths: Lengths,
     config: &'a GenerateConfig,
     room: Room,
     waiting: VecDeque<Waiting>, // the longest first
@@ -84,14 +85,17 @@ impl<'a> Generation<'a> {
                 ids: Vec::new(),
             }));
         }
+        let device = model.device();
+        let lengths = Lengths::on(&device);
         Self {
             model,
-            device: model.device(),
+            device,
+            lengths,
             config,
             room,
             waiting: waiting.into(),
             rows: Vec::new(),
-            cache: KvCache::new(Vec::new()),
+            cache: KvCache::new(Vec::new()).with_lengths(lengths),
             ended,
         }
     }
@@ -150,13 +154,14 @@ impl<'a> Generation<'a> {
     /// Runs prompts through the model and chooses the first token of their replies.
     fn begin(&mut self, prompts: &[Waiting], on_token: &mut dyn FnMut(usize, i32)) -> Result<()> {
         let seq = prompts.iter().map(|prompt| prompt.ids.len()).max();
-        let seq = seq.unwrap_or(0);
+        let seq = self.lengths.round(seq.unwrap_or(0));
         let padding = |prompt: &Waiting| seq - prompt.ids.len();
         let ids = prompts.iter().flat_map(|prompt| {
             std::iter::repeat_n(0, padding(prompt)).chain(prompt.ids.iter().copied())
         });
         let ids = TensorData::new(ids.collect::<Vec<i32>>(), [prompts.len(), seq]);
-        let mut cache = KvCache::new(prompts.iter().map(padding).collect());
+        let padded = prompts.iter().map(padding).collect();
+        let mut cache = KvCache::new(padded).with_lengths(self.lengths);
         let logits = self.logits(ids, &mut cache);
 
         let mut begun = Vec::new();
@@ -339,6 +344,24 @@ mod tests {
                 "{rows} rows, {tokens} tokens"
             );
         }
+    }
+
+    #[test]
+    fn replies_are_the_same_with_lengths_rounded_up() {
+        let (model, config, prompts) = (model(), config(30), prompts(40));
+        let replies = |lengths| {
+            let mut generation = Generation::new(&model, &prompts, &config, ROOM);
+            generation.lengths = lengths;
+            generation.cache = generation.cache.with_lengths(lengths);
+            run(generation, |generation| generation.cache.clone())
+        };
+        let (exact, _) = replies(Lengths::Exact);
+        let (rounded, caches) = replies(Lengths::Bucketed);
+        assert_eq!(rounded, exact);
+        let mut seen: Vec<usize> = caches.iter().map(KvCache::columns).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, [0, 32, 64, 96]);
     }
 
     #[test]

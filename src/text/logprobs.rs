@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use crate::nn::{Gemma, GemmaInput};
+use crate::nn::{Gemma, GemmaInput, Lengths};
 
 /// The log-probability of each of a response's tokens, given the prompt and the response before it.
 ///
@@ -15,19 +15,23 @@ pub fn response_logprobs(model: &Gemma, prompt_ids: &[i32], response_ids: &[i32]
         return Vec::new();
     }
     let device = model.device();
+    let lengths = Lengths::on(&device);
+    let padded = |mut ids: Vec<i32>| {
+        ids.resize(lengths.round(ids.len()), 0);
+        ids
+    };
     let ids = [prompt_ids, response_ids].concat();
-    let segments = vec![1; ids.len()];
+    let segments = padded(vec![1; ids.len()]);
+    let ids = padded(ids);
     let first = prompt_ids.len() - 1;
-    let before = TensorData::new(
-        (first..first + n_targets)
-            .map(|token| token as i32)
-            .collect::<Vec<_>>(),
-        [n_targets],
-    );
-    let targets = TensorData::new(response_ids.to_vec(), [n_targets]);
-    let [before, targets] = [before, targets].map(|ids| Tensor::from_data(ids, &device));
+    let before = (first..first + n_targets).map(|token| token as i32);
+    let [before, targets] = [before.collect(), response_ids.to_vec()].map(|ids| {
+        let ids = padded(ids);
+        let size = [ids.len()];
+        Tensor::from_data(TensorData::new(ids, size), &device)
+    });
     let input = GemmaInput::new(&[ids], &[segments], &device);
     let hidden = model.hidden_states_at(input, None, before);
     let logps = model.token_logps(hidden, targets);
-    logps.into_data().iter::<f32>().collect()
+    logps.into_data().iter::<f32>().take(n_targets).collect()
 }

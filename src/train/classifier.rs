@@ -12,7 +12,7 @@ use super::dropout::StepDropout;
 use super::shards::{even_parts, step_in_parts, whole_step};
 use super::steps::StepRecorder;
 use super::{Scalars, clip_global_norm, token_logps};
-use crate::nn::{ClassifierInput, Dropout, Linear, SequenceClassifier};
+use crate::nn::{Dropout, Lengths, Linear, SequenceClassifier};
 use crate::parallel::Devices;
 
 /// A text with its class.
@@ -148,7 +148,10 @@ impl ClassifierModel {
     fn forward(&self, batch: ClassifierBatch) -> (Tensor<1>, Scalars) {
         let device = self.classifier.device();
         let examples = batch.labels.len();
-        let input = ClassifierInput::new(&batch.ids, self.pad_token_id, &device);
+        let lengths = Lengths::on(&device);
+        let input = self
+            .classifier
+            .input(&batch.ids, self.pad_token_id, lengths);
         let dropout = batch.dropout;
         let input = input.with_dropout(dropout.clone());
         // Without the second head nothing but the first token's hidden state is wanted.

@@ -17,7 +17,7 @@ use super::pairs::{DpoBatch, ReplyTokens, reply_logps};
 use super::recompute::gradients_by_layer;
 use super::shards::{step_in_parts, whole_step};
 use super::steps::StepRecorder;
-use crate::nn::Gemma;
+use crate::nn::{Gemma, Lengths};
 use crate::parallel::Replicas;
 
 /// What is made of the difference between the two replies, by TRL's names.
@@ -177,7 +177,8 @@ impl DpoModel {
 
     /// The gradients of the factors, with one layer's activations in memory at a time.
     fn step_by_layer(&self, batch: DpoBatch, weight: f64) -> (GradientsParams, Scalars) {
-        let replies = ReplyTokens::new(&batch, &self.policy.device());
+        let device = self.policy.device();
+        let replies = ReplyTokens::new(&batch, Lengths::on(&device), &device);
         let (input, before) = (replies.input(&batch), replies.before.clone());
         gradients_by_layer(&self.policy, input, before, |hidden| {
             let (loss, scalars) = self.loss(&batch, replies.logps(&self.policy, hidden));

@@ -8,7 +8,7 @@ use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
 use super::shards::{step_in_parts, whole_step};
 use super::{Scalars, clip_global_norm, token_logps};
-use crate::nn::{Gemma, GemmaInput};
+use crate::nn::{Gemma, GemmaInput, Lengths};
 use crate::parallel::Devices;
 
 /// A sequence of tokens with the weight of each as a target; a token that needs no prediction has weight zero.
@@ -52,15 +52,11 @@ impl LanguageExample {
             .map(|example| example.len())
             .max()
             .unwrap_or(0);
-        let pad = |example: &&Self| {
-            let mut example = (*example).clone();
-            let padding = vec![0; seq - example.len()];
-            example.extend(0, &padding, 0.0);
-            example
+        let mut batch = LanguageBatch {
+            examples: examples.iter().map(|&example| example.clone()).collect(),
         };
-        LanguageBatch {
-            examples: examples.iter().map(pad).collect(),
-        }
+        batch.pad(seq);
+        batch
     }
 
     /// The tokens that weigh anything, each with the position from which it is predicted.
@@ -81,6 +77,14 @@ impl LanguageExample {
 }
 
 impl LanguageBatch {
+    /// Pads on the right to `seq` tokens.
+    fn pad(&mut self, seq: usize) {
+        for example in &mut self.examples {
+            let padding = vec![0; seq - example.len()];
+            example.extend(0, &padding, 0.0);
+        }
+    }
+
     /// At most so many parts, each with its share of the targets' weight.
     fn parts(self, n_parts: usize) -> Vec<(Self, f64)> {
         let size = self.examples.len().div_ceil(n_parts).max(1);
@@ -110,9 +114,10 @@ pub struct LanguageModel {
 
 impl LanguageModel {
     /// Weighted mean of the negative log-probabilities of the targets, and how many weigh anything.
-    fn forward(&self, batch: LanguageBatch) -> (Tensor<1>, Scalars) {
+    fn forward(&self, mut batch: LanguageBatch, lengths: Lengths) -> (Tensor<1>, Scalars) {
         let device = self.gemma.device();
-        let seq = batch.examples.first().map_or(0, LanguageExample::len);
+        let seq = lengths.round(batch.examples.first().map_or(0, LanguageExample::len));
+        batch.pad(seq);
         let (mut rows, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         for (row_idx, example) in batch.examples.iter().enumerate() {
             for (before, target, weight) in example.targets() {
@@ -122,6 +127,11 @@ impl LanguageModel {
             }
         }
         let n_targets = targets.len();
+        // What fills up the targets weighs nothing.
+        let n_rows = lengths.round(n_targets);
+        rows.resize(n_rows, 0);
+        targets.resize(n_rows, 0);
+        weights.resize(n_rows, 0.0);
         let total: f32 = weights.iter().sum();
         let (ids, segments): (Vec<_>, Vec<_>) = batch
             .examples
@@ -129,10 +139,10 @@ impl LanguageModel {
             .map(|example| (example.ids, example.segments))
             .unzip();
         let input = GemmaInput::new(&ids, &segments, &device);
-        let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [n_targets]), &device);
+        let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [n_rows]), &device);
         let hidden = self.gemma.hidden_states_at(input, None, rows);
-        let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [n_targets]), &device);
-        let weights = Tensor::<1>::from_data(TensorData::new(weights, [n_targets]), &device);
+        let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [n_rows]), &device);
+        let weights = Tensor::<1>::from_data(TensorData::new(weights, [n_rows]), &device);
         let logps = token_logps(self.gemma.logits(hidden), targets);
         let loss = (logps * weights).sum().neg() / total;
         let value = loss.clone().into_scalar::<f64>();
@@ -152,9 +162,11 @@ impl TrainStep for LanguageModel {
 
     fn step(&self, batch: LanguageBatch) -> TrainOutput<Scalars> {
         let devices = Devices::from(self.gemma.device());
+        let lengths = Lengths::on(devices.first());
         let parts = batch.parts(devices.workers());
         let models = std::slice::from_ref(self);
-        let (grads, item) = step_in_parts(models, &devices, parts, whole_step(Self::forward));
+        let step = whole_step(|model: &Self, part| model.forward(part, lengths));
+        let (grads, item) = step_in_parts(models, &devices, parts, step);
         TrainOutput { grads, item }
     }
 
@@ -174,7 +186,7 @@ impl InferenceStep for LanguageModel {
     type Output = Scalars;
 
     fn step(&self, batch: LanguageBatch) -> Scalars {
-        self.forward(batch).1
+        self.forward(batch, Lengths::on(&self.gemma.device())).1
     }
 }
 
@@ -201,8 +213,12 @@ mod tests {
             .init(&device);
         let model = LanguageModel { gemma };
         let loss = |examples: &[&LanguageExample]| {
-            let (_, scalars) = model.forward(LanguageExample::collate(examples));
-            scalars.values[0].1
+            let losses = [Lengths::Exact, Lengths::Bucketed].map(|lengths| {
+                let (_, scalars) = model.forward(LanguageExample::collate(examples), lengths);
+                scalars.values[0].1
+            });
+            assert!((losses[0] - losses[1]).abs() < 1e-6, "{losses:?}");
+            losses[0]
         };
         let (text, first, second): (&[i32], &[i32], &[i32]) =
             (&[1, 5, 6, 7], &[8, 9], &[10, 11, 12]);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use crate::nn::{Gemma, GemmaInput};
+use crate::nn::{Gemma, GemmaInput, Lengths};
 
 /// A better and a worse reply to one prompt, and what the reference model thinks of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,14 +130,17 @@ impl DpoBatch {
 ///
 /// - output: `[pairs, 2]`
 pub fn reply_logps(model: &Gemma, batch: &DpoBatch) -> Tensor<2> {
-    let replies = ReplyTokens::new(batch, &model.device());
+    let device = model.device();
+    let replies = ReplyTokens::new(batch, Lengths::on(&device), &device);
     let hidden = model.hidden_states_at(replies.input(batch), None, replies.before.clone());
     replies.logps(model, hidden)
 }
 
-/// Where the replies of a batch are.
+/// Where the replies of a batch are, which is padded to some length.
 #[derive(Debug)]
 pub(super) struct ReplyTokens {
+    /// That length.
+    seq: usize,
     /// The tokens before those of the replies, counted through the batch.
     pub(super) before: Tensor<1, Int>,
     /// The replies' tokens.
@@ -147,8 +150,8 @@ pub(super) struct ReplyTokens {
 }
 
 impl ReplyTokens {
-    pub(super) fn new(batch: &DpoBatch, device: &Device) -> Self {
-        let seq = batch.ids.first().map_or(0, Vec::len);
+    pub(super) fn new(batch: &DpoBatch, lengths: Lengths, device: &Device) -> Self {
+        let seq = lengths.round(batch.ids.first().map_or(0, Vec::len));
         let (mut before, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
         let mut n_replies = 0;
         for (row_idx, replies) in batch.replies.iter().enumerate() {
@@ -171,7 +174,11 @@ impl ReplyTokens {
                 n_replies += 1;
             }
         }
-        let n_targets = targets.len();
+        // What fills up the targets belongs to no reply.
+        let n_targets = lengths.round(targets.len());
+        before.resize(n_targets, 0);
+        targets.resize(n_targets, 0);
+        owners.resize(n_targets, -1);
         let ids =
             |values| Tensor::<1, Int>::from_data(TensorData::new(values, [n_targets]), device);
         let shape = [n_replies as usize, n_targets];
@@ -180,6 +187,7 @@ impl ReplyTokens {
             .reshape([shape[0], 1])
             .expand(shape);
         Self {
+            seq,
             before: ids(before),
             targets: ids(targets),
             belongs: owners.equal(replies).float().cast(DType::F32),
@@ -187,7 +195,16 @@ impl ReplyTokens {
     }
 
     pub(super) fn input(&self, batch: &DpoBatch) -> GemmaInput {
-        GemmaInput::new(&batch.ids, &batch.segments, &self.before.device())
+        let padded = |rows: &[Vec<i32>]| {
+            let pad = |row: &Vec<i32>| {
+                let mut row = row.clone();
+                row.resize(self.seq, 0);
+                row
+            };
+            rows.iter().map(pad).collect::<Vec<_>>()
+        };
+        let device = self.before.device();
+        GemmaInput::new(&padded(&batch.ids), &padded(&batch.segments), &device)
     }
 
     /// The summed log-probabilities, `[pairs, 2]`, from the hidden states before the replies' tokens.
@@ -195,5 +212,46 @@ impl ReplyTokens {
         let logps = model.token_logps(hidden, self.targets.clone()); // [tokens]
         let logps = self.belongs.clone().matmul(logps.unsqueeze_dim(1)); // [replies, 1]
         logps.reshape([-1, 2])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::GemmaConfig;
+    use burn::tensor::Tolerance;
+
+    #[test]
+    fn lengths_that_are_rounded_up_change_no_log_probability() {
+        let device = Device::default();
+        device.seed(8);
+        let model = GemmaConfig::new(40, 16, 32, 2, 4, 2, 8)
+            .with_initializer_range(0.3)
+            .init(&device);
+        let pair = |chosen: &[i32], rejected: &[i32]| DpoPair {
+            chosen: chosen.to_vec(),
+            rejected: rejected.to_vec(),
+            reference: [0.0; 2],
+        };
+        let example = |pairs| DpoExample {
+            prompt: vec![2, 5, 6, 7],
+            pairs,
+        };
+        let batch = DpoExample::collate(&[
+            &example(vec![pair(&[10, 11, 1], &[12, 1])]),
+            &example(vec![pair(&[13, 14, 1], &[1]), pair(&[17, 1], &[18, 1])]),
+        ]);
+        let logps = |lengths, seq, n_targets| {
+            let replies = ReplyTokens::new(&batch, lengths, &device);
+            let input = replies.input(&batch);
+            assert_eq!(input.input_ids.dims(), [2, seq]);
+            assert_eq!(replies.before.dims(), [n_targets]);
+            let hidden = model.hidden_states_at(input, None, replies.before.clone());
+            replies.logps(&model, hidden).into_data()
+        };
+        logps(Lengths::Bucketed, 32, 32).assert_approx_eq(
+            &logps(Lengths::Exact, 12, 13),
+            Tolerance::<f32>::absolute(1e-5),
+        );
     }
 }

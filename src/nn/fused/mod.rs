@@ -135,12 +135,12 @@ pub(crate) fn serves<const D: usize>(x: &Tensor<D>) -> bool {
 }
 
 #[cfg(feature = "flex")]
-fn is_cpu(device: &DispatchDevice) -> bool {
+pub(super) fn is_cpu(device: &DispatchDevice) -> bool {
     matches!(device, DispatchDevice::Flex(_))
 }
 
 #[cfg(not(feature = "flex"))]
-fn is_cpu(_: &DispatchDevice) -> bool {
+pub(super) fn is_cpu(_: &DispatchDevice) -> bool {
     false
 }
 

@@ -139,3 +139,22 @@ impl<'a> MaskRows<'a> {
         &self.bytes[start..start + self.columns]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_that_no_sum_can_notice_is_zero_and_so_is_its_gradient() {
+        let mut row = [0.0, -20.0, -30.0, -80.0, -200.0];
+        softmax_row(&mut row, &[0; 5], 1.0);
+        assert!(row[0] == 1.0 && row[1] > 0.0, "{row:?}");
+        assert_eq!(row[2..], [0.0; 3]);
+        let mut grad = [1e-17, 1.0, 1.0, 1.0, 1.0];
+        softmax_row_gradient(&mut grad, &row, &[0; 5], 1.0);
+        assert!(grad[1] > 1e-9, "{grad:?}");
+        assert_eq!(grad[2..], [0.0; 3]);
+        assert_eq!(noticeable(-1e-25), 0.0);
+        assert!(noticeable(f32::NAN).is_nan());
+    }
+}

@@ -1,0 +1,56 @@
+//! Where a device's compiled kernels, and what was found out about their speed, are kept from run to run.
+
+use std::path::Path;
+
+use cubecl::config::cache::CacheConfig;
+use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
+use cubecl::environment;
+
+use super::hub;
+use crate::progress::Job;
+
+/// Keeps kernels in the user's cache folder, and says so where none is there yet.
+///
+/// Burn's backends compile a kernel when it is first used and try several for each product of matrices. By default what
+/// comes of it is kept below the current folder, if that is a Rust project, and the kernels themselves not at all. A
+/// `cubecl.toml` or `burn.toml` at or above the current folder is followed as it is, and so are cubecl's variables.
+pub(super) fn keep(job: &Job) {
+    let mut config = CubeClRuntimeConfig::from_current_dir();
+    if !std::env::current_dir().is_ok_and(|folder| has_config(&folder)) {
+        config.environment.path = CacheConfig::Directory(hub::caches().join("apc/kernels"));
+        config.compilation.cache = true;
+    }
+    // The first one counts; a second device of the same run finds it set.
+    if CubeClRuntimeConfig::try_set(config.override_from_env()) && !environment::path().exists() {
+        job.progress.note(
+            "compiling kernels for this device and choosing the fastest, which takes a while at the first step; \
+             later runs reuse them",
+        );
+    }
+}
+
+/// Whether a folder or one above it has a file that configures the backends.
+fn has_config(folder: &Path) -> bool {
+    let sections = CubeClRuntimeConfig::section_file_names();
+    let names = CubeClRuntimeConfig::file_names()
+        .iter()
+        .chain(sections.iter().map(|(name, _)| name));
+    folder
+        .ancestors()
+        .any(|folder| names.clone().any(|name| folder.join(name).exists()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_the_users_is_found_at_or_above_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("a/b");
+        std::fs::create_dir_all(&below).unwrap();
+        assert!(!has_config(&below));
+        std::fs::write(folder.path().join("a/burn.toml"), "").unwrap();
+        assert!(has_config(&below) && !has_config(folder.path()));
+    }
+}
