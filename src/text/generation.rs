@@ -358,10 +358,9 @@ mod tests {
         let (exact, _) = replies(Lengths::Exact);
         let (rounded, caches) = replies(Lengths::Bucketed);
         assert_eq!(rounded, exact);
-        let mut seen: Vec<usize> = caches.iter().map(KvCache::columns).collect();
-        seen.sort_unstable();
-        seen.dedup();
-        assert_eq!(seen, [0, 32, 64, 96]);
+        let seen: Vec<usize> = caches.iter().map(KvCache::columns).collect();
+        assert!(seen.contains(&32) && seen.contains(&64), "{seen:?}");
+        assert!(seen.iter().all(|columns| columns % 32 == 0), "{seen:?}");
     }
 
     #[test]
