@@ -1,15 +1,17 @@
 //! Where a device's compiled kernels, and what was found out about their speed, are kept from run to run.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cubecl::config::cache::CacheConfig;
+use cubecl::config::compilation::CompilationLogLevel;
 use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
-use cubecl::environment;
+use log::{LevelFilter, Log, Metadata, Record};
 
 use super::hub;
 use crate::progress::Job;
 
-/// Keeps kernels in the user's cache folder, and says so where none is there yet.
+/// Keeps kernels in the user's cache folder, and tells when one is compiled.
 ///
 /// Burn's backends compile a kernel when it is first used and try several for each product of matrices. By default what
 /// comes of it is kept below the current folder, if that is a Rust project, and the kernels themselves not at all. A
@@ -19,14 +21,41 @@ pub(super) fn keep(job: &Job) {
     if !std::env::current_dir().is_ok_and(|folder| has_config(&folder)) {
         config.environment.path = CacheConfig::Directory(hub::caches().join("apc/kernels"));
         config.compilation.cache = true;
+        config.compilation.logger.level = CompilationLogLevel::Basic;
+        config.compilation.logger.log = Some(Default::default());
+        let announcer = Announcer {
+            job: job.clone(),
+            told: AtomicBool::new(false),
+        };
+        if log::set_boxed_logger(Box::new(announcer)).is_ok() {
+            log::set_max_level(LevelFilter::Info);
+        }
     }
     // The first one counts; a second device of the same run finds it set.
-    if CubeClRuntimeConfig::try_set(config.override_from_env()) && !environment::path().exists() {
-        job.progress.note(
-            "compiling kernels for this device and choosing the fastest, which takes a while at the first step; \
-             later runs reuse them",
-        );
+    CubeClRuntimeConfig::try_set(config.override_from_env());
+}
+
+/// Tells of the first kernel that is compiled, and of nothing else that is logged.
+struct Announcer {
+    job: Job,
+    told: AtomicBool,
+}
+
+impl Log for Announcer {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "cubecl::compilation"
     }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) && !self.told.swap(true, Ordering::Relaxed) {
+            self.job.progress.note(
+                "compiling kernels for this device and choosing the fastest, which takes a while at the first step; \
+                 later runs reuse them",
+            );
+        }
+    }
+
+    fn flush(&self) {}
 }
 
 /// Whether a folder or one above it has a file that configures the backends.
