@@ -7,10 +7,11 @@
 
 use std::panic::resume_unwind;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::module::Module;
 use burn::tensor::{Device, DeviceType, StreamId};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 
 /// The devices of one kind that share the work; the first does alone what is not shared.
 #[derive(Clone, Debug)]
@@ -140,6 +141,40 @@ pub fn is_cpu(device: &Device) -> bool {
         .contains(&device.clone().inner())
 }
 
+/// Runs `work`, on a CPU with the backend's other threads awake: they look for a share of it until it is done.
+///
+/// A thread that sleeps is woken in the time that a decoding step takes for one of its hundred products.
+pub fn awake<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
+    if !is_cpu(device) {
+        return work();
+    }
+    let done = &AtomicBool::new(false);
+    rayon::scope(|scope| {
+        let own = rayon::current_thread_index();
+        for _ in 1..rayon::current_num_threads() {
+            // One that nobody has taken when the work is done comes back to the thread that has done it.
+            scope.spawn(move |_| {
+                while rayon::current_thread_index() != own && !done.load(Ordering::Acquire) {
+                    if rayon::yield_now() != Some(Yield::Executed) {
+                        std::hint::spin_loop();
+                    }
+                }
+            });
+        }
+        // Also when it panics, as the scope waits for the others.
+        let _done = Done(done);
+        work()
+    })
+}
+
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Applies `work` to every part, as many at once as there are cores; the results keep the order of the parts.
 pub fn map<I: Send, O: Send>(parts: Vec<I>, work: impl Fn(I) -> O + Sync) -> Vec<O> {
     if parts.len() < 2 {
@@ -196,6 +231,20 @@ mod tests {
         assert_eq!(map((0..100).collect(), |part: u32| part * part), squares);
         let on_threads = on_threads((0..100).collect(), |part: u32| part * part);
         assert_eq!(on_threads, squares);
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn threads_that_are_awake_take_their_share_and_end_with_the_work() {
+        use rayon::prelude::*;
+        let cpu = Device::flex();
+        let sums = |work: u64| -> u64 { (0..work).into_par_iter().map(|part| part * 2).sum() };
+        for work in 0..200 {
+            let sum = awake(&cpu, || awake(&cpu, || sums(work)));
+            assert_eq!(sum, work * work.saturating_sub(1));
+        }
+        let failed = std::panic::catch_unwind(|| awake(&cpu, || panic!("no work")));
+        assert!(failed.is_err(), "a panic comes through");
     }
 
     #[test]

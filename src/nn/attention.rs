@@ -76,6 +76,12 @@ pub struct Attend {
 ///
 /// - output: `[batch, heads, queries, head_dim]`
 pub fn grouped_query_attention(input: Attend) -> Tensor<4> {
+    let [_, _, _, head_dim] = input.query.dims();
+    let scale = (head_dim as f64).powf(-0.5);
+    fused::attention(&input, scale).unwrap_or_else(|| plain_attention(input, scale))
+}
+
+fn plain_attention(input: Attend, scale: f64) -> Tensor<4> {
     let Attend {
         query,
         key,
@@ -91,7 +97,7 @@ pub fn grouped_query_attention(input: Attend) -> Tensor<4> {
     let scores = matmul(query, key.swap_dims(2, 3))
         .reshape([batch, heads, queries, keys])
         .cast(DType::F32);
-    let weights = masked_softmax(scores, &mask, (head_dim as f64).powf(-0.5)).cast(dtype);
+    let weights = masked_softmax(scores, &mask, scale).cast(dtype);
     let weights = weights.reshape([batch, kv_heads, group * queries, keys]);
     matmul(weights, value).reshape([batch, heads, queries, head_dim])
 }
@@ -129,6 +135,56 @@ mod tests {
             [true, false, true, false],
         ]]]);
         mask.into_data().assert_eq(&expected, false);
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn attention_of_few_queries_in_one_pass_is_the_plain_one() {
+        let device = Device::default();
+        device.seed(3);
+        for (case, [batch, heads, kv_heads, queries, keys, head_dim]) in [
+            ("a token behind a cache", [3, 4, 4, 1, 70, 20]),
+            ("heads that share keys", [2, 8, 2, 1, 33, 16]),
+            ("some tokens", [2, 4, 1, 5, 40, 8]),
+            ("a long cache, in several threads", [2, 4, 4, 1, 700, 32]),
+        ] {
+            let random = |shape: [usize; 4]| {
+                Tensor::<4>::random(shape, burn::tensor::Distribution::Default, &device)
+            };
+            // As a cache gives them: a part of storage that has rows and columns to spare.
+            let cached = || {
+                random([batch + 1, kv_heads, keys + 9, head_dim]).slice([
+                    0..batch,
+                    0..kv_heads,
+                    4..4 + keys,
+                    0..head_dim,
+                ])
+            };
+            let mask = Tensor::<1, Int>::arange(0..(batch * queries * keys) as i64, &device)
+                .reshape([batch, 1, queries, keys])
+                .remainder_scalar(7)
+                .equal_elem(3);
+            let masked_row = mask.clone().ones_like().slice([0..1, 0..1, 0..1, 0..keys]);
+            let input = Attend {
+                query: random([batch, heads, queries, head_dim]),
+                key: cached(),
+                value: cached(),
+                mask: mask.slice_assign([0..1, 0..1, 0..1, 0..keys], masked_row),
+            };
+            let expected = plain_attention(input.clone(), 0.3).into_data();
+            let got = fused::attention(&input, 0.3).expect(case).into_data();
+            let tolerance = burn::tensor::Tolerance::<f32>::absolute(1e-5);
+            got.assert_approx_eq(&expected, tolerance);
+            // As without a cache: heads behind tokens.
+            let turned = |x: Tensor<4>| (x.clone() * 1.0).swap_dims(1, 2) * 1.0;
+            let input = Attend {
+                key: turned(input.key).swap_dims(1, 2),
+                value: turned(input.value).swap_dims(1, 2),
+                ..input
+            };
+            let got = fused::attention(&input, 0.3).expect(case).into_data();
+            got.assert_approx_eq(&expected, tolerance);
+        }
     }
 
     #[cfg(feature = "flex")]

@@ -23,6 +23,8 @@ pub struct KvCache {
     used: Range<usize>,
     /// How many columns the layers see, of which some may be padding in every row.
     lengths: Lengths,
+    /// How many tokens new storage has room for in every row, at least.
+    reserved: usize,
 }
 
 /// New tokens in a cache.
@@ -43,12 +45,18 @@ impl KvCache {
             starts: padding,
             used: 0..0,
             lengths: Lengths::Exact,
+            reserved: 0,
         }
     }
 
     /// The same cache, whose layers see a number of columns that suits a device.
     pub fn with_lengths(self, lengths: Lengths) -> Self {
         Self { lengths, ..self }
+    }
+
+    /// Makes room for rows of so many tokens when storage is next too small, so that it need not grow a little at a time.
+    pub fn reserve(&mut self, tokens: usize) {
+        self.reserved = tokens;
     }
 
     /// How many rows there are.
@@ -205,7 +213,8 @@ impl KvCache {
     /// Moves all rows to new storage, with so many free columns before them and at least so many behind.
     fn relocate(&mut self, slots: usize, ahead: usize, behind: usize) {
         let place = ahead..ahead + self.seq_len();
-        let columns = (place.end + behind).next_multiple_of(BLOCK);
+        let end = (place.end + behind).max(ahead + self.reserved);
+        let columns = end.next_multiple_of(BLOCK);
         let rows = self.rows();
         for stored in self.layers.iter_mut().flatten() {
             let [_, kv_heads, _, head_dim] = stored.dims();
@@ -354,15 +363,18 @@ mod tests {
             let keys = keys.try_into_primitive::<burn::backend::flex::Flex>();
             keys.unwrap().bytes().as_ptr()
         };
-        let mut cache = batch(&[vec![1.0, 2.0], vec![3.0]]);
-        let mut places = Vec::new();
-        for step in 0..3 * BLOCK - 2 {
-            append(&mut cache, &[vec![step as f32], vec![0.0]]);
-            places.push(place(&cache));
+        for (reserved, expected) in [(0, 3), (3 * BLOCK, 1)] {
+            let mut cache = batch(&[vec![1.0, 2.0], vec![3.0]]);
+            cache.reserve(reserved);
+            let mut places = Vec::new();
+            for step in 0..3 * BLOCK - 2 {
+                append(&mut cache, &[vec![step as f32], vec![0.0]]);
+                places.push(place(&cache));
+            }
+            places.dedup();
+            assert_eq!(places.len(), expected, "{reserved} tokens reserved");
+            assert_eq!(cache.room(), [2, 3 * BLOCK]);
         }
-        places.dedup();
-        assert_eq!(places.len(), 3);
-        assert_eq!(cache.room(), [2, 3 * BLOCK]);
     }
 
     #[test]

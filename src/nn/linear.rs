@@ -87,7 +87,7 @@ impl Linear {
 /// - x: `[rows, in_features]`
 /// - weight: `[out_features, in_features]`
 pub(super) fn project(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-    fused::few_rows(&x, &weight).unwrap_or_else(|| matmul(x, weight.transpose()))
+    fused::linear(&x, &weight).unwrap_or_else(|| matmul(x, weight.transpose()))
 }
 
 impl Weights for Linear {
@@ -103,6 +103,27 @@ impl Weights for Linear {
 mod tests {
     use super::*;
     use burn::tensor::{Distribution, Tolerance};
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn the_product_with_a_weight_in_one_pass_is_the_plain_one() {
+        for (rows, inner, out) in [(1, 8, 5), (7, 33, 50), (64, 20, 30), (90, 40, 70)] {
+            fused::testing::assert_same(
+                &format!("{rows} rows of {inner} to {out}"),
+                [rows * inner, out * inner],
+                |[x, weight]| {
+                    let (x, weight) = (x.reshape([rows, inner]), weight.reshape([out, inner]));
+                    let product = fused::linear(&x, &weight).expect("f32 on the CPU");
+                    product.flatten(0, 1)
+                },
+                |[x, weight]| {
+                    let weight: Tensor<2> = weight.reshape([out, inner]);
+                    let x = x.reshape([rows, inner]);
+                    x.matmul(weight.transpose()).flatten(0, 1)
+                },
+            );
+        }
+    }
 
     #[test]
     fn fresh_factors_change_nothing_and_later_equal_the_dense_product() {

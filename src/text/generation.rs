@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::{GenerateConfig, Prompt, Room};
 use crate::nn::{Gemma, GemmaInput, KvCache, Lengths};
 use crate::progress::Job;
-use crate::{Error, Result};
+use crate::{Error, Result, parallel};
 
 /// A reply that is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,6 +189,8 @@ impl<'a> Generation<'a> {
                 self.ended.push(row.reply);
             }
         }
+        let longest = self.rows.iter().map(|row| row.longest).max();
+        self.cache.reserve(longest.unwrap_or(0));
         self.cache.join(&cache, &joining);
         Ok(())
     }
@@ -199,7 +201,7 @@ impl<'a> Generation<'a> {
         let ids = self.rows.iter().filter_map(|row| row.reply.ids.last());
         let ids = TensorData::new(ids.copied().collect::<Vec<i32>>(), [batch, 1]);
         let mut cache = std::mem::replace(&mut self.cache, KvCache::new(Vec::new()));
-        let logits = self.logits(ids, &mut cache);
+        let logits = parallel::awake(&self.device, || self.logits(ids, &mut cache));
         self.cache = cache;
         let own: Vec<usize> = (0..batch).collect();
         let goes_on = add_tokens(self.config, logits, &mut self.rows, &own, on_token)?;

@@ -130,6 +130,18 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         )
     }
 
+    fn attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        mask: FlexTensor,
+        scale: f32,
+    ) -> FloatTensor<Self> {
+        // It is for tensors off the tape.
+        let [query, key, value] = [query, key, value].map(Self::inner);
+        Self::from_inner(Flex::attention(query, key, value, mask, scale))
+    }
+
     fn rotate_heads(
         x: FloatTensor<Self>,
         cos: FloatTensor<Self>,
@@ -150,9 +162,12 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         )
     }
 
-    fn few_rows(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        use burn::backend::ops::FloatTensorOps;
-        Self::float_matmul(x, Self::float_transpose(weight))
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        record::<C, _, 2>(
+            [x, weight],
+            |[x, weight]| (low_rank::linear(x.clone(), weight.clone()), [x, weight]),
+            low_rank::linear_gradients,
+        )
     }
 
     fn disentangled_attention(

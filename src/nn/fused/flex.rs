@@ -3,7 +3,8 @@
 use burn::backend::flex::{Flex, FlexTensor};
 
 use super::{
-    AdamWStep, Fused, adamw, disentangled, elementwise, low_rank, norm, rotary, simd, softmax,
+    AdamWStep, Fused, adamw, attention, disentangled, elementwise, low_rank, norm, rotary, simd,
+    softmax,
 };
 
 impl Fused for Flex {
@@ -27,12 +28,22 @@ impl Fused for Flex {
         softmax::masked_softmax(scores, &mask, scale)
     }
 
+    fn attention(
+        query: FlexTensor,
+        key: FlexTensor,
+        value: FlexTensor,
+        mask: FlexTensor,
+        scale: f32,
+    ) -> FlexTensor {
+        attention::attention(query, key, value, &mask, scale)
+    }
+
     fn rotate_heads(x: FlexTensor, cos: FlexTensor, sin: FlexTensor) -> FlexTensor {
         let (cos, sin) = (simd::dense(cos), simd::dense(sin));
         rotary::rotate(x, &cos, &sin, rotary::Layout::Tokens, 1.0)
     }
 
-    fn few_rows(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
+    fn linear(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
         low_rank::linear(x, weight)
     }
 

@@ -1,4 +1,4 @@
-//! A frozen linear layer with the factors of LoRA.
+//! A linear layer, and a frozen one with the factors of LoRA.
 
 use burn::backend::flex::{Flex, FlexTensor};
 use burn::backend::ops::FloatTensorOps;
@@ -32,7 +32,19 @@ pub(super) fn linear(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
     Flex::float_matmul(x, weight.transpose(0, 1))
 }
 
-/// What [`linear_gradients`] needs of the forward pass.
+/// The gradients of [`linear`] to x and weight; that of the weight has its layout, so that it can be added to and
+/// averaged without a copy.
+pub(super) fn linear_gradients(
+    [x, weight]: [FlexTensor; 2],
+    grad: FlexTensor,
+    wanted: [bool; 2],
+) -> [Option<FlexTensor>; 2] {
+    let to_weight = wanted[1].then(|| Flex::float_matmul(grad.transpose(0, 1), x));
+    let to_x = wanted[0].then(|| Flex::float_matmul(grad, weight));
+    [to_x, to_weight]
+}
+
+/// What [`gradients`] needs of the forward pass.
 #[derive(Clone, Debug)]
 pub(super) struct LowRank {
     pub(super) x: FlexTensor,

@@ -19,6 +19,8 @@
 #[cfg(feature = "flex")]
 mod adamw;
 #[cfg(feature = "flex")]
+mod attention;
+#[cfg(feature = "flex")]
 mod autodiff;
 #[cfg(feature = "flex")]
 mod disentangled;
@@ -46,6 +48,8 @@ use burn::backend::tensor::{BoolTensor, FloatTensor};
 use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
 use burn::tensor::{Bool, DType, Tensor};
 
+use super::attention::Attend;
+
 /// The operations, on the tensors of a backend.
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff: cfg(feature = "flex"))]
 trait Fused: Backend {
@@ -68,13 +72,21 @@ trait Fused: Backend {
         scale: f32,
     ) -> FloatTensor<Self>;
 
+    fn attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        mask: BoolTensor<Self>,
+        scale: f32,
+    ) -> FloatTensor<Self>;
+
     fn rotate_heads(
         x: FloatTensor<Self>,
         cos: FloatTensor<Self>,
         sin: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
-    fn few_rows(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
 
     fn low_rank_linear(
         x: FloatTensor<Self>,
@@ -208,6 +220,20 @@ pub(super) fn masked_softmax(scores: Tensor<4>, mask: &Tensor<4, Bool>, scale: f
     Tensor::from_dispatch(Dispatch::masked_softmax(scores, mask, scale as f32))
 }
 
+/// Attention of few queries without a gradient, with scores times `scale`.
+pub(super) fn attention(input: &Attend, scale: f64) -> Option<Tensor<4>> {
+    /// With more rows a general product is faster.
+    const FEW: usize = 64;
+    let tensors = [&input.query, &input.key, &input.value];
+    let [[_, heads, queries, _], [_, kv_heads, _, _], _] = tensors.map(Tensor::dims);
+    let serves = tensors.iter().all(|x| serves(x) && !x.is_tracked());
+    (serves && heads / kv_heads * queries <= FEW).then(|| {
+        let [query, key, value] = tensors.map(|x| x.clone().without_autodiff().into_dispatch());
+        let mask = input.mask.clone().into_dispatch();
+        Tensor::from_dispatch(Dispatch::attention(query, key, value, mask, scale as f32))
+    })
+}
+
 /// Splits into heads and rotates them.
 ///
 /// # Shapes
@@ -222,11 +248,16 @@ pub(super) fn rotate_heads(x: &Tensor<4>, cos: &Tensor<4>, sin: &Tensor<4>) -> O
     })
 }
 
-/// `x · weightᵀ` for few rows and no gradient.
-pub(super) fn few_rows(x: &Tensor<2>, weight: &Tensor<2>) -> Option<Tensor<2>> {
-    (serves(x) && serves(weight) && !x.is_tracked() && !weight.is_tracked()).then(|| {
+/// `x · weightᵀ`; the gradient of the weight lies in memory as the weight does.
+///
+/// # Shapes
+///
+/// - x: `[rows, in]`
+/// - weight: `[out, in]`
+pub(super) fn linear(x: &Tensor<2>, weight: &Tensor<2>) -> Option<Tensor<2>> {
+    (serves(x) && serves(weight)).then(|| {
         let [x, weight] = [x, weight].map(|tensor| tensor.clone().into_dispatch());
-        Tensor::from_dispatch(Dispatch::few_rows(x, weight))
+        Tensor::from_dispatch(Dispatch::linear(x, weight))
     })
 }
 

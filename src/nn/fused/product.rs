@@ -3,6 +3,7 @@
 //! A general product copies both operands into the order in which its innermost loop reads them. That pays when each
 //! number is used hundreds of times, not with the 16 columns of a LoRA factor or the few rows of a decoding step.
 
+use prefetch_index::prefetch_index;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -188,12 +189,13 @@ pub(super) fn few_rows(lhs: &[f32], rhs: &[f32], inner: usize) -> Vec<f32> {
         .par_chunks(share * inner)
         .map(|rhs| {
             let mut out = vec![0.0; rows * (rhs.len() / inner)];
-            Arch::new().dispatch(FewRows {
+            FewRows {
                 out: &mut out,
                 lhs,
                 rhs,
                 inner,
-            });
+            }
+            .run();
             out
         })
         .collect();
@@ -211,14 +213,22 @@ pub(super) fn few_rows(lhs: &[f32], rhs: &[f32], inner: usize) -> Vec<f32> {
 }
 
 /// `out[row][column] = lhs[row] · rhs[column]`
-struct FewRows<'a> {
-    out: &'a mut [f32],
-    lhs: &'a [f32],
-    rhs: &'a [f32],
-    inner: usize,
+pub(super) struct FewRows<'a> {
+    pub(super) out: &'a mut [f32],
+    pub(super) lhs: &'a [f32],
+    pub(super) rhs: &'a [f32],
+    pub(super) inner: usize,
 }
 
+/// In how many places at once a matrix is read that is used once: more than one, as memory then delivers more.
+const STREAMS: usize = 8;
+const AHEAD: usize = 256;
+
 impl FewRows<'_> {
+    pub(super) fn run(self) {
+        Arch::new().dispatch(self);
+    }
+
     fn rows(&self) -> usize {
         self.lhs.len() / self.inner
     }
@@ -235,20 +245,22 @@ impl FewRows<'_> {
         })
     }
 
-    /// The products of one row with `COLUMNS` rows of `rhs`: the sums of a vector's lanes.
+    /// The products of one row with `COLUMNS` rows of `rhs`, each `apart` from the next: the sums of a vector's lanes.
     #[inline(always)]
-    fn dots<S: Simd, const COLUMNS: usize>(&mut self, simd: S, column: usize) {
+    fn dots<S: Simd, const COLUMNS: usize>(&mut self, simd: S, column: usize, apart: usize) {
         let lhs = S::as_simd_f32s(self.lhs);
-        let rhs = self.rhs::<COLUMNS>(column).map(S::as_simd_f32s);
+        let rhs: [_; COLUMNS] =
+            core::array::from_fn(|place| S::as_simd_f32s(self.rhs::<1>(column + place * apart)[0]));
         let mut sums = [simd.splat_f32s(0.0); COLUMNS];
         for (step, &lhs) in lhs.0.iter().enumerate() {
             for (sum, rhs) in sums.iter_mut().zip(&rhs) {
+                prefetch_index(rhs.0, step + AHEAD / S::F32_LANES);
                 *sum = simd.mul_add_e_f32s(lhs, rhs.0[step], *sum);
             }
         }
         let rest = rhs.map(|rhs| lhs.1.iter().zip(rhs.1).map(|(a, b)| a * b).sum::<f32>());
-        let out = &mut self.out[column..column + COLUMNS];
-        for (out, (sum, rest)) in out.iter_mut().zip(sums.into_iter().zip(rest)) {
+        let out = self.out[column..].iter_mut().step_by(apart);
+        for (out, (sum, rest)) in out.zip(sums.into_iter().zip(rest)) {
             *out = simd.reduce_sum_f32s(sum) + rest;
         }
     }
@@ -283,6 +295,10 @@ impl FewRows<'_> {
             .map(|rhs| rhs.as_chunks::<STEPS>());
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; COLUMNS];
         for (idx, lhs) in lhs.iter().enumerate() {
+            let next = (column + COLUMNS) * self.inner + idx * STEPS;
+            for place in 0..COLUMNS {
+                prefetch_index(self.rhs, next + place * self.inner);
+            }
             let rhs: [&[f32; STEPS]; COLUMNS] = core::array::from_fn(|place| &rhs[place].0[idx]);
             for (step, lhs) in lhs.iter().enumerate() {
                 for (sums, rhs) in sums.iter_mut().zip(&rhs) {
@@ -357,12 +373,12 @@ impl WithSimd for FewRows<'_> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let columns = self.columns();
         if self.rows() == 1 {
-            let whole = columns - columns % 4;
-            for column in (0..whole).step_by(4) {
-                self.dots::<S, 4>(simd, column);
+            let apart = columns / STREAMS;
+            for column in 0..apart {
+                self.dots::<S, STREAMS>(simd, column, apart);
             }
-            for column in whole..columns {
-                self.dots::<S, 1>(simd, column);
+            for column in STREAMS * apart..columns {
+                self.dots::<S, 1>(simd, column, 1);
             }
         } else if S::REGISTER_COUNT < 32 {
             self.blocks::<S, 6>(simd);
