@@ -23,8 +23,8 @@ pub struct KvCache {
     used: Range<usize>,
     /// How many columns the layers see, of which some may be padding in every row.
     lengths: Lengths,
-    /// How many tokens new storage has room for in every row, at least.
-    reserved: usize,
+    /// How many rows, and tokens in each, new storage has room for at least.
+    reserved: [usize; 2],
 }
 
 /// New tokens in a cache.
@@ -45,7 +45,7 @@ impl KvCache {
             starts: padding,
             used: 0..0,
             lengths: Lengths::Exact,
-            reserved: 0,
+            reserved: [0, 0],
         }
     }
 
@@ -54,9 +54,10 @@ impl KvCache {
         Self { lengths, ..self }
     }
 
-    /// Makes room for rows of so many tokens when storage is next too small, so that it need not grow a little at a time.
-    pub fn reserve(&mut self, tokens: usize) {
-        self.reserved = tokens;
+    /// Makes room for so many rows of so many tokens when storage is next too small, so that it need not grow a little at
+    /// a time.
+    pub fn reserve(&mut self, rows: usize, tokens: usize) {
+        self.reserved = [rows, tokens];
     }
 
     /// How many rows there are.
@@ -153,29 +154,28 @@ impl KvCache {
             .iter()
             .map(|&row| other.starts[row] - other.used.start);
         let rows = self.rows();
+        let new = rows..rows + indices.len();
         if rows == 0 {
-            self.layers = other
-                .layers
-                .iter()
-                .map(|layer| layer.each_ref().map(pick))
-                .collect();
-            self.starts = starts.collect();
-            self.used = 0..seq;
-        } else {
-            let new = rows..rows + indices.len();
-            let [slots, _] = self.room();
-            if seq > self.used.end || new.end > slots {
-                let ahead = seq.saturating_sub(self.seq_len());
-                self.relocate(new.end.max(slots), ahead, 1);
-            }
-            let place = self.used.end - seq..self.used.end;
-            self.starts.extend(starts.map(|start| place.start + start));
-            for (mine, theirs) in self.layers.iter_mut().zip(&other.layers) {
-                for (stored, added) in mine.iter_mut().zip(theirs) {
-                    // What a row that has left wrote there counts for nothing, as long as it is a number.
-                    clear(stored, new.clone(), 0..place.start);
-                    write(stored, new.clone(), place.clone(), pick(added));
-                }
+            self.layers.clone_from(&other.layers); // to be like them
+            self.used = 0..0;
+        }
+        let [slots, _] = self.room();
+        if rows == 0 || seq > self.used.end || new.end > slots {
+            let ahead = seq.saturating_sub(self.seq_len());
+            let slots = if rows == 0 {
+                new.end
+            } else {
+                new.end.max(slots)
+            };
+            self.relocate(slots, ahead, 1);
+        }
+        let place = self.used.end - seq..self.used.end;
+        self.starts.extend(starts.map(|start| place.start + start));
+        for (mine, theirs) in self.layers.iter_mut().zip(&other.layers) {
+            for (stored, added) in mine.iter_mut().zip(theirs) {
+                // What a row that has left wrote there counts for nothing, as long as it is a number.
+                clear(stored, new.clone(), 0..place.start);
+                write(stored, new.clone(), place.clone(), pick(added));
             }
         }
         self.forget_padding();
@@ -213,7 +213,9 @@ impl KvCache {
     /// Moves all rows to new storage, with so many free columns before them and at least so many behind.
     fn relocate(&mut self, slots: usize, ahead: usize, behind: usize) {
         let place = ahead..ahead + self.seq_len();
-        let end = (place.end + behind).max(ahead + self.reserved);
+        let [reserved_rows, reserved_tokens] = self.reserved;
+        let slots = slots.max(reserved_rows);
+        let end = (place.end + behind).max(ahead + reserved_tokens);
         let columns = end.next_multiple_of(BLOCK);
         let rows = self.rows();
         for stored in self.layers.iter_mut().flatten() {
@@ -365,7 +367,7 @@ mod tests {
         };
         for (reserved, expected) in [(0, 3), (3 * BLOCK, 1)] {
             let mut cache = batch(&[vec![1.0, 2.0], vec![3.0]]);
-            cache.reserve(reserved);
+            cache.reserve(0, reserved);
             let mut places = Vec::new();
             for step in 0..3 * BLOCK - 2 {
                 append(&mut cache, &[vec![step as f32], vec![0.0]]);

@@ -179,7 +179,7 @@ impl DisentangledAttention {
                 .permute([2, 0, 1, 3])
         };
         let scale = 1.0 / ((head_dim * self.position.terms()) as f64).sqrt();
-        let query = self.query_proj.forward(wanted.of(hidden.clone())) * scale;
+        let query = self.query_proj.forward(wanted.of(hidden.clone()));
         let key = self.key_proj.forward(hidden.clone());
         let value = self.value_proj.forward(hidden);
         let dtype = query.dtype();
@@ -202,9 +202,8 @@ impl DisentangledAttention {
             Positions {
                 of_keys: content_to_position
                     .then(|| project(&self.pos_key_proj, &self.key_proj, &relative.from_query)),
-                of_queries: position_to_content.then(|| {
-                    project(&self.pos_query_proj, &self.query_proj, &relative.from_key) * scale
-                }),
+                of_queries: position_to_content
+                    .then(|| project(&self.pos_query_proj, &self.query_proj, &relative.from_key)),
             }
         });
         let positions = positions.unwrap_or_default();
@@ -216,8 +215,14 @@ impl DisentangledAttention {
                 .contains(&true)
         {
             let positions = [of_keys.clone(), of_queries.clone()];
-            return fused::disentangled_attention([query, key, value], positions, padding);
+            let projections = [query, key, value];
+            return fused::disentangled_attention(projections, positions, padding, scale);
         }
+        let query = query * scale;
+        let positions = Positions {
+            of_queries: positions.of_queries.map(|x| x * scale),
+            ..positions
+        };
         let [query, key, value] = [query, key, value].map(split);
         let weights = match wanted {
             Wanted::All => attention_weights(query, key, positions, padding),
@@ -442,27 +447,29 @@ mod tests {
             x.permute([1, 2, 0, 3])
                 .reshape([batch, tokens, heads * head_dim])
         };
+        let scale = 0.4;
+        let scaled = query.clone() * scale;
         let positions = || Positions {
             of_keys: Some(of_keys.clone()),
-            of_queries: Some(of_queries.clone()),
+            of_queries: Some(of_queries.clone() * scale),
         };
-        let scores = matmul(split(&query), split(&key).swap_dims(2, 3));
-        let by_query = with_all_distances(split(&query), of_keys.clone());
-        let by_key = with_all_distances(split(&key), of_queries.clone());
+        let scores = matmul(split(&scaled), split(&key).swap_dims(2, 3));
+        let by_query = with_all_distances(split(&scaled), of_keys.clone());
+        let by_key = with_all_distances(split(&key), of_queries.clone() * scale);
         let weights = plain_weights(scores, Some(by_query), Some(by_key), &padding);
         let expected = join(matmul(weights, split(&value)));
 
         let tolerance = Tolerance::<f32>::absolute(1e-5);
-        let projections = [query.clone(), key.clone(), value.clone()];
+        let projections = [query, key.clone(), value.clone()];
         let vectors = [of_keys.clone(), of_queries.clone()];
-        let all = fused::disentangled_attention(projections, vectors, &padding);
+        let all = fused::disentangled_attention(projections, vectors, &padding, scale);
         let same = |got: Tensor<3>, expected: Tensor<3>| {
             let expected = expected.into_data();
             got.into_data()
                 .assert_approx_eq::<f32>(&expected, tolerance);
         };
         same(all, expected.clone());
-        let query = split(&query.narrow(1, 0, 1));
+        let query = split(&scaled.narrow(1, 0, 1));
         let weights = first_weights(query, split(&key), positions(), &padding);
         let first = join(matmul(weights, split(&value)));
         same(first, expected.narrow(1, 0, 1));

@@ -74,7 +74,7 @@ impl Linear {
             None => project(x, self.weight.val()),
         };
         if let Some(bias) = &self.bias {
-            y = y + bias.val().unsqueeze();
+            y = add_bias(y, bias.val());
         }
         y.reshape(shape)
     }
@@ -88,6 +88,14 @@ impl Linear {
 /// - weight: `[out_features, in_features]`
 pub(super) fn project(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     fused::linear(&x, &weight).unwrap_or_else(|| matmul(x, weight.transpose()))
+}
+
+fn add_bias(x: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    if fused::serves(&x) && fused::serves(&bias) {
+        fused::add_bias(x, bias)
+    } else {
+        x + bias.unsqueeze()
+    }
 }
 
 impl Weights for Linear {
@@ -120,6 +128,22 @@ mod tests {
                     let weight: Tensor<2> = weight.reshape([out, inner]);
                     let x = x.reshape([rows, inner]);
                     x.matmul(weight.transpose()).flatten(0, 1)
+                },
+            );
+        }
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn a_bias_in_one_pass_is_the_plain_sum() {
+        for (rows, columns) in [(1, 5), (7, 33), (3000, 40)] {
+            fused::testing::assert_same(
+                &format!("{rows} rows of {columns}"),
+                [rows * columns, columns],
+                |[x, bias]| fused::add_bias(x.reshape([rows, columns]), bias).flatten(0, 1),
+                |[x, bias]| {
+                    let x: Tensor<2> = x.reshape([rows, columns]);
+                    (x + bias.unsqueeze()).flatten(0, 1)
                 },
             );
         }

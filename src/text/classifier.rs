@@ -105,6 +105,8 @@ impl Classifier {
         job: &Job,
         on_batches: &mut dyn FnMut(&[TextProbabilities]) -> Result<()>,
     ) -> Result<()> {
+        /// Batches for each worker, who does not wait for the others after each.
+        const AT_ONCE: usize = 4;
         let mut text_idxs: Vec<Vec<usize>> = Vec::new(); // of each text that is unlike those before it
         let mut places = HashMap::new();
         for (text_idx, text) in texts.iter().enumerate() {
@@ -141,9 +143,9 @@ impl Classifier {
         let task = job.progress.task(label, encoded.len(), "texts");
         let devices = self.models.devices();
         let lengths = Lengths::on(devices.first());
-        for group in batches.chunks(devices.workers()) {
-            job.check()?;
+        for group in batches.chunks(AT_ONCE * devices.workers()) {
             let results = self.models.map(group.to_vec(), |model, batch: Vec<usize>| {
+                job.check()?;
                 let ids: Vec<Vec<i32>> =
                     batch.iter().map(|&place| encoded[place].clone()).collect();
                 let input = model.input(&ids, self.pad_token_id, lengths);
@@ -151,21 +153,24 @@ impl Classifier {
                 let [_, n_labels] = logits.dims();
                 let rows = activation::softmax(logits.cast(DType::F32), 1).into_data();
                 let rows = rows.as_slice::<f32>().expect("the tensor was cast to f32");
-                batch
-                    .into_iter()
-                    .zip(rows.chunks_exact(n_labels).map(<[f32]>::to_vec))
-                    .collect::<Vec<_>>()
+                task.advance(batch.len());
+                let rows = rows.chunks_exact(n_labels).map(<[f32]>::to_vec);
+                Ok(batch.into_iter().zip(rows).collect::<Vec<_>>())
             });
+            // Of a job that is stopped, what is done counts.
+            let mut all = Ok(());
             let mut done = Vec::new();
-            for (place, row) in results.into_iter().flatten() {
-                done.extend(
-                    text_idxs[place]
-                        .iter()
-                        .map(|&text_idx| (text_idx, row.clone())),
-                );
-                task.advance(1);
+            for result in results {
+                match result {
+                    Ok(rows) => done.extend(rows.into_iter().flat_map(|(place, row)| {
+                        let text_idxs = text_idxs[place].iter();
+                        text_idxs.map(move |&text_idx| (text_idx, row.clone()))
+                    })),
+                    Err(error) => all = Err(error),
+                }
             }
             on_batches(&done)?;
+            all?;
         }
         Ok(())
     }

@@ -151,6 +151,15 @@ impl<'a> Generation<'a> {
         self.waiting.drain(..count).collect()
     }
 
+    /// How many replies will be under way at most, and how many tokens they may come to.
+    fn coming(&self) -> (usize, usize) {
+        let waiting = self.waiting.iter().map(|prompt| prompt.replies.len());
+        let rows = self.rows.len() + waiting.sum::<usize>();
+        let tokens = self.rows.iter().map(|row| row.longest).max().unwrap_or(0);
+        let most = self.room.rows.min(self.room.tokens / tokens.max(1));
+        (rows.min(most), tokens)
+    }
+
     /// Runs prompts through the model and chooses the first token of their replies.
     fn begin(&mut self, prompts: &[Waiting], on_token: &mut dyn FnMut(usize, i32)) -> Result<()> {
         let seq = prompts.iter().map(|prompt| prompt.ids.len()).max();
@@ -189,8 +198,8 @@ impl<'a> Generation<'a> {
                 self.ended.push(row.reply);
             }
         }
-        let longest = self.rows.iter().map(|row| row.longest).max();
-        self.cache.reserve(longest.unwrap_or(0));
+        let (rows, tokens) = self.coming();
+        self.cache.reserve(rows, tokens);
         self.cache.join(&cache, &joining);
         Ok(())
     }

@@ -4,7 +4,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use rayon::prelude::*;
 
-use super::product::{AddProduct, FewRows, Strided};
+use super::product::{FewRows, Product, Strided};
 use super::simd::{dense, dims, tensor, threads, values, vectorized};
 use super::softmax::{MaskRows, softmax_row};
 
@@ -57,8 +57,9 @@ pub(super) fn attention(
                     }
                 },
             );
-            AddProduct {
+            Product {
                 out,
+                adds: false,
                 lhs: Strided {
                     values: &scores,
                     row_stride: keys,

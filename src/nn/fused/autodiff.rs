@@ -170,6 +170,14 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         )
     }
 
+    fn add_bias(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        record::<C, _, 2>(
+            [x, bias],
+            |[x, bias]| (elementwise::add_bias(x, bias), ()),
+            |(), grad, wanted| elementwise::add_bias_gradients(grad, wanted),
+        )
+    }
+
     fn disentangled_attention(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
@@ -177,12 +185,13 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         of_keys: FloatTensor<Self>,
         of_queries: FloatTensor<Self>,
         mask: FlexTensor,
+        scale: f32,
     ) -> FloatTensor<Self> {
         // It is for tensors off the tape.
         let [query, key, value, of_keys, of_queries] =
             [query, key, value, of_keys, of_queries].map(Self::inner);
         Self::from_inner(Flex::disentangled_attention(
-            query, key, value, of_keys, of_queries, mask,
+            query, key, value, of_keys, of_queries, mask, scale,
         ))
     }
 

@@ -3,11 +3,13 @@
 //! Products of tokens with the vectors of all distances come in rows of `2·seq`, from the distance `seq - 1` down; of
 //! the row of token `i`, the other token `j` has the place `seq - 1 - i + j`.
 
+use std::ops::Range;
+
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use rayon::prelude::*;
 
-use super::product::{AddProduct, Strided};
+use super::product::{Product, Strided};
 use super::simd::{dense, dims, owned, tensor, values, values_mut, vectorized};
 use super::softmax::{MaskRows, softmax_row, softmax_row_gradient};
 
@@ -110,14 +112,18 @@ pub(super) fn gradients(
 /// Of rows of `width`, a token's products with the vectors of its distances to all others, in their order.
 #[inline(always)]
 fn of_distances(products: &[f32], width: usize, seq: usize, token: usize) -> &[f32] {
-    let start = token * width + seq - 1 - token;
-    &products[start..start + seq]
+    &products[token * width..][place_of_distances(seq, token)]
 }
 
 #[inline(always)]
 fn of_distances_mut(products: &mut [f32], seq: usize, token: usize) -> &mut [f32] {
-    let start = token * 2 * seq + seq - 1 - token;
-    &mut products[start..start + seq]
+    &mut products[token * 2 * seq..][place_of_distances(seq, token)]
+}
+
+/// Where a token's distances to all others are in its row.
+#[inline(always)]
+fn place_of_distances(seq: usize, token: usize) -> Range<usize> {
+    seq - 1 - token..2 * seq - 1 - token
 }
 
 /// Writes the rows as columns, a few at a time so that what is written stays near.
@@ -145,6 +151,7 @@ pub(super) fn attention(
     [query, key, value]: [FlexTensor; 3],
     [of_keys, of_queries]: [FlexTensor; 2],
     mask: &FlexTensor,
+    scale: f32,
 ) -> FlexTensor {
     let [query, key, value] = [query, key, value].map(dense);
     let [batch, seq, width] = dims(&query);
@@ -153,6 +160,7 @@ pub(super) fn attention(
         seq,
         width,
         head_dim,
+        scale,
         of_keys: &turned_heads(&of_keys),
         of_queries: &turned_heads(&of_queries),
     };
@@ -194,6 +202,26 @@ fn turn_rows(rows: &[f32], stride: usize, columns: usize, out_stride: usize, out
     }
 }
 
+/// The product of `rows` rows with `rhs`, `[inner, columns]`.
+fn product<'a>(
+    rows: usize,
+    lhs: Strided<'a>,
+    rhs: &'a [f32],
+    inner: usize,
+    out: &'a mut [f32],
+) -> Product<'a> {
+    let columns = out.len() / rows;
+    Product {
+        out,
+        adds: false,
+        lhs,
+        rhs,
+        rows,
+        inner,
+        columns,
+    }
+}
+
 /// As many columns as fill whole vectors.
 fn padded(columns: usize) -> usize {
     columns.next_multiple_of(16)
@@ -204,6 +232,7 @@ struct Text<'a> {
     seq: usize,
     width: usize,
     head_dim: usize,
+    scale: f32,
     of_keys: &'a [f32],
     of_queries: &'a [f32],
 }
@@ -268,27 +297,23 @@ impl Text<'_> {
         for (row, value) in rows.zip(value.chunks(width)) {
             row.copy_from_slice(&value[..head_dim]);
         }
-        let product = |lhs, row_stride, inner, rhs: &[f32], out: &mut [f32]| {
-            out.fill(0.0);
-            let columns = out.len() / seq;
-            AddProduct {
-                out,
-                lhs: Strided {
-                    values: lhs,
-                    row_stride,
-                    column_stride: 1,
-                },
-                rhs,
-                rows: seq,
-                inner,
-                columns,
-            }
-            .run();
+        let row = |values| Strided {
+            values,
+            row_stride: width,
+            column_stride: 1,
         };
-        product(query, width, head_dim, &scratch.keys, &mut scratch.scores);
+        product(
+            seq,
+            row(query),
+            &scratch.keys,
+            head_dim,
+            &mut scratch.scores,
+        )
+        .run();
         let (of_keys, of_queries) = (positions(self.of_keys), positions(self.of_queries));
-        product(query, width, head_dim, of_keys, &mut scratch.by_query);
-        product(key, width, head_dim, of_queries, &mut scratch.by_key);
+        let places = |token| place_of_distances(seq, token);
+        product(seq, row(query), of_keys, head_dim, &mut scratch.by_query).run_within(places);
+        product(seq, row(key), of_queries, head_dim, &mut scratch.by_key).run_within(places);
         let (by_query, by_key) = (&scratch.by_query, &scratch.by_key);
         let (turned, scores) = (&mut scratch.turned, &mut scratch.scores);
         vectorized(
@@ -302,12 +327,17 @@ impl Text<'_> {
                     for ((score, &by_query), &by_key) in row.iter_mut().zip(by_query).zip(by_key) {
                         *score += by_query + by_key;
                     }
-                    softmax_row(row, mask, 1.0);
+                    softmax_row(row, mask, self.scale);
                 }
             },
         );
         let (weights, values) = (&scratch.scores, &scratch.values);
-        product(weights, padded(seq), seq, values, &mut scratch.attended);
+        let weights = Strided {
+            values: weights,
+            row_stride: padded(seq),
+            column_stride: 1,
+        };
+        product(seq, weights, values, seq, &mut scratch.attended).run();
         let rows = scratch.attended.chunks_exact(head_dim);
         for (attended, out) in rows.zip(out.chunks_exact_mut(width)) {
             out[columns..columns + head_dim].copy_from_slice(attended);

@@ -1,14 +1,55 @@
-//! GELU, alone and as a gate.
+//! GELU, alone and as a gate, and the sum with a bias.
 
 use burn::backend::flex::FlexTensor;
+use burn::tensor::Shape;
 
 use super::simd::{
-    change_rows, dense, erf, exp, noticeable, owned, sigmoid, values, values_mut, vectorized,
+    change_rows, dense, erf, exp, noticeable, owned, sigmoid, tensor, values, values_mut,
+    vectorized, width,
 };
 
 /// `2·√(2/π)`, and that times the cubic term's factor.
 const LINEAR: f32 = 1.595_769;
 const CUBIC: f32 = LINEAR * 0.044_715;
+
+/// `x + bias`, row by row.
+pub(super) fn add_bias(x: FlexTensor, bias: FlexTensor) -> FlexTensor {
+    let bias = dense(bias);
+    let bias = values(&bias);
+    change_rows(x, bias.len(), |_, x| {
+        vectorized(
+            #[inline(always)]
+            || {
+                for row in x.chunks_exact_mut(bias.len()) {
+                    for (x, &bias) in row.iter_mut().zip(bias) {
+                        *x += bias;
+                    }
+                }
+            },
+        );
+    })
+}
+
+/// The gradients of [`add_bias`] to both.
+pub(super) fn add_bias_gradients(grad: FlexTensor, wanted: [bool; 2]) -> [Option<FlexTensor>; 2] {
+    let grad = dense(grad);
+    let to_bias = wanted[1].then(|| {
+        let mut sums = vec![0.0; width(&grad)];
+        vectorized(
+            #[inline(always)]
+            || {
+                for row in values(&grad).chunks_exact(sums.len()) {
+                    for (sum, &grad) in sums.iter_mut().zip(row) {
+                        *sum += grad;
+                    }
+                }
+            },
+        );
+        let shape = Shape::new([sums.len()]);
+        tensor(sums, shape)
+    });
+    [wanted[0].then_some(grad), to_bias]
+}
 
 /// `gelu_tanh(gate) · up`
 pub(super) fn gated_gelu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {

@@ -47,6 +47,10 @@ impl Fused for Flex {
         low_rank::linear(x, weight)
     }
 
+    fn add_bias(x: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        elementwise::add_bias(x, bias)
+    }
+
     fn low_rank_linear(
         x: FlexTensor,
         weight: FlexTensor,
@@ -77,8 +81,9 @@ impl Fused for Flex {
         of_keys: FlexTensor,
         of_queries: FlexTensor,
         mask: FlexTensor,
+        scale: f32,
     ) -> FlexTensor {
-        disentangled::attention([query, key, value], [of_keys, of_queries], &mask)
+        disentangled::attention([query, key, value], [of_keys, of_queries], &mask, scale)
     }
 
     fn adamw_update(

@@ -3,7 +3,7 @@
 use burn::backend::flex::{Flex, FlexTensor};
 use burn::backend::ops::FloatTensorOps;
 
-use super::product::{AddProduct, Strided, few_rows, readers};
+use super::product::{Product, Strided, few_rows, readers};
 use super::simd::{dense, dims, tensor, values, width};
 
 /// Above this rank a general product is faster.
@@ -127,8 +127,9 @@ fn product(lhs: &FlexTensor, rhs: &FlexTensor) -> FlexTensor {
         return Flex::float_matmul(lhs.clone(), rhs.clone());
     }
     let mut out = vec![0.0; rows * columns];
-    AddProduct {
+    Product {
         out: &mut out,
+        adds: false,
         lhs: Strided {
             values: values(lhs),
             row_stride: inner,
@@ -150,8 +151,9 @@ fn turned_product(lhs: &FlexTensor, rhs: &FlexTensor) -> FlexTensor {
         return Flex::float_matmul(lhs.transpose(0, 1), rhs.clone());
     }
     let mut out = vec![0.0; rows * columns];
-    AddProduct {
+    Product {
         out: &mut out,
+        adds: false,
         lhs: Strided {
             values: values(lhs),
             row_stride: 1,
@@ -178,8 +180,9 @@ fn add_scaled_product(
     if inner > NARROW {
         return Flex::float_add(sum, Flex::float_matmul(lhs, rhs.clone()));
     }
-    AddProduct {
+    Product {
         out: sum.storage_mut::<f32>(),
+        adds: true,
         lhs: Strided {
             values: values(&lhs),
             row_stride: inner,

@@ -88,6 +88,8 @@ trait Fused: Backend {
 
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
 
+    fn add_bias(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
+
     fn low_rank_linear(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -110,6 +112,7 @@ trait Fused: Backend {
         of_keys: FloatTensor<Self>,
         of_queries: FloatTensor<Self>,
         mask: BoolTensor<Self>,
+        scale: f32,
     ) -> FloatTensor<Self>;
 
     fn moving_mean(
@@ -261,6 +264,21 @@ pub(super) fn linear(x: &Tensor<2>, weight: &Tensor<2>) -> Option<Tensor<2>> {
     })
 }
 
+/// `x + bias`, the same for each row.
+///
+/// # Shapes
+///
+/// - x: `[rows, columns]`
+/// - bias: `[columns]`
+///
+/// # Panics
+///
+/// If it does not [serve](serves) both; it takes `x` to write the result in its place.
+pub(super) fn add_bias(x: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    let (x, bias) = (x.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(Dispatch::add_bias(x, bias))
+}
+
 /// `x · weightᵀ + scaling · (x · lora_aᵀ) · lora_bᵀ` with a frozen weight.
 pub(super) fn low_rank_linear(
     x: &Tensor<2>,
@@ -304,7 +322,7 @@ pub(super) fn disentangled_softmax(
 ///
 /// # Shapes
 ///
-/// - query, key, value and output: `[batch, seq, heads · head_dim]`, the query scaled
+/// - query, key, value and output: `[batch, seq, heads · head_dim]`
 /// - of_keys, of_queries: `[heads, 2 · seq, head_dim]`, what queries and keys are multiplied with by their distance, from
 ///   `seq - 1` down
 /// - mask: `[1, batch, 1, seq]`
@@ -316,11 +334,12 @@ pub(super) fn disentangled_attention(
     projections: [Tensor<3>; 3],
     positions: [Tensor<3>; 2],
     mask: &Tensor<4, Bool>,
+    scale: f64,
 ) -> Tensor<3> {
     let [query, key, value] = projections.map(|x| x.without_autodiff().into_dispatch());
     let [of_keys, of_queries] = positions.map(|x| x.without_autodiff().into_dispatch());
-    let mask = mask.clone().into_dispatch();
-    let out = Dispatch::disentangled_attention(query, key, value, of_keys, of_queries, mask);
+    let (mask, scale) = (mask.clone().into_dispatch(), scale as f32);
+    let out = Dispatch::disentangled_attention(query, key, value, of_keys, of_queries, mask, scale);
     Tensor::from_dispatch(out)
 }
 

@@ -3,14 +3,21 @@
 //! A general product copies both operands into the order in which its innermost loop reads them. That pays when each
 //! number is used hundreds of times, not with the 16 columns of a LoRA factor or the few rows of a decoding step.
 
+use std::ops::Range;
+
 use prefetch_index::prefetch_index;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::simd::threads;
 
-/// Rows of the innermost loop: with two vectors of columns they fill the registers.
+/// Rows of the innermost loop: with two vectors of columns, or four, they fill the registers.
 const ROWS: usize = 6;
+
+/// In how many places at once a matrix is read that is used once, and how many numbers ahead it is asked for: one place
+/// gives half of what memory can deliver.
+const STREAMS: usize = 8;
+const AHEAD: usize = 256;
 
 /// In how many threads a matrix of so many numbers is read.
 pub(super) fn readers(count: usize) -> usize {
@@ -28,15 +35,16 @@ pub(super) struct Strided<'a> {
     pub(super) column_stride: usize,
 }
 
-/// `out += lhs · rhs`
+/// `out = lhs · rhs`, or that much more than it was
 ///
 /// # Shapes
 ///
 /// - lhs: `[rows, inner]`
 /// - rhs: `[inner, columns]`, dense
 /// - out: `[rows, columns]`, dense
-pub(super) struct AddProduct<'a> {
+pub(super) struct Product<'a> {
     pub(super) out: &'a mut [f32],
+    pub(super) adds: bool,
     pub(super) lhs: Strided<'a>,
     pub(super) rhs: &'a [f32],
     pub(super) rows: usize,
@@ -44,10 +52,17 @@ pub(super) struct AddProduct<'a> {
     pub(super) columns: usize,
 }
 
-impl AddProduct<'_> {
+impl Product<'_> {
     pub(super) fn run(self) {
+        let columns = self.columns;
+        self.run_within(|_| 0..columns);
+    }
+
+    /// Finds of each row the columns that it is asked for, and perhaps some beside them.
+    pub(super) fn run_within(self, wanted: impl Fn(usize) -> Range<usize>) {
         if self.rows > 0 && self.inner > 0 && self.columns > 0 {
-            Arch::new().dispatch(self);
+            let product = self;
+            Arch::new().dispatch(Within { product, wanted });
         }
     }
 
@@ -86,7 +101,7 @@ impl AddProduct<'_> {
         let zero = simd.splat_f32s(0.0);
         let mut sums = [[zero; VECTORS]; ROWS];
         let rhs = self.rhs.chunks_exact(self.columns);
-        for (lhs, rhs) in packed.chunks_exact(ROWS).zip(rhs) {
+        for (lhs, rhs) in packed.as_chunks::<ROWS>().0.iter().zip(rhs) {
             let rhs = load::<S, VECTORS>(simd, &rhs[column..column + width]);
             for (sums, &lhs) in sums.iter_mut().zip(lhs) {
                 let lhs = simd.splat_f32s(lhs);
@@ -96,26 +111,73 @@ impl AddProduct<'_> {
             }
         }
         for (place, sums) in sums.iter().enumerate().take(self.rows - row) {
-            let start = (row + place) * self.columns + column;
-            let out = &mut self.out[start..start + width];
-            let old = load::<S, VECTORS>(simd, out);
-            for (vector, (&old, &sum)) in old.iter().zip(sums).enumerate() {
-                let rest = &mut out[vector * S::F32_LANES..];
-                let lanes = rest.len().min(S::F32_LANES);
-                simd.partial_store_f32s(&mut rest[..lanes], simd.add_f32s(old, sum));
-            }
+            self.store(simd, row + place, column, width, sums);
         }
     }
 
+    /// One row of a block, which is all there is, in several sums at once.
     #[inline(always)]
-    fn row_of_blocks<S: Simd>(
+    fn lone_block<S: Simd, const VECTORS: usize>(&mut self, simd: S, column: usize) {
+        const SUMS: usize = 4;
+        let width = (VECTORS * S::F32_LANES).min(self.columns - column);
+        let zero = simd.splat_f32s(0.0);
+        let mut sums = [[zero; VECTORS]; SUMS];
+        let lhs = self.lhs.values.iter().step_by(self.lhs.column_stride);
+        let rhs = self.rhs.chunks_exact(self.columns);
+        for (step, (&lhs, rhs)) in lhs.zip(rhs).enumerate() {
+            let rhs = load::<S, VECTORS>(simd, &rhs[column..column + width]);
+            let lhs = simd.splat_f32s(lhs);
+            for (sum, &rhs) in sums[step % SUMS].iter_mut().zip(&rhs) {
+                *sum = simd.mul_add_e_f32s(lhs, rhs, *sum);
+            }
+        }
+        let [mut all, rest @ ..] = sums;
+        for sums in rest {
+            for (all, sum) in all.iter_mut().zip(sums) {
+                *all = simd.add_f32s(*all, sum);
+            }
+        }
+        self.store(simd, 0, column, width, &all);
+    }
+
+    #[inline(always)]
+    fn store<S: Simd, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        column: usize,
+        width: usize,
+        sums: &[S::f32s; VECTORS],
+    ) {
+        let start = row * self.columns + column;
+        let out = &mut self.out[start..start + width];
+        let mut sums = *sums;
+        if self.adds {
+            for (sum, old) in sums.iter_mut().zip(load::<S, VECTORS>(simd, out)) {
+                *sum = simd.add_f32s(old, *sum);
+            }
+        }
+        for (out, sum) in out.chunks_mut(S::F32_LANES).zip(sums) {
+            simd.partial_store_f32s(out, sum);
+        }
+    }
+
+    /// A block of the rows from `row` and some of `wanted` columns from `column`; returns how many those are.
+    #[inline(always)]
+    fn next_block<S: Simd>(
         &mut self,
         simd: S,
         packed: &[f32],
         row: usize,
         column: usize,
+        wanted: usize,
     ) -> usize {
-        if self.columns - column >= 2 * S::F32_LANES {
+        let room = (self.columns - column) / S::F32_LANES;
+        let vectors = wanted.div_ceil(S::F32_LANES);
+        if vectors > 2 && room >= 4 && S::REGISTER_COUNT >= 32 {
+            self.block::<S, 4>(simd, packed, row, column);
+            4 * S::F32_LANES
+        } else if vectors > 1 && room >= 2 {
             self.block::<S, 2>(simd, packed, row, column);
             2 * S::F32_LANES
         } else {
@@ -139,34 +201,60 @@ fn load<S: Simd, const VECTORS: usize>(simd: S, slice: &[f32]) -> [S::f32s; VECT
     vectors
 }
 
-impl WithSimd for AddProduct<'_> {
+/// A product of which some columns are wanted.
+struct Within<'a, W> {
+    product: Product<'a>,
+    wanted: W,
+}
+
+impl<W: Fn(usize) -> Range<usize>> WithSimd for Within<'_, W> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let size = self.inner * ROWS;
-        let blocks = self.rows.div_ceil(ROWS);
-        if self.columns <= self.rows || self.inner <= self.rows {
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            mut product,
+            wanted,
+        } = self;
+        let (rows, columns) = (product.rows, product.columns);
+        let size = product.inner * ROWS;
+        let blocks = rows.div_ceil(ROWS);
+        if rows == 1 {
+            let mut column = 0;
+            while column < columns {
+                if columns - column >= 2 * S::F32_LANES {
+                    product.lone_block::<S, 2>(simd, column);
+                    column += 2 * S::F32_LANES;
+                } else {
+                    product.lone_block::<S, 1>(simd, column);
+                    column += S::F32_LANES;
+                }
+            }
+        } else if columns <= rows || product.inner <= rows {
             // A narrow result or a narrow sum: six rows from end to end.
             let mut packed = vec![0.0; size];
-            for row in (0..self.rows).step_by(ROWS) {
-                self.pack(row, &mut packed);
-                let mut column = 0;
-                while column < self.columns {
-                    column += self.row_of_blocks(simd, &packed, row, column);
+            for row in (0..rows).step_by(ROWS) {
+                product.pack(row, &mut packed);
+                let last = (row + ROWS).min(rows) - 1;
+                let [first, last] = [row, last].map(&wanted);
+                let mut column = first.start.min(last.start);
+                let end = first.end.max(last.end);
+                while column < end {
+                    column += product.next_block(simd, &packed, row, column, end - column);
                 }
             }
         } else {
             // Few rows: all of them for one stripe of columns after the other, so that each stripe is read once.
             let mut packed = vec![0.0; size * blocks];
             for (block, packed) in packed.chunks_exact_mut(size).enumerate() {
-                self.pack(block * ROWS, packed);
+                product.pack(block * ROWS, packed);
             }
             let mut column = 0;
-            while column < self.columns {
+            while column < columns {
                 let mut step = 0;
                 for (block, packed) in packed.chunks_exact(size).enumerate() {
-                    step = self.row_of_blocks(simd, packed, block * ROWS, column);
+                    let row = block * ROWS;
+                    step = product.next_block(simd, packed, row, column, columns - column);
                 }
                 column += step;
             }
@@ -219,10 +307,6 @@ pub(super) struct FewRows<'a> {
     pub(super) rhs: &'a [f32],
     pub(super) inner: usize,
 }
-
-/// In how many places at once a matrix is read that is used once: more than one, as memory then delivers more.
-const STREAMS: usize = 8;
-const AHEAD: usize = 256;
 
 impl FewRows<'_> {
     pub(super) fn run(self) {
@@ -432,34 +516,55 @@ mod tests {
                 for columns in [1, 7, 8, 16, 17, 33, 100] {
                     let (lhs, rhs) = (numbers(rows * inner, 1), numbers(inner * columns, 2));
                     let before = numbers(rows * columns, 3);
-                    let expected = plain(
+                    let products = plain(
                         |row, i| lhs[row * inner + i],
                         |i, column| rhs[i * columns + column],
                         [rows, inner, columns],
                     );
-                    let expected: Vec<f32> =
-                        expected.iter().zip(&before).map(|(a, b)| a + b).collect();
+                    let sums = products.iter().zip(&before).map(|(a, b)| a + b);
+                    let sums: Vec<f32> = sums.collect();
                     let turned: Vec<f32> = (0..inner * rows)
                         .map(|place| lhs[place % rows * inner + place / rows])
                         .collect();
                     for (values, row_stride, column_stride) in
                         [(&lhs, inner, 1), (&turned, 1, rows)]
                     {
+                        let case = format!("{rows} {inner} {columns}");
                         let mut out = before.clone();
-                        AddProduct {
-                            out: &mut out,
-                            lhs: Strided {
-                                values,
-                                row_stride,
-                                column_stride,
-                            },
-                            rhs: &rhs,
-                            rows,
-                            inner,
-                            columns,
+                        let run =
+                            |out: &mut [f32], adds, wanted: &dyn Fn(usize) -> Range<usize>| {
+                                let lhs = Strided {
+                                    values,
+                                    row_stride,
+                                    column_stride,
+                                };
+                                let product = Product {
+                                    out,
+                                    adds,
+                                    lhs,
+                                    rhs: &rhs,
+                                    rows,
+                                    inner,
+                                    columns,
+                                };
+                                product.run_within(wanted);
+                            };
+                        run(&mut out, true, &|_| 0..columns);
+                        assert_close(&out, &sums, &case);
+                        run(&mut out, false, &|_| 0..columns);
+                        assert_close(&out, &products, &case);
+                        // A band that moves to the left by a column each row.
+                        let wanted = |row: usize| {
+                            let end = columns - row.min(columns - 1);
+                            end.saturating_sub(5)..end
+                        };
+                        let mut out = vec![f32::NAN; rows * columns];
+                        run(&mut out, false, &wanted);
+                        for row in 0..rows {
+                            let wanted = wanted(row);
+                            let place = row * columns + wanted.start..row * columns + wanted.end;
+                            assert_close(&out[place.clone()], &products[place], &case);
                         }
-                        .run();
-                        assert_close(&out, &expected, &format!("{rows} {inner} {columns}"));
                     }
                 }
             }
