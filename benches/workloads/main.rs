@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use apc::nn::{ClassifierInput, Linear, LoraConfig, SequenceClassifier, Weights};
 use apc::parallel::{self, Replicas};
-use apc::persona::{JudgeTask, Nli, RelevanceTable, persona_prompt};
+use apc::persona::{JudgeTask, Nli, RelevanceTable, judge_relevance, persona_prompt};
 use apc::pipeline::{DpoRun, FineTune, Sampler, sample_replies};
 use apc::progress::Job;
 use apc::text::{ByteFallback, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
@@ -48,6 +48,9 @@ struct Arguments {
     /// Statements of the pairs workload.
     #[arg(long, default_value_t = 20)]
     statements: usize,
+    /// Queries of the pairs workload.
+    #[arg(long, default_value_t = 20)]
+    queries: usize,
     /// What weights are kept in; fine-tuning and the judges of pairs stay in f32.
     #[arg(long, value_enum, default_value = "float32")]
     dtype: Dtype,
@@ -86,7 +89,7 @@ enum Workload {
     Classify,
     /// The same texts, trained on, eight a step.
     Finetune,
-    /// 20 queries, two replies of 32 tokens to each, scored with all statements.
+    /// Queries, two replies of 32 tokens to each, scored with all statements.
     Pairs,
 }
 
@@ -103,6 +106,7 @@ struct Bench {
     models: Models,
     n_pairs: usize,
     n_statements: usize,
+    n_queries: usize,
     rng: ChaCha8Rng,
     job: Job,
 }
@@ -127,6 +131,7 @@ fn main() -> Result<()> {
             },
             n_pairs: arguments.pairs,
             n_statements: arguments.statements,
+            n_queries: arguments.queries,
             rng: ChaCha8Rng::seed_from_u64(0),
             job: Job::default(),
         };
@@ -402,7 +407,7 @@ impl Bench {
     }
 
     fn pairs(&mut self) -> Result<Measured> {
-        const COUNT: usize = 20;
+        const WARM: usize = 4;
         const TOKENS: usize = 32;
         let folder = tempfile::tempdir().expect("a folder for the judges");
         let relevance = self.models.judge(folder.path(), JudgeTask::Relevance)?;
@@ -410,29 +415,34 @@ impl Bench {
         let gemma = self.models.gemma(&mut self.rng)?;
         let tokenizer = Tokenizer::load(&embedded("gemma"))?;
         let statements: Vec<String> = (0..self.n_statements).map(|_| self.text(8..14)).collect();
-        let queries: Vec<String> = (0..COUNT).map(|_| self.text(5..9)).collect();
-        let start = Instant::now();
-        let table: RelevanceTable =
-            apc::persona::judge_relevance(&relevance, None, "X", &statements, &queries, &self.job)?;
-        let sampler = Sampler {
-            character: "X",
-            statements: &statements,
-            models: &Replicas::new(gemma, &self.models.device.clone().into()),
-            tokenizer: &tokenizer,
-            max_tokens: 1024,
-            top_k: 5,
-            retrieval: &table,
-            relevance: &table,
-            nli: &nli,
-            n_replies: 2,
-            sampling: Sampling::at_temperature(1.0),
-            max_new_tokens: TOKENS,
-            min_new_tokens: TOKENS,
-            seed: 0,
+        let queries: Vec<String> = (0..self.n_queries).map(|_| self.text(5..9)).collect();
+        let models = Replicas::new(gemma, &self.models.device.clone().into());
+        let stage = |queries: &[String], replies: &str| -> Result<RelevanceTable> {
+            let table = judge_relevance(&relevance, None, "X", &statements, queries, &self.job)?;
+            let sampler = Sampler {
+                character: "X",
+                statements: &statements,
+                models: &models,
+                tokenizer: &tokenizer,
+                max_tokens: 1024,
+                top_k: 5,
+                retrieval: &table,
+                relevance: &table,
+                nli: &nli,
+                n_replies: 2,
+                sampling: Sampling::at_temperature(1.0),
+                max_new_tokens: TOKENS,
+                min_new_tokens: TOKENS,
+                seed: 0,
+            };
+            let (mut journal, done) = files::Journal::open(&folder.path().join(replies))?;
+            let all: Vec<usize> = (0..queries.len()).collect();
+            sample_replies(&sampler, queries, &all, &mut journal, done, "", &self.job)?;
+            Ok(table)
         };
-        let (mut journal, done) = files::Journal::open(&folder.path().join("replies.jsonl"))?;
-        let all: Vec<usize> = (0..COUNT).collect();
-        sample_replies(&sampler, &queries, &all, &mut journal, done, "", &self.job)?;
+        stage(&queries[..WARM.min(queries.len())], "warm.jsonl")?;
+        let start = Instant::now();
+        let table = stage(&queries, "replies.jsonl")?;
         let seconds = start.elapsed().as_secs_f64();
         let (classifier, config) = (self.models.size.classifier(3), self.models.size.gemma());
         // A statement with a question goes through the relevance judge once, and with each of two replies, whose tokens are
@@ -451,7 +461,7 @@ impl Bench {
                 + 2.0 * forward_flops(&config, TOKENS, TOKENS);
         }
         Ok(Measured {
-            work: COUNT as f64,
+            work: self.n_queries as f64,
             unit: "queries",
             seconds,
             flops,

@@ -155,19 +155,17 @@ impl KvCache {
             .map(|&row| other.starts[row] - other.used.start);
         let rows = self.rows();
         let new = rows..rows + indices.len();
+        let is_new = self.layers.is_empty();
         if rows == 0 {
-            self.layers.clone_from(&other.layers); // to be like them
             self.used = 0..0;
         }
         let [slots, _] = self.room();
-        if rows == 0 || seq > self.used.end || new.end > slots {
+        if is_new {
+            self.layers.clone_from(&other.layers); // for their shapes
+            self.take_storage(new.end, seq, 1);
+        } else if seq > self.used.end || new.end > slots {
             let ahead = seq.saturating_sub(self.seq_len());
-            let slots = if rows == 0 {
-                new.end
-            } else {
-                new.end.max(slots)
-            };
-            self.relocate(slots, ahead, 1);
+            self.relocate(new.end.max(slots), ahead, 1);
         }
         let place = self.used.end - seq..self.used.end;
         self.starts.extend(starts.map(|start| place.start + start));
@@ -210,8 +208,30 @@ impl KvCache {
         self.used.start = self.starts.iter().copied().min().unwrap_or(self.used.end);
     }
 
-    /// Moves all rows to new storage, with so many free columns before them and at least so many behind.
+    /// Moves all rows to where there are so many free columns before them and at least so many behind: in their storage, if
+    /// that has room for it.
     fn relocate(&mut self, slots: usize, ahead: usize, behind: usize) {
+        let [own_slots, own_columns] = self.room();
+        let place = ahead..ahead + self.seq_len();
+        // What is left of a move may be seen where columns are rounded up.
+        let has_room = slots <= own_slots && place.end + behind <= own_columns;
+        if !has_room || self.lengths != Lengths::Exact {
+            return self.take_storage(slots, ahead, behind);
+        }
+        let rows = self.rows();
+        if rows > 0 && place != self.used {
+            for stored in self.layers.iter_mut().flatten() {
+                let all = Tensor::arange(0..rows as i64, &stored.device());
+                // A copy, as storage that is written to must have one owner.
+                let old = view(stored, 0..rows, self.used.clone()).select(0, all);
+                write(stored, 0..rows, place.clone(), old);
+            }
+        }
+        self.moved_to(place);
+    }
+
+    /// Moves all rows to new storage.
+    fn take_storage(&mut self, slots: usize, ahead: usize, behind: usize) {
         let place = ahead..ahead + self.seq_len();
         let [reserved_rows, reserved_tokens] = self.reserved;
         let slots = slots.max(reserved_rows);
@@ -221,12 +241,19 @@ impl KvCache {
         for stored in self.layers.iter_mut().flatten() {
             let [_, kv_heads, _, head_dim] = stored.dims();
             let options = (&stored.device(), stored.dtype());
-            let old = view(stored, 0..rows, self.used.clone());
-            *stored = Tensor::zeros([slots, kv_heads, columns, head_dim], options);
-            write(stored, 0..rows, place.clone(), old);
+            let new = Tensor::zeros([slots, kv_heads, columns, head_dim], options);
+            let old = std::mem::replace(stored, new);
+            if rows > 0 {
+                let old = view(&old, 0..rows, self.used.clone());
+                write(stored, 0..rows, place.clone(), old);
+            }
         }
+        self.moved_to(place);
+    }
+
+    fn moved_to(&mut self, place: Range<usize>) {
         for start in &mut self.starts {
-            *start = *start + ahead - self.used.start;
+            *start = *start + place.start - self.used.start;
         }
         self.used = place;
     }

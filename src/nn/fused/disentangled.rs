@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::product::{Product, Strided};
 use super::simd::{dense, dims, owned, tensor, values, values_mut, vectorized};
-use super::softmax::{MaskRows, softmax_row, softmax_row_gradient};
+use super::softmax::{MaskRows, softmax_row, softmax_row_gradient, softmax_weights};
 
 /// `softmax(scores + by_query + by_keyᵀ)`, each product at the place of its distance, where what `mask` marks counts for
 /// nothing.
@@ -253,6 +253,8 @@ struct Scratch {
     turned: Vec<f32>,
     /// `[seq, head_dim]`
     attended: Vec<f32>,
+    /// What the weights of each row are to be multiplied with, `[seq]`
+    shares: Vec<f32>,
 }
 
 impl Scratch {
@@ -265,6 +267,7 @@ impl Scratch {
             by_key: vec![0.0; seq * padded(2 * seq)],
             turned: vec![0.0; seq * seq],
             attended: vec![0.0; seq * head_dim],
+            shares: vec![0.0; seq],
         }
     }
 }
@@ -316,18 +319,21 @@ impl Text<'_> {
         product(seq, row(key), of_queries, head_dim, &mut scratch.by_key).run_within(places);
         let (by_query, by_key) = (&scratch.by_query, &scratch.by_key);
         let (turned, scores) = (&mut scratch.turned, &mut scratch.scores);
+        let shares = &mut scratch.shares;
         vectorized(
             #[inline(always)]
             || {
                 turn(seq, |key| of_distances(by_key, distances, seq, key), turned);
-                let rows = scores.chunks_exact_mut(padded(seq));
-                for (query, (row, by_key)) in rows.zip(turned.chunks_exact(seq)).enumerate() {
+                let rows = scores.chunks_exact_mut(padded(seq)).zip(shares);
+                for (query, ((row, share), by_key)) in
+                    rows.zip(turned.chunks_exact(seq)).enumerate()
+                {
                     let row = &mut row[..seq];
                     let by_query = of_distances(by_query, distances, seq, query);
                     for ((score, &by_query), &by_key) in row.iter_mut().zip(by_query).zip(by_key) {
                         *score += by_query + by_key;
                     }
-                    softmax_row(row, mask, self.scale);
+                    *share = softmax_weights(row, mask, self.scale);
                 }
             },
         );
@@ -338,9 +344,12 @@ impl Text<'_> {
             column_stride: 1,
         };
         product(seq, weights, values, seq, &mut scratch.attended).run();
-        let rows = scratch.attended.chunks_exact(head_dim);
-        for (attended, out) in rows.zip(out.chunks_exact_mut(width)) {
-            out[columns..columns + head_dim].copy_from_slice(attended);
+        let rows = scratch.attended.chunks_exact(head_dim).zip(&scratch.shares);
+        for ((attended, share), out) in rows.zip(out.chunks_exact_mut(width)) {
+            let out = &mut out[columns..columns + head_dim];
+            for (out, attended) in out.iter_mut().zip(attended) {
+                *out = attended * share;
+            }
         }
     }
 }

@@ -118,24 +118,27 @@ impl Product<'_> {
     /// One row of a block, which is all there is, in several sums at once.
     #[inline(always)]
     fn lone_block<S: Simd, const VECTORS: usize>(&mut self, simd: S, column: usize) {
-        const SUMS: usize = 4;
         let width = (VECTORS * S::F32_LANES).min(self.columns - column);
         let zero = simd.splat_f32s(0.0);
-        let mut sums = [[zero; VECTORS]; SUMS];
+        let mut sums = [[zero; VECTORS]; 2];
         let lhs = self.lhs.values.iter().step_by(self.lhs.column_stride);
         let rhs = self.rhs.chunks_exact(self.columns);
+        // Additions to one sum are two steps apart.
         for (step, (&lhs, rhs)) in lhs.zip(rhs).enumerate() {
+            for vector in 0..VECTORS {
+                let ahead = step * self.columns + column + vector * S::F32_LANES + AHEAD;
+                prefetch_index(self.rhs, ahead);
+            }
             let rhs = load::<S, VECTORS>(simd, &rhs[column..column + width]);
             let lhs = simd.splat_f32s(lhs);
-            for (sum, &rhs) in sums[step % SUMS].iter_mut().zip(&rhs) {
+            for (sum, &rhs) in sums[0].iter_mut().zip(&rhs) {
                 *sum = simd.mul_add_e_f32s(lhs, rhs, *sum);
             }
+            sums.swap(0, 1);
         }
-        let [mut all, rest @ ..] = sums;
-        for sums in rest {
-            for (all, sum) in all.iter_mut().zip(sums) {
-                *all = simd.add_f32s(*all, sum);
-            }
+        let [mut all, others] = sums;
+        for (all, other) in all.iter_mut().zip(others) {
+            *all = simd.add_f32s(*all, other);
         }
         self.store(simd, 0, column, width, &all);
     }
@@ -222,13 +225,14 @@ impl<W: Fn(usize) -> Range<usize>> WithSimd for Within<'_, W> {
         if rows == 1 {
             let mut column = 0;
             while column < columns {
-                if columns - column >= 2 * S::F32_LANES {
-                    product.lone_block::<S, 2>(simd, column);
-                    column += 2 * S::F32_LANES;
-                } else {
-                    product.lone_block::<S, 1>(simd, column);
-                    column += S::F32_LANES;
+                let room = (columns - column) / S::F32_LANES;
+                match room {
+                    0 | 1 => product.lone_block::<S, 1>(simd, column),
+                    2 => product.lone_block::<S, 2>(simd, column),
+                    3 => product.lone_block::<S, 3>(simd, column),
+                    _ => product.lone_block::<S, 4>(simd, column),
                 }
+                column += room.clamp(1, 4) * S::F32_LANES;
             }
         } else if columns <= rows || product.inner <= rows {
             // A narrow result or a narrow sum: six rows from end to end.
@@ -271,8 +275,13 @@ impl<W: Fn(usize) -> Range<usize>> WithSimd for Within<'_, W> {
 /// - output: `[rows, columns]`
 pub(super) fn few_rows(lhs: &[f32], rhs: &[f32], inner: usize) -> Vec<f32> {
     let (rows, columns) = (lhs.len() / inner, rhs.len() / inner);
-    // Threads divide the columns among themselves.
-    let share = columns.div_ceil(readers(rhs.len())).max(1);
+    // Threads divide the columns among themselves; one that has to wait for memory leaves some of its share to the others.
+    let pieces = match (readers(rhs.len()), rows) {
+        (1, _) => 1,
+        (threads, 1) => 4 * threads,
+        (threads, _) => threads,
+    };
+    let share = columns.div_ceil(pieces).max(1);
     let mut parts: Vec<Vec<f32>> = rhs
         .par_chunks(share * inner)
         .map(|rhs| {

@@ -58,28 +58,36 @@ const LEAST: f32 = -27.73;
 /// Softmax of one row in its place.
 #[inline(always)]
 pub(super) fn softmax_row(row: &mut [f32], mask: &[u8], scale: f32) {
-    for (score, &masked) in row.iter_mut().zip(mask) {
-        *score = if masked != 0 {
-            f32::NEG_INFINITY
-        } else {
-            *score * scale
-        };
-    }
-    let largest = max(row);
-    if largest == f32::NEG_INFINITY {
-        row.fill(1.0 / row.len() as f32);
-        return;
-    }
-    for (score, &masked) in row.iter_mut().zip(mask) {
-        let below = *score - largest;
-        let weight = exp(below);
-        let counts = masked == 0 && below > LEAST;
-        *score = if counts { weight } else { 0.0 };
-    }
-    let share = 1.0 / sum(row, |x| x);
+    let share = softmax_weights(row, mask, scale);
     for weight in row {
         *weight *= share;
     }
+}
+
+/// Writes the weights of one row's softmax in its place and returns what makes their sum one.
+#[inline(always)]
+pub(super) fn softmax_weights(row: &mut [f32], mask: &[u8], scale: f32) -> f32 {
+    // Zeros are what most masks are, and a vector of bytes is dear to widen.
+    if mask.iter().fold(0, |any, &masked| any | masked) != 0 {
+        for (score, &masked) in row.iter_mut().zip(mask) {
+            *score = if masked != 0 {
+                f32::NEG_INFINITY
+            } else {
+                *score
+            };
+        }
+    }
+    let largest = max(row);
+    if largest == f32::NEG_INFINITY {
+        row.fill(1.0);
+        return 1.0 / row.len() as f32;
+    }
+    for score in row.iter_mut() {
+        let below = (*score - largest) * scale;
+        let weight = exp(below);
+        *score = if below <= LEAST { 0.0 } else { weight };
+    }
+    1.0 / sum(row, |x| x)
 }
 
 /// The gradient of one row's softmax in the place of the gradient to its result.
