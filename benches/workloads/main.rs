@@ -407,7 +407,6 @@ impl Bench {
     }
 
     fn pairs(&mut self) -> Result<Measured> {
-        const WARM: usize = 4;
         const TOKENS: usize = 32;
         let folder = tempfile::tempdir().expect("a folder for the judges");
         let relevance = self.models.judge(folder.path(), JudgeTask::Relevance)?;
@@ -417,8 +416,8 @@ impl Bench {
         let statements: Vec<String> = (0..self.n_statements).map(|_| self.text(8..14)).collect();
         let queries: Vec<String> = (0..self.n_queries).map(|_| self.text(5..9)).collect();
         let models = Replicas::new(gemma, &self.models.device.clone().into());
-        let stage = |queries: &[String], replies: &str| -> Result<RelevanceTable> {
-            let table = judge_relevance(&relevance, None, "X", &statements, queries, &self.job)?;
+        let stage = |replies: &str| -> Result<RelevanceTable> {
+            let table = judge_relevance(&relevance, None, "X", &statements, &queries, &self.job)?;
             let sampler = Sampler {
                 character: "X",
                 statements: &statements,
@@ -437,12 +436,12 @@ impl Bench {
             };
             let (mut journal, done) = files::Journal::open(&folder.path().join(replies))?;
             let all: Vec<usize> = (0..queries.len()).collect();
-            sample_replies(&sampler, queries, &all, &mut journal, done, "", &self.job)?;
+            sample_replies(&sampler, &queries, &all, &mut journal, done, "", &self.job)?;
             Ok(table)
         };
-        stage(&queries[..WARM.min(queries.len())], "warm.jsonl")?;
+        stage("warm.jsonl")?;
         let start = Instant::now();
-        let table = stage(&queries, "replies.jsonl")?;
+        let table = stage("replies.jsonl")?;
         let seconds = start.elapsed().as_secs_f64();
         let (classifier, config) = (self.models.size.classifier(3), self.models.size.gemma());
         // A statement with a question goes through the relevance judge once, and with each of two replies, whose tokens are
