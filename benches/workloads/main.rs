@@ -14,6 +14,7 @@ mod models;
 use std::path::Path;
 use std::time::Instant;
 
+use apc::cli::Dtype;
 use apc::nn::{ClassifierInput, Linear, LoraConfig, SequenceClassifier, Weights};
 use apc::parallel::{self, Replicas};
 use apc::persona::{JudgeTask, Nli, RelevanceTable, judge_relevance, persona_prompt};
@@ -60,23 +61,6 @@ struct Arguments {
     /// cargo says so.
     #[arg(long, hide = true)]
     bench: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Dtype {
-    Float32,
-    Bfloat16,
-    Float16,
-}
-
-impl From<Dtype> for DType {
-    fn from(dtype: Dtype) -> Self {
-        match dtype {
-            Dtype::Float32 => Self::F32,
-            Dtype::Bfloat16 => Self::BF16,
-            Dtype::Float16 => Self::F16,
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -55,7 +55,7 @@ impl DeviceArgs {
 
 /// What weights are kept in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Dtype {
+pub enum Dtype {
     /// As exact as weights come.
     Float32,
     /// Half the memory; slow on a CPU.

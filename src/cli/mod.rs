@@ -32,6 +32,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::progress::Job;
 use crate::{Error, Result};
 
+pub use device::Dtype;
 pub use train::TrainArgs;
 
 /// Turns a page about a character into an AI that stays faithful to it, and measures how faithful any reply is.

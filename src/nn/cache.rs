@@ -160,12 +160,13 @@ impl KvCache {
             self.used = 0..0;
         }
         let [slots, _] = self.room();
+        let [reserved, _] = self.reserved;
         if is_new {
             self.layers.clone_from(&other.layers); // for their shapes
-            self.take_storage(new.end, seq, 1);
+            self.take_storage(new.end.max(reserved), seq, 1);
         } else if seq > self.used.end || new.end > slots {
             let ahead = seq.saturating_sub(self.seq_len());
-            self.relocate(new.end.max(slots), ahead, 1);
+            self.relocate(new.end.max(slots).max(reserved), ahead, 1);
         }
         let place = self.used.end - seq..self.used.end;
         self.starts.extend(starts.map(|start| place.start + start));
@@ -233,9 +234,8 @@ impl KvCache {
     /// Moves all rows to new storage.
     fn take_storage(&mut self, slots: usize, ahead: usize, behind: usize) {
         let place = ahead..ahead + self.seq_len();
-        let [reserved_rows, reserved_tokens] = self.reserved;
-        let slots = slots.max(reserved_rows);
-        let end = (place.end + behind).max(ahead + reserved_tokens);
+        let [_, reserved] = self.reserved;
+        let end = (place.end + behind).max(ahead + reserved);
         let columns = end.next_multiple_of(BLOCK);
         let rows = self.rows();
         for stored in self.layers.iter_mut().flatten() {

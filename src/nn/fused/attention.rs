@@ -4,7 +4,8 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use rayon::prelude::*;
 
-use super::product::{FewRows, Product, Strided};
+use super::few_rows::FewRows;
+use super::product::{Product, Strided};
 use super::simd::{dense, dims, tensor, threads, values, vectorized};
 use super::softmax::{MaskRows, softmax_row};
 

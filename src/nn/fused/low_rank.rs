@@ -3,7 +3,8 @@
 use burn::backend::flex::{Flex, FlexTensor};
 use burn::backend::ops::FloatTensorOps;
 
-use super::product::{Product, Strided, few_rows, readers};
+use super::few_rows::{few_rows, readers};
+use super::product::{Product, Strided};
 use super::simd::{dense, dims, tensor, values, width};
 
 /// Above this rank a general product is faster.

@@ -27,6 +27,8 @@ mod disentangled;
 #[cfg(feature = "flex")]
 mod elementwise;
 #[cfg(feature = "flex")]
+mod few_rows;
+#[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "flex")]
 mod low_rank;

@@ -37,3 +37,38 @@ pub(crate) fn assert_same<const N: usize>(
             .assert_approx_eq(&plain.into_data(), tolerance);
     }
 }
+
+/// Numbers between -1 and 1.
+pub(super) fn numbers(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// `lhs[row][i] · rhs[i][column]`, one number at a time.
+pub(super) fn plain_product(
+    lhs: impl Fn(usize, usize) -> f32,
+    rhs: impl Fn(usize, usize) -> f32,
+    shape: [usize; 3],
+) -> Vec<f32> {
+    let [rows, inner, columns] = shape;
+    let mut out = Vec::new();
+    for row in 0..rows {
+        for column in 0..columns {
+            out.push((0..inner).map(|i| lhs(row, i) * rhs(i, column)).sum());
+        }
+    }
+    out
+}
+
+/// Compares products.
+pub(super) fn assert_close(got: &[f32], expected: &[f32], case: &str) {
+    assert_eq!(got.len(), expected.len(), "{case}");
+    for (got, expected) in got.iter().zip(expected) {
+        assert!((got - expected).abs() < 1e-4, "{case}: {got} {expected}");
+    }
+}
