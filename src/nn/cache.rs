@@ -180,6 +180,14 @@ impl KvCache {
         self.forget_padding();
     }
 
+    /// Forgets the last tokens of every row.
+    pub fn forget(&mut self, tokens: usize) {
+        self.used.end -= tokens.min(self.used.len());
+        for start in &mut self.starts {
+            *start = (*start).min(self.used.end);
+        }
+    }
+
     /// Removes a row and puts the last one in its place.
     pub fn swap_remove(&mut self, row: usize) {
         let last = self.rows() - 1;

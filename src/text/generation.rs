@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use rand::SeedableRng;
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::{GenerateConfig, Prompt, Room};
+use super::draft::Draft;
+use super::sampling::choose_on_device;
+use super::{GenerateConfig, Prompt, Room, Sampling};
 use crate::nn::{Gemma, GemmaInput, KvCache, Lengths};
 use crate::progress::Job;
 use crate::{Error, Result, parallel};
@@ -26,6 +28,9 @@ pub struct Reply {
 /// A prompt goes through the model when there is [`Room`] for all of its replies, once, in a batch with others of about its
 /// length; its replies share its keys and values and join those under way. What happens when depends on the prompts, the
 /// room and the replies alone.
+///
+/// On a CPU, where a pass over a few tokens takes hardly longer than over one, a reply that goes on alone tries what came
+/// behind its last tokens before, and keeps what it would have chosen anyway.
 #[derive(Debug)]
 pub struct Generation<'a> {
     model: &'a Gemma,
@@ -51,6 +56,7 @@ struct Waiting {
 struct Row {
     reply: Reply,
     rng: ChaCha8Rng,
+    draft: Draft,
     /// How many tokens it may come to, its prompt included.
     longest: usize,
 }
@@ -117,7 +123,9 @@ impl<'a> Generation<'a> {
             }
             self.begin(&prompts, on_token)?;
         }
-        if !self.rows.is_empty() {
+        if self.rows.len() == 1 && parallel::is_cpu(&self.device) {
+            self.go_on_alone(on_token)?;
+        } else if !self.rows.is_empty() {
             self.go_on(on_token)?;
         }
         Ok(std::mem::take(&mut self.ended))
@@ -171,7 +179,7 @@ impl<'a> Generation<'a> {
         let ids = TensorData::new(ids.collect::<Vec<i32>>(), [prompts.len(), seq]);
         let padded = prompts.iter().map(padding).collect();
         let mut cache = KvCache::new(padded).with_lengths(self.lengths);
-        let logits = self.logits(ids, &mut cache);
+        let logits = self.logits(ids, &mut cache, 1);
 
         let mut begun = Vec::new();
         let mut prompt_of = Vec::new();
@@ -183,6 +191,7 @@ impl<'a> Generation<'a> {
                         ids: Vec::new(),
                     },
                     rng: ChaCha8Rng::seed_from_u64(seed),
+                    draft: Draft::behind(&prompt.ids),
                     longest: prompt.ids.len() + self.config.max_new_tokens,
                 });
                 prompt_of.push(prompt_idx);
@@ -210,7 +219,7 @@ impl<'a> Generation<'a> {
         let ids = self.rows.iter().filter_map(|row| row.reply.ids.last());
         let ids = TensorData::new(ids.copied().collect::<Vec<i32>>(), [batch, 1]);
         let mut cache = std::mem::replace(&mut self.cache, KvCache::new(Vec::new()));
-        let logits = parallel::awake(&self.device, || self.logits(ids, &mut cache));
+        let logits = parallel::awake(&self.device, || self.logits(ids, &mut cache, 1));
         self.cache = cache;
         let own: Vec<usize> = (0..batch).collect();
         let goes_on = add_tokens(self.config, logits, &mut self.rows, &own, on_token)?;
@@ -221,11 +230,45 @@ impl<'a> Generation<'a> {
         Ok(())
     }
 
-    /// The logits behind the last token of every row, `[rows, vocab_size]`.
-    fn logits(&self, ids: TensorData, cache: &mut KvCache) -> Tensor<2> {
+    /// Runs the last token of the only reply and some that may follow it through the model, and keeps those that are what it
+    /// chooses.
+    fn go_on_alone(&mut self, on_token: &mut dyn FnMut(usize, i32)) -> Result<()> {
+        let row = &self.rows[0];
+        let left = self.config.max_new_tokens - row.reply.ids.len();
+        let drafted = row.draft.next(left - 1);
+        let n_drafted = drafted.len();
+        let ids = row.reply.ids.last().into_iter().chain(&drafted);
+        let ids = TensorData::new(ids.copied().collect::<Vec<i32>>(), [1, 1 + n_drafted]);
+        let mut cache = std::mem::replace(&mut self.cache, KvCache::new(Vec::new()));
+        let logits = parallel::awake(&self.device, || self.logits(ids, &mut cache, 1 + n_drafted));
+        let mut right = 0;
+        loop {
+            let next = logits.clone().narrow(0, right, 1);
+            let goes_on = add_tokens(self.config, next, &mut self.rows, &[0], on_token)?[0];
+            if !goes_on {
+                self.ended.extend(self.rows.pop().map(|row| row.reply));
+                cache.swap_remove(0);
+                break;
+            }
+            if drafted.get(right) != self.rows[0].reply.ids.last() {
+                cache.forget(n_drafted - right);
+                self.rows[0].draft.was_right(right, n_drafted);
+                break;
+            }
+            right += 1;
+        }
+        self.cache = cache;
+        Ok(())
+    }
+
+    /// The logits behind the last `n_last` tokens of every row, `[rows · n_last, vocab_size]`.
+    fn logits(&self, ids: TensorData, cache: &mut KvCache, n_last: usize) -> Tensor<2> {
         let ids = Tensor::<2, Int>::from_data(ids, &self.device);
-        let [rows, seq] = ids.dims().map(|size| size as i64);
-        let last = Tensor::arange_step(seq - 1..rows * seq, seq as usize, &self.device);
+        let [rows, seq] = ids.dims();
+        let last = (0..rows).flat_map(|row| (row + 1) * seq - n_last..(row + 1) * seq);
+        let last: Vec<i32> = last.map(|token| token as i32).collect();
+        let last = TensorData::new(last, [rows * n_last]);
+        let last = Tensor::from_data(last, &self.device);
         let input = GemmaInput::behind(cache, ids);
         let hidden = self.model.hidden_states_at(input, Some(cache), last);
         self.model.logits(hidden)
@@ -244,19 +287,46 @@ fn add_tokens(
     places: &[usize],
     on_token: &mut dyn FnMut(usize, i32),
 ) -> Result<Vec<bool>> {
+    let logits = logits.cast(DType::F32);
+    let tokens = match config.sampling {
+        _ if parallel::is_cpu(&logits.device()) => choose_here(config, logits, rows, places)?,
+        Sampling::Greedy => choose_there(config, logits, rows, places, None),
+        Sampling::Random {
+            temperature,
+            top_k: None,
+            top_p: None,
+        } => choose_there(config, logits, rows, places, Some(temperature)),
+        Sampling::Random { .. } => choose_here(config, logits, rows, places)?,
+    };
+    let goes_on = rows.iter_mut().zip(tokens).map(|(row, token)| {
+        if config.stop_ids.contains(&token) {
+            return false;
+        }
+        row.reply.ids.push(token);
+        row.draft.push(token);
+        on_token(row.reply.reply_idx, token);
+        row.reply.ids.len() < config.max_new_tokens
+    });
+    Ok(goes_on.collect())
+}
+
+/// Chooses tokens from a copy of the logits.
+fn choose_here(
+    config: &GenerateConfig,
+    logits: Tensor<2>,
+    rows: &mut [Row],
+    places: &[usize],
+) -> Result<Vec<i32>> {
     let [_, vocab_size] = logits.dims();
-    let mut logits = logits.cast(DType::F32).into_data();
+    let mut logits = logits.into_data();
     let logits = logits
         .as_mut_slice::<f32>()
         .map_err(|error| Error::Training(format!("the logits cannot be read: {error:?}")))?;
     for (row, place) in rows.iter().zip(places) {
         if row.reply.ids.len() < config.min_new_tokens {
             let logits = &mut logits[place * vocab_size..(place + 1) * vocab_size];
-            for &stop in &config.stop_ids {
-                let stop = usize::try_from(stop).ok();
-                if let Some(logit) = stop.and_then(|stop| logits.get_mut(stop)) {
-                    *logit = f32::NEG_INFINITY;
-                }
+            for stop in stops(config, vocab_size) {
+                logits[stop] = f32::NEG_INFINITY;
             }
         }
     }
@@ -264,20 +334,51 @@ fn add_tokens(
         let logits = &logits[place * vocab_size..(place + 1) * vocab_size];
         config.sampling.choose(logits, &mut row.rng) as i32
     };
-    let tokens: Vec<i32> = if rows.len() > 1 {
+    Ok(if rows.len() > 1 {
         rows.par_iter_mut().zip(places).map(choose).collect()
     } else {
         rows.iter_mut().zip(places).map(choose).collect()
-    };
-    let goes_on = rows.iter_mut().zip(tokens).map(|(row, token)| {
-        if config.stop_ids.contains(&token) {
-            return false;
+    })
+}
+
+/// Chooses tokens where the logits are: the likeliest, or at a temperature. Nothing but the tokens is copied from there.
+fn choose_there(
+    config: &GenerateConfig,
+    logits: Tensor<2>,
+    rows: &mut [Row],
+    places: &[usize],
+    temperature: Option<f32>,
+) -> Vec<i32> {
+    let [n_places, vocab_size] = logits.dims();
+    let (device, n_rows) = (logits.device(), rows.len());
+    let mut logits = logits;
+    if !(0..n_places).eq(places.iter().copied()) {
+        let places: Vec<i32> = places.iter().map(|&place| place as i32).collect();
+        let places = Tensor::<1, Int>::from_data(TensorData::new(places, [n_rows]), &device);
+        logits = logits.select(0, places);
+    }
+    let is_short = |row: &Row| row.reply.ids.len() < config.min_new_tokens;
+    if rows.iter().any(is_short) {
+        let short: Vec<bool> = rows.iter().map(is_short).collect();
+        let short = Tensor::<2, Bool>::from_data(TensorData::new(short, [n_rows, 1]), &device);
+        for stop in stops(config, vocab_size) {
+            let place = [0..n_rows, stop..stop + 1];
+            let without = logits.clone().slice(place.clone());
+            let without = without.mask_fill(short.clone(), f32::NEG_INFINITY);
+            logits = logits.slice_assign(place, without);
         }
-        row.reply.ids.push(token);
-        on_token(row.reply.reply_idx, token);
-        row.reply.ids.len() < config.max_new_tokens
-    });
-    Ok(goes_on.collect())
+    }
+    let shares = temperature.map(|_| rows.iter_mut().map(|row| row.rng.random()).collect());
+    let chosen = choose_on_device(logits, temperature.unwrap_or(1.0), shares);
+    chosen.into_data().iter().collect()
+}
+
+/// The stop tokens that a vocabulary has.
+fn stops(config: &GenerateConfig, vocab_size: usize) -> impl Iterator<Item = usize> {
+    let stops = config.stop_ids.iter().copied();
+    stops
+        .filter_map(|stop| usize::try_from(stop).ok())
+        .filter(move |&stop| stop < vocab_size)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod chat_template;
 mod classifier;
+mod draft;
 mod generate;
 mod generation;
 mod logprobs;
