@@ -64,7 +64,7 @@ impl Devices {
         if is_cpu(self.first()) {
             map(parts, work)
         } else {
-            on_threads(parts, work)
+            on_threads(self.count(), parts, work)
         }
     }
 }
@@ -201,24 +201,38 @@ pub fn map<I: Send, O: Send>(parts: Vec<I>, work: impl Fn(I) -> O + Sync) -> Vec
         .collect()
 }
 
-/// Applies `work` to every part, each on a thread of its own; the results keep the order of the parts.
+/// Applies `work` to every part on so many threads, which take turns at the parts; the results keep the order of the parts.
 ///
 /// Devices keep a pool of memory for each stream, and a thread has a stream of its own: here all go on with the caller's.
-fn on_threads<I: Send, O: Send>(parts: Vec<I>, work: impl Fn(I) -> O + Sync) -> Vec<O> {
-    if parts.len() < 2 {
+fn on_threads<I: Send, O: Send>(
+    n_threads: usize,
+    parts: Vec<I>,
+    work: impl Fn(I) -> O + Sync,
+) -> Vec<O> {
+    if n_threads < 2 || parts.len() < 2 {
         return parts.into_iter().map(work).collect();
     }
+    let mut shares: Vec<Vec<I>> = (0..n_threads).map(|_| Vec::new()).collect();
+    for (part_idx, part) in parts.into_iter().enumerate() {
+        shares[part_idx % n_threads].push(part);
+    }
     let (work, stream) = (&work, StreamId::current());
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = parts
+    let mut results: Vec<std::vec::IntoIter<O>> = std::thread::scope(|scope| {
+        let of = |share: Vec<I>| move || share.into_iter().map(work).collect::<Vec<O>>();
+        let threads: Vec<_> = shares
             .into_iter()
-            .map(|part| scope.spawn(move || stream.executes(|| work(part))))
+            .map(|share| scope.spawn(move || stream.executes(of(share))))
             .collect();
         threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .map(Vec::into_iter)
             .collect()
-    })
+    });
+    (0..n_threads)
+        .cycle()
+        .map_while(|thread_idx| results[thread_idx].next())
+        .collect()
 }
 
 #[cfg(test)]
@@ -229,8 +243,10 @@ mod tests {
     fn results_come_in_the_order_of_the_parts() {
         let squares: Vec<u32> = (0..100).map(|part| part * part).collect();
         assert_eq!(map((0..100).collect(), |part: u32| part * part), squares);
-        let on_threads = on_threads((0..100).collect(), |part: u32| part * part);
-        assert_eq!(on_threads, squares);
+        for n_threads in [1, 2, 3, 200] {
+            let on_threads = on_threads(n_threads, (0..100).collect(), |part: u32| part * part);
+            assert_eq!(on_threads, squares, "{n_threads} threads");
+        }
     }
 
     #[cfg(feature = "flex")]
@@ -249,7 +265,7 @@ mod tests {
 
     #[test]
     fn threads_go_on_with_the_stream_of_their_caller() {
-        let streams = on_threads(vec![(); 3], |()| StreamId::current());
+        let streams = on_threads(3, vec![(); 3], |()| StreamId::current());
         assert_eq!(streams, [StreamId::current(); 3]);
     }
 }

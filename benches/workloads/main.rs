@@ -15,8 +15,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use apc::cli::Dtype;
-use apc::nn::{ClassifierInput, Linear, LoraConfig, SequenceClassifier, Weights};
-use apc::parallel::{self, Replicas};
+use apc::nn::{Lengths, Linear, LoraConfig, SequenceClassifier, Weight, WeightMut, Weights};
+use apc::parallel::{self, Devices, Replicas};
 use apc::persona::{JudgeTask, Nli, RelevanceTable, judge_relevance, persona_prompt};
 use apc::pipeline::{DpoRun, FineTune, Sampler, sample_replies};
 use apc::progress::Job;
@@ -58,6 +58,18 @@ struct Arguments {
     /// Keeps Gemma's projections in four bits.
     #[arg(long)]
     nf4: bool,
+    /// Pairs in a batch of the DPO workload.
+    #[arg(long, default_value_t = 2)]
+    batch_size: usize,
+    /// What the DPO workload keeps factors and their moments in.
+    #[arg(long, value_enum, default_value = "float32")]
+    lora_dtype: Dtype,
+    /// Has the DPO workload compute activations anew in the backward pass.
+    #[arg(long)]
+    gradient_checkpointing: bool,
+    /// How many replies the generate workload makes at once, each number in a run of its own.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16])]
+    replies: Vec<usize>,
     /// cargo says so.
     #[arg(long, hide = true)]
     bench: bool,
@@ -65,9 +77,10 @@ struct Arguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Workload {
-    /// Direct preference optimization: prompts of 200 tokens, replies of 20 to 60, rank 16.
+    /// Direct preference optimization: prompts of 200 tokens, replies of 20 to 60, rank 16; of 448, 40 to 64 and 128 with
+    /// the large models.
     Dpo,
-    /// 128 tokens behind a prompt of 16, one reply and 16 at once.
+    /// 128 tokens behind a prompt of 16.
     Generate,
     /// Texts of 40 to 160 tokens through a classifier.
     Classify,
@@ -79,6 +92,7 @@ enum Workload {
 
 /// One run of a workload.
 struct Measured {
+    name: String,
     work: f64,
     unit: &'static str,
     seconds: f64,
@@ -86,11 +100,9 @@ struct Measured {
     bytes: f64,
 }
 
-struct Bench {
+struct Bench<'a> {
+    arguments: &'a Arguments,
     models: Models,
-    n_pairs: usize,
-    n_statements: usize,
-    n_queries: usize,
     rng: ChaCha8Rng,
     job: Job,
 }
@@ -98,37 +110,37 @@ struct Bench {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let workloads = if arguments.workloads.is_empty() {
-        Workload::value_variants().to_vec()
+        Workload::value_variants()
     } else {
-        arguments.workloads
+        &arguments.workloads
     };
     let device = Device::default();
     let mut lines = Vec::new();
-    for workload in workloads {
+    for &workload in workloads {
         device.seed(0);
         let mut bench = Bench {
+            arguments: &arguments,
             models: Models {
                 size: arguments.size,
                 dtype: arguments.dtype.into(),
                 nf4: arguments.nf4,
                 device: device.clone(),
             },
-            n_pairs: arguments.pairs,
-            n_statements: arguments.statements,
-            n_queries: arguments.queries,
             rng: ChaCha8Rng::seed_from_u64(0),
             job: Job::default(),
         };
-        for (name, measured) in bench.run(workload)? {
+        for measured in bench.run(workload)? {
             let on_device = device.memory_pool_usage();
             let device_bytes = on_device.map(|usage| usage.bytes_reserved);
-            lines.push((name, measured, memory::peak(), device_bytes));
+            lines.push((measured, memory::peak(), device_bytes));
         }
     }
     // Behind the workloads, as they take memory, too.
-    let [peak, bandwidth] = [matrix_peak(&device), bandwidth(&device)];
-    for (name, measured, peak_bytes, device_bytes) in lines {
+    let options = (&device, arguments.dtype.into());
+    let [peak, bandwidth] = [matrix_peak(options), bandwidth(options)];
+    for (measured, peak_bytes, device_bytes) in lines {
         let Measured {
+            name,
             work,
             unit,
             seconds,
@@ -159,45 +171,71 @@ fn print(line: &str) {
     println!("{line}");
 }
 
-/// Floating-point operations a second in a product of 1536 by 1536, the best of five.
-fn matrix_peak(device: &Device) -> f64 {
-    const N: usize = 1536;
-    let [a, b] =
-        [0, 1].map(|_| Tensor::<2>::random([N, N], Distribution::Normal(0.0, 1.0), device));
-    2.0 * (N as f64).powi(3) / best_of_five(|| a.clone().matmul(b.clone()))
+/// Floating-point operations a second in a product of two square matrices, the best of five.
+fn matrix_peak(options: (&Device, DType)) -> f64 {
+    let n = if parallel::is_cpu(options.0) {
+        1536
+    } else {
+        8192
+    };
+    let [a, b] = [0, 1].map(|_| Tensor::<2>::random([n, n], NORMAL, options));
+    let product = || a.clone().matmul(b.clone());
+    2.0 * (n as f64).powi(3) / best_of_five(options.0, product)
 }
 
-/// Bytes a second in a product of a matrix of 128 MiB with a vector, the best of five.
-fn bandwidth(device: &Device) -> f64 {
-    const INNER: usize = 2048;
-    const OUT: usize = 16_384;
-    let mut linear = Linear::new(INNER, OUT, false, 0.02, device);
-    linear.freeze_weights();
-    let x = Tensor::<2>::random([1, INNER], Distribution::Normal(0.0, 1.0), device);
-    4.0 * (INNER * OUT) as f64 / best_of_five(|| linear.forward(x.clone()))
+/// Bytes a second in a product of a large matrix with a vector, the best of five.
+fn bandwidth(options: (&Device, DType)) -> f64 {
+    let (device, dtype) = options;
+    let [inner, out] = if parallel::is_cpu(device) {
+        [2048, 16_384]
+    } else {
+        [8192, 131_072]
+    };
+    let mut linear = Linear::new(inner, out, false, 0.02, device);
+    linear.weights("", &mut |_, weight| {
+        if let WeightMut::Matrix(weight) = weight {
+            *weight = Weight::Frozen(Tensor::random([out, inner], NORMAL, options));
+        }
+    });
+    let x = Tensor::<2>::random([1, inner], NORMAL, options);
+    let bytes = (dtype.size() * inner * out) as f64;
+    bytes / best_of_five(device, || linear.forward(x.clone()))
 }
 
-fn best_of_five(work: impl Fn() -> Tensor<2>) -> f64 {
-    let seconds = (0..5).map(|_| {
+const NORMAL: Distribution = Distribution::Normal(0.0, 1.0);
+
+/// The first counts for nothing: its kernels may have to be compiled.
+fn best_of_five(device: &Device, work: impl Fn() -> Tensor<2>) -> f64 {
+    let seconds = (0..6).map(|_| {
+        wait(device);
         let start = Instant::now();
-        let _ = work().into_data();
+        let _result = work();
+        wait(device);
         start.elapsed().as_secs_f64()
     });
-    seconds.fold(f64::MAX, f64::min)
+    seconds.skip(1).fold(f64::MAX, f64::min)
 }
 
-impl Bench {
-    fn run(&mut self, workload: Workload) -> Result<Vec<(&'static str, Measured)>> {
+/// Waits until a device has done all it was given.
+fn wait(device: &Device) {
+    device.sync().expect("the device works");
+}
+
+impl Bench<'_> {
+    fn run(&mut self, workload: Workload) -> Result<Vec<Measured>> {
         Ok(match workload {
-            Workload::Dpo => vec![("dpo", self.dpo()?)],
-            Workload::Generate => vec![
-                ("generate 1", self.generate(1)?),
-                ("generate 16", self.generate(16)?),
-            ],
-            Workload::Classify => vec![("classify", self.classify()?)],
-            Workload::Finetune => vec![("finetune", self.finetune()?)],
-            Workload::Pairs => vec![("pairs", self.pairs()?)],
+            Workload::Dpo => vec![self.dpo()?],
+            Workload::Generate => self.generate()?,
+            Workload::Classify => vec![self.classify()?],
+            Workload::Finetune => vec![self.finetune()?],
+            Workload::Pairs => vec![self.pairs()?],
         })
+    }
+
+    /// Passes that count for nothing before one is timed: away from the CPU each new shape has kernels to compile and to
+    /// choose among.
+    fn warms_up(&self) -> bool {
+        !parallel::is_cpu(&self.models.device)
     }
 
     /// Random ids, of which none is special.
@@ -219,13 +257,13 @@ impl Bench {
     }
 
     fn dpo(&mut self) -> Result<Measured> {
-        const BATCH: usize = 2;
+        let batch_size = self.arguments.batch_size;
         let (rank, prompt, reply) = match self.models.size {
             Size::Tiny | Size::Mid => (16, 200, 20..60),
-            Size::Gemma2b | Size::Gemma7b => (128, 400, 40..72),
+            Size::Gemma2b | Size::Gemma7b => (128, 448, 40..64),
         };
         let gemma = self.models.gemma(&mut self.rng)?;
-        let pairs: Vec<DpoExample> = (0..self.n_pairs)
+        let pairs: Vec<DpoExample> = (0..self.arguments.pairs)
             .map(|_| DpoExample {
                 prompt: self.ids(prompt..prompt + 1),
                 pairs: vec![DpoPair {
@@ -245,78 +283,95 @@ impl Bench {
                 3.0 * once
             })
             .sum();
-        let folder = tempfile::tempdir().expect("a folder for the adapter");
-        let run = DpoRun {
-            lora: &LoraConfig::new(rank, rank as f64),
-            lora_dtype: DType::F32,
-            adapter: None,
-            dpo: &DpoConfig::new(),
-            batch_size: BATCH,
-            epochs: 1,
-            learning_rate: 1e-4,
-            seed: 0,
-            shuffle: false,
-            base: Path::new("random"),
-            output: folder.path(),
-            work: &folder.path().join("work"),
-            gradient_checkpointing: false,
-            record_steps: false,
+        let run = || {
+            let folder = tempfile::tempdir().expect("a folder for the adapter");
+            let run = DpoRun {
+                lora: &LoraConfig::new(rank, rank as f64),
+                lora_dtype: self.arguments.lora_dtype.into(),
+                adapter: None,
+                dpo: &DpoConfig::new(),
+                batch_size,
+                epochs: 1,
+                learning_rate: 1e-4,
+                seed: 0,
+                shuffle: false,
+                base: Path::new("random"),
+                output: folder.path(),
+                work: &folder.path().join("work"),
+                gradient_checkpointing: self.arguments.gradient_checkpointing,
+                record_steps: false,
+            };
+            run.run(
+                &gemma,
+                pairs.clone(),
+                &self.models.device.clone().into(),
+                &self.job,
+            )
         };
-        let start = Instant::now();
-        run.run(&gemma, pairs, &self.models.device.clone().into(), &self.job)?;
+        if self.warms_up() {
+            run()?;
+        }
+        let trained = run()?;
         Ok(Measured {
-            work: self.n_pairs as f64,
+            name: "dpo".into(),
+            work: pairs.len() as f64,
             unit: "pairs",
-            seconds: start.elapsed().as_secs_f64(),
+            seconds: trained.reference_seconds + trained.train_seconds,
             flops,
-            bytes: 3.0 * self.models.gemma_bytes() * self.n_pairs.div_ceil(BATCH) as f64,
+            bytes: 3.0 * self.models.gemma_bytes() * pairs.len().div_ceil(batch_size) as f64,
         })
     }
 
-    fn generate(&mut self, replies: usize) -> Result<Measured> {
+    fn generate(&mut self) -> Result<Vec<Measured>> {
+        const PROMPT: usize = 16;
         const TOKENS: usize = 128;
         let gemma = self.models.gemma(&mut self.rng)?;
-        let prompts: Vec<Prompt> = (0..replies)
-            .map(|seed| Prompt {
-                ids: self.ids(16..17),
-                seeds: vec![seed as u64],
-            })
-            .collect();
         let config = GenerateConfig {
             max_new_tokens: TOKENS,
             min_new_tokens: TOKENS,
             sampling: Sampling::Greedy,
             stop_ids: vec![1],
         };
-        let mut tell = |_, _| {};
         let warm = GenerateConfig {
-            max_new_tokens: 4,
+            max_new_tokens: if self.warms_up() { TOKENS } else { 4 },
             ..config.clone()
         };
-        generate(&gemma, &prompts, &warm, &self.job, &mut tell)?;
-        let start = Instant::now();
-        generate(&gemma, &prompts, &config, &self.job, &mut tell)?;
-        let tokens = 16 + TOKENS;
-        Ok(Measured {
-            work: (replies * TOKENS) as f64,
-            unit: "tokens",
-            seconds: start.elapsed().as_secs_f64(),
-            flops: replies as f64 * forward_flops(&self.models.size.gemma(), tokens, TOKENS),
-            bytes: TOKENS as f64 * self.models.gemma_bytes(),
-        })
+        let mut all = Vec::new();
+        for &replies in &self.arguments.replies {
+            let prompts: Vec<Prompt> = (0..replies)
+                .map(|seed| Prompt {
+                    ids: self.ids(PROMPT..PROMPT + 1),
+                    seeds: vec![seed as u64],
+                })
+                .collect();
+            let mut tell = |_, _| {};
+            generate(&gemma, &prompts, &warm, &self.job, &mut tell)?;
+            let start = Instant::now();
+            generate(&gemma, &prompts, &config, &self.job, &mut tell)?;
+            let seconds = start.elapsed().as_secs_f64();
+            let flops = forward_flops(&self.models.size.gemma(), PROMPT + TOKENS, TOKENS);
+            all.push(Measured {
+                name: format!("generate {replies}"),
+                work: (replies * TOKENS) as f64,
+                unit: "tokens",
+                seconds,
+                flops: replies as f64 * flops,
+                bytes: TOKENS as f64 * self.models.gemma_bytes(),
+            });
+        }
+        Ok(all)
     }
 
     fn classify(&mut self) -> Result<Measured> {
-        const TEXTS: usize = 64;
-        // What the program takes; see `Classifier::batch_tokens`.
-        let most_tokens = if parallel::is_cpu(&self.models.device) {
-            1024
+        // As many tokens as the program takes; see `Classifier::batch_tokens`.
+        let (n_texts, most_tokens) = if parallel::is_cpu(&self.models.device) {
+            (64, 1024)
         } else {
-            16_384
+            (512, 16_384)
         };
         let config = self.models.size.classifier(3);
         let model = self.models.classifier(3);
-        let mut texts: Vec<Vec<i32>> = (0..TEXTS).map(|_| self.ids(40..160)).collect();
+        let mut texts: Vec<Vec<i32>> = (0..n_texts).map(|_| self.ids(40..160)).collect();
         texts.sort_by_key(Vec::len);
         let flops = texts
             .iter()
@@ -330,17 +385,21 @@ impl Bench {
             }
         }
         let n_batches = batches.len();
+        let lengths = Lengths::on(&self.models.device);
+        let devices = Devices::from(self.models.device.clone());
         let classify = |model: &SequenceClassifier, batches: Vec<Vec<Vec<i32>>>| {
-            parallel::map(batches, |batch| {
-                let input = ClassifierInput::new(&batch, 0, &self.models.device);
+            devices.map(batches, |batch| {
+                let input = model.input(&batch, 0, lengths);
                 model.forward(input).into_data()
             });
         };
-        classify(&model, batches[..1].to_vec());
+        let warm = if self.warms_up() { n_batches } else { 1 };
+        classify(&model, batches[..warm].to_vec());
         let start = Instant::now();
         classify(&model, batches);
         Ok(Measured {
-            work: TEXTS as f64,
+            name: "classify".into(),
+            work: n_texts as f64,
             unit: "texts",
             seconds: start.elapsed().as_secs_f64(),
             flops,
@@ -381,6 +440,7 @@ impl Bench {
         let start = Instant::now();
         run.run(&texts, &self.models.device.clone().into(), &self.job)?;
         Ok(Measured {
+            name: "finetune".into(),
             work: TEXTS as f64,
             unit: "texts",
             seconds: start.elapsed().as_secs_f64(),
@@ -397,8 +457,12 @@ impl Bench {
         let nli = self.models.judge(folder.path(), JudgeTask::Nli)?;
         let gemma = self.models.gemma(&mut self.rng)?;
         let tokenizer = Tokenizer::load(&embedded("gemma"))?;
-        let statements: Vec<String> = (0..self.n_statements).map(|_| self.text(8..14)).collect();
-        let queries: Vec<String> = (0..self.n_queries).map(|_| self.text(5..9)).collect();
+        let statements: Vec<String> = (0..self.arguments.statements)
+            .map(|_| self.text(8..14))
+            .collect();
+        let queries: Vec<String> = (0..self.arguments.queries)
+            .map(|_| self.text(5..9))
+            .collect();
         let models = Replicas::new(gemma, &self.models.device.clone().into());
         let stage = |replies: &str| -> Result<RelevanceTable> {
             let table = judge_relevance(&relevance, None, "X", &statements, &queries, &self.job)?;
@@ -444,7 +508,8 @@ impl Bench {
                 + 2.0 * forward_flops(&config, TOKENS, TOKENS);
         }
         Ok(Measured {
-            work: self.n_queries as f64,
+            name: "pairs".into(),
+            work: self.arguments.queries as f64,
             unit: "queries",
             seconds,
             flops,

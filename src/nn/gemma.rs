@@ -260,7 +260,9 @@ impl Gemma {
         /// Most logits at a time.
         const CHUNK: usize = 1 << 25;
         let [vocab_size, _] = self.embed_tokens.shape();
-        token_logps(self.head(), hidden, targets, (CHUNK / vocab_size).max(1))
+        // Devices have no fast product for an odd number of rows.
+        let rows = (CHUNK / vocab_size / 64).max(1) * 64;
+        token_logps(self.head(), hidden, targets, rows)
     }
 
     /// The logits at every position of whole sequences.

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 /// Scales the gradients down so that their common norm is at most `max_norm`; returns them with the norm before.
 ///
@@ -12,12 +12,12 @@ pub fn clip_global_norm<M: Module>(
     mut grads: GradientsParams,
     max_norm: f64,
 ) -> (GradientsParams, f64) {
-    let mut norm = SquaredNorm {
+    let mut squares = Squares {
         grads: &grads,
-        sum: 0.0,
+        sums: Vec::new(),
     };
-    module.visit(&mut norm);
-    let norm = norm.sum.sqrt();
+    module.visit(&mut squares);
+    let norm = numbers(squares.sums).iter().sum::<f64>().sqrt();
     let factor = max_norm / (norm + 1e-6);
     if factor < 1.0 {
         grads = scale(module, grads, factor);
@@ -40,17 +40,26 @@ pub(super) fn scale<M: Module>(
     grads
 }
 
-struct SquaredNorm<'a> {
+struct Squares<'a> {
     grads: &'a GradientsParams,
-    sum: f64,
+    /// Of each gradient.
+    sums: Vec<Tensor<1>>,
 }
 
-impl ModuleVisitor for SquaredNorm<'_> {
+impl ModuleVisitor for Squares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(grad) = self.grads.get::<D>(param.id) {
-            self.sum += grad.square().sum().into_scalar::<f64>();
+            self.sums.push(grad.cast(DType::F32).square().sum());
         }
     }
+}
+
+/// The values of tensors of one number each, which leave their device together.
+pub(super) fn numbers(tensors: Vec<Tensor<1>>) -> Vec<f64> {
+    if tensors.is_empty() {
+        return Vec::new();
+    }
+    Tensor::cat(tensors, 0).into_data().iter().collect()
 }
 
 struct Scale<'a> {

@@ -7,12 +7,12 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Tensor, TensorData, activation};
+use burn::tensor::{DType, Tensor, TensorData, activation};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 use serde::{Deserialize, Serialize};
 
 use super::Scalars;
-use super::clip::{clip_global_norm, scale};
+use super::clip::{clip_global_norm, numbers, scale};
 use super::pairs::{DpoBatch, ReplyTokens, reply_logps};
 use super::recompute::gradients_by_layer;
 use super::shards::{step_in_parts, whole_step};
@@ -208,30 +208,19 @@ impl DpoModel {
         let lengths = Tensor::<2>::from_data(TensorData::new(lengths, [examples, 2]), &device);
         let DpoStep { loss, rewards } = self.dpo_loss.forward(policy, reference, lengths);
         let loss = loss + sft * self.sft_weight;
-        let mean = |values: &Tensor<2>, column| {
-            values
-                .clone()
-                .narrow(1, column, 1)
-                .mean()
-                .into_scalar::<f64>()
-        };
         let margins = rewards.clone().narrow(1, 0, 1) - rewards.clone().narrow(1, 1, 1);
-        let values = vec![
-            ("loss", loss.clone().into_scalar::<f64>()),
-            ("rewards/chosen", mean(&rewards, 0)),
-            ("rewards/rejected", mean(&rewards, 1)),
-            ("rewards/margins", mean(&margins, 0)),
-            (
-                "rewards/accuracies",
-                margins
-                    .greater_elem(0.0)
-                    .float()
-                    .mean()
-                    .into_scalar::<f64>(),
-            ),
-            ("logps/chosen", mean(&logps, 0)),
-            ("logps/rejected", mean(&logps, 1)),
-        ];
+        let mean = |values: &Tensor<2>, column| values.clone().narrow(1, column, 1).mean();
+        let values = numbers(vec![
+            loss.clone().without_autodiff(),
+            mean(&rewards, 0),
+            mean(&rewards, 1),
+            margins.clone().mean(),
+            margins.greater_elem(0.0).float().cast(DType::F32).mean(),
+            mean(&logps, 0),
+            mean(&logps, 1),
+        ]);
+        let names = Self::METRICS.iter().map(|&(name, _)| name);
+        let values = names.zip(values).collect();
         (loss, Scalars { values, examples })
     }
 
