@@ -132,6 +132,7 @@ fn main() -> Result<()> {
         for measured in bench.run(workload)? {
             let on_device = device.memory_pool_usage();
             let device_bytes = on_device.map(|usage| usage.bytes_reserved);
+            tell(&measured);
             lines.push((measured, memory::peak(), device_bytes));
         }
     }
@@ -164,6 +165,20 @@ fn main() -> Result<()> {
         print(&line.to_string());
     }
     Ok(())
+}
+
+/// What is known before the machine's limits are, for who waits or stops.
+#[expect(clippy::print_stderr, reason = "a benchmark takes a while")]
+fn tell(measured: &Measured) {
+    let Measured {
+        name,
+        work,
+        unit,
+        seconds,
+        ..
+    } = measured;
+    let rate = work / seconds;
+    eprintln!("{name}: {work} {unit} in {seconds:.2} s, {rate:.2} a second");
 }
 
 #[expect(clippy::print_stdout, reason = "results are what this program is for")]

@@ -137,6 +137,21 @@ impl KvCache {
         (all(keys), all(values))
     }
 
+    /// Has a layer's storage changed, keys and values `[slots, kv_heads, columns, head_dim]`, to take in a token of each row
+    /// at a column; nothing, if the layer has none yet.
+    #[cfg(any(feature = "cuda", feature = "vulkan"))]
+    pub(super) fn step<T>(
+        &mut self,
+        layer: usize,
+        change: impl FnOnce([Tensor<4>; 2], usize) -> (T, [Tensor<4>; 2]),
+    ) -> Option<T> {
+        // Out of the list, as storage that is written to must have one owner.
+        let stored = (layer < self.layers.len()).then(|| self.layers.remove(layer))?;
+        let (result, stored) = change(stored, self.used.end - 1);
+        self.layers.insert(layer, stored);
+        Some(result)
+    }
+
     /// Adds the rows of `other` at `indices`, in that order; a row may be taken several times, to continue one prompt in
     /// several ways.
     pub fn join(&mut self, other: &Self, indices: &[usize]) {

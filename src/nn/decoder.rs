@@ -1,16 +1,15 @@
 //! One layer of Gemma: attention and a gated feed-forward network, each behind a norm.
 
 use burn::module::Module;
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 use super::activation::gated_gelu;
 use super::attention::{Attend, grouped_query_attention};
 use super::cache::KvCache;
-use super::gemma::GemmaConfig;
+use super::gemma::{GemmaConfig, Pass};
 use super::linear::Linear;
 use super::lora::Projection;
 use super::norm::RmsNorm;
-use super::rope::Rope;
 use super::weight::{WeightMut, Weights, join};
 
 #[derive(Module, Debug)]
@@ -40,20 +39,70 @@ impl DecoderLayer {
     pub(super) fn forward(
         &self,
         hidden: Tensor<3>,
-        rope: &Rope,
-        mask: &Tensor<4, Bool>,
-        cache: Option<(usize, &mut KvCache)>,
+        pass: &Pass,
+        mut cache: Option<(usize, &mut KvCache)>,
         wanted: Option<&Tensor<1, Int>>,
     ) -> Tensor<3> {
         let pick = |x: Tensor<3>| match wanted {
             Some(tokens) => x.flatten::<2>(0, 1).select(0, tokens.clone()).unsqueeze(),
             None => x,
         };
+        if let Some((layer_idx, cache)) = &mut cache
+            && let Some(hidden) = self.step(&hidden, pass, *layer_idx, cache)
+        {
+            return pick(hidden);
+        }
         let normed = self.input_layernorm.forward(hidden.clone());
-        let attended = pick(self.self_attn.forward(normed, rope, mask, cache));
+        let attended = pick(self.self_attn.forward(normed, pass, cache));
         let hidden = pick(hidden) + self.self_attn.o_proj.forward(attended);
         let normed = self.post_attention_layernorm.forward(hidden.clone());
         hidden + self.mlp.forward(normed)
+    }
+
+    /// The same of one token a row behind a cache, where a device has kernels for it.
+    #[cfg(any(feature = "cuda", feature = "vulkan"))]
+    fn step(
+        &self,
+        hidden: &Tensor<3>,
+        pass: &Pass,
+        layer_idx: usize,
+        cache: &mut KvCache,
+    ) -> Option<Tensor<3>> {
+        use super::step_kernel::{Step, StepForm, serves, step};
+        let attention = &self.self_attn;
+        if hidden.dims()[1] != 1
+            || hidden.is_tracked()
+            || !serves(&hidden.device(), attention.head_dim)
+        {
+            return None;
+        }
+        let [query, key, value, output, gate, up, down] = self.projections().map(Linear::dense);
+        let projections = [query?, key?, value?, output?, gate?, up?, down?];
+        let (input_norm, eps) = self.input_layernorm.parts();
+        let (post_attention_norm, _) = self.post_attention_layernorm.parts();
+        cache.step(layer_idx, |storage, column| {
+            let input = Step {
+                hidden: hidden.clone(),
+                norms: [input_norm, post_attention_norm],
+                projections,
+                rope: pass.rope.angles(),
+                positions: pass.positions.clone(),
+                storage,
+            };
+            let form = StepForm {
+                heads: attention.heads,
+                kv_heads: attention.kv_heads,
+                head_dim: attention.head_dim,
+                eps,
+                column,
+            };
+            step(input, form)
+        })
+    }
+
+    #[cfg(not(any(feature = "cuda", feature = "vulkan")))]
+    fn step(&self, _: &Tensor<3>, _: &Pass, _: usize, _: &mut KvCache) -> Option<Tensor<3>> {
+        None
     }
 
     pub(super) fn projection_mut(&mut self, projection: Projection) -> &mut Linear {
@@ -154,10 +203,10 @@ impl Attention {
     fn forward(
         &self,
         hidden: Tensor<3>,
-        rope: &Rope,
-        mask: &Tensor<4, Bool>,
+        pass: &Pass,
         cache: Option<(usize, &mut KvCache)>,
     ) -> Tensor<3> {
+        let rope = &pass.rope;
         let [batch, seq, _] = hidden.dims();
         let query = rope.split(self.q_proj.forward(hidden.clone()), self.heads);
         let key = rope.split(self.k_proj.forward(hidden.clone()), self.kv_heads);
@@ -174,7 +223,7 @@ impl Attention {
             query,
             key,
             value,
-            mask: mask.clone(),
+            mask: pass.mask.clone(),
         });
         output
             .swap_dims(1, 2)

@@ -120,8 +120,13 @@ impl GemmaInput {
 /// What the layers of one pass share.
 #[derive(Clone, Debug)]
 pub(crate) struct Pass {
-    rope: Rope,
-    mask: Tensor<4, Bool>,
+    #[cfg_attr(
+        not(any(feature = "cuda", feature = "vulkan")),
+        expect(dead_code, reason = "kernels of devices read it")
+    )]
+    pub(super) positions: Tensor<2, Int>,
+    pub(super) rope: Rope,
+    pub(super) mask: Tensor<4, Bool>,
     /// The tokens that the last layer gives a result for, if not all, counted through the batch.
     wanted: Option<Tensor<1, Int>>,
 }
@@ -193,12 +198,13 @@ impl Gemma {
         let [_, hidden_size] = table.dims();
         let hidden = module::embedding(table, input.input_ids) * (hidden_size as f64).sqrt();
         let rope = Rope::new(
-            input.positions,
+            input.positions.clone(),
             self.head_dim,
             self.rope_theta,
             hidden.dtype(),
         );
         let pass = Pass {
+            positions: input.positions,
             rope,
             mask: input.mask,
             wanted,
@@ -217,7 +223,7 @@ impl Gemma {
         let is_last = layer_idx + 1 == self.layers.len();
         let wanted = pass.wanted.as_ref().filter(|_| is_last);
         let cache = cache.map(|cache| (layer_idx, cache));
-        self.layers[layer_idx].forward(hidden, &pass.rope, &pass.mask, cache, wanted)
+        self.layers[layer_idx].forward(hidden, pass, cache, wanted)
     }
 
     /// The number of layers.

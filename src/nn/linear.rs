@@ -44,6 +44,19 @@ impl Linear {
         matches!(self.weight, Weight::Nf4(_))
     }
 
+    /// The weight, if it is all there is and dense and frozen.
+    #[cfg(any(feature = "cuda", feature = "vulkan"))]
+    pub(super) fn dense(&self) -> Option<Tensor<2>> {
+        match self {
+            Self {
+                weight: Weight::Frozen(weight),
+                bias: None,
+                lora: None,
+            } => Some(weight.clone()),
+            _ => None,
+        }
+    }
+
     /// Adds fresh low-rank factors, in place of any there were.
     pub fn add_lora(&mut self, config: &LoraConfig, device: &Device) {
         let [out_features, in_features] = self.weight.shape();

@@ -28,6 +28,8 @@ mod nf4_kernel;
 mod norm;
 mod roberta;
 mod rope;
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
+mod step_kernel;
 mod weight;
 
 #[cfg(all(test, feature = "flex", any(feature = "cuda", feature = "vulkan")))]

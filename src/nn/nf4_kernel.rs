@@ -171,8 +171,7 @@ mod tests {
         let weight = Nf4::new(codes, absmax, CODE, [len], block_size, dtype, device);
         let dense = weight.with_rounding(rounding).dequantize();
         assert_eq!(dense.dtype(), dtype);
-        let values = dense.into_data().iter::<f32>().map(f32::to_bits).collect();
-        values
+        dense.into_data().iter::<f32>().map(f32::to_bits).collect()
     }
 
     #[test]

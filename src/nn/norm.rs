@@ -36,6 +36,12 @@ impl RmsNorm {
         }
     }
 
+    /// The scale less one, and what is added to the mean square.
+    #[cfg(any(feature = "cuda", feature = "vulkan"))]
+    pub(super) fn parts(&self) -> (Tensor<1>, f64) {
+        (self.weight.val(), self.eps)
+    }
+
     fn normalize(&self, x: Tensor<3>, weight: Tensor<1>) -> Tensor<3> {
         let dtype = x.dtype();
         let x = x.cast(DType::F32);

@@ -42,6 +42,12 @@ impl Rope {
         }
     }
 
+    /// The cosines and sines, `[batch, 1, seq, head_dim / 2]`.
+    #[cfg(any(feature = "cuda", feature = "vulkan"))]
+    pub(super) fn angles(&self) -> [Tensor<4>; 2] {
+        [self.cos.clone(), self.sin.clone()]
+    }
+
     /// Splits tokens into heads and rotates them.
     ///
     /// # Shapes
