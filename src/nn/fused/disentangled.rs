@@ -9,6 +9,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use rayon::prelude::*;
 
+use super::distances::{Scores, distances, padded, place};
 use super::product::{Product, Strided};
 use super::simd::{dense, dims, owned, tensor, values, values_mut, vectorized};
 use super::softmax::{MaskRows, softmax_row, softmax_row_gradient, softmax_weights};
@@ -161,8 +162,8 @@ pub(super) fn attention(
         width,
         head_dim,
         scale,
-        of_keys: &turned_heads(&of_keys),
-        of_queries: &turned_heads(&of_queries),
+        of_keys: &turned_heads(&of_keys, seq, |place| place),
+        of_queries: &turned_heads(&of_queries, seq, |place| 2 * seq - 2 - place),
     };
     let mask = MaskRows::new(mask, [heads, batch, seq, seq]);
     let inputs = [&query, &key, &value].map(values);
@@ -181,14 +182,21 @@ pub(super) fn attention(
     tensor(out, Shape::new([batch, seq, width]))
 }
 
-/// Each head's rows as columns, with zeros behind them: `[heads, head_dim, padded]`.
-fn turned_heads(rows: &FlexTensor) -> Vec<f32> {
+/// Each head's vectors of all distances as columns, `[heads, head_dim, distances(seq)]`; `row` tells which belongs to the
+/// key that comes so many places behind the first that is as far away as can be.
+fn turned_heads(rows: &FlexTensor, seq: usize, row: impl Fn(usize) -> usize) -> Vec<f32> {
     let rows = dense(rows.clone());
     let [heads, count, head_dim] = dims(&rows);
-    let mut out = vec![0.0; heads * head_dim * padded(count)];
+    let mut out = vec![0.0; heads * head_dim * distances(seq)];
     let heads = values(&rows).chunks_exact(count * head_dim);
-    for (rows, out) in heads.zip(out.chunks_exact_mut(head_dim * padded(count))) {
-        turn_rows(rows, head_dim, head_dim, padded(count), out);
+    for (rows, out) in heads.zip(out.chunks_exact_mut(head_dim * distances(seq))) {
+        for behind in 0..2 * seq - 1 {
+            let vector = &rows[row(behind) * head_dim..][..head_dim];
+            let first = place(seq, seq - 1, 0);
+            for (out, &value) in out.chunks_exact_mut(distances(seq)).zip(vector) {
+                out[first + behind] = value;
+            }
+        }
     }
     out
 }
@@ -222,11 +230,6 @@ fn product<'a>(
     }
 }
 
-/// As many columns as fill whole vectors.
-fn padded(columns: usize) -> usize {
-    columns.next_multiple_of(16)
-}
-
 /// What the texts of a batch have in common.
 struct Text<'a> {
     seq: usize,
@@ -245,12 +248,6 @@ struct Scratch {
     values: Vec<f32>,
     /// `[seq, padded(seq)]`
     scores: Vec<f32>,
-    /// `[seq, padded(2 · seq)]`
-    by_query: Vec<f32>,
-    /// `[seq, padded(2 · seq)]`
-    by_key: Vec<f32>,
-    /// `[seq, seq]`
-    turned: Vec<f32>,
     /// `[seq, head_dim]`
     attended: Vec<f32>,
     /// What the weights of each row are to be multiplied with, `[seq]`
@@ -263,9 +260,6 @@ impl Scratch {
             keys: vec![0.0; head_dim * padded(seq)],
             values: vec![0.0; seq * head_dim],
             scores: vec![0.0; seq * padded(seq)],
-            by_query: vec![0.0; seq * padded(2 * seq)],
-            by_key: vec![0.0; seq * padded(2 * seq)],
-            turned: vec![0.0; seq * seq],
             attended: vec![0.0; seq * head_dim],
             shares: vec![0.0; seq],
         }
@@ -290,50 +284,33 @@ impl Text<'_> {
         } = *self;
         let columns = head * head_dim;
         let [query, key, value] = [query, key, value].map(|input| &input[columns..]);
-        let distances = padded(2 * seq);
         let positions = |all| -> &[f32] {
             let all: &[f32] = all;
-            &all[head * head_dim * distances..(head + 1) * head_dim * distances]
+            let size = head_dim * distances(seq);
+            &all[head * size..(head + 1) * size]
         };
         turn_rows(key, width, head_dim, padded(seq), &mut scratch.keys);
         let rows = scratch.values.chunks_exact_mut(head_dim);
         for (row, value) in rows.zip(value.chunks(width)) {
             row.copy_from_slice(&value[..head_dim]);
         }
-        let row = |values| Strided {
-            values,
-            row_stride: width,
-            column_stride: 1,
-        };
-        product(
+        let scores = Scores {
+            out: &mut scratch.scores,
+            query,
+            stride: width,
+            keys: &scratch.keys,
+            of_keys: positions(self.of_keys),
+            of_queries: positions(self.of_queries),
             seq,
-            row(query),
-            &scratch.keys,
             head_dim,
-            &mut scratch.scores,
-        )
-        .run();
-        let (of_keys, of_queries) = (positions(self.of_keys), positions(self.of_queries));
-        let places = |token| place_of_distances(seq, token);
-        product(seq, row(query), of_keys, head_dim, &mut scratch.by_query).run_within(places);
-        product(seq, row(key), of_queries, head_dim, &mut scratch.by_key).run_within(places);
-        let (by_query, by_key) = (&scratch.by_query, &scratch.by_key);
-        let (turned, scores) = (&mut scratch.turned, &mut scratch.scores);
-        let shares = &mut scratch.shares;
+        };
+        scores.run();
         vectorized(
             #[inline(always)]
             || {
-                turn(seq, |key| of_distances(by_key, distances, seq, key), turned);
-                let rows = scores.chunks_exact_mut(padded(seq)).zip(shares);
-                for (query, ((row, share), by_key)) in
-                    rows.zip(turned.chunks_exact(seq)).enumerate()
-                {
-                    let row = &mut row[..seq];
-                    let by_query = of_distances(by_query, distances, seq, query);
-                    for ((score, &by_query), &by_key) in row.iter_mut().zip(by_query).zip(by_key) {
-                        *score += by_query + by_key;
-                    }
-                    *share = softmax_weights(row, mask, self.scale);
+                let rows = scratch.scores.chunks_exact_mut(padded(seq));
+                for (row, share) in rows.zip(&mut scratch.shares) {
+                    *share = softmax_weights(&mut row[..seq], mask, self.scale);
                 }
             },
         );

@@ -25,6 +25,8 @@ mod autodiff;
 #[cfg(feature = "flex")]
 mod disentangled;
 #[cfg(feature = "flex")]
+mod distances;
+#[cfg(feature = "flex")]
 mod elementwise;
 #[cfg(feature = "flex")]
 mod few_rows;

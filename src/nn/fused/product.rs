@@ -9,7 +9,7 @@ use prefetch_index::prefetch_index;
 use pulp::{Arch, Simd, WithSimd};
 
 /// Rows of the innermost loop: with two vectors of columns, or four, they fill the registers.
-const ROWS: usize = 6;
+pub(super) const ROWS: usize = 6;
 
 /// How many numbers ahead memory is asked for.
 pub(super) const AHEAD: usize = 256;
@@ -179,7 +179,7 @@ impl Product<'_> {
 
 /// Vectors from a slice that they fill, or one from a slice that is shorter, with zeros behind.
 #[inline(always)]
-fn load<S: Simd, const VECTORS: usize>(simd: S, slice: &[f32]) -> [S::f32s; VECTORS] {
+pub(super) fn load<S: Simd, const VECTORS: usize>(simd: S, slice: &[f32]) -> [S::f32s; VECTORS] {
     let (whole, rest) = S::as_simd_f32s(slice);
     let mut vectors = [simd.splat_f32s(0.0); VECTORS];
     if whole.len() >= VECTORS {
