@@ -3,8 +3,6 @@
 //! A general product copies both operands into the order in which its innermost loop reads them. That pays when each
 //! number is used hundreds of times, not with the 16 columns of a LoRA factor or the keys that a new token looks at.
 
-use std::ops::Range;
-
 use prefetch_index::prefetch_index;
 use pulp::{Arch, Simd, WithSimd};
 
@@ -41,15 +39,8 @@ pub(super) struct Product<'a> {
 
 impl Product<'_> {
     pub(super) fn run(self) {
-        let columns = self.columns;
-        self.run_within(|_| 0..columns);
-    }
-
-    /// Finds of each row the columns that it is asked for, and perhaps some beside them.
-    pub(super) fn run_within(self, wanted: impl Fn(usize) -> Range<usize>) {
         if self.rows > 0 && self.inner > 0 && self.columns > 0 {
-            let product = self;
-            Arch::new().dispatch(Within { product, wanted });
+            Arch::new().dispatch(self);
         }
     }
 
@@ -152,22 +143,14 @@ impl Product<'_> {
         }
     }
 
-    /// A block of the rows from `row` and some of `wanted` columns from `column`; returns how many those are.
+    /// A block of the rows from `row` and some columns from `column`; returns how many those are.
     #[inline(always)]
-    fn next_block<S: Simd>(
-        &mut self,
-        simd: S,
-        packed: &[f32],
-        row: usize,
-        column: usize,
-        wanted: usize,
-    ) -> usize {
+    fn next_block<S: Simd>(&mut self, simd: S, packed: &[f32], row: usize, column: usize) -> usize {
         let room = (self.columns - column) / S::F32_LANES;
-        let vectors = wanted.div_ceil(S::F32_LANES);
-        if vectors > 2 && room >= 4 && S::REGISTER_COUNT >= 32 {
+        if room >= 4 && S::REGISTER_COUNT >= 32 {
             self.block::<S, 4>(simd, packed, row, column);
             4 * S::F32_LANES
-        } else if vectors > 1 && room >= 2 {
+        } else if room >= 2 {
             self.block::<S, 2>(simd, packed, row, column);
             2 * S::F32_LANES
         } else {
@@ -191,61 +174,47 @@ pub(super) fn load<S: Simd, const VECTORS: usize>(simd: S, slice: &[f32]) -> [S:
     vectors
 }
 
-/// A product of which some columns are wanted.
-struct Within<'a, W> {
-    product: Product<'a>,
-    wanted: W,
-}
-
-impl<W: Fn(usize) -> Range<usize>> WithSimd for Within<'_, W> {
+impl WithSimd for Product<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            mut product,
-            wanted,
-        } = self;
-        let (rows, columns) = (product.rows, product.columns);
-        let size = product.inner * ROWS;
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let (rows, columns) = (self.rows, self.columns);
+        let size = self.inner * ROWS;
         let blocks = rows.div_ceil(ROWS);
         if rows == 1 {
             let mut column = 0;
             while column < columns {
                 let room = (columns - column) / S::F32_LANES;
                 match room {
-                    0 | 1 => product.lone_block::<S, 1>(simd, column),
-                    2 => product.lone_block::<S, 2>(simd, column),
-                    3 => product.lone_block::<S, 3>(simd, column),
-                    _ => product.lone_block::<S, 4>(simd, column),
+                    0 | 1 => self.lone_block::<S, 1>(simd, column),
+                    2 => self.lone_block::<S, 2>(simd, column),
+                    3 => self.lone_block::<S, 3>(simd, column),
+                    _ => self.lone_block::<S, 4>(simd, column),
                 }
                 column += room.clamp(1, 4) * S::F32_LANES;
             }
-        } else if columns <= rows || product.inner <= rows {
+        } else if columns <= rows || self.inner <= rows {
             // A narrow result or a narrow sum: six rows from end to end.
             let mut packed = vec![0.0; size];
             for row in (0..rows).step_by(ROWS) {
-                product.pack(row, &mut packed);
-                let last = (row + ROWS).min(rows) - 1;
-                let [first, last] = [row, last].map(&wanted);
-                let mut column = first.start.min(last.start);
-                let end = first.end.max(last.end);
-                while column < end {
-                    column += product.next_block(simd, &packed, row, column, end - column);
+                self.pack(row, &mut packed);
+                let mut column = 0;
+                while column < columns {
+                    column += self.next_block(simd, &packed, row, column);
                 }
             }
         } else {
             // Few rows: all of them for one stripe of columns after the other, so that each stripe is read once.
             let mut packed = vec![0.0; size * blocks];
             for (block, packed) in packed.chunks_exact_mut(size).enumerate() {
-                product.pack(block * ROWS, packed);
+                self.pack(block * ROWS, packed);
             }
             let mut column = 0;
             while column < columns {
                 let mut step = 0;
                 for (block, packed) in packed.chunks_exact(size).enumerate() {
-                    let row = block * ROWS;
-                    step = product.next_block(simd, packed, row, column, columns - column);
+                    step = self.next_block(simd, packed, block * ROWS, column);
                 }
                 column += step;
             }
@@ -280,40 +249,27 @@ mod tests {
                     {
                         let case = format!("{rows} {inner} {columns}");
                         let mut out = before.clone();
-                        let run =
-                            |out: &mut [f32], adds, wanted: &dyn Fn(usize) -> Range<usize>| {
-                                let lhs = Strided {
-                                    values,
-                                    row_stride,
-                                    column_stride,
-                                };
-                                let product = Product {
-                                    out,
-                                    adds,
-                                    lhs,
-                                    rhs: &rhs,
-                                    rows,
-                                    inner,
-                                    columns,
-                                };
-                                product.run_within(wanted);
+                        let run = |out: &mut [f32], adds| {
+                            let lhs = Strided {
+                                values,
+                                row_stride,
+                                column_stride,
                             };
-                        run(&mut out, true, &|_| 0..columns);
-                        assert_close(&out, &sums, &case);
-                        run(&mut out, false, &|_| 0..columns);
-                        assert_close(&out, &products, &case);
-                        // A band that moves to the left by a column each row.
-                        let wanted = |row: usize| {
-                            let end = columns - row.min(columns - 1);
-                            end.saturating_sub(5)..end
+                            let product = Product {
+                                out,
+                                adds,
+                                lhs,
+                                rhs: &rhs,
+                                rows,
+                                inner,
+                                columns,
+                            };
+                            product.run();
                         };
-                        let mut out = vec![f32::NAN; rows * columns];
-                        run(&mut out, false, &wanted);
-                        for row in 0..rows {
-                            let wanted = wanted(row);
-                            let place = row * columns + wanted.start..row * columns + wanted.end;
-                            assert_close(&out[place.clone()], &products[place], &case);
-                        }
+                        run(&mut out, true);
+                        assert_close(&out, &sums, &case);
+                        run(&mut out, false);
+                        assert_close(&out, &products, &case);
                     }
                 }
             }
