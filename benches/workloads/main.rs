@@ -438,23 +438,29 @@ impl Bench<'_> {
         for (text, _) in &texts {
             flops += 3.0 * classifier_flops(&config, tokenizer.encode(text)?.len());
         }
-        let run = FineTune {
-            label: "finetune",
-            base: &base,
-            output: &folder.path().join("out"),
-            work: &folder.path().join("work"),
-            epochs: 1,
-            batch_size: BATCH,
-            learning_rate: 1e-5,
-            held_out: 0.0,
-            shuffle: false,
-            dropout: false,
-            byte_fallback: ByteFallback::Unknown,
-            seed: 0,
-            record_steps: false,
+        let run = |output: &str| {
+            let run = FineTune {
+                label: "finetune",
+                base: &base,
+                output: &folder.path().join(output),
+                work: &folder.path().join(format!("{output}-work")),
+                epochs: 1,
+                batch_size: BATCH,
+                learning_rate: 1e-5,
+                held_out: 0.0,
+                shuffle: false,
+                dropout: false,
+                byte_fallback: ByteFallback::Unknown,
+                seed: 0,
+                record_steps: false,
+            };
+            run.run(&texts, &self.models.device.clone().into(), &self.job)
         };
+        if self.warms_up() {
+            run("warm")?;
+        }
         let start = Instant::now();
-        run.run(&texts, &self.models.device.clone().into(), &self.job)?;
+        run("out")?;
         Ok(Measured {
             name: "finetune".into(),
             work: TEXTS as f64,

@@ -218,14 +218,11 @@ impl<'a> Generation<'a> {
         let batch = self.rows.len();
         let ids = self.rows.iter().filter_map(|row| row.reply.ids.last());
         let ids = TensorData::new(ids.copied().collect::<Vec<i32>>(), [batch, 1]);
-        let mut cache = std::mem::replace(&mut self.cache, KvCache::new(Vec::new()));
-        let logits = parallel::awake(&self.device, || self.logits(ids, &mut cache, 1));
-        self.cache = cache;
+        let logits = self.advance(ids, 1);
         let own: Vec<usize> = (0..batch).collect();
         let goes_on = add_tokens(self.config, logits, &mut self.rows, &own, on_token)?;
         for row_idx in (0..batch).rev().filter(|&row_idx| !goes_on[row_idx]) {
-            self.ended.push(self.rows.swap_remove(row_idx).reply);
-            self.cache.swap_remove(row_idx);
+            self.end(row_idx);
         }
         Ok(())
     }
@@ -239,26 +236,35 @@ impl<'a> Generation<'a> {
         let n_drafted = drafted.len();
         let ids = row.reply.ids.last().into_iter().chain(&drafted);
         let ids = TensorData::new(ids.copied().collect::<Vec<i32>>(), [1, 1 + n_drafted]);
-        let mut cache = std::mem::replace(&mut self.cache, KvCache::new(Vec::new()));
-        let logits = parallel::awake(&self.device, || self.logits(ids, &mut cache, 1 + n_drafted));
-        let mut right = 0;
-        loop {
+        let logits = self.advance(ids, 1 + n_drafted);
+        for right in 0..=n_drafted {
             let next = logits.clone().narrow(0, right, 1);
-            let goes_on = add_tokens(self.config, next, &mut self.rows, &[0], on_token)?[0];
-            if !goes_on {
-                self.ended.extend(self.rows.pop().map(|row| row.reply));
-                cache.swap_remove(0);
+            if !add_tokens(self.config, next, &mut self.rows, &[0], on_token)?[0] {
+                self.end(0);
                 break;
             }
-            if drafted.get(right) != self.rows[0].reply.ids.last() {
-                cache.forget(n_drafted - right);
-                self.rows[0].draft.was_right(right, n_drafted);
+            let row = &mut self.rows[0];
+            if drafted.get(right) != row.reply.ids.last() {
+                row.draft.was_right(right, n_drafted);
+                self.cache.forget(n_drafted - right);
                 break;
             }
-            right += 1;
         }
-        self.cache = cache;
         Ok(())
+    }
+
+    /// A row's reply is done.
+    fn end(&mut self, row_idx: usize) {
+        self.ended.push(self.rows.swap_remove(row_idx).reply);
+        self.cache.swap_remove(row_idx);
+    }
+
+    /// Adds tokens to the cache, as many in every row; returns the [logits](Self::logits) behind the last of them.
+    fn advance(&mut self, ids: TensorData, n_last: usize) -> Tensor<2> {
+        let mut cache = std::mem::replace(&mut self.cache, KvCache::new(Vec::new()));
+        let logits = parallel::awake(&self.device, || self.logits(ids, &mut cache, n_last));
+        self.cache = cache;
+        logits
     }
 
     /// The logits behind the last `n_last` tokens of every row, `[rows · n_last, vocab_size]`.

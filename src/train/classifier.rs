@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{DType, Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
 use super::dropout::StepDropout;
@@ -170,7 +170,7 @@ impl ClassifierModel {
             .argmax(1)
             .reshape([examples])
             .equal(labels.clone());
-        let accuracy = right.float().mean().into_scalar::<f64>();
+        let accuracy = right.float().cast(DType::F32).mean();
         let mut loss = token_logps(logits, labels).mean().neg();
         let mut values = vec![("accuracy", accuracy)];
 
@@ -190,12 +190,12 @@ impl ClassifierModel {
                     .reshape([examples * seq, hidden_size])
                     .select(0, ids(rows));
                 let token_loss = token_logps(head.forward(hidden), ids(targets)).mean().neg();
-                values.push(("token_loss", token_loss.clone().into_scalar::<f64>()));
+                values.push(("token_loss", token_loss.clone()));
                 loss = loss + token_loss;
             }
         }
-        values.push(("loss", loss.clone().into_scalar::<f64>()));
-        (loss, Scalars { values, examples })
+        values.push(("loss", loss.clone()));
+        (loss, Scalars::read(values, examples))
     }
 }
 

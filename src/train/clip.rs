@@ -4,6 +4,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor};
 
+use super::metrics::numbers;
+
 /// Scales the gradients down so that their common norm is at most `max_norm`; returns them with the norm before.
 ///
 /// burn's own clipping looks at one parameter at a time.
@@ -52,14 +54,6 @@ impl ModuleVisitor for Squares<'_> {
             self.sums.push(grad.cast(DType::F32).square().sum());
         }
     }
-}
-
-/// The values of tensors of one number each, which leave their device together.
-pub(super) fn numbers(tensors: Vec<Tensor<1>>) -> Vec<f64> {
-    if tensors.is_empty() {
-        return Vec::new();
-    }
-    Tensor::cat(tensors, 0).into_data().iter().collect()
 }
 
 struct Scale<'a> {

@@ -12,7 +12,7 @@ use burn::train::{InferenceStep, TrainOutput, TrainStep};
 use serde::{Deserialize, Serialize};
 
 use super::Scalars;
-use super::clip::{clip_global_norm, numbers, scale};
+use super::clip::{clip_global_norm, scale};
 use super::pairs::{DpoBatch, ReplyTokens, reply_logps};
 use super::recompute::gradients_by_layer;
 use super::shards::{step_in_parts, whole_step};
@@ -210,18 +210,19 @@ impl DpoModel {
         let loss = loss + sft * self.sft_weight;
         let margins = rewards.clone().narrow(1, 0, 1) - rewards.clone().narrow(1, 1, 1);
         let mean = |values: &Tensor<2>, column| values.clone().narrow(1, column, 1).mean();
-        let values = numbers(vec![
-            loss.clone().without_autodiff(),
-            mean(&rewards, 0),
-            mean(&rewards, 1),
-            margins.clone().mean(),
-            margins.greater_elem(0.0).float().cast(DType::F32).mean(),
-            mean(&logps, 0),
-            mean(&logps, 1),
-        ]);
-        let names = Self::METRICS.iter().map(|&(name, _)| name);
-        let values = names.zip(values).collect();
-        (loss, Scalars { values, examples })
+        let values = vec![
+            ("loss", loss.clone()),
+            ("rewards/chosen", mean(&rewards, 0)),
+            ("rewards/rejected", mean(&rewards, 1)),
+            ("rewards/margins", margins.clone().mean()),
+            (
+                "rewards/accuracies",
+                margins.greater_elem(0.0).float().cast(DType::F32).mean(),
+            ),
+            ("logps/chosen", mean(&logps, 0)),
+            ("logps/rejected", mean(&logps, 1)),
+        ];
+        (loss, Scalars::read(values, examples))
     }
 
     /// The names of the numbers that a step gives, and whether more is better.

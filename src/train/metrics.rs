@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{ExecutionError, TensorReadError};
+use burn::tensor::{ExecutionError, Tensor, TensorReadError};
 use burn::train::metric::state::{FormatOptions, NumericMetricState};
 use burn::train::metric::{
     Adaptor, ItemLazy, Metric, MetricAttributes, MetricMetadata, MetricName, Numeric,
@@ -19,6 +19,15 @@ pub struct Scalars {
 }
 
 impl Scalars {
+    /// The values of tensors of one number each, which leave their device together.
+    pub(super) fn read(values: Vec<(&'static str, Tensor<1>)>, examples: usize) -> Self {
+        let (names, values): (Vec<_>, Vec<_>) = values.into_iter().unzip();
+        Self {
+            values: names.into_iter().zip(numbers(values)).collect(),
+            examples,
+        }
+    }
+
     /// The number of that name.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.values
@@ -26,6 +35,18 @@ impl Scalars {
             .find(|(found, _)| *found == name)
             .map(|&(_, value)| value)
     }
+}
+
+/// The values of tensors of one number each, which leave their device together.
+pub(super) fn numbers(tensors: Vec<Tensor<1>>) -> Vec<f64> {
+    if tensors.is_empty() {
+        return Vec::new();
+    }
+    let tensors = tensors.into_iter().map(|tensor| tensor.without_autodiff());
+    Tensor::cat(tensors.collect(), 0)
+        .into_data()
+        .iter()
+        .collect()
 }
 
 impl ItemLazy for Scalars {
