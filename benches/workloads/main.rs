@@ -20,7 +20,7 @@ use apc::parallel::{self, Devices, Replicas};
 use apc::persona::{JudgeTask, Nli, RelevanceTable, judge_relevance, persona_prompt};
 use apc::pipeline::{DpoRun, FineTune, Sampler, sample_replies};
 use apc::progress::Job;
-use apc::text::{ByteFallback, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
+use apc::text::{ByteFallback, DraftModel, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
 use apc::train::{DpoConfig, DpoExample, DpoPair};
 use apc::{Result, files, memory};
 use burn::tensor::{DType, Device, Distribution, Tensor};
@@ -352,6 +352,7 @@ impl Bench<'_> {
             max_new_tokens: if self.warms_up() { TOKENS } else { 4 },
             ..config.clone()
         };
+        let draft_model = DraftModel::of(&gemma);
         let mut all = Vec::new();
         for &replies in &self.arguments.replies {
             let prompts: Vec<Prompt> = (0..replies)
@@ -361,9 +362,16 @@ impl Bench<'_> {
                 })
                 .collect();
             let mut tell = |_, _| {};
-            generate(&gemma, &prompts, &warm, &self.job, &mut tell)?;
+            generate(&gemma, &draft_model, &prompts, &warm, &self.job, &mut tell)?;
             let start = Instant::now();
-            generate(&gemma, &prompts, &config, &self.job, &mut tell)?;
+            generate(
+                &gemma,
+                &draft_model,
+                &prompts,
+                &config,
+                &self.job,
+                &mut tell,
+            )?;
             let seconds = start.elapsed().as_secs_f64();
             let flops = forward_flops(&self.models.size.gemma(), PROMPT + TOKENS, TOKENS);
             all.push(Measured {

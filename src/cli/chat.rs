@@ -19,7 +19,7 @@ use crate::nn::Gemma;
 use crate::persona::{Score, encode_prompt, persona_prompt, stop_ids};
 use crate::pipeline::{locate, seed_for};
 use crate::progress::Job;
-use crate::text::{GenerateConfig, Prompt, Sampling, Tokenizer, generate};
+use crate::text::{DraftModel, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
 use crate::{Error, Result, hf};
 
 #[derive(Args, Debug)]
@@ -82,6 +82,7 @@ struct Chat<'a> {
     args: &'a ChatArgs,
     job: &'a Job,
     model: Gemma,
+    draft_model: DraftModel,
     tokenizer: Tokenizer,
     max_tokens: usize,
     judges: Judges,
@@ -146,8 +147,10 @@ impl<'a> Chat<'a> {
         let judges = args
             .judges
             .load(&args.output, &args.character, &statements, &devices, job)?;
+        let model = model.valid();
         Ok(Self {
-            model: model.valid(),
+            draft_model: DraftModel::of(&model),
+            model,
             tokenizer: Tokenizer::load(&base)?,
             max_tokens: hf::read_gemma_config(&base)?.max_position_embeddings,
             judges,
@@ -213,7 +216,14 @@ impl<'a> Chat<'a> {
                 told = text.len();
             }
         };
-        let replies = generate(&self.model, &[prompt], &config, self.job, &mut on_token)?;
+        let replies = generate(
+            &self.model,
+            &self.draft_model,
+            &[prompt],
+            &config,
+            self.job,
+            &mut on_token,
+        )?;
         let response = self.tokenizer.decode(&replies[0])?.trim().to_string();
         if stream {
             print("")?;

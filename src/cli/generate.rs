@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::checkpoint::GemmaArgs;
 use super::{Format, print, print_json};
 use crate::progress::Job;
-use crate::text::{GenerateConfig, Prompt, Sampling, generate};
+use crate::text::{DraftModel, GenerateConfig, Prompt, Sampling, generate};
 use crate::{Error, Result, hf};
 
 #[derive(Args, Debug)]
@@ -79,11 +79,17 @@ impl GenerateArgs {
             ids,
             seeds: vec![self.seed],
         };
+        // To make one takes as long as some tokens.
+        let draft_model = if self.max_new_tokens < 32 {
+            DraftModel::none()
+        } else {
+            DraftModel::of(&checkpoint.model)
+        };
         let task = job.progress.task("generate", self.max_new_tokens, "tokens");
         let start = Instant::now();
-        let replies = generate(&checkpoint.model, &[prompt], &config, job, &mut |_, _| {
-            task.advance(1);
-        })?;
+        let mut on_token = |_, _| task.advance(1);
+        let model = &checkpoint.model;
+        let replies = generate(model, &draft_model, &[prompt], &config, job, &mut on_token)?;
         let seconds = start.elapsed().as_secs_f64();
         drop(task);
         let ids = replies.concat();

@@ -11,7 +11,7 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData, module};
 use super::attention::{attention_mask, cached_mask};
 use super::cache::KvCache;
 use super::decoder::DecoderLayer;
-use super::linear::{Linear, project};
+use super::linear::Linear;
 use super::logps::token_logps;
 use super::lora::{LoraConfig, Projection};
 use super::norm::RmsNorm;
@@ -243,11 +243,11 @@ impl Gemma {
     /// - hidden: `[rows, hidden_size]`
     /// - output: `[rows, vocab_size]`
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        project(hidden, self.head())
+        self.head().linear(hidden)
     }
 
-    fn head(&self) -> Tensor<2> {
-        self.lm_head.as_ref().unwrap_or(&self.embed_tokens).val()
+    fn head(&self) -> &Weight<2> {
+        self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
     }
 
     /// The log-probability of the next token, for as many hidden states as are given, in f32.
@@ -268,7 +268,7 @@ impl Gemma {
         let [vocab_size, _] = self.embed_tokens.shape();
         // Devices have no fast product for an odd number of rows.
         let rows = (CHUNK / vocab_size / 64).max(1) * 64;
-        token_logps(self.head(), hidden, targets, rows)
+        token_logps(self.head().val(), hidden, targets, rows)
     }
 
     /// The logits at every position of whole sequences.
@@ -338,6 +338,19 @@ impl Gemma {
         let (mut model, mut factors) = (self.clone(), factors.into_iter());
         model.projections(&mut |_, _, linear| *linear.lora_mut() = factors.next().flatten());
         model
+    }
+
+    /// A model that finds nearly the same tokens and reads half the bytes: projections and head are in bf16, all else is
+    /// shared. Nothing, unless the weights are dense f32 on the CPU.
+    pub fn to_draft(&self) -> Option<Self> {
+        let mut draft = self.clone();
+        draft.lm_head = Some(self.head().to_bf16()?);
+        let mut all = true;
+        draft.projections(&mut |_, _, linear| match linear.to_bf16() {
+            Some(bf16) => *linear = bf16,
+            None => all = false,
+        });
+        all.then_some(draft)
     }
 
     /// Calls `visit` with each layer's index and its seven projections.
@@ -460,6 +473,37 @@ mod tests {
             &whole.select(0, tokens).into_data(),
             Tolerance::<f32>::absolute(1e-5),
         );
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn a_draft_gives_nearly_the_same_logits_with_low_rank_factors_and_without() {
+        let device = Device::default();
+        let mut model = model(&device);
+        model.freeze_weights();
+        let input = || GemmaInput::new(&[vec![3, 4, 5, 6]], &[vec![1; 4]], &device);
+        let lora = LoraConfig::new(2, 2.0);
+        for has_lora in [false, true] {
+            if has_lora {
+                model.add_lora(&lora, &device);
+                model.projections(&mut |_, _, linear| {
+                    if let Some(lora) = linear.lora_mut() {
+                        let ones = |b: Tensor<2>| b.ones_like() * 0.1;
+                        lora.lora_b = lora.lora_b.clone().map(ones);
+                    }
+                });
+            }
+            let draft = model.to_draft().expect("f32 on the CPU");
+            assert!(draft.to_draft().is_none(), "it is one");
+            let logits = model.forward(input()).without_autodiff();
+            let near = draft.forward(input()).without_autodiff();
+            let error = (near - logits.clone()).abs().max().into_scalar::<f32>();
+            let largest = logits.abs().max().into_scalar::<f32>();
+            assert!(
+                error > 0.0 && error < 0.02 * largest,
+                "{error} of {largest}"
+            );
+        }
     }
 
     #[test]

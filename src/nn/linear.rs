@@ -57,6 +57,15 @@ impl Linear {
         }
     }
 
+    /// The layer with its weight in bf16, if that is dense f32 on the CPU; its low-rank factors stay as they are.
+    pub(super) fn to_bf16(&self) -> Option<Self> {
+        let weight = self.weight.to_bf16()?;
+        Some(Self {
+            weight,
+            ..self.clone()
+        })
+    }
+
     /// Adds fresh low-rank factors, in place of any there were.
     pub fn add_lora(&mut self, config: &LoraConfig, device: &Device) {
         let [out_features, in_features] = self.weight.shape();
@@ -83,8 +92,8 @@ impl Linear {
         shape[D - 1] = out_features;
         let x = x.reshape([-1, in_features as i32]); // [rows, in_features]
         let mut y = match &self.lora {
-            Some(lora) => lora.linear(x, self.weight.val()),
-            None => project(x, self.weight.val()),
+            Some(lora) => lora.linear(x, &self.weight),
+            None => self.weight.linear(x),
         };
         if let Some(bias) = &self.bias {
             y = add_bias(y, bias.val());

@@ -4,7 +4,7 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Device, Tensor};
 
-use super::linear::project;
+use super::weight::Weight;
 use super::{fused, matmul};
 
 /// One of the seven projections of a decoder layer.
@@ -113,10 +113,13 @@ impl Lora {
     /// - x: `[rows, in_features]`
     /// - weight: `[out_features, in_features]`
     /// - output: `[rows, out_features]`
-    pub(super) fn linear(&self, x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    pub(super) fn linear(&self, x: Tensor<2>, weight: &Weight<2>) -> Tensor<2> {
         let (a, b) = (self.lora_a.val(), self.lora_b.val());
-        fused::low_rank_linear(&x, &weight, &a, &b, self.scaling)
-            .unwrap_or_else(|| project(x.clone(), weight) + self.forward(x))
+        let in_one_pass = match weight {
+            Weight::Bf16(_) => None,
+            weight => fused::low_rank_linear(&x, &weight.val(), &a, &b, self.scaling),
+        };
+        in_one_pass.unwrap_or_else(|| weight.linear(x.clone()) + self.forward(x))
     }
 
     /// `scaling · (x·Aᵀ)·Bᵀ`; the product of the factors is never built.

@@ -9,6 +9,7 @@
 
 mod activation;
 mod attention;
+mod bf16;
 mod cache;
 mod classifier;
 mod deberta;
@@ -37,6 +38,7 @@ mod on_devices;
 
 pub use activation::{Activation, gelu_tanh};
 pub use attention::{Attend, attention_mask, grouped_query_attention};
+pub use bf16::Bf16;
 pub use cache::KvCache;
 pub use classifier::{SequenceClassifier, SequenceClassifierConfig};
 pub use deberta::{ClassifierInput, Deberta, DebertaConfig};

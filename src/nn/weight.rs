@@ -3,6 +3,8 @@
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use super::bf16::Bf16;
+use super::linear::project;
 use super::nf4::Nf4;
 
 /// A weight of a model: frozen, dense or in NF4, or trained by an optimizer.
@@ -19,6 +21,8 @@ pub enum Weight<const D: usize> {
     Frozen(Tensor<D>),
     /// A constant in four bits a value, made dense whenever it is used.
     Nf4(Nf4<D>),
+    /// A constant in bf16, widened to f32 whenever it is used.
+    Bf16(Bf16<D>),
     /// A parameter of the model.
     Trained(Param<Tensor<D>>),
 }
@@ -34,6 +38,7 @@ impl<const D: usize> Weight<D> {
         match self {
             Self::Frozen(tensor) => tensor.clone(),
             Self::Nf4(weight) => weight.dequantize(),
+            Self::Bf16(weight) => weight.widen(),
             Self::Trained(param) => param.val(),
         }
     }
@@ -43,6 +48,7 @@ impl<const D: usize> Weight<D> {
         match self {
             Self::Frozen(tensor) => tensor.dims(),
             Self::Nf4(weight) => weight.shape(),
+            Self::Bf16(weight) => weight.shape(),
             Self::Trained(param) => param.lazy_shape().dims(),
         }
     }
@@ -58,6 +64,32 @@ impl<const D: usize> Weight<D> {
     pub fn unfreeze(&mut self) {
         let value = self.val().without_autodiff();
         *self = Self::Trained(Param::from_tensor(value.autodiff().require_grad()));
+    }
+}
+
+impl Weight<2> {
+    /// `x · weightᵀ`
+    ///
+    /// # Shapes
+    ///
+    /// - x: `[rows, in]`
+    /// - output: `[rows, out]`
+    pub(super) fn linear(&self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Bf16(weight) => weight.linear(x),
+            _ => project(x, self.val()),
+        }
+    }
+
+    /// The nearest weight in bf16, if it is dense f32 on the CPU.
+    pub(super) fn to_bf16(&self) -> Option<Self> {
+        match self {
+            Self::Nf4(_) | Self::Bf16(_) => None,
+            Self::Frozen(_) | Self::Trained(_) => {
+                let weight = self.val();
+                Bf16::nearest(weight).map(Self::Bf16)
+            }
+        }
     }
 }
 

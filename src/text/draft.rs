@@ -1,18 +1,53 @@
-//! What may come next in a reply, by what came before.
+//! What may come next in a reply that goes on alone, to be tried in one pass.
 
-/// The tokens of a prompt and of a reply to it, and how many to try at once.
+use crate::memory;
+use crate::nn::{Gemma, Weights};
+
+/// A copy of a model that finds nearly the same tokens sooner, if there is one worth its memory.
 ///
-/// What followed the last few tokens when they came before is tried (prompt lookup, <https://github.com/apoorvumang/prompt-lookup-decoding>):
-/// replies repeat names, statements and their own turns of phrase. The more of it was right, the more is tried next.
+/// It takes half the bytes of the model, and as long to make as some tokens; it serves any number of replies.
+#[derive(Clone, Debug)]
+pub struct DraftModel {
+    pub(super) model: Option<Gemma>,
+}
+
+impl DraftModel {
+    /// That of a model on a CPU that is large enough to wait for its weights, where the memory has room for it.
+    pub fn of(model: &Gemma) -> Self {
+        /// With fewer weights a copy would hardly be faster.
+        const LEAST_WEIGHTS: usize = 1 << 24;
+        let weights = model.clone().num_weights();
+        let fits = 2 * weights as u64 <= memory::available() / 2;
+        let model = (weights >= LEAST_WEIGHTS && fits).then(|| model.to_draft());
+        Self {
+            model: model.flatten(),
+        }
+    }
+
+    /// None: every token comes from the model itself.
+    pub fn none() -> Self {
+        Self { model: None }
+    }
+}
+
+/// Where the tokens to try come from, and how many each source is worth.
+///
+/// One source is what followed the last few tokens when they came before (prompt lookup,
+/// <https://github.com/apoorvumang/prompt-lookup-decoding>): replies repeat names, statements and their own turns of phrase.
+/// The other is a model that finds nearly the same tokens sooner (speculative decoding, Leviathan et al., arXiv 2211.17192).
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     tokens: Vec<i32>,
-    len: usize,
+    looked_up: usize,
+    from_model: usize,
 }
 
 impl Draft {
-    /// Most tokens that are tried.
-    const MOST: usize = 15;
+    /// Most tokens that are looked up.
+    const MOST_LOOKED_UP: usize = 15;
+    /// Most tokens that a model drafts: with the one before them they are as many rows as a pass has for little more than
+    /// one.
+    const MOST_FROM_MODEL: usize = 7;
     /// How many tokens have to be the same, at best and at least.
     const SAME: [usize; 2] = [3, 2];
 
@@ -20,7 +55,8 @@ impl Draft {
     pub(super) fn behind(prompt: &[i32]) -> Self {
         Self {
             tokens: prompt.to_vec(),
-            len: 3,
+            looked_up: 3,
+            from_model: 4,
         }
     }
 
@@ -29,8 +65,13 @@ impl Draft {
         self.tokens.push(token);
     }
 
-    /// The tokens to try, at most so many.
-    pub(super) fn next(&self, most: usize) -> Vec<i32> {
+    /// How many tokens a model should draft.
+    pub(super) fn wanted(&self) -> usize {
+        self.from_model
+    }
+
+    /// What followed the last tokens before, at most so much.
+    pub(super) fn look_up(&self, most: usize) -> Vec<i32> {
         let (tokens, len) = (&self.tokens, self.tokens.len());
         let behind = |same: usize| {
             let last = &tokens[len.checked_sub(same)?..];
@@ -42,19 +83,37 @@ impl Draft {
         };
         // What comes again and again goes on so.
         let again = tokens[start..].iter().cycle();
-        again.take(self.len.min(most)).copied().collect()
+        again.take(self.looked_up.min(most)).copied().collect()
     }
 
-    /// Of the tokens that were tried so many were right.
-    pub(super) fn was_right(&mut self, right: usize, tried: usize) {
-        if tried > 0 {
-            self.len = if right == tried {
-                (2 * tried + 1).clamp(self.len, Self::MOST)
+    /// These tokens were looked up, and those came: the more was right, the more is tried next.
+    pub(super) fn compare_looked_up(&mut self, tried: &[i32], came: &[i32]) {
+        if let Some((right, tried)) = compare(tried, came) {
+            self.looked_up = if right == tried {
+                (2 * tried + 1).clamp(self.looked_up, Self::MOST_LOOKED_UP)
             } else {
                 right.max(1)
             };
         }
     }
+
+    /// A model drafted these tokens, and those came.
+    pub(super) fn compare_from_model(&mut self, tried: &[i32], came: &[i32]) {
+        if let Some((right, tried)) = compare(tried, came) {
+            self.from_model = if right == tried {
+                (self.from_model + 1).min(Self::MOST_FROM_MODEL)
+            } else {
+                ((self.from_model + right) / 2).max(1)
+            };
+        }
+    }
+}
+
+/// How many of the first tokens were right, and of how many that is known.
+fn compare(tried: &[i32], came: &[i32]) -> Option<(usize, usize)> {
+    let both = || tried.iter().zip(came);
+    let right = both().take_while(|(tried, came)| tried == came).count();
+    (!tried.is_empty()).then(|| (right, both().count()))
 }
 
 #[cfg(test)]
@@ -64,25 +123,52 @@ mod tests {
     #[test]
     fn what_followed_the_last_tokens_when_they_last_came_is_tried() {
         let mut draft = Draft::behind(&[1, 2, 3, 4, 5, 6, 2, 3, 7, 8, 1]);
-        assert_eq!(draft.next(9), [0; 0]);
+        assert_eq!(draft.look_up(9), [0; 0]);
         draft.push(2);
-        assert_eq!(draft.next(9), [3, 4, 5], "behind 1 2");
+        assert_eq!(draft.look_up(9), [3, 4, 5], "behind 1 2");
         draft.push(3);
-        assert_eq!(draft.next(9), [4, 5, 6], "behind 1 2 3, not behind 2 3");
-        assert_eq!(draft.next(2), [4, 5]);
-        assert_eq!(Draft::behind(&[7, 8, 9, 8, 9]).next(9), [8, 9, 8]);
-        assert_eq!(Draft::behind(&[]).next(9), [0; 0]);
+        assert_eq!(draft.look_up(9), [4, 5, 6], "behind 1 2 3, not behind 2 3");
+        assert_eq!(draft.look_up(2), [4, 5]);
+        assert_eq!(Draft::behind(&[7, 8, 9, 8, 9]).look_up(9), [8, 9, 8]);
+        assert_eq!(Draft::behind(&[]).look_up(9), [0; 0]);
     }
 
     #[test]
-    fn the_more_was_right_the_more_is_tried() {
+    fn the_more_was_right_the_more_is_looked_up() {
         let mut draft = Draft::behind(&[1, 2, 1, 2]);
         let mut tried = |wrong: usize| {
-            let len = draft.next(100).len();
-            draft.was_right(len - wrong, len);
-            len
+            let tried = draft.look_up(100);
+            let mut came = tried.clone();
+            came.truncate(tried.len() - wrong);
+            came.push(9);
+            draft.compare_looked_up(&tried, &came);
+            tried.len()
         };
         assert_eq!([0, 0, 0, 10].map(&mut tried), [3, 7, 15, 15]);
         assert_eq!([5, 1, 0, 0].map(&mut tried), [5, 1, 1, 3]);
+    }
+
+    #[test]
+    fn the_more_was_right_the_more_a_model_drafts() {
+        let mut draft = Draft::behind(&[]);
+        let mut tried = |wrong: usize| {
+            let tried = vec![5; draft.wanted()];
+            let mut came = tried.clone();
+            came.truncate(tried.len() - wrong);
+            came.push(9);
+            draft.compare_from_model(&tried, &came);
+            tried.len()
+        };
+        assert_eq!([0, 0, 0, 0].map(&mut tried), [4, 5, 6, 7]);
+        assert_eq!([1, 6, 3, 1, 0, 0].map(&mut tried), [7, 6, 3, 1, 1, 2]);
+    }
+
+    #[test]
+    fn tokens_that_came_otherwise_tell_of_those_that_were_not_tried() {
+        let mut draft = Draft::behind(&[1, 2, 3, 4, 5, 1, 2]);
+        draft.compare_looked_up(&[3, 4, 5], &[3, 4]);
+        assert_eq!(draft.look_up(9).len(), 5, "two of two were right");
+        draft.compare_looked_up(&[], &[3]);
+        assert_eq!(draft.look_up(9).len(), 5);
     }
 }

@@ -1,6 +1,6 @@
 //! Many replies at once.
 
-use super::{Generation, Sampling};
+use super::{DraftModel, Generation, Sampling};
 use crate::Result;
 use crate::nn::{Gemma, Weights};
 use crate::progress::Job;
@@ -66,6 +66,7 @@ impl Room {
 /// `on_token` hears of each new token with the index of its reply.
 pub fn generate(
     model: &Gemma,
+    draft_model: &DraftModel,
     prompts: &[Prompt],
     config: &GenerateConfig,
     job: &Job,
@@ -73,7 +74,8 @@ pub fn generate(
 ) -> Result<Vec<Vec<i32>>> {
     let n_replies = prompts.iter().map(|prompt| prompt.seeds.len()).sum();
     let mut replies = vec![Vec::new(); n_replies];
-    let mut generation = Generation::new(model, prompts, config, Room::of(model));
+    let mut generation =
+        Generation::new(model, prompts, config, Room::of(model)).with_draft_model(draft_model);
     while !generation.is_done() {
         for reply in generation.step(job, on_token)? {
             replies[reply.reply_idx] = reply.ids;
@@ -107,7 +109,15 @@ mod tests {
     }
 
     fn replies(model: &Gemma, prompts: &[Prompt], config: &GenerateConfig) -> Vec<Vec<i32>> {
-        generate(model, prompts, config, &Job::default(), &mut |_, _| {}).unwrap()
+        generate(
+            model,
+            &DraftModel::none(),
+            prompts,
+            config,
+            &Job::default(),
+            &mut |_, _| {},
+        )
+        .unwrap()
     }
 
     #[test]
@@ -179,6 +189,7 @@ mod tests {
         };
         let got = generate(
             &model(),
+            &DraftModel::none(),
             &[prompt],
             &config(Sampling::Greedy),
             &job,

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::draft::Draft;
+use super::draft::{Draft, DraftModel};
 use super::sampling::choose_on_device;
 use super::{GenerateConfig, Prompt, Room, Sampling};
 use crate::nn::{Gemma, GemmaInput, KvCache, Lengths};
@@ -30,7 +30,7 @@ pub struct Reply {
 /// room and the replies alone.
 ///
 /// On a CPU, where a pass over a few tokens takes hardly longer than over one, a reply that goes on alone tries what came
-/// behind its last tokens before, and keeps what it would have chosen anyway.
+/// behind its last tokens before, or what a [`DraftModel`] says, and keeps what it would have chosen anyway.
 #[derive(Debug)]
 pub struct Generation<'a> {
     model: &'a Gemma,
@@ -41,6 +41,7 @@ pub struct Generation<'a> {
     waiting: VecDeque<Waiting>, // the longest first
     rows: Vec<Row>,
     cache: KvCache, // of the same rows
+    draft_model: Option<&'a Gemma>,
     ended: Vec<Reply>,
 }
 
@@ -102,7 +103,16 @@ impl<'a> Generation<'a> {
             waiting: waiting.into(),
             rows: Vec::new(),
             cache: KvCache::new(Vec::new()).with_lengths(lengths),
+            draft_model: None,
             ended,
+        }
+    }
+
+    /// The same replies, with another model that drafts for one that goes on alone.
+    pub fn with_draft_model(self, draft_model: &'a DraftModel) -> Self {
+        Self {
+            draft_model: draft_model.model.as_ref(),
+            ..self
         }
     }
 
@@ -179,7 +189,7 @@ impl<'a> Generation<'a> {
         let ids = TensorData::new(ids.collect::<Vec<i32>>(), [prompts.len(), seq]);
         let padded = prompts.iter().map(padding).collect();
         let mut cache = KvCache::new(padded).with_lengths(self.lengths);
-        let logits = self.logits(ids, &mut cache, 1);
+        let logits = logits(self.model, ids, &mut cache, 1, &self.device);
 
         let mut begun = Vec::new();
         let mut prompt_of = Vec::new();
@@ -218,7 +228,7 @@ impl<'a> Generation<'a> {
         let batch = self.rows.len();
         let ids = self.rows.iter().filter_map(|row| row.reply.ids.last());
         let ids = TensorData::new(ids.copied().collect::<Vec<i32>>(), [batch, 1]);
-        let logits = self.advance(ids, 1);
+        let logits = self.advance(self.model, ids, 1);
         let own: Vec<usize> = (0..batch).collect();
         let goes_on = add_tokens(self.config, logits, &mut self.rows, &own, on_token)?;
         for row_idx in (0..batch).rev().filter(|&row_idx| !goes_on[row_idx]) {
@@ -231,26 +241,61 @@ impl<'a> Generation<'a> {
     /// chooses.
     fn go_on_alone(&mut self, on_token: &mut dyn FnMut(usize, i32)) -> Result<()> {
         let row = &self.rows[0];
-        let left = self.config.max_new_tokens - row.reply.ids.len();
-        let drafted = row.draft.next(left - 1);
+        let said = row.reply.ids.len();
+        let left = self.config.max_new_tokens - said;
+        let looked_up = row.draft.look_up(left - 1);
+        let wanted = row.draft.wanted().min(left - 1);
+        let from_model = match self.draft_model {
+            Some(model) if looked_up.len() <= wanted => self.draft(model, wanted)?,
+            _ => Vec::new(),
+        };
+        let drafted = if from_model.is_empty() {
+            &looked_up
+        } else {
+            &from_model
+        };
+
         let n_drafted = drafted.len();
-        let ids = row.reply.ids.last().into_iter().chain(&drafted);
+        let ids = self.rows[0].reply.ids.last().into_iter().chain(drafted);
         let ids = TensorData::new(ids.copied().collect::<Vec<i32>>(), [1, 1 + n_drafted]);
-        let logits = self.advance(ids, 1 + n_drafted);
+        let logits = self.advance(self.model, ids, 1 + n_drafted);
         for right in 0..=n_drafted {
             let next = logits.clone().narrow(0, right, 1);
             if !add_tokens(self.config, next, &mut self.rows, &[0], on_token)?[0] {
                 self.end(0);
                 break;
             }
-            let row = &mut self.rows[0];
-            if drafted.get(right) != row.reply.ids.last() {
-                row.draft.was_right(right, n_drafted);
+            let Row { reply, draft, .. } = &mut self.rows[0];
+            if drafted.get(right) != reply.ids.last() {
+                draft.compare_looked_up(&looked_up, &reply.ids[said..]);
+                draft.compare_from_model(&from_model, &reply.ids[said..]);
                 self.cache.forget(n_drafted - right);
                 break;
             }
         }
         Ok(())
+    }
+
+    /// What a model says behind the last token of the only reply, at most so many tokens; none that ends the reply.
+    fn draft(&mut self, model: &Gemma, wanted: usize) -> Result<Vec<i32>> {
+        let row = &self.rows[0];
+        let (mut rng, said) = (row.rng.clone(), row.reply.ids.len());
+        let mut last = row.reply.ids.last().copied().unwrap_or_default();
+        let (mut drafted, mut passes) = (Vec::with_capacity(wanted), 0);
+        while drafted.len() < wanted {
+            let logits = self.advance(model, TensorData::new(vec![last], [1, 1]), 1);
+            passes += 1;
+            let mut logits = logits.cast(DType::F32).into_data();
+            let logits = numbers(&mut logits)?;
+            forbid_stops(self.config, logits, said + drafted.len());
+            last = self.config.sampling.choose(logits, &mut rng) as i32;
+            if self.config.stop_ids.contains(&last) {
+                break;
+            }
+            drafted.push(last);
+        }
+        self.cache.forget(passes);
+        Ok(drafted)
     }
 
     /// A row's reply is done.
@@ -259,26 +304,29 @@ impl<'a> Generation<'a> {
         self.cache.swap_remove(row_idx);
     }
 
-    /// Adds tokens to the cache, as many in every row; returns the [logits](Self::logits) behind the last of them.
-    fn advance(&mut self, ids: TensorData, n_last: usize) -> Tensor<2> {
-        let mut cache = std::mem::replace(&mut self.cache, KvCache::new(Vec::new()));
-        let logits = parallel::awake(&self.device, || self.logits(ids, &mut cache, n_last));
-        self.cache = cache;
-        logits
+    /// Adds tokens to the cache, as many in every row; returns the [logits] behind the last of them.
+    fn advance(&mut self, model: &Gemma, ids: TensorData, n_last: usize) -> Tensor<2> {
+        let (device, cache) = (&self.device, &mut self.cache);
+        parallel::awake(device, || logits(model, ids, cache, n_last, device))
     }
+}
 
-    /// The logits behind the last `n_last` tokens of every row, `[rows · n_last, vocab_size]`.
-    fn logits(&self, ids: TensorData, cache: &mut KvCache, n_last: usize) -> Tensor<2> {
-        let ids = Tensor::<2, Int>::from_data(ids, &self.device);
-        let [rows, seq] = ids.dims();
-        let last = (0..rows).flat_map(|row| (row + 1) * seq - n_last..(row + 1) * seq);
-        let last: Vec<i32> = last.map(|token| token as i32).collect();
-        let last = TensorData::new(last, [rows * n_last]);
-        let last = Tensor::from_data(last, &self.device);
-        let input = GemmaInput::behind(cache, ids);
-        let hidden = self.model.hidden_states_at(input, Some(cache), last);
-        self.model.logits(hidden)
-    }
+/// The logits behind the last `n_last` tokens of every row, `[rows · n_last, vocab_size]`.
+fn logits(
+    model: &Gemma,
+    ids: TensorData,
+    cache: &mut KvCache,
+    n_last: usize,
+    device: &Device,
+) -> Tensor<2> {
+    let ids = Tensor::<2, Int>::from_data(ids, device);
+    let [rows, seq] = ids.dims();
+    let last = (0..rows).flat_map(|row| (row + 1) * seq - n_last..(row + 1) * seq);
+    let last: Vec<i32> = last.map(|token| token as i32).collect();
+    let last = Tensor::from_data(TensorData::new(last, [rows * n_last]), device);
+    let input = GemmaInput::behind(cache, ids);
+    let hidden = model.hidden_states_at(input, Some(cache), last);
+    model.logits(hidden)
 }
 
 /// Chooses a token for every row from the logits at its place, and returns which rows go on.
@@ -325,26 +373,35 @@ fn choose_here(
 ) -> Result<Vec<i32>> {
     let [_, vocab_size] = logits.dims();
     let mut logits = logits.into_data();
-    let logits = logits
-        .as_mut_slice::<f32>()
-        .map_err(|error| Error::Training(format!("the logits cannot be read: {error:?}")))?;
+    let logits = numbers(&mut logits)?;
+    let of = |place: &usize| place * vocab_size..(place + 1) * vocab_size;
     for (row, place) in rows.iter().zip(places) {
-        if row.reply.ids.len() < config.min_new_tokens {
-            let logits = &mut logits[place * vocab_size..(place + 1) * vocab_size];
-            for stop in stops(config, vocab_size) {
-                logits[stop] = f32::NEG_INFINITY;
-            }
-        }
+        forbid_stops(config, &mut logits[of(place)], row.reply.ids.len());
     }
     let choose = |(row, place): (&mut Row, &usize)| {
-        let logits = &logits[place * vocab_size..(place + 1) * vocab_size];
-        config.sampling.choose(logits, &mut row.rng) as i32
+        config.sampling.choose(&logits[of(place)], &mut row.rng) as i32
     };
     Ok(if rows.len() > 1 {
         rows.par_iter_mut().zip(places).map(choose).collect()
     } else {
         rows.iter_mut().zip(places).map(choose).collect()
     })
+}
+
+/// The logits that were copied from a device.
+fn numbers(logits: &mut TensorData) -> Result<&mut [f32]> {
+    logits
+        .as_mut_slice::<f32>()
+        .map_err(|error| Error::Training(format!("the logits cannot be read: {error:?}")))
+}
+
+/// A reply that has said so few tokens does not end.
+fn forbid_stops(config: &GenerateConfig, logits: &mut [f32], said: usize) {
+    if said < config.min_new_tokens {
+        for stop in stops(config, logits.len()) {
+            logits[stop] = f32::NEG_INFINITY;
+        }
+    }
 }
 
 /// Chooses tokens where the logits are: the likeliest, or at a temperature. Nothing but the tokens is copied from there.
@@ -479,6 +536,42 @@ mod tests {
         let seen: Vec<usize> = caches.iter().map(KvCache::columns).collect();
         assert!(seen.contains(&32) && seen.contains(&64), "{seen:?}");
         assert!(seen.iter().all(|columns| columns % 32 == 0), "{seen:?}");
+    }
+
+    #[test]
+    fn a_lone_reply_is_the_same_in_fewer_steps_with_a_model_that_drafts() {
+        let model = model();
+        let draft_model = DraftModel {
+            model: model.to_draft(),
+        };
+        assert!(draft_model.model.is_some());
+        for stop_ids in [vec![], vec![7, 8]] {
+            for seed in 0..8 {
+                let config = GenerateConfig {
+                    stop_ids: stop_ids.clone(),
+                    min_new_tokens: 5 * seed as usize,
+                    ..config(60)
+                };
+                let prompt = [Prompt {
+                    ids: vec![2, 30, 31 + seed as i32],
+                    seeds: vec![seed],
+                }];
+                let reply = |draft_model: &DraftModel| {
+                    let generation = Generation::new(&model, &prompt, &config, ROOM);
+                    let (mut replies, steps) =
+                        run(generation.with_draft_model(draft_model), |_| ());
+                    (replies.remove(0), steps.len())
+                };
+                let (plain, _) = reply(&DraftModel::none());
+                let (drafted, steps) = reply(&draft_model);
+                assert_eq!(drafted, plain, "seed {seed}");
+                let tokens = plain.len();
+                assert!(
+                    tokens < 60 || 3 * steps < tokens,
+                    "{steps} steps for {tokens} tokens"
+                );
+            }
+        }
     }
 
     #[test]

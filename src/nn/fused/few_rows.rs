@@ -7,15 +7,106 @@ use rayon::prelude::*;
 use super::product::AHEAD;
 use super::simd::threads;
 
-/// In how many places at once a matrix is read that is used once: one place gives half of what memory can deliver.
+/// In how many places at once a matrix is read for one row: one place gives half of what memory can deliver.
 const STREAMS: usize = 8;
 
 /// Rows that two vectors hold, at most.
 const MOST_LANES: usize = 32;
 
+/// Up to so many rows a general product is slower.
+pub(super) const FEW: usize = 64;
+
 /// In how many threads a matrix of so many numbers is read.
 pub(super) fn readers(count: usize) -> usize {
     threads(count, 1 << 18)
+}
+
+/// Numbers as a matrix stores them, whole vectors of which are read as two vectors of f32.
+pub(super) trait Stored: Copy + Sync + Send {
+    /// How many numbers one of these is.
+    const NUMBERS: usize;
+
+    /// Two vectors of numbers.
+    type Pair<S: Simd>: Copy;
+
+    /// As many pairs as there are in a row.
+    fn pairs<S: Simd>(row: &[Self]) -> &[Self::Pair<S>];
+
+    /// The numbers of a pair; which of them are in which vector is told by [`order`](Self::order).
+    fn read<S: Simd>(simd: S, pair: Self::Pair<S>) -> [S::f32s; 2];
+
+    /// Numbers of two vectors in the order of [`read`](Self::read).
+    fn order(numbers: &[f32], vectors: [&mut [f32]; 2]);
+
+    /// The number at an index.
+    fn number(row: &[Self], idx: usize) -> f32;
+}
+
+impl Stored for f32 {
+    const NUMBERS: usize = 1;
+
+    type Pair<S: Simd> = [S::f32s; 2];
+
+    #[inline(always)]
+    fn pairs<S: Simd>(row: &[Self]) -> &[Self::Pair<S>] {
+        S::as_simd_f32s(row).0.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn read<S: Simd>(_: S, pair: Self::Pair<S>) -> [S::f32s; 2] {
+        pair
+    }
+
+    #[inline(always)]
+    fn order(numbers: &[f32], [first, second]: [&mut [f32]; 2]) {
+        first.copy_from_slice(&numbers[..first.len()]);
+        second.copy_from_slice(&numbers[first.len()..]);
+    }
+
+    #[inline(always)]
+    fn number(row: &[Self], idx: usize) -> f32 {
+        row[idx]
+    }
+}
+
+/// Two numbers in bf16, the first in the lower half.
+impl Stored for u32 {
+    const NUMBERS: usize = 2;
+
+    type Pair<S: Simd> = S::u32s;
+
+    #[inline(always)]
+    fn pairs<S: Simd>(row: &[Self]) -> &[Self::Pair<S>] {
+        S::as_simd_u32s(row).0
+    }
+
+    #[inline(always)]
+    fn read<S: Simd>(simd: S, pair: Self::Pair<S>) -> [S::f32s; 2] {
+        let lower = simd.wrapping_dyn_shl_u32s(pair, simd.splat_u32s(16));
+        let upper = simd.and_u32s(pair, simd.splat_u32s(0xffff_0000));
+        [lower, upper].map(
+            #[inline(always)]
+            |bits| simd.transmute_f32s_u32s(bits),
+        )
+    }
+
+    #[inline(always)]
+    fn order(numbers: &[f32], [first, second]: [&mut [f32]; 2]) {
+        let pairs = numbers.as_chunks::<2>().0;
+        for ((pair, first), second) in pairs.iter().zip(first).zip(second) {
+            [*first, *second] = *pair;
+        }
+    }
+
+    #[inline(always)]
+    fn number(row: &[Self], idx: usize) -> f32 {
+        let word = row[idx / 2];
+        f32::from_bits(if idx.is_multiple_of(2) {
+            word << 16
+        } else {
+            word & 0xffff_0000
+        })
+    }
 }
 
 /// `out = lhs · rhsᵀ` for few rows: each row of `rhs` is read once, where it lies.
@@ -26,25 +117,52 @@ pub(super) fn readers(count: usize) -> usize {
 /// - rhs: `[columns, inner]`
 /// - output: `[rows, columns]`
 pub(super) fn few_rows(lhs: &[f32], rhs: &[f32], inner: usize) -> Vec<f32> {
-    let (rows, columns) = (lhs.len() / inner, rhs.len() / inner);
+    let sizes = [lhs.len() / inner, rhs.len() / inner];
+    in_parts(sizes, rhs, inner, |rhs, out| {
+        let rows = FewRows {
+            out,
+            lhs,
+            rhs,
+            inner,
+        };
+        rows.run();
+    })
+}
+
+/// The same for one row, with a matrix stored otherwise.
+pub(super) fn one_row<N: Stored>(lhs: &[f32], rhs: &[N]) -> Vec<f32> {
+    let inner = lhs.len();
+    let width = inner / N::NUMBERS;
+    in_parts([1, rhs.len() / width], rhs, width, |rhs, out| {
+        let dots = Dots {
+            out,
+            lhs,
+            rhs,
+            inner,
+        };
+        Arch::new().dispatch(dots);
+    })
+}
+
+/// The products that `work` gives with some rows of `rhs`, each `width` wide, in as many threads as that is worth.
+fn in_parts<N: Stored>(
+    [rows, columns]: [usize; 2],
+    rhs: &[N],
+    width: usize,
+    work: impl Fn(&[N], &mut [f32]) + Sync,
+) -> Vec<f32> {
     // Threads divide the columns among themselves; one that has to wait for memory leaves some of its share to the others.
-    let pieces = match (readers(rhs.len()), rows) {
+    let pieces = match (readers(N::NUMBERS * rhs.len()), rows) {
         (1, _) => 1,
         (threads, 1) => 4 * threads,
         (threads, _) => threads,
     };
     let share = columns.div_ceil(pieces).max(1);
     let mut parts: Vec<Vec<f32>> = rhs
-        .par_chunks(share * inner)
+        .par_chunks(share * width)
         .map(|rhs| {
-            let mut out = vec![0.0; rows * (rhs.len() / inner)];
-            FewRows {
-                out: &mut out,
-                lhs,
-                rhs,
-                inner,
-            }
-            .run();
+            let mut out = vec![0.0; rows * (rhs.len() / width)];
+            work(rhs, &mut out);
             out
         })
         .collect();
@@ -69,7 +187,16 @@ pub(super) struct FewRows<'a> {
     pub(super) inner: usize,
 }
 
-impl FewRows<'_> {
+impl<'a> FewRows<'a> {
+    fn dots(self) -> Dots<'a, f32> {
+        Dots {
+            out: self.out,
+            lhs: self.lhs,
+            rhs: self.rhs,
+            inner: self.inner,
+        }
+    }
+
     pub(super) fn run(self) {
         Arch::new().dispatch(self);
     }
@@ -80,34 +207,6 @@ impl FewRows<'_> {
 
     fn columns(&self) -> usize {
         self.rhs.len() / self.inner
-    }
-
-    /// `COLUMNS` rows of `rhs`, each `apart` from the next.
-    #[inline(always)]
-    fn rhs<const COLUMNS: usize>(&self, column: usize, apart: usize) -> [&[f32]; COLUMNS] {
-        core::array::from_fn(|place| {
-            let column = column + place * apart;
-            &self.rhs[column * self.inner..(column + 1) * self.inner]
-        })
-    }
-
-    /// The products of one row with `COLUMNS` rows of `rhs`, each `apart` from the next: the sums of a vector's lanes.
-    #[inline(always)]
-    fn dots<S: Simd, const COLUMNS: usize>(&mut self, simd: S, column: usize, apart: usize) {
-        let lhs = S::as_simd_f32s(self.lhs);
-        let rhs = self.rhs::<COLUMNS>(column, apart).map(S::as_simd_f32s);
-        let mut sums = [simd.splat_f32s(0.0); COLUMNS];
-        for (step, &lhs) in lhs.0.iter().enumerate() {
-            for (sum, rhs) in sums.iter_mut().zip(&rhs) {
-                prefetch_index(rhs.0, step + AHEAD / S::F32_LANES);
-                *sum = simd.mul_add_e_f32s(lhs, rhs.0[step], *sum);
-            }
-        }
-        let rest = rhs.map(|rhs| lhs.1.iter().zip(rhs.1).map(|(a, b)| a * b).sum::<f32>());
-        let out = self.out[column..].iter_mut().step_by(apart);
-        for (out, (sum, rest)) in out.zip(sums.into_iter().zip(rest)) {
-            *out = simd.reduce_sum_f32s(sum) + rest;
-        }
     }
 
     /// The rows from `first` on, as many as `vectors` hold, number by number, with zeros for rows that are not there.
@@ -135,9 +234,10 @@ impl FewRows<'_> {
         const STEPS: usize = 8;
         let (lhs, _) = S::as_simd_f32s(packed).0.as_chunks::<VECTORS>();
         let (lhs, lhs_rest) = lhs.as_chunks::<STEPS>();
-        let rhs = self
-            .rhs::<COLUMNS>(column, 1)
-            .map(|rhs| rhs.as_chunks::<STEPS>());
+        let rhs: [_; COLUMNS] = core::array::from_fn(|place| {
+            let column = column + place;
+            self.rhs[column * self.inner..(column + 1) * self.inner].as_chunks::<STEPS>()
+        });
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; COLUMNS];
         for (idx, lhs) in lhs.iter().enumerate() {
             let next = (column + COLUMNS) * self.inner + idx * STEPS;
@@ -211,24 +311,129 @@ impl FewRows<'_> {
     }
 }
 
+/// `out[row][column] = lhs[row] · rhs[column]` for up to eight rows, whose products with a row of `rhs` are made at once.
+struct Dots<'a, N> {
+    out: &'a mut [f32],
+    lhs: &'a [f32],
+    rhs: &'a [N],
+    inner: usize,
+}
+
+impl<N: Stored> Dots<'_, N> {
+    fn rows(&self) -> usize {
+        self.lhs.len() / self.inner
+    }
+
+    /// The whole pairs of vectors of `ROWS` rows in the order of [`dots`](Self::dots); in the place of a row that is not there
+    /// comes the last one.
+    #[inline(always)]
+    fn interleave<S: Simd, const ROWS: usize>(&self, simd: S) -> Vec<[[S::f32s; ROWS]; 2]> {
+        let (lanes, rows) = (S::F32_LANES, self.rows());
+        let mut ordered = [0.0; MOST_LANES];
+        let steps = 0..self.inner / (2 * lanes);
+        let mut lhs = vec![[[simd.splat_f32s(0.0); ROWS]; 2]; steps.len()];
+        for (step, [first, second]) in steps.zip(&mut lhs) {
+            for row in 0..ROWS {
+                let start = row.min(rows - 1) * self.inner + 2 * lanes * step;
+                let numbers = &self.lhs[start..start + 2 * lanes];
+                let (vectors, _) = ordered.split_at_mut(2 * lanes);
+                let (lower, upper) = vectors.split_at_mut(lanes);
+                N::order(numbers, [&mut *lower, &mut *upper]);
+                first[row] = S::as_simd_f32s(lower).0[0];
+                second[row] = S::as_simd_f32s(upper).0[0];
+            }
+        }
+        lhs
+    }
+
+    /// The products of [interleaved](Self::interleave) rows with `COLUMNS` rows of `rhs`, each `apart` from the next: the sums
+    /// of a vector's lanes.
+    #[inline(always)]
+    fn dots<S: Simd, const ROWS: usize, const COLUMNS: usize>(
+        &mut self,
+        simd: S,
+        lhs: &[[[S::f32s; ROWS]; 2]],
+        column: usize,
+        apart: usize,
+    ) {
+        let (rows, width) = (self.rows(), self.inner / N::NUMBERS);
+        let columns = self.rhs.len() / width;
+        let rhs: [&[N]; COLUMNS] = core::array::from_fn(|place| {
+            let column = column + place * apart;
+            &self.rhs[column * width..(column + 1) * width]
+        });
+        let pairs = rhs.map(|rhs| &N::pairs::<S>(rhs)[..lhs.len()]);
+        let mut sums = [[simd.splat_f32s(0.0); ROWS]; COLUMNS];
+        for (step, lhs) in lhs.iter().enumerate() {
+            for (sums, rhs) in sums.iter_mut().zip(&pairs) {
+                prefetch_index(rhs, step + AHEAD / (2 * S::F32_LANES));
+                for (rhs, lhs) in N::read(simd, rhs[step]).into_iter().zip(lhs) {
+                    for (sum, &lhs) in sums.iter_mut().zip(lhs) {
+                        *sum = simd.mul_add_e_f32s(lhs, rhs, *sum);
+                    }
+                }
+            }
+        }
+        let rest = 2 * S::F32_LANES * lhs.len()..self.inner;
+        let mut dots = [[0.0; ROWS]; COLUMNS];
+        let lhs = self.lhs.chunks_exact(self.inner);
+        for (dots, (sums, rhs)) in dots.iter_mut().zip(sums.into_iter().zip(rhs)) {
+            for (dot, (sum, lhs)) in dots.iter_mut().zip(sums.into_iter().zip(lhs.clone())) {
+                let rest: f32 = rest.clone().map(|idx| lhs[idx] * N::number(rhs, idx)).sum();
+                *dot = simd.reduce_sum_f32s(sum) + rest;
+            }
+        }
+        for (place, dots) in dots.iter().enumerate() {
+            let out = self.out[column + place * apart..].iter_mut();
+            for (out, dot) in out.step_by(columns).zip(&dots[..ROWS.min(rows)]) {
+                *out = *dot;
+            }
+        }
+    }
+
+    /// All products of up to `ROWS` rows, with rows of `rhs` from `COLUMNS` places at once.
+    #[inline(always)]
+    fn all<S: Simd, const ROWS: usize, const COLUMNS: usize>(mut self, simd: S) {
+        let lhs = self.interleave::<S, ROWS>(simd);
+        let columns = self.rhs.len() * N::NUMBERS / self.inner;
+        let apart = columns / COLUMNS;
+        for column in 0..apart {
+            self.dots::<S, ROWS, COLUMNS>(simd, &lhs, column, apart);
+        }
+        for column in COLUMNS * apart..columns {
+            self.dots::<S, ROWS, 1>(simd, &lhs, column, 1);
+        }
+    }
+}
+
+impl<N: Stored> WithSimd for Dots<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // As many columns as there are registers for.
+        match self.rows() {
+            1 => self.all::<S, 1, STREAMS>(simd),
+            2 => self.all::<S, 2, 8>(simd),
+            3 | 4 => self.all::<S, 4, 6>(simd),
+            5 | 6 => self.all::<S, 6, 4>(simd),
+            _ => self.all::<S, 8, 3>(simd),
+        }
+    }
+}
+
 impl WithSimd for FewRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let columns = self.columns();
-        if self.rows() == 1 {
-            let apart = columns / STREAMS;
-            for column in 0..apart {
-                self.dots::<S, STREAMS>(simd, column, apart);
-            }
-            for column in STREAMS * apart..columns {
-                self.dots::<S, 1>(simd, column, 1);
-            }
-        } else if S::REGISTER_COUNT < 32 {
-            self.blocks::<S, 6>(simd);
-        } else {
-            self.blocks::<S, 8>(simd);
+    fn with_simd<S: Simd>(self, simd: S) {
+        // Long sums of few rows are worth their sums across lanes.
+        let is_long = self.inner >= 16 * S::F32_LANES && S::REGISTER_COUNT >= 32;
+        match self.rows() {
+            1 => self.dots().with_simd(simd),
+            2..=8 if is_long => self.dots().with_simd(simd),
+            _ if S::REGISTER_COUNT < 32 => self.blocks::<S, 6>(simd),
+            _ => self.blocks::<S, 8>(simd),
         }
     }
 }
@@ -249,8 +454,8 @@ mod tests {
             );
             assert_close(&few_rows(&lhs, &rhs, inner), &expected, "few rows");
         };
-        for rows in [1, 2, 7, 16, 17, 40] {
-            for inner in [1, 8, 19, 64] {
+        for rows in [1, 2, 3, 6, 7, 16, 17, 40] {
+            for inner in [1, 8, 19, 64, 261] {
                 for columns in [1, 2, 3, 10, 31] {
                     check(rows, inner, columns);
                 }

@@ -3,14 +3,12 @@
 use burn::backend::flex::{Flex, FlexTensor};
 use burn::backend::ops::FloatTensorOps;
 
-use super::few_rows::{few_rows, readers};
+use super::few_rows::{FEW, few_rows, readers};
 use super::product::{Product, Strided};
 use super::simd::{dense, dims, tensor, values, width};
 
 /// Above this rank a general product is faster.
 const NARROW: usize = 64;
-/// Up to so many rows a general product is slower.
-const FEW: usize = 64;
 
 /// `x · weightᵀ`
 ///

@@ -22,6 +22,7 @@ mod adamw;
 mod attention;
 #[cfg(feature = "flex")]
 mod autodiff;
+pub(super) mod bf16;
 #[cfg(feature = "flex")]
 mod disentangled;
 #[cfg(feature = "flex")]

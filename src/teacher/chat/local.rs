@@ -10,7 +10,9 @@ use super::model::{ChatModel, Completion, Question};
 use super::openai::Usage;
 use crate::nn::Gemma;
 use crate::progress::Job;
-use crate::text::{ChatTemplate, GenerateConfig, Message, Prompt, Sampling, Tokenizer, generate};
+use crate::text::{
+    ChatTemplate, DraftModel, GenerateConfig, Message, Prompt, Sampling, Tokenizer, generate,
+};
 use crate::{Error, Result, hf};
 
 /// A Gemma that answers greedily, one question after the other.
@@ -20,7 +22,7 @@ pub struct LocalGemma {
     folder: PathBuf,
     device: Device,
     /// The weights, while questions are asked.
-    model: Mutex<Option<Gemma>>,
+    model: Mutex<Option<(Gemma, DraftModel)>>,
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
     max_tokens: usize,
@@ -118,11 +120,16 @@ impl ChatModel for LocalGemma {
             seeds: vec![0],
         };
         let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
-        let model = match &mut *model {
+        let (model, draft_model) = match &mut *model {
             Some(model) => model,
-            unread => unread.insert(hf::load_gemma(&self.folder, DType::F32, &self.device)?),
+            unread => {
+                let model = hf::load_gemma(&self.folder, DType::F32, &self.device)?;
+                let draft_model = DraftModel::of(&model);
+                unread.insert((model, draft_model))
+            }
         };
-        let replies = generate(model, &[prompt], &config, &self.job.quiet(), &mut |_, _| {})?;
+        let job = self.job.quiet();
+        let replies = generate(model, draft_model, &[prompt], &config, &job, &mut |_, _| {})?;
         let reply = self.tokenizer.decode(&replies[0])?;
         let completion_tokens = replies[0].len() as u64;
         let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
