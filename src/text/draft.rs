@@ -47,7 +47,7 @@ impl Draft {
     const MOST_LOOKED_UP: usize = 15;
     /// Most tokens that a model drafts: with the one before them they are as many rows as a pass has for little more than
     /// one.
-    const MOST_FROM_MODEL: usize = 7;
+    const MOST_FROM_MODEL: usize = 5;
     /// How many tokens have to be the same, at best and at least.
     const SAME: [usize; 2] = [3, 2];
 
@@ -159,8 +159,8 @@ mod tests {
             draft.compare_from_model(&tried, &came);
             tried.len()
         };
-        assert_eq!([0, 0, 0, 0].map(&mut tried), [4, 5, 6, 7]);
-        assert_eq!([1, 6, 3, 1, 0, 0].map(&mut tried), [7, 6, 3, 1, 1, 2]);
+        assert_eq!([0, 0, 0].map(&mut tried), [4, 5, 5]);
+        assert_eq!([1, 4, 2, 1, 0, 0].map(&mut tried), [5, 4, 2, 1, 1, 2]);
     }
 
     #[test]

@@ -21,22 +21,25 @@ pub(super) fn readers(count: usize) -> usize {
     threads(count, 1 << 18)
 }
 
-/// Numbers as a matrix stores them, whole vectors of which are read as two vectors of f32.
+/// Numbers as a matrix stores them: a whole vector of these is read as one or two vectors of f32.
 pub(super) trait Stored: Copy + Sync + Send {
     /// How many numbers one of these is.
     const NUMBERS: usize;
 
-    /// Two vectors of numbers.
-    type Pair<S: Simd>: Copy;
+    /// One of these for each vector of f32.
+    type Each<T: Copy>: Copy + AsRef<[T]> + AsMut<[T]>;
 
-    /// As many pairs as there are in a row.
-    fn pairs<S: Simd>(row: &[Self]) -> &[Self::Pair<S>];
+    /// A whole vector of these.
+    type Vector<S: Simd>: Copy;
 
-    /// The numbers of a pair; which of them are in which vector is told by [`order`](Self::order).
-    fn read<S: Simd>(simd: S, pair: Self::Pair<S>) -> [S::f32s; 2];
+    /// The same for each vector of f32.
+    fn each<T: Copy>(value: T) -> Self::Each<T>;
 
-    /// Numbers of two vectors in the order of [`read`](Self::read).
-    fn order(numbers: &[f32], vectors: [&mut [f32]; 2]);
+    /// As many whole vectors as there are in a row.
+    fn vectors<S: Simd>(row: &[Self]) -> &[Self::Vector<S>];
+
+    /// The numbers of a vector; where there are two of f32, the first has every other number from the first.
+    fn read<S: Simd>(simd: S, vector: Self::Vector<S>) -> Self::Each<S::f32s>;
 
     /// The number at an index.
     fn number(row: &[Self], idx: usize) -> f32;
@@ -45,22 +48,23 @@ pub(super) trait Stored: Copy + Sync + Send {
 impl Stored for f32 {
     const NUMBERS: usize = 1;
 
-    type Pair<S: Simd> = [S::f32s; 2];
+    type Each<T: Copy> = [T; 1];
+
+    type Vector<S: Simd> = S::f32s;
 
     #[inline(always)]
-    fn pairs<S: Simd>(row: &[Self]) -> &[Self::Pair<S>] {
-        S::as_simd_f32s(row).0.as_chunks().0
+    fn each<T: Copy>(value: T) -> [T; 1] {
+        [value]
     }
 
     #[inline(always)]
-    fn read<S: Simd>(_: S, pair: Self::Pair<S>) -> [S::f32s; 2] {
-        pair
+    fn vectors<S: Simd>(row: &[Self]) -> &[S::f32s] {
+        S::as_simd_f32s(row).0
     }
 
     #[inline(always)]
-    fn order(numbers: &[f32], [first, second]: [&mut [f32]; 2]) {
-        first.copy_from_slice(&numbers[..first.len()]);
-        second.copy_from_slice(&numbers[first.len()..]);
+    fn read<S: Simd>(_: S, vector: S::f32s) -> [S::f32s; 1] {
+        [vector]
     }
 
     #[inline(always)]
@@ -73,29 +77,28 @@ impl Stored for f32 {
 impl Stored for u32 {
     const NUMBERS: usize = 2;
 
-    type Pair<S: Simd> = S::u32s;
+    type Each<T: Copy> = [T; 2];
+
+    type Vector<S: Simd> = S::u32s;
 
     #[inline(always)]
-    fn pairs<S: Simd>(row: &[Self]) -> &[Self::Pair<S>] {
+    fn each<T: Copy>(value: T) -> [T; 2] {
+        [value; 2]
+    }
+
+    #[inline(always)]
+    fn vectors<S: Simd>(row: &[Self]) -> &[S::u32s] {
         S::as_simd_u32s(row).0
     }
 
     #[inline(always)]
-    fn read<S: Simd>(simd: S, pair: Self::Pair<S>) -> [S::f32s; 2] {
-        let lower = simd.wrapping_dyn_shl_u32s(pair, simd.splat_u32s(16));
-        let upper = simd.and_u32s(pair, simd.splat_u32s(0xffff_0000));
-        [lower, upper].map(
-            #[inline(always)]
-            |bits| simd.transmute_f32s_u32s(bits),
-        )
-    }
-
-    #[inline(always)]
-    fn order(numbers: &[f32], [first, second]: [&mut [f32]; 2]) {
-        let pairs = numbers.as_chunks::<2>().0;
-        for ((pair, first), second) in pairs.iter().zip(first).zip(second) {
-            [*first, *second] = *pair;
-        }
+    fn read<S: Simd>(simd: S, vector: S::u32s) -> [S::f32s; 2] {
+        let lower = simd.wrapping_dyn_shl_u32s(vector, simd.splat_u32s(16));
+        let upper = simd.and_u32s(vector, simd.splat_u32s(0xffff_0000));
+        [
+            simd.transmute_f32s_u32s(lower),
+            simd.transmute_f32s_u32s(upper),
+        ]
     }
 
     #[inline(always)]
@@ -324,23 +327,24 @@ impl<N: Stored> Dots<'_, N> {
         self.lhs.len() / self.inner
     }
 
-    /// The whole pairs of vectors of `ROWS` rows in the order of [`dots`](Self::dots); in the place of a row that is not there
-    /// comes the last one.
+    /// The whole vectors of `ROWS` rows in the order of [`Stored::read`]; in the place of a row that is not there comes the last
+    /// one.
     #[inline(always)]
-    fn interleave<S: Simd, const ROWS: usize>(&self, simd: S) -> Vec<[[S::f32s; ROWS]; 2]> {
-        let (lanes, rows) = (S::F32_LANES, self.rows());
-        let mut ordered = [0.0; MOST_LANES];
-        let steps = 0..self.inner / (2 * lanes);
-        let mut lhs = vec![[[simd.splat_f32s(0.0); ROWS]; 2]; steps.len()];
-        for (step, [first, second]) in steps.zip(&mut lhs) {
-            for row in 0..ROWS {
-                let start = row.min(rows - 1) * self.inner + 2 * lanes * step;
-                let numbers = &self.lhs[start..start + 2 * lanes];
-                let (vectors, _) = ordered.split_at_mut(2 * lanes);
-                let (lower, upper) = vectors.split_at_mut(lanes);
-                N::order(numbers, [&mut *lower, &mut *upper]);
-                first[row] = S::as_simd_f32s(lower).0[0];
-                second[row] = S::as_simd_f32s(upper).0[0];
+    fn interleave<S: Simd, const ROWS: usize>(&self, simd: S) -> Vec<N::Each<[S::f32s; ROWS]>> {
+        let (rows, step) = (self.rows(), S::F32_LANES * N::NUMBERS);
+        let mut lhs = vec![N::each([simd.splat_f32s(0.0); ROWS]); self.inner / step];
+        let mut lanes = [0.0; MOST_LANES];
+        let lanes = &mut lanes[..S::F32_LANES];
+        for (idx, parts) in lhs.iter_mut().enumerate() {
+            for (part, vectors) in parts.as_mut().iter_mut().enumerate() {
+                for (row, vector) in vectors.iter_mut().enumerate() {
+                    let numbers = &self.lhs[row.min(rows - 1) * self.inner + idx * step..][..step];
+                    let numbers = numbers[part..].iter().step_by(N::NUMBERS);
+                    for (lane, &number) in lanes.iter_mut().zip(numbers) {
+                        *lane = number;
+                    }
+                    *vector = S::as_simd_f32s(lanes).0[0];
+                }
             }
         }
         lhs
@@ -352,7 +356,7 @@ impl<N: Stored> Dots<'_, N> {
     fn dots<S: Simd, const ROWS: usize, const COLUMNS: usize>(
         &mut self,
         simd: S,
-        lhs: &[[[S::f32s; ROWS]; 2]],
+        lhs: &[N::Each<[S::f32s; ROWS]>],
         column: usize,
         apart: usize,
     ) {
@@ -362,19 +366,20 @@ impl<N: Stored> Dots<'_, N> {
             let column = column + place * apart;
             &self.rhs[column * width..(column + 1) * width]
         });
-        let pairs = rhs.map(|rhs| &N::pairs::<S>(rhs)[..lhs.len()]);
+        let vectors = rhs.map(|rhs| &N::vectors::<S>(rhs)[..lhs.len()]);
         let mut sums = [[simd.splat_f32s(0.0); ROWS]; COLUMNS];
         for (step, lhs) in lhs.iter().enumerate() {
-            for (sums, rhs) in sums.iter_mut().zip(&pairs) {
-                prefetch_index(rhs, step + AHEAD / (2 * S::F32_LANES));
-                for (rhs, lhs) in N::read(simd, rhs[step]).into_iter().zip(lhs) {
+            for (sums, rhs) in sums.iter_mut().zip(&vectors) {
+                prefetch_index(rhs, step + AHEAD / S::F32_LANES);
+                let rhs = N::read(simd, rhs[step]);
+                for (&rhs, lhs) in rhs.as_ref().iter().zip(lhs.as_ref()) {
                     for (sum, &lhs) in sums.iter_mut().zip(lhs) {
                         *sum = simd.mul_add_e_f32s(lhs, rhs, *sum);
                     }
                 }
             }
         }
-        let rest = 2 * S::F32_LANES * lhs.len()..self.inner;
+        let rest = S::F32_LANES * N::NUMBERS * lhs.len()..self.inner;
         let mut dots = [[0.0; ROWS]; COLUMNS];
         let lhs = self.lhs.chunks_exact(self.inner);
         for (dots, (sums, rhs)) in dots.iter_mut().zip(sums.into_iter().zip(rhs)) {
