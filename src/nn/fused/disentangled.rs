@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::distances::{Scores, distances, padded, place};
 use super::product::{Product, Strided};
-use super::simd::{dense, dims, owned, tensor, values, values_mut, vectorized};
+use super::simd::{dense, dims, owned, side_by_side, tensor, values, values_mut, vectorized};
 use super::softmax::{MaskRows, softmax_row, softmax_row_gradient, softmax_weights};
 
 /// `softmax(scores + by_query + by_keyᵀ)`, each product at the place of its distance, where what `mask` marks counts for
@@ -201,13 +201,21 @@ fn turned_heads(rows: &FlexTensor, seq: usize, row: impl Fn(usize) -> usize) -> 
     out
 }
 
-/// Writes the first `columns` numbers of rows that are `stride` apart as columns.
-fn turn_rows(rows: &[f32], stride: usize, columns: usize, out_stride: usize, out: &mut [f32]) {
-    for (row_idx, row) in rows.chunks(stride).enumerate() {
-        for (&value, out) in row[..columns].iter().zip(out.chunks_mut(out_stride)) {
-            out[row_idx] = value;
-        }
-    }
+/// Writes the first `columns` numbers of `count` rows that are `stride` apart as columns, padded to whole vectors.
+fn turn_rows(rows: &[f32], stride: usize, count: usize, columns: usize, out: &mut [f32]) {
+    const AT_ONCE: usize = 8;
+    vectorized(
+        #[inline(always)]
+        || {
+            for first in (0..count).step_by(AT_ONCE) {
+                let rows = core::array::from_fn(|place| {
+                    let row = (first + place).min(count - 1);
+                    &rows[row * stride..row * stride + columns]
+                });
+                side_by_side::<AT_ONCE>(rows, &mut out[first..], padded(count));
+            }
+        },
+    );
 }
 
 /// The product of `rows` rows with `rhs`, `[inner, columns]`.
@@ -289,7 +297,7 @@ impl Text<'_> {
             let size = head_dim * distances(seq);
             &all[head * size..(head + 1) * size]
         };
-        turn_rows(key, width, head_dim, padded(seq), &mut scratch.keys);
+        turn_rows(key, width, seq, head_dim, &mut scratch.keys);
         let rows = scratch.values.chunks_exact_mut(head_dim);
         for (row, value) in rows.zip(value.chunks(width)) {
             row.copy_from_slice(&value[..head_dim]);

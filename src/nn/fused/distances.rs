@@ -6,6 +6,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::product::{ROWS, load};
+use super::simd::side_by_side;
 
 /// As many columns as fill whole vectors.
 pub(super) fn padded(columns: usize) -> usize {
@@ -100,12 +101,11 @@ impl WithSimd for Scores<'_> {
         let columns = padded(self.seq);
         let mut packed = vec![0.0; ROWS * self.head_dim];
         for row in (0..self.seq).step_by(ROWS) {
-            for place in 0..ROWS.min(self.seq - row) {
-                let query = &self.query[(row + place) * self.stride..][..self.head_dim];
-                for (packed, &query) in packed.chunks_exact_mut(ROWS).zip(query) {
-                    packed[place] = query;
-                }
-            }
+            let queries = core::array::from_fn(|place| {
+                let row = (row + place).min(self.seq - 1);
+                &self.query[row * self.stride..][..self.head_dim]
+            });
+            side_by_side::<ROWS>(queries, &mut packed, ROWS);
             let mut column = 0;
             while column < columns {
                 if columns - column >= 2 * S::F32_LANES {

@@ -5,7 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::product::AHEAD;
-use super::simd::threads;
+use super::simd::{side_by_side, threads};
 
 /// In how many places at once a matrix is read for one row: one place gives half of what memory can deliver.
 const STREAMS: usize = 8;
@@ -212,14 +212,18 @@ impl<'a> FewRows<'a> {
         self.rhs.len() / self.inner
     }
 
-    /// The rows from `first` on, as many as `vectors` hold, number by number, with zeros for rows that are not there.
+    /// The rows from `first` on, as many as `width`, number by number; what stands for rows that are not there counts for
+    /// nothing.
+    #[inline(always)]
     fn pack(&self, first: usize, width: usize) -> Vec<f32> {
+        const AT_ONCE: usize = 8;
         let mut packed = vec![0.0; self.inner * width];
-        let rows = self.lhs[first * self.inner..].chunks_exact(self.inner);
-        for (place, row) in rows.take(width).enumerate() {
-            for (packed, &value) in packed.chunks_exact_mut(width).zip(row) {
-                packed[place] = value;
-            }
+        for place in (0..width).step_by(AT_ONCE) {
+            let rows = core::array::from_fn(|row| {
+                let row = (first + place + row).min(self.rows() - 1);
+                &self.lhs[row * self.inner..(row + 1) * self.inner]
+            });
+            side_by_side::<AT_ONCE>(rows, &mut packed[place..], width);
         }
         packed
     }

@@ -6,6 +6,8 @@
 use prefetch_index::prefetch_index;
 use pulp::{Arch, Simd, WithSimd};
 
+use super::simd::side_by_side;
+
 /// Rows of the innermost loop: with two vectors of columns, or four, they fill the registers.
 pub(super) const ROWS: usize = 6;
 
@@ -44,7 +46,7 @@ impl Product<'_> {
         }
     }
 
-    /// The numbers of up to six rows from `first`, column by column, with zeros for rows that are not there.
+    /// The numbers of up to six rows from `first`, column by column; what stands for rows that are not there counts for nothing.
     #[inline(always)]
     fn pack(&self, first: usize, packed: &mut [f32]) {
         let rows = ROWS.min(self.rows - first);
@@ -53,6 +55,14 @@ impl Product<'_> {
             row_stride,
             column_stride,
         } = self.lhs;
+        if column_stride == 1 {
+            // In the place of a row that is not there comes the last one.
+            let rows = core::array::from_fn(|row| {
+                let start = (first + row.min(rows - 1)) * row_stride;
+                &values[start..start + self.inner]
+            });
+            return side_by_side::<ROWS>(rows, packed, ROWS);
+        }
         if rows < ROWS {
             packed.fill(0.0);
         }
@@ -164,13 +174,12 @@ impl Product<'_> {
 #[inline(always)]
 pub(super) fn load<S: Simd, const VECTORS: usize>(simd: S, slice: &[f32]) -> [S::f32s; VECTORS] {
     let (whole, rest) = S::as_simd_f32s(slice);
-    let mut vectors = [simd.splat_f32s(0.0); VECTORS];
-    if whole.len() >= VECTORS {
-        vectors.copy_from_slice(&whole[..VECTORS]);
-    } else {
-        vectors[..whole.len()].copy_from_slice(whole);
-        vectors[whole.len()] = simd.partial_load_f32s(rest);
+    if let Some(vectors) = whole.first_chunk() {
+        return *vectors;
     }
+    let mut vectors = [simd.splat_f32s(0.0); VECTORS];
+    vectors[..whole.len()].copy_from_slice(whole);
+    vectors[whole.len()] = simd.partial_load_f32s(rest);
     vectors
 }
 

@@ -56,6 +56,18 @@ pub(super) fn width(tensor: &FlexTensor) -> usize {
     shape[shape.num_dims() - 1]
 }
 
+/// Writes some rows as columns side by side; the rows of `out` are `stride` apart.
+#[inline(always)]
+pub(super) fn side_by_side<const N: usize>(rows: [&[f32]; N], out: &mut [f32], stride: usize) {
+    let rows = rows.map(|row| &row[..rows[0].len()]);
+    for (idx, out) in out.chunks_mut(stride).take(rows[0].len()).enumerate() {
+        let out = &mut out[..N];
+        for (out, row) in out.iter_mut().zip(rows) {
+            *out = row[idx];
+        }
+    }
+}
+
 /// In how many threads work on `count` numbers is done: in one below `few`, where a second costs more than it saves.
 pub(super) fn threads(count: usize, few: usize) -> usize {
     if count < few {
