@@ -4,6 +4,7 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Device, Tensor};
 
+use super::linear::project;
 use super::weight::Weight;
 use super::{fused, matmul};
 
@@ -114,12 +115,12 @@ impl Lora {
     /// - weight: `[out_features, in_features]`
     /// - output: `[rows, out_features]`
     pub(super) fn linear(&self, x: Tensor<2>, weight: &Weight<2>) -> Tensor<2> {
-        let (a, b) = (self.lora_a.val(), self.lora_b.val());
-        let in_one_pass = match weight {
-            Weight::Bf16(_) => None,
-            weight => fused::low_rank_linear(&x, &weight.val(), &a, &b, self.scaling),
-        };
-        in_one_pass.unwrap_or_else(|| weight.linear(x.clone()) + self.forward(x))
+        if let Some(y) = weight.packed_linear(&x) {
+            return y + self.forward(x);
+        }
+        let (a, b, weight) = (self.lora_a.val(), self.lora_b.val(), weight.val());
+        fused::low_rank_linear(&x, &weight, &a, &b, self.scaling)
+            .unwrap_or_else(|| project(x.clone(), weight) + self.forward(x))
     }
 
     /// `scaling · (x·Aᵀ)·Bᵀ`; the product of the factors is never built.

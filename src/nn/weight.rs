@@ -75,9 +75,16 @@ impl Weight<2> {
     /// - x: `[rows, in]`
     /// - output: `[rows, out]`
     pub(super) fn linear(&self, x: Tensor<2>) -> Tensor<2> {
+        self.packed_linear(&x)
+            .unwrap_or_else(|| project(x, self.val()))
+    }
+
+    /// The same by reading the weight as it is kept, where it is not dense.
+    pub(super) fn packed_linear(&self, x: &Tensor<2>) -> Option<Tensor<2>> {
         match self {
-            Self::Bf16(weight) => weight.linear(x),
-            _ => project(x, self.val()),
+            Self::Bf16(weight) => Some(weight.linear(x.clone())),
+            Self::Nf4(weight) => weight.few_rows(x),
+            Self::Frozen(_) | Self::Trained(_) => None,
         }
     }
 

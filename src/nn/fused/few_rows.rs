@@ -1,5 +1,7 @@
 //! Products of few rows, as of a decoding step, with a matrix whose rows are read where they lie.
 
+use std::ops::Range;
+
 use prefetch_index::prefetch_index;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -12,9 +14,6 @@ const STREAMS: usize = 8;
 
 /// Rows that two vectors hold, at most.
 const MOST_LANES: usize = 32;
-
-/// Up to so many rows a general product is slower.
-pub(super) const FEW: usize = 64;
 
 /// In how many threads a matrix of so many numbers is read.
 pub(super) fn readers(count: usize) -> usize {
@@ -120,8 +119,9 @@ impl Stored for u32 {
 /// - rhs: `[columns, inner]`
 /// - output: `[rows, columns]`
 pub(super) fn few_rows(lhs: &[f32], rhs: &[f32], inner: usize) -> Vec<f32> {
-    let sizes = [lhs.len() / inner, rhs.len() / inner];
-    in_parts(sizes, rhs, inner, |rhs, out| {
+    let sizes = [lhs.len() / inner, rhs.len() / inner, inner];
+    in_parts(sizes, |columns, out| {
+        let rhs = &rhs[columns.start * inner..columns.end * inner];
         let rows = FewRows {
             out,
             lhs,
@@ -136,7 +136,8 @@ pub(super) fn few_rows(lhs: &[f32], rhs: &[f32], inner: usize) -> Vec<f32> {
 pub(super) fn one_row<N: Stored>(lhs: &[f32], rhs: &[N]) -> Vec<f32> {
     let inner = lhs.len();
     let width = inner / N::NUMBERS;
-    in_parts([1, rhs.len() / width], rhs, width, |rhs, out| {
+    in_parts([1, rhs.len() / width, inner], |columns, out| {
+        let rhs = &rhs[columns.start * width..columns.end * width];
         let dots = Dots {
             out,
             lhs,
@@ -147,25 +148,58 @@ pub(super) fn one_row<N: Stored>(lhs: &[f32], rhs: &[N]) -> Vec<f32> {
     })
 }
 
-/// The products that `work` gives with some rows of `rhs`, each `width` wide, in as many threads as that is worth.
-fn in_parts<N: Stored>(
-    [rows, columns]: [usize; 2],
-    rhs: &[N],
-    width: usize,
-    work: impl Fn(&[N], &mut [f32]) + Sync,
+/// The same for a matrix of which `read` gives some rows at a time; they are used while they are at hand.
+pub(super) fn few_rows_of(
+    lhs: &[f32],
+    columns: usize,
+    inner: usize,
+    read: impl Fn(Range<usize>, &mut [f32]) + Sync,
 ) -> Vec<f32> {
+    /// So many numbers stay near the processor.
+    const NEAR: usize = 1 << 14;
+    let rows = lhs.len() / inner;
+    in_parts([rows, columns, inner], |columns, out| {
+        let most = (NEAR / inner).clamp(8, columns.len().max(8));
+        let mut rhs = vec![0.0; most * inner];
+        let mut products = vec![0.0; rows * most];
+        for start in columns.clone().step_by(most) {
+            let end = columns.end.min(start + most);
+            let rhs = &mut rhs[..(end - start) * inner];
+            let products = &mut products[..rows * (end - start)];
+            read(start..end, rhs);
+            let some = FewRows {
+                out: products,
+                lhs,
+                rhs,
+                inner,
+            };
+            some.run();
+            let out = out.chunks_exact_mut(columns.len());
+            for (out, products) in out.zip(products.chunks_exact(end - start)) {
+                out[start - columns.start..end - columns.start].copy_from_slice(products);
+            }
+        }
+    })
+}
+
+/// The products that `work` gives for some columns at a time, `[rows, some columns]`, in as many threads as that is worth.
+///
+/// `sizes` are those of rows, columns and what is summed over.
+fn in_parts(sizes: [usize; 3], work: impl Fn(Range<usize>, &mut [f32]) + Sync) -> Vec<f32> {
+    let [rows, columns, inner] = sizes;
     // Threads divide the columns among themselves; one that has to wait for memory leaves some of its share to the others.
-    let pieces = match (readers(N::NUMBERS * rhs.len()), rows) {
+    let pieces = match (readers(columns * inner), rows) {
         (1, _) => 1,
         (threads, 1) => 4 * threads,
         (threads, _) => threads,
     };
     let share = columns.div_ceil(pieces).max(1);
-    let mut parts: Vec<Vec<f32>> = rhs
-        .par_chunks(share * width)
-        .map(|rhs| {
-            let mut out = vec![0.0; rows * (rhs.len() / width)];
-            work(rhs, &mut out);
+    let mut parts: Vec<Vec<f32>> = (0..columns.div_ceil(share))
+        .into_par_iter()
+        .map(|part| {
+            let columns = part * share..columns.min((part + 1) * share);
+            let mut out = vec![0.0; rows * columns.len()];
+            work(columns, &mut out);
             out
         })
         .collect();

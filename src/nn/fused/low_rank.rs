@@ -3,7 +3,8 @@
 use burn::backend::flex::{Flex, FlexTensor};
 use burn::backend::ops::FloatTensorOps;
 
-use super::few_rows::{FEW, few_rows, readers};
+use super::FEW_ROWS;
+use super::few_rows::{few_rows, readers};
 use super::product::{Product, Strided};
 use super::simd::{dense, dims, tensor, values, width};
 
@@ -22,7 +23,7 @@ pub(super) fn linear(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
     // The general product of one row is as fast, but in one thread.
     let is_few = match rows {
         1 => readers(inner * columns) > 1,
-        rows => rows <= FEW,
+        rows => rows <= FEW_ROWS,
     };
     if is_few && weight.is_contiguous() && weight.layout().start_offset() == 0 {
         let out = few_rows(values(&dense(x)), values(&weight), inner);

@@ -35,6 +35,7 @@ mod few_rows;
 mod flex;
 #[cfg(feature = "flex")]
 mod low_rank;
+pub(super) mod nf4;
 #[cfg(feature = "flex")]
 mod norm;
 #[cfg(feature = "flex")]
@@ -147,6 +148,9 @@ pub(crate) struct AdamWStep {
     /// Added to the root of the second moment.
     pub(crate) epsilon: f32,
 }
+
+/// With more rows a general product of matrices is faster.
+pub(super) const FEW_ROWS: usize = 64;
 
 /// Whether the operations here serve a tensor.
 pub(crate) fn serves<const D: usize>(x: &Tensor<D>) -> bool {
