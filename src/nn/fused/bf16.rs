@@ -49,7 +49,7 @@ trait Bf16: Backend {
 #[cfg(feature = "flex")]
 mod flex {
     use burn::backend::flex::{Flex, FlexTensor};
-    use burn::tensor::{Shape, TensorData};
+    use burn::tensor::{Shape, TensorData, bf16};
     use rayon::prelude::*;
 
     use super::super::few_rows::one_row;
@@ -68,8 +68,10 @@ mod flex {
                 vectorized(
                     #[inline(always)]
                     || {
-                        for (word, [first, second]) in words.iter_mut().zip(pairs) {
-                            *word = rounded(*first) >> 16 | rounded(*second) & 0xffff_0000;
+                        for (word, pair) in words.iter_mut().zip(pairs) {
+                            let [first, second] =
+                                pair.map(|value| u32::from(bf16::from_f32(value).to_bits()));
+                            *word = first | second << 16;
                         }
                     },
                 );
@@ -105,17 +107,6 @@ mod flex {
             let (x, words) = (dense(x), dense(words));
             let out = one_row(values(&x), words.storage::<u32>());
             tensor(out, Shape::new([1, columns]))
-        }
-    }
-
-    /// The bits of the nearest number whose lower half is to be cut off, to even in the middle; what is no number stays none.
-    #[inline(always)]
-    fn rounded(value: f32) -> u32 {
-        let bits = value.to_bits();
-        if value.is_nan() {
-            bits | 1 << 22
-        } else {
-            bits.wrapping_add(0x7fff + (bits >> 16 & 1))
         }
     }
 }

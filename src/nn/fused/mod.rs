@@ -28,6 +28,8 @@ mod disentangled;
 #[cfg(feature = "flex")]
 mod distances;
 #[cfg(feature = "flex")]
+mod dots;
+#[cfg(feature = "flex")]
 mod elementwise;
 #[cfg(feature = "flex")]
 mod few_rows;
