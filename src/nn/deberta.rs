@@ -3,16 +3,19 @@
 //! Reference: <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/deberta_v2/modeling_deberta_v2.py>.
 //! Attention weights are f32 before they are applied; everything else follows the weights' dtype.
 
+use std::collections::HashMap;
+
 use burn::config::Config;
 use burn::module::{Initializer, Module};
-use burn::tensor::{Bool, Device, Int, Tensor, module};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData, module};
 
 use super::activation::Activation;
 use super::deberta_attention::{
-    DisentangledAttention, DisentangledConfig, PositionAttention, RelativeContext, Wanted,
+    DisentangledAttention, DisentangledConfig, PositionAttention, RelativeContext, Wanted, Words,
     relative_buckets,
 };
 use super::dropout::{Dropout, drop_out};
+use super::fused;
 use super::gemma::ids_tensor;
 use super::linear::Linear;
 use super::norm::LayerNorm;
@@ -275,21 +278,14 @@ impl Deberta {
         let dropout = dropout.as_ref();
         let [batch, seq] = input_ids.dims();
         let device = input_ids.device();
-        let mut hidden = module::embedding(self.word_embeddings.val(), input_ids); // [batch, seq, hidden_size]
-        if let Some(table) = &self.position_embeddings {
-            hidden = hidden + table.val().narrow(0, 0, seq).unsqueeze();
-        }
-        if let Some(table) = &self.token_type_embeddings {
-            hidden = hidden + table.val().narrow(0, 0, 1).unsqueeze(); // all of the first type
-        }
-        let hidden_size = hidden.dims()[2];
-        let hidden = self.embeddings_norm.forward(hidden).mask_fill(
-            padding
-                .clone()
-                .unsqueeze_dim::<3>(2)
-                .expand([batch, seq, hidden_size]),
-            0.0,
-        );
+        let mut words = dropout
+            .is_none()
+            .then(|| self.words(&input_ids, &padding))
+            .flatten();
+        let hidden = match &words {
+            Some(words) => words.spread(words.hidden.clone()),
+            None => self.embed(input_ids, padding.clone()),
+        };
         let hidden = drop_out(hidden, self.hidden_dropout_prob, dropout);
 
         let relative = self.rel_embeddings.as_ref().map(|table| {
@@ -302,7 +298,61 @@ impl Deberta {
         });
         let padding = padding.reshape([1, batch, 1, seq]);
         run_layers(&self.layers, hidden, wanted, |layer, hidden, wanted| {
-            layer.forward(hidden, &padding, relative.as_ref(), dropout, wanted)
+            let words = words.take(); // of the first layer
+            let relative = relative.as_ref();
+            layer.forward(hidden, words.as_ref(), &padding, relative, dropout, wanted)
+        })
+    }
+
+    /// The hidden states before the first layer.
+    ///
+    /// # Shapes
+    ///
+    /// - input_ids, padding: `[batch, seq]`
+    /// - output: `[batch, seq, hidden_size]`
+    fn embed(&self, input_ids: Tensor<2, Int>, padding: Tensor<2, Bool>) -> Tensor<3> {
+        let [batch, seq] = input_ids.dims();
+        let mut hidden = module::embedding(self.word_embeddings.val(), input_ids);
+        if let Some(table) = &self.position_embeddings {
+            hidden = hidden + table.val().narrow(0, 0, seq).unsqueeze();
+        }
+        if let Some(table) = &self.token_type_embeddings {
+            hidden = hidden + table.val().narrow(0, 0, 1).unsqueeze(); // all of the first type
+        }
+        let [.., hidden_size] = hidden.dims();
+        let padding = padding.unsqueeze_dim::<3>(2);
+        let padding = padding.expand([batch, seq, hidden_size]);
+        self.embeddings_norm.forward(hidden).mask_fill(padding, 0.0)
+    }
+
+    /// The words of a batch on a CPU, if they do not depend on their places and need no gradient. Padding is one more.
+    fn words(&self, input_ids: &Tensor<2, Int>, padding: &Tensor<2, Bool>) -> Option<Words> {
+        let table = self.word_embeddings.val();
+        if self.position_embeddings.is_some() || !fused::serves(&table) || table.is_tracked() {
+            return None;
+        }
+        let ids = input_ids.to_data();
+        let padding = padding.to_data();
+        let mut word_idxs = HashMap::new();
+        let mut words: Vec<i32> = Vec::new();
+        let mut padded: Vec<bool> = Vec::new();
+        let tokens = ids.iter::<i32>().zip(padding.iter::<bool>());
+        let tokens: Vec<i32> = tokens
+            .map(|token| {
+                *word_idxs.entry(token).or_insert_with(|| {
+                    words.push(token.0);
+                    padded.push(token.1);
+                    words.len() as i32 - 1
+                })
+            })
+            .collect();
+        let (device, n_words) = (input_ids.device(), words.len());
+        let words = Tensor::from_data(TensorData::new(words, [1, n_words]), &device);
+        let padded = Tensor::from_data(TensorData::new(padded, [1, n_words]), &device);
+        let tokens = TensorData::new(tokens, input_ids.dims());
+        Some(Words {
+            hidden: self.embed(words, padded).squeeze_dim(0),
+            word_idxs: Tensor::from_data(tokens, &device),
         })
     }
 
@@ -367,7 +417,7 @@ pub(super) fn run_layers(
     layers: &[Layer],
     mut hidden: Tensor<3>,
     wanted: Wanted,
-    forward: impl Fn(&Layer, Tensor<3>, Wanted) -> Tensor<3>,
+    mut forward: impl FnMut(&Layer, Tensor<3>, Wanted) -> Tensor<3>,
 ) -> Tensor<3> {
     for (layer_idx, layer) in layers.iter().enumerate() {
         let is_last = layer_idx + 1 == layers.len();
@@ -423,18 +473,21 @@ impl Layer {
     /// - hidden: `[batch, seq, hidden_size]`
     /// - padding: `[1, batch, 1, seq]`, true where a key is padding
     /// - output: that of hidden, or `[batch, 1, hidden_size]`
+    ///
+    /// Where the hidden states are those of `words`, each word is projected once.
     pub(super) fn forward(
         &self,
         hidden: Tensor<3>,
+        words: Option<&Words>,
         padding: &Tensor<4, Bool>,
         relative: Option<&RelativeContext>,
         dropout: Option<&Dropout>,
         wanted: Wanted,
     ) -> Tensor<3> {
         let drop_out = |x| drop_out(x, self.hidden_dropout_prob, dropout);
-        let attended = self
-            .attention
-            .forward(hidden.clone(), padding, relative, dropout, wanted);
+        let attended =
+            self.attention
+                .forward(hidden.clone(), words, padding, relative, dropout, wanted);
         let attended = drop_out(self.attention_output.forward(attended));
         let hidden = self.attention_norm.forward(attended + wanted.of(hidden));
         let inner = self.intermediate.forward(hidden.clone());

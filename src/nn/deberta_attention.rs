@@ -1,7 +1,7 @@
 //! DeBERTa's disentangled attention.
 
 use burn::module::Module;
-use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData, module};
 
 use super::attention::masked_softmax;
 use super::dropout::{Dropout, drop_out};
@@ -100,6 +100,26 @@ impl RelativeContext {
     }
 }
 
+/// The words of a batch, each once: what a layer projects before any of them has looked at another.
+#[derive(Clone, Debug)]
+pub(super) struct Words {
+    /// `[n_words, hidden_size]`
+    pub(super) hidden: Tensor<2>,
+    /// `[batch, seq]`, the word that each token is
+    pub(super) word_idxs: Tensor<2, Int>,
+}
+
+impl Words {
+    /// What each token has of what its word has, `[n_words, width]`.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[batch, seq, width]`
+    pub(super) fn spread(&self, of_words: Tensor<2>) -> Tensor<3> {
+        module::embedding(of_words, self.word_idxs.clone())
+    }
+}
+
 /// The shape of one attention block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DisentangledConfig {
@@ -162,9 +182,12 @@ impl DisentangledAttention {
     /// - hidden: `[batch, seq, hidden_size]`
     /// - padding: `[1, batch, 1, seq]`, true where a key is padding
     /// - output: that of hidden, or `[batch, 1, hidden_size]`
+    ///
+    /// Where the hidden states are those of `words`, each word is projected once.
     pub(super) fn forward(
         &self,
         hidden: Tensor<3>,
+        words: Option<&Words>,
         padding: &Tensor<4, Bool>,
         relative: Option<&RelativeContext>,
         dropout: Option<&Dropout>,
@@ -179,11 +202,7 @@ impl DisentangledAttention {
                 .permute([2, 0, 1, 3])
         };
         let scale = 1.0 / ((head_dim * self.position.terms()) as f64).sqrt();
-        let query = self.query_proj.forward(wanted.of(hidden.clone()));
-        let key = self.key_proj.forward(hidden.clone());
-        let value = self.value_proj.forward(hidden);
-        let dtype = query.dtype();
-
+        let dtype = hidden.dtype();
         let positions = relative.map(|relative| {
             let dropped = |x| drop_out(x, self.hidden_dropout_prob, dropout);
             let rel_embeddings = dropped(relative.rel_embeddings.clone());
@@ -207,6 +226,17 @@ impl DisentangledAttention {
             }
         });
         let positions = positions.unwrap_or_default();
+        if let (Wanted::First, None) = (wanted, dropout)
+            && let Some(attended) = self.attend_first(&hidden, &positions, padding, scale)
+        {
+            return attended;
+        }
+        let project = |linear: &Linear, wanted: Wanted| match words {
+            Some(words) => wanted.of(words.spread(linear.forward(words.hidden.clone()))),
+            None => linear.forward(wanted.of(hidden.clone())),
+        };
+        let query = project(&self.query_proj, wanted);
+        let [key, value] = [&self.key_proj, &self.value_proj].map(|x| project(x, Wanted::All));
         if let (Wanted::All, None, [Some(of_keys), Some(of_queries)]) =
             (wanted, dropout, [&positions.of_keys, &positions.of_queries])
             && fused::serves(&query)
@@ -233,6 +263,53 @@ impl DisentangledAttention {
         let attended = matmul(weights, value).permute([1, 2, 0, 3]); // [batch, queries, heads, head_dim]
         let [_, queries, _, _] = attended.dims();
         attended.reshape([batch, queries, hidden_size])
+    }
+
+    /// The same of the first token alone, without a gradient, in one pass over the hidden states.
+    ///
+    /// No token becomes a key or a value: the weights they are made with go to the other side, `q·(Wx) = (Wᵀq)·x` and
+    /// `Σ p·(Wx) = W·(Σ p·x)`, where there is one vector for a head instead of one for a token.
+    fn attend_first(
+        &self,
+        hidden: &Tensor<3>,
+        positions: &Positions,
+        padding: &Tensor<4, Bool>,
+        scale: f64,
+    ) -> Option<Tensor<3>> {
+        let Positions {
+            of_keys: Some(of_keys),
+            of_queries: Some(of_queries),
+        } = positions
+        else {
+            return None;
+        };
+        if !fused::serves(hidden) || hidden.is_tracked() {
+            return None;
+        }
+        let (key_weight, Some(key_bias)) = self.key_proj.dense()? else {
+            return None;
+        };
+        let (value_weight, Some(value_bias)) = self.value_proj.dense()? else {
+            return None;
+        };
+        let [batch, seq, hidden_size] = hidden.dims();
+        let (heads, head_dim) = (self.heads, hidden_size / self.heads);
+        let by_head = |weight: Tensor<2>| weight.reshape([heads, head_dim, hidden_size]);
+        let query = self.query_proj.forward(Wanted::First.of(hidden.clone())) * scale;
+        let query = query.reshape([batch, heads, head_dim]).swap_dims(0, 1);
+        // The first token meets each other one at one distance, from zero down and from zero up.
+        let of_keys = of_keys.clone().narrow(1, seq - 1, seq); // [heads, seq, head_dim]
+        let of_queries = of_queries.clone().narrow(1, 0, seq).flip([1]) * scale;
+        let by_query = matmul(query.clone(), of_keys.swap_dims(1, 2)); // [heads, batch, seq]
+        let bias = matmul(of_queries.clone(), key_bias.reshape([heads, head_dim, 1]));
+        let scores = (by_query + bias.swap_dims(1, 2)).swap_dims(0, 1);
+        let key_weight = by_head(key_weight);
+        let by_text = matmul(query, key_weight.clone()).swap_dims(0, 1); // [batch, heads, hidden_size]
+        let by_token = matmul(of_queries, key_weight); // [heads, seq, hidden_size]
+        let seen = fused::first_attention(hidden.clone(), by_text, by_token, scores, padding);
+        let attended = matmul(seen.swap_dims(0, 1), by_head(value_weight).swap_dims(1, 2));
+        let attended = attended.swap_dims(0, 1).reshape([batch, 1, hidden_size]);
+        Some(attended + value_bias.unsqueeze())
     }
 }
 

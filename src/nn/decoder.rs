@@ -76,7 +76,11 @@ impl DecoderLayer {
         {
             return None;
         }
-        let [query, key, value, output, gate, up, down] = self.projections().map(Linear::dense);
+        let dense = |projection: &Linear| match projection.dense()? {
+            (weight, None) => Some(weight),
+            (_, Some(_)) => None,
+        };
+        let [query, key, value, output, gate, up, down] = self.projections().map(dense);
         let projections = [query?, key?, value?, output?, gate?, up?, down?];
         let (input_norm, eps) = self.input_layernorm.parts();
         let (post_attention_norm, _) = self.post_attention_layernorm.parts();

@@ -44,16 +44,16 @@ impl Linear {
         matches!(self.weight, Weight::Nf4(_))
     }
 
-    /// The weight, if it is all there is and dense and frozen.
-    #[cfg(any(feature = "cuda", feature = "vulkan"))]
-    pub(super) fn dense(&self) -> Option<Tensor<2>> {
-        match self {
-            Self {
-                weight: Weight::Frozen(weight),
-                bias: None,
-                lora: None,
-            } => Some(weight.clone()),
-            _ => None,
+    /// The weight and the bias, if they are all there is and dense and frozen.
+    pub(super) fn dense(&self) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
+        let weight = match &self.weight {
+            Weight::Frozen(weight) if self.lora.is_none() => weight.clone(),
+            _ => return None,
+        };
+        match &self.bias {
+            Some(Weight::Frozen(bias)) => Some((weight, Some(bias.clone()))),
+            None => Some((weight, None)),
+            Some(_) => None,
         }
     }
 

@@ -188,7 +188,7 @@ impl Roberta {
         let hidden = drop_out(hidden, self.hidden_dropout_prob, dropout);
         let padding = padding.reshape([1, batch, 1, seq]);
         run_layers(&self.layers, hidden, wanted, |layer, hidden, wanted| {
-            layer.forward(hidden, &padding, None, dropout, wanted)
+            layer.forward(hidden, None, &padding, None, dropout, wanted)
         })
     }
 

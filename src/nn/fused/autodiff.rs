@@ -178,6 +178,21 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         )
     }
 
+    fn first_attention(
+        hidden: FloatTensor<Self>,
+        by_text: FloatTensor<Self>,
+        by_token: FloatTensor<Self>,
+        scores: FloatTensor<Self>,
+        mask: FlexTensor,
+    ) -> FloatTensor<Self> {
+        // It is for tensors off the tape.
+        let [hidden, by_text, by_token, scores] =
+            [hidden, by_text, by_token, scores].map(Self::inner);
+        Self::from_inner(Flex::first_attention(
+            hidden, by_text, by_token, scores, mask,
+        ))
+    }
+
     fn disentangled_attention(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,

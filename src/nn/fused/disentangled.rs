@@ -318,7 +318,8 @@ impl Text<'_> {
             || {
                 let rows = scratch.scores.chunks_exact_mut(padded(seq));
                 for (row, share) in rows.zip(&mut scratch.shares) {
-                    *share = softmax_weights(&mut row[..seq], mask, self.scale);
+                    row[seq..].fill(f32::NEG_INFINITY);
+                    *share = softmax_weights(row, mask, self.scale);
                 }
             },
         );

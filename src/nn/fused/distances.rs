@@ -85,10 +85,8 @@ impl Scores<'_> {
         }
         for (place, sums) in sums.iter().enumerate().take(self.seq - row) {
             let start = (row + place) * columns + column;
-            let out = self.out[start..start + width].chunks_exact_mut(S::F32_LANES);
-            for (out, &sum) in out.zip(sums) {
-                simd.partial_store_f32s(out, sum);
-            }
+            let (out, _) = S::as_mut_simd_f32s(&mut self.out[start..start + width]);
+            out.copy_from_slice(sums);
         }
     }
 }

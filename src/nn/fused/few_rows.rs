@@ -211,9 +211,8 @@ impl<'a> FewRows<'a> {
         }
         let mut turned = [[0.0; MOST_LANES]; COLUMNS];
         for (turned, sums) in turned.iter_mut().zip(&sums) {
-            for (turned, &sum) in turned.chunks_exact_mut(S::F32_LANES).zip(sums) {
-                simd.partial_store_f32s(turned, sum);
-            }
+            let (turned, _) = S::as_mut_simd_f32s(turned);
+            turned[..VECTORS].copy_from_slice(sums);
         }
         let columns = self.columns();
         let out = self.out[row * columns..].chunks_exact_mut(columns);

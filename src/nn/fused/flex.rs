@@ -3,8 +3,8 @@
 use burn::backend::flex::{Flex, FlexTensor};
 
 use super::{
-    AdamWStep, Fused, adamw, attention, disentangled, elementwise, low_rank, norm, rotary, simd,
-    softmax,
+    AdamWStep, Fused, adamw, attention, disentangled, elementwise, first, low_rank, norm, rotary,
+    simd, softmax,
 };
 
 impl Fused for Flex {
@@ -84,6 +84,16 @@ impl Fused for Flex {
         scale: f32,
     ) -> FlexTensor {
         disentangled::attention([query, key, value], [of_keys, of_queries], &mask, scale)
+    }
+
+    fn first_attention(
+        hidden: FlexTensor,
+        by_text: FlexTensor,
+        by_token: FlexTensor,
+        scores: FlexTensor,
+        mask: FlexTensor,
+    ) -> FlexTensor {
+        first::attention(hidden, [by_text, by_token], scores, &mask)
     }
 
     fn adamw_update(

@@ -34,6 +34,8 @@ mod elementwise;
 #[cfg(feature = "flex")]
 mod few_rows;
 #[cfg(feature = "flex")]
+mod first;
+#[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "flex")]
 mod low_rank;
@@ -121,6 +123,14 @@ trait Fused: Backend {
         of_queries: FloatTensor<Self>,
         mask: BoolTensor<Self>,
         scale: f32,
+    ) -> FloatTensor<Self>;
+
+    fn first_attention(
+        hidden: FloatTensor<Self>,
+        by_text: FloatTensor<Self>,
+        by_token: FloatTensor<Self>,
+        scores: FloatTensor<Self>,
+        mask: BoolTensor<Self>,
     ) -> FloatTensor<Self>;
 
     fn moving_mean(
@@ -351,6 +361,33 @@ pub(super) fn disentangled_attention(
     let [of_keys, of_queries] = positions.map(|x| x.without_autodiff().into_dispatch());
     let (mask, scale) = (mask.clone().into_dispatch(), scale as f32);
     let out = Dispatch::disentangled_attention(query, key, value, of_keys, of_queries, mask, scale);
+    Tensor::from_dispatch(out)
+}
+
+/// `softmax(scores + hidden · (by_text + by_token)) · hidden` without a gradient: what the first token of each text sees.
+///
+/// # Shapes
+///
+/// - hidden: `[batch, seq, width]`
+/// - by_text and output: `[batch, heads, width]`
+/// - by_token: `[heads, seq, width]`
+/// - scores: `[batch, heads, seq]`
+/// - mask: `[1, batch, 1, seq]`
+///
+/// # Panics
+///
+/// If it does not [serve](serves) the hidden states.
+pub(super) fn first_attention(
+    hidden: Tensor<3>,
+    by_text: Tensor<3>,
+    by_token: Tensor<3>,
+    scores: Tensor<3>,
+    mask: &Tensor<4, Bool>,
+) -> Tensor<3> {
+    let [hidden, by_text, by_token, scores] =
+        [hidden, by_text, by_token, scores].map(|x| x.without_autodiff().into_dispatch());
+    let mask = mask.clone().into_dispatch();
+    let out = Dispatch::first_attention(hidden, by_text, by_token, scores, mask);
     Tensor::from_dispatch(out)
 }
 

@@ -148,9 +148,13 @@ impl Product<'_> {
                 *sum = simd.add_f32s(old, *sum);
             }
         }
-        for (out, sum) in out.chunks_mut(S::F32_LANES).zip(sums) {
-            simd.partial_store_f32s(out, sum);
+        let (whole, rest) = S::as_mut_simd_f32s(out);
+        if let Some(whole) = whole.first_chunk_mut() {
+            *whole = sums;
+            return;
         }
+        whole.copy_from_slice(&sums[..whole.len()]);
+        simd.partial_store_f32s(rest, sums[whole.len()]);
     }
 
     /// A block of the rows from `row` and some columns from `column`; returns how many those are.

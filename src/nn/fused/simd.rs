@@ -111,16 +111,16 @@ pub(super) fn exp(x: f32) -> f32 {
     /// Adding it leaves the nearest whole number in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.336, 88.376);
-    let shifted = x * core::f32::consts::LOG2_E + ROUND;
+    let shifted = x.mul_add(core::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = x - n * LN2_HIGH - n * LN2_LOW;
-    let mut p = 1.987_569_1e-4;
-    p = p * r + 1.398_199_9e-3;
-    p = p * r + 8.333_452e-3;
-    p = p * r + 4.166_579_6e-2;
-    p = p * r + 0.166_666_66;
-    p = p * r + 0.5;
-    let mantissa = p * (r * r) + r + 1.0;
+    let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, x));
+    let mut p = 1.987_569_1e-4_f32;
+    p = p.mul_add(r, 1.398_199_9e-3);
+    p = p.mul_add(r, 8.333_452e-3);
+    p = p.mul_add(r, 4.166_579_6e-2);
+    p = p.mul_add(r, 0.166_666_66);
+    p = p.mul_add(r, 0.5);
+    let mantissa = p.mul_add(r * r, r + 1.0);
     f32::from_bits(mantissa.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
@@ -145,32 +145,39 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 pub(super) fn erf(x: f32) -> f32 {
     let x = x.clamp(-4.0, 4.0);
     let square = x * x;
-    let mut p = -2.726_142_3e-10;
-    p = p * square + 2.770_681_4e-8;
-    p = p * square - 2.101_024e-6;
-    p = p * square - 5.692_506_5e-5;
-    p = p * square - 7.349_906_3e-4;
-    p = p * square - 2.954_6e-3;
-    p = p * square - 1.609_603_3e-2;
-    let mut q = -1.456_607_2e-5;
-    q = q * square - 2.133_740_6e-4;
-    q = q * square - 1.682_827e-3;
-    q = q * square - 7.373_329_2e-3;
-    q = q * square - 1.426_473_9e-2;
+    let mut p = -2.726_142_3e-10_f32;
+    p = p.mul_add(square, 2.770_681_4e-8);
+    p = p.mul_add(square, -2.101_024e-6);
+    p = p.mul_add(square, -5.692_506_5e-5);
+    p = p.mul_add(square, -7.349_906_3e-4);
+    p = p.mul_add(square, -2.954_6e-3);
+    p = p.mul_add(square, -1.609_603_3e-2);
+    let mut q = -1.456_607_2e-5_f32;
+    q = q.mul_add(square, -2.133_740_6e-4);
+    q = q.mul_add(square, -1.682_827e-3);
+    q = q.mul_add(square, -7.373_329_2e-3);
+    q = q.mul_add(square, -1.426_473_9e-2);
     x * p / q
 }
 
-/// The sum of `f` over a row, in eight sums at once.
+/// The sum of `f` over a row, in a vector of sums.
 #[inline(always)]
 pub(super) fn sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    fold(row, 0.0, |sum, x| sum + f(x), |a, b| a + b)
+    let mut sums = [0.0; LANES];
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for chunk in whole {
+        for lane in 0..LANES {
+            sums[lane] += f(chunk[lane]);
+        }
+    }
+    let rest: f32 = rest.iter().map(|&x| f(x)).sum();
+    join_lanes(sums, |a, b| a + b) + rest
 }
 
-/// The largest number of a row.
+/// The larger of two numbers.
 #[inline(always)]
-pub(super) fn max(row: &[f32]) -> f32 {
-    let larger = |a: f32, b: f32| if a > b { a } else { b };
-    fold(row, f32::NEG_INFINITY, larger, larger)
+pub(super) fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
 }
 
 /// The sum of the products of two rows.
@@ -185,28 +192,31 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
+    join_lanes(sums, |a, b| a + b) + rest
 }
 
-/// As many as two vectors hold, so that additions do not wait for each other.
-const LANES: usize = 16;
+/// As many as a vector holds at most.
+pub(super) const LANES: usize = 16;
 
+/// Joins one half with the other until there is one number.
 #[inline(always)]
-fn fold(
-    row: &[f32],
-    start: f32,
-    step: impl Fn(f32, f32) -> f32,
-    join: impl Fn(f32, f32) -> f32,
-) -> f32 {
-    let mut lanes = [start; LANES];
-    let (whole, rest) = row.as_chunks::<LANES>();
-    for chunk in whole {
-        for lane in 0..LANES {
-            lanes[lane] = step(lanes[lane], chunk[lane]);
+pub(super) fn join_lanes(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = join(lanes[lane], lanes[lane + half]);
         }
+        half /= 2;
     }
-    let rest = rest.iter().fold(start, |all, &x| step(all, x));
-    lanes.into_iter().fold(rest, join)
+    lanes[0]
+}
+
+/// A slice of less than a vector, with `padding` behind.
+#[inline(always)]
+pub(super) fn padded_chunk(rest: &[f32], padding: f32) -> [f32; LANES] {
+    let mut chunk = [padding; LANES];
+    chunk[..rest.len()].copy_from_slice(rest);
+    chunk
 }
 
 #[cfg(test)]
@@ -249,7 +259,6 @@ mod tests {
             let expected = (length * (length - 1) / 2) as f32;
             assert_eq!(sum(&row, |x| x), expected);
             assert_eq!(dot(&row, &vec![2.0; length]), 2.0 * expected);
-            assert_eq!(max(&row), length as f32 - 1.0);
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use burn::backend::flex::FlexTensor;
 
-use super::simd::{change_rows, dims, dot, exp, max, noticeable, sum, values, vectorized};
+use super::simd::{
+    LANES, change_rows, dims, dot, exp, join_lanes, larger, noticeable, padded_chunk, values,
+    vectorized,
+};
 
 /// `softmax(scale · scores)` over the last dimension, where what `mask` marks counts for nothing; a row of which all is
 /// marked has equal shares.
@@ -64,7 +67,8 @@ pub(super) fn softmax_row(row: &mut [f32], mask: &[u8], scale: f32) {
     }
 }
 
-/// Writes the weights of one row's softmax in its place and returns what makes their sum one.
+/// Writes the weights of one row's softmax in its place and returns what makes their sum one. The row may be longer than its
+/// mask; what is behind must be less than infinity below zero to count for nothing.
 #[inline(always)]
 pub(super) fn softmax_weights(row: &mut [f32], mask: &[u8], scale: f32) -> f32 {
     // Zeros are what most masks are, and a vector of bytes is dear to widen.
@@ -77,17 +81,37 @@ pub(super) fn softmax_weights(row: &mut [f32], mask: &[u8], scale: f32) -> f32 {
             };
         }
     }
-    let largest = max(row);
+    // What does not fill a vector is made one, so that no number is alone.
+    let (whole, rest) = row.as_chunks_mut::<LANES>();
+    let mut last = padded_chunk(rest, f32::NEG_INFINITY);
+    let mut largest = last;
+    for chunk in whole.iter() {
+        for lane in 0..LANES {
+            largest[lane] = larger(largest[lane], chunk[lane]);
+        }
+    }
+    let largest = join_lanes(largest, larger);
     if largest == f32::NEG_INFINITY {
         row.fill(1.0);
-        return 1.0 / row.len() as f32;
+        return 1.0 / mask.len() as f32;
     }
-    for score in row.iter_mut() {
-        let below = (*score - largest) * scale;
+    let weight = |score: f32| {
+        let below = (score - largest) * scale;
         let weight = exp(below);
-        *score = if below <= LEAST { 0.0 } else { weight };
+        if below <= LEAST { 0.0 } else { weight }
+    };
+    for x in &mut last {
+        *x = weight(*x);
     }
-    1.0 / sum(row, |x| x)
+    let mut sums = last;
+    for chunk in whole {
+        for lane in 0..LANES {
+            chunk[lane] = weight(chunk[lane]);
+            sums[lane] += chunk[lane];
+        }
+    }
+    rest.copy_from_slice(&last[..rest.len()]);
+    1.0 / join_lanes(sums, |a, b| a + b)
 }
 
 /// The gradient of one row's softmax in the place of the gradient to its result.
