@@ -2,6 +2,7 @@
 
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData, activation};
 
+use super::cache::SharedPrompt;
 use super::{fused, matmul};
 
 /// Which keys each query may not see.
@@ -76,9 +77,26 @@ pub struct Attend {
 ///
 /// - output: `[batch, heads, queries, head_dim]`
 pub fn grouped_query_attention(input: Attend) -> Tensor<4> {
+    let [batch, _, _, _] = input.query.dims();
+    attention_behind(input, || (0..batch).map(alone).collect())
+}
+
+/// A row that begins with no prompt.
+fn alone(row: usize) -> SharedPrompt {
+    SharedPrompt {
+        rows: vec![row],
+        columns: 0..0,
+    }
+}
+
+/// The same in rows of which some begin with one prompt.
+pub(super) fn attention_behind(
+    input: Attend,
+    prompts: impl FnOnce() -> Vec<SharedPrompt>,
+) -> Tensor<4> {
     let [_, _, _, head_dim] = input.query.dims();
     let scale = (head_dim as f64).powf(-0.5);
-    fused::attention(&input, scale).unwrap_or_else(|| plain_attention(input, scale))
+    fused::attention(&input, prompts, scale).unwrap_or_else(|| plain_attention(input, scale))
 }
 
 fn plain_attention(input: Attend, scale: f64) -> Tensor<4> {
@@ -172,7 +190,9 @@ mod tests {
                 mask: mask.slice_assign([0..1, 0..1, 0..1, 0..keys], masked_row),
             };
             let expected = plain_attention(input.clone(), 0.3).into_data();
-            let got = fused::attention(&input, 0.3).expect(case).into_data();
+            let prompts = || (0..batch).map(alone).collect();
+            let got = fused::attention(&input, prompts, 0.3);
+            let got = got.expect(case).into_data();
             let tolerance = burn::tensor::Tolerance::<f32>::absolute(1e-5);
             got.assert_approx_eq(&expected, tolerance);
             // As without a cache: heads behind tokens.
@@ -182,8 +202,55 @@ mod tests {
                 value: turned(input.value).swap_dims(1, 2),
                 ..input
             };
-            let got = fused::attention(&input, 0.3).expect(case).into_data();
+            let got = fused::attention(&input, prompts, 0.3);
+            let got = got.expect(case).into_data();
             got.assert_approx_eq(&expected, tolerance);
+        }
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn rows_that_begin_with_one_prompt_see_what_each_would_see_alone() {
+        let device = Device::default();
+        device.seed(4);
+        let (batch, keys, start) = (4, 30, 3);
+        for (case, shared, queries, kv_heads) in [
+            ("a prompt and what came behind", 20, 1, 4),
+            ("a prompt alone", keys - start, 1, 2),
+            ("some tokens behind a prompt", 11, 3, 4),
+        ] {
+            let random = |shape: [usize; 4]| {
+                Tensor::<4>::random(shape, burn::tensor::Distribution::Default, &device)
+            };
+            // Rows 0, 2 and 3 begin with one prompt at a later column; row 1 is alone and begins with the first.
+            let cached = || {
+                let all = random([batch, kv_heads, keys, 8]);
+                let place = |row| [row..row + 1, 0..kv_heads, start..start + shared, 0..8];
+                let prompt = all.clone().slice(place(0));
+                [2, 3]
+                    .into_iter()
+                    .fold(all, |all, row| all.slice_assign(place(row), prompt.clone()))
+            };
+            let padding = (0..batch * keys).map(|place| place / keys != 1 && place % keys < start);
+            let padding = TensorData::new(padding.collect(), [batch, keys]);
+            let padding = Tensor::<2, Bool>::from_data(padding, &device);
+            let input = Attend {
+                query: random([batch, 4, queries, 8]),
+                key: cached(),
+                value: cached(),
+                mask: cached_mask(padding, queries, 0),
+            };
+            let expected = plain_attention(input.clone(), 0.3).into_data();
+            let prompts = || {
+                let together = SharedPrompt {
+                    rows: vec![0, 2, 3],
+                    columns: start..start + shared,
+                };
+                vec![together, alone(1)]
+            };
+            let got = fused::attention(&input, prompts, 0.3).expect(case);
+            got.into_data()
+                .assert_approx_eq(&expected, burn::tensor::Tolerance::<f32>::absolute(1e-5));
         }
     }
 

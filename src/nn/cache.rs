@@ -1,5 +1,6 @@
 //! Keys and values of the tokens seen so far.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
@@ -17,14 +18,35 @@ const BLOCK: usize = 64;
 pub struct KvCache {
     /// Keys and values of each layer, `[slots, kv_heads, columns, head_dim]` with `slots` at least the number of rows.
     layers: Vec<[Tensor<4>; 2]>,
-    /// The column where each row begins.
-    starts: Vec<usize>,
+    rows: Vec<Row>,
     /// The columns that the rows use.
     used: Range<usize>,
     /// How many columns the layers see, of which some may be padding in every row.
     lengths: Lengths,
     /// How many rows, and tokens in each, new storage has room for at least.
     reserved: [usize; 2],
+    /// How many prompts there have been.
+    n_prompts: usize,
+}
+
+/// A row of a cache.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    /// The column where it begins.
+    start: usize,
+    /// The prompt it begins with.
+    prompt: usize,
+    /// How many tokens of it are that prompt's.
+    shared: usize,
+}
+
+/// Rows that begin with the same prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SharedPrompt {
+    /// The rows.
+    pub(super) rows: Vec<usize>,
+    /// Its place among the columns that the layers see; all before it is padding.
+    pub(super) columns: Range<usize>,
 }
 
 /// New tokens in a cache.
@@ -40,9 +62,16 @@ pub(super) struct Extension {
 impl KvCache {
     /// An empty cache, and how many tokens of padding each of its rows will begin with.
     pub fn new(padding: Vec<usize>) -> Self {
+        let rows = padding.into_iter().enumerate().map(|(prompt, start)| Row {
+            start,
+            prompt,
+            shared: 0,
+        });
+        let rows: Vec<Row> = rows.collect();
         Self {
             layers: Vec::new(),
-            starts: padding,
+            n_prompts: rows.len(),
+            rows,
             used: 0..0,
             lengths: Lengths::Exact,
             reserved: [0, 0],
@@ -62,7 +91,7 @@ impl KvCache {
 
     /// How many rows there are.
     pub fn rows(&self) -> usize {
-        self.starts.len()
+        self.rows.len()
     }
 
     /// How many tokens the longest row holds.
@@ -88,12 +117,12 @@ impl KvCache {
         let seen = self.seen();
         let mut positions = Vec::with_capacity(rows * seq);
         let mut padding = Vec::with_capacity(rows * seen.len());
-        for &start in &self.starts {
+        for row in &self.rows {
             positions.extend(
                 new.clone()
-                    .map(|column| column.saturating_sub(start) as i32),
+                    .map(|column| column.saturating_sub(row.start) as i32),
             );
-            let real = start..self.used.end;
+            let real = row.start..self.used.end;
             padding.extend(seen.clone().map(|column| !real.contains(&column)));
         }
         Extension {
@@ -101,6 +130,25 @@ impl KvCache {
             padding: Tensor::from_data(TensorData::new(padding, [rows, seen.len()]), device),
             behind: seen.end - self.used.end,
         }
+    }
+
+    /// The prompts that rows begin with, each with its rows.
+    pub(super) fn prompts(&self) -> Vec<SharedPrompt> {
+        let seen = self.seen();
+        let mut prompts: Vec<SharedPrompt> = Vec::with_capacity(self.rows());
+        let mut places = HashMap::with_capacity(self.rows());
+        for (row_idx, row) in self.rows.iter().enumerate() {
+            let place = *places.entry(row.prompt).or_insert_with(|| {
+                let start = row.start - seen.start;
+                prompts.push(SharedPrompt {
+                    rows: Vec::new(),
+                    columns: start..start + row.shared,
+                });
+                prompts.len() - 1
+            });
+            prompts[place].rows.push(row_idx);
+        }
+        prompts
     }
 
     /// The columns that the layers see.
@@ -165,9 +213,6 @@ impl KvCache {
         let pick = |stored: &Tensor<4>| {
             view(stored, 0..other.rows(), other.used.clone()).select(0, picked.clone())
         };
-        let starts = indices
-            .iter()
-            .map(|&row| other.starts[row] - other.used.start);
         let rows = self.rows();
         let new = rows..rows + indices.len();
         let is_new = self.layers.is_empty();
@@ -184,7 +229,15 @@ impl KvCache {
             self.relocate(new.end.max(slots).max(reserved), ahead, 1);
         }
         let place = self.used.end - seq..self.used.end;
-        self.starts.extend(starts.map(|start| place.start + start));
+        self.rows.extend(indices.iter().map(|&row| {
+            let start = other.rows[row].start;
+            Row {
+                start: place.start + start - other.used.start,
+                prompt: self.n_prompts + row,
+                shared: other.used.end - start,
+            }
+        }));
+        self.n_prompts += other.rows();
         for (mine, theirs) in self.layers.iter_mut().zip(&other.layers) {
             for (stored, added) in mine.iter_mut().zip(theirs) {
                 // What a row that has left wrote there counts for nothing, as long as it is a number.
@@ -198,8 +251,9 @@ impl KvCache {
     /// Forgets the last tokens of every row.
     pub fn forget(&mut self, tokens: usize) {
         self.used.end -= tokens.min(self.used.len());
-        for start in &mut self.starts {
-            *start = (*start).min(self.used.end);
+        for row in &mut self.rows {
+            row.start = row.start.min(self.used.end);
+            row.shared = row.shared.min(self.used.end - row.start);
         }
     }
 
@@ -215,7 +269,7 @@ impl KvCache {
                 write(stored, row..row + 1, 0..columns, moved);
             }
         }
-        self.starts.swap_remove(row);
+        self.rows.swap_remove(row);
         self.forget_padding();
     }
 
@@ -229,7 +283,8 @@ impl KvCache {
 
     /// Leaves out the columns that are padding in every row.
     fn forget_padding(&mut self) {
-        self.used.start = self.starts.iter().copied().min().unwrap_or(self.used.end);
+        let starts = self.rows.iter().map(|row| row.start);
+        self.used.start = starts.min().unwrap_or(self.used.end);
     }
 
     /// Moves all rows to where there are so many free columns before them and at least so many behind: in their storage, if
@@ -264,7 +319,7 @@ impl KvCache {
         for stored in self.layers.iter_mut().flatten() {
             let [_, kv_heads, _, head_dim] = stored.dims();
             let options = (&stored.device(), stored.dtype());
-            let new = Tensor::zeros([slots, kv_heads, columns, head_dim], options);
+            let new = Tensor::full([slots, kv_heads, columns, head_dim], 0.0, options);
             let old = std::mem::replace(stored, new);
             if rows > 0 {
                 let old = view(&old, 0..rows, self.used.clone());
@@ -275,8 +330,8 @@ impl KvCache {
     }
 
     fn moved_to(&mut self, place: Range<usize>) {
-        for start in &mut self.starts {
-            *start = *start + place.start - self.used.start;
+        for row in &mut self.rows {
+            row.start = row.start + place.start - self.used.start;
         }
         self.used = place;
     }
@@ -355,7 +410,7 @@ mod tests {
             .assert_eq(&keys.zeros_like().into_data(), true);
         for (row, expected) in expected.iter().enumerate() {
             assert_eq!(
-                cache.starts[row] - cache.used.start,
+                cache.rows[row].start - cache.used.start,
                 longest - expected.len()
             );
             for head in 0..HEADS {
@@ -405,6 +460,29 @@ mod tests {
             }
             assert!(cache.room()[1] <= 6 * BLOCK, "step {step}");
         }
+    }
+
+    #[test]
+    fn rows_that_continue_one_prompt_share_its_columns_until_the_last_has_left() {
+        let mut cache = KvCache::new(Vec::new());
+        cache.join(&batch(&[vec![1.0, 2.0, 3.0], vec![4.0]]), &[0, 1, 0]);
+        append(&mut cache, &[vec![5.0], vec![6.0], vec![7.0]]);
+        cache.join(&batch(&[vec![8.0, 9.0]]), &[0]);
+        let shared = |rows: &[usize], columns| SharedPrompt {
+            rows: rows.to_vec(),
+            columns,
+        };
+        let (long, short) = (shared(&[0, 2], 0..3), shared(&[1], 2..3));
+        assert_eq!(cache.prompts(), [long, short, shared(&[3], 2..4)]);
+        cache.swap_remove(0);
+        let long = shared(&[2], 0..3);
+        assert_eq!(
+            cache.prompts(),
+            [shared(&[0], 2..4), shared(&[1], 2..3), long]
+        );
+        cache.forget(2);
+        let long = shared(&[2], 0..2);
+        assert_eq!(cache.prompts()[2], long);
     }
 
     #[cfg(feature = "flex")]

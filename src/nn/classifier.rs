@@ -67,6 +67,15 @@ impl SequenceClassifier {
         }
     }
 
+    /// Keeps the layers' weights in the order in which a CPU multiplies with them, if they are frozen f32 there: for a
+    /// classifier of many batches.
+    pub fn keep_in_panels(&mut self) {
+        match self {
+            Self::Deberta(model) => model.keep_in_panels(),
+            Self::Roberta(model) => model.keep_in_panels(),
+        }
+    }
+
     /// Texts of any length, padded to one that suits the longest of them.
     pub fn input(
         &self,
@@ -133,6 +142,7 @@ impl Weights for SequenceClassifier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::Weight;
     use burn::tensor::Tolerance;
 
     #[test]
@@ -162,6 +172,52 @@ mod tests {
                 &logits(Lengths::Exact, 7),
                 Tolerance::<f32>::absolute(1e-6).set_relative(1e-4),
             );
+        }
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn weights_in_panels_and_words_that_are_projected_once_change_no_logit() {
+        let device = Device::flex();
+        device.seed(3);
+        let (vocab, hidden, inner, layers, heads, labels) = (20, 24, 70, 3, 2, 3);
+        let deberta = DebertaConfig::new(vocab, hidden, inner, layers, heads, labels);
+        let deberta = deberta.with_initializer_range(0.3);
+        let roberta = RobertaConfig::new(vocab, hidden, inner, layers, heads, labels);
+        let roberta = roberta.with_initializer_range(0.3);
+        for config in [
+            SequenceClassifierConfig::Deberta(deberta),
+            SequenceClassifierConfig::Roberta(roberta),
+        ] {
+            let mut model = config.init(&device);
+            model.weights("", &mut |_, weight| match weight {
+                WeightMut::Vector(weight) => weight.freeze(),
+                WeightMut::Matrix(weight) => weight.freeze(),
+            });
+            // Padding is an id that a text has, too.
+            let texts = [vec![5, 6, 5, 0, 7], vec![5, 8, 9, 6, 6, 12, 2], vec![2]];
+            let input = || model.input(&texts, 0, Lengths::Exact);
+            // Of what may be dropped, nothing takes a shorter way.
+            let nothing = Dropout::new(|count, _| vec![1.0; count]);
+            let step_by_step = model.hidden_states(input().with_dropout(Some(nothing)));
+            let expected = model.classify(step_by_step, None).into_data();
+            let tolerance = Tolerance::<f32>::absolute(1e-5).set_relative(1e-4);
+            let got = model.forward(input()).into_data();
+            got.assert_approx_eq(&expected, tolerance);
+            let mut in_panels = model.clone();
+            in_panels.keep_in_panels();
+            let got = in_panels.forward(input()).into_data();
+            got.assert_approx_eq(&expected, tolerance);
+            let all = in_panels.hidden_states(input());
+            let got = in_panels.classify(all, None).into_data();
+            got.assert_approx_eq(&expected, tolerance);
+            let mut names = Vec::new();
+            in_panels.weights("", &mut |name, weight| {
+                if let WeightMut::Matrix(Weight::Panels(_)) = weight {
+                    names.push(name.to_string());
+                }
+            });
+            assert!(names.len() >= 6 * layers - 2, "{names:?}");
         }
     }
 }

@@ -15,7 +15,10 @@ use super::deberta_attention::{
     relative_buckets,
 };
 use super::dropout::{Dropout, drop_out};
-use super::fused;
+use super::fused::{
+    self,
+    panels::{feed_forward, residual_linear},
+};
 use super::gemma::ids_tensor;
 use super::linear::Linear;
 use super::norm::LayerNorm;
@@ -250,6 +253,11 @@ impl Deberta {
         self.classifier = Linear::new(hidden_size, num_labels, true, 0.02, device);
     }
 
+    /// Keeps the layers' weights in the order in which a CPU multiplies with them, if they are frozen f32 there.
+    pub fn keep_in_panels(&mut self) {
+        keep_layers_in_panels(&mut self.layers, Wanted::First);
+    }
+
     /// The logits of each text's class.
     ///
     /// # Shapes
@@ -412,6 +420,22 @@ impl Weights for Deberta {
     }
 }
 
+/// Keeps the weights of layers in panels.
+pub(super) fn keep_layers_in_panels(layers: &mut [Layer], wanted_of_last: Wanted) {
+    let count = layers.len();
+    for (layer_idx, layer) in layers.iter_mut().enumerate() {
+        let is_last = layer_idx + 1 == count;
+        let wanted = if is_last { wanted_of_last } else { Wanted::All };
+        layer.attention.keep_in_panels(wanted);
+        let others = [
+            &mut layer.attention_output,
+            &mut layer.intermediate,
+            &mut layer.output,
+        ];
+        others.into_iter().for_each(Linear::keep_in_panels);
+    }
+}
+
 /// Runs layers one behind the other, of which the last alone spares what is not wanted.
 pub(super) fn run_layers(
     layers: &[Layer],
@@ -488,11 +512,35 @@ impl Layer {
         let attended =
             self.attention
                 .forward(hidden.clone(), words, padding, relative, dropout, wanted);
+        let hidden = wanted.of(hidden);
+        if let Some(hidden) = self.forward_from_panels(&attended, &hidden, dropout) {
+            return hidden;
+        }
         let attended = drop_out(self.attention_output.forward(attended));
-        let hidden = self.attention_norm.forward(attended + wanted.of(hidden));
+        let hidden = self.attention_norm.forward(attended + hidden);
         let inner = self.intermediate.forward(hidden.clone());
         let inner = self.output.forward(self.activation.apply(inner));
         self.output_norm.forward(drop_out(inner) + hidden)
+    }
+
+    /// What comes behind attention, if all weights are in panels, without a gradient.
+    fn forward_from_panels(
+        &self,
+        attended: &Tensor<3>,
+        hidden: &Tensor<3>,
+        dropout: Option<&Dropout>,
+    ) -> Option<Tensor<3>> {
+        if dropout.is_some() || attended.is_tracked() || self.activation != Activation::Gelu {
+            return None;
+        }
+        let attention_output = self.attention_output.panels()?;
+        let layers = [self.intermediate.panels()?, self.output.panels()?];
+        let shape = attended.dims();
+        let [attended, hidden] =
+            [attended, hidden].map(|x| x.clone().reshape([-1, shape[2] as i32]));
+        let norm = self.attention_norm.parts();
+        let hidden = residual_linear(attended, attention_output, hidden, norm);
+        Some(feed_forward(hidden, layers, self.output_norm.parts()).reshape(shape))
     }
 }
 

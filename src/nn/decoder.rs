@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 
 use super::activation::gated_gelu;
-use super::attention::{Attend, grouped_query_attention};
+use super::attention::{Attend, attention_behind, grouped_query_attention};
 use super::cache::KvCache;
 use super::gemma::{GemmaConfig, Pass};
 use super::linear::Linear;
@@ -219,16 +219,19 @@ impl Attention {
             .forward(hidden)
             .reshape([batch, seq, self.kv_heads, self.head_dim])
             .swap_dims(1, 2);
-        let (key, value) = match cache {
-            Some((layer_idx, cache)) => cache.append(layer_idx, key, value),
-            None => (key, value),
-        };
-        let output = grouped_query_attention(Attend {
+        let attend = |(key, value)| Attend {
             query,
             key,
             value,
             mask: pass.mask.clone(),
-        });
+        };
+        let output = match cache {
+            Some((layer_idx, cache)) => {
+                let input = attend(cache.append(layer_idx, key, value));
+                attention_behind(input, || cache.prompts())
+            }
+            None => grouped_query_attention(attend((key, value))),
+        };
         output
             .swap_dims(1, 2)
             .reshape([batch, seq, self.heads * self.head_dim])

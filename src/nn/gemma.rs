@@ -243,7 +243,7 @@ impl Gemma {
     /// - hidden: `[rows, hidden_size]`
     /// - output: `[rows, vocab_size]`
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        self.head().linear(hidden)
+        self.head().linear(hidden, None)
     }
 
     fn head(&self) -> &Weight<2> {

@@ -3,6 +3,7 @@
 use burn::module::{Initializer, Module};
 use burn::tensor::{Device, Tensor};
 
+use super::fused::panels::PanelLayer;
 use super::lora::{Lora, LoraConfig};
 use super::weight::{Weight, WeightMut, Weights, join};
 use super::{fused, matmul};
@@ -66,6 +67,25 @@ impl Linear {
         })
     }
 
+    /// Keeps the weight in panels, if it is frozen and dense f32 on the CPU.
+    pub(super) fn keep_in_panels(&mut self) {
+        if let Some(weight) = self.weight.to_panels() {
+            self.weight = weight;
+        }
+    }
+
+    /// The weight's panels and the bias, if there are both and nothing else.
+    pub(super) fn panels(&self) -> Option<PanelLayer> {
+        match self {
+            Self {
+                weight: Weight::Panels(weight),
+                bias: Some(bias),
+                lora: None,
+            } => Some(weight.with_bias(bias.val())),
+            _ => None,
+        }
+    }
+
     /// Adds fresh low-rank factors, in place of any there were.
     pub fn add_lora(&mut self, config: &LoraConfig, device: &Device) {
         let [out_features, in_features] = self.weight.shape();
@@ -91,13 +111,12 @@ impl Linear {
         let mut shape = x.dims();
         shape[D - 1] = out_features;
         let x = x.reshape([-1, in_features as i32]); // [rows, in_features]
-        let mut y = match &self.lora {
-            Some(lora) => lora.linear(x, &self.weight),
-            None => self.weight.linear(x),
+        let bias = self.bias.as_ref().map(Weight::val);
+        let y = match (&self.lora, bias) {
+            (None, bias) => self.weight.linear(x, bias),
+            (Some(lora), Some(bias)) => add_bias(lora.linear(x, &self.weight), bias),
+            (Some(lora), None) => lora.linear(x, &self.weight),
         };
-        if let Some(bias) = &self.bias {
-            y = add_bias(y, bias.val());
-        }
         y.reshape(shape)
     }
 }
@@ -112,7 +131,8 @@ pub(super) fn project(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     fused::linear(&x, &weight).unwrap_or_else(|| matmul(x, weight.transpose()))
 }
 
-fn add_bias(x: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+/// `x + bias`, the same for each row.
+pub(super) fn add_bias(x: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     if fused::serves(&x) && fused::serves(&bias) {
         fused::add_bias(x, bias)
     } else {

@@ -27,6 +27,7 @@ pub mod nf4;
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
 mod nf4_kernel;
 mod norm;
+mod panels;
 mod roberta;
 mod rope;
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
@@ -50,6 +51,7 @@ pub use linear::Linear;
 pub use lora::{Lora, LoraConfig, Projection};
 pub use matmul::matmul;
 pub use norm::{LayerNorm, RmsNorm};
+pub use panels::Panels;
 pub use roberta::{Roberta, RobertaConfig};
 pub use rope::{Rope, position_ids};
 pub use weight::{Weight, WeightMut, Weights};

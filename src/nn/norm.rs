@@ -80,6 +80,11 @@ impl LayerNorm {
         self.weight.shape()
     }
 
+    /// Scale and shift, and what is added to the variance.
+    pub(super) fn parts(&self) -> ([Tensor<1>; 2], f64) {
+        ([self.weight.val(), self.bias.val()], self.eps)
+    }
+
     /// Normalizes over the last dimension.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let (weight, bias) = (self.weight.val(), self.bias.val());

@@ -8,7 +8,7 @@ use burn::module::{Initializer, Module};
 use burn::tensor::{Device, Tensor, activation, module};
 
 use super::activation::Activation;
-use super::deberta::{ClassifierInput, Layer, run_layers};
+use super::deberta::{ClassifierInput, Layer, keep_layers_in_panels, run_layers};
 use super::deberta_attention::{DisentangledConfig, PositionAttention, Wanted};
 use super::dropout::{Dropout, drop_out};
 use super::linear::Linear;
@@ -146,6 +146,11 @@ impl Roberta {
     pub fn reset_classifier(&mut self, num_labels: usize, device: &Device) {
         let [hidden_size] = self.embeddings_norm.dims();
         self.out_proj = Linear::new(hidden_size, num_labels, true, 0.02, device);
+    }
+
+    /// Keeps the layers' weights in the order in which a CPU multiplies with them, if they are frozen f32 there.
+    pub fn keep_in_panels(&mut self) {
+        keep_layers_in_panels(&mut self.layers, Wanted::All);
     }
 
     /// The logits of each text's class.

@@ -4,8 +4,9 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::bf16::Bf16;
-use super::linear::project;
+use super::linear::{add_bias, project};
 use super::nf4::Nf4;
+use super::panels::Panels;
 
 /// A weight of a model: frozen, dense or in NF4, or trained by an optimizer.
 ///
@@ -23,6 +24,8 @@ pub enum Weight<const D: usize> {
     Nf4(Nf4<D>),
     /// A constant in bf16, widened to f32 whenever it is used.
     Bf16(Bf16<D>),
+    /// A constant in the order in which a CPU multiplies with it.
+    Panels(Panels<D>),
     /// A parameter of the model.
     Trained(Param<Tensor<D>>),
 }
@@ -39,6 +42,7 @@ impl<const D: usize> Weight<D> {
             Self::Frozen(tensor) => tensor.clone(),
             Self::Nf4(weight) => weight.dequantize(),
             Self::Bf16(weight) => weight.widen(),
+            Self::Panels(weight) => weight.dense(),
             Self::Trained(param) => param.val(),
         }
     }
@@ -49,6 +53,7 @@ impl<const D: usize> Weight<D> {
             Self::Frozen(tensor) => tensor.dims(),
             Self::Nf4(weight) => weight.shape(),
             Self::Bf16(weight) => weight.shape(),
+            Self::Panels(weight) => weight.shape(),
             Self::Trained(param) => param.lazy_shape().dims(),
         }
     }
@@ -68,23 +73,42 @@ impl<const D: usize> Weight<D> {
 }
 
 impl Weight<2> {
-    /// `x · weightᵀ`
+    /// `x · weightᵀ + bias`
     ///
     /// # Shapes
     ///
     /// - x: `[rows, in]`
+    /// - bias: `[out]`
     /// - output: `[rows, out]`
-    pub(super) fn linear(&self, x: Tensor<2>) -> Tensor<2> {
-        self.packed_linear(&x)
-            .unwrap_or_else(|| project(x, self.val()))
+    pub(super) fn linear(&self, x: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+        if let Self::Panels(weight) = self
+            && !x.is_tracked()
+        {
+            return weight.linear(x, bias);
+        }
+        let out = self
+            .packed_linear(&x)
+            .unwrap_or_else(|| project(x, self.val()));
+        match bias {
+            Some(bias) => add_bias(out, bias),
+            None => out,
+        }
     }
 
-    /// The same by reading the weight as it is kept, where it is not dense.
+    /// `x · weightᵀ` by reading the weight as it is kept, where it is in fewer bits.
     pub(super) fn packed_linear(&self, x: &Tensor<2>) -> Option<Tensor<2>> {
         match self {
             Self::Bf16(weight) => Some(weight.linear(x.clone())),
             Self::Nf4(weight) => weight.few_rows(x),
-            Self::Frozen(_) | Self::Trained(_) => None,
+            Self::Panels(_) | Self::Frozen(_) | Self::Trained(_) => None,
+        }
+    }
+
+    /// The same weight in panels, if it is frozen and dense f32 on the CPU.
+    pub(super) fn to_panels(&self) -> Option<Self> {
+        match self {
+            Self::Frozen(weight) => Panels::of(weight.clone()).map(Self::Panels),
+            _ => None,
         }
     }
 
@@ -92,7 +116,7 @@ impl Weight<2> {
     pub(super) fn to_bf16(&self) -> Option<Self> {
         match self {
             Self::Nf4(_) | Self::Bf16(_) => None,
-            Self::Frozen(_) | Self::Trained(_) => {
+            Self::Panels(_) | Self::Frozen(_) | Self::Trained(_) => {
                 let weight = self.val();
                 Bf16::nearest(weight).map(Self::Bf16)
             }

@@ -38,7 +38,8 @@ impl Classifier {
         dtype: DType,
         devices: &Devices,
     ) -> Result<Self> {
-        let (model, config) = hf::load_classifier(folder, dtype, devices.first())?;
+        let (mut model, config) = hf::load_classifier(folder, dtype, devices.first())?;
+        model.keep_in_panels();
         let max_tokens = config.max_tokens();
         Ok(Self {
             models: Replicas::new(model, devices),

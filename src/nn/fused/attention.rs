@@ -1,5 +1,7 @@
 //! Attention of few queries, as of a new token behind a cache.
 
+use std::ops::Range;
+
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use rayon::prelude::*;
@@ -8,9 +10,10 @@ use super::few_rows::FewRows;
 use super::product::{Product, Strided};
 use super::simd::{dense, dims, tensor, threads, values, vectorized};
 use super::softmax::{MaskRows, softmax_row};
+use crate::nn::cache::SharedPrompt;
 
 /// `softmax(scale · query · keyᵀ) · value`, where what `mask` marks counts for nothing. Keys and values are read where
-/// they lie, each once for all the queries that share them.
+/// they lie, each once for all the queries that share them: those of the heads, and of rows that begin with one prompt.
 ///
 /// # Shapes
 ///
@@ -22,6 +25,7 @@ pub(super) fn attention(
     key: FlexTensor,
     value: FlexTensor,
     mask: &FlexTensor,
+    prompts: &[SharedPrompt],
     scale: f32,
 ) -> FlexTensor {
     /// So few numbers are read sooner than a second thread has begun.
@@ -30,59 +34,153 @@ pub(super) fn attention(
     let sizes: [usize; 4] = dims(&query);
     let [batch, heads, queries, head_dim] = sizes;
     let [_, kv_heads, keys, _] = dims(&key);
-    let rows = heads / kv_heads * queries;
-    let mask = MaskRows::new(mask, [batch, heads, queries, keys]);
     let (key, value) = (whole_matrices(key), whole_matrices(value));
-    let (key, value) = (Matrices::of(&key), Matrices::of(&value));
-    let queries = values(&query);
-    let mut out = vec![0.0; queries.len()];
-    let n_matrices = batch * kv_heads;
-    let share = n_matrices.div_ceil(threads(n_matrices * keys * head_dim, FEW));
-    let width = rows * head_dim;
-    let attend = |(part, out): (usize, &mut [f32])| {
-        let mut scores = vec![0.0; rows * keys];
-        for (place, out) in out.chunks_exact_mut(width).enumerate() {
-            let matrix_idx = part * share + place;
-            FewRows {
-                out: &mut scores,
-                lhs: &queries[matrix_idx * width..(matrix_idx + 1) * width],
-                rhs: key.get(matrix_idx),
-                inner: head_dim,
+    let cached = Cached {
+        queries: values(&query),
+        key: Matrices::of(&key),
+        value: Matrices::of(&value),
+        mask: MaskRows::new(mask, [batch, heads, queries, keys]),
+        rows: heads / kv_heads * queries,
+        kv_heads,
+        keys,
+        head_dim,
+        scale,
+    };
+    let attend = |prompt| cached.attend(prompt);
+    let parts: Vec<Vec<f32>> = if threads(batch * kv_heads * keys * head_dim, FEW) == 1 {
+        prompts.iter().map(attend).collect()
+    } else {
+        prompts.par_iter().map(attend).collect()
+    };
+    let mut out = vec![0.0; cached.queries.len()];
+    let width = heads * queries * head_dim;
+    for (prompt, part) in prompts.iter().zip(parts) {
+        for (&row, part) in prompt.rows.iter().zip(part.chunks_exact(width)) {
+            out[row * width..(row + 1) * width].copy_from_slice(part);
+        }
+    }
+    tensor(out, Shape::from(sizes))
+}
+
+/// New queries, and the keys and values they look at.
+struct Cached<'a> {
+    queries: &'a [f32],
+    key: Matrices<'a>,
+    value: Matrices<'a>,
+    mask: MaskRows<'a>,
+    /// How many queries look at a matrix of keys in each row of the batch.
+    rows: usize,
+    kv_heads: usize,
+    keys: usize,
+    head_dim: usize,
+    scale: f32,
+}
+
+impl Cached<'_> {
+    /// What the rows of a prompt see, `[rows of the prompt, heads, queries, head_dim]`.
+    fn attend(&self, prompt: &SharedPrompt) -> Vec<f32> {
+        let (count, size) = (prompt.rows.len(), self.rows * self.head_dim);
+        let mut out = vec![0.0; count * self.kv_heads * size];
+        let mut queries = vec![0.0; count * size];
+        let mut seen = vec![0.0; count * size];
+        let mut scores = vec![0.0; count * self.rows * (self.keys - prompt.columns.start)];
+        for head in 0..self.kv_heads {
+            for (queries, &row) in queries.chunks_exact_mut(size).zip(&prompt.rows) {
+                let place = (row * self.kv_heads + head) * size;
+                queries.copy_from_slice(&self.queries[place..place + size]);
             }
-            .run();
+            self.attend_with(head, prompt, &queries, &mut scores, &mut seen);
+            for (place, seen) in seen.chunks_exact(size).enumerate() {
+                let place = (place * self.kv_heads + head) * size;
+                out[place..place + size].copy_from_slice(seen);
+            }
+        }
+        out
+    }
+
+    /// The same of one head of keys.
+    ///
+    /// # Shapes
+    ///
+    /// - queries and out: `[rows of the prompt, self.rows, head_dim]`
+    /// - scores: `[rows of the prompt, self.rows, keys from the prompt on]`
+    fn attend_with(
+        &self,
+        head: usize,
+        prompt: &SharedPrompt,
+        queries: &[f32],
+        scores: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let SharedPrompt { rows, columns } = prompt;
+        let (size, width) = (self.rows * self.head_dim, self.keys - columns.start);
+        let (own, shared) = (columns.end..self.keys, columns.len());
+        let matrix = |row: usize| row * self.kv_heads + head;
+        let keys = self.key.rows(matrix(rows[0]), columns);
+        self.multiply(queries, keys, &mut scores[..], 0..shared);
+        let parts = scores.chunks_exact_mut(self.rows * width);
+        for ((&row, queries), scores) in rows.iter().zip(queries.chunks_exact(size)).zip(parts) {
+            let keys = self.key.rows(matrix(row), &own);
+            self.multiply(queries, keys, scores, shared..width);
+            let first = matrix(row) * self.rows;
             vectorized(
                 #[inline(always)]
                 || {
-                    for (row_idx, row) in scores.chunks_exact_mut(keys).enumerate() {
-                        softmax_row(row, mask.row(matrix_idx * rows + row_idx), scale);
+                    for (place, scores) in scores.chunks_exact_mut(width).enumerate() {
+                        let mask = &self.mask.row(first + place)[columns.start..];
+                        softmax_row(scores, mask, self.scale);
                     }
                 },
             );
-            Product {
-                out,
-                adds: false,
-                lhs: Strided {
-                    values: &scores,
-                    row_stride: keys,
-                    column_stride: 1,
-                },
-                rhs: value.get(matrix_idx),
-                rows,
-                inner: keys,
-                columns: head_dim,
-            }
-            .run();
         }
-    };
-    let parts = out.chunks_mut(share * width).enumerate();
-    if share == n_matrices {
-        parts.for_each(attend);
-    } else {
-        out.par_chunks_mut(share * width)
-            .enumerate()
-            .for_each(attend);
+        out.fill(0.0);
+        let values = self.value.rows(matrix(rows[0]), columns);
+        self.add_weighted(&scores[..], width, values, out);
+        let parts = scores.chunks_exact(self.rows * width);
+        for ((&row, weights), out) in rows.iter().zip(parts).zip(out.chunks_exact_mut(size)) {
+            let values = self.value.rows(matrix(row), &own);
+            self.add_weighted(&weights[shared..], width, values, out);
+        }
     }
-    tensor(out, Shape::from(sizes))
+
+    /// The products of queries with some keys, into some columns of their scores.
+    fn multiply(&self, queries: &[f32], keys: &[f32], scores: &mut [f32], columns: Range<usize>) {
+        if columns.is_empty() {
+            return;
+        }
+        let rows = queries.len() / self.head_dim;
+        let width = scores.len() / rows;
+        let mut products = vec![0.0; rows * columns.len()];
+        FewRows {
+            out: &mut products,
+            lhs: queries,
+            rhs: keys,
+            inner: self.head_dim,
+        }
+        .run();
+        let products = products.chunks_exact(columns.len());
+        for (scores, products) in scores.chunks_exact_mut(width).zip(products) {
+            scores[columns.clone()].copy_from_slice(products);
+        }
+    }
+
+    /// Adds some values to what queries see; the weights of each query are `width` apart.
+    fn add_weighted(&self, weights: &[f32], width: usize, values: &[f32], out: &mut [f32]) {
+        Product {
+            adds: true,
+            lhs: Strided {
+                values: weights,
+                row_stride: width,
+                column_stride: 1,
+            },
+            rhs: values,
+            rows: out.len() / self.head_dim,
+            inner: values.len() / self.head_dim,
+            columns: self.head_dim,
+            out,
+        }
+        .run();
+    }
 }
 
 /// The tensor with the matrices of its last two dimensions in order.
@@ -102,15 +200,15 @@ struct Matrices<'a> {
     start: isize,
     /// How far apart neighbours in the first and in the second dimension are.
     steps: [isize; 2],
-    /// The size of the second dimension.
+    /// The size of the second dimension, and of the last.
     count: usize,
-    len: usize,
+    columns: usize,
 }
 
 impl<'a> Matrices<'a> {
     /// Those of a tensor that has [whole ones](whole_matrices).
     fn of(tensor: &'a FlexTensor) -> Self {
-        let [_, count, rows, columns]: [usize; 4] = dims(tensor);
+        let [_, count, _, columns]: [usize; 4] = dims(tensor);
         let layout = tensor.layout();
         let strides = layout.strides();
         Self {
@@ -118,14 +216,14 @@ impl<'a> Matrices<'a> {
             start: layout.start_offset() as isize,
             steps: [strides[0], strides[1]],
             count,
-            len: rows * columns,
+            columns,
         }
     }
 
-    /// The one with this number, counted through both dimensions.
-    fn get(&self, matrix_idx: usize) -> &'a [f32] {
+    /// Some rows of the matrix with this number, counted through both dimensions.
+    fn rows(&self, matrix_idx: usize, rows: &Range<usize>) -> &'a [f32] {
         let (first, second) = (matrix_idx / self.count, matrix_idx % self.count);
         let start = self.start + first as isize * self.steps[0] + second as isize * self.steps[1];
-        &self.values[start as usize..][..self.len]
+        &self.values[start as usize..][rows.start * self.columns..rows.end * self.columns]
     }
 }

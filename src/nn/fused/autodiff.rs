@@ -12,6 +12,7 @@ use burn::backend::{Autodiff, AutodiffBackend};
 
 use super::simd::dense;
 use super::{AdamWStep, Fused, disentangled, elementwise, low_rank, norm, rotary, softmax};
+use crate::nn::cache::SharedPrompt;
 
 /// A step on the tape: from what was saved and the gradient of the result to those of the parents that need one.
 #[derive(Debug)]
@@ -135,11 +136,12 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         mask: FlexTensor,
+        prompts: Vec<SharedPrompt>,
         scale: f32,
     ) -> FloatTensor<Self> {
         // It is for tensors off the tape.
         let [query, key, value] = [query, key, value].map(Self::inner);
-        Self::from_inner(Flex::attention(query, key, value, mask, scale))
+        Self::from_inner(Flex::attention(query, key, value, mask, prompts, scale))
     }
 
     fn rotate_heads(

@@ -99,11 +99,17 @@ pub(super) fn gelu(x: FlexTensor) -> FlexTensor {
             #[inline(always)]
             || {
                 for x in x {
-                    *x = 0.5 * *x * (1.0 + erf(*x * core::f32::consts::FRAC_1_SQRT_2));
+                    *x = gelu_of(*x);
                 }
             },
         );
     })
+}
+
+/// GELU of one number.
+#[inline(always)]
+pub(super) fn gelu_of(x: f32) -> f32 {
+    0.5 * x * (1.0 + erf(x * core::f32::consts::FRAC_1_SQRT_2))
 }
 
 /// The gradient of [`gelu`].

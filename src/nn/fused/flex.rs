@@ -6,6 +6,7 @@ use super::{
     AdamWStep, Fused, adamw, attention, disentangled, elementwise, first, low_rank, norm, rotary,
     simd, softmax,
 };
+use crate::nn::cache::SharedPrompt;
 
 impl Fused for Flex {
     fn gelu(x: FlexTensor) -> FlexTensor {
@@ -33,9 +34,10 @@ impl Fused for Flex {
         key: FlexTensor,
         value: FlexTensor,
         mask: FlexTensor,
+        prompts: Vec<SharedPrompt>,
         scale: f32,
     ) -> FlexTensor {
-        attention::attention(query, key, value, &mask, scale)
+        attention::attention(query, key, value, &mask, &prompts, scale)
     }
 
     fn rotate_heads(x: FlexTensor, cos: FlexTensor, sin: FlexTensor) -> FlexTensor {

@@ -42,6 +42,7 @@ mod low_rank;
 pub(super) mod nf4;
 #[cfg(feature = "flex")]
 mod norm;
+pub(super) mod panels;
 #[cfg(feature = "flex")]
 mod product;
 #[cfg(feature = "flex")]
@@ -59,6 +60,7 @@ use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
 use burn::tensor::{Bool, DType, Tensor};
 
 use super::attention::Attend;
+use super::cache::SharedPrompt;
 
 /// The operations, on the tensors of a backend.
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff: cfg(feature = "flex"))]
@@ -87,6 +89,7 @@ trait Fused: Backend {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         mask: BoolTensor<Self>,
+        prompts: Vec<SharedPrompt>,
         scale: f32,
     ) -> FloatTensor<Self>;
 
@@ -244,8 +247,13 @@ pub(super) fn masked_softmax(scores: Tensor<4>, mask: &Tensor<4, Bool>, scale: f
     Tensor::from_dispatch(Dispatch::masked_softmax(scores, mask, scale as f32))
 }
 
-/// Attention of few queries without a gradient, with scores times `scale`.
-pub(super) fn attention(input: &Attend, scale: f64) -> Option<Tensor<4>> {
+/// Attention of few queries without a gradient, with scores times `scale`, in rows that begin with prompts, each row with
+/// one.
+pub(super) fn attention(
+    input: &Attend,
+    prompts: impl FnOnce() -> Vec<SharedPrompt>,
+    scale: f64,
+) -> Option<Tensor<4>> {
     /// With more rows a general product is faster.
     const FEW: usize = 64;
     let tensors = [&input.query, &input.key, &input.value];
@@ -254,7 +262,8 @@ pub(super) fn attention(input: &Attend, scale: f64) -> Option<Tensor<4>> {
     (serves && heads / kv_heads * queries <= FEW).then(|| {
         let [query, key, value] = tensors.map(|x| x.clone().without_autodiff().into_dispatch());
         let mask = input.mask.clone().into_dispatch();
-        Tensor::from_dispatch(Dispatch::attention(query, key, value, mask, scale as f32))
+        let (prompts, scale) = (prompts(), scale as f32);
+        Tensor::from_dispatch(Dispatch::attention(query, key, value, mask, prompts, scale))
     })
 }
 

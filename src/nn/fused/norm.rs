@@ -84,14 +84,20 @@ pub(super) fn layer_norm(
             #[inline(always)]
             || {
                 for x in x.chunks_exact_mut(n) {
-                    let (mean, scale) = moments(x, eps);
-                    for ((x, &weight), &bias) in x.iter_mut().zip(weight).zip(bias) {
-                        *x = (*x - mean) * scale * weight + bias;
-                    }
+                    layer_norm_row(x, weight, bias, eps);
                 }
             },
         );
     })
+}
+
+/// The layer norm of one row in its place.
+#[inline(always)]
+pub(super) fn layer_norm_row(x: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
+    let (mean, scale) = moments(x, eps);
+    for ((x, &weight), &bias) in x.iter_mut().zip(weight).zip(bias) {
+        *x = (*x - mean) * scale * weight + bias;
+    }
 }
 
 /// The mean and one over the deviation.

@@ -103,13 +103,14 @@ impl Product<'_> {
         }
     }
 
-    /// One row of a block, which is all there is, in several sums at once.
+    /// A block of one row, in several sums at once.
     #[inline(always)]
-    fn lone_block<S: Simd, const VECTORS: usize>(&mut self, simd: S, column: usize) {
+    fn lone_block<S: Simd, const VECTORS: usize>(&mut self, simd: S, row: usize, column: usize) {
         let width = (VECTORS * S::F32_LANES).min(self.columns - column);
         let zero = simd.splat_f32s(0.0);
         let mut sums = [[zero; VECTORS]; 2];
-        let lhs = self.lhs.values.iter().step_by(self.lhs.column_stride);
+        let lhs = &self.lhs.values[row * self.lhs.row_stride..];
+        let lhs = lhs.iter().step_by(self.lhs.column_stride);
         let rhs = self.rhs.chunks_exact(self.columns);
         // Additions to one sum are two steps apart.
         for (step, (&lhs, rhs)) in lhs.zip(rhs).enumerate() {
@@ -128,7 +129,7 @@ impl Product<'_> {
         for (all, other) in all.iter_mut().zip(others) {
             *all = simd.add_f32s(*all, other);
         }
-        self.store(simd, 0, column, width, &all);
+        self.store(simd, row, column, width, &all);
     }
 
     #[inline(always)]
@@ -195,15 +196,17 @@ impl WithSimd for Product<'_> {
         let (rows, columns) = (self.rows, self.columns);
         let size = self.inner * ROWS;
         let blocks = rows.div_ceil(ROWS);
-        if rows == 1 {
+        if rows <= 2 {
             let mut column = 0;
             while column < columns {
                 let room = (columns - column) / S::F32_LANES;
-                match room {
-                    0 | 1 => self.lone_block::<S, 1>(simd, column),
-                    2 => self.lone_block::<S, 2>(simd, column),
-                    3 => self.lone_block::<S, 3>(simd, column),
-                    _ => self.lone_block::<S, 4>(simd, column),
+                for row in 0..rows {
+                    match room {
+                        0 | 1 => self.lone_block::<S, 1>(simd, row, column),
+                        2 => self.lone_block::<S, 2>(simd, row, column),
+                        3 => self.lone_block::<S, 3>(simd, row, column),
+                        _ => self.lone_block::<S, 4>(simd, row, column),
+                    }
                 }
                 column += room.clamp(1, 4) * S::F32_LANES;
             }
@@ -242,7 +245,7 @@ mod tests {
 
     #[test]
     fn narrow_products_of_all_shapes_are_those_of_the_plain_sums() {
-        for rows in [1, 5, 6, 13, 40] {
+        for rows in [1, 2, 5, 6, 13, 40] {
             for inner in [1, 3, 16, 50] {
                 for columns in [1, 7, 8, 16, 17, 33, 100] {
                     let (lhs, rhs) = (numbers(rows * inner, 1), numbers(inner * columns, 2));
