@@ -46,17 +46,20 @@ pub(super) fn attention(
         head_dim,
         scale,
     };
-    let attend = |prompt| cached.attend(prompt);
+    let attend = |part: usize| cached.attend(&prompts[part / kv_heads], part % kv_heads);
+    let n_parts = prompts.len() * kv_heads;
     let parts: Vec<Vec<f32>> = if threads(batch * kv_heads * keys * head_dim, FEW) == 1 {
-        prompts.iter().map(attend).collect()
+        (0..n_parts).map(attend).collect()
     } else {
-        prompts.par_iter().map(attend).collect()
+        (0..n_parts).into_par_iter().map(attend).collect()
     };
     let mut out = vec![0.0; cached.queries.len()];
-    let width = heads * queries * head_dim;
-    for (prompt, part) in prompts.iter().zip(parts) {
-        for (&row, part) in prompt.rows.iter().zip(part.chunks_exact(width)) {
-            out[row * width..(row + 1) * width].copy_from_slice(part);
+    let size = cached.rows * head_dim;
+    for (part_idx, part) in parts.iter().enumerate() {
+        let (prompt, head) = (&prompts[part_idx / kv_heads], part_idx % kv_heads);
+        for (&row, part) in prompt.rows.iter().zip(part.chunks_exact(size)) {
+            let place = cached.matrix(row, head) * size;
+            out[place..place + size].copy_from_slice(part);
         }
     }
     tensor(out, Shape::from(sizes))
@@ -77,47 +80,25 @@ struct Cached<'a> {
 }
 
 impl Cached<'_> {
-    /// What the rows of a prompt see, `[rows of the prompt, heads, queries, head_dim]`.
-    fn attend(&self, prompt: &SharedPrompt) -> Vec<f32> {
-        let (count, size) = (prompt.rows.len(), self.rows * self.head_dim);
-        let mut out = vec![0.0; count * self.kv_heads * size];
-        let mut queries = vec![0.0; count * size];
-        let mut seen = vec![0.0; count * size];
-        let mut scores = vec![0.0; count * self.rows * (self.keys - prompt.columns.start)];
-        for head in 0..self.kv_heads {
-            for (queries, &row) in queries.chunks_exact_mut(size).zip(&prompt.rows) {
-                let place = (row * self.kv_heads + head) * size;
-                queries.copy_from_slice(&self.queries[place..place + size]);
-            }
-            self.attend_with(head, prompt, &queries, &mut scores, &mut seen);
-            for (place, seen) in seen.chunks_exact(size).enumerate() {
-                let place = (place * self.kv_heads + head) * size;
-                out[place..place + size].copy_from_slice(seen);
-            }
-        }
-        out
+    /// The matrix of keys, and of values, that a head of a row looks at.
+    fn matrix(&self, row: usize, head: usize) -> usize {
+        row * self.kv_heads + head
     }
 
-    /// The same of one head of keys.
-    ///
-    /// # Shapes
-    ///
-    /// - queries and out: `[rows of the prompt, self.rows, head_dim]`
-    /// - scores: `[rows of the prompt, self.rows, keys from the prompt on]`
-    fn attend_with(
-        &self,
-        head: usize,
-        prompt: &SharedPrompt,
-        queries: &[f32],
-        scores: &mut [f32],
-        out: &mut [f32],
-    ) {
+    /// What the rows of a prompt see with a head of keys, `[rows of the prompt, self.rows, head_dim]`.
+    fn attend(&self, prompt: &SharedPrompt, head: usize) -> Vec<f32> {
         let SharedPrompt { rows, columns } = prompt;
         let (size, width) = (self.rows * self.head_dim, self.keys - columns.start);
         let (own, shared) = (columns.end..self.keys, columns.len());
-        let matrix = |row: usize| row * self.kv_heads + head;
+        let matrix = |row: usize| self.matrix(row, head);
+        let queries: Vec<f32> = rows
+            .iter()
+            .flat_map(|&row| &self.queries[matrix(row) * size..][..size])
+            .copied()
+            .collect();
+        let mut scores = vec![0.0; rows.len() * self.rows * width];
         let keys = self.key.rows(matrix(rows[0]), columns);
-        self.multiply(queries, keys, &mut scores[..], 0..shared);
+        self.multiply(&queries, keys, &mut scores, 0..shared);
         let parts = scores.chunks_exact_mut(self.rows * width);
         for ((&row, queries), scores) in rows.iter().zip(queries.chunks_exact(size)).zip(parts) {
             let keys = self.key.rows(matrix(row), &own);
@@ -133,14 +114,15 @@ impl Cached<'_> {
                 },
             );
         }
-        out.fill(0.0);
+        let mut out = vec![0.0; rows.len() * size];
         let values = self.value.rows(matrix(rows[0]), columns);
-        self.add_weighted(&scores[..], width, values, out);
+        self.add_weighted(&scores, width, values, &mut out);
         let parts = scores.chunks_exact(self.rows * width);
         for ((&row, weights), out) in rows.iter().zip(parts).zip(out.chunks_exact_mut(size)) {
             let values = self.value.rows(matrix(row), &own);
             self.add_weighted(&weights[shared..], width, values, out);
         }
+        out
     }
 
     /// The products of queries with some keys, into some columns of their scores.
