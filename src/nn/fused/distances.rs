@@ -5,7 +5,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::product::{ROWS, load};
+use super::product::{ROWS, load, store};
 use super::simd::side_by_side;
 
 /// As many columns as fill whole vectors.
@@ -85,8 +85,7 @@ impl Scores<'_> {
         }
         for (place, sums) in sums.iter().enumerate().take(self.seq - row) {
             let start = (row + place) * columns + column;
-            let (out, _) = S::as_mut_simd_f32s(&mut self.out[start..start + width]);
-            out.copy_from_slice(sums);
+            store(simd, &mut self.out[start..start + width], sums);
         }
     }
 }

@@ -262,13 +262,11 @@ impl WithSimd for FewRows<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        /// What the sum of a vector's lanes takes, in vectors.
-        const SUM: usize = 8;
-        let (rows, inner) = (self.rows(), self.inner);
-        let is_worth = rows * (inner / S::F32_LANES + SUM) < 2 * inner && S::REGISTER_COUNT >= 32;
-        match rows {
+        // Long sums of few rows are worth their sums across lanes.
+        let is_long = self.inner >= 16 * S::F32_LANES && S::REGISTER_COUNT >= 32;
+        match self.rows() {
             1 => self.dots().with_simd(simd),
-            2..=8 if is_worth => self.dots().with_simd(simd),
+            2..=8 if is_long => self.dots().with_simd(simd),
             _ if S::REGISTER_COUNT < 32 => self.blocks::<S, 6>(simd),
             _ => self.blocks::<S, 8>(simd),
         }

@@ -133,7 +133,7 @@ mod flex {
 
     use super::super::elementwise::gelu_of;
     use super::super::norm::layer_norm_row;
-    use super::super::product::{ROWS, load};
+    use super::super::product::{ROWS, load, store};
     use super::super::simd::{dense, dims, tensor, threads, values, vectorized};
 
     /// How many numbers of a sum are added up at once: as many rows of a panel stay near the processor.
@@ -467,13 +467,7 @@ mod flex {
             let end = columns.min(column + VECTORS * S::F32_LANES);
             let out = self.out[row * columns..].chunks_mut(columns);
             for (out, sums) in out.zip(sums) {
-                let (whole, rest) = S::as_mut_simd_f32s(&mut out[column..end]);
-                if let Some(whole) = whole.first_chunk_mut() {
-                    *whole = sums;
-                } else {
-                    whole.copy_from_slice(&sums[..whole.len()]);
-                    simd.partial_store_f32s(rest, sums[whole.len()]);
-                }
+                store(simd, &mut out[column..end], &sums);
             }
         }
     }

@@ -149,13 +149,7 @@ impl Product<'_> {
                 *sum = simd.add_f32s(old, *sum);
             }
         }
-        let (whole, rest) = S::as_mut_simd_f32s(out);
-        if let Some(whole) = whole.first_chunk_mut() {
-            *whole = sums;
-            return;
-        }
-        whole.copy_from_slice(&sums[..whole.len()]);
-        simd.partial_store_f32s(rest, sums[whole.len()]);
+        store(simd, out, &sums);
     }
 
     /// A block of the rows from `row` and some columns from `column`; returns how many those are.
@@ -186,6 +180,22 @@ pub(super) fn load<S: Simd, const VECTORS: usize>(simd: S, slice: &[f32]) -> [S:
     vectors[..whole.len()].copy_from_slice(whole);
     vectors[whole.len()] = simd.partial_load_f32s(rest);
     vectors
+}
+
+/// Writes vectors into a slice, as far as it reaches.
+#[inline(always)]
+pub(super) fn store<S: Simd, const VECTORS: usize>(
+    simd: S,
+    out: &mut [f32],
+    vectors: &[S::f32s; VECTORS],
+) {
+    let (whole, rest) = S::as_mut_simd_f32s(out);
+    if let Some(whole) = whole.first_chunk_mut() {
+        *whole = *vectors;
+        return;
+    }
+    whole.copy_from_slice(&vectors[..whole.len()]);
+    simd.partial_store_f32s(rest, vectors[whole.len()]);
 }
 
 impl WithSimd for Product<'_> {
