@@ -14,7 +14,7 @@ use apc::progress::{Job, Progress, Silent, Task};
 use apc::text::{ByteFallback, Sampling, Tokenizer};
 use apc::train::{DpoConfig, DpoExample, DpoPair};
 use apc::{Error, Result};
-use burn::tensor::{DType, Device};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensors;
@@ -102,6 +102,20 @@ fn dpo(
     if !first.is_dir() {
         let mut gemma = gemma.clone();
         gemma.add_lora(&lora, devices.first());
+        // Drawn here: burn's numbers are shared with the tests that run beside this one.
+        let mut rng = ChaCha8Rng::seed_from_u64(11);
+        gemma.projections(&mut |_, _, linear| {
+            if let Some(lora) = linear.lora_mut() {
+                lora.lora_a = lora.lora_a.clone().map(|a| {
+                    let shape = a.dims();
+                    let bound = (shape[1] as f32).recip().sqrt();
+                    let count = shape.iter().product();
+                    let numbers = (0..count).map(|_| rng.random_range(-bound..bound));
+                    let numbers = TensorData::new(numbers.collect::<Vec<f32>>(), shape);
+                    Tensor::from_data(numbers, &a.device())
+                });
+            }
+        });
         hf::save_adapter(&gemma, &AdapterConfig::new(&lora, "tiny"), &first)?;
     }
     let run = DpoRun {
