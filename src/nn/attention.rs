@@ -7,8 +7,9 @@ use super::{fused, matmul};
 
 /// Which keys each query may not see.
 ///
-/// Segment 0 is padding, 1 the prompt, and each further number a reply that sees the prompt and itself but no other
-/// reply. A batch without replies has zeros and ones only, and this is the usual causal mask with padding.
+/// Segment 0 is padding, 1 a prompt, and each further number a reply that sees the prompt before it and itself but no
+/// other reply. A prompt behind a reply is another one: it sees nothing of what is before it. A batch without replies has
+/// zeros and ones only, and this is the usual causal mask with padding.
 ///
 /// # Shapes
 ///
@@ -18,13 +19,30 @@ pub fn attention_mask(segments: &[Vec<i32>], device: &Device) -> Tensor<4, Bool>
     let (batch, seq) = (segments.len(), segments.first().map_or(0, Vec::len));
     let mut masked = Vec::with_capacity(batch * seq * seq);
     for row in segments {
+        let first = prompt_starts(row);
         for query in 0..seq {
             masked.extend((0..seq).map(|key| {
-                key > query || row[key] == 0 || (row[key] != 1 && row[key] != row[query])
+                key > query
+                    || key < first[query]
+                    || row[key] == 0
+                    || (row[key] != 1 && row[key] != row[query])
             }));
         }
     }
     Tensor::from_data(TensorData::new(masked, [batch, 1, seq, seq]), device)
+}
+
+/// Where the prompt that a token belongs to begins, for every token of a row; padding before a prompt belongs to it.
+pub(super) fn prompt_starts(segments: &[i32]) -> Vec<usize> {
+    let (mut start, mut replied) = (0, false);
+    let start_of = |(position, &segment): (usize, &i32)| {
+        if segment == 1 && replied {
+            (start, replied) = (position, false);
+        }
+        replied |= segment > 1;
+        start
+    };
+    segments.iter().enumerate().map(start_of).collect()
 }
 
 /// The mask of new tokens in a cache, `behind` keys before its end: causal among themselves, and no padding.
@@ -151,6 +169,19 @@ mod tests {
             [true, false, true, true],
             [true, false, false, true],
             [true, false, true, false],
+        ]]]);
+        mask.into_data().assert_eq(&expected, false);
+    }
+
+    #[test]
+    fn a_prompt_behind_a_reply_sees_nothing_before_it() {
+        let mask = attention_mask(&[vec![1, 2, 1, 2, 3]], &Device::default());
+        let expected = TensorData::from([[[
+            [false, true, true, true, true],
+            [false, false, true, true, true],
+            [true, true, false, true, true],
+            [true, true, false, false, true],
+            [true, true, false, true, false],
         ]]]);
         mask.into_data().assert_eq(&expected, false);
     }

@@ -87,8 +87,8 @@ pub struct GemmaInput {
 }
 
 impl GemmaInput {
-    /// Whole sequences: rows of equal length, and for each token its segment (0 padding, 1 prompt, 2 and on replies
-    /// that do not see each other).
+    /// Whole sequences: rows of equal length, and for each token its segment (0 padding, 1 a prompt, 2 and on replies
+    /// to the prompt before them that do not see each other; a prompt behind a reply begins anew).
     ///
     /// # Panics
     ///

@@ -2,6 +2,7 @@
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
+use super::attention::prompt_starts;
 use super::fused;
 
 /// The cosines and sines of a batch's positions, computed once per forward pass.
@@ -78,32 +79,31 @@ impl Rope {
     }
 }
 
-/// Positions that count each row's real tokens from zero; padding before them gets zero.
+/// Positions that count each prompt's real tokens from zero; padding gets zero.
 ///
-/// A token of the prompt counts on from the prompt; a token of any later segment counts on from the prompt's end, so
-/// that two replies packed behind one prompt both start where the prompt ends. Segments are those of
-/// [`attention_mask`](super::attention_mask).
+/// A reply's tokens count on from the end of the prompt before it, so that two replies packed behind one prompt both
+/// start there. Segments are those of [`attention_mask`](super::attention_mask).
 pub fn position_ids(segments: &[Vec<i32>], device: &Device) -> Tensor<2, Int> {
     let seq = segments.first().map_or(0, Vec::len);
     let mut positions = Vec::with_capacity(segments.len() * seq);
     for row in segments {
-        let prompt = row.iter().filter(|&&segment| segment == 1).count() as i32;
-        let (mut before, mut current, mut next) = (0, 1, 0);
-        for &segment in row {
-            if segment > 1 && segment != current {
-                (current, next) = (segment, 0);
+        let (mut prompt_end, mut next, mut before) = (0, 0, 1);
+        for (column, (&segment, start)) in row.iter().zip(prompt_starts(row)).enumerate() {
+            if segment == 0 {
+                positions.push(0);
+                continue;
             }
-            positions.push(match segment {
-                0 => 0,
-                1 => {
-                    before += 1;
-                    before - 1
-                }
-                _ => {
-                    next += 1;
-                    prompt + next - 1
-                }
-            });
+            if column == start {
+                next = 0;
+            } else if segment > 1 && segment != before {
+                next = prompt_end;
+            }
+            positions.push(next);
+            next += 1;
+            if segment == 1 {
+                prompt_end = next;
+            }
+            before = segment;
         }
     }
     Tensor::from_data(TensorData::new(positions, [segments.len(), seq]), device)
@@ -114,12 +114,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_skip_padding_and_restart_behind_the_prompt() {
-        let rows = [vec![0, 0, 1, 1, 1], vec![1, 1, 2, 2, 3]];
+    fn positions_skip_padding_and_restart_with_every_prompt_and_behind_it() {
+        let rows = [
+            vec![0, 0, 1, 1, 1, 0, 0],
+            vec![1, 1, 2, 2, 3, 0, 0],
+            vec![1, 1, 2, 3, 1, 2, 3],
+        ];
+        let expected = TensorData::from([
+            [0, 0, 0, 1, 2, 0, 0],
+            [0, 1, 2, 3, 2, 0, 0],
+            [0, 1, 2, 2, 0, 1, 1],
+        ]);
         let positions = position_ids(&rows, &Device::default());
-        positions
-            .into_data()
-            .assert_eq(&TensorData::from([[0, 0, 0, 1, 2], [0, 1, 2, 3, 2]]), false);
+        positions.into_data().assert_eq(&expected, false);
     }
 
     #[test]

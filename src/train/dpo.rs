@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Scalars;
 use super::clip::{clip_global_norm, scale};
-use super::pairs::{DpoBatch, ReplyTokens, reply_logps};
+use super::pairs::{DpoBatch, DpoPair, ReplyTokens, reply_logps};
 use super::recompute::gradients_by_layer;
 use super::shards::{step_in_parts, whole_step};
 use super::steps::StepRecorder;
@@ -179,7 +179,7 @@ impl DpoModel {
     fn step_by_layer(&self, batch: DpoBatch, weight: f64) -> (GradientsParams, Scalars) {
         let device = self.policy.device();
         let replies = ReplyTokens::new(&batch, Lengths::on(&device), &device);
-        let (input, before) = (replies.input(&batch), replies.before.clone());
+        let (input, before) = (replies.input(), replies.before.clone());
         gradients_by_layer(&self.policy, input, before, |hidden| {
             let (loss, scalars) = self.loss(&batch, replies.logps(&self.policy, hidden));
             (loss * weight, scalars)
@@ -190,22 +190,15 @@ impl DpoModel {
     fn loss(&self, batch: &DpoBatch, policy: Tensor<2>) -> (Tensor<1>, Scalars) {
         let device = self.policy.device();
         let examples = batch.n_pairs();
-        let reference: Vec<f32> = batch
-            .reference
-            .iter()
-            .flatten()
-            .map(|&logp| logp as f32)
-            .collect();
-        let reference = Tensor::<2>::from_data(TensorData::new(reference, [examples, 2]), &device);
+        let of_replies = |numbers: &dyn Fn(&DpoPair) -> [f32; 2]| {
+            let numbers = batch.pairs().flat_map(numbers).collect();
+            Tensor::<2>::from_data(TensorData::new(numbers, [examples, 2]), &device)
+        };
+        let reference = of_replies(&|pair| pair.reference.map(|logp| logp as f32));
+        let lengths =
+            of_replies(&|pair| [&pair.chosen, &pair.rejected].map(|reply| reply.len() as f32));
         let logps = policy.clone().without_autodiff();
         let sft = policy.clone().narrow(1, 0, 1).mean().neg() / batch.chosen_tokens;
-        let lengths: Vec<f32> = batch
-            .replies
-            .iter()
-            .flatten()
-            .map(|reply| reply.len() as f32)
-            .collect();
-        let lengths = Tensor::<2>::from_data(TensorData::new(lengths, [examples, 2]), &device);
         let DpoStep { loss, rewards } = self.dpo_loss.forward(policy, reference, lengths);
         let loss = loss + sft * self.sft_weight;
         let margins = rewards.clone().narrow(1, 0, 1) - rewards.clone().narrow(1, 1, 1);

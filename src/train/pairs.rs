@@ -1,9 +1,8 @@
-//! Preference pairs in batches: each prompt once, its replies behind it in the same sequence.
-
-use std::ops::Range;
+//! Preference pairs in batches: each prompt once, its replies behind it, several prompts in a sequence.
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
+use super::shards::balanced_parts;
 use crate::nn::{Gemma, GemmaInput, Lengths};
 
 /// A better and a worse reply to one prompt, and what the reference model thinks of them.
@@ -17,7 +16,7 @@ pub struct DpoPair {
     pub reference: [f64; 2],
 }
 
-/// A prompt with its pairs, which go through the model in one sequence: the prompt once, then all replies.
+/// A prompt with its pairs, which go through the model together: the prompt once, then all replies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DpoExample {
     /// The prompt's tokens.
@@ -26,15 +25,10 @@ pub struct DpoExample {
     pub pairs: Vec<DpoPair>,
 }
 
-/// Prompts, each packed with its replies and padded on the right to one length.
+/// Prompts with their pairs for one pass through the model.
 #[derive(Clone, Debug)]
 pub struct DpoBatch {
-    ids: Vec<Vec<i32>>,
-    segments: Vec<Vec<i32>>,
-    /// Where the replies of each row are, two a pair.
-    pub(super) replies: Vec<Vec<Range<usize>>>,
-    /// What the reference thinks of them.
-    pub(super) reference: Vec<Vec<f64>>,
+    examples: Vec<DpoExample>,
     /// Mean length of the chosen replies.
     pub(super) chosen_tokens: f64,
 }
@@ -59,72 +53,75 @@ impl DpoExample {
 
     /// Brings prompts into one batch.
     pub fn collate(examples: &[&Self]) -> DpoBatch {
-        let seq = examples
-            .iter()
-            .map(|example| example.len())
-            .max()
-            .unwrap_or(0);
         let mut batch = DpoBatch {
-            ids: Vec::new(),
-            segments: Vec::new(),
-            replies: Vec::new(),
-            reference: Vec::new(),
+            examples: examples.iter().map(|&example| example.clone()).collect(),
             chosen_tokens: 0.0,
         };
-        for example in examples {
-            let mut ids = example.prompt.clone();
-            let mut segments = vec![1; ids.len()];
-            let mut replies = Vec::new();
-            for (segment, reply) in (2..).zip(example.replies()) {
-                replies.push(ids.len()..ids.len() + reply.len());
-                ids.extend(reply);
-                segments.resize(ids.len(), segment);
-            }
-            ids.resize(seq, 0);
-            segments.resize(seq, 0);
-            let reference = example.pairs.iter().flat_map(|pair| pair.reference);
-            batch.ids.push(ids);
-            batch.segments.push(segments);
-            batch.replies.push(replies);
-            batch.reference.push(reference.collect());
-        }
-        let pairs = examples.iter().flat_map(|example| &example.pairs);
-        let chosen_tokens: usize = pairs.map(|pair| pair.chosen.len()).sum();
+        let chosen_tokens: usize = batch.pairs().map(|pair| pair.chosen.len()).sum();
         batch.chosen_tokens = chosen_tokens as f64 / batch.n_pairs() as f64;
         batch
     }
 }
 
 impl DpoBatch {
-    /// The number of pairs.
-    pub(super) fn n_pairs(&self) -> usize {
-        self.replies.iter().map(Vec::len).sum::<usize>() / 2
+    /// The pairs, prompt after prompt.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = &DpoPair> {
+        self.examples.iter().flat_map(|example| &example.pairs)
     }
 
-    /// At most so many parts, each with its share of the pairs.
+    /// The number of pairs.
+    pub(super) fn n_pairs(&self) -> usize {
+        self.pairs().count()
+    }
+
+    /// At most so many parts of about as many tokens, each with its share of the pairs.
     pub(super) fn parts(self, n_parts: usize) -> Vec<(Self, f64)> {
-        let (n_rows, n_pairs) = (self.ids.len(), self.n_pairs());
-        let size = n_rows.div_ceil(n_parts).max(1);
-        (0..n_rows)
-            .step_by(size)
-            .map(|start| {
-                let range = start..(start + size).min(n_rows);
-                let part = Self {
-                    ids: self.ids[range.clone()].to_vec(),
-                    segments: self.segments[range.clone()].to_vec(),
-                    replies: self.replies[range.clone()].to_vec(),
-                    reference: self.reference[range].to_vec(),
-                    chosen_tokens: self.chosen_tokens,
-                };
-                let share = part.n_pairs() as f64 / n_pairs as f64;
-                (part, share)
-            })
-            .collect()
+        let n_pairs = self.n_pairs();
+        let part = |example_idxs: Vec<usize>| {
+            let examples = example_idxs
+                .into_iter()
+                .map(|idx| self.examples[idx].clone());
+            let part = Self {
+                examples: examples.collect(),
+                chosen_tokens: self.chosen_tokens,
+            };
+            let share = part.n_pairs() as f64 / n_pairs as f64;
+            (part, share)
+        };
+        let parts = balanced_parts(&self.lens(), n_parts);
+        parts.into_iter().map(part).collect()
+    }
+
+    /// The number of tokens of each example.
+    fn lens(&self) -> Vec<usize> {
+        self.examples.iter().map(DpoExample::len).collect()
+    }
+
+    /// The examples of each row of the sequences that go through the model, and how long these are.
+    ///
+    /// Longer rows need less padding, but in them attention takes more: so there are as few as cost least.
+    fn rows(&self, lengths: Lengths) -> (Vec<Vec<usize>>, usize) {
+        /// About where attention takes as long as all products with weights, or the memory of its weights as much as all
+        /// other activations.
+        const ATTENTION: usize = 2048;
+        let lens = self.lens();
+        let packed = |n_rows| {
+            let rows = balanced_parts(&lens, n_rows);
+            let tokens = rows
+                .iter()
+                .map(|row| row.iter().map(|&idx| lens[idx]).sum());
+            let seq = lengths.round(tokens.max().unwrap_or(0));
+            (rows, seq)
+        };
+        (1..=lens.len())
+            .map(packed)
+            .min_by_key(|(rows, seq)| rows.len() * seq * (ATTENTION + seq))
+            .unwrap_or_default()
     }
 }
 
 /// The summed log-probabilities of both replies of each pair: one pass over each prompt and all its replies together,
-/// and logits only where a reply's token is predicted.
+/// several prompts in one sequence where that saves padding, and logits only where a reply's token is predicted.
 ///
 /// # Shapes
 ///
@@ -132,15 +129,15 @@ impl DpoBatch {
 pub fn reply_logps(model: &Gemma, batch: &DpoBatch) -> Tensor<2> {
     let device = model.device();
     let replies = ReplyTokens::new(batch, Lengths::on(&device), &device);
-    let hidden = model.hidden_states_at(replies.input(batch), None, replies.before.clone());
+    let hidden = model.hidden_states_at(replies.input(), None, replies.before.clone());
     replies.logps(model, hidden)
 }
 
-/// Where the replies of a batch are, which is padded to some length.
+/// The sequences of a batch, and where its replies are in them.
 #[derive(Debug)]
 pub(super) struct ReplyTokens {
-    /// That length.
-    seq: usize,
+    ids: Vec<Vec<i32>>,
+    segments: Vec<Vec<i32>>,
     /// The tokens before those of the replies, counted through the batch.
     pub(super) before: Tensor<1, Int>,
     /// The replies' tokens.
@@ -151,60 +148,65 @@ pub(super) struct ReplyTokens {
 
 impl ReplyTokens {
     pub(super) fn new(batch: &DpoBatch, lengths: Lengths, device: &Device) -> Self {
-        let seq = lengths.round(batch.ids.first().map_or(0, Vec::len));
+        let (rows, seq) = batch.rows(lengths);
+        let (mut ids, mut segments) = (Vec::new(), Vec::new());
         let (mut before, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
-        let mut n_replies = 0;
-        for (row_idx, replies) in batch.replies.iter().enumerate() {
-            for reply in replies {
+        let first_reply = |idx: usize| {
+            let pairs = batch.examples[..idx]
+                .iter()
+                .map(|example| example.pairs.len());
+            2 * pairs.sum::<usize>() as i32
+        };
+        for row in rows {
+            let start = (ids.len() * seq) as i32;
+            let (mut row_ids, mut row_segments) = (Vec::new(), Vec::new());
+            for example_idx in row {
+                let example = &batch.examples[example_idx];
+                row_ids.extend(&example.prompt);
+                row_segments.resize(row_ids.len(), 1);
                 // The first token of each reply is predicted by the prompt's last.
-                let column = |position| {
-                    if position == reply.start {
-                        replies[0].start - 1
-                    } else {
-                        position - 1
-                    }
-                };
-                before.extend(
-                    reply
-                        .clone()
-                        .map(|position| (row_idx * seq + column(position)) as i32),
-                );
-                targets.extend(&batch.ids[row_idx][reply.clone()]);
-                owners.extend(std::iter::repeat_n(n_replies, reply.len()));
-                n_replies += 1;
+                let prompt_end = start + row_ids.len() as i32 - 1;
+                for (reply_idx, reply) in (0..).zip(example.replies()) {
+                    let reply_start = start + row_ids.len() as i32;
+                    before.extend(
+                        std::iter::once(prompt_end)
+                            .chain(reply_start..)
+                            .take(reply.len()),
+                    );
+                    targets.extend(reply);
+                    owners.resize(targets.len(), first_reply(example_idx) + reply_idx);
+                    row_ids.extend(reply);
+                    row_segments.resize(row_ids.len(), 2 + reply_idx);
+                }
             }
+            row_ids.resize(seq, 0);
+            row_segments.resize(seq, 0);
+            ids.push(row_ids);
+            segments.push(row_segments);
         }
         // What fills up the targets belongs to no reply.
         let n_targets = lengths.round(targets.len());
         before.resize(n_targets, 0);
         targets.resize(n_targets, 0);
         owners.resize(n_targets, -1);
-        let ids =
+        let tensor =
             |values| Tensor::<1, Int>::from_data(TensorData::new(values, [n_targets]), device);
-        let shape = [n_replies as usize, n_targets];
-        let owners = ids(owners).reshape([1, n_targets]).expand(shape);
-        let replies = Tensor::<1, Int>::arange(0..i64::from(n_replies), device)
+        let shape = [2 * batch.n_pairs(), n_targets];
+        let owners = tensor(owners).reshape([1, n_targets]).expand(shape);
+        let replies = Tensor::<1, Int>::arange(0..shape[0] as i64, device)
             .reshape([shape[0], 1])
             .expand(shape);
         Self {
-            seq,
-            before: ids(before),
-            targets: ids(targets),
+            ids,
+            segments,
+            before: tensor(before),
+            targets: tensor(targets),
             belongs: owners.equal(replies).float().cast(DType::F32),
         }
     }
 
-    pub(super) fn input(&self, batch: &DpoBatch) -> GemmaInput {
-        let padded = |rows: &[Vec<i32>]| {
-            let pad = |row: &Vec<i32>| {
-                let mut row = row.clone();
-                row.resize(self.seq, 0);
-                row
-            };
-            rows.iter().map(pad).collect::<Vec<_>>()
-        };
-        let device = self.before.device();
-        GemmaInput::new(&padded(&batch.ids), &padded(&batch.segments), &device)
+    pub(super) fn input(&self) -> GemmaInput {
+        GemmaInput::new(&self.ids, &self.segments, &self.before.device())
     }
 
     /// The summed log-probabilities, `[pairs, 2]`, from the hidden states before the replies' tokens.
@@ -221,37 +223,72 @@ mod tests {
     use crate::nn::GemmaConfig;
     use burn::tensor::Tolerance;
 
-    #[test]
-    fn lengths_that_are_rounded_up_change_no_log_probability() {
+    fn model() -> Gemma {
         let device = Device::default();
         device.seed(8);
-        let model = GemmaConfig::new(40, 16, 32, 2, 4, 2, 8)
+        GemmaConfig::new(40, 16, 32, 2, 4, 2, 8)
             .with_initializer_range(0.3)
-            .init(&device);
-        let pair = |chosen: &[i32], rejected: &[i32]| DpoPair {
+            .init(&device)
+    }
+
+    fn pair(chosen: &[i32], rejected: &[i32]) -> DpoPair {
+        DpoPair {
             chosen: chosen.to_vec(),
             rejected: rejected.to_vec(),
             reference: [0.0; 2],
-        };
+        }
+    }
+
+    #[test]
+    fn lengths_that_are_rounded_up_change_no_log_probability() {
+        let (model, device) = (model(), Device::default());
         let example = |pairs| DpoExample {
             prompt: vec![2, 5, 6, 7],
             pairs,
         };
         let batch = DpoExample::collate(&[
-            &example(vec![pair(&[10, 11, 1], &[12, 1])]),
+            &example(vec![pair(&[10, 11, 12, 13, 1], &[12, 11, 1])]),
             &example(vec![pair(&[13, 14, 1], &[1]), pair(&[17, 1], &[18, 1])]),
         ]);
-        let logps = |lengths, seq, n_targets| {
+        let logps = |lengths, shape, n_targets| {
             let replies = ReplyTokens::new(&batch, lengths, &device);
-            let input = replies.input(&batch);
-            assert_eq!(input.input_ids.dims(), [2, seq]);
+            let input = replies.input();
+            assert_eq!(input.input_ids.dims(), shape);
             assert_eq!(replies.before.dims(), [n_targets]);
             let hidden = model.hidden_states_at(input, None, replies.before.clone());
             replies.logps(&model, hidden).into_data()
         };
-        logps(Lengths::Bucketed, 32, 32).assert_approx_eq(
-            &logps(Lengths::Exact, 12, 13),
+        logps(Lengths::Bucketed, [1, 32], 32).assert_approx_eq(
+            &logps(Lengths::Exact, [2, 12], 16),
             Tolerance::<f32>::absolute(1e-5),
         );
+    }
+
+    #[test]
+    fn prompts_in_one_sequence_have_the_log_probabilities_of_each_alone() {
+        let (model, device) = (model(), Device::default());
+        let example = |prompt: &[i32], pairs: &[DpoPair]| DpoExample {
+            prompt: prompt.to_vec(),
+            pairs: pairs.to_vec(),
+        };
+        let long = [13, 14, 15, 16, 17, 18, 19, 20, 21, 1];
+        let examples = [
+            example(&[2, 5, 6], &[pair(&[10, 1], &[12, 1])]),
+            example(&[2, 7, 8, 9], &[pair(&long, &[1])]),
+            example(&[2, 30], &[pair(&[17, 1], &[1]), pair(&[31, 1], &[18, 1])]),
+        ];
+        let logps = |examples: &[&DpoExample]| -> Vec<f32> {
+            let logps = reply_logps(&model, &DpoExample::collate(examples));
+            logps.into_data().try_to_vec().unwrap()
+        };
+        let together = examples.each_ref();
+        let replies = ReplyTokens::new(&DpoExample::collate(&together), Lengths::Exact, &device);
+        assert_eq!(replies.input().input_ids.dims(), [1, 31]); // not three
+        let apart: Vec<f32> = together.iter().flat_map(|&alone| logps(&[alone])).collect();
+        let together = logps(&together);
+        assert_eq!(together.len(), 8);
+        for (together, apart) in together.iter().zip(&apart) {
+            assert!((together - apart).abs() < 1e-5, "{together} {apart}");
+        }
     }
 }

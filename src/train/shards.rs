@@ -120,6 +120,21 @@ pub(super) fn even_parts(lengths: &[usize], n_parts: usize) -> Vec<Vec<usize>> {
     sizes.get(enough).map_or(Vec::new(), |&most| cut(most))
 }
 
+/// Shares texts out to `n_parts` so that each has about as many tokens; each part holds indices of `lengths`.
+pub(super) fn balanced_parts(lengths: &[usize], n_parts: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&idx| std::cmp::Reverse(lengths[idx]));
+    let mut parts = vec![(0, Vec::new()); n_parts.min(lengths.len())];
+    for idx in order {
+        // The longest that is left goes where there is least.
+        if let Some((tokens, part)) = parts.iter_mut().min_by_key(|(tokens, _)| *tokens) {
+            *tokens += lengths[idx];
+            part.push(idx);
+        }
+    }
+    parts.into_iter().map(|(_, part)| part).collect()
+}
+
 /// A step that goes back through all of `forward` at once.
 pub(super) fn whole_step<M: Module, B>(
     forward: impl Fn(&M, B) -> (Tensor<1>, Scalars) + Sync,
@@ -145,5 +160,15 @@ mod tests {
     fn there_are_no_more_parts_than_texts() {
         assert_eq!(even_parts(&[7, 9], 4), [vec![1], vec![0]]);
         assert!(even_parts(&[], 4).is_empty());
+        assert_eq!(balanced_parts(&[7, 9], 4), [vec![1], vec![0]]);
+        assert!(balanced_parts(&[], 4).is_empty());
+    }
+
+    #[test]
+    fn texts_of_any_length_are_shared_out_so_that_all_parts_have_about_as_many_tokens() {
+        let parts = balanced_parts(&[300, 200, 150, 210, 140], 2);
+        assert_eq!(parts, [vec![0, 2], vec![3, 1, 4]]); // 450 and 550 tokens
+        let parts = balanced_parts(&[100, 90, 60, 50], 2);
+        assert_eq!(parts, [vec![0, 3], vec![1, 2]]);
     }
 }
