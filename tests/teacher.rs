@@ -567,7 +567,7 @@ fn a_chinese_page_is_asked_about_in_chinese_and_runs_through_with_multilingual_j
         ])
         .args([
             "--max-dpo-data",
-            "24",
+            "96",
             "--prp-dpo-epoch",
             "1",
             "--lora-rank",

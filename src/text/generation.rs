@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::draft::{Draft, DraftModel};
 use super::sampling::choose_on_device;
-use super::{GenerateConfig, Prompt, Room, Sampling};
+use super::{GenerateConfig, Prompt, Room};
 use crate::nn::{Gemma, GemmaInput, KvCache, Lengths};
 use crate::progress::Job;
 use crate::{Error, Result, parallel};
@@ -342,15 +342,10 @@ fn add_tokens(
     on_token: &mut dyn FnMut(usize, i32),
 ) -> Result<Vec<bool>> {
     let logits = logits.cast(DType::F32);
-    let tokens = match config.sampling {
-        _ if parallel::is_cpu(&logits.device()) => choose_here(config, logits, rows, places)?,
-        Sampling::Greedy => choose_there(config, logits, rows, places, None),
-        Sampling::Random {
-            temperature,
-            top_k: None,
-            top_p: None,
-        } => choose_there(config, logits, rows, places, Some(temperature)),
-        Sampling::Random { .. } => choose_here(config, logits, rows, places)?,
+    let tokens = if parallel::is_cpu(&logits.device()) {
+        choose_here(config, logits, rows, places)?
+    } else {
+        choose_there(config, logits, rows, places)
     };
     let goes_on = rows.iter_mut().zip(tokens).map(|(row, token)| {
         if config.stop_ids.contains(&token) {
@@ -404,13 +399,12 @@ fn forbid_stops(config: &GenerateConfig, logits: &mut [f32], said: usize) {
     }
 }
 
-/// Chooses tokens where the logits are: the likeliest, or at a temperature. Nothing but the tokens is copied from there.
+/// Chooses tokens where the logits are; nothing but the tokens is copied from there.
 fn choose_there(
     config: &GenerateConfig,
     logits: Tensor<2>,
     rows: &mut [Row],
     places: &[usize],
-    temperature: Option<f32>,
 ) -> Vec<i32> {
     let [n_places, vocab_size] = logits.dims();
     let (device, n_rows) = (logits.device(), rows.len());
@@ -431,8 +425,8 @@ fn choose_there(
             logits = logits.slice_assign(place, without);
         }
     }
-    let shares = temperature.map(|_| rows.iter_mut().map(|row| row.rng.random()).collect());
-    let chosen = choose_on_device(logits, temperature.unwrap_or(1.0), shares);
+    let shares = rows.iter_mut().map(|row| row.rng.random()).collect();
+    let chosen = choose_on_device(logits, config.sampling, shares);
     chosen.into_data().iter().collect()
 }
 

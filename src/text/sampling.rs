@@ -12,9 +12,9 @@ pub enum Sampling {
     Random {
         /// Logits are divided by it.
         temperature: f32,
-        /// Only so many of the likeliest tokens take part.
+        /// Only so many of the likeliest tokens take part, and those that are as likely as the last of them.
         top_k: Option<usize>,
-        /// Only the likeliest tokens whose probabilities reach this sum take part.
+        /// Of these only the likeliest whose probabilities reach this sum, and those that are as likely as the last.
         top_p: Option<f32>,
     },
 }
@@ -44,29 +44,21 @@ impl Sampling {
             } => (temperature, top_k, top_p),
         };
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut weights: Vec<(usize, f32)> = logits
+        let mut weights: Vec<f32> = logits
             .iter()
             .map(|logit| ((logit - largest) / temperature).exp())
-            .enumerate()
             .collect();
-        if top_k.is_some() || top_p.is_some() {
-            weights.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            weights.truncate(top_k.unwrap_or(weights.len()).max(1));
+        if let Some(top_k) = top_k {
+            leave_out_below(&mut weights, |weights| kth_largest(weights, top_k));
         }
-        if let Some(top_p) = top_p {
-            let total: f32 = weights.iter().map(|(_, weight)| weight).sum();
-            let mut sum = 0.0;
-            let kept = weights.iter().take_while(|(_, weight)| {
-                let before = sum;
-                sum += weight / total;
-                before < top_p
-            });
-            let kept = kept.count().max(1);
-            weights.truncate(kept);
+        if let Some(top_p) = top_p
+            && top_p < 1.0
+        {
+            leave_out_below(&mut weights, |weights| last_of_share(weights, top_p));
         }
-        let total: f32 = weights.iter().map(|(_, weight)| weight).sum();
+        let total: f32 = weights.iter().sum();
         let mut left = rng.random::<f32>() * total;
-        for &(token, weight) in &weights {
+        for (token, weight) in weights.iter().enumerate() {
             left -= weight;
             if left < 0.0 {
                 return token;
@@ -75,14 +67,50 @@ impl Sampling {
         // Rounding left a little over: the last token that has any weight.
         weights
             .iter()
-            .rev()
-            .find(|(_, weight)| *weight > 0.0)
-            .map_or(0, |&(token, _)| token)
+            .rposition(|weight| *weight > 0.0)
+            .unwrap_or(0)
     }
 }
 
-/// Chooses a token from every row where the logits are: the likeliest, or that behind which a share of all weights lies
-/// that was drawn from 0 to 1.
+/// Sets to zero what is less than the least weight that takes part.
+fn leave_out_below(weights: &mut [f32], least: impl FnOnce(&[f32]) -> f32) {
+    let least = least(weights);
+    for weight in weights {
+        if *weight < least {
+            *weight = 0.0;
+        }
+    }
+}
+
+/// The `k`th of the weights in falling order.
+fn kth_largest(weights: &[f32], k: usize) -> f32 {
+    let mut sorted = weights.to_vec();
+    let place = k.clamp(1, sorted.len()) - 1;
+    let (_, least, _) = sorted.select_nth_unstable_by(place, |a, b| b.total_cmp(a));
+    *least
+}
+
+/// The first of the weights in falling order with which they reach a share of their sum.
+fn last_of_share(weights: &[f32], share: f32) -> f32 {
+    let total: f32 = weights.iter().sum();
+    // All that are less than this do not come to the rest together.
+    let cut = total * (1.0 - share) / weights.len() as f32;
+    let mut sorted: Vec<f32> = weights
+        .iter()
+        .copied()
+        .filter(|weight| *weight >= cut)
+        .collect();
+    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+    let mut sum = 0.0;
+    let reaches = |weight: &&f32| {
+        sum += **weight;
+        sum >= share * total
+    };
+    sorted.iter().find(reaches).copied().unwrap_or(0.0)
+}
+
+/// Chooses a token from every row where the logits are, as [`Sampling::choose`] does; of `shares` there is one a row, from
+/// 0 to 1, the share of all weights that lies before the token, for greedy sampling none.
 ///
 /// # Shapes
 ///
@@ -90,18 +118,36 @@ impl Sampling {
 /// - output: `[rows]`
 pub(super) fn choose_on_device(
     logits: Tensor<2>,
-    temperature: f32,
-    shares: Option<Vec<f32>>,
+    sampling: Sampling,
+    shares: Vec<f32>,
 ) -> Tensor<1, Int> {
     /// Tokens that are summed up on their own, so that a running sum is short.
     const BLOCK: usize = 512;
     let [rows, vocab_size] = logits.dims();
-    let Some(shares) = shares else {
+    let Sampling::Random {
+        temperature,
+        top_k,
+        top_p,
+    } = sampling
+    else {
         return logits.argmax(1).reshape([rows]);
     };
     let device = logits.device();
     let largest = logits.clone().max_dim(1);
-    let mut weights = ((logits - largest) / temperature).exp();
+    let logits = (logits - largest) / temperature;
+    let mut weights = logits.clone().exp();
+    if let Some(top_k) = top_k {
+        let goal = Tensor::full([rows, 1], top_k.clamp(1, vocab_size) as f32, &device);
+        let least = least_logit(&logits, &weights.clone().ones_like(), goal);
+        weights = weights.mask_fill(logits.clone().lower(least), 0.0);
+    }
+    if let Some(top_p) = top_p
+        && top_p < 1.0
+    {
+        let goal = weights.clone().sum_dim(1) * top_p;
+        let least = least_logit(&logits, &weights, goal);
+        weights = weights.mask_fill(logits.lower(least), 0.0);
+    }
     let n_blocks = vocab_size.div_ceil(BLOCK);
     let missing = n_blocks * BLOCK - vocab_size;
     if missing > 0 {
@@ -116,6 +162,32 @@ pub(super) fn choose_on_device(
     let chosen = first_blocks + block.clone().reshape([rows]);
     let (token, _) = reached(blocks.select(0, chosen), rest);
     (block * BLOCK as i64 + token).reshape([rows])
+}
+
+/// The least of the largest logits whose numbers come to a goal together, or one that is less by no more than 3e-8.
+///
+/// A device cannot sort without a copy to the host, so this closes in on it.
+///
+/// # Shapes
+///
+/// - logits: `[rows, n]`, the largest of each row being zero
+/// - numbers: `[rows, n]`, not negative
+/// - goal and output: `[rows, 1]`
+fn least_logit(logits: &Tensor<2>, numbers: &Tensor<2>, goal: Tensor<2>) -> Tensor<2> {
+    /// A logit that is as good as none.
+    const NONE: f32 = -100.0;
+    const HALVINGS: usize = 32; // of 101 to 2.4e-8
+    let mut low = Tensor::full_like(&goal, NONE);
+    let mut high = Tensor::full_like(&goal, 1.0);
+    for _ in 0..HALVINGS {
+        let middle = (low.clone() + high.clone()) / 2.0;
+        let below = logits.clone().lower(middle.clone());
+        let sum = numbers.clone().mask_fill(below, 0.0).sum_dim(1);
+        let reached = sum.greater_equal(goal.clone());
+        low = low.mask_where(reached.clone(), middle.clone());
+        high = middle.mask_where(reached, high);
+    }
+    low
 }
 
 /// Where the running sum of each row passes its goal, and what of the goal is left for the number there.
@@ -178,6 +250,14 @@ mod tests {
         }
     }
 
+    fn random(temperature: f32, top_k: Option<usize>, top_p: Option<f32>) -> Sampling {
+        Sampling::Random {
+            temperature,
+            top_k,
+            top_p,
+        }
+    }
+
     #[test]
     fn a_device_chooses_the_tokens_that_the_host_does() {
         let device = Device::default();
@@ -185,21 +265,36 @@ mod tests {
         for vocab_size in [1, 4, 511, 2048, 3000] {
             let normal = Distribution::Normal(0.0, 4.0);
             let logits = Tensor::<2>::random([40, vocab_size], normal, &device);
+            // A token that may not come, and two that are equally likely.
+            let logits = if vocab_size < 4 {
+                logits
+            } else {
+                let equal = logits.clone().narrow(1, 1, 1);
+                let logits = logits.slice_fill([0..40, 0..1], f32::NEG_INFINITY);
+                logits.slice_assign([0..40, 2..3], equal)
+            };
             let rows: Vec<f32> = logits.to_data().try_to_vec().unwrap();
             let mut rng = ChaCha8Rng::seed_from_u64(vocab_size as u64);
-            for temperature in [0.0, 0.5, 1.0] {
-                let sampling = Sampling::at_temperature(temperature);
-                let shares = (temperature > 0.0).then(|| {
-                    let mut rng = rng.clone();
-                    (0..40).map(|_| rng.random()).collect()
-                });
+            for sampling in [
+                Sampling::Greedy,
+                random(0.5, None, None),
+                random(1.0, None, None),
+                random(1.0, Some(1), None),
+                random(1.0, Some(3), None),
+                random(2.0, Some(5000), None),
+                random(1.5, None, Some(0.9)),
+                random(1.0, None, Some(1.0)),
+                random(3.0, Some(40), Some(0.7)),
+            ] {
+                let mut drawn = rng.clone();
+                let shares = (0..40).map(|_| drawn.random()).collect();
                 let expected: Vec<usize> = rows
                     .chunks_exact(vocab_size)
                     .map(|logits| sampling.choose(logits, &mut rng))
                     .collect();
-                let got = choose_on_device(logits.clone(), temperature, shares).into_data();
+                let got = choose_on_device(logits.clone(), sampling, shares).into_data();
                 let got: Vec<usize> = got.iter::<i64>().map(|token| token as usize).collect();
-                assert_eq!(got, expected);
+                assert_eq!(got, expected, "{sampling:?} of {vocab_size}");
             }
         }
     }
@@ -210,25 +305,34 @@ mod tests {
         let logits = [f32::MIN, 1.0, f32::MIN, 2.0, f32::MIN].repeat(200);
         let logits = Tensor::<2>::from_data(TensorData::new(logits, [1, 1000]), &device);
         for (share, expected) in [(0.0, 1), (1.0, 998)] {
-            let chosen = choose_on_device(logits.clone(), 1.0, Some(vec![share]));
+            let chosen = choose_on_device(logits.clone(), random(1.0, None, None), vec![share]);
             assert_eq!(chosen.into_scalar::<i64>(), expected);
         }
     }
 
     #[test]
     fn top_k_and_top_p_leave_the_unlikely_out() {
-        let random = |top_k, top_p| {
-            drawn(Sampling::Random {
-                temperature: 1.0,
-                top_k,
-                top_p,
-            })
-        };
-        assert_eq!(random(Some(1), None), [0, 4000, 0, 0]);
-        assert_eq!(random(None, Some(0.5)), [0, 4000, 0, 0]);
-        let two = random(Some(2), None);
-        assert!(two[0] == 0 && two[2] > 0, "{two:?}");
-        let two = random(None, Some(0.8));
-        assert!(two[0] == 0 && two[2] > 0, "{two:?}");
+        let with = |top_k, top_p| drawn(random(1.0, top_k, top_p));
+        assert_eq!(with(Some(1), None), [0, 4000, 0, 0]);
+        assert_eq!(with(None, Some(0.5)), [0, 4000, 0, 0]);
+        // Of the two that are left the likelier has 0.73 alone.
+        assert_eq!(with(Some(2), Some(0.7)), [0, 4000, 0, 0]);
+        for (top_k, top_p) in [(Some(2), None), (None, Some(0.8)), (Some(2), Some(0.8))] {
+            let two = with(top_k, top_p);
+            assert!(two[0] == 0 && two[2] > 0, "{two:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_as_likely_as_the_last_of_the_likeliest_takes_part() {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        for sampling in [random(1.0, Some(1), None), random(1.0, None, Some(0.4))] {
+            let mut chosen: Vec<usize> = (0..100)
+                .map(|_| sampling.choose(&[2.0, 0.0, 2.0], &mut rng))
+                .collect();
+            chosen.sort_unstable();
+            chosen.dedup();
+            assert_eq!(chosen, [0, 2]);
+        }
     }
 }
