@@ -68,7 +68,8 @@ impl ClassifyArgs {
         )?;
         let start = Instant::now();
         let batch_tokens = self.batch_tokens.unwrap_or(classifier.batch_tokens());
-        let probabilities = classifier.probabilities(&texts, batch_tokens, "classify", job)?;
+        let ids = classifier.encode(&texts)?;
+        let probabilities = classifier.probabilities(&ids, batch_tokens, "classify", job)?;
         let texts_per_second = texts.len() as f64 / start.elapsed().as_secs_f64();
         match self.format {
             Format::Json => print_json(&Classified {

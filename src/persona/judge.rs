@@ -146,27 +146,29 @@ impl JudgeTemplate {
 
     /// The text that the judge reads.
     pub fn render(&self, character: &str, statement: &str, query: &str, response: &str) -> String {
-        let values = [
-            ("{character}", character),
-            ("{statement}", statement),
-            ("{query}", query),
-            ("{response}", response),
-        ];
-        // One pass from left to right, so that a value which contains a placeholder stays as it is.
+        let values = [character, statement, query, response];
+        let (frame, gaps) = self.frame();
+        let fillings = gaps.into_iter().map(|gap| values[gap]).chain([""]);
+        let parts = frame.into_iter().zip(fillings).flat_map(<[&str; 2]>::from);
+        parts.collect()
+    }
+
+    /// What is before the placeholders, between them and behind them, and which placeholder each is: 0 for the character, 1
+    /// for the statement, 2 for the query and 3 for the reply.
+    fn frame(&self) -> (Vec<&str>, Vec<usize>) {
+        const NAMES: [&str; 4] = ["{character}", "{statement}", "{query}", "{response}"];
         let mut rest = self.template.as_str();
-        let mut text =
-            String::with_capacity(rest.len() + statement.len() + query.len() + response.len());
-        while let Some((at, (name, value))) = values
-            .iter()
-            .filter_map(|value| Some((rest.find(value.0)?, value)))
-            .min_by_key(|(at, _)| *at)
+        let (mut frame, mut gaps) = (Vec::new(), Vec::new());
+        while let Some((at, gap)) = (0..NAMES.len())
+            .filter_map(|gap| Some((rest.find(NAMES[gap])?, gap)))
+            .min()
         {
-            text.push_str(&rest[..at]);
-            text.push_str(value);
-            rest = &rest[at + name.len()..];
+            frame.push(&rest[..at]);
+            gaps.push(gap);
+            rest = &rest[at + NAMES[gap].len()..];
         }
-        text.push_str(rest);
-        text
+        frame.push(rest);
+        (frame, gaps)
     }
 }
 
@@ -216,8 +218,20 @@ impl Judge {
 
     /// The probabilities of the classes for each text; see [`Classifier::probabilities`].
     pub fn probabilities(&self, texts: &[String], label: &str, job: &Job) -> Result<Vec<Vec<f32>>> {
+        let ids = self.classifier.encode(texts)?;
         self.classifier
-            .probabilities(texts, self.classifier.batch_tokens(), label, job)
+            .probabilities(&ids, self.classifier.batch_tokens(), label, job)
+    }
+
+    /// The ids of what it reads of characters, statements, queries and replies; a statement that comes again and again is
+    /// brought into tokens once.
+    fn encode(&self, texts: &[[&str; 4]]) -> Result<Vec<Vec<i32>>> {
+        let (frame, gaps) = self.template.frame();
+        let fillings: Vec<Vec<&str>> = texts
+            .iter()
+            .map(|values| gaps.iter().map(|&gap| values[gap]).collect())
+            .collect();
+        self.classifier.encode_filled(&frame, &fillings)
     }
 }
 
@@ -248,35 +262,36 @@ pub fn judge_relevance(
     queries: &[String],
     job: &Job,
 ) -> Result<RelevanceTable> {
-    let texts: Vec<String> = queries
+    let texts: Vec<[&str; 4]> = queries
         .iter()
         .flat_map(|query| statements.iter().map(move |statement| (statement, query)))
-        .map(|(statement, query)| judge.template.render(character, statement, query, ""))
+        .map(|(statement, query)| [character, statement, query, ""])
         .collect();
-    let known = |text: &String| cache.as_ref().and_then(|cache| cache.get(text));
+    let render = |[character, statement, query, response]: [&str; 4]| {
+        let template = judge.template();
+        template.render(character, statement, query, response)
+    };
+    let known = |text: &[&str; 4]| cache.as_ref().and_then(|cache| cache.get(&render(*text)));
     let mut relevant: Vec<Option<f64>> = texts.iter().map(known).collect();
     let text_idxs: Vec<usize> = (0..texts.len())
         .filter(|&text_idx| relevant[text_idx].is_none())
         .collect();
-    let unknown: Vec<String> = text_idxs
-        .iter()
-        .map(|&text_idx| texts[text_idx].clone())
-        .collect();
+    let unknown: Vec<[&str; 4]> = text_idxs.iter().map(|&idx| texts[idx]).collect();
     if !unknown.is_empty() {
-        let tokens = judge.classifier.batch_tokens();
+        let (ids, tokens) = (judge.encode(&unknown)?, judge.classifier.batch_tokens());
         let mut keep = |rows: &[TextProbabilities]| {
             for (place, row) in rows {
                 let yes = f64::from(row[Relevance::Yes as usize]);
                 relevant[text_idxs[*place]] = Some(yes);
                 if let Some(cache) = &mut cache {
-                    cache.insert(&unknown[*place], yes)?;
+                    cache.insert(&render(unknown[*place]), yes)?;
                 }
             }
             Ok(())
         };
         let judged = judge
             .classifier
-            .judge(&unknown, tokens, "relevance", job, &mut keep);
+            .judge(&ids, tokens, "relevance", job, &mut keep);
         // Also of a run that is stopped.
         if let Some(cache) = cache {
             cache.flush()?;
@@ -298,14 +313,15 @@ pub fn judge_nli(
     replies: &[(&str, &str)],
     job: &Job,
 ) -> Result<Vec<Vec<[f64; 3]>>> {
-    let texts: Vec<String> = replies
+    let texts: Vec<[&str; 4]> = replies
         .iter()
         .flat_map(|reply| statements.iter().map(move |statement| (statement, reply)))
-        .map(|(statement, (query, response))| {
-            judge.template.render(character, statement, query, response)
-        })
+        .map(|(statement, &(query, response))| [character, statement, query, response])
         .collect();
-    let probabilities = judge.probabilities(&texts, "entailment", job)?;
+    let (ids, tokens) = (judge.encode(&texts)?, judge.classifier.batch_tokens());
+    let probabilities = judge
+        .classifier
+        .probabilities(&ids, tokens, "entailment", job)?;
     let triple = |row: &Vec<f32>| [f64::from(row[0]), f64::from(row[1]), f64::from(row[2])];
     Ok(probabilities
         .chunks(statements.len().max(1))

@@ -6,6 +6,7 @@ use std::path::Path;
 use burn::tensor::{DType, activation};
 use rayon::prelude::*;
 
+use super::filled::encode_filled;
 use super::{ByteFallback, Tokenizer};
 use crate::nn::{Lengths, SequenceClassifier};
 use crate::parallel::{self, Devices, Replicas};
@@ -71,16 +72,30 @@ impl Classifier {
         &self.labels
     }
 
+    /// The ids of texts.
+    pub fn encode(&self, texts: &[String]) -> Result<Vec<Vec<i32>>> {
+        let encode = |text: &String| self.tokenizer.encode(text);
+        texts.par_iter().map(encode).collect()
+    }
+
+    /// The ids of texts that differ in what fills the gaps of a frame; what comes again is brought into tokens once.
+    ///
+    /// - frame: what is before the gaps, between them and behind them
+    /// - fillings: of every text, one for each gap
+    pub fn encode_filled(&self, frame: &[&str], fillings: &[Vec<&str>]) -> Result<Vec<Vec<i32>>> {
+        encode_filled(&self.tokenizer, frame, fillings)
+    }
+
     /// The probabilities of the classes for each text, in the order of the texts; see [`Self::judge`].
     pub fn probabilities(
         &self,
-        texts: &[String],
+        ids: &[Vec<i32>],
         batch_tokens: usize,
         label: &str,
         job: &Job,
     ) -> Result<Vec<Vec<f32>>> {
-        let mut probabilities = vec![Vec::new(); texts.len()];
-        self.judge(texts, batch_tokens, label, job, &mut |rows| {
+        let mut probabilities = vec![Vec::new(); ids.len()];
+        self.judge(ids, batch_tokens, label, job, &mut |rows| {
             for (text_idx, row) in rows {
                 probabilities[*text_idx].clone_from(row);
             }
@@ -89,7 +104,7 @@ impl Classifier {
         Ok(probabilities)
     }
 
-    /// Finds the probabilities of the classes for each text.
+    /// Finds the probabilities of the classes for each text, given as ids.
     ///
     /// Texts are sorted by length and go through the model in batches of about `batch_tokens`, as many batches at once
     /// as there are cores or devices; equal texts go once. `label` names the progress bar; `on_batches` hears of texts by
@@ -100,7 +115,7 @@ impl Classifier {
     /// A text of more tokens than the model was made for, and what `on_batches` returns.
     pub fn judge(
         &self,
-        texts: &[String],
+        ids: &[Vec<i32>],
         batch_tokens: usize,
         label: &str,
         job: &Job,
@@ -108,18 +123,10 @@ impl Classifier {
     ) -> Result<()> {
         /// Batches for each worker, who does not wait for the others after each.
         const AT_ONCE: usize = 4;
-        let mut text_idxs: Vec<Vec<usize>> = Vec::new(); // of each text that is unlike those before it
+        let mut encoded: Vec<&Vec<i32>> = Vec::new(); // those that are unlike those before them
+        let mut text_idxs: Vec<Vec<usize>> = Vec::new(); // of each of these
         let mut places = HashMap::new();
-        for (text_idx, text) in texts.iter().enumerate() {
-            let place = *places.entry(text).or_insert(text_idxs.len());
-            if place == text_idxs.len() {
-                text_idxs.push(Vec::new());
-            }
-            text_idxs[place].push(text_idx);
-        }
-        let encode = |text_idxs: &Vec<usize>| {
-            let text_idx = text_idxs[0];
-            let ids = self.tokenizer.encode(&texts[text_idx])?;
+        for (text_idx, ids) in ids.iter().enumerate() {
             if ids.len() > self.max_tokens {
                 return Err(Error::Usage(format!(
                     "text {} has {} tokens, but the judge reads at most {}; shorten it",
@@ -128,9 +135,13 @@ impl Classifier {
                     self.max_tokens
                 )));
             }
-            Ok(ids)
-        };
-        let encoded: Vec<Vec<i32>> = text_idxs.par_iter().map(encode).collect::<Result<_>>()?;
+            let place = *places.entry(ids).or_insert(encoded.len());
+            if place == encoded.len() {
+                encoded.push(ids);
+                text_idxs.push(Vec::new());
+            }
+            text_idxs[place].push(text_idx);
+        }
         let mut order: Vec<usize> = (0..encoded.len()).collect();
         order.sort_by_key(|&place| encoded[place].len());
         let mut batches: Vec<Vec<usize>> = Vec::new();
@@ -147,8 +158,7 @@ impl Classifier {
         for group in batches.chunks(AT_ONCE * devices.workers()) {
             let results = self.models.map(group.to_vec(), |model, batch: Vec<usize>| {
                 job.check()?;
-                let ids: Vec<Vec<i32>> =
-                    batch.iter().map(|&place| encoded[place].clone()).collect();
+                let ids: Vec<_> = batch.iter().map(|&place| encoded[place].clone()).collect();
                 let input = model.input(&ids, self.pad_token_id, lengths);
                 let logits = model.forward(input);
                 let [_, n_labels] = logits.dims();

@@ -3,6 +3,7 @@
 mod chat_template;
 mod classifier;
 mod draft;
+mod filled;
 mod generate;
 mod generation;
 mod logprobs;

@@ -43,7 +43,12 @@ impl Tokenizer {
                 path.display()
             )));
         }
-        let inner = tokenizers::Tokenizer::from_file(&path)
+        let mut inner = tokenizers::Tokenizer::from_file(&path)
+            .map_err(|error| Error::invalid(&path, format!("is no tokenizer: {error}")))?;
+        // What it was last used with in Python; a text is neither cut nor padded unnoticed.
+        inner
+            .with_padding(None)
+            .with_truncation(None)
             .map_err(|error| Error::invalid(&path, format!("is no tokenizer: {error}")))?;
         Ok(Self { path, inner })
     }
@@ -70,7 +75,7 @@ impl Tokenizer {
     fn encode_with(&self, text: &str, special: bool) -> Result<Vec<i32>> {
         let encoding = self
             .inner
-            .encode(text, special)
+            .encode_fast(text, special)
             .map_err(|error| self.failed(&error))?;
         Ok(encoding.get_ids().iter().map(|&id| id as i32).collect())
     }
@@ -110,6 +115,11 @@ impl Tokenizer {
         self.inner.id_to_token(u32::try_from(id).ok()?)
     }
 
+    /// Whether texts are cut into words first, which never share a token.
+    pub(super) fn has_words(&self) -> bool {
+        self.inner.get_pre_tokenizer().is_some()
+    }
+
     /// How many ids there are.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
@@ -117,5 +127,38 @@ impl Tokenizer {
 
     fn failed(&self, error: &tokenizers::Error) -> Error {
         Error::invalid(&self.path, format!("cannot handle a text: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_neither_cut_nor_padded_whatever_the_file_says() {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/nli");
+        let plain = Tokenizer::load(&from).unwrap();
+        let mut cutting = plain.clone();
+        let cut = tokenizers::TruncationParams {
+            max_length: 4,
+            ..Default::default()
+        };
+        let pad = tokenizers::PaddingParams {
+            strategy: tokenizers::PaddingStrategy::Fixed(64),
+            ..Default::default()
+        };
+        cutting
+            .inner
+            .with_padding(Some(pad))
+            .with_truncation(Some(cut))
+            .unwrap();
+        let there = tempfile::tempdir().unwrap();
+        cutting.save(there.path()).unwrap();
+        let text = "Mira plays the cello in the evening.";
+        assert_eq!(
+            Tokenizer::load(there.path()).unwrap().encode(text).unwrap(),
+            plain.encode(text).unwrap()
+        );
+        assert_ne!(cutting.encode(text).unwrap(), plain.encode(text).unwrap());
     }
 }

@@ -1,0 +1,188 @@
+//! Texts that fill the gaps of one frame, as a statement and a query do with a judge's template.
+
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+
+use super::Tokenizer;
+use crate::Result;
+
+/// The ids of texts that differ in what fills the gaps of a frame, as [`Tokenizer::encode`] gives them; what fills a gap
+/// in many texts is brought into tokens once.
+///
+/// - frame: what is before the gaps, between them and behind them
+/// - fillings: of every text, one for each gap
+pub(super) fn encode_filled(
+    tokenizer: &Tokenizer,
+    frame: &[&str],
+    fillings: &[Vec<&str>],
+) -> Result<Vec<Vec<i32>>> {
+    let Some(first) = fillings.first() else {
+        return Ok(Vec::new());
+    };
+    let whole = |fillings: &Vec<&str>| tokenizer.encode(&filled(frame, fillings));
+    let encode_all = || fillings.par_iter().map(whole).collect();
+    let Some(frame) = Frame::new(tokenizer, frame, first)? else {
+        return encode_all();
+    };
+    let mut places = HashMap::new();
+    let mut parts = Vec::new();
+    for fillings in fillings {
+        for part in fillings.iter().copied().enumerate() {
+            places.entry(part).or_insert_with(|| {
+                parts.push(part);
+                parts.len() - 1
+            });
+        }
+    }
+    let encoded: Vec<Option<Vec<i32>>> = parts
+        .par_iter()
+        .map(|&(gap, filling)| frame.encode(gap, filling))
+        .collect::<Result<_>>()?;
+    let joined = |fillings: &Vec<&str>| {
+        let parts = fillings.iter().copied().enumerate();
+        frame.join(parts.map(|part| encoded[places[&part]].as_ref()))
+    };
+    if joined(first) != Some(whole(first)?) {
+        return encode_all();
+    }
+    fillings
+        .par_iter()
+        .map(|fillings| joined(fillings).map_or_else(|| whole(fillings), Ok))
+        .collect()
+}
+
+/// A text of its frame and what fills it.
+fn filled(frame: &[&str], fillings: &[&str]) -> String {
+    let behind = fillings.iter().chain(std::iter::once(&""));
+    frame
+        .iter()
+        .zip(behind)
+        .flat_map(|(a, b)| [*a, *b])
+        .collect()
+}
+
+/// A frame in tokens.
+struct Frame<'a> {
+    tokenizer: &'a Tokenizer,
+    /// What is before, between and behind the gaps; white space before a gap is a part of what fills it, as words begin
+    /// with it.
+    texts: Vec<&'a str>,
+    spaces: Vec<&'a str>,
+    ids: Vec<Vec<i32>>,
+    /// The special tokens around every text.
+    around: [Vec<i32>; 2],
+}
+
+impl<'a> Frame<'a> {
+    /// None where texts cannot be put together from tokens of their parts: if two gaps have nothing between them, or if the
+    /// tokenizer does not cut texts into words first.
+    fn new(tokenizer: &'a Tokenizer, frame: &[&'a str], first: &[&str]) -> Result<Option<Self>> {
+        let n_gaps = frame.len().saturating_sub(1);
+        let mut texts = frame.to_vec();
+        for text in &mut texts[..n_gaps] {
+            *text = text.trim_end();
+        }
+        let between = texts.iter().take(n_gaps).skip(1);
+        if n_gaps == 0 || between.clone().any(|text| text.is_empty()) || !tokenizer.has_words() {
+            return Ok(None);
+        }
+        let spaces = frame.iter().zip(&texts).take(n_gaps);
+        let spaces = spaces.map(|(a, b)| &a[b.len()..]).collect();
+        let ids = texts.iter().map(|text| tokenizer.encode_bare(text));
+        let ids = ids.collect::<Result<Vec<_>>>()?;
+        let text = filled(frame, first);
+        let (bare, special) = (tokenizer.encode_bare(&text)?, tokenizer.encode(&text)?);
+        let n_special = special.len().saturating_sub(bare.len());
+        let before = (0..=n_special).find(|&before| special[before..].starts_with(&bare));
+        Ok(before.map(|before| Self {
+            tokenizer,
+            spaces,
+            texts,
+            ids,
+            around: [
+                special[..before].to_vec(),
+                special[before + bare.len()..].to_vec(),
+            ],
+        }))
+    }
+
+    /// The tokens of what fills a gap, if they are apart from those of the texts beside it.
+    fn encode(&self, gap: usize, filling: &str) -> Result<Option<Vec<i32>>> {
+        let (before, behind) = (self.texts[gap], self.texts[gap + 1]);
+        let text = [before, self.spaces[gap], filling, behind].concat();
+        let ids = self.tokenizer.encode_bare(&text)?;
+        let ids = ids.strip_prefix(self.ids[gap].as_slice());
+        let ids = ids.and_then(|ids| ids.strip_suffix(self.ids[gap + 1].as_slice()));
+        Ok(ids.map(<[i32]>::to_vec))
+    }
+
+    /// The tokens of a text from those of what fills its gaps.
+    fn join<'b>(&self, parts: impl Iterator<Item = Option<&'b Vec<i32>>>) -> Option<Vec<i32>> {
+        let [before, behind] = &self.around;
+        let mut ids = [&before[..], &self.ids[0]].concat();
+        for (part, text) in parts.zip(&self.ids[1..]) {
+            ids.extend(part?);
+            ids.extend(text);
+        }
+        ids.extend(behind);
+        Some(ids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn tokenizer(folder: &str) -> Tokenizer {
+        Tokenizer::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap()
+    }
+
+    /// How many parts go through the tokenizer on their own; the ids are those of the whole texts.
+    fn n_parts(tokenizer: &Tokenizer, frame: &[&str], fillings: &[Vec<&str>]) -> usize {
+        let whole: Vec<Vec<i32>> = fillings
+            .iter()
+            .map(|fillings| tokenizer.encode(&filled(frame, fillings)).unwrap())
+            .collect();
+        assert_eq!(encode_filled(tokenizer, frame, fillings).unwrap(), whole);
+        let Some(frame) = Frame::new(tokenizer, frame, &fillings[0]).unwrap() else {
+            return 0;
+        };
+        let parts = fillings.iter().flat_map(|f| f.iter().enumerate());
+        parts
+            .filter(|(gap, filling)| frame.encode(*gap, filling).unwrap().is_some())
+            .count()
+    }
+
+    const TEXTS: [&str; 4] = [
+        "Mira plays the cello.",
+        "ÅSE, 1984?",
+        "  twice  spaced ",
+        "",
+    ];
+
+    fn fillings() -> Vec<Vec<&'static str>> {
+        let each = TEXTS.iter();
+        each.flat_map(|&a| TEXTS.map(|b| vec![a, b])).collect()
+    }
+
+    #[test]
+    fn texts_from_their_parts_have_the_ids_of_the_whole() {
+        for folder in ["models/tiny/nli", "tests/golden/spm"] {
+            let tokenizer = tokenizer(folder);
+            let n_apart = n_parts(&tokenizer, &["Statement: ", " Question: ", ""], &fillings());
+            assert!(n_apart >= 16, "{folder}: {n_apart}");
+            n_parts(&tokenizer, &["", "\nQuestion: ", " !"], &fillings());
+            n_parts(&tokenizer, &["a", "b", "c"], &fillings());
+            n_parts(&tokenizer, &["", "?", ""], &[vec!["", ""], vec!["?", "a"]]);
+        }
+    }
+
+    #[test]
+    fn gaps_with_nothing_between_them_are_encoded_with_the_whole_text() {
+        let tokenizer = tokenizer("models/tiny/nli");
+        assert_eq!(n_parts(&tokenizer, &["", " ", ""], &fillings()), 0);
+        assert_eq!(n_parts(&tokenizer, &["no gap"], &[vec![], vec![]]), 0);
+    }
+}
