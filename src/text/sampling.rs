@@ -109,8 +109,8 @@ fn last_of_share(weights: &[f32], share: f32) -> f32 {
     sorted.iter().find(reaches).copied().unwrap_or(0.0)
 }
 
-/// Chooses a token from every row where the logits are, as [`Sampling::choose`] does; of `shares` there is one a row, from
-/// 0 to 1, the share of all weights that lies before the token, for greedy sampling none.
+/// Chooses a token from every row where the logits are, as [`Sampling::choose`] does. Of `shares` there is one a row, drawn
+/// from 0 to 1: the share of all weights that lies before the token. Greedy sampling needs none.
 ///
 /// # Shapes
 ///
@@ -138,13 +138,13 @@ pub(super) fn choose_on_device(
     let mut weights = logits.clone().exp();
     if let Some(top_k) = top_k {
         let goal = Tensor::full([rows, 1], top_k.clamp(1, vocab_size) as f32, &device);
-        let least = least_logit(&logits, &weights.clone().ones_like(), goal);
+        let least = least_logit(&logits, &weights.ones_like(), goal);
         weights = weights.mask_fill(logits.clone().lower(least), 0.0);
     }
     if let Some(top_p) = top_p
         && top_p < 1.0
     {
-        let goal = weights.clone().sum_dim(1) * top_p;
+        let goal = weights.clone().sum_dim(1) * top_p.max(f32::MIN_POSITIVE);
         let least = least_logit(&logits, &weights, goal);
         weights = weights.mask_fill(logits.lower(least), 0.0);
     }
@@ -284,6 +284,7 @@ mod tests {
                 random(2.0, Some(5000), None),
                 random(1.5, None, Some(0.9)),
                 random(1.0, None, Some(1.0)),
+                random(1.0, None, Some(0.0)),
                 random(3.0, Some(40), Some(0.7)),
             ] {
                 let mut drawn = rng.clone();
