@@ -331,7 +331,7 @@ impl Bench<'_> {
             name: "dpo".into(),
             work: pairs.len() as f64,
             unit: "pairs",
-            seconds: trained.reference_seconds + trained.train_seconds,
+            seconds: trained.reference_seconds + pairs.len() as f64 / trained.pairs_per_second,
             flops,
             bytes: 3.0 * self.models.gemma_bytes() * pairs.len().div_ceil(batch_size) as f64,
         })
@@ -394,7 +394,8 @@ impl Bench<'_> {
             (512, 16_384)
         };
         let config = self.models.size.classifier(3);
-        let model = self.models.classifier(3);
+        let mut model = self.models.classifier(3);
+        model.keep_in_panels(); // as the program does
         let mut texts: Vec<Vec<i32>> = (0..n_texts).map(|_| self.ids(40..160)).collect();
         texts.sort_by_key(Vec::len);
         let flops = texts
@@ -485,7 +486,8 @@ impl Bench<'_> {
         let folder = tempfile::tempdir().expect("a folder for the judges");
         let relevance = self.models.judge(folder.path(), JudgeTask::Relevance)?;
         let nli = self.models.judge(folder.path(), JudgeTask::Nli)?;
-        let gemma = self.models.gemma(&mut self.rng)?;
+        let mut gemma = self.models.gemma(&mut self.rng)?;
+        gemma.keep_in_panels();
         let tokenizer = Tokenizer::load(&embedded("gemma"))?;
         let statements: Vec<String> = (0..self.arguments.statements)
             .map(|_| self.text(8..14))

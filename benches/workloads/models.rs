@@ -34,7 +34,7 @@ pub(crate) enum Size {
 impl Size {
     pub(crate) fn gemma(self) -> GemmaConfig {
         match self {
-            Self::Tiny => GemmaConfig::new(2048, 192, 768, 4, 4, 4, 48),
+            Self::Tiny => GemmaConfig::new(2048, 192, 512, 4, 4, 4, 48),
             Self::Mid => GemmaConfig::new(8192, 768, 3072, 6, 8, 8, 96),
             Self::Gemma2b => GemmaConfig::new(256_000, 2048, 16_384, 18, 8, 1, 256),
             Self::Gemma7b => GemmaConfig::new(256_000, 3072, 24_576, 28, 16, 16, 256),

@@ -3,7 +3,6 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
 use burn::tensor::DType;
 use clap::Args;
 use rustyline::error::ReadlineError;
@@ -15,12 +14,13 @@ use super::judges::{JudgeArgs, Judges};
 use super::score::{check_length, own_statements, score_replies};
 use super::table::score_table;
 use super::{Format, print, print_json};
+use crate::hf::{self, AdapterConfig};
 use crate::nn::Gemma;
 use crate::persona::{Score, encode_prompt, persona_prompt, stop_ids};
 use crate::pipeline::{locate, seed_for};
 use crate::progress::Job;
 use crate::text::{DraftModel, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
-use crate::{Error, Result, hf};
+use crate::{Error, Result};
 
 #[derive(Args, Debug)]
 pub(super) struct ChatArgs {
@@ -31,7 +31,8 @@ pub(super) struct ChatArgs {
     /// trained].
     #[arg(long, value_name = "none|DIR|NAME")]
     adapter: Option<String>,
-    /// The base model, a folder or a name on the hub [default: the embedded one].
+    /// The base model, a folder or a name on the hub [default: the one that the adapter was trained on, else the embedded
+    /// one].
     #[arg(long, value_name = "DIR|NAME")]
     model: Option<PathBuf>,
     #[command(flatten)]
@@ -122,15 +123,20 @@ impl ChatArgs {
     }
 }
 
+/// The model that an adapter was trained on, if that is still there, else the embedded one.
+fn base_of(adapter: Option<&Path>) -> Result<PathBuf> {
+    let config = adapter.map(AdapterConfig::load).transpose()?;
+    let base = config.as_ref().and_then(AdapterConfig::base);
+    Ok(base
+        .map(PathBuf::from)
+        .filter(|base| base.join("config.json").is_file())
+        .unwrap_or_else(|| locate("models/tiny/gemma")))
+}
+
 impl<'a> Chat<'a> {
     fn load(args: &'a ChatArgs, job: &'a Job) -> Result<Self> {
         let devices = args.device.devices(job)?;
         let statements = own_statements(&args.output, &args.character)?;
-        let base = match &args.model {
-            Some(name) => hub::folder(name, job)?,
-            None => locate("models/tiny/gemma"),
-        };
-        let mut model = hf::load_gemma(&base, DType::F32, devices.first())?;
         let own = args
             .output
             .join("models")
@@ -141,13 +147,18 @@ impl<'a> Chat<'a> {
             Some(name) => Some(hub::folder(Path::new(name), job)?),
             None => own.join("adapter_config.json").is_file().then_some(own),
         };
+        let base = match &args.model {
+            Some(name) => hub::folder(name, job)?,
+            None => base_of(adapter.as_deref())?,
+        };
+        let mut model = hf::load_gemma(&base, DType::F32, devices.first())?;
         if let Some(adapter) = &adapter {
             hf::load_adapter(&mut model, adapter, devices.first())?;
+            model.merge_lora();
         }
         let judges = args
             .judges
             .load(&args.output, &args.character, &statements, &devices, job)?;
-        let model = model.valid();
         Ok(Self {
             draft_model: DraftModel::of(&model),
             model,
@@ -323,4 +334,31 @@ fn why(turn: &Turn) -> String {
         retrieved.join("\n"),
         score_table(&turn.score)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_adapter_is_put_on_the_model_that_it_was_trained_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("base");
+        let config = json!({
+            "peft_type": "LORA", "base_model_name_or_path": base, "r": 2, "lora_alpha": 2.0,
+            "target_modules": ["q_proj"],
+        });
+        std::fs::write(
+            folder.path().join("adapter_config.json"),
+            config.to_string(),
+        )
+        .unwrap();
+        let embedded = locate("models/tiny/gemma");
+        assert_eq!(base_of(Some(folder.path())).unwrap(), embedded);
+        std::fs::create_dir(&base).unwrap();
+        std::fs::write(base.join("config.json"), "{}").unwrap();
+        assert_eq!(base_of(Some(folder.path())).unwrap(), base);
+        assert_eq!(base_of(None).unwrap(), embedded);
+    }
 }

@@ -51,6 +51,7 @@ impl GemmaArgs {
         let mut model = hf::load_quantized_gemma(&folder, quantization, dtype, &device)?;
         if let Some(adapter) = &self.adapter {
             hf::load_adapter(&mut model, &hub::folder(adapter, job)?, &device)?;
+            model.merge_lora();
             model = model.valid();
         }
         Ok(Checkpoint {

@@ -105,6 +105,11 @@ impl AdapterConfig {
         }
     }
 
+    /// The model that it was trained on, a folder or a name on the hub, if it tells.
+    pub fn base(&self) -> Option<&str> {
+        self.base_model_name_or_path.as_deref()
+    }
+
     /// The same for the model in another folder.
     pub fn with_base(mut self, base: &str) -> Self {
         self.base_model_name_or_path = Some(base.to_string());

@@ -131,8 +131,7 @@ pub(super) fn read(folder: &Path, tensor: &StoredTensor) -> Result<TensorData> {
 
 fn merged(weight: TensorData, lora: &Lora, device: &Device) -> TensorData {
     let weight = Tensor::<2>::from_data(weight.convert_dtype(DType::F32), (device, DType::F32));
-    let [a, b] = [&lora.lora_a, &lora.lora_b].map(|factor| factor.val().without_autodiff());
-    (weight + b.matmul(a) * lora.scaling).into_data()
+    lora.merged(weight).into_data()
 }
 
 /// Writes weights, what else the folder `base` has, and `config.json` to the folder `output`.

@@ -340,6 +340,17 @@ impl Gemma {
         model
     }
 
+    /// Makes the LoRA factors a part of the weights that are frozen and dense f32, which is faster where nothing is trained.
+    pub fn merge_lora(&mut self) {
+        self.projections(&mut |_, _, linear| linear.merge_lora());
+    }
+
+    /// Keeps projections that are frozen and dense f32 on the CPU in the order in which many rows are multiplied with them:
+    /// for prompts and for many replies at once, not for training.
+    pub fn keep_in_panels(&mut self) {
+        self.projections(&mut |_, _, linear| linear.keep_in_panels());
+    }
+
     /// A model that finds nearly the same tokens and reads half the bytes: projections and head are in bf16, all else is
     /// shared. Nothing, unless the weights are dense f32 on the CPU.
     pub fn to_draft(&self) -> Option<Self> {
@@ -504,6 +515,40 @@ mod tests {
                 "{error} of {largest}"
             );
         }
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn factors_that_are_merged_and_weights_in_panels_give_the_same_logits() {
+        let device = Device::default();
+        let mut model = model(&device);
+        model.freeze_weights();
+        let config =
+            LoraConfig::new(3, 6.0).with_target_modules(vec!["q_proj".into(), "up_proj".into()]);
+        model.add_lora(&config, &device);
+        model.projections(&mut |_, _, linear| {
+            if let Some(lora) = linear.lora_mut() {
+                let normal = burn::tensor::Distribution::Normal(0.0, 0.3);
+                let b = Tensor::random(lora.lora_b.dims(), normal, &device);
+                lora.lora_b = lora.lora_b.clone().map(|_| b.autodiff().require_grad());
+            }
+        });
+        let logits = |model: &Gemma| {
+            let input = GemmaInput::new(&[vec![5, 6, 7, 8]], &[vec![1; 4]], &device);
+            model.forward(input).without_autodiff().into_data()
+        };
+        let expected = logits(&model);
+        let tolerance = Tolerance::<f32>::absolute(1e-4);
+        let mut in_panels = model.clone();
+        in_panels.keep_in_panels();
+        logits(&in_panels).assert_approx_eq(&expected, tolerance);
+        model.merge_lora();
+        assert!(!model.has_lora());
+        logits(&model).assert_approx_eq(&expected, tolerance);
+        model.keep_in_panels();
+        let in_panels = &mut model;
+        in_panels.projections(&mut |_, _, linear| assert!(linear.dense().is_none()));
+        logits(in_panels).assert_approx_eq(&expected, tolerance);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A linear layer in Hugging Face's layout, with optional LoRA.
 
 use burn::module::{Initializer, Module};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::fused::panels::PanelLayer;
 use super::lora::{Lora, LoraConfig};
@@ -90,6 +90,16 @@ impl Linear {
     pub fn add_lora(&mut self, config: &LoraConfig, device: &Device) {
         let [out_features, in_features] = self.weight.shape();
         self.lora = Some(config.init(out_features, in_features, device));
+    }
+
+    /// Makes the low-rank factors a part of the weight, if that is frozen and dense f32.
+    pub(super) fn merge_lora(&mut self) {
+        if let (Weight::Frozen(weight), Some(lora)) = (&self.weight, &self.lora)
+            && weight.dtype() == DType::F32
+        {
+            self.weight = Weight::Frozen(lora.merged(weight.clone()));
+            self.lora = None;
+        }
     }
 
     /// The low-rank factors, if any.

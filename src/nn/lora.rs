@@ -139,6 +139,17 @@ impl Lora {
         (matmul(low_rank, b.transpose()) * self.scaling).cast(dtype)
     }
 
+    /// `weight + scaling · B·A` in f32.
+    ///
+    /// # Shapes
+    ///
+    /// - weight and output: `[out_features, in_features]`
+    pub(crate) fn merged(&self, weight: Tensor<2>) -> Tensor<2> {
+        let [a, b] = [&self.lora_a, &self.lora_b].map(|factor| factor.val().without_autodiff());
+        let [weight, a, b] = [weight, a, b].map(|x| x.cast(DType::F32));
+        weight + b.matmul(a) * self.scaling
+    }
+
     /// Keeps and trains the factors, and an optimizer's moments of them, in another dtype.
     pub fn cast(&mut self, dtype: DType) {
         for factor in [&mut self.lora_a, &mut self.lora_b] {

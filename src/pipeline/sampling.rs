@@ -66,8 +66,9 @@ impl Run<'_> {
         let mut model = hf::load_gemma(&self.base, DType::F32, self.devices.first())?;
         if let Some(adapter) = adapter {
             hf::load_adapter(&mut model, adapter, self.devices.first())?;
-            model = burn::module::Module::valid(&model);
+            model.merge_lora();
         }
+        model.keep_in_panels();
         let queries: Vec<String> = asked
             .queries
             .iter()
