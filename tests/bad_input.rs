@@ -99,6 +99,14 @@ fn zeros_where_something_must_be_are_refused() {
     train_refused(PAGE, &["--learning-rate", "-1"], 2, &below_zero);
     let at_least_zero = ["--sft-weight is -1", "at least 0"];
     train_refused(PAGE, &["--sft-weight", "-1"], 2, &at_least_zero);
+    for alpha in ["0", "nan", "inf"] {
+        train_refused(
+            PAGE,
+            &["--lora-alpha", alpha],
+            2,
+            &["--lora-alpha", "above 0"],
+        );
+    }
     refused(
         &[
             "chat",
@@ -184,13 +192,46 @@ fn a_folder_that_is_no_checkpoint_or_another_architecture_is_named() {
         1,
         &["2 classes", "3 are needed"],
     );
+    let folder = tempfile::tempdir().unwrap();
+    let nli = copied(folder.path(), "nli");
+    let config = fs::read_to_string(nli.join("config.json")).unwrap();
+    for heads in ["0", "7"] {
+        let heads = format!("\"num_attention_heads\": {heads}");
+        let config = config.replace("\"num_attention_heads\": 4", &heads);
+        fs::write(nli.join("config.json"), config).unwrap();
+        refused(
+            &[&score[..], &["--nli", nli.to_str().unwrap()]].concat(),
+            1,
+            &["num_attention_heads", "hidden_size is 128"],
+        );
+    }
 }
 
-/// A copy of the embedded Gemma.
-fn copied_gemma(folder: &Path) -> PathBuf {
-    let copy = folder.join("gemma");
+#[test]
+fn a_label_that_is_no_class_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data.jsonl");
+    for label in ["18446744073709551615", "1000000000000"] {
+        let line = format!("{{\"text\": \"a\", \"label\": {label}}}\n");
+        fs::write(&data, line).unwrap();
+        let output = folder.path().join("out");
+        let finetune = ["finetune", "--model", "models/tiny/nli", "--epochs", "1"];
+        let files = [
+            "--data",
+            data.to_str().unwrap(),
+            "--output",
+            output.to_str().unwrap(),
+        ];
+        refused(&[&finetune[..], &files].concat(), 1, &["text 1", label]);
+        assert!(!output.exists());
+    }
+}
+
+/// A copy of an embedded model.
+fn copied(folder: &Path, name: &str) -> PathBuf {
+    let copy = folder.join(name);
     fs::create_dir(&copy).unwrap();
-    for entry in fs::read_dir(Path::new(ROOT).join("models/tiny/gemma")).unwrap() {
+    for entry in fs::read_dir(Path::new(ROOT).join("models/tiny").join(name)).unwrap() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
     }
@@ -200,7 +241,7 @@ fn copied_gemma(folder: &Path) -> PathBuf {
 #[test]
 fn a_truncated_safetensors_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let model = copied_gemma(folder.path());
+    let model = copied(folder.path(), "gemma");
     let weights = model.join("model.safetensors");
     let whole = fs::read(&weights).unwrap();
     fs::write(&weights, &whole[..whole.len() / 2]).unwrap();
@@ -231,7 +272,7 @@ fn a_truncated_safetensors_file_is_named() {
 #[test]
 fn weights_of_another_shape_are_all_named() {
     let folder = tempfile::tempdir().unwrap();
-    let model = copied_gemma(folder.path());
+    let model = copied(folder.path(), "gemma");
     apc::hf::write_gemma_config(&model, &GemmaConfig::new(1152, 192, 512, 3, 4, 2, 48)).unwrap();
     let chat = [
         "chat",

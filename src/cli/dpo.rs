@@ -208,7 +208,6 @@ impl DpoArgs {
         }
         let gemma =
             hf::load_quantized_gemma(&model, self.quantization.into(), dtype, devices.first())?;
-        let n_pairs = pairs.len();
         let run = DpoRun {
             lora: &LoraConfig::new(self.lora_rank, alpha).with_target_modules(targets),
             lora_dtype: self.lora_dtype.into(),
@@ -231,7 +230,7 @@ impl DpoArgs {
         files::remove_dir(&work.join("checkpoint"))?;
         self.tell(Some(Speed {
             reference_seconds: trained.reference_seconds,
-            pairs_per_second: (self.epochs * n_pairs) as f64 / trained.train_seconds,
+            pairs_per_second: trained.pairs_per_second,
         }))
     }
 
@@ -260,6 +259,7 @@ impl DpoArgs {
         for (name, value, most) in [
             ("--learning-rate", self.learning_rate, 1.0),
             ("--beta", self.beta, f64::MAX),
+            ("--lora-alpha", self.lora_alpha.unwrap_or(1.0), f64::MAX),
         ] {
             if !(value > 0.0 && value <= most) {
                 return Err(Error::Usage(format!(

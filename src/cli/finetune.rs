@@ -97,7 +97,21 @@ impl FinetuneArgs {
             )));
         }
         let devices = self.device.devices(job)?;
-        let texts: Vec<(String, usize)> = files::read_jsonl::<Example>(&self.data)?
+        /// More classes than any text classifier has; the head has a row for each.
+        const MOST_CLASSES: usize = 1 << 16;
+        let examples: Vec<Example> = files::read_jsonl(&self.data)?;
+        if let Some(place) = examples
+            .iter()
+            .position(|example| example.label >= MOST_CLASSES)
+        {
+            let label = examples[place].label;
+            let reason = format!(
+                "text {} has the label {label}; labels count from 0",
+                place + 1
+            );
+            return Err(Error::invalid(&self.data, reason));
+        }
+        let texts: Vec<(String, usize)> = examples
             .into_iter()
             .map(|example| (example.text, example.label))
             .collect();

@@ -133,6 +133,7 @@ pub fn read_classifier_config(folder: &Path) -> Result<ClassifierConfig> {
 
 fn deberta(path: &Path, value: Value, num_labels: usize) -> Result<(DebertaConfig, i32)> {
     let json: DebertaJson = parse(path, value)?;
+    check_heads(path, json.hidden_size, json.num_attention_heads)?;
     let refuse = |reason: String| Err(Error::invalid(path, reason));
     if json.conv_kernel_size.is_some_and(|size| size > 0) {
         return refuse(
@@ -204,8 +205,18 @@ fn deberta(path: &Path, value: Value, num_labels: usize) -> Result<(DebertaConfi
     Ok((model, json.pad_token_id.unwrap_or(0)))
 }
 
+fn check_heads(path: &Path, hidden_size: usize, heads: usize) -> Result<()> {
+    if heads == 0 || !hidden_size.is_multiple_of(heads) {
+        let reason =
+            format!("hidden_size is {hidden_size}, no multiple of num_attention_heads, {heads}");
+        return Err(Error::invalid(path, reason));
+    }
+    Ok(())
+}
+
 fn roberta(path: &Path, value: Value, num_labels: usize) -> Result<RobertaConfig> {
     let json: RobertaJson = parse(path, value)?;
+    check_heads(path, json.hidden_size, json.num_attention_heads)?;
     if let Some(kind) = json
         .position_embedding_type
         .filter(|kind| kind != "absolute")

@@ -165,7 +165,7 @@ impl KvCache {
     ///
     /// - keys, values: `[rows, kv_heads, seq, head_dim]`
     /// - output: two of `[rows, kv_heads, columns, head_dim]`, the new tokens among them
-    pub fn append(
+    pub(super) fn append(
         &mut self,
         layer: usize,
         keys: Tensor<4>,

@@ -265,20 +265,6 @@ impl DisentangledAttention {
         attended.reshape([batch, queries, hidden_size])
     }
 
-    /// Keeps the weights in panels; those of keys and values only if they are `wanted` of all tokens.
-    pub(super) fn keep_in_panels(&mut self, wanted: Wanted) {
-        self.query_proj.keep_in_panels();
-        let positions = [&mut self.pos_key_proj, &mut self.pos_query_proj];
-        positions
-            .into_iter()
-            .flatten()
-            .for_each(Linear::keep_in_panels);
-        if let Wanted::All = wanted {
-            self.key_proj.keep_in_panels();
-            self.value_proj.keep_in_panels();
-        }
-    }
-
     /// The same of the first token alone, without a gradient, in one pass over the hidden states.
     ///
     /// No token becomes a key or a value: the weights they are made with go to the other side, `q·(Wx) = (Wᵀq)·x` and
@@ -324,6 +310,20 @@ impl DisentangledAttention {
         let attended = matmul(seen.swap_dims(0, 1), by_head(value_weight).swap_dims(1, 2));
         let attended = attended.swap_dims(0, 1).reshape([batch, 1, hidden_size]);
         Some(attended + value_bias.unsqueeze())
+    }
+
+    /// Keeps the weights in panels; those of keys and values only if they are `wanted` of all tokens.
+    pub(super) fn keep_in_panels(&mut self, wanted: Wanted) {
+        self.query_proj.keep_in_panels();
+        let positions = [&mut self.pos_key_proj, &mut self.pos_query_proj];
+        positions
+            .into_iter()
+            .flatten()
+            .for_each(Linear::keep_in_panels);
+        if let Wanted::All = wanted {
+            self.key_proj.keep_in_panels();
+            self.value_proj.keep_in_panels();
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! other burn project. Each `XConfig` makes its module with `init(&device)`; [`Weights`] walks a module's weights by the
 //! names that `model.safetensors` uses, which is how files are read and written one layer up.
 //!
-//! Shapes use one letter each everywhere: `batch`, `seq`, `hidden_size`, `heads`, `kv_heads`, `head_dim`, `vocab_size`,
+//! Shapes have the same names everywhere: `batch`, `seq`, `hidden_size`, `heads`, `kv_heads`, `head_dim`, `vocab_size`,
 //! `n_labels`.
 
 mod activation;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::RelevanceCache;
 use crate::parallel::Devices;
 use crate::progress::Job;
-use crate::text::{Classifier, TextProbabilities};
+use crate::text::{Classifier, TextProbabilities, filled};
 use crate::{Error, Result, files};
 
 /// Whether a statement matters to a query; the order is that of the logits.
@@ -148,9 +148,8 @@ impl JudgeTemplate {
     pub fn render(&self, character: &str, statement: &str, query: &str, response: &str) -> String {
         let values = [character, statement, query, response];
         let (frame, gaps) = self.frame();
-        let fillings = gaps.into_iter().map(|gap| values[gap]).chain([""]);
-        let parts = frame.into_iter().zip(fillings).flat_map(<[&str; 2]>::from);
-        parts.collect()
+        let fillings: Vec<&str> = gaps.into_iter().map(|gap| values[gap]).collect();
+        filled(&frame, &fillings)
     }
 
     /// What is before the placeholders, between them and behind them, and which placeholder each is: 0 for the character, 1

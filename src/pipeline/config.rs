@@ -44,13 +44,13 @@ pub struct TrainConfig {
     pub chat: OpenAiConfig,
     /// Which Gemma answers.
     pub prp_scale: Scale,
-    /// Where models come from that are not folders here.
-    pub hub: HubConfig,
     /// A checkpoint in its place, a folder or a name on the hub.
     pub model: Option<PathBuf>,
-    /// The relevance judge's folder; the embedded one if absent.
+    /// Where models come from that are not folders here.
+    pub hub: HubConfig,
+    /// The relevance judge, a folder or a name on the hub; one that suits the scale and the page if absent.
     pub relevance: Option<PathBuf>,
-    /// The NLI judge's folder; the embedded one if absent.
+    /// The NLI judge, likewise.
     pub nli: Option<PathBuf>,
     /// A file that says how the judges are asked.
     pub judge_templates: Option<PathBuf>,
@@ -166,6 +166,12 @@ impl TrainConfig {
                     "{name} is {value}, but must be above 0 and at most 1"
                 )));
             }
+        }
+        let alpha = self.lora_alpha.unwrap_or(1.0);
+        if !(alpha > 0.0 && alpha.is_finite()) {
+            return Err(Error::Usage(format!(
+                "--lora-alpha is {alpha}, but must be above 0"
+            )));
         }
         if !(self.sft_weight >= 0.0 && self.sft_weight.is_finite()) {
             return Err(Error::Usage(format!(

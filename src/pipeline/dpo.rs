@@ -87,8 +87,8 @@ pub struct DpoTrained {
     pub steps: usize,
     /// How long the reference took.
     pub reference_seconds: f64,
-    /// How long the steps took, after that.
-    pub train_seconds: f64,
+    /// Pairs a second of the epochs that this run has trained, after that.
+    pub pairs_per_second: f64,
 }
 
 /// How an adapter is trained.
@@ -197,10 +197,10 @@ impl DpoRun<'_> {
             accumulate: self.dpo.accumulate / together,
             metrics: &DpoModel::METRICS,
         };
+        let done = epochs_done(self.work, self.epochs)?;
         let record = || {
             let path = self.output.join("steps.jsonl");
-            let steps_done = epochs_done(self.work, self.epochs)? * steps_per_epoch;
-            StepRecorder::open(&path, steps_done, job).map(Arc::new)
+            StepRecorder::open(&path, done * steps_per_epoch, job).map(Arc::new)
         };
         let recorder = self.record_steps.then(record).transpose()?;
         let start = Instant::now();
@@ -219,13 +219,15 @@ impl DpoRun<'_> {
         // A record that could not be written has stopped the run: that is the error to tell.
         recorder.map_or(Ok(()), |recorder| recorder.check())?;
         let policy = trained?.policy;
+        let train_seconds = start.elapsed().as_secs_f64();
+        let n_pairs: usize = examples.iter().map(|example| example.pairs.len()).sum();
         hf::save_adapter(&policy, &lora, self.output)?;
         Ok(DpoTrained {
             policy: with_lora_of(&policy),
             examples,
             steps,
             reference_seconds,
-            train_seconds: start.elapsed().as_secs_f64(),
+            pairs_per_second: ((self.epochs - done) * n_pairs) as f64 / train_seconds,
         })
     }
 

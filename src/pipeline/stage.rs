@@ -151,7 +151,7 @@ pub fn folder_hash(folder: &Path) -> Result<String> {
         .map(|entry| entry.path())
         .filter(|path| {
             path.extension().is_some_and(|ending| {
-                ["json", "safetensors", "bin"]
+                ["json", "jinja", "safetensors", "bin", "model"]
                     .iter()
                     .any(|known| ending == *known)
             })
@@ -205,6 +205,20 @@ mod tests {
         assert!(output.exists(), "an error leaves the file");
         assert!(!open(2, true).unwrap().is_complete());
         assert!(!output.exists());
+    }
+
+    #[test]
+    fn a_model_is_another_when_its_tokenizer_or_template_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut hashes = vec![folder_hash(folder.path()).unwrap()];
+        for name in ["config.json", "spm.model", "chat_template.jinja"] {
+            fs::write(folder.path().join(name), name).unwrap();
+            hashes.push(folder_hash(folder.path()).unwrap());
+        }
+        fs::write(folder.path().join("notes.txt"), "a").unwrap();
+        assert_eq!(folder_hash(folder.path()).unwrap(), hashes[3]);
+        hashes.dedup();
+        assert_eq!(hashes.len(), 4);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub struct Pretrain {
 pub(super) const EPOCH: usize = 4000;
 /// Examples that are held out to watch the training.
 pub(super) const HELD_OUT: usize = 1000;
-/// The stream of random numbers from which held-out examples come; training counts up from zero.
+/// The stream of random numbers from which held-out examples come; those of training count up from the first epoch's.
 pub(super) const HELD_OUT_STREAM: u64 = 1 << 40;
 
 /// Trains Gemma and the judges that reward, and on another seed the judges that grade.

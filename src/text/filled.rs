@@ -53,7 +53,7 @@ pub(super) fn encode_filled(
 }
 
 /// A text of its frame and what fills it.
-fn filled(frame: &[&str], fillings: &[&str]) -> String {
+pub(crate) fn filled(frame: &[&str], fillings: &[&str]) -> String {
     let behind = fillings.iter().chain(std::iter::once(&""));
     frame
         .iter()
@@ -76,7 +76,7 @@ struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// None where texts cannot be put together from tokens of their parts: if two gaps have nothing between them, or if the
-    /// tokenizer does not cut texts into words first.
+    /// tokenizer does not cut texts into pieces first.
     fn new(tokenizer: &'a Tokenizer, frame: &[&'a str], first: &[&str]) -> Result<Option<Self>> {
         let n_gaps = frame.len().saturating_sub(1);
         let mut texts = frame.to_vec();

@@ -64,6 +64,10 @@ impl Room {
 /// Samples the replies to all prompts, in the order of prompts and seeds; see [`Generation`].
 ///
 /// `on_token` hears of each new token with the index of its reply.
+///
+/// # Panics
+///
+/// If a prompt has no token.
 pub fn generate(
     model: &Gemma,
     draft_model: &DraftModel,

@@ -64,6 +64,10 @@ struct Row {
 
 impl<'a> Generation<'a> {
     /// Nothing is begun yet.
+    ///
+    /// # Panics
+    ///
+    /// If a prompt has no token.
     pub fn new(
         model: &'a Gemma,
         prompts: &[Prompt],
@@ -73,6 +77,7 @@ impl<'a> Generation<'a> {
         let mut waiting = Vec::with_capacity(prompts.len());
         let mut next_idx = 0;
         for prompt in prompts {
+            assert!(!prompt.ids.is_empty(), "a prompt has tokens");
             let seeds = prompt.seeds.iter().copied();
             let replies: Vec<(usize, u64)> = (next_idx..).zip(seeds).collect();
             next_idx += replies.len();

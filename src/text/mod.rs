@@ -15,6 +15,7 @@ mod vocabulary;
 pub use chat_template::{ChatTemplate, Message};
 pub use classifier::{Classifier, TextProbabilities};
 pub use draft::DraftModel;
+pub(crate) use filled::filled;
 pub use generate::{GenerateConfig, Prompt, Room, generate};
 pub use generation::{Generation, Reply};
 pub use logprobs::response_logprobs;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tokenizers::PreTokenizerWrapper;
+
 use super::sentencepiece::{self, ByteFallback};
 use crate::{Error, Result, files};
 
@@ -115,9 +117,13 @@ impl Tokenizer {
         self.inner.id_to_token(u32::try_from(id).ok()?)
     }
 
-    /// Whether texts are cut into words first, which never share a token.
+    /// Whether texts are cut into pieces first, which never share a token.
     pub(super) fn has_words(&self) -> bool {
-        self.inner.get_pre_tokenizer().is_some()
+        match self.inner.get_pre_tokenizer() {
+            Some(PreTokenizerWrapper::Metaspace(metaspace)) => metaspace.get_split(),
+            Some(_) => true,
+            None => false,
+        }
     }
 
     /// How many ids there are.

@@ -32,6 +32,8 @@ pub struct ClassifierBatch {
     ids: Vec<Vec<i32>>,
     labels: Vec<i32>,
     tokens: Vec<Vec<(usize, bool)>>,
+    /// How many of these a text has, on average.
+    mean_tokens: f64,
     dropout: Option<Dropout>,
 }
 
@@ -48,7 +50,9 @@ impl ClassifierExample {
 
     /// Brings examples into one batch.
     pub fn collate(examples: &[&Self]) -> ClassifierBatch {
+        let n_tokens: usize = examples.iter().map(|example| example.tokens.len()).sum();
         ClassifierBatch {
+            mean_tokens: n_tokens as f64 / examples.len() as f64,
             ids: examples.iter().map(|example| example.ids.clone()).collect(),
             labels: examples
                 .iter()
@@ -75,6 +79,7 @@ impl ClassifierBatch {
                     ids: idxs.iter().map(|&idx| self.ids[idx].clone()).collect(),
                     labels: idxs.iter().map(|&idx| self.labels[idx]).collect(),
                     tokens: idxs.iter().map(|&idx| self.tokens[idx].clone()).collect(),
+                    mean_tokens: self.mean_tokens,
                     dropout: sources.as_mut().and_then(Iterator::next),
                 };
                 (part, idxs.len() as f64 / self.labels.len() as f64)
@@ -189,7 +194,9 @@ impl ClassifierModel {
                 let hidden = hidden
                     .reshape([examples * seq, hidden_size])
                     .select(0, ids(rows));
-                let token_loss = token_logps(head.forward(hidden), ids(targets)).mean().neg();
+                // Parts of a batch count by their texts, and so must their tokens.
+                let sum = token_logps(head.forward(hidden), ids(targets)).sum().neg();
+                let token_loss = sum / (batch.mean_tokens * examples as f64);
                 values.push(("token_loss", token_loss.clone()));
                 loss = loss + token_loss;
             }
@@ -240,5 +247,42 @@ impl InferenceStep for ClassifierModel {
 
     fn step(&self, batch: ClassifierBatch) -> Scalars {
         self.forward(batch).1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{DebertaConfig, SequenceClassifierConfig};
+    use burn::tensor::Device;
+
+    #[test]
+    fn every_token_counts_the_same_however_a_batch_is_cut() {
+        let device = Device::default();
+        device.seed(2);
+        let config = DebertaConfig::new(20, 8, 16, 1, 2, 2).with_initializer_range(0.5);
+        let classifier = SequenceClassifierConfig::Deberta(config).init(&device);
+        let head = Linear::new(8, 2, true, 0.5, &device);
+        let model = ClassifierModel::new(classifier, Some(head), 0);
+        let example = |n_tokens: usize| ClassifierExample {
+            ids: (1..=n_tokens as i32 + 1).collect(),
+            label: 0,
+            tokens: (0..n_tokens)
+                .map(|position| (position, position % 2 == 0))
+                .collect(),
+        };
+        let batch = ClassifierExample::collate(&[&example(1), &example(9)]);
+        let loss = |batch: ClassifierBatch| {
+            let scalars = InferenceStep::step(&model, batch);
+            scalars.get("token_loss").expect("there are tokens")
+        };
+        let parts = batch.clone().parts(2, None);
+        assert_eq!(parts.len(), 2);
+        let cut: f64 = parts
+            .into_iter()
+            .map(|(part, share)| loss(part) * share)
+            .sum();
+        let whole = loss(batch);
+        assert!((whole - cut).abs() < 1e-5, "{whole} {cut}");
     }
 }

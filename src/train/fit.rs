@@ -28,7 +28,8 @@ pub struct Fit<'a> {
     pub folder: &'a Path,
     /// How many epochs.
     pub epochs: usize,
-    /// How many batches make one optimizer step; the steps divide their losses by it.
+    /// How many batches make one optimizer step, which gets the sum of their gradients; [`DpoModel`](super::DpoModel) takes
+    /// the mean of it.
     pub accumulate: usize,
     /// The metrics to log: a name of the steps' numbers, and whether more is better.
     pub metrics: &'a [(&'static str, bool)],

@@ -52,7 +52,18 @@ impl DpoExample {
     }
 
     /// Brings prompts into one batch.
+    ///
+    /// # Panics
+    ///
+    /// If a prompt or a reply has no token, or a prompt has no pair.
     pub fn collate(examples: &[&Self]) -> DpoBatch {
+        for example in examples {
+            let is_whole = !example.prompt.is_empty() && !example.pairs.is_empty();
+            assert!(
+                is_whole && example.replies().all(|reply| !reply.is_empty()),
+                "prompts and replies have tokens, and prompts have pairs"
+            );
+        }
         let mut batch = DpoBatch {
             examples: examples.iter().map(|&example| example.clone()).collect(),
             chosen_tokens: 0.0,

@@ -104,6 +104,11 @@ impl PreferenceEncoder {
             ids.truncate(self.max_length);
             ids.split_off(start)
         });
+        if chosen.is_empty() || rejected.is_empty() {
+            return Err(Error::Usage(
+                "chosen or rejected of a pair adds nothing to the prompt; give both a reply".into(),
+            ));
+        }
         Ok(Some(DpoExample {
             prompt,
             pairs: vec![DpoPair {
@@ -183,6 +188,12 @@ mod tests {
         let end = ids("<end_of_turn>\n");
         assert!(example.pairs[0].chosen.ends_with(&end));
         assert!(example.pairs[0].rejected.ends_with(&end));
+        let silent = Preference {
+            rejected: Turns::Messages(Vec::new()),
+            ..pair.clone()
+        };
+        let error = encoder.encode(&silent).unwrap_err().to_string();
+        assert!(error.contains("adds nothing to the prompt"), "{error}");
 
         encoder.template = None;
         let error = encoder.encode(&pair).unwrap_err().to_string();

@@ -254,12 +254,10 @@ pub(super) fn attention(
     prompts: impl FnOnce() -> Vec<SharedPrompt>,
     scale: f64,
 ) -> Option<Tensor<4>> {
-    /// With more rows a general product is faster.
-    const FEW: usize = 64;
     let tensors = [&input.query, &input.key, &input.value];
     let [[_, heads, queries, _], [_, kv_heads, _, _], _] = tensors.map(Tensor::dims);
     let serves = tensors.iter().all(|x| serves(x) && !x.is_tracked());
-    (serves && heads / kv_heads * queries <= FEW).then(|| {
+    (serves && heads / kv_heads * queries <= FEW_ROWS).then(|| {
         let [query, key, value] = tensors.map(|x| x.clone().without_autodiff().into_dispatch());
         let mask = input.mask.clone().into_dispatch();
         let (prompts, scale) = (prompts(), scale as f32);

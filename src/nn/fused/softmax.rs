@@ -68,7 +68,7 @@ pub(super) fn softmax_row(row: &mut [f32], mask: &[u8], scale: f32) {
 }
 
 /// Writes the weights of one row's softmax in its place and returns what makes their sum one. The row may be longer than its
-/// mask; what is behind must be less than infinity below zero to count for nothing.
+/// mask; what is behind counts for nothing if it is minus infinity.
 #[inline(always)]
 pub(super) fn softmax_weights(row: &mut [f32], mask: &[u8], scale: f32) -> f32 {
     // Zeros are what most masks are, and a vector of bytes is dear to widen.
