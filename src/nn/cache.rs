@@ -260,13 +260,13 @@ impl KvCache {
     /// Removes a row and puts the last one in its place.
     pub fn swap_remove(&mut self, row: usize) {
         let last = self.rows() - 1;
-        if row < last {
+        if let Some([first, _]) = self.layers.first().filter(|_| row < last) {
+            let all = 0..self.rows();
+            let last = Tensor::<1, Int>::from_ints([last as i32], &first.device());
             for stored in self.layers.iter_mut().flatten() {
                 // A copy, as storage that is written to must have one owner.
-                let last = Tensor::from_ints([last as i32], &stored.device());
-                let moved = stored.clone().select(0, last);
-                let [_, _, columns, _] = stored.dims();
-                write(stored, row..row + 1, 0..columns, moved);
+                let moved = view(stored, all.clone(), self.used.clone()).select(0, last.clone());
+                write(stored, row..row + 1, self.used.clone(), moved);
             }
         }
         self.rows.swap_remove(row);

@@ -84,6 +84,12 @@ impl DecoderLayer {
         let projections = [query?, key?, value?, output?, gate?, up?, down?];
         let (input_norm, eps) = self.input_layernorm.parts();
         let (post_attention_norm, _) = self.post_attention_layernorm.parts();
+        // The kernels read all of them as one dtype.
+        let norms = [&input_norm, &post_attention_norm].map(Tensor::dtype);
+        let mut dtypes = projections.iter().map(Tensor::dtype).chain(norms);
+        if !dtypes.all(|dtype| dtype == hidden.dtype()) {
+            return None;
+        }
         cache.step(layer_idx, |storage, column| {
             let input = Step {
                 hidden: hidden.clone(),

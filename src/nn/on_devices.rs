@@ -39,7 +39,7 @@ enum Form {
 fn gemma(form: Form, device: &Device) -> Gemma {
     let cpu = Device::flex();
     cpu.seed(4);
-    let mut gemma = GemmaConfig::new(50, 64, 128, 2, 4, 2, 16)
+    let mut gemma = GemmaConfig::new(50, 64, 128, 2, 4, 2, 24)
         .with_initializer_range(0.1)
         .init(&cpu);
     gemma.weights("", &mut |name, mut weight| {

@@ -159,12 +159,15 @@ fn project(x: &CubeTensor, weight: CubeTensor) -> CubeTensor {
     let [rows, inner] = x.meta.shape().dims::<2>();
     let [out, _] = weight.meta.shape().dims::<2>();
     let product = if rows > 1 && inner >= 4 * out && inner.is_multiple_of(16 * PARTS) {
-        let cut = |tensor: CubeTensor, n: usize, order: &[usize]| {
+        // Copied along its rows: where the parts are not one behind the other, a product copies them itself, across the rows,
+        // which takes several times as long.
+        let cut = |tensor: CubeTensor, n: usize| {
             let parts = Shape::new([n, PARTS, inner / PARTS]);
-            CubeBackend::float_permute(CubeBackend::float_reshape(tensor, parts), order)
+            let parts = CubeBackend::float_reshape(tensor, parts);
+            into_contiguous(CubeBackend::float_permute(parts, &[1, 0, 2])) // [PARTS, n, inner / PARTS]
         };
-        let x = cut(x.clone(), rows, &[1, 0, 2]);
-        let weight = cut(weight, out, &[1, 2, 0]);
+        let x = cut(x.clone(), rows);
+        let weight = CubeBackend::float_swap_dims(cut(weight, out), 1, 2);
         let products = CubeBackend::float_matmul(x, weight); // [PARTS, rows, out]
         let sum = CubeBackend::float_sum_dim(products, 0);
         CubeBackend::float_reshape(sum, Shape::new([rows, out]))
@@ -174,14 +177,13 @@ fn project(x: &CubeTensor, weight: CubeTensor) -> CubeTensor {
     into_contiguous(product)
 }
 
-/// The tensor, or a copy if another owns the data, too.
+/// The tensor, or a copy if another owns the data, too; one row behind the other, which a copy need not be.
 fn own(tensor: CubeTensor) -> CubeTensor {
-    let tensor = into_contiguous(tensor);
-    if tensor.can_mut() {
+    into_contiguous(if tensor.can_mut() {
         tensor
     } else {
         tensor.copy()
-    }
+    })
 }
 
 fn like(tensor: &CubeTensor, shape: Shape) -> CubeTensor {
