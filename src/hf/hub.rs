@@ -386,6 +386,12 @@ fn missing(folder: &Path) -> Option<String> {
     if !folder.join("config.json").is_file() && !folder.join("adapter_config.json").is_file() {
         return Some("config.json".into());
     }
+    let tokenizers = ["tokenizer.json", "spm.model", "tokenizer.model"];
+    if folder.join("config.json").is_file()
+        && !tokenizers.iter().any(|name| folder.join(name).is_file())
+    {
+        return Some("a tokenizer".into());
+    }
     let Some(weights) = WEIGHTS.iter().find(|name| folder.join(name).is_file()) else {
         return Some("weights".into());
     };

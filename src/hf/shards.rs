@@ -82,24 +82,41 @@ pub(super) fn write_file(path: &Path, mut entries: Vec<Entry<'_>>) -> Result<()>
 }
 
 /// Writes tensors to `model.safetensors`, or where they take more than `max_bytes` to shards with an index; returns how
-/// many files hold them. A file holds more only where one tensor does.
+/// many files hold them. What belongs to one weight, such as its codes and their scales, is in one file, which holds more
+/// only where that does.
 pub(super) fn write_shards(
     folder: &Path,
     entries: Vec<Entry<'_>>,
     max_bytes: u64,
 ) -> Result<usize> {
     let total: u64 = entries.iter().map(Entry::len).sum();
+    let weight_of = |entry: &Entry<'_>| {
+        let (module, _) = entry
+            .name
+            .split_once(".weight")
+            .unwrap_or((&entry.name, ""));
+        module.to_string()
+    };
+    let mut weights: Vec<(String, Vec<Entry<'_>>)> = Vec::new();
+    for entry in entries {
+        let weight = weight_of(&entry);
+        match weights.last_mut() {
+            Some((last, parts)) if *last == weight => parts.push(entry),
+            _ => weights.push((weight, vec![entry])),
+        }
+    }
     let mut shards: Vec<Vec<Entry<'_>>> = Vec::new();
     let mut room = 0;
-    for entry in entries {
+    for (_, parts) in weights {
+        let len = parts.iter().map(Entry::len).sum();
         match shards.last_mut() {
-            Some(shard) if entry.len() <= room => {
-                room -= entry.len();
-                shard.push(entry);
+            Some(shard) if len <= room => {
+                room -= len;
+                shard.extend(parts);
             }
             _ => {
-                room = max_bytes.saturating_sub(entry.len());
-                shards.push(vec![entry]);
+                room = max_bytes.saturating_sub(len);
+                shards.push(parts);
             }
         }
     }
@@ -135,4 +152,41 @@ fn dtype_of(path: &Path, dtype: DType) -> Result<Dtype> {
             return Err(Error::invalid(path, reason));
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn what_belongs_to_a_weight_is_in_one_file() {
+        let entry =
+            |name: &str, len: usize| Entry::new(name, TensorData::new(vec![0_u8; len], [len]));
+        let entries = ["a", "b"].into_iter().flat_map(|module| {
+            let parts = [
+                ("absmax", 10),
+                ("quant_map", 5),
+                ("quant_state.bitsandbytes__nf4", 5),
+            ];
+            let parts = parts.map(|(part, len)| entry(&format!("{module}.weight.{part}"), len));
+            parts
+                .into_iter()
+                .chain([entry(&format!("{module}.weight"), 80)])
+        });
+        let entries = entries.chain([entry("norm.weight", 60)]).collect();
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(write_shards(folder.path(), entries, 165).unwrap(), 2);
+        let index: Value =
+            files::read_json(&folder.path().join("model.safetensors.index.json")).unwrap();
+        let file = |name: &str| index["weight_map"][name].as_str().unwrap().to_string();
+        for module in ["a", "b"] {
+            let of_module = format!("{module}.weight");
+            for part in ["absmax", "quant_map", "quant_state.bitsandbytes__nf4"] {
+                assert_eq!(file(&format!("{of_module}.{part}")), file(&of_module));
+            }
+        }
+        assert_eq!(file("b.weight"), file("norm.weight"));
+        assert_ne!(file("a.weight"), file("b.weight"));
+    }
 }

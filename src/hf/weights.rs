@@ -52,8 +52,10 @@ pub(super) enum Part {
 
 /// The weights of a classifier's head.
 pub(super) const HEAD: [&str; 2] = ["classifier.", "pooler."];
-/// Heads with which DeBERTa was pretrained.
-const OTHER_HEADS: [&str; 4] = [
+/// Heads with which DeBERTa and XLM-RoBERTa were pretrained.
+const OTHER_HEADS: [&str; 6] = [
+    "lm_head.",
+    "roberta.pooler.",
     "lm_predictions.",
     "mask_predictions.",
     "cls.",

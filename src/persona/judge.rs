@@ -222,6 +222,44 @@ impl Judge {
             .probabilities(&ids, self.classifier.batch_tokens(), label, job)
     }
 
+    /// As much of a reply, from its beginning, as it can read with the query and any of the statements.
+    pub(crate) fn readable<'a>(
+        &self,
+        character: &str,
+        statements: &[String],
+        query: &str,
+        response: &'a str,
+    ) -> Result<&'a str> {
+        let most = self.classifier.max_tokens();
+        let mut response = response;
+        loop {
+            // A token has at least one byte, but for those that are added to every text.
+            const ADDED: usize = 8;
+            let bytes = |statement: &String| {
+                let template = self.template.template.len() + ADDED;
+                template + character.len() + statement.len() + query.len() + response.len()
+            };
+            if statements.iter().all(|statement| bytes(statement) <= most) {
+                return Ok(response);
+            }
+            let texts = statements
+                .iter()
+                .map(|statement| [character, statement, query, response]);
+            let ids = self.encode(&texts.collect::<Vec<_>>())?;
+            let n_tokens = ids.iter().map(Vec::len).max().unwrap_or(0);
+            if n_tokens <= most || response.is_empty() {
+                return Ok(response);
+            }
+            let n_chars = response.chars().count();
+            let kept = (n_chars * most / n_tokens).min(n_chars - 1);
+            let end = response
+                .char_indices()
+                .nth(kept)
+                .map_or(response.len(), |(at, _)| at);
+            response = &response[..end];
+        }
+    }
+
     /// The ids of what it reads of characters, statements, queries and replies; a statement that comes again and again is
     /// brought into tokens once.
     fn encode(&self, texts: &[[&str; 4]]) -> Result<Vec<Vec<i32>>> {
@@ -318,6 +356,15 @@ pub fn judge_nli(
         .map(|(statement, &(query, response))| [character, statement, query, response])
         .collect();
     let (ids, tokens) = (judge.encode(&texts)?, judge.classifier.batch_tokens());
+    let most = judge.classifier.max_tokens();
+    if let Some(place) = ids.iter().position(|ids| ids.len() > most) {
+        let (response, n_tokens) = (texts[place][3], ids[place].len());
+        let begin: String = response.chars().take(40).collect();
+        return Err(Error::Usage(format!(
+            "with a statement and the query the reply \"{begin}…\" has {n_tokens} tokens, but the judge reads at most \
+             {most}; shorten it, or lower --max-new-tokens"
+        )));
+    }
     let probabilities = judge
         .classifier
         .probabilities(&ids, tokens, "entailment", job)?;
@@ -363,6 +410,33 @@ mod tests {
             twice,
             [&apart[1], &apart[0], &apart[1], &apart[0]].map(Clone::clone)
         );
+    }
+
+    #[test]
+    fn a_reply_that_is_too_long_is_read_as_far_as_it_fits() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/nli");
+        let judge = Judge::load(&folder.into(), JudgeTask::Nli, &Device::flex().into()).unwrap();
+        let statements = [
+            "Mira sings.".to_string(),
+            "Mira plays the cello.".to_string(),
+        ];
+        let readable = |reply| judge.readable("Mira", &statements, "What?", reply).unwrap();
+        assert_eq!(readable("I sing."), "I sing.");
+        let long = "小雨喜欢下雨天。".repeat(60);
+        let read = readable(&long);
+        let (n_read, n_long) = (read.len(), long.len());
+        assert!(long.starts_with(read), "{read}");
+        assert!(n_read > 200 && n_read < n_long, "{n_read} of {n_long}");
+        let judged = |reply: &str| {
+            let reply = [("What?", reply)];
+            judge_nli(&judge, "Mira", &statements, &reply, &Job::default())
+        };
+        let error = judged(&long).unwrap_err().to_string();
+        assert!(
+            error.contains("at most 512") && error.contains("小雨"),
+            "{error}"
+        );
+        assert_eq!(judged(read).unwrap().len(), 1);
     }
 
     #[test]

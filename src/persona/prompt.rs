@@ -38,7 +38,7 @@ pub fn encode_prompt(
     max_new_tokens: usize,
 ) -> Result<Vec<i32>> {
     let ids = tokenizer.encode(prompt)?;
-    if ids.len() + max_new_tokens > max_tokens {
+    if ids.len().saturating_add(max_new_tokens) > max_tokens {
         return Err(Error::Usage(format!(
             "the prompt has {} tokens and the reply may have {max_new_tokens}, but the model takes {max_tokens} in all; \
              ask something shorter, or lower --rag-top-k or --max-new-tokens",

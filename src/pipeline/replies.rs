@@ -237,16 +237,22 @@ fn score_replies(
     sampled: &[Sampled],
     job: &Job,
 ) -> Result<Vec<SampledReplies>> {
-    let asked: Vec<(&str, &str)> = sampled
-        .iter()
-        .flat_map(|sampled| {
-            let query = queries[sampled.query_idx].as_str();
-            sampled
-                .replies
-                .iter()
-                .map(move |reply| (query, reply.as_str()))
-        })
-        .collect();
+    let mut asked = Vec::new();
+    let mut n_cut = 0;
+    for sampled in sampled {
+        let query = queries[sampled.query_idx].as_str();
+        for reply in &sampled.replies {
+            let (nli, statements) = (sampler.nli, sampler.statements);
+            let read = nli.readable(sampler.character, statements, query, reply)?;
+            n_cut += usize::from(read.len() < reply.len());
+            asked.push((query, read));
+        }
+    }
+    if n_cut > 0 {
+        job.progress.note(&format!(
+            "{n_cut} replies are longer than the judge reads, and are scored by how they begin; lower --max-new-tokens"
+        ));
+    }
     let judged = judge_nli(
         sampler.nli,
         sampler.character,

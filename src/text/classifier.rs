@@ -57,6 +57,11 @@ impl Classifier {
         self
     }
 
+    /// The most tokens that a text may have.
+    pub fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
     /// Tokens in a batch, padding included, where nothing else is asked for: what stays in a core's cache on a CPU, what fills
     /// a GPU elsewhere.
     pub fn batch_tokens(&self) -> usize {

@@ -26,7 +26,8 @@ pub(super) fn probabilities(tokens: &[TokenLogprobs], labels: &[&[&str]]) -> Opt
         rest.trim_start_matches(['"', '\'', '”', '*', ' '])
             .starts_with(':')
     };
-    let at = (0..tokens.len()).find(|&at| begins(&tokens[at].token).is_some() && !is_name(at))?;
+    let at = (behind_thoughts(tokens)?..tokens.len())
+        .find(|&at| begins(&tokens[at].token).is_some() && !is_name(at))?;
     let mut sums = vec![0.0; labels.len()];
     for (token, logprob) in &tokens[at].top {
         if let Some(label_idx) = begins(token) {
@@ -35,6 +36,19 @@ pub(super) fn probabilities(tokens: &[TokenLogprobs], labels: &[&[&str]]) -> Opt
     }
     let total: f64 = sums.iter().sum();
     (total > 0.0).then(|| sums.into_iter().map(|sum| sum / total).collect())
+}
+
+/// The first token behind what a model thinks aloud; `None` if it does not come to an end.
+fn behind_thoughts(tokens: &[TokenLogprobs]) -> Option<usize> {
+    let mut said = String::new();
+    let thinks = |said: &str| said.trim_start().starts_with("<think>");
+    for (place, token) in tokens.iter().enumerate() {
+        said.push_str(&token.token);
+        if thinks(&said) && said.contains("</think>") {
+            return Some(place + 1);
+        }
+    }
+    (!thinks(&said)).then_some(0)
 }
 
 #[cfg(test)]
@@ -77,6 +91,19 @@ mod tests {
             (p[0] - 0.125).abs() < 1e-9 && p[1] == 0.0 && (p[2] - 0.875).abs() < 1e-9,
             "{p:?}"
         );
+    }
+
+    #[test]
+    fn what_is_thought_aloud_is_no_answer() {
+        let thought = [
+            ("<think>", &[][..]),
+            ("There is ", &[]),
+            ("no", &[("no", 1.0)]),
+        ];
+        assert!(probabilities(&tokens(&thought), &RELEVANCE).is_none());
+        let answer = [("</think>", &[][..]), ("yes", &[("yes", 0.8), ("no", 0.2)])];
+        let said = tokens(&[&thought[..], &answer].concat());
+        assert!((probabilities(&said, &RELEVANCE).unwrap()[1] - 0.8).abs() < 1e-9);
     }
 
     #[test]

@@ -176,10 +176,20 @@ impl OpenAi {
         let base = config.api_base.clone().unwrap_or_else(|| OPENAI.into());
         let base = base.trim_end_matches('/').to_string();
         let parsed = reqwest::Url::parse(&base).ok();
-        if !parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+        let is_server =
+            |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        let Some(mut address) = parsed.filter(is_server) else {
             return Err(Error::Usage(format!(
                 "--api-base {base} is no address of a server, such as http://localhost:8000/v1"
             )));
+        };
+        // What is told of it has no password.
+        if address
+            .set_username("")
+            .and(address.set_password(None))
+            .is_err()
+        {
+            address.set_path("");
         }
         let key = config.api_key.as_ref().map(ExposeSecret::expose_secret);
         if key.is_some_and(|key| HeaderValue::from_str(key).is_err() || key.trim() != key) {
@@ -230,7 +240,7 @@ impl OpenAi {
         let client = Client::with_config(credentials).with_http_service(service);
         Ok(Self {
             model: model.to_string(),
-            base,
+            base: address.to_string().trim_end_matches('/').to_string(),
             config,
             job: job.clone(),
             runtime,

@@ -135,6 +135,9 @@ fn answer(reply: &str) -> Result<String, Unusable> {
     if reply.is_empty() {
         return Err("it is empty".into());
     }
+    if reply.starts_with("<think>") {
+        return Err("it thinks aloud to its end".into());
+    }
     Ok(reply)
 }
 
@@ -158,11 +161,29 @@ fn json(reply: &str) -> Result<Option<Value>, Unusable> {
     let straight = text.replace(['“', '”', '„', '＂'], "\"");
     let value = [text, &straight]
         .iter()
+        .filter(|text| depth(text) <= MOST_DEPTH)
         .find_map(|text| json5::from_str::<Value>(text).ok());
     match value {
         Some(value) => Ok(Some(value)),
         None => Err("it is no whole JSON object".into()),
     }
+}
+
+/// Deeper JSON is no answer, and the parser goes down bracket by bracket.
+const MOST_DEPTH: usize = 32;
+
+/// How many brackets are open at once, at most.
+fn depth(text: &str) -> usize {
+    let mut open = 0_usize;
+    let depth_at = |c: char| {
+        match c {
+            '[' | '{' => open += 1,
+            ']' | '}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open
+    };
+    text.chars().map(depth_at).max().unwrap_or(0)
 }
 
 /// The field of a name, whatever its case, or the only list or object, and what is in that.
@@ -266,6 +287,14 @@ mod tests {
     use std::path::Path;
 
     /// What is made of each of the replies in a file; `APC_TEST_UPDATE` writes it anew, to be looked through.
+    #[test]
+    fn brackets_without_end_are_no_answer() {
+        for deep in ["[".repeat(100_000), "{\"a\":".repeat(50_000)] {
+            assert_eq!(json(&deep).unwrap_err(), "it is no whole JSON object");
+        }
+        assert!(json("[[1, {\"a\": [2]}]]").unwrap().is_some());
+    }
+
     #[test]
     fn replies_of_every_kind_are_read_as_they_were_or_refused() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/model-replies.jsonl");
