@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::page::check_name;
 use crate::hf::HubConfig;
 use crate::teacher::chat::OpenAiConfig;
 use crate::{Error, Result};
@@ -140,6 +141,7 @@ impl TrainConfig {
     }
 
     pub(super) fn check(&self) -> Result<()> {
+        check_name(&self.character)?;
         let zero = [
             ("--rag-top-k", self.rag_top_k),
             ("--lora-rank", self.lora_rank),

@@ -124,7 +124,8 @@ impl FineTune<'_> {
             train = train.shuffled(self.seed);
         }
 
-        let steps_done = epochs_done(self.work, self.epochs)? * train.steps_per_epoch(1);
+        let epochs_done = epochs_done(self.work, self.epochs)?;
+        let steps_done = epochs_done * train.steps_per_epoch(1);
         let record = || {
             let path = self.output.join("steps.jsonl");
             StepRecorder::open(&path, steps_done, job).map(Arc::new)
@@ -138,11 +139,14 @@ impl FineTune<'_> {
             .with_dropout(dropout)
             .with_recorder(recorder.clone());
         let progress = self.work.join("accuracies.json");
-        let mut done: FineTuned = if progress.is_file() {
-            files::read_json(&progress)?
-        } else {
-            FineTuned::default()
-        };
+        let mut done = FineTuned::default();
+        // Without the checkpoint and the weights that it tells of it tells of another run.
+        if progress.is_file() && self.output.join("model.safetensors").is_file() {
+            let told: FineTuned = files::read_json(&progress)?;
+            if told.accuracies.len() <= epochs_done {
+                done = told;
+            }
+        }
         // With texts held out, an epoch is a run of its own that goes on from the one before, so that its weights can be
         // looked at.
         let first = if held_out.is_empty() {

@@ -18,6 +18,7 @@ pub use discriminators::Discriminators;
 pub use dpo::{DpoRun, DpoSummary, DpoTrained};
 pub use evaluate::{Evaluation, Interval, bootstrap_interval};
 pub use finetune::{FineTune, FineTuned};
+pub(crate) use page::check_name;
 pub use page::{find_page, read_page};
 pub(crate) use replies::statement_scores;
 pub use replies::{SampledReplies, Sampler, sample_replies};

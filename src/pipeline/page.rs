@@ -32,9 +32,10 @@ pub fn find_page(folder: &Path, character: &str) -> Result<PathBuf> {
     )))
 }
 
-/// A character's name is also the name of folders.
-fn check_name(character: &str) -> Result<()> {
+/// A character's name is also the name of folders, of which models/tiny is taken.
+pub(crate) fn check_name(character: &str) -> Result<()> {
     let bad = character.trim().is_empty()
+        || character == "tiny"
         || character.starts_with('.')
         || character
             .chars()

@@ -110,7 +110,16 @@ impl<'a> Run<'a> {
         // A folder that is no model is told of before the first stage.
         hf::read_gemma_config(&base)?;
         hf::check_weights(&base)?;
-        let text = read_page(&page)?;
+        let text = if config.model_engine == "imported" {
+            let statements: Vec<Statement> = files::read_jsonl(&page)?;
+            let texts: Vec<String> = statements
+                .into_iter()
+                .map(|known| known.statement)
+                .collect();
+            texts.join("\n")
+        } else {
+            read_page(&page)?
+        };
         let answers = answers_path(&folders.data);
         let chat = |model: Box<dyn ChatModel>| -> Result<Box<dyn Teacher>> {
             Ok(Box::new(ChatTeacher::new(
@@ -373,6 +382,8 @@ impl<'a> Run<'a> {
                 .run(&texts, self.devices, self.job)?;
                 template.save(output)?;
                 stage.complete()?;
+                // The checkpoints have done their part.
+                files::remove_dir(&work.join("checkpoint"))?;
             }
         }
         let [relevance, nli] = own.map(JudgeFolder::from);
@@ -434,6 +445,7 @@ impl<'a> Run<'a> {
     ) -> Result<RelevanceTable> {
         let path = self.folders.data.join(format!("{table}.jsonl"));
         let inputs = json!({
+            "statements": file_hash(&self.folders.data.join("statements.jsonl"))?,
             "queries": file_hash(&self.folders.data.join(format!("{asked}.jsonl")))?,
             "judge": judge_hash(judge)?,
         });

@@ -36,6 +36,7 @@ impl Run<'_> {
             .files
             .map(|name| file_hash(&self.folders.data.join(format!("{name}.jsonl"))));
         Ok(json!({
+            "statements": file_hash(&self.folders.data.join("statements.jsonl"))?,
             "queries": queries?,
             "retrieval": retrieval?,
             "model": folder_hash(&self.base)?,

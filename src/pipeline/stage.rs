@@ -39,8 +39,8 @@ struct Record {
 impl Stage {
     /// Looks at a stage whose record lies at `path`.
     ///
-    /// What was made from other inputs is an error, or with `force` thrown away; what was begun with the same inputs
-    /// stays, to be gone on with.
+    /// What was made from other inputs, or from unknown ones, is an error, or with `force` thrown away; what was begun with
+    /// the same inputs stays, to be gone on with.
     pub fn open(path: &Path, inputs: Value, outputs: &[PathBuf], force: bool) -> Result<Self> {
         let inputs: BTreeMap<String, Value> = match inputs {
             Value::Object(map) => map.into_iter().collect(),
@@ -51,6 +51,10 @@ impl Stage {
             inputs,
             outputs: outputs.to_vec(),
             complete: false,
+        };
+        let stale = |differs: String| Error::Stale {
+            path: outputs.first().map_or(path, PathBuf::as_path).to_path_buf(),
+            differs,
         };
         if path.is_file() {
             let record: Record = files::read_json(path)?;
@@ -68,15 +72,14 @@ impl Stage {
             } else if force {
                 stage.discard()?;
             } else {
-                let path = outputs
-                    .first()
-                    .cloned()
-                    .unwrap_or_else(|| path.to_path_buf());
-                return Err(Error::Stale {
-                    path,
-                    differs: differing.join(", "),
-                });
+                return Err(stale(differing.join(", ")));
             }
+        } else if outputs.iter().any(|output| output.exists()) {
+            // The record is always there first: without it nobody knows what these were made from.
+            if !force {
+                return Err(stale("settings that are not known any more".into()));
+            }
+            stage.discard()?;
         }
         if !stage.complete {
             stage.record(false)?;
@@ -187,8 +190,11 @@ mod tests {
         let outputs = [output.clone()];
         let open = |seed: u64, force| Stage::open(&record, json!({"seed": seed}), &outputs, force);
 
-        let mut stage = open(1, false).unwrap();
-        assert!(!stage.is_complete());
+        fs::write(&output, "0\n").unwrap();
+        let error = open(1, false).unwrap_err().to_string();
+        assert!(error.contains("not known"), "{error}");
+        let mut stage = open(1, true).unwrap();
+        assert!(!stage.is_complete() && !output.exists());
         fs::write(&output, "1\n").unwrap();
         assert!(
             !open(1, false).unwrap().is_complete(),

@@ -104,13 +104,13 @@ impl<I: Send + Sync + 'static, B> EpochLoader<I, B> {
         self
     }
 
-    /// Examples a second, of the epochs that came to their end; what is done between epochs does not count.
+    /// Examples a second, of the epochs that came to their end, 0 if none did; what is done between epochs does not count.
     pub fn rate(&self) -> f64 {
         let (examples, time) = match self.done.lock() {
             Ok(done) => *done,
             Err(poisoned) => *poisoned.into_inner(),
         };
-        examples as f64 / time.as_secs_f64()
+        examples as f64 / time.max(Duration::from_nanos(1)).as_secs_f64()
     }
 
     /// How many optimizer steps an epoch has when gradients of `accumulate` batches are summed.
