@@ -36,7 +36,7 @@ pub enum Error {
         differs: String,
     },
     /// Someone asked the program to stop.
-    #[error("stopped; run the same command again to go on where it stopped")]
+    #[error("stopped; run the same command again, it goes on from what is kept")]
     Interrupted,
     /// A chat model could not be asked, or its answers could not be used.
     #[error("{0}")]

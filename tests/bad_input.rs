@@ -79,6 +79,11 @@ fn a_page_that_is_missing_empty_or_not_utf8_is_named() {
 fn a_name_that_cannot_be_a_folder_is_refused() {
     refused(&["train", "--character", "../Alice"], 2, &["--character"]);
     refused(&["train", "--character", ""], 2, &["--character"]);
+    for name in ["../Alice", "", "tiny"] {
+        let from_page = ["train", "--wiki", "wiki/Alice.txt", "--character", name];
+        refused(&from_page, 2, &["--character"]);
+        refused(&["import", ".", "--character", name], 2, &["--character"]);
+    }
 }
 
 #[test]
@@ -205,6 +210,116 @@ fn a_folder_that_is_no_checkpoint_or_another_architecture_is_named() {
             &["num_attention_heads", "hidden_size is 128"],
         );
     }
+}
+
+#[test]
+fn a_model_is_not_overwritten_by_what_is_made_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let nli = copied(folder.path(), "nli");
+    let (nli, data) = (nli.to_str().unwrap(), folder.path().join("data.jsonl"));
+    fs::write(&data, "{\"text\": \"a\", \"label\": 0}\n").unwrap();
+    let finetune = |model: &str, output: &str, parts: &[&str], code| {
+        let data = data.to_str().unwrap();
+        let arguments = [
+            "finetune", "--epochs", "1", "--data", data, "--model", model,
+        ];
+        let arguments = [&arguments[..], &["--output", output]].concat();
+        refused(&arguments, code, parts);
+        refused(&[&arguments[..], &["--force"]].concat(), code, parts);
+        assert!(Path::new(output).join("model.safetensors").is_file());
+    };
+    finetune(nli, nli, &["where the model is read from"], 2);
+    finetune("models/tiny/relevance", nli, &["holds a model already"], 1);
+    fs::write(
+        &data,
+        "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n",
+    )
+    .unwrap();
+    let gemma = copied(folder.path(), "gemma");
+    let gemma = gemma.to_str().unwrap();
+    let dpo = [
+        "dpo",
+        "--pairs",
+        data.to_str().unwrap(),
+        "--model",
+        gemma,
+        "--output",
+    ];
+    refused(
+        &[&dpo[..], &[gemma]].concat(),
+        2,
+        &["where the model is read from"],
+    );
+    refused(&[&dpo[..], &[nli]].concat(), 1, &["holds a model already"]);
+}
+
+#[test]
+fn checkpoints_of_other_settings_are_no_beginning_of_a_pretraining() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("models");
+    let work = folder.path().join("models.training");
+    fs::create_dir(&work).unwrap();
+    let record = work.join("pretrain.json");
+    let inputs = "{\"seed\": 1, \"language_examples\": 8, \"nli_examples\": 8, \"relevance_examples\": 8, \
+                  \"vocab_size\": 2048}";
+    fs::write(
+        &record,
+        format!("{{\"complete\": false, \"inputs\": {inputs}}}"),
+    )
+    .unwrap();
+    let sizes = [
+        "--language-examples",
+        "8",
+        "--nli-examples",
+        "8",
+        "--relevance-examples",
+        "8",
+    ];
+    let pretrain = [
+        "pretrain",
+        "--seed",
+        "2",
+        "--output",
+        output.to_str().unwrap(),
+    ];
+    refused(
+        &[&pretrain[..], &sizes].concat(),
+        1,
+        &["seed 1 (now 2)", "--force"],
+    );
+    assert!(!output.exists());
+}
+
+#[test]
+fn numbers_below_zero_and_texts_that_begin_with_a_dash_are_read_as_such() {
+    for command in ["chat", "generate", "dpo", "finetune"] {
+        let (option, others): (_, &[&str]) = match command {
+            "chat" => ("--temperature", &["--character", "Alice", "--message", "-"]),
+            "generate" => ("--temperature", &["--model", "m", "--prompt", "- a"]),
+            "dpo" => ("--beta", &["--model", "m", "--pairs", "p", "--output", "o"]),
+            _ => (
+                "--learning-rate",
+                &[
+                    "--model", "m", "--data", "d", "--output", "o", "--epochs", "1",
+                ],
+            ),
+        };
+        refused(
+            &[&[command, option, "-1"], others].concat(),
+            2,
+            &[option, "must be"],
+        );
+    }
+    let score = [
+        "score",
+        "--character",
+        "Nobody",
+        "--query",
+        "- Hi?",
+        "--response",
+        "- Hi.",
+    ];
+    refused(&score, 2, &["Nobody"]);
 }
 
 #[test]

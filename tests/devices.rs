@@ -294,6 +294,7 @@ fn replies_are_the_same_on_two_devices() {
         sampled.sort_by_key(|sampled| sampled.query_idx);
         sampled
     });
+    assert_eq!(sampled.each_ref().map(Vec::len), [QUERIES; 2]);
     for (one, two) in sampled[0].iter().zip(&sampled[1]) {
         assert_eq!(
             (one.query_idx, &one.responses),

@@ -7,8 +7,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use apc::hf;
-use apc::nn::{RobertaConfig, SequenceClassifierConfig};
+use apc::nn::{RobertaConfig, SequenceClassifierConfig, WeightMut, Weights};
 use apc::persona::{Nli, Relevance};
+use burn::tensor::{DType, TensorData};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
 use super::chat_server::{Act, ChatServer, Request, Served, answer};
@@ -520,14 +523,22 @@ fn a_chat_model_scores_with_the_probabilities_of_its_tokens_and_is_asked_once() 
 /// A random XLM-RoBERTa that reads what the embedded judges' tokenizer tells.
 fn xlm_roberta(folder: &Path, labels: &[&str]) {
     let device = burn::tensor::Device::default();
-    device.seed(labels.len() as u64);
     let model = SequenceClassifierConfig::Roberta(
-        RobertaConfig::new(2048, 32, 64, 1, 2, labels.len())
-            .with_pad_token_id(0)
-            .with_initializer_range(0.5), // so that what it judges differs
+        RobertaConfig::new(2048, 32, 64, 1, 2, labels.len()).with_pad_token_id(0),
     );
     fs::create_dir_all(folder).unwrap();
-    hf::save_weights(&mut model.init(&device), folder).unwrap();
+    // From numbers of its own: those of the device are shared with other tests.
+    let mut rng = ChaCha8Rng::seed_from_u64(labels.len() as u64);
+    let mut judge = model.init(&device);
+    judge.weights("", &mut |_, mut weight| {
+        if let WeightMut::Matrix(_) = &weight {
+            let shape = weight.shape();
+            let numbers = (0..shape.iter().product()).map(|_| rng.random_range(-0.9..0.9_f32));
+            let data = TensorData::new(numbers.collect(), shape);
+            weight.set_frozen(data, DType::F32, &device);
+        }
+    });
+    hf::save_weights(&mut judge, folder).unwrap();
     let config = hf::ClassifierConfig {
         model,
         labels: labels.iter().map(ToString::to_string).collect(),

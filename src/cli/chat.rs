@@ -23,6 +23,7 @@ use crate::text::{DraftModel, GenerateConfig, Prompt, Sampling, Tokenizer, gener
 use crate::{Error, Result};
 
 #[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
 pub(super) struct ChatArgs {
     /// Who answers.
     #[arg(long, value_name = "NAME")]
@@ -38,7 +39,7 @@ pub(super) struct ChatArgs {
     #[command(flatten)]
     judges: JudgeArgs,
     /// Say this and exit; may be given several times.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     message: Vec<String>,
     /// 0 takes the likeliest token, 1 draws from the model's own distribution.
     #[arg(long, value_name = "X", default_value_t = 0.3)]
@@ -61,7 +62,7 @@ pub(super) struct ChatArgs {
     /// Where data/NAME and models/NAME are.
     #[arg(long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// How replies to --message are printed.
+    /// How replies are printed.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     #[command(flatten)]
@@ -123,14 +124,25 @@ impl ChatArgs {
     }
 }
 
-/// The model that an adapter was trained on, if that is still there, else the embedded one.
-fn base_of(adapter: Option<&Path>) -> Result<PathBuf> {
+/// The model that an adapter was trained on; the embedded one, if there is no adapter or it does not tell.
+fn base_of(adapter: Option<&Path>, job: &Job) -> Result<PathBuf> {
     let config = adapter.map(AdapterConfig::load).transpose()?;
-    let base = config.as_ref().and_then(AdapterConfig::base);
-    Ok(base
-        .map(PathBuf::from)
-        .filter(|base| base.join("config.json").is_file())
-        .unwrap_or_else(|| locate("models/tiny/gemma")))
+    let (Some(adapter), Some(base)) = (adapter, config.as_ref().and_then(AdapterConfig::base))
+    else {
+        return Ok(locate("models/tiny/gemma"));
+    };
+    let found = hub::folder(&locate(base), job);
+    match found {
+        Ok(folder) if folder.join("config.json").is_file() => Ok(folder),
+        found => {
+            let why = found
+                .err()
+                .map_or(String::new(), |error| format!(" ({error})"));
+            let reason =
+                format!("was trained on {base}, which is not there{why}; name it with --model");
+            Err(Error::invalid(adapter, reason))
+        }
+    }
 }
 
 impl<'a> Chat<'a> {
@@ -149,7 +161,7 @@ impl<'a> Chat<'a> {
         };
         let base = match &args.model {
             Some(name) => hub::folder(name, job)?,
-            None => base_of(adapter.as_deref())?,
+            None => base_of(adapter.as_deref(), job)?,
         };
         let mut model = hf::load_gemma(&base, DType::F32, devices.first())?;
         if let Some(adapter) = &adapter {
@@ -305,10 +317,13 @@ impl<'a> Chat<'a> {
             "" => {}
             "/quit" | "/exit" => return Ok(false),
             "/why" => match last {
+                Some(turn) if self.args.format == Format::Json => print_json(turn)?,
                 Some(turn) => print(&why(turn))?,
-                None => print("Nothing was said yet.")?,
+                None => self.job.progress.note("Nothing was said yet."),
             },
-            command if command.starts_with('/') => print("There are /why and /quit.")?,
+            command if command.starts_with('/') => {
+                self.job.progress.note("There are /why and /quit.");
+            }
             message => {
                 let stream = self.args.format == Format::Text;
                 let turn = self.answer(message, stream)?;
@@ -354,11 +369,15 @@ mod tests {
             config.to_string(),
         )
         .unwrap();
-        let embedded = locate("models/tiny/gemma");
-        assert_eq!(base_of(Some(folder.path())).unwrap(), embedded);
+        let base_of = |adapter| base_of(adapter, &Job::default());
+        let error = base_of(Some(folder.path())).unwrap_err().to_string();
+        assert!(
+            error.contains("base") && error.contains("--model"),
+            "{error}"
+        );
         std::fs::create_dir(&base).unwrap();
         std::fs::write(base.join("config.json"), "{}").unwrap();
         assert_eq!(base_of(Some(folder.path())).unwrap(), base);
-        assert_eq!(base_of(None).unwrap(), embedded);
+        assert_eq!(base_of(None).unwrap(), locate("models/tiny/gemma"));
     }
 }

@@ -6,22 +6,24 @@ use clap::Args;
 
 use crate::teacher::chat::OpenAiConfig;
 
+const HEADING: &str = "The chat model";
+
 #[derive(Args, Debug)]
 pub(super) struct ChatModelArgs {
     /// A server that speaks OpenAI's chat API, up to and with /v1 [default: OpenAI's own].
-    #[arg(long, value_name = "URL", env = "OPENAI_BASE_URL")]
+    #[arg(long, help_heading = HEADING, value_name = "URL", env = "OPENAI_BASE_URL")]
     api_base: Option<String>,
     /// Requests at once.
-    #[arg(long, value_name = "N", default_value_t = OpenAiConfig::default().concurrency)]
+    #[arg(long, help_heading = HEADING, value_name = "N", default_value_t = OpenAiConfig::default().concurrency)]
     concurrency: usize,
     /// Seconds that an answer may take.
-    #[arg(long, value_name = "X", default_value_t = OpenAiConfig::default().timeout.as_secs_f64())]
+    #[arg(long, help_heading = HEADING, value_name = "X", default_value_t = OpenAiConfig::default().timeout.as_secs_f64())]
     timeout: f64,
     /// Stop before more requests than these are sent, retries included.
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = HEADING, value_name = "N")]
     max_requests: Option<u64>,
     /// Stop before more tokens than these are used, those of prompts and answers together.
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = HEADING, value_name = "N")]
     max_tokens: Option<u64>,
 }
 

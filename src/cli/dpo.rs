@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::device::{DeviceArgs, Dtype, Quantization};
 use super::hub;
-use super::{Format, print, print_json};
+use super::{Format, check_output, print, print_json};
 use crate::nn::{LoraConfig, Projection};
 use crate::pipeline::{DpoRun, Stage, file_hash, folder_hash};
 use crate::progress::Job;
@@ -55,6 +55,7 @@ impl From<LoraDtype> for DType {
 }
 
 #[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
 pub(super) struct DpoArgs {
     /// A Gemma, a folder or a name on the hub.
     #[arg(long, value_name = "DIR")]
@@ -170,6 +171,14 @@ impl DpoArgs {
         let model = hub::folder(&self.model, job)?;
         let find = |name: &PathBuf| hub::folder(name, job);
         let adapter = self.adapter.as_ref().map(find).transpose()?;
+        let read = [Some(model.as_path()), adapter.as_deref()];
+        let read: Vec<&Path> = read.into_iter().flatten().collect();
+        check_output(
+            &self.output,
+            &read,
+            "dpo.json",
+            &["adapter_config.json", "config.json"],
+        )?;
         let pairs = self.read_pairs(&model, job)?;
 
         let work = self.output.join("training");

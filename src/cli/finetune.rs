@@ -9,12 +9,13 @@ use serde_json::json;
 use super::checkpoint::TokenizerArgs;
 use super::device::DeviceArgs;
 use super::hub;
-use super::{Format, print, print_json};
+use super::{Format, check_output, print, print_json};
 use crate::pipeline::{FineTune, FineTuned, Stage, file_hash, folder_hash};
 use crate::progress::Job;
 use crate::{Error, Result, files};
 
 #[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
 pub(super) struct FinetuneArgs {
     /// A classifier, or a base model that gets a fresh head: a folder or a name on the hub.
     #[arg(long, value_name = "DIR")]
@@ -119,6 +120,7 @@ impl FinetuneArgs {
             return Err(Error::invalid(&self.data, "has no text"));
         }
         let model = hub::folder(&self.model, job)?;
+        check_output(&self.output, &[&model], "finetune.json", &["config.json"])?;
         let inputs = json!({
             "model": folder_hash(&model)?,
             "data": file_hash(&self.data)?,

@@ -12,11 +12,12 @@ use crate::text::{DraftModel, GenerateConfig, Prompt, Sampling, generate};
 use crate::{Error, Result, hf};
 
 #[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
 pub(super) struct GenerateArgs {
     #[command(flatten)]
     gemma: GemmaArgs,
     /// What the text goes on from; the tokenizer adds its special tokens, and nothing else is added.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: String,
     /// The most tokens to add.
     #[arg(long, value_name = "N", default_value_t = 64)]
@@ -61,7 +62,7 @@ impl GenerateArgs {
         if ids.is_empty() {
             return Err(Error::Usage("--prompt must have at least one token".into()));
         }
-        if ids.len() + self.max_new_tokens > checkpoint.max_tokens {
+        if ids.len().saturating_add(self.max_new_tokens) > checkpoint.max_tokens {
             return Err(Error::Usage(format!(
                 "the prompt has {} tokens and --max-new-tokens is {}, but the model takes {} in all; shorten one of them",
                 ids.len(),

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{Format, elsewhere, print, print_json, quoted};
 use crate::Result;
+use crate::pipeline::check_name;
 use crate::teacher::imported::import;
 
 #[derive(Args, Debug)]
@@ -26,6 +27,7 @@ pub(super) struct ImportArgs {
 
 impl ImportArgs {
     pub(super) fn run(&self) -> Result<()> {
+        check_name(&self.character)?;
         let to = self
             .output
             .join("data")

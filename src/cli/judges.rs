@@ -28,7 +28,7 @@ pub(super) struct JudgeArgs {
     /// How judges are asked that do not say so themselves: JSON with relevance and nli, or the original's prompt.py.
     #[arg(long, value_name = "FILE")]
     judge_templates: Option<PathBuf>,
-    #[command(flatten, next_help_heading = "The chat model")]
+    #[command(flatten)]
     chat: ChatModelArgs,
 }
 

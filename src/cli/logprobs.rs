@@ -14,10 +14,10 @@ pub(super) struct LogprobsArgs {
     #[command(flatten)]
     gemma: GemmaArgs,
     /// What comes first; the tokenizer adds its special tokens.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: String,
     /// What follows; no special tokens are added.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     response: String,
     /// How the numbers are printed.
     #[arg(long, value_enum, default_value = "text")]

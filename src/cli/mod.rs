@@ -33,12 +33,12 @@ use crate::progress::Job;
 use crate::{Error, Result};
 
 pub use device::Dtype;
-pub use train::TrainArgs;
+use train::TrainArgs;
 
 /// Turns a page about a character into an AI that stays faithful to it, and measures how faithful any reply is.
 #[derive(Parser, Debug)]
 #[command(name = "apc", version, propagate_version = true)]
-pub struct Apc {
+struct Apc {
     #[command(subcommand)]
     command: Command,
 }
@@ -78,14 +78,14 @@ enum Command {
     version,
     about = "Make a faithful character: the same as `apc train`"
 )]
-pub struct Train {
+struct Train {
     #[command(flatten)]
     args: TrainArgs,
 }
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+enum Format {
     /// For people.
     #[default]
     Text,
@@ -226,6 +226,23 @@ fn elsewhere(output: &Path) -> String {
     } else {
         format!(" --output {}", output.display())
     }
+}
+
+/// Refuses to write where a model is read from, or where another one lies that the command has not made.
+fn check_output(output: &Path, read: &[&Path], record: &str, marks: &[&str]) -> Result<()> {
+    let place = |path: &Path| path.canonicalize().ok();
+    let here = place(output);
+    if here.is_some() && read.iter().any(|read| place(read) == here) {
+        return Err(Error::Usage(format!(
+            "--output {} is where the model is read from; name another folder",
+            output.display()
+        )));
+    }
+    if !output.join(record).is_file() && marks.iter().any(|mark| output.join(mark).is_file()) {
+        let reason = "holds a model already; name another folder";
+        return Err(Error::invalid(output, reason));
+    }
+    Ok(())
 }
 
 /// A name as a shell takes it.

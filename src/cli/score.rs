@@ -28,10 +28,10 @@ pub(super) struct ScoreArgs {
     #[arg(long, value_name = "FILE")]
     statements: Option<PathBuf>,
     /// The question that was asked.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     query: String,
     /// A reply to score; give it several times to compare replies.
-    #[arg(long, value_name = "TEXT", required = true)]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, required = true)]
     response: Vec<String>,
     #[command(flatten)]
     judges: JudgeArgs,

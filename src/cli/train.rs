@@ -21,7 +21,7 @@ fn defaults() -> TrainConfig {
 /// Arguments of the main job; flags of the original program keep their names.
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true)]
-pub struct TrainArgs {
+pub(super) struct TrainArgs {
     /// Whose page to read: wiki/NAME.txt, wiki/wiki_NAME.txt or wiki/NAME_wiki.txt.
     #[arg(long, value_name = "NAME")]
     character: String,
@@ -35,7 +35,7 @@ pub struct TrainArgs {
     /// the name of a chat model, whose key is in OPENAI_API_KEY.
     #[arg(long, value_name = "NAME", default_value = "offline")]
     model_engine: String,
-    #[command(flatten, next_help_heading = "The chat model")]
+    #[command(flatten)]
     chat: ChatModelArgs,
     /// Tell how much the chat model would be asked, and stop there.
     #[arg(long, conflicts_with = "data_only")]
@@ -184,7 +184,7 @@ impl TrainArgs {
             return match (self.format, plan) {
                 (Format::Json, plan) => print_json(&plan),
                 (Format::Text, Some(plan)) => print(&plan.to_string()),
-                (Format::Text, None) => print("offline asks no model"),
+                (Format::Text, None) => print(&format!("{} asks no model", self.model_engine)),
             };
         }
         if self.data_only {

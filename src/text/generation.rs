@@ -446,16 +446,24 @@ fn stops(config: &GenerateConfig, vocab_size: usize) -> impl Iterator<Item = usi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::GemmaConfig;
+    use crate::nn::{GemmaConfig, WeightMut, Weights};
     use crate::text::Sampling;
     use rand::RngExt;
 
     fn model() -> Gemma {
         let device = Device::default();
-        device.seed(11);
-        GemmaConfig::new(50, 16, 32, 2, 4, 2, 8)
-            .with_initializer_range(0.4)
-            .init(&device)
+        // From numbers of its own: those of the device are shared with other tests.
+        let mut rng = ChaCha8Rng::seed_from_u64(11);
+        let mut model = GemmaConfig::new(50, 16, 32, 2, 4, 2, 8).init(&device);
+        model.weights("", &mut |_, mut weight| {
+            if let WeightMut::Matrix(_) = &weight {
+                let shape = weight.shape();
+                let numbers = (0..shape.iter().product()).map(|_| rng.random_range(-0.7..0.7_f32));
+                let data = TensorData::new(numbers.collect(), shape);
+                weight.set_frozen(data, DType::F32, &device);
+            }
+        });
+        model
     }
 
     fn config(max_new_tokens: usize) -> GenerateConfig {
