@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 pub(crate) enum Act {
     /// Answers the task sensibly.
     Answer,
+    /// Answers the task sensibly, and says that it had no more tokens.
+    Cut,
     /// Answers with this text.
     Say(String),
     /// Fails with a status, a body and perhaps a Retry-After.
@@ -116,7 +118,7 @@ fn connection(state: &State, stream: TcpStream) {
             });
         };
         let text = match &act {
-            Act::Answer => answer(&request.messages),
+            Act::Answer | Act::Cut => answer(&request.messages),
             Act::Say(text) => text.clone(),
             Act::Fail(status, body, wait) => {
                 log(false);
@@ -138,6 +140,9 @@ fn connection(state: &State, stream: TcpStream) {
         log(*open);
         let usage = json!({"prompt_tokens": 100, "completion_tokens": 10});
         let mut choice = json!({"message": {"role": "assistant", "content": text}});
+        if matches!(act, Act::Cut) {
+            choice["finish_reason"] = json!("length");
+        }
         if request.body["logprobs"] == true {
             choice["logprobs"] = json!({"content": likely(&text)});
         }

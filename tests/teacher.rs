@@ -113,6 +113,21 @@ fn the_data_does_not_depend_on_how_many_requests_go_at_once_and_many_are_faster(
     );
 }
 
+#[test]
+fn an_answer_that_is_cut_off_is_not_used_and_asked_for_again() {
+    let server = ChatServer::new(QUICK, |request| {
+        let is_first = request.body["messages"].as_array().unwrap().len() == 2;
+        if is_first { Act::Cut } else { Act::Answer }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let made = json_of(&teach(folder.path(), &server.base(), &[]).output().unwrap());
+    let log = server.log();
+    let again = |served: &&Served| served.request.body["messages"].as_array().unwrap().len() > 2;
+    assert_eq!(log.iter().filter(again).count(), log.len() / 2);
+    assert_eq!(made["teacher"]["answered"], log.len());
+    assert!(data(folder.path())[0].contains("Mira is a carpenter from Riga."));
+}
+
 /// A number from 0 to 99 that depends on a conversation and how often it came.
 fn chance(request: &Request) -> u64 {
     let text = format!("{}{}", request.messages, request.attempt);

@@ -86,15 +86,30 @@ fn returned_f_string(source: &str, function: &str) -> std::result::Result<String
         .ok_or("is not there")?;
     let body = &source[start..];
     let at = body.find("return").ok_or("returns nothing")?;
-    let mut rest = body[at + "return".len()..].trim_start_matches([' ', '\\', '(', '\n', '\t']);
+    let returned = &body[at + "return".len()..];
+    let mut rest = returned.trim_start_matches([' ', '\\', '(', '\n', '\t']);
+    // Within brackets an expression goes on over lines.
+    let is_open = returned[..returned.len() - rest.len()].contains('(');
+    let space: &[char] = if is_open {
+        &[' ', '\t', '\n']
+    } else {
+        &[' ', '\t']
+    };
+    let ends = |rest: &str| {
+        let rest = rest.trim_start_matches([' ', '\t']);
+        rest.is_empty() || rest.starts_with(['\n', '#'])
+    };
     let mut text = String::new();
     loop {
         let (part, behind) = literal(rest)?;
         text.push_str(&part);
-        let behind = behind.trim_start_matches([' ', '\t']);
-        match behind.strip_prefix('+') {
-            Some(next) => rest = next.trim_start_matches([' ', '\\', '\n', '\t']),
-            None => return Ok(text),
+        rest = behind.trim_start_matches(space);
+        if let Some(next) = rest.strip_prefix('+') {
+            rest = next.trim_start_matches([' ', '\\', '\n', '\t']);
+        } else if ends(rest) || (is_open && rest.strip_prefix(')').is_some_and(ends)) {
+            return Ok(text);
+        } else if literal(rest).is_err() {
+            return Err("returns more than strings that are added".into());
         }
     }
 }
@@ -221,6 +236,20 @@ def fill_in_brief_nli_discrimination_template(character, statement, query, respo
     }
 
     #[test]
+    fn strings_over_several_lines_are_read_to_their_end() {
+        let read = |source: &str| returned_f_string(source, "f").unwrap();
+        assert_eq!(
+            read("def f(x):\n  return (f'a {query}\\n'\n    'b'\n  )\n"),
+            "a {query}\nb"
+        );
+        assert_eq!(
+            read("def f(x):\n  return ('a' +\n    'b'\n    + 'c')"),
+            "abc"
+        );
+        assert_eq!(read("def f(x):\n  return 'a' 'b'  # so\n'c'"), "ab");
+    }
+
+    #[test]
     fn what_is_not_there_or_not_known_is_told() {
         let told = |source: &str| returned_f_string(source, "f").unwrap_err();
         assert_eq!(told("def g(): return ''"), "is not there");
@@ -229,6 +258,15 @@ def fill_in_brief_nli_discrimination_template(character, statement, query, respo
         assert!(told("def f(x): return f'{x}'").contains("{x}"));
         assert!(told("def f(x): return 'ab").contains("does not end"));
         assert!(told("def f(x): return f'{{query}}'").contains("no placeholder"));
+        for more in [
+            "return 'a' % x",
+            "return 'a'.format(x)",
+            "return ('a'\n  'b' % x)",
+            "return ('a').format(x)",
+        ] {
+            let error = told(&format!("def f(x): {more}"));
+            assert!(error.contains("more than strings"), "{more}: {error}");
+        }
     }
 
     #[test]

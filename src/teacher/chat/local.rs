@@ -139,6 +139,7 @@ impl ChatModel for LocalGemma {
         usage.completion_tokens += completion_tokens;
         Ok(Completion {
             reply,
+            is_cut: replies[0].len() == most,
             prompt_tokens: n_prompt as u64,
             completion_tokens,
             logprobs: Vec::new(),

@@ -89,6 +89,8 @@ struct Answered {
     key: String,
     task: String,
     reply: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_cut: bool,
     prompt_tokens: u64,
     completion_tokens: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -99,6 +101,7 @@ struct Answered {
 #[derive(Clone, Debug)]
 struct Given {
     reply: String,
+    is_cut: bool,
     logprobs: Vec<TokenLogprobs>,
 }
 
@@ -122,8 +125,11 @@ impl ChatTeacher {
             (None, Vec::new())
         };
         let slot = |known: Answered| {
-            let (reply, logprobs) = (known.reply, known.logprobs);
-            let given = Given { reply, logprobs };
+            let given = Given {
+                reply: known.reply,
+                is_cut: known.is_cut,
+                logprobs: known.logprobs,
+            };
             (known.key, Arc::new(Mutex::new(Some(given))))
         };
         let answers = known.into_iter().map(slot);
@@ -173,24 +179,31 @@ impl ChatTeacher {
     ) -> Result<Option<T>> {
         let mut question = self.question(task, character, values);
         self.state().outcome.asked += 1;
-        let first = self.answer(&question)?.reply;
+        let read = |given: &Given| {
+            if given.is_cut {
+                Err("it is cut off before its end; be brief".into())
+            } else {
+                read(&given.reply)
+            }
+        };
+        let first = self.answer(&question)?;
         let reason = match read(&first) {
             Ok(made) => return Ok(Some(made)),
             Err(reason) => reason,
         };
         let again = prompt(self.language, "again", &[PromptValue::from(&reason)]);
-        for (role, content) in [("assistant", first.clone()), ("user", again)] {
+        for (role, content) in [("assistant", first.reply.clone()), ("user", again)] {
             let role = role.into();
             question.messages.push(Message { role, content });
         }
-        let second = self.answer(&question)?.reply;
+        let second = self.answer(&question)?;
         match read(&second) {
             Ok(made) => Ok(Some(made)),
             Err(reason) => {
                 let rejected = Rejected {
                     task: task.name.to_string(),
                     asked: question.messages[1].content.clone(),
-                    replies: vec![first, second],
+                    replies: vec![first.reply, second.reply],
                     reason,
                 };
                 self.state().outcome.rejected.push(rejected);
@@ -212,6 +225,7 @@ impl ChatTeacher {
             key,
             task: question.task.to_string(),
             reply: completion.reply,
+            is_cut: completion.is_cut,
             prompt_tokens: completion.prompt_tokens,
             completion_tokens: completion.completion_tokens,
             logprobs: completion.logprobs,
@@ -223,8 +237,11 @@ impl ChatTeacher {
         };
         journal.append(std::slice::from_ref(&answered))?;
         drop(state);
-        let (reply, logprobs) = (answered.reply, answered.logprobs);
-        let given = Given { reply, logprobs };
+        let given = Given {
+            reply: answered.reply,
+            is_cut: answered.is_cut,
+            logprobs: answered.logprobs,
+        };
         *known = Some(given.clone());
         Ok(given)
     }

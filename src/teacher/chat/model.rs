@@ -35,6 +35,8 @@ impl Question {
 pub struct Completion {
     /// What it says.
     pub reply: String,
+    /// Whether it ends where it had no more tokens.
+    pub is_cut: bool,
     /// Tokens of the conversation.
     pub prompt_tokens: u64,
     /// Tokens of the reply.

@@ -134,6 +134,7 @@ struct Answer {
 #[derive(Deserialize)]
 struct Choice {
     message: Said,
+    finish_reason: Option<String>,
     logprobs: Option<Logprobs>,
 }
 
@@ -313,9 +314,10 @@ impl OpenAi {
         }
         let answer: Answer = self.client.chat().create_byot(body).await?;
         let counted = |tokens: Option<u64>, text: &str| tokens.unwrap_or(estimated_tokens(text));
-        let (reply, logprobs) = match answer.choices.into_iter().next() {
+        let (reply, is_cut, logprobs) = match answer.choices.into_iter().next() {
             Some(choice) => (
                 choice.message.content.unwrap_or_default(),
+                choice.finish_reason.as_deref() == Some("length"),
                 choice.logprobs.and_then(|logprobs| logprobs.content),
             ),
             None => Default::default(),
@@ -343,6 +345,7 @@ impl OpenAi {
             prompt_tokens: counted(usage.and_then(|usage| usage.prompt_tokens), &prompt),
             completion_tokens: counted(usage.and_then(|usage| usage.completion_tokens), &reply),
             logprobs: logprobs.collect(),
+            is_cut,
             reply,
         };
         let traffic = &self.traffic;
