@@ -261,11 +261,11 @@ impl KvCache {
     pub fn swap_remove(&mut self, row: usize) {
         let last = self.rows() - 1;
         if let Some([first, _]) = self.layers.first().filter(|_| row < last) {
-            let all = 0..self.rows();
-            let last = Tensor::<1, Int>::from_ints([last as i32], &first.device());
+            let only = Tensor::<1, Int>::from_ints([0], &first.device());
             for stored in self.layers.iter_mut().flatten() {
                 // A copy, as storage that is written to must have one owner.
-                let moved = view(stored, all.clone(), self.used.clone()).select(0, last.clone());
+                let moved = view(stored, last..last + 1, self.used.clone());
+                let moved = moved.select(0, only.clone());
                 write(stored, row..row + 1, self.used.clone(), moved);
             }
         }
