@@ -43,7 +43,7 @@ pub(super) fn encode_filled(
         let parts = fillings.iter().copied().enumerate();
         frame.join(parts.map(|part| encoded[places[&part]].as_ref()))
     };
-    if joined(first) != Some(whole(first)?) {
+    if joined(first).as_ref() != Some(&frame.first) {
         return encode_all();
     }
     fillings
@@ -72,6 +72,8 @@ struct Frame<'a> {
     ids: Vec<Vec<i32>>,
     /// The special tokens around every text.
     around: [Vec<i32>; 2],
+    /// The first text as a whole, to compare with.
+    first: Vec<i32>,
 }
 
 impl<'a> Frame<'a> {
@@ -92,18 +94,19 @@ impl<'a> Frame<'a> {
         let ids = texts.iter().map(|text| tokenizer.encode_bare(text));
         let ids = ids.collect::<Result<Vec<_>>>()?;
         let text = filled(frame, first);
-        let (bare, special) = (tokenizer.encode_bare(&text)?, tokenizer.encode(&text)?);
-        let n_special = special.len().saturating_sub(bare.len());
-        let before = (0..=n_special).find(|&before| special[before..].starts_with(&bare));
+        let (bare, first) = (tokenizer.encode_bare(&text)?, tokenizer.encode(&text)?);
+        let n_special = first.len().saturating_sub(bare.len());
+        let before = (0..=n_special).find(|&before| first[before..].starts_with(&bare));
         Ok(before.map(|before| Self {
             tokenizer,
             spaces,
             texts,
             ids,
             around: [
-                special[..before].to_vec(),
-                special[before + bare.len()..].to_vec(),
+                first[..before].to_vec(),
+                first[before + bare.len()..].to_vec(),
             ],
+            first,
         }))
     }
 

@@ -291,32 +291,10 @@ impl InferenceStep for DpoModel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{GemmaConfig, LoraConfig, Weights};
-    use crate::train::{DpoExample, DpoPair};
+    use crate::nn::{LoraConfig, Weights};
+    use crate::train::DpoExample;
+    use crate::train::pairs::tests::{example, model, pair};
     use burn::tensor::{Device, Distribution, Tolerance};
-
-    fn model() -> Gemma {
-        let device = Device::flex();
-        device.seed(8);
-        GemmaConfig::new(40, 16, 32, 2, 4, 2, 8)
-            .with_initializer_range(0.3)
-            .init(&device)
-    }
-
-    fn pair(chosen: &[i32], rejected: &[i32]) -> DpoPair {
-        DpoPair {
-            chosen: chosen.to_vec(),
-            rejected: rejected.to_vec(),
-            reference: [0.0; 2],
-        }
-    }
-
-    fn example(pairs: &[DpoPair]) -> DpoExample {
-        DpoExample {
-            prompt: vec![2, 5, 6, 7],
-            pairs: pairs.to_vec(),
-        }
-    }
 
     #[test]
     fn the_sft_loss_is_the_mean_over_the_chosen_tokens_of_the_whole_batch_however_it_is_cut() {
@@ -348,28 +326,6 @@ mod tests {
         for whole in [true, false] {
             let added = loss(2.0, whole) - loss(0.0, whole);
             assert!((added - 2.0 * mean).abs() < 1e-4, "{added}, {mean}");
-        }
-    }
-
-    #[test]
-    fn pairs_behind_one_prompt_have_the_log_probabilities_of_pairs_behind_a_prompt_each() {
-        let model = model();
-        let pairs = [
-            pair(&[10, 11, 1], &[12, 1]),
-            pair(&[13, 14, 15, 16, 1], &[1]),
-            pair(&[17, 1], &[18, 19, 20, 1]),
-        ];
-        let logps = |examples: &[&DpoExample]| -> Vec<f32> {
-            let batch = DpoExample::collate(examples);
-            let data = reply_logps(&model, &batch).into_data();
-            data.try_to_vec().unwrap()
-        };
-        let apart = [0, 1, 2].map(|idx| example(&pairs[idx..=idx]));
-        let apart = logps(&apart.each_ref());
-        let together = logps(&[&example(&pairs[..2]), &example(&pairs[2..])]);
-        assert_eq!(apart.len(), 6);
-        for (apart, together) in apart.iter().zip(&together) {
-            assert!((apart - together).abs() < 1e-5, "{apart} {together}");
         }
     }
 

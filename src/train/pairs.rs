@@ -229,20 +229,20 @@ impl ReplyTokens {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::nn::GemmaConfig;
     use burn::tensor::Tolerance;
 
-    fn model() -> Gemma {
-        let device = Device::default();
+    pub(in crate::train) fn model() -> Gemma {
+        let device = Device::flex();
         device.seed(8);
         GemmaConfig::new(40, 16, 32, 2, 4, 2, 8)
             .with_initializer_range(0.3)
             .init(&device)
     }
 
-    fn pair(chosen: &[i32], rejected: &[i32]) -> DpoPair {
+    pub(in crate::train) fn pair(chosen: &[i32], rejected: &[i32]) -> DpoPair {
         DpoPair {
             chosen: chosen.to_vec(),
             rejected: rejected.to_vec(),
@@ -250,16 +250,42 @@ mod tests {
         }
     }
 
+    /// A prompt of four tokens.
+    pub(in crate::train) fn example(pairs: &[DpoPair]) -> DpoExample {
+        DpoExample {
+            prompt: vec![2, 5, 6, 7],
+            pairs: pairs.to_vec(),
+        }
+    }
+
+    #[test]
+    fn pairs_behind_one_prompt_have_the_log_probabilities_of_pairs_behind_a_prompt_each() {
+        let model = model();
+        let pairs = [
+            pair(&[10, 11, 1], &[12, 1]),
+            pair(&[13, 14, 15, 16, 1], &[1]),
+            pair(&[17, 1], &[18, 19, 20, 1]),
+        ];
+        let logps = |examples: &[&DpoExample]| -> Vec<f32> {
+            let batch = DpoExample::collate(examples);
+            let data = reply_logps(&model, &batch).into_data();
+            data.try_to_vec().unwrap()
+        };
+        let apart = [0, 1, 2].map(|idx| example(&pairs[idx..=idx]));
+        let apart = logps(&apart.each_ref());
+        let together = logps(&[&example(&pairs[..2]), &example(&pairs[2..])]);
+        assert_eq!(apart.len(), 6);
+        for (apart, together) in apart.iter().zip(&together) {
+            assert!((apart - together).abs() < 1e-5, "{apart} {together}");
+        }
+    }
+
     #[test]
     fn lengths_that_are_rounded_up_change_no_log_probability() {
-        let (model, device) = (model(), Device::default());
-        let example = |pairs| DpoExample {
-            prompt: vec![2, 5, 6, 7],
-            pairs,
-        };
+        let (model, device) = (model(), Device::flex());
         let batch = DpoExample::collate(&[
-            &example(vec![pair(&[10, 11, 12, 13, 1], &[12, 11, 1])]),
-            &example(vec![pair(&[13, 14, 1], &[1]), pair(&[17, 1], &[18, 1])]),
+            &example(&[pair(&[10, 11, 12, 13, 1], &[12, 11, 1])]),
+            &example(&[pair(&[13, 14, 1], &[1]), pair(&[17, 1], &[18, 1])]),
         ]);
         let logps = |lengths, shape, n_targets| {
             let replies = ReplyTokens::new(&batch, lengths, &device);
@@ -277,7 +303,7 @@ mod tests {
 
     #[test]
     fn prompts_in_one_sequence_have_the_log_probabilities_of_each_alone() {
-        let (model, device) = (model(), Device::default());
+        let (model, device) = (model(), Device::flex());
         let example = |prompt: &[i32], pairs: &[DpoPair]| DpoExample {
             prompt: prompt.to_vec(),
             pairs: pairs.to_vec(),
