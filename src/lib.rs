@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub(crate) mod kernels;
 pub mod nn;
 
 #[cfg(feature = "app")]
@@ -9,7 +10,7 @@ mod error;
 #[cfg(feature = "app")]
 pub mod files;
 #[cfg(feature = "app")]
-pub mod hf;
+pub mod hub;
 #[cfg(feature = "app")]
 pub mod memory;
 #[cfg(feature = "app")]
@@ -19,13 +20,13 @@ pub mod persona;
 #[cfg(feature = "app")]
 pub mod pipeline;
 #[cfg(feature = "app")]
-pub mod pretrain;
-#[cfg(feature = "app")]
 pub mod progress;
 #[cfg(feature = "app")]
 pub mod teacher;
 #[cfg(feature = "app")]
 pub mod text;
+#[cfg(feature = "app")]
+pub mod tiny;
 #[cfg(feature = "app")]
 pub mod train;
 

@@ -388,7 +388,7 @@ fn a_truncated_safetensors_file_is_named() {
 fn weights_of_another_shape_are_all_named() {
     let folder = tempfile::tempdir().unwrap();
     let model = copied(folder.path(), "gemma");
-    apc::hf::write_gemma_config(&model, &GemmaConfig::new(1152, 192, 512, 3, 4, 2, 48)).unwrap();
+    apc::files::write_gemma_config(&model, &GemmaConfig::new(1152, 192, 512, 3, 4, 2, 48)).unwrap();
     let chat = [
         "chat",
         "--character",

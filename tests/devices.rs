@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use apc::files::{self, AdapterConfig};
 use apc::files::{self, Journal};
-use apc::hf::{self, AdapterConfig};
 use apc::nn::LoraConfig;
 use apc::parallel::{Devices, Replicas};
 use apc::persona::{Judge, JudgeTask, RelevanceTable};
@@ -97,7 +97,7 @@ fn dpo(
     job: &Job,
 ) -> Result<()> {
     let (base, lora) = (tiny("gemma"), LoraConfig::new(4, 8.0));
-    let gemma = hf::load_gemma(&base, DType::F32, devices.first())?;
+    let gemma = files::load_gemma(&base, DType::F32, devices.first())?;
     let first = folder.with_file_name("first");
     if !first.is_dir() {
         let mut gemma = gemma.clone();
@@ -116,7 +116,7 @@ fn dpo(
                 });
             }
         });
-        hf::save_adapter(&gemma, &AdapterConfig::new(&lora, "tiny"), &first)?;
+        files::save_adapter(&gemma, &AdapterConfig::new(&lora, "tiny"), &first)?;
     }
     let run = DpoRun {
         lora: &lora,
@@ -268,7 +268,7 @@ fn replies_are_the_same_on_two_devices() {
     let folder = tempfile::tempdir().unwrap();
     let sampled = [1, 2].map(|count| {
         let devices = devices(count);
-        let gemma = hf::load_gemma(&tiny("gemma"), DType::F32, devices.first()).unwrap();
+        let gemma = files::load_gemma(&tiny("gemma"), DType::F32, devices.first()).unwrap();
         let sampler = Sampler {
             character: "Mira",
             statements: &statements,

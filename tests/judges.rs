@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use apc::pretrain::evaluate_judges;
 use apc::progress::Job;
+use apc::tiny::pretrain::evaluate_judges;
 use burn::tensor::Device;
 
 /// A seed that no training used.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use apc::hf;
+use apc::files;
 use apc::nn::{RobertaConfig, SequenceClassifierConfig, WeightMut, Weights};
 use apc::persona::{Nli, Relevance};
 use burn::tensor::{DType, TensorData};
@@ -553,13 +553,13 @@ fn xlm_roberta(folder: &Path, labels: &[&str]) {
             weight.set_frozen(data, DType::F32, &device);
         }
     });
-    hf::save_weights(&mut judge, folder).unwrap();
-    let config = hf::ClassifierConfig {
+    files::save_weights(&mut judge, folder).unwrap();
+    let config = files::ClassifierConfig {
         model,
         labels: labels.iter().map(ToString::to_string).collect(),
         pad_token_id: 0,
     };
-    hf::write_classifier_config(folder, &config).unwrap();
+    files::write_classifier_config(folder, &config).unwrap();
     let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/nli/tokenizer.json");
     fs::copy(tokenizer, folder.join("tokenizer.json")).unwrap();
 }

@@ -9,7 +9,7 @@ use apc::nn::{
 };
 use apc::persona::{Judge, JudgeTask, Nli, Relevance};
 use apc::text::Tokenizer;
-use apc::{Result, files, hf};
+use apc::{Result, files};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use clap::ValueEnum;
 use rand::Rng;
@@ -70,11 +70,11 @@ impl Models {
     pub(crate) fn gemma(&self, rng: &mut ChaCha8Rng) -> Result<Gemma> {
         if self.size == Size::Tiny {
             let quantization = if self.nf4 {
-                hf::Quantization::Nf4
+                files::Quantization::Nf4
             } else {
-                hf::Quantization::None
+                files::Quantization::None
             };
-            return hf::load_quantized_gemma(
+            return files::load_quantized_gemma(
                 &embedded("gemma"),
                 quantization,
                 self.dtype,
@@ -162,13 +162,13 @@ impl Models {
     pub(crate) fn save_classifier(&self, folder: &Path, labels: &[&str]) -> Result<()> {
         let model = SequenceClassifierConfig::Deberta(self.size.classifier(labels.len()));
         files::create_dir(folder)?;
-        hf::save_weights(&mut model.init(&self.device), folder)?;
-        let config = hf::ClassifierConfig {
+        files::save_weights(&mut model.init(&self.device), folder)?;
+        let config = files::ClassifierConfig {
             model,
             labels: labels.iter().map(ToString::to_string).collect(),
             pad_token_id: 0,
         };
-        hf::write_classifier_config(folder, &config)?;
+        files::write_classifier_config(folder, &config)?;
         Tokenizer::load(&embedded("nli"))?.save(folder)
     }
 }

@@ -8,7 +8,7 @@ use cubecl::config::compilation::CompilationLogLevel;
 use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::hub;
+use crate::cli::args::hub;
 use crate::progress::Job;
 
 /// Keeps kernels in the user's cache folder, and tells when one is compiled.

@@ -1,26 +1,11 @@
 //! The command line: arguments, printing, exit codes.
 
-mod chat;
-mod chat_model;
-mod checkpoint;
-mod classify;
-mod device;
-mod dpo;
-mod finetune;
-mod generate;
-mod hub;
-mod import;
-mod judges;
+mod args;
+mod commands;
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
 mod kernels;
-mod logprobs;
-mod merge;
-mod pretrain;
-mod quantize;
-mod score;
 mod table;
 mod terminal;
-mod train;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,8 +17,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::progress::Job;
 use crate::{Error, Result};
 
-pub use device::Dtype;
-use train::TrainArgs;
+pub use args::device::Dtype;
+use commands::train::TrainArgs;
+use commands::{
+    chat, classify, dpo, finetune, generate, import, logprobs, merge, pretrain, quantize, score,
+};
 
 /// Turns a page about a character into an AI that stays faithful to it, and measures how faithful any reply is.
 #[derive(Parser, Debug)]

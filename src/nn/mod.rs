@@ -1,57 +1,36 @@
-//! Burn modules under Hugging Face's names: Gemma, DeBERTa and RoBERTa classifiers, and a linear layer with LoRA.
+//! Burn modules under Hugging Face's names: Gemma, DeBERTa and RoBERTa classifiers, and their layers with LoRA and NF4.
 //!
-//! This part of the crate knows burn and tensors only, so that `apc = { default-features = false }` gives it to any
-//! other burn project. Each `XConfig` makes its module with `init(&device)`; [`Weights`] walks a module's weights by the
-//! names that `model.safetensors` uses, which is how files are read and written one layer up.
+//! This part of the crate knows burn and tensors only: no files, tokenizers, network, learner or command line. With
+//! `default-features = false` it is all there is of the crate. Each `XConfig` makes its module with `init(&device)`;
+//! [`Weights`] walks a module's weights by the names that `model.safetensors` uses, and the feature `files` adds
+//! `apc::files`, which loads checkpoints and adapters with it.
 //!
 //! Shapes have the same names everywhere: `batch`, `seq`, `hidden_size`, `heads`, `kv_heads`, `head_dim`, `vocab_size`,
 //! `n_labels`.
 
-mod activation;
-mod attention;
-mod bf16;
-mod cache;
-mod classifier;
-mod deberta;
-mod deberta_attention;
-mod decoder;
-mod dropout;
-pub(crate) mod fused;
-mod gemma;
-mod lengths;
-mod linear;
-mod logps;
-mod lora;
-mod matmul;
-pub mod nf4;
-#[cfg(any(feature = "cuda", feature = "vulkan"))]
-mod nf4_kernel;
-mod norm;
-mod panels;
-mod roberta;
-mod rope;
-#[cfg(any(feature = "cuda", feature = "vulkan"))]
-mod step_kernel;
-mod weight;
+pub(crate) mod decoder;
+pub(crate) mod encoder;
+pub(crate) mod layers;
 
 #[cfg(all(test, feature = "flex", any(feature = "cuda", feature = "vulkan")))]
-mod on_devices;
+mod device_tests;
 
-pub use activation::{Activation, gelu_tanh};
-pub use attention::{Attend, attention_mask, grouped_query_attention};
-pub use bf16::Bf16;
-pub use cache::KvCache;
-pub use classifier::{SequenceClassifier, SequenceClassifierConfig};
-pub use deberta::{ClassifierInput, Deberta, DebertaConfig};
-pub use deberta_attention::{PositionAttention, relative_buckets};
-pub use dropout::Dropout;
-pub use gemma::{Gemma, GemmaConfig, GemmaInput};
-pub use lengths::Lengths;
-pub use linear::Linear;
-pub use lora::{Lora, LoraConfig, Projection};
-pub use matmul::matmul;
-pub use norm::{LayerNorm, RmsNorm};
-pub use panels::Panels;
-pub use roberta::{Roberta, RobertaConfig};
-pub use rope::{Rope, position_ids};
-pub use weight::{Weight, WeightMut, Weights};
+pub use decoder::cache::KvCache;
+pub use decoder::gemma::{Gemma, GemmaConfig, GemmaInput};
+pub use decoder::lengths::Lengths;
+pub use encoder::attention::{PositionAttention, relative_buckets};
+pub use encoder::classifier::{SequenceClassifier, SequenceClassifierConfig};
+pub use encoder::deberta::{ClassifierInput, Deberta, DebertaConfig};
+pub use encoder::roberta::{Roberta, RobertaConfig};
+pub use layers::activation::{Activation, gelu_tanh};
+pub use layers::attention::{Attend, attention_mask, grouped_query_attention};
+pub use layers::bf16::Bf16;
+pub use layers::dropout::Dropout;
+pub use layers::linear::Linear;
+pub use layers::lora::{Lora, LoraConfig, Projection};
+pub use layers::matmul::matmul;
+pub use layers::nf4;
+pub use layers::norm::{LayerNorm, RmsNorm};
+pub use layers::panels::Panels;
+pub use layers::rope::{Rope, position_ids};
+pub use layers::weight::{Weight, WeightMut, Weights};

@@ -1,18 +1,14 @@
 //! Persona statements, the judges that hold a reply against them, and the score that comes of it.
 
-mod apc;
-mod cache;
 mod judge;
 mod prompt;
-mod published;
 mod records;
+mod score;
 
-pub use apc::{Score, StatementScore, score};
-pub use cache::RelevanceCache;
 pub use judge::{
-    Judge, JudgeFolder, JudgeTask, JudgeTemplate, Nli, Relevance, RelevanceTable, judge_nli,
-    judge_relevance,
+    Judge, JudgeFolder, JudgeTask, JudgeTemplate, Nli, Relevance, RelevanceCache, RelevanceTable,
+    find_judge, judge_nli, judge_relevance, read_template,
 };
 pub use prompt::{encode_prompt, encode_reply, persona_prompt, stop_ids};
-pub use published::{find_judge, read_template};
 pub use records::{NliExample, PreferencePair, Query, RelevanceExample, Statement};
+pub use score::{Score, StatementScore, score};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Nli, Relevance};
+use crate::persona::{Nli, Relevance};
 
 /// One thing that is true of the character.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::page::check_name;
-use crate::hf::HubConfig;
+use crate::hub::HubConfig;
+use crate::pipeline::page::check_name;
 use crate::teacher::chat::OpenAiConfig;
 use crate::{Error, Result};
 

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::stage::folder_hash;
 use crate::Result;
 use crate::persona::JudgeFolder;
+use crate::pipeline::record::folder_hash;
 
 /// The two judges.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use burn::tensor::DType;
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
-use crate::hf::{self, AdapterConfig};
+use crate::files::{self, AdapterConfig};
 use crate::nn::{Gemma, LoraConfig};
 use crate::parallel::{self, Devices, Replicas};
 use crate::persona::{PreferencePair, encode_reply};
@@ -22,7 +22,7 @@ use crate::train::{
 };
 use crate::{Error, Result, memory};
 
-use super::replies::SampledReplies;
+use crate::pipeline::replies::SampledReplies;
 
 /// The preference pairs among sampled replies: of the replies to a query the best with the worst, the second best with
 /// the second worst and so on, as long as their scores differ by more than `threshold` and the better one's ΔAPC is above
@@ -138,7 +138,9 @@ impl DpoRun<'_> {
         let mut policy = base.clone();
         let base_name = self.base.display().to_string();
         let lora = match self.adapter {
-            Some(adapter) => hf::load_adapter(&mut policy, adapter, device)?.with_base(&base_name),
+            Some(adapter) => {
+                files::load_adapter(&mut policy, adapter, device)?.with_base(&base_name)
+            }
             None => {
                 policy.add_lora(self.lora, device);
                 AdapterConfig::new(self.lora, &base_name)
@@ -221,7 +223,7 @@ impl DpoRun<'_> {
         let policy = trained?.policy;
         let train_seconds = start.elapsed().as_secs_f64();
         let n_pairs: usize = examples.iter().map(|example| example.pairs.len()).sum();
-        hf::save_adapter(&policy, &lora, self.output)?;
+        files::save_adapter(&policy, &lora, self.output)?;
         Ok(DpoTrained {
             policy: with_lora_of(&policy),
             examples,

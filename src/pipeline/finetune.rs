@@ -20,7 +20,7 @@ use crate::train::{
     AdamW, ClassifierExample, ClassifierModel, EpochLoader, Fit, StepDropout, StepRecorder,
     epochs_done, fit,
 };
-use crate::{Error, Result, files, hf};
+use crate::{Error, Result, files};
 
 /// How a classifier is fine-tuned: all weights, by AdamW at a constant rate.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl FineTune<'_> {
         let device = devices.first();
         device.seed(self.seed);
         let n_classes = texts.iter().map(|(_, label)| label + 1).max().unwrap_or(0);
-        let (mut model, config) = hf::load_classifier_or_base(self.base, n_classes, device)?;
+        let (mut model, config) = files::load_classifier_or_base(self.base, n_classes, device)?;
         model.unfreeze_weights();
         let tokenizer = Tokenizer::load_with(self.base, self.byte_fallback)?;
         let max_tokens = config.max_tokens();
@@ -191,7 +191,7 @@ impl FineTune<'_> {
             }
             if is_best {
                 done.best_epoch = epoch;
-                hf::save_weights(&mut trained.classifier, self.output)?;
+                files::save_weights(&mut trained.classifier, self.output)?;
             }
             if !held_out.is_empty() {
                 files::write_json(&progress, &done)?;
@@ -206,7 +206,7 @@ impl FineTune<'_> {
             }
         }
         // The config goes last: a folder that has it is whole.
-        hf::write_classifier_config(self.output, &config)?;
+        files::write_classifier_config(self.output, &config)?;
         done.texts_per_second = train.rate();
         Ok(done)
     }

@@ -6,10 +6,11 @@ mod dpo;
 mod evaluate;
 mod finetune;
 mod page;
+mod record;
 mod replies;
 mod run;
 mod sampling;
-mod stage;
+
 mod teach;
 mod train;
 
@@ -20,7 +21,7 @@ pub use evaluate::{Evaluation, Interval, bootstrap_interval};
 pub use finetune::{FineTune, FineTuned};
 pub(crate) use page::check_name;
 pub use page::{find_page, read_page};
+pub use record::{Stage, file_hash, folder_hash, seed_for};
 pub(crate) use replies::statement_scores;
 pub use replies::{SampledReplies, Sampler, sample_replies};
-pub use stage::{Stage, file_hash, folder_hash, seed_for};
 pub use train::{TeachSummary, TrainSummary, locate, plan, teach, train};

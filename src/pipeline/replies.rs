@@ -14,7 +14,7 @@ use crate::progress::Job;
 use crate::text::{GenerateConfig, Generation, Prompt, Room, Sampling, Tokenizer};
 use crate::{Result, files::Journal};
 
-use super::stage::seed_for;
+use crate::pipeline::record::seed_for;
 
 /// The replies sampled to one query with their scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -304,7 +304,7 @@ pub(crate) fn statement_scores(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hf;
+    use crate::files;
     use crate::parallel::Devices;
     use crate::persona::JudgeTask;
     use burn::tensor::{DType, Device};
@@ -328,7 +328,7 @@ mod tests {
             character: "Mira",
             statements: &statements,
             models: &Replicas::new(
-                hf::load_gemma(&gemma, DType::F32, devices.first()).unwrap(),
+                files::load_gemma(&gemma, DType::F32, devices.first()).unwrap(),
                 &devices,
             ),
             tokenizer: &Tokenizer::load(&gemma).unwrap(),

@@ -5,24 +5,25 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::config::{Scale, TrainConfig};
-use super::discriminators::{Discriminators, judge_hash};
-use super::finetune::FineTune;
-use super::page::{find_page, read_page};
-use super::stage::{Stage, file_hash, folder_hash, seed_for};
-use super::teach::{ask, nli_data, relevance_data};
-use super::train::locate;
-use crate::hf::{self, Hub};
+use crate::hub::Hub;
 use crate::parallel::Devices;
 use crate::persona::{
     Judge, JudgeFolder, JudgeTask, JudgeTemplate, NliExample, Query, RelevanceCache,
     RelevanceExample, RelevanceTable, Statement, find_judge, judge_relevance,
 };
+use crate::pipeline::config::{Scale, TrainConfig};
+use crate::pipeline::discriminators::{Discriminators, judge_hash};
+use crate::pipeline::finetune::FineTune;
+use crate::pipeline::page::{find_page, read_page};
+use crate::pipeline::record::{Stage, file_hash, folder_hash, seed_for};
+use crate::pipeline::teach::{ask, nli_data, relevance_data};
+use crate::pipeline::train::locate;
 use crate::progress::Job;
 use crate::teacher::chat::{ChatModel, ChatTeacher, Language, LocalGemma, OpenAi};
 use crate::teacher::imported::Imported;
-use crate::teacher::{Examples, Offline, Plan, Teacher, some_others};
+use crate::teacher::{Examples, Plan, Teacher, some_others};
 use crate::text::ByteFallback;
+use crate::tiny::Offline;
 use crate::{Error, Result, files};
 
 /// The files of a character.
@@ -108,8 +109,8 @@ impl<'a> Run<'a> {
         let on_hub = config.prp_scale.repository().map(PathBuf::from);
         let base_name = config.model.clone().or(on_hub);
         // A folder that is no model is told of before the first stage.
-        hf::read_gemma_config(&base)?;
-        hf::check_weights(&base)?;
+        files::read_gemma_config(&base)?;
+        files::check_weights(&base)?;
         let text = if config.model_engine == "imported" {
             let statements: Vec<Statement> = files::read_jsonl(&page)?;
             let texts: Vec<String> = statements

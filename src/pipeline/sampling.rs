@@ -5,17 +5,17 @@ use std::path::Path;
 use burn::tensor::DType;
 use serde_json::json;
 
-use super::discriminators::{Discriminators, judge_hash};
-use super::dpo::{DpoRun, DpoSummary, encode, preference_pairs};
-use super::replies::{SampledReplies, Sampler, sample_replies};
-use super::run::Run;
-use super::stage::{file_hash, folder_hash, seed_for};
 use crate::nn::LoraConfig;
 use crate::parallel::Replicas;
 use crate::persona::{Judge, JudgeFolder, JudgeTask, PreferencePair, Query, RelevanceTable};
+use crate::pipeline::discriminators::{Discriminators, judge_hash};
+use crate::pipeline::dpo::{DpoRun, DpoSummary, encode, preference_pairs};
+use crate::pipeline::record::{file_hash, folder_hash, seed_for};
+use crate::pipeline::replies::{SampledReplies, Sampler, sample_replies};
+use crate::pipeline::run::Run;
 use crate::text::{Sampling, Tokenizer};
 use crate::train::DpoConfig;
-use crate::{Error, Result, files, hf};
+use crate::{Error, Result, files};
 
 /// What is asked, and what is retrieved for it.
 pub(super) struct Asked<'a> {
@@ -64,9 +64,9 @@ impl Run<'_> {
         seed: u64,
     ) -> Result<Vec<SampledReplies>> {
         let (mut journal, done) = files::Journal::open::<SampledReplies>(path)?;
-        let mut model = hf::load_gemma(&self.base, DType::F32, self.devices.first())?;
+        let mut model = files::load_gemma(&self.base, DType::F32, self.devices.first())?;
         if let Some(adapter) = adapter {
-            hf::load_adapter(&mut model, adapter, self.devices.first())?;
+            files::load_adapter(&mut model, adapter, self.devices.first())?;
             model.merge_lora();
         }
         model.keep_in_panels();
@@ -80,7 +80,7 @@ impl Run<'_> {
             statements: asked.statements,
             models: &Replicas::new(model, self.devices),
             tokenizer: &Tokenizer::load(&self.base)?,
-            max_tokens: hf::read_gemma_config(&self.base)?.max_position_embeddings,
+            max_tokens: files::read_gemma_config(&self.base)?.max_position_embeddings,
             top_k: self.config.rag_top_k,
             retrieval: &asked.retrieval,
             relevance,
@@ -188,7 +188,7 @@ impl Run<'_> {
             &[path.clone(), adapter.clone(), work.clone()],
         )?;
         if !stage.is_complete() || !adapter.join("adapter_config.json").is_file() {
-            let model = hf::load_gemma(&self.base, DType::F32, self.devices.first())?;
+            let model = files::load_gemma(&self.base, DType::F32, self.devices.first())?;
             let run = DpoRun {
                 lora: &LoraConfig::new(config.lora_rank, alpha),
                 lora_dtype: DType::F32,

@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::run::Run;
-use super::stage::seed_for;
 use crate::persona::{NliExample, Query, RelevanceExample};
+use crate::pipeline::record::seed_for;
+use crate::pipeline::run::Run;
 use crate::progress::Job;
-use crate::teacher::offline::matter_of;
 use crate::teacher::{Outcome, Rejected, Teacher, at_once, some_others};
 use crate::{Error, Result, files};
 
@@ -95,7 +94,7 @@ pub(super) fn ask(
                 break;
             }
             for query in round {
-                let matter = matter_of(character, &query.query);
+                let matter = teacher.topic(character, &query.query);
                 match matters.iter_mut().find(|(known, _)| *known == matter) {
                     Some((_, wordings)) if !wordings.contains(&query) => wordings.push(query),
                     Some(_) => {}
@@ -206,7 +205,7 @@ pub(super) fn nli_data(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::teacher::Offline;
+    use crate::tiny::Offline;
 
     #[test]
     fn held_out_queries_ask_what_no_other_query_asks() {
@@ -220,7 +219,9 @@ mod tests {
         let asked = |seed| ask(&Offline, "Mira", &statements, seed, &Job::default()).unwrap();
         let (queries, held_out) = asked(1);
         let matters = |queries: &[Query]| -> HashSet<String> {
-            let matters = queries.iter().map(|query| matter_of("Mira", &query.query));
+            let matters = queries
+                .iter()
+                .map(|query| Offline.topic("Mira", &query.query));
             matters.collect()
         };
         assert!(matters(&queries).is_disjoint(&matters(&held_out)));

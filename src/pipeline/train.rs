@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{Scale, TrainConfig};
-use super::dpo::DpoSummary;
-use super::evaluate::Evaluation;
-use super::run::{Persona, Run};
-use super::sampling::Asked;
 use crate::parallel::Devices;
+use crate::pipeline::config::{Scale, TrainConfig};
+use crate::pipeline::dpo::DpoSummary;
+use crate::pipeline::evaluate::Evaluation;
+use crate::pipeline::run::{Persona, Run};
+use crate::pipeline::sampling::Asked;
 use crate::progress::Job;
 use crate::teacher::Plan;
 use crate::teacher::chat::Usage;

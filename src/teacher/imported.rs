@@ -10,9 +10,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::chat::read_label;
-use super::{Examples, Teacher};
 use crate::persona::{Nli, NliExample, Query, Relevance, RelevanceExample, Statement};
+use crate::teacher::chat::read_label;
+use crate::teacher::{Examples, Teacher};
 use crate::{Error, Result, files};
 
 /// Files of a folder with imported data.

@@ -1,9 +1,10 @@
-//! Who writes the data: a teacher for a character's page, and invented personas to train models on.
+//! Who writes the data: the trait, chat models, and data that was imported.
+//!
+//! A teacher turns a page into statements, asks about them, and writes the data that judges are fine-tuned on. Teachers
+//! know records and nothing of stages: where answers end up on disk is the pipeline's business.
 
 pub mod chat;
 pub mod imported;
-pub mod invented;
-pub mod offline;
 
 use std::fmt;
 
@@ -62,6 +63,24 @@ pub trait Teacher: Send + Sync {
         query: &str,
         response: &str,
     ) -> Result<Option<Nli>>;
+
+    /// What a question is about, however it is worded: questions with one topic are never split between training and
+    /// evaluation.
+    ///
+    /// By default its words without the character's name, so that only punctuation and case may differ.
+    fn topic(&self, character: &str, query: &str) -> String {
+        let words = |text: &str| {
+            let text = text.to_lowercase();
+            let words = text.split(|c: char| !c.is_alphanumeric());
+            words
+                .filter(|word| !word.is_empty())
+                .map(str::to_string)
+                .collect::<Vec<_>>()
+        };
+        let name = words(character);
+        let words = words(query).into_iter().filter(|word| !name.contains(word));
+        words.collect::<Vec<_>>().join(" ")
+    }
 
     /// What judges are fine-tuned on, if it need not be made.
     fn examples(&self) -> Option<Examples> {
@@ -165,110 +184,6 @@ pub(crate) fn at_once<I: Sync, O: Send>(
         .build()
         .map_err(|error| Error::Usage(format!("cannot start {concurrency} threads: {error}")))?;
     pool.install(|| items.par_iter().with_max_len(1).map(work).collect())
-}
-
-/// Rules for English pages; see [`offline`] for what they can and cannot do.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Offline;
-
-impl Teacher for Offline {
-    fn version(&self) -> String {
-        "offline-1".to_string()
-    }
-
-    fn statements(&self, character: &str, page: &str) -> Result<Vec<Statement>> {
-        let statements = offline::statements(character, page);
-        Ok(statements
-            .into_iter()
-            .map(|statement| Statement { statement })
-            .collect())
-    }
-
-    fn rounds(&self) -> u64 {
-        8 // it repeats itself
-    }
-
-    fn queries(
-        &self,
-        character: &str,
-        statement: &str,
-        _asked: &[Query],
-        seed: u64,
-    ) -> Result<Vec<Query>> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let questions = offline::questions(character, statement, &mut rng);
-        Ok(questions
-            .into_iter()
-            .map(|query| Query {
-                statement: statement.to_string(),
-                query,
-            })
-            .collect())
-    }
-
-    fn relevance(
-        &self,
-        character: &str,
-        statement: &str,
-        queries: &[&str],
-    ) -> Result<Option<Vec<Relevance>>> {
-        let label = |query: &&str| {
-            if offline::is_relevant(character, statement, query) {
-                Relevance::Yes
-            } else {
-                Relevance::No
-            }
-        };
-        Ok(Some(queries.iter().map(label).collect()))
-    }
-
-    fn replies(
-        &self,
-        character: &str,
-        query: &Query,
-        others: &[String],
-        seed: u64,
-    ) -> Result<Option<Vec<NliExample>>> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let Query { statement, query } = query;
-        let texts = [
-            (
-                Nli::Entailed,
-                offline::entailed(character, statement, query, &mut rng),
-            ),
-            (
-                Nli::Neutral,
-                offline::neutral(character, statement, query, others, &mut rng),
-            ),
-            (
-                Nli::Contradicted,
-                offline::contradicted(character, statement, query, others, &mut rng),
-            ),
-        ];
-        let example = |(label, reply): (Nli, offline::Reply)| NliExample {
-            statement: statement.clone(),
-            query: query.clone(),
-            response: reply.text,
-            label,
-        };
-        Ok(Some(texts.into_iter().map(example).collect()))
-    }
-
-    fn nli(
-        &self,
-        character: &str,
-        statement: &str,
-        query: &str,
-        response: &str,
-    ) -> Result<Option<Nli>> {
-        Ok(Some(
-            match offline::label(character, statement, query, response) {
-                offline::Label::Contradicted => Nli::Contradicted,
-                offline::Label::Neutral => Nli::Neutral,
-                offline::Label::Entailed => Nli::Entailed,
-            },
-        ))
-    }
 }
 
 /// Some of `items` other than the one at `except`, drawn by seed.

@@ -6,12 +6,12 @@ use std::path::Path;
 use burn::tensor::{DType, activation};
 use rayon::prelude::*;
 
-use super::filled::encode_filled;
-use super::{ByteFallback, Tokenizer};
 use crate::nn::{Lengths, SequenceClassifier};
 use crate::parallel::{self, Devices, Replicas};
 use crate::progress::Job;
-use crate::{Error, Result, hf};
+use crate::text::filled::encode_filled;
+use crate::text::{ByteFallback, Tokenizer};
+use crate::{Error, Result, files};
 
 /// The index of a text, and the probabilities of its classes.
 pub type TextProbabilities = (usize, Vec<f32>);
@@ -39,7 +39,7 @@ impl Classifier {
         dtype: DType,
         devices: &Devices,
     ) -> Result<Self> {
-        let (mut model, config) = hf::load_classifier(folder, dtype, devices.first())?;
+        let (mut model, config) = files::load_classifier(folder, dtype, devices.first())?;
         model.keep_in_panels();
         let max_tokens = config.max_tokens();
         Ok(Self {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::Tokenizer;
 use crate::Result;
+use crate::text::Tokenizer;
 
 /// The ids of texts that differ in what fills the gaps of a frame, as [`Tokenizer::encode`] gives them; what fills a gap
 /// in many texts is brought into tokens once.

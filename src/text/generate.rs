@@ -1,9 +1,9 @@
 //! Many replies at once.
 
-use super::{DraftModel, Generation, Sampling};
 use crate::Result;
 use crate::nn::{Gemma, Weights};
 use crate::progress::Job;
+use crate::text::{DraftModel, Generation, Sampling};
 
 /// A prompt and the seeds of the replies wanted to it, one reply a seed.
 #[derive(Clone, Debug, PartialEq)]

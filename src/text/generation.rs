@@ -7,11 +7,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::draft::{Draft, DraftModel};
-use super::sampling::choose_on_device;
-use super::{GenerateConfig, Prompt, Room};
 use crate::nn::{Gemma, GemmaInput, KvCache, Lengths};
 use crate::progress::Job;
+use crate::text::draft::{Draft, DraftModel};
+use crate::text::sampling::choose_on_device;
+use crate::text::{GenerateConfig, Prompt, Room};
 use crate::{Error, Result, parallel};
 
 /// A reply that is done.

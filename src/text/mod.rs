@@ -10,7 +10,6 @@ mod logprobs;
 mod sampling;
 mod sentencepiece;
 mod tokenizer;
-mod vocabulary;
 
 pub use chat_template::{ChatTemplate, Message};
 pub use classifier::{Classifier, TextProbabilities};
@@ -22,4 +21,3 @@ pub use logprobs::response_logprobs;
 pub use sampling::Sampling;
 pub use sentencepiece::ByteFallback;
 pub use tokenizer::Tokenizer;
-pub use vocabulary::{VocabularyKind, train_tokenizer};

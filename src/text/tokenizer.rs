@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokenizers::PreTokenizerWrapper;
 
-use super::sentencepiece::{self, ByteFallback};
+use crate::text::sentencepiece::{self, ByteFallback};
 use crate::{Error, Result, files};
 
 /// Turns text into ids and back as the tokenizer of a checkpoint does.

@@ -4,7 +4,7 @@ use burn::config::Config;
 use burn::optim::{AdamWConfig, AdamWState, AdaptiveMomentumState, LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
 
-use crate::nn::fused::{self, AdamWStep};
+use crate::kernels::{self, AdamWStep};
 
 /// AdamW (Loshchilov and Hutter, arXiv 1711.05101) by PyTorch's names and defaults.
 ///
@@ -46,7 +46,7 @@ impl Optimizer for AdamW {
         grad: Tensor<D>,
         state: Option<AdamWState<D>>,
     ) -> (Tensor<D>, Option<AdamWState<D>>) {
-        if !fused::serves(&weights) || !fused::serves(&grad) {
+        if !kernels::serves(&weights) || !kernels::serves(&grad) {
             return self.plain().step(lr, weights, grad, state);
         }
         let state = state.map_or_else(
@@ -54,8 +54,8 @@ impl Optimizer for AdamW {
             |state| state.momentum,
         );
         let time = state.time + 1;
-        let moment_1 = fused::moving_mean(state.moment_1, grad.clone(), self.beta_1, false);
-        let moment_2 = fused::moving_mean(state.moment_2, grad, self.beta_2, true);
+        let moment_1 = kernels::moving_mean(state.moment_1, grad.clone(), self.beta_1, false);
+        let moment_2 = kernels::moving_mean(state.moment_2, grad, self.beta_2, true);
         let lacks = |beta: f32| 1.0 - beta.powi(time as i32);
         let step = AdamWStep {
             keep: (1.0 - lr * f64::from(self.weight_decay)) as f32,
@@ -63,7 +63,7 @@ impl Optimizer for AdamW {
             correction: 1.0 / lacks(self.beta_2),
             epsilon: self.epsilon,
         };
-        let weights = fused::adamw_update(weights, moment_1.clone(), moment_2.clone(), step);
+        let weights = kernels::adamw_update(weights, moment_1.clone(), moment_2.clone(), step);
         let momentum = AdaptiveMomentumState::new(time, moment_1, moment_2);
         (weights, Some(AdamWState::new(momentum)))
     }

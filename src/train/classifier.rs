@@ -8,12 +8,12 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
-use super::dropout::StepDropout;
-use super::shards::{even_parts, step_in_parts, whole_step};
-use super::steps::StepRecorder;
-use super::{Scalars, clip_global_norm, token_logps};
 use crate::nn::{Dropout, Lengths, Linear, SequenceClassifier};
 use crate::parallel::Devices;
+use crate::train::dropout::StepDropout;
+use crate::train::shards::{even_parts, step_in_parts, whole_step};
+use crate::train::steps::StepRecorder;
+use crate::train::{Scalars, clip_global_norm, token_logps};
 
 /// A text with its class.
 #[derive(Clone, Debug, PartialEq)]

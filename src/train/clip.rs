@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor};
 
-use super::metrics::numbers;
+use crate::train::metrics::numbers;
 
 /// Scales the gradients down so that their common norm is at most `max_norm`; returns them with the norm before.
 ///

@@ -11,14 +11,14 @@ use burn::tensor::{DType, Tensor, TensorData, activation};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 use serde::{Deserialize, Serialize};
 
-use super::Scalars;
-use super::clip::{clip_global_norm, scale};
-use super::pairs::{DpoBatch, DpoPair, ReplyTokens, reply_logps};
-use super::recompute::gradients_by_layer;
-use super::shards::{step_in_parts, whole_step};
-use super::steps::StepRecorder;
 use crate::nn::{Gemma, Lengths};
 use crate::parallel::Replicas;
+use crate::train::Scalars;
+use crate::train::clip::{clip_global_norm, scale};
+use crate::train::pairs::{DpoBatch, DpoPair, ReplyTokens, reply_logps};
+use crate::train::recompute::gradients_by_layer;
+use crate::train::shards::{step_in_parts, whole_step};
+use crate::train::steps::StepRecorder;
 
 /// What is made of the difference between the two replies, by TRL's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

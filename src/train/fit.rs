@@ -12,11 +12,11 @@ use burn::train::{
     InferenceStep, Interrupter, Learner, LearnerModel, SupervisedTraining, TrainStep,
 };
 
-use super::loader::EpochLoader;
-use super::log::StepLog;
-use super::metrics::{Scalar, Scalars};
-use super::renderer::Renderer;
 use crate::progress::Job;
+use crate::train::loader::EpochLoader;
+use crate::train::log::StepLog;
+use crate::train::metrics::{Scalar, Scalars};
+use crate::train::renderer::Renderer;
 use crate::{Error, Result, files};
 
 /// How a run goes.
@@ -28,7 +28,7 @@ pub struct Fit<'a> {
     pub folder: &'a Path,
     /// How many epochs.
     pub epochs: usize,
-    /// How many batches make one optimizer step, which gets the sum of their gradients; [`DpoModel`](super::DpoModel) takes
+    /// How many batches make one optimizer step, which gets the sum of their gradients; [`DpoModel`](crate::train::DpoModel) takes
     /// the mean of it.
     pub accumulate: usize,
     /// The metrics to log: a name of the steps' numbers, and whether more is better.

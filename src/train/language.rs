@@ -6,10 +6,10 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
-use super::shards::{step_in_parts, whole_step};
-use super::{Scalars, clip_global_norm, token_logps};
 use crate::nn::{Gemma, GemmaInput, Lengths};
 use crate::parallel::Devices;
+use crate::train::shards::{step_in_parts, whole_step};
+use crate::train::{Scalars, clip_global_norm, token_logps};
 
 /// A sequence of tokens with the weight of each as a target; a token that needs no prediction has weight zero.
 ///

@@ -2,8 +2,8 @@
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use super::shards::balanced_parts;
 use crate::nn::{Gemma, GemmaInput, Lengths};
+use crate::train::shards::balanced_parts;
 
 /// A better and a worse reply to one prompt, and what the reference model thinks of them.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DpoExample, DpoPair};
 use crate::text::{ChatTemplate, Message, Tokenizer};
+use crate::train::{DpoExample, DpoPair};
 use crate::{Error, Result};
 
 /// A prompt with a better and a worse reply, in TRL's standard or conversational format.

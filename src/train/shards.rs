@@ -4,8 +4,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-use super::Scalars;
 use crate::parallel::Devices;
+use crate::train::Scalars;
 
 /// Sums the gradients and numbers that `step` gives for every part of a batch, each part's with its weight.
 ///

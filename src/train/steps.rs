@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
-use super::Scalars;
 use crate::progress::Job;
+use crate::train::Scalars;
 use crate::{Result, files};
 
 /// Gathers the batches of each optimizer step into one record: the means of their numbers, the norm of the gradients

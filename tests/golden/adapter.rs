@@ -1,6 +1,6 @@
 //! What the tests do with a Gemma's LoRA factors.
 
-use apc::hf::{self, AdapterConfig};
+use apc::files::{self, AdapterConfig};
 use apc::nn::{Gemma, Lora, Projection};
 use burn::tensor::{DType, Gradients};
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::{device, folder, values};
 
 /// The Gemma in a fixture's folder.
 pub(super) fn base(name: &str) -> Gemma {
-    hf::load_gemma(&folder(name), DType::F32, &device()).expect("the fixture loads")
+    files::load_gemma(&folder(name), DType::F32, &device()).expect("the fixture loads")
 }
 
 /// The same with the fixture's adapter.
@@ -20,7 +20,7 @@ pub(super) fn adapted(name: &str) -> Gemma {
 }
 
 pub(super) fn load(model: &mut Gemma, folder: &Path) -> AdapterConfig {
-    hf::load_adapter(model, folder, &device()).expect("the adapter loads")
+    files::load_adapter(model, folder, &device()).expect("the adapter loads")
 }
 
 /// Calls `visit` with the names of both factors, as PEFT has them, and the factors.

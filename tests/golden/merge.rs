@@ -1,4 +1,4 @@
-use apc::hf;
+use apc::files;
 use apc::nn::Gemma;
 use apc::progress::Job;
 use burn::tensor::{DType, Tolerance};
@@ -8,10 +8,10 @@ use super::adapter::{adapted, base, load};
 use super::files::logits;
 use super::{device, folder};
 
-fn merge(model: &str, adapter: &str, output: &Path, max_bytes: u64) -> apc::Result<hf::Written> {
+fn merge(model: &str, adapter: &str, output: &Path, max_bytes: u64) -> apc::Result<files::Written> {
     let model = folder(model);
     let adapter = model.join(adapter);
-    hf::merge_adapter(
+    files::merge_adapter(
         &model,
         &adapter,
         output,
@@ -23,7 +23,7 @@ fn merge(model: &str, adapter: &str, output: &Path, max_bytes: u64) -> apc::Resu
 }
 
 fn same(model: &Path, expected: &Gemma) {
-    let merged = hf::load_gemma(model, DType::F32, &device()).unwrap();
+    let merged = files::load_gemma(model, DType::F32, &device()).unwrap();
     logits(&merged).assert_approx_eq(&logits(expected), Tolerance::<f32>::absolute(1e-5));
 }
 
@@ -71,7 +71,7 @@ fn an_adapter_of_another_model_writes_nothing() {
     let there = tempfile::tempdir().unwrap();
     let output = there.path().join("merged");
     let adapter = folder("gemma-gqa").join("adapter");
-    hf::merge_adapter(
+    files::merge_adapter(
         &folder("gemma-mqa"),
         &adapter,
         &output,
@@ -90,7 +90,7 @@ fn config_json_names_the_dtype_that_the_merged_weights_are_in() {
     let model = folder("gemma-gqa");
     let (adapter, job) = (model.join("adapter"), Job::default());
     let dtype = Some(DType::BF16);
-    hf::merge_adapter(
+    files::merge_adapter(
         &model,
         &adapter,
         there.path(),

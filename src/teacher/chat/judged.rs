@@ -1,6 +1,6 @@
 //! From the tokens of a judgement to probabilities of its labels.
 
-use super::model::TokenLogprobs;
+use crate::teacher::chat::model::TokenLogprobs;
 
 /// The probabilities of some labels, by the first token that one of them begins with where it stands for a value; `None`
 /// if there is no such token.
@@ -53,8 +53,8 @@ fn behind_thoughts(tokens: &[TokenLogprobs]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{NLI, RELEVANCE};
     use super::*;
+    use crate::teacher::chat::{NLI, RELEVANCE};
 
     fn tokens(tokens: &[(&str, &[(&str, f64)])]) -> Vec<TokenLogprobs> {
         let token = |(token, others): &(&str, &[(&str, f64)])| TokenLogprobs {

@@ -6,14 +6,14 @@ use std::sync::PoisonError;
 
 use burn::tensor::{DType, Device};
 
-use super::model::{ChatModel, Completion, Question};
-use super::openai::Usage;
 use crate::nn::Gemma;
 use crate::progress::Job;
+use crate::teacher::chat::model::{ChatModel, Completion, Question};
+use crate::teacher::chat::openai::Usage;
 use crate::text::{
     ChatTemplate, DraftModel, GenerateConfig, Message, Prompt, Sampling, Tokenizer, generate,
 };
-use crate::{Error, Result, hf};
+use crate::{Error, Result, files};
 
 /// A Gemma that answers greedily, one question after the other.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl LocalGemma {
     /// The Gemma of a folder, whose weights are read at the first question; `name` is what it is called.
     pub fn new(name: &str, folder: &Path, device: &Device, job: &Job) -> Result<Self> {
         let tokenizer = Tokenizer::load(folder)?;
-        let mut stop_ids = hf::read_eos_token_ids(folder)?;
+        let mut stop_ids = files::read_eos_token_ids(folder)?;
         stop_ids.extend(tokenizer.token_id("<end_of_turn>"));
         Ok(Self {
             name: name.to_string(),
@@ -43,7 +43,7 @@ impl LocalGemma {
             device: device.clone(),
             model: Mutex::new(None),
             template: ChatTemplate::load(folder)?,
-            max_tokens: hf::read_gemma_config(folder)?.max_position_embeddings,
+            max_tokens: files::read_gemma_config(folder)?.max_position_embeddings,
             tokenizer,
             stop_ids,
             job: job.clone(),
@@ -123,7 +123,7 @@ impl ChatModel for LocalGemma {
         let (model, draft_model) = match &mut *model {
             Some(model) => model,
             unread => {
-                let model = hf::load_gemma(&self.folder, DType::F32, &self.device)?;
+                let model = files::load_gemma(&self.folder, DType::F32, &self.device)?;
                 let draft_model = DraftModel::of(&model);
                 unread.insert((model, draft_model))
             }

@@ -16,8 +16,8 @@ use minijinja::Value as PromptValue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Outcome, Plan, Rejected, Teacher, at_once};
 use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
+use crate::teacher::{Outcome, Plan, Rejected, Teacher, at_once};
 use crate::text::Message;
 use crate::{Result, files};
 

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::openai::Usage;
 use crate::Result;
+use crate::teacher::chat::openai::Usage;
 use crate::text::Message;
 
 /// What a chat model is asked.

@@ -17,8 +17,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::model::{ChatModel, Completion, Question, TokenLogprobs, estimated_tokens};
 use crate::progress::Job;
+use crate::teacher::chat::model::{
+    ChatModel, Completion, Question, TokenLogprobs, estimated_tokens,
+};
 use crate::{Error, Result};
 
 /// OpenAI's own server.

@@ -280,9 +280,9 @@ fn pattern(source: &str) -> Regex {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{LABEL, NLI, QUERIES, RELEVANCE, RELEVANT, STATEMENTS, is_question};
     use super::*;
     use crate::files;
+    use crate::teacher::chat::{LABEL, NLI, QUERIES, RELEVANCE, RELEVANT, STATEMENTS, is_question};
     use serde_json::json;
     use std::path::Path;
 

@@ -1,0 +1,42 @@
+//! `--api-base` and what else says where a chat model is and what it may cost.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::teacher::chat::OpenAiConfig;
+
+const HEADING: &str = "The chat model";
+
+#[derive(Args, Debug)]
+pub(crate) struct ChatModelArgs {
+    /// A server that speaks OpenAI's chat API, up to and with /v1 [default: OpenAI's own].
+    #[arg(long, help_heading = HEADING, value_name = "URL", env = "OPENAI_BASE_URL")]
+    api_base: Option<String>,
+    /// Requests at once.
+    #[arg(long, help_heading = HEADING, value_name = "N", default_value_t = OpenAiConfig::default().concurrency)]
+    concurrency: usize,
+    /// Seconds that an answer may take.
+    #[arg(long, help_heading = HEADING, value_name = "X", default_value_t = OpenAiConfig::default().timeout.as_secs_f64())]
+    timeout: f64,
+    /// Stop before more requests than these are sent, retries included.
+    #[arg(long, help_heading = HEADING, value_name = "N")]
+    max_requests: Option<u64>,
+    /// Stop before more tokens than these are used, those of prompts and answers together.
+    #[arg(long, help_heading = HEADING, value_name = "N")]
+    max_tokens: Option<u64>,
+}
+
+impl ChatModelArgs {
+    /// The settings, with the key from the environment.
+    pub(crate) fn config(&self) -> OpenAiConfig {
+        OpenAiConfig {
+            api_base: self.api_base.clone(),
+            api_key: std::env::var("OPENAI_API_KEY").ok().map(Into::into),
+            concurrency: self.concurrency,
+            timeout: Duration::try_from_secs_f64(self.timeout).unwrap_or_default(),
+            max_requests: self.max_requests,
+            max_tokens: self.max_tokens,
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! `--device`, `--dtype`.
+
+use burn::tensor::{DType, Device};
+use clap::{Args, ValueEnum};
+
+use crate::parallel::Devices;
+use crate::progress::Job;
+use crate::{Error, Result, files};
+
+/// Where tensors live.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct DeviceArgs {
+    /// cpu, cuda, cuda:N, vulkan or vulkan:N; several, as in cuda:0,cuda:1, share the batches of training, scoring and
+    /// sampling, and the first does the rest.
+    #[arg(long, default_value = "cpu", env = "APC_DEVICE", value_delimiter = ',')]
+    device: Vec<String>,
+}
+
+impl DeviceArgs {
+    /// The first device, for what is not shared.
+    pub(crate) fn device(&self, job: &Job) -> Result<Device> {
+        Ok(self.devices(job)?.first().clone())
+    }
+
+    /// The devices, if this build has them and the machine too.
+    pub(crate) fn devices(&self, job: &Job) -> Result<Devices> {
+        let refused =
+            |reason: String| Error::Usage(format!("--device {}: {reason}", self.device.join(",")));
+        let mut named = Vec::new();
+        for name in &self.device {
+            let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
+            let index: usize = index
+                .parse()
+                .map_err(|_| refused(format!("{index} is no number")))?;
+            if named.iter().any(|(other, _)| *other != kind) {
+                return Err(refused("devices of one kind only share the work".into()));
+            }
+            if named.contains(&(kind, index)) {
+                return Err(refused(format!("{name} is named twice")));
+            }
+            named.push((kind, index));
+        }
+        let open = |device| match device {
+            ("cpu", 0) => cpu(),
+            ("cuda", index) => cuda(index, job).map_err(refused),
+            ("vulkan", index) => vulkan(index, job).map_err(refused),
+            _ => Err(refused(
+                "choose cpu, cuda, cuda:N, vulkan or vulkan:N".into(),
+            )),
+        };
+        let devices = named.into_iter().map(open).collect::<Result<_>>()?;
+        Ok(Devices::new(devices))
+    }
+}
+
+/// What weights are kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Dtype {
+    /// As exact as weights come.
+    Float32,
+    /// Half the memory; slow on a CPU.
+    Bfloat16,
+    /// Half the memory, with a small range.
+    Float16,
+}
+
+impl Dtype {
+    /// The dtype, if the device computes in it.
+    pub(crate) fn on(self, device: &Device) -> Result<DType> {
+        let dtype = self.into();
+        if device.supports_dtype(dtype) {
+            return Ok(dtype);
+        }
+        let name = self.to_possible_value();
+        let name = name.as_ref().map_or("", |value| value.get_name());
+        Err(Error::Usage(format!(
+            "--dtype {name}: this device does not compute in it; choose another"
+        )))
+    }
+}
+
+impl From<Dtype> for DType {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::Float32 => Self::F32,
+            Dtype::Bfloat16 => Self::BF16,
+            Dtype::Float16 => Self::F16,
+        }
+    }
+}
+
+/// In how many bits weights are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Quantization {
+    /// As the checkpoint has them.
+    #[default]
+    None,
+    /// The projections in four, those of QLoRA; they are made dense whenever they are used.
+    Nf4,
+}
+
+impl From<Quantization> for files::Quantization {
+    fn from(quantization: Quantization) -> Self {
+        match quantization {
+            Quantization::None => Self::None,
+            Quantization::Nf4 => Self::Nf4,
+        }
+    }
+}
+
+#[cfg(feature = "flex")]
+fn cpu() -> Result<Device> {
+    Ok(Device::flex())
+}
+
+#[cfg(not(feature = "flex"))]
+fn cpu() -> Result<Device> {
+    Err(Error::Usage(
+        "this build has no CPU backend; build with --features flex, or choose another --device"
+            .into(),
+    ))
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(index: usize, job: &Job) -> Found {
+    found(burn::tensor::DeviceType::Cuda, "NVIDIA", index, job)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(_index: usize, _job: &Job) -> Found {
+    Err("this build has no CUDA backend; build with --features cuda".into())
+}
+
+#[cfg(feature = "vulkan")]
+fn vulkan(index: usize, job: &Job) -> Found {
+    found(burn::tensor::DeviceType::Vulkan, "Vulkan", index, job)
+}
+
+#[cfg(not(feature = "vulkan"))]
+fn vulkan(_index: usize, _job: &Job) -> Found {
+    Err("this build has no Vulkan backend; build with --features vulkan".into())
+}
+
+/// A device, or what keeps it from being used.
+type Found = std::result::Result<Device, String>;
+
+/// The device of that index among those of its kind.
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
+fn found(kind: burn::tensor::DeviceType, name: &str, index: usize, job: &Job) -> Found {
+    crate::cli::kernels::keep(job);
+    // Without a driver the backend panics when it is asked for its devices.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let devices = std::panic::catch_unwind(|| Device::enumerate(kind).to_vec());
+    std::panic::set_hook(hook);
+    let devices = devices.unwrap_or_default();
+    match devices.get(index) {
+        Some(device) => Ok(device.clone()),
+        None if devices.is_empty() => Err(format!(
+            "no {name} driver or device was found; use --device cpu"
+        )),
+        None => Err(format!("this machine has {} {name} devices", devices.len())),
+    }
+}

@@ -1,0 +1,39 @@
+//! Models by name: where the environment says that the hub and its cache are.
+
+use std::path::{Path, PathBuf};
+
+use crate::Result;
+use crate::hub::{Hub, HubConfig};
+use crate::progress::Job;
+
+/// The folder of the user's caches.
+pub(crate) fn caches() -> PathBuf {
+    let folder = std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty());
+    folder
+        .map(PathBuf::from)
+        .or_else(|| Some(std::env::home_dir()?.join(".cache")))
+        .unwrap_or_default()
+}
+
+/// The hub as the environment says, by the variables of its Python library.
+pub(crate) fn config() -> HubConfig {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let folder = |name: &str| variable(name).map(PathBuf::from);
+    let home = || folder("HF_HOME").unwrap_or_else(|| caches().join("huggingface"));
+    let yes = |value: String| matches!(value.to_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
+    let mut config = HubConfig::new(folder("HF_HUB_CACHE").unwrap_or_else(|| home().join("hub")));
+    if let Some(endpoint) = variable("HF_ENDPOINT") {
+        config.endpoint = endpoint;
+    }
+    if let Some(address) = variable("APC_PROMPTS_URL") {
+        config.prompts = address;
+    }
+    config.token = variable("HF_TOKEN").map(Into::into);
+    config.offline = variable("HF_HUB_OFFLINE").is_some_and(yes);
+    config
+}
+
+/// The folder of a model that is named by its folder or by its name on the hub.
+pub(crate) fn folder(name: &Path, job: &Job) -> Result<PathBuf> {
+    Hub::new(config(), job)?.folder(name)
+}

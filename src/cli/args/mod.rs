@@ -1,0 +1,6 @@
+//! cli args
+pub(crate) mod chat_model;
+pub(crate) mod device;
+pub(crate) mod hub;
+pub(crate) mod judges;
+pub(crate) mod model;

@@ -1,0 +1,90 @@
+//! `apc classify`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::args::device::{DeviceArgs, Dtype};
+use crate::cli::args::hub;
+use crate::cli::args::model::TokenizerArgs;
+use crate::cli::{Format, print, print_json};
+use crate::progress::Job;
+use crate::text::Classifier;
+use crate::{Error, Result, files};
+
+#[derive(Args, Debug)]
+pub(crate) struct ClassifyArgs {
+    /// A classifier, a folder or a name on the hub.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// JSON Lines with a text field: what the classifier reads, as it is.
+    #[arg(long, value_name = "FILE")]
+    texts: PathBuf,
+    /// Tokens that go through the model at once, padding included [default: 1024 on a CPU, 16384 elsewhere].
+    #[arg(long, value_name = "N")]
+    batch_tokens: Option<usize>,
+    #[command(flatten)]
+    tokenizer: TokenizerArgs,
+    /// What the weights are kept in.
+    #[arg(long, value_enum, default_value = "float32")]
+    dtype: Dtype,
+    /// How the probabilities are printed.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Deserialize)]
+struct Text {
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Classified {
+    probabilities: Vec<Vec<f32>>,
+    texts_per_second: f64,
+}
+
+impl ClassifyArgs {
+    pub(crate) fn run(&self, job: &Job) -> Result<()> {
+        if self.batch_tokens == Some(0) {
+            return Err(Error::Usage(
+                "--batch-tokens is 0, but must be at least 1".into(),
+            ));
+        }
+        let texts: Vec<String> = files::read_jsonl::<Text>(&self.texts)?
+            .into_iter()
+            .map(|line| line.text)
+            .collect();
+        let devices = self.device.devices(job)?;
+        let classifier = Classifier::load_with(
+            &hub::folder(&self.model, job)?,
+            self.tokenizer.byte_fallback(),
+            self.dtype.on(devices.first())?,
+            &devices,
+        )?;
+        let start = Instant::now();
+        let batch_tokens = self.batch_tokens.unwrap_or(classifier.batch_tokens());
+        let ids = classifier.encode(&texts)?;
+        let probabilities = classifier.probabilities(&ids, batch_tokens, "classify", job)?;
+        let texts_per_second = texts.len() as f64 / start.elapsed().as_secs_f64();
+        match self.format {
+            Format::Json => print_json(&Classified {
+                probabilities,
+                texts_per_second,
+            }),
+            Format::Text => {
+                let labels = classifier.labels();
+                print(&labels.join("\t"))?;
+                for row in &probabilities {
+                    let cells: Vec<String> = row.iter().map(|p| format!("{p:.4}")).collect();
+                    print(&cells.join("\t"))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! `apc finetune`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::cli::args::device::DeviceArgs;
+use crate::cli::args::hub;
+use crate::cli::args::model::TokenizerArgs;
+use crate::cli::{Format, check_output, print, print_json};
+use crate::pipeline::{FineTune, FineTuned, Stage, file_hash, folder_hash};
+use crate::progress::Job;
+use crate::{Error, Result, files};
+
+#[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct FinetuneArgs {
+    /// A classifier, or a base model that gets a fresh head: a folder or a name on the hub.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// JSON Lines with text and label, a number from 0.
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Where the classifier goes.
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Passes over the texts.
+    #[arg(long, value_name = "N")]
+    epochs: usize,
+    /// Texts in a step.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    batch_size: usize,
+    /// AdamW's learning rate, which stays the same.
+    #[arg(long, value_name = "X", default_value_t = 1e-5)]
+    learning_rate: f64,
+    /// The share of the texts that is held out; the weights of the epoch that is best on them are kept, with 0 the last.
+    #[arg(long, value_name = "X", default_value_t = 0.2)]
+    held_out: f64,
+    /// Take the texts in the file's order, and hold out those at its end.
+    #[arg(long)]
+    no_shuffle: bool,
+    #[command(flatten)]
+    tokenizer: TokenizerArgs,
+    /// Drop values while training, as often as config.json says.
+    #[arg(long)]
+    dropout: bool,
+    /// Everything random comes from it.
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    seed: u64,
+    /// Throw away what was made with other settings.
+    #[arg(long)]
+    force: bool,
+    /// How the steps are printed.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Deserialize)]
+struct Example {
+    text: String,
+    label: usize,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    loss: f64,
+}
+
+#[derive(Serialize)]
+struct Trained {
+    losses: Vec<f64>,
+    accuracies: Vec<f64>,
+    best_epoch: usize,
+    texts_per_second: f64,
+}
+
+impl FinetuneArgs {
+    pub(crate) fn run(&self, job: &Job) -> Result<()> {
+        for (name, value) in [("--epochs", self.epochs), ("--batch-size", self.batch_size)] {
+            if value == 0 {
+                return Err(Error::Usage(format!("{name} is 0, but must be at least 1")));
+            }
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
+            return Err(Error::Usage(format!(
+                "--learning-rate is {}, but must be above 0 and at most 1",
+                self.learning_rate
+            )));
+        }
+        if !(0.0..1.0).contains(&self.held_out) {
+            return Err(Error::Usage(format!(
+                "--held-out is {}, but must be at least 0 and below 1",
+                self.held_out
+            )));
+        }
+        let devices = self.device.devices(job)?;
+        /// More classes than any text classifier has; the head has a row for each.
+        const MOST_CLASSES: usize = 1 << 16;
+        let examples: Vec<Example> = files::read_jsonl(&self.data)?;
+        if let Some(place) = examples
+            .iter()
+            .position(|example| example.label >= MOST_CLASSES)
+        {
+            let label = examples[place].label;
+            let reason = format!(
+                "text {} has the label {label}; labels count from 0",
+                place + 1
+            );
+            return Err(Error::invalid(&self.data, reason));
+        }
+        let texts: Vec<(String, usize)> = examples
+            .into_iter()
+            .map(|example| (example.text, example.label))
+            .collect();
+        if texts.is_empty() {
+            return Err(Error::invalid(&self.data, "has no text"));
+        }
+        let model = hub::folder(&self.model, job)?;
+        check_output(&self.output, &[&model], "finetune.json", &["config.json"])?;
+        let inputs = json!({
+            "model": folder_hash(&model)?,
+            "data": file_hash(&self.data)?,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "held_out": self.held_out,
+            "shuffle": !self.no_shuffle,
+            "dropout": self.dropout,
+            "byte_fallback": format!("{:?}", self.tokenizer.byte_fallback()),
+            "seed": self.seed,
+        });
+        let work = self.output.join("training");
+        let summary = self.output.join("accuracies.json");
+        let outputs = [
+            self.output.join("config.json"),
+            self.output.join("model.safetensors"),
+            self.output.join("steps.jsonl"),
+            summary.clone(),
+            work.clone(),
+        ];
+        let mut stage = Stage::open(
+            &self.output.join("finetune.json"),
+            inputs,
+            &outputs,
+            self.force,
+        )?;
+        if stage.is_complete() {
+            job.progress.note(&format!(
+                "{} is complete, nothing was done",
+                self.output.display()
+            ));
+            return self.tell(&files::read_json(&summary)?);
+        }
+        let run = FineTune {
+            label: "finetune",
+            base: &model,
+            output: &self.output,
+            work: &work,
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            learning_rate: self.learning_rate,
+            held_out: self.held_out,
+            shuffle: !self.no_shuffle,
+            dropout: self.dropout,
+            byte_fallback: self.tokenizer.byte_fallback(),
+            seed: self.seed,
+            record_steps: true,
+        };
+        let trained = run.run(&texts, &devices, job)?;
+        files::write_json(&summary, &trained)?;
+        stage.complete()?;
+        // The checkpoints have done their part.
+        files::remove_dir(&work.join("checkpoint"))?;
+        self.tell(&trained)
+    }
+
+    fn tell(&self, trained: &FineTuned) -> Result<()> {
+        let steps: Vec<Step> = files::read_jsonl(&self.output.join("steps.jsonl"))?;
+        match self.format {
+            Format::Json => print_json(&Trained {
+                losses: steps.iter().map(|step| step.loss).collect(),
+                accuracies: trained.accuracies.clone(),
+                best_epoch: trained.best_epoch,
+                texts_per_second: trained.texts_per_second,
+            }),
+            Format::Text => {
+                let best = trained.accuracies.get(trained.best_epoch.wrapping_sub(1));
+                let best = best.map_or(String::new(), |best| {
+                    format!(", right in {:.1} % of the texts held out", best * 100.0)
+                });
+                print(&format!(
+                    "optimizer steps  {}\nkept             epoch {} of {}{best}\nclassifier       {}\n\n\
+                     next: apc classify --model {} --texts FILE.jsonl",
+                    steps.len(),
+                    trained.best_epoch,
+                    self.epochs,
+                    self.output.display(),
+                    self.output.display(),
+                ))
+            }
+        }
+    }
+}

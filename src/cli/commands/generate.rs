@@ -1,0 +1,107 @@
+//! `apc generate`.
+
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::args::model::GemmaArgs;
+use crate::cli::{Format, print, print_json};
+use crate::progress::Job;
+use crate::text::{DraftModel, GenerateConfig, Prompt, Sampling, generate};
+use crate::{Error, Result, files};
+
+#[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct GenerateArgs {
+    #[command(flatten)]
+    gemma: GemmaArgs,
+    /// What the text goes on from; the tokenizer adds its special tokens, and nothing else is added.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    prompt: String,
+    /// The most tokens to add.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    max_new_tokens: usize,
+    /// The fewest tokens to add before the text may end.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    min_new_tokens: usize,
+    /// 0 takes the likeliest token each time; 1 draws from the model's own probabilities.
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    temperature: f32,
+    /// Everything random comes from it.
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    seed: u64,
+    /// How the text is printed.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Generated {
+    ids: Vec<i32>,
+    text: String,
+    tokens_per_second: f64,
+}
+
+impl GenerateArgs {
+    pub(crate) fn run(&self, job: &Job) -> Result<()> {
+        if self.max_new_tokens == 0 || self.min_new_tokens > self.max_new_tokens {
+            return Err(Error::Usage(format!(
+                "--max-new-tokens is {}, but must be at least 1 and at least --min-new-tokens, {}",
+                self.max_new_tokens, self.min_new_tokens
+            )));
+        }
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            return Err(Error::Usage(format!(
+                "--temperature is {}, but must be at least 0",
+                self.temperature
+            )));
+        }
+        let checkpoint = self.gemma.load(job)?;
+        let ids = checkpoint.tokenizer.encode(&self.prompt)?;
+        if ids.is_empty() {
+            return Err(Error::Usage("--prompt must have at least one token".into()));
+        }
+        if ids.len().saturating_add(self.max_new_tokens) > checkpoint.max_tokens {
+            return Err(Error::Usage(format!(
+                "the prompt has {} tokens and --max-new-tokens is {}, but the model takes {} in all; shorten one of them",
+                ids.len(),
+                self.max_new_tokens,
+                checkpoint.max_tokens
+            )));
+        }
+        let config = GenerateConfig {
+            max_new_tokens: self.max_new_tokens,
+            min_new_tokens: self.min_new_tokens,
+            sampling: Sampling::at_temperature(self.temperature),
+            stop_ids: files::read_eos_token_ids(&checkpoint.folder)?,
+        };
+        let prompt = Prompt {
+            ids,
+            seeds: vec![self.seed],
+        };
+        // To make one takes as long as some tokens.
+        let draft_model = if self.max_new_tokens < 32 {
+            DraftModel::none()
+        } else {
+            DraftModel::of(&checkpoint.model)
+        };
+        let task = job.progress.task("generate", self.max_new_tokens, "tokens");
+        let start = Instant::now();
+        let mut on_token = |_, _| task.advance(1);
+        let model = &checkpoint.model;
+        let replies = generate(model, &draft_model, &[prompt], &config, job, &mut on_token)?;
+        let seconds = start.elapsed().as_secs_f64();
+        drop(task);
+        let ids = replies.concat();
+        let text = checkpoint.tokenizer.decode(&ids)?;
+        match self.format {
+            Format::Json => print_json(&Generated {
+                tokens_per_second: ids.len() as f64 / seconds,
+                ids,
+                text,
+            }),
+            Format::Text => print(&text),
+        }
+    }
+}

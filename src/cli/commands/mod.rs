@@ -1,0 +1,13 @@
+//! cli commands
+pub(crate) mod chat;
+pub(crate) mod classify;
+pub(crate) mod dpo;
+pub(crate) mod finetune;
+pub(crate) mod generate;
+pub(crate) mod import;
+pub(crate) mod logprobs;
+pub(crate) mod merge;
+pub(crate) mod pretrain;
+pub(crate) mod quantize;
+pub(crate) mod score;
+pub(crate) mod train;

@@ -1,0 +1,106 @@
+//! `apc pretrain`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::args::device::DeviceArgs;
+use crate::cli::{Format, print, print_json};
+use crate::pipeline::Stage;
+use crate::progress::Job;
+use crate::tiny::pretrain::{Pretrain, evaluate_judges, pretrain};
+use crate::{Result, files};
+
+#[derive(Args, Debug)]
+pub(crate) struct PretrainArgs {
+    /// Where gemma, relevance, nli and evaluation are made; what is there already stays.
+    #[arg(long, value_name = "DIR", default_value = "models/tiny")]
+    output: PathBuf,
+    /// Where checkpoints are kept while it runs [default: the output's name with .training behind it].
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+    /// Everything random comes from it.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Personas from whose statements Gemma learns to answer.
+    #[arg(long, value_name = "N", default_value_t = Pretrain::new().language_examples)]
+    language_examples: usize,
+    /// Texts that each NLI judge learns from.
+    #[arg(long, value_name = "N", default_value_t = Pretrain::new().nli_examples)]
+    nli_examples: usize,
+    /// Texts that each relevance judge learns from.
+    #[arg(long, value_name = "N", default_value_t = Pretrain::new().relevance_examples)]
+    relevance_examples: usize,
+    /// Throw away what was made with other settings.
+    #[arg(long)]
+    force: bool,
+    /// How the judges' accuracies are printed.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+impl PretrainArgs {
+    /// The arguments that name the models, where they are not the embedded ones.
+    fn models(&self) -> String {
+        if self.output == Path::new("models/tiny") {
+            return String::new();
+        }
+        let path = |name: &str| self.output.join(name).display().to_string();
+        let [gemma, relevance, nli] = ["gemma", "relevance", "nli"].map(path);
+        format!(" --model {gemma} --relevance {relevance} --nli {nli}")
+    }
+
+    pub(crate) fn run(&self, job: &Job) -> Result<()> {
+        let device = self.device.device(job)?;
+        let config = Pretrain::new()
+            .with_seed(self.seed)
+            .with_language_examples(self.language_examples)
+            .with_nli_examples(self.nli_examples)
+            .with_relevance_examples(self.relevance_examples);
+        let work = self.work.clone().unwrap_or_else(|| {
+            let mut name = self.output.clone().into_os_string();
+            name.push(".training");
+            name.into()
+        });
+        // Checkpoints of other settings are no beginning.
+        let checkpoints = work.join("checkpoints");
+        let mut outputs = ["gemma", "relevance", "nli", "evaluation"]
+            .map(|name| self.output.join(name))
+            .to_vec();
+        outputs.push(checkpoints.clone());
+        let mut stage = Stage::open(
+            &work.join("pretrain.json"),
+            json!(config),
+            &outputs,
+            self.force,
+        )?;
+        pretrain(&config, &self.output, &checkpoints, &device, job)?;
+        stage.complete()?;
+        files::remove_dir(&checkpoints)?;
+        // Personas that no judge has seen: of a seed that no training used.
+        let [relevance, nli] = evaluate_judges(&self.output, self.seed + 77, 3000, &device, job)?;
+        let [grading_relevance, grading_nli] = evaluate_judges(
+            &self.output.join("evaluation"),
+            self.seed + 77,
+            3000,
+            &device,
+            job,
+        )?;
+        match self.format {
+            Format::Json => print_json(&json!({
+                "relevance": relevance, "nli": nli,
+                "evaluation/relevance": grading_relevance, "evaluation/nli": grading_nli,
+            })),
+            Format::Text => print(&format!(
+                "models in {}\naccuracy on 3000 held-out examples: relevance {relevance:.3}, nli {nli:.3}, \
+                 evaluation/relevance {grading_relevance:.3}, evaluation/nli {grading_nli:.3}\n\
+                 next: apc train --character Alice{}",
+                self.output.display(),
+                self.models()
+            )),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! `apc train`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+
+use crate::Result;
+use crate::cli::args::chat_model::ChatModelArgs;
+use crate::cli::args::device::DeviceArgs;
+use crate::cli::args::hub;
+use crate::cli::{Format, elsewhere, print, print_json, quoted};
+use crate::pipeline::{Scale, TrainConfig, TrainSummary, plan, teach, train};
+use crate::progress::Job;
+
+/// The defaults of a library's run are those of the command line.
+fn defaults() -> TrainConfig {
+    TrainConfig::new("")
+}
+
+/// Arguments of the main job; flags of the original program keep their names.
+#[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct TrainArgs {
+    /// Whose page to read: wiki/NAME.txt, wiki/wiki_NAME.txt or wiki/NAME_wiki.txt.
+    #[arg(long, value_name = "NAME")]
+    character: String,
+    /// Read this page instead.
+    #[arg(long, value_name = "PATH")]
+    wiki: Option<PathBuf>,
+    /// Where data/NAME and models/NAME are made.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Who writes statements and queries: offline, local for the Gemma itself, imported for what apc import took over, or
+    /// the name of a chat model, whose key is in OPENAI_API_KEY.
+    #[arg(long, value_name = "NAME", default_value = "offline")]
+    model_engine: String,
+    #[command(flatten)]
+    chat: ChatModelArgs,
+    /// Tell how much the chat model would be asked, and stop there.
+    #[arg(long, conflicts_with = "data_only")]
+    dry_run: bool,
+    /// Stop when all that needs the teacher is in data/NAME.
+    #[arg(long)]
+    data_only: bool,
+    /// Which Gemma answers.
+    #[arg(long, value_enum, default_value = "tiny")]
+    prp_scale: ScaleArg,
+    /// Another Gemma answers, a folder or a name on the Hugging Face hub.
+    #[arg(long, value_name = "DIR|NAME")]
+    model: Option<PathBuf>,
+    /// A relevance judge, a folder or a name on the hub [default: the embedded one; with 2b or 7b the original's].
+    #[arg(long, value_name = "DIR|NAME")]
+    relevance: Option<PathBuf>,
+    /// An NLI judge, likewise.
+    #[arg(long, value_name = "DIR|NAME")]
+    nli: Option<PathBuf>,
+    /// How judges are asked that do not say so themselves: JSON with relevance and nli, or the original's prompt.py.
+    #[arg(long, value_name = "FILE")]
+    judge_templates: Option<PathBuf>,
+    /// Use the judges as they are (true), or fine-tune them on the teacher's data first (false).
+    #[arg(long, value_name = "BOOL", default_value_t = defaults().use_pretrained_discriminator, action = clap::ArgAction::Set)]
+    use_pretrained_discriminator: bool,
+    /// Epochs of the relevance judge's fine-tuning.
+    #[arg(long, value_name = "N", default_value_t = defaults().relevance_finetune_epoch)]
+    relevance_finetune_epoch: usize,
+    /// Epochs of the NLI judge's fine-tuning.
+    #[arg(long, value_name = "N", default_value_t = defaults().nli_finetune_epoch)]
+    nli_finetune_epoch: usize,
+    /// Statements in the prompt.
+    #[arg(long, value_name = "N", default_value_t = defaults().rag_top_k)]
+    rag_top_k: usize,
+    /// Samples of two replies; where queries are fewer, each gets several, and its best reply is paired with its worst.
+    #[arg(long, value_name = "N", default_value_t = defaults().max_dpo_data)]
+    max_dpo_data: usize,
+    /// Epochs of DPO.
+    #[arg(long, value_name = "N", default_value_t = defaults().prp_dpo_epoch)]
+    prp_dpo_epoch: usize,
+    /// Rank of the LoRA factors.
+    #[arg(long, value_name = "N", default_value_t = defaults().lora_rank)]
+    lora_rank: usize,
+    /// Numerator of the LoRA scaling [default: the rank].
+    #[arg(long, value_name = "X")]
+    lora_alpha: Option<f64>,
+    /// First learning rate of DPO; it falls to zero in a line.
+    #[arg(long, value_name = "X", default_value_t = defaults().learning_rate)]
+    learning_rate: f64,
+    /// How strongly DPO holds the policy to the reference.
+    #[arg(long, value_name = "X", default_value_t = defaults().beta)]
+    beta: f64,
+    /// Weight of the chosen replies' own likelihood beside DPO's loss; 0 is DPO alone.
+    #[arg(long, value_name = "X", default_value_t = defaults().sft_weight)]
+    sft_weight: f64,
+    /// Prompts in a batch, each with all of its pairs.
+    #[arg(long, value_name = "N", default_value_t = defaults().batch_size)]
+    batch_size: usize,
+    /// Batches in an optimizer step.
+    #[arg(long, value_name = "N", default_value_t = defaults().accumulate)]
+    accumulate: usize,
+    /// Held-out queries to evaluate with, at most.
+    #[arg(long, value_name = "N", default_value_t = defaults().max_eval_queries)]
+    max_eval_queries: usize,
+    /// Replies to each of them, before and after.
+    #[arg(long, value_name = "N", default_value_t = defaults().eval_replies)]
+    eval_replies: usize,
+    /// Draw replies from the likeliest tokens whose probabilities reach this sum; 1 is the model's own distribution.
+    #[arg(long, value_name = "X", default_value_t = defaults().top_p)]
+    top_p: f32,
+    /// Longest reply, in tokens.
+    #[arg(long, value_name = "N", default_value_t = defaults().max_new_tokens)]
+    max_new_tokens: usize,
+    /// Everything random comes from it.
+    #[arg(long, value_name = "N", default_value_t = defaults().seed)]
+    seed: u64,
+    /// Compute DPO's activations anew in the backward pass: slower, in less memory. Without it that is done where
+    /// the CPU's memory would be short.
+    #[arg(long)]
+    gradient_checkpointing: bool,
+    /// Throw away what was made with other settings, instead of an error.
+    #[arg(long)]
+    force: bool,
+    /// How the summary is printed.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ScaleArg {
+    Tiny,
+    #[value(name = "2b")]
+    TwoB,
+    #[value(name = "7b")]
+    SevenB,
+}
+
+impl TrainArgs {
+    fn config(&self) -> TrainConfig {
+        TrainConfig {
+            character: self.character.clone(),
+            wiki: self.wiki.clone(),
+            output: self.output.clone(),
+            model_engine: self.model_engine.clone(),
+            chat: self.chat.config(),
+            prp_scale: match self.prp_scale {
+                ScaleArg::Tiny => Scale::Tiny,
+                ScaleArg::TwoB => Scale::TwoB,
+                ScaleArg::SevenB => Scale::SevenB,
+            },
+            model: self.model.clone(),
+            relevance: self.relevance.clone(),
+            nli: self.nli.clone(),
+            judge_templates: self.judge_templates.clone(),
+            hub: hub::config(),
+            use_pretrained_discriminator: self.use_pretrained_discriminator,
+            relevance_finetune_epoch: self.relevance_finetune_epoch,
+            nli_finetune_epoch: self.nli_finetune_epoch,
+            rag_top_k: self.rag_top_k,
+            max_dpo_data: self.max_dpo_data,
+            prp_dpo_epoch: self.prp_dpo_epoch,
+            lora_rank: self.lora_rank,
+            lora_alpha: self.lora_alpha,
+            learning_rate: self.learning_rate,
+            beta: self.beta,
+            sft_weight: self.sft_weight,
+            batch_size: self.batch_size,
+            accumulate: self.accumulate,
+            max_eval_queries: self.max_eval_queries,
+            eval_replies: self.eval_replies,
+            top_p: self.top_p,
+            max_new_tokens: self.max_new_tokens,
+            seed: self.seed,
+            gradient_checkpointing: self.gradient_checkpointing,
+            force: self.force,
+        }
+    }
+
+    pub(crate) fn run(&self, job: &Job) -> Result<()> {
+        let started = Instant::now();
+        let devices = self.device.devices(job)?;
+        if self.dry_run {
+            let plan = plan(&self.config(), &devices, job)?;
+            return match (self.format, plan) {
+                (Format::Json, plan) => print_json(&plan),
+                (Format::Text, Some(plan)) => print(&plan.to_string()),
+                (Format::Text, None) => print(&format!("{} asks no model", self.model_engine)),
+            };
+        }
+        if self.data_only {
+            let made = teach(&self.config(), &devices, job)?;
+            return match self.format {
+                Format::Json => print_json(&made),
+                Format::Text => print(&format!(
+                    "statements  {}\nqueries     {}, {} others held out\ndata        {}\n\n\
+                     next: the same command without --data-only",
+                    made.statements,
+                    made.queries,
+                    made.held_out,
+                    made.data.display(),
+                )),
+            };
+        }
+        let summary = train(&self.config(), &devices, job)?;
+        match self.format {
+            Format::Json => print_json(&summary),
+            Format::Text => print(&self.text(&summary, started.elapsed().as_secs_f64())),
+        }
+    }
+
+    fn text(&self, summary: &TrainSummary, seconds: f64) -> String {
+        let (dpo, evaluation) = (&summary.dpo, &summary.evaluation);
+        let name = &summary.character;
+        let state = if summary.stages_run.is_empty() {
+            "all stages were complete, nothing was done".to_string()
+        } else {
+            format!("{} stages in {seconds:.0} s", summary.stages_run.len())
+        };
+        let adapter = summary.adapter.display();
+        let elsewhere = elsewhere(&self.output);
+        format!(
+            "{name}: {state}\n\
+             \n\
+             statements           {}\n\
+             queries              {} of {} trained on, {} others held out\n\
+             pairs kept           {} of {}\n\
+             optimizer steps      {}\n\
+             rewards/accuracies   {:.3}\n\
+             rewards/margins      {:.3}\n\
+             mean ΔAPC            {:.3} before, {:.3} after, by judges that took no part in the reward\n\
+             difference           {:+.3}, 95 % interval {:+.3} to {:+.3} ({} queries, {} replies each)\n\
+             adapter              {adapter}\n\
+             \n\
+             next: apc chat --character {}{elsewhere}\n      \
+             apc score --character {}{elsewhere} --query \"Who are you?\" --response \"I am {name}.\"",
+            summary.statements,
+            summary.trained_on,
+            summary.queries,
+            evaluation.queries,
+            dpo.pairs,
+            summary.sampled,
+            dpo.steps,
+            dpo.accuracies,
+            dpo.margins,
+            evaluation.before,
+            evaluation.after,
+            evaluation.difference,
+            evaluation.interval.low,
+            evaluation.interval.high,
+            evaluation.queries,
+            evaluation.replies,
+            quoted(name),
+            quoted(name),
+        )
+    }
+}

@@ -1,0 +1,358 @@
+//! `config.json` of classifiers.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::files::gemma::{parse, read_config};
+use crate::nn::{Activation, DebertaConfig, RobertaConfig, SequenceClassifierConfig};
+use crate::{Error, Result, files};
+
+/// The architectures that transformers calls by these names.
+const MODEL_TYPES: [&str; 2] = ["deberta-v2", "xlm-roberta"];
+
+/// A classifier's shape and what its classes are called.
+#[derive(Clone, Debug)]
+pub struct ClassifierConfig {
+    /// The shape.
+    pub model: SequenceClassifierConfig,
+    /// The classes' names in the order of the logits.
+    pub labels: Vec<String>,
+    /// The id that fills up shorter texts.
+    pub pad_token_id: i32,
+}
+
+impl ClassifierConfig {
+    /// The longest text that the classifier reads, in tokens.
+    pub fn max_tokens(&self) -> usize {
+        /// What a model reads whose positions are relative, and to which no text is too long; memory is.
+        const RELATIVE_TOKENS: usize = 4096;
+        match &self.model {
+            SequenceClassifierConfig::Deberta(model) if model.position_biased_input => {
+                model.max_position_embeddings
+            }
+            SequenceClassifierConfig::Deberta(model) => {
+                model.max_position_embeddings.max(RELATIVE_TOKENS)
+            }
+            SequenceClassifierConfig::Roberta(model) => model.max_tokens(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct LabelsJson {
+    num_labels: Option<usize>,
+    id2label: Option<std::collections::BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct DebertaJson {
+    vocab_size: usize,
+    hidden_size: usize,
+    intermediate_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    max_position_embeddings: Option<usize>,
+    position_biased_input: Option<bool>,
+    type_vocab_size: Option<usize>,
+    #[serde(default)]
+    relative_attention: bool,
+    position_buckets: Option<i64>,
+    max_relative_positions: Option<i64>,
+    pos_att_type: Option<PosAttType>,
+    #[serde(default)]
+    share_att_key: bool,
+    norm_rel_ebd: Option<String>,
+    layer_norm_eps: Option<f64>,
+    hidden_act: Option<String>,
+    pooler_hidden_act: Option<String>,
+    conv_kernel_size: Option<usize>,
+    embedding_size: Option<usize>,
+    pad_token_id: Option<i32>,
+    hidden_dropout_prob: Option<f64>,
+    attention_probs_dropout_prob: Option<f64>,
+    pooler_dropout: Option<f64>,
+    cls_dropout: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct RobertaJson {
+    vocab_size: usize,
+    hidden_size: usize,
+    intermediate_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    max_position_embeddings: Option<usize>,
+    type_vocab_size: Option<usize>,
+    pad_token_id: Option<i32>,
+    layer_norm_eps: Option<f64>,
+    hidden_act: Option<String>,
+    position_embedding_type: Option<String>,
+    hidden_dropout_prob: Option<f64>,
+    attention_probs_dropout_prob: Option<f64>,
+    classifier_dropout: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum PosAttType {
+    List(Vec<String>),
+    Text(String),
+}
+
+/// Reads the `config.json` of a DeBERTa-v2 or XLM-RoBERTa classifier.
+pub fn read_classifier_config(folder: &Path) -> Result<ClassifierConfig> {
+    let path = folder.join("config.json");
+    let value = read_config(folder, &MODEL_TYPES)?;
+    let json: LabelsJson = parse(&path, value.clone())?;
+    let labels: Vec<String> = match &json.id2label {
+        Some(names) => (0..names.len())
+            .map(|label_idx| names.get(&label_idx.to_string()).cloned())
+            .collect::<Option<_>>()
+            .ok_or_else(|| Error::invalid(&path, "id2label does not name the classes 0, 1, 2 …"))?,
+        None => (0..json.num_labels.unwrap_or(2))
+            .map(|label_idx| format!("LABEL_{label_idx}"))
+            .collect(),
+    };
+    let is_deberta = value["model_type"] == json!("deberta-v2");
+    let (model, pad_token_id) = if is_deberta {
+        let (model, pad_token_id) = deberta(&path, value, labels.len())?;
+        (SequenceClassifierConfig::Deberta(model), pad_token_id)
+    } else {
+        let model = roberta(&path, value, labels.len())?;
+        let pad_token_id = model.pad_token_id as i32;
+        (SequenceClassifierConfig::Roberta(model), pad_token_id)
+    };
+    Ok(ClassifierConfig {
+        model,
+        labels,
+        pad_token_id,
+    })
+}
+
+fn deberta(path: &Path, value: Value, num_labels: usize) -> Result<(DebertaConfig, i32)> {
+    let json: DebertaJson = parse(path, value)?;
+    check_heads(path, json.hidden_size, json.num_attention_heads)?;
+    let refuse = |reason: String| Err(Error::invalid(path, reason));
+    if json.conv_kernel_size.is_some_and(|size| size > 0) {
+        return refuse(
+            "the convolution layer (conv_kernel_size) of DeBERTa-v2-xlarge is not supported".into(),
+        );
+    }
+    if json
+        .embedding_size
+        .is_some_and(|size| size != json.hidden_size)
+    {
+        return refuse("embedding_size apart from hidden_size is not supported".into());
+    }
+    let activation = |name: Option<String>| name.unwrap_or_else(|| "gelu".to_string());
+    let (hidden_act, pooler_act) = (
+        activation(json.hidden_act),
+        activation(json.pooler_hidden_act),
+    );
+    check_activation(path, &hidden_act)?;
+    check_activation(path, &pooler_act)?;
+    let pos_att_type = match json.pos_att_type {
+        Some(PosAttType::List(list)) => list,
+        Some(PosAttType::Text(text)) => text
+            .split('|')
+            .map(|term| term.trim().to_lowercase())
+            .collect(),
+        None => Vec::new(),
+    };
+    let positive = |value: Option<i64>| {
+        value
+            .and_then(|value| usize::try_from(value).ok())
+            .filter(|&value| value > 0)
+    };
+    let model = DebertaConfig::new(
+        json.vocab_size,
+        json.hidden_size,
+        json.intermediate_size,
+        json.num_hidden_layers,
+        json.num_attention_heads,
+        num_labels,
+    )
+    .with_max_position_embeddings(json.max_position_embeddings.unwrap_or(512))
+    .with_position_biased_input(json.position_biased_input.unwrap_or(true))
+    .with_type_vocab_size(json.type_vocab_size.unwrap_or(0))
+    .with_relative_attention(json.relative_attention)
+    .with_position_buckets(positive(json.position_buckets))
+    .with_max_relative_positions(positive(json.max_relative_positions))
+    .with_pos_att_type(pos_att_type)
+    .with_share_att_key(json.share_att_key)
+    .with_norm_rel_ebd(
+        json.norm_rel_ebd
+            .is_some_and(|names| names.contains("layer_norm")),
+    )
+    .with_layer_norm_eps(json.layer_norm_eps.unwrap_or(1e-7))
+    .with_hidden_act(hidden_act)
+    .with_pooler_hidden_act(pooler_act)
+    .with_hidden_dropout_prob(json.hidden_dropout_prob.unwrap_or(0.1))
+    .with_attention_probs_dropout_prob(json.attention_probs_dropout_prob.unwrap_or(0.1))
+    .with_pooler_dropout(json.pooler_dropout.unwrap_or(0.0))
+    .with_cls_dropout(json.cls_dropout);
+    check_probabilities(
+        path,
+        &[
+            model.hidden_dropout_prob,
+            model.attention_probs_dropout_prob,
+            model.pooler_dropout,
+            model.cls_dropout.unwrap_or(0.0),
+        ],
+    )?;
+    Ok((model, json.pad_token_id.unwrap_or(0)))
+}
+
+fn check_heads(path: &Path, hidden_size: usize, heads: usize) -> Result<()> {
+    if heads == 0 || !hidden_size.is_multiple_of(heads) {
+        let reason =
+            format!("hidden_size is {hidden_size}, no multiple of num_attention_heads, {heads}");
+        return Err(Error::invalid(path, reason));
+    }
+    Ok(())
+}
+
+fn roberta(path: &Path, value: Value, num_labels: usize) -> Result<RobertaConfig> {
+    let json: RobertaJson = parse(path, value)?;
+    check_heads(path, json.hidden_size, json.num_attention_heads)?;
+    if let Some(kind) = json
+        .position_embedding_type
+        .filter(|kind| kind != "absolute")
+    {
+        let reason = format!("position_embedding_type {kind} is not supported");
+        return Err(Error::invalid(path, reason));
+    }
+    let hidden_act = json.hidden_act.unwrap_or_else(|| "gelu".to_string());
+    check_activation(path, &hidden_act)?;
+    let pad_token_id = json.pad_token_id.unwrap_or(1);
+    let pad_token_id = usize::try_from(pad_token_id)
+        .map_err(|_| Error::invalid(path, format!("pad_token_id is {pad_token_id}")))?;
+    let model = RobertaConfig::new(
+        json.vocab_size,
+        json.hidden_size,
+        json.intermediate_size,
+        json.num_hidden_layers,
+        json.num_attention_heads,
+        num_labels,
+    )
+    .with_max_position_embeddings(json.max_position_embeddings.unwrap_or(512))
+    .with_type_vocab_size(json.type_vocab_size.unwrap_or(2))
+    .with_pad_token_id(pad_token_id)
+    .with_layer_norm_eps(json.layer_norm_eps.unwrap_or(1e-12))
+    .with_hidden_act(hidden_act)
+    .with_hidden_dropout_prob(json.hidden_dropout_prob.unwrap_or(0.1))
+    .with_attention_probs_dropout_prob(json.attention_probs_dropout_prob.unwrap_or(0.1))
+    .with_classifier_dropout(json.classifier_dropout);
+    check_probabilities(
+        path,
+        &[
+            model.hidden_dropout_prob,
+            model.attention_probs_dropout_prob,
+            model.classifier_dropout.unwrap_or(0.0),
+        ],
+    )?;
+    Ok(model)
+}
+
+/// How often values are dropped must leave some.
+fn check_probabilities(path: &Path, probabilities: &[f64]) -> Result<()> {
+    match probabilities.iter().find(|p| !(0.0..1.0).contains(*p)) {
+        None => Ok(()),
+        Some(p) => Err(Error::invalid(
+            path,
+            format!("a dropout of {p} is not at least 0 and below 1"),
+        )),
+    }
+}
+
+fn check_activation(path: &Path, name: &str) -> Result<()> {
+    match Activation::from_name(name) {
+        Some(_) => Ok(()),
+        None => Err(Error::invalid(
+            path,
+            format!("the activation {name} is not supported"),
+        )),
+    }
+}
+
+/// Writes a classifier's `config.json`.
+pub fn write_classifier_config(folder: &Path, config: &ClassifierConfig) -> Result<()> {
+    let id2label: Map<String, Value> = config
+        .labels
+        .iter()
+        .enumerate()
+        .map(|(label_idx, name)| (label_idx.to_string(), json!(name)))
+        .collect();
+    let label2id: Map<String, Value> = config
+        .labels
+        .iter()
+        .enumerate()
+        .map(|(label_idx, name)| (name.clone(), json!(label_idx)))
+        .collect();
+    let mut value = match &config.model {
+        SequenceClassifierConfig::Deberta(model) => deberta_json(model),
+        SequenceClassifierConfig::Roberta(model) => roberta_json(model),
+    };
+    value["pad_token_id"] = json!(config.pad_token_id);
+    value["id2label"] = json!(id2label);
+    value["label2id"] = json!(label2id);
+    value["dtype"] = json!("float32");
+    value["torch_dtype"] = json!("float32");
+    files::write_json(&folder.join("config.json"), &value)
+}
+
+fn deberta_json(model: &DebertaConfig) -> Value {
+    let number = |value: Option<usize>| value.map_or(json!(-1), |value| json!(value));
+    json!({
+        "architectures": ["DebertaV2ForSequenceClassification"],
+        "model_type": "deberta-v2",
+        "vocab_size": model.vocab_size,
+        "hidden_size": model.hidden_size,
+        "intermediate_size": model.intermediate_size,
+        "num_hidden_layers": model.num_hidden_layers,
+        "num_attention_heads": model.num_attention_heads,
+        "max_position_embeddings": model.max_position_embeddings,
+        "position_biased_input": model.position_biased_input,
+        "type_vocab_size": model.type_vocab_size,
+        "relative_attention": model.relative_attention,
+        "position_buckets": number(model.position_buckets),
+        "max_relative_positions": number(model.max_relative_positions),
+        "pos_att_type": model.pos_att_type,
+        "share_att_key": model.share_att_key,
+        "norm_rel_ebd": if model.norm_rel_ebd { "layer_norm" } else { "none" },
+        "layer_norm_eps": model.layer_norm_eps,
+        "hidden_act": model.hidden_act,
+        "pooler_hidden_act": model.pooler_hidden_act,
+        "pooler_hidden_size": model.hidden_size,
+        "pooler_dropout": model.pooler_dropout,
+        "cls_dropout": model.cls_dropout,
+        "hidden_dropout_prob": model.hidden_dropout_prob,
+        "attention_probs_dropout_prob": model.attention_probs_dropout_prob,
+        "initializer_range": model.initializer_range,
+    })
+}
+
+fn roberta_json(model: &RobertaConfig) -> Value {
+    json!({
+        "architectures": ["XLMRobertaForSequenceClassification"],
+        "model_type": "xlm-roberta",
+        "vocab_size": model.vocab_size,
+        "hidden_size": model.hidden_size,
+        "intermediate_size": model.intermediate_size,
+        "num_hidden_layers": model.num_hidden_layers,
+        "num_attention_heads": model.num_attention_heads,
+        "max_position_embeddings": model.max_position_embeddings,
+        "type_vocab_size": model.type_vocab_size,
+        "position_embedding_type": "absolute",
+        "layer_norm_eps": model.layer_norm_eps,
+        "hidden_act": model.hidden_act,
+        "hidden_dropout_prob": model.hidden_dropout_prob,
+        "attention_probs_dropout_prob": model.attention_probs_dropout_prob,
+        "classifier_dropout": model.classifier_dropout,
+        "initializer_range": model.initializer_range,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+    })
+}

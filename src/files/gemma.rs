@@ -1,0 +1,181 @@
+//! `config.json`, as transformers 4 and 5 write it.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::files::nf4::check_quantization;
+use crate::nn::{Activation, GemmaConfig};
+use crate::{Error, Result, files};
+
+#[derive(Deserialize)]
+struct GemmaJson {
+    vocab_size: usize,
+    hidden_size: usize,
+    intermediate_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: Option<usize>,
+    head_dim: Option<usize>,
+    rms_norm_eps: Option<f64>,
+    rope_theta: Option<f64>,
+    rope_parameters: Option<Rope>,
+    max_position_embeddings: Option<usize>,
+    tie_word_embeddings: Option<bool>,
+    #[serde(default)]
+    attention_bias: bool,
+    hidden_activation: Option<String>,
+    quantization_config: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Rope {
+    rope_theta: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct EosJson {
+    eos_token_id: Option<EosIds>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum EosIds {
+    One(i32),
+    Many(Vec<i32>),
+}
+
+/// The ids at which a checkpoint ends its texts: those of `generation_config.json`, else those of `config.json`.
+pub fn read_eos_token_ids(folder: &Path) -> Result<Vec<i32>> {
+    for name in ["generation_config.json", "config.json"] {
+        let path = folder.join(name);
+        if !path.is_file() {
+            continue;
+        }
+        let json: EosJson = files::read_json(&path)?;
+        match json.eos_token_id {
+            Some(EosIds::One(id)) => return Ok(vec![id]),
+            Some(EosIds::Many(ids)) => return Ok(ids),
+            None => {}
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Whether a model's `config.json` says that its weights are quantized.
+pub(crate) fn is_quantized(config: &Value) -> bool {
+    config
+        .get("quantization_config")
+        .is_some_and(|value| !value.is_null())
+}
+
+/// Reads a Gemma's `config.json`.
+pub fn read_gemma_config(folder: &Path) -> Result<GemmaConfig> {
+    let path = folder.join("config.json");
+    let json: GemmaJson = parse(&path, read_config(folder, &["gemma"])?)?;
+    if json.attention_bias {
+        return Err(Error::invalid(
+            path,
+            "attention_bias is true, which Gemma 1 does not have",
+        ));
+    }
+    if let Some(name) = json
+        .hidden_activation
+        .filter(|name| Activation::from_name(name) != Some(Activation::GeluTanh))
+    {
+        return Err(Error::invalid(
+            path,
+            format!("hidden_activation is {name}, not gelu_pytorch_tanh"),
+        ));
+    }
+    if let Some(quantization) = &json.quantization_config {
+        check_quantization(&path, quantization)?;
+    }
+    let heads = json.num_attention_heads;
+    let kv_heads = json.num_key_value_heads.unwrap_or(heads);
+    if heads == 0 || kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
+        let reason = format!(
+            "num_attention_heads is {heads}, no multiple of num_key_value_heads, {kv_heads}"
+        );
+        return Err(Error::invalid(path, reason));
+    }
+    let theta = json
+        .rope_parameters
+        .and_then(|rope| rope.rope_theta)
+        .or(json.rope_theta);
+    Ok(GemmaConfig::new(
+        json.vocab_size,
+        json.hidden_size,
+        json.intermediate_size,
+        json.num_hidden_layers,
+        heads,
+        kv_heads,
+        json.head_dim.unwrap_or(256),
+    )
+    .with_rms_norm_eps(json.rms_norm_eps.unwrap_or(1e-6))
+    .with_rope_theta(theta.unwrap_or(10_000.0))
+    .with_max_position_embeddings(json.max_position_embeddings.unwrap_or(8192))
+    .with_tie_word_embeddings(json.tie_word_embeddings.unwrap_or(true)))
+}
+
+/// Writes a Gemma's `config.json` so that transformers 4 and 5 read it.
+pub fn write_gemma_config(folder: &Path, config: &GemmaConfig) -> Result<()> {
+    let value = json!({
+        "architectures": ["GemmaForCausalLM"],
+        "model_type": "gemma",
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "num_hidden_layers": config.num_hidden_layers,
+        "num_attention_heads": config.num_attention_heads,
+        "num_key_value_heads": config.num_key_value_heads,
+        "head_dim": config.head_dim,
+        "hidden_act": "gelu_pytorch_tanh",
+        "hidden_activation": "gelu_pytorch_tanh",
+        "rms_norm_eps": config.rms_norm_eps,
+        "rope_theta": config.rope_theta,
+        "rope_parameters": {"rope_theta": config.rope_theta, "rope_type": "default"},
+        "max_position_embeddings": config.max_position_embeddings,
+        "tie_word_embeddings": config.tie_word_embeddings,
+        "attention_bias": false,
+        "initializer_range": config.initializer_range,
+        "bos_token_id": 2,
+        "eos_token_id": 1,
+        "pad_token_id": 0,
+        "dtype": "float32",
+        "torch_dtype": "float32",
+    });
+    files::write_json(&folder.join("config.json"), &value)
+}
+
+/// Reads `config.json` and checks that it is of a wanted architecture.
+pub(crate) fn read_config(folder: &Path, model_types: &[&str]) -> Result<Value> {
+    let path = folder.join("config.json");
+    if !folder.is_dir() {
+        return Err(Error::invalid(folder, "there is no such checkpoint folder"));
+    }
+    if !path.is_file() {
+        return Err(Error::invalid(
+            folder,
+            "is no checkpoint: it has no config.json",
+        ));
+    }
+    let value: Value = files::read_json(&path)?;
+    let wanted = model_types.join(" or ");
+    match value.get("model_type").and_then(Value::as_str) {
+        Some(found) if model_types.contains(&found) => Ok(value),
+        Some(found) => Err(Error::invalid(
+            path,
+            format!("is a {found} model, but a {wanted} model is needed here"),
+        )),
+        None => Err(Error::invalid(
+            path,
+            format!("names no model_type, but a {wanted} model is needed here"),
+        )),
+    }
+}
+
+pub(crate) fn parse<T: for<'de> Deserialize<'de>>(path: &Path, value: Value) -> Result<T> {
+    serde_json::from_value(value).map_err(|error| Error::invalid(path, error.to_string()))
+}

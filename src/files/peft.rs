@@ -1,0 +1,478 @@
+//! LoRA adapters as PEFT keeps them: `adapter_config.json` and `adapter_model.safetensors`.
+
+use std::path::Path;
+
+use burn::module::Param;
+use burn::tensor::{DType, Device, Tensor};
+use fancy_regex::Regex;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::files::weights::{open, write_tensors};
+use crate::nn::{Gemma, LoraConfig, Projection};
+use crate::{Error, Result, files};
+
+const CONFIG: &str = "adapter_config.json";
+
+/// PEFT's settings that change what an adapter computes, and that the models here do not have.
+const UNSUPPORTED: [&str; 11] = [
+    "use_dora",
+    "modules_to_save",
+    "layer_replication",
+    "lora_bias",
+    "target_parameters",
+    "trainable_token_indices",
+    "use_qalora",
+    "use_bdlora",
+    "alora_invocation_tokens",
+    "kasa_config",
+    "arrow_config",
+];
+
+/// Values of `init_lora_weights` with which PEFT changes the base model's weights, too.
+const CHANGES_BASE: [&str; 5] = ["pissa", "olora", "corda", "loftq", "lora_ga"];
+
+/// PEFT's `adapter_config.json` of a LoRA adapter; which projections get factors, and of what rank and scaling.
+///
+/// Modules are matched as PEFT does: a list names the ends of their paths, a text is a regular expression for the whole
+/// path (`model.layers.0.self_attn.q_proj`), and `all-linear` means all seven projections.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdapterConfig {
+    peft_type: String,
+    base_model_name_or_path: Option<String>,
+    /// Rank of the factors.
+    pub r: usize,
+    /// Numerator of the scaling.
+    pub lora_alpha: f64,
+    /// Whether the scaling is `lora_alpha / √r` in place of `lora_alpha / r`.
+    #[serde(default)]
+    pub use_rslora: bool,
+    target_modules: Modules,
+    #[serde(default)]
+    exclude_modules: Option<Modules>,
+    /// Ranks of modules whose path ends in what the key matches.
+    #[serde(default)]
+    rank_pattern: Map<String, Value>,
+    /// Their `lora_alpha`.
+    #[serde(default)]
+    alpha_pattern: Map<String, Value>,
+    #[serde(default)]
+    layers_to_transform: Option<Layers>,
+    /// What changes nothing here, kept as it is.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Modules {
+    List(Vec<String>),
+    Pattern(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Layers {
+    One(usize),
+    List(Vec<usize>),
+}
+
+impl AdapterConfig {
+    /// The configuration of a new adapter for the model in the folder `base`.
+    pub fn new(lora: &LoraConfig, base: &str) -> Self {
+        let rest = json!({
+            "task_type": "CAUSAL_LM",
+            "lora_dropout": 0.0,
+            "bias": "none",
+            "fan_in_fan_out": false,
+            "inference_mode": true,
+            "init_lora_weights": true,
+            "use_dora": false,
+            "modules_to_save": null,
+        });
+        Self {
+            peft_type: "LORA".to_string(),
+            base_model_name_or_path: Some(base.to_string()),
+            r: lora.rank,
+            lora_alpha: lora.alpha,
+            use_rslora: false,
+            target_modules: Modules::List(lora.target_modules.clone()),
+            exclude_modules: None,
+            rank_pattern: Map::new(),
+            alpha_pattern: Map::new(),
+            layers_to_transform: None,
+            rest: rest.as_object().cloned().unwrap_or_default(),
+        }
+    }
+
+    /// The model that it was trained on, a folder or a name on the hub, if it tells.
+    pub fn base(&self) -> Option<&str> {
+        self.base_model_name_or_path.as_deref()
+    }
+
+    /// The same for the model in another folder.
+    pub fn with_base(mut self, base: &str) -> Self {
+        self.base_model_name_or_path = Some(base.to_string());
+        self
+    }
+
+    /// Reads `adapter_config.json` from a folder.
+    ///
+    /// # Errors
+    ///
+    /// Settings that would change what the adapter computes and that are not supported, such as DoRA, by name.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join(CONFIG);
+        if !path.is_file() {
+            let reason = format!("is no PEFT adapter: it has no {CONFIG}");
+            return Err(Error::invalid(folder, reason));
+        }
+        let config: Self = files::read_json(&path)?;
+        config
+            .check()
+            .map_err(|reason| Error::invalid(&path, reason))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        if self.peft_type != "LORA" {
+            return Err(format!("peft_type {} is not supported", self.peft_type));
+        }
+        let set = |name: &&str| self.rest.get(*name).is_some_and(|value| !is_off(value));
+        let unsupported: Vec<&str> = UNSUPPORTED.into_iter().filter(set).collect();
+        if !unsupported.is_empty() {
+            return Err(format!("{} is not supported", unsupported.join(", ")));
+        }
+        if let Some(name) = self.rest.get("init_lora_weights").and_then(Value::as_str)
+            && CHANGES_BASE.iter().any(|prefix| name.starts_with(prefix))
+        {
+            return Err(format!("init_lora_weights {name} is not supported"));
+        }
+        if let Some(pattern) = self
+            .rest
+            .get("layers_pattern")
+            .filter(|value| !is_off(value))
+            && *pattern != json!("layers")
+            && *pattern != json!(["layers"])
+        {
+            return Err(format!("layers_pattern {pattern} is not supported"));
+        }
+        if self.layers_to_transform.is_some() && matches!(self.target_modules, Modules::Pattern(_))
+        {
+            return Err("layers_to_transform needs target_modules as a list".to_string());
+        }
+        self.places().map(drop)
+    }
+
+    /// The pattern's regular expressions, ready to match.
+    fn places(&self) -> std::result::Result<Places<'_>, String> {
+        let ranks = patterns(&self.rank_pattern, |value| {
+            value
+                .as_u64()
+                .filter(|rank| *rank > 0)
+                .map(|rank| rank as usize)
+        })?;
+        let alphas = patterns(&self.alpha_pattern, Value::as_f64)?;
+        if self.r == 0 {
+            return Err("r is 0".to_string());
+        }
+        Ok(Places {
+            config: self,
+            targets: Matcher::new(&self.target_modules)?,
+            excluded: self
+                .exclude_modules
+                .as_ref()
+                .map(Matcher::new)
+                .transpose()?,
+            ranks,
+            alphas,
+        })
+    }
+}
+
+/// Which modules get factors.
+enum Matcher<'a> {
+    All,
+    Ends(&'a [String]),
+    Whole(Regex),
+}
+
+impl<'a> Matcher<'a> {
+    fn new(modules: &'a Modules) -> std::result::Result<Self, String> {
+        Ok(match modules {
+            Modules::List(names) => Self::Ends(names),
+            Modules::Pattern(pattern) if pattern == "all-linear" => Self::All,
+            Modules::Pattern(pattern) => Self::Whole(regex(&format!("^(?:{pattern})$"))?),
+        })
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Ends(names) => names
+                .iter()
+                .any(|name| path == name || path.ends_with(&format!(".{name}"))),
+            Self::Whole(regex) => regex.is_match(path).unwrap_or(false),
+        }
+    }
+}
+
+/// Where an adapter has factors, and of what rank and scaling.
+struct Places<'a> {
+    config: &'a AdapterConfig,
+    targets: Matcher<'a>,
+    excluded: Option<Matcher<'a>>,
+    ranks: Vec<(Regex, usize)>,
+    alphas: Vec<(Regex, f64)>,
+}
+
+impl Places<'_> {
+    fn lora(&self, layer_idx: usize, projection: Projection) -> Option<LoraConfig> {
+        let path = module_path(layer_idx, projection);
+        let in_layer = match &self.config.layers_to_transform {
+            None => true,
+            Some(Layers::One(layer)) => *layer == layer_idx,
+            Some(Layers::List(layers)) => layers.is_empty() || layers.contains(&layer_idx),
+        };
+        let excluded = self
+            .excluded
+            .as_ref()
+            .is_some_and(|excluded| excluded.matches(&path));
+        if excluded || !in_layer || !self.targets.matches(&path) {
+            return None;
+        }
+        let rank = first_match(&self.ranks, &path).unwrap_or(self.config.r);
+        let alpha = first_match(&self.alphas, &path).unwrap_or(self.config.lora_alpha);
+        // rsLoRA divides by the square root of the rank.
+        let factor = if self.config.use_rslora {
+            (rank as f64).sqrt()
+        } else {
+            1.0
+        };
+        Some(LoraConfig::new(rank, alpha * factor))
+    }
+}
+
+/// PEFT's patterns with their values: each matches a path, or the end of one behind a dot.
+fn patterns<T>(
+    map: &Map<String, Value>,
+    value_of: impl Fn(&Value) -> Option<T>,
+) -> std::result::Result<Vec<(Regex, T)>, String> {
+    let compiled = map.iter().map(|(pattern, value)| {
+        let value =
+            value_of(value).ok_or_else(|| format!("{pattern}: {value} cannot be its value"))?;
+        Ok((regex(&format!(r"^(?:.*\.)?(?:{pattern})$"))?, value))
+    });
+    compiled.collect()
+}
+
+fn regex(pattern: &str) -> std::result::Result<Regex, String> {
+    Regex::new(pattern).map_err(|error| format!("the pattern {pattern} is not understood: {error}"))
+}
+
+fn first_match<T: Copy>(patterns: &[(Regex, T)], path: &str) -> Option<T> {
+    let found = patterns
+        .iter()
+        .find(|(regex, _)| regex.is_match(path).unwrap_or(false));
+    found.map(|(_, value)| *value)
+}
+
+/// The path of a projection in the model that PEFT wraps.
+pub(crate) fn module_path(layer_idx: usize, projection: Projection) -> String {
+    let part = match projection {
+        Projection::Query | Projection::Key | Projection::Value | Projection::Output => "self_attn",
+        Projection::Gate | Projection::Up | Projection::Down => "mlp",
+    };
+    format!("model.layers.{layer_idx}.{part}.{}", projection.name())
+}
+
+/// The path of a factor inside PEFT's file.
+fn key(layer_idx: usize, projection: Projection, factor: &str) -> String {
+    format!(
+        "base_model.model.{}.{factor}.weight",
+        module_path(layer_idx, projection)
+    )
+}
+
+/// Whether a setting of PEFT is absent in all but name.
+fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(values) => values.is_empty(),
+        Value::Object(values) => values.is_empty(),
+        _ => false,
+    }
+}
+
+/// Puts an adapter's factors into a model, in place of any it had; an error leaves the model as it was.
+pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result<AdapterConfig> {
+    let config = AdapterConfig::load(folder)?;
+    let path = folder.join("adapter_model.safetensors");
+    if !path.is_file() {
+        return Err(Error::invalid(
+            folder,
+            "is no PEFT adapter: it has no adapter_model.safetensors",
+        ));
+    }
+    let mut tensors = open(std::slice::from_ref(&path))?;
+    let mut problems = Vec::new();
+    let mut adapted = model.without_lora();
+    let places = config
+        .places()
+        .map_err(|reason| Error::invalid(folder.join(CONFIG), reason))?;
+    adapted.projections(&mut |layer_idx, projection, linear| {
+        if let Some(lora) = places.lora(layer_idx, projection) {
+            linear.add_lora(&lora, device);
+        }
+        let Some(lora) = linear.lora_mut() else {
+            return;
+        };
+        for (factor, param) in [("lora_A", &mut lora.lora_a), ("lora_B", &mut lora.lora_b)] {
+            let name = key(layer_idx, projection, factor);
+            let Some(tensor) = tensors.remove(&name) else {
+                problems.push(format!("{name} is missing"));
+                continue;
+            };
+            let (found, wanted) = (tensor.shape.clone(), param.lazy_shape().to_vec());
+            if found != wanted {
+                problems.push(format!("{name} has shape {found:?}, not {wanted:?}"));
+                continue;
+            }
+            match tensor.read() {
+                Ok(data) => {
+                    let tensor = Tensor::<2>::from_data(
+                        data.convert_dtype(DType::F32),
+                        (device, DType::F32),
+                    );
+                    *param = Param::from_tensor(tensor.autodiff().require_grad());
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+    });
+    problems.extend(tensors.keys().map(|name| format!("{name} is unexpected")));
+    if problems.is_empty() {
+        drop(places);
+        *model = adapted;
+        return Ok(config);
+    }
+    Err(Error::invalid(
+        path,
+        format!("the factors do not fit the model: {}", problems.join("; ")),
+    ))
+}
+
+/// Writes a model's factors as a PEFT adapter.
+pub fn save_adapter(model: &Gemma, config: &AdapterConfig, folder: &Path) -> Result<()> {
+    let mut tensors = Vec::new();
+    model
+        .clone()
+        .projections(&mut |layer_idx, projection, linear| {
+            if let Some(lora) = linear.lora() {
+                tensors.push((
+                    key(layer_idx, projection, "lora_A"),
+                    lora.lora_a.val().into_data(),
+                ));
+                tensors.push((
+                    key(layer_idx, projection, "lora_B"),
+                    lora.lora_b.val().into_data(),
+                ));
+            }
+        });
+    write_tensors(&folder.join("adapter_model.safetensors"), tensors)?;
+    // The config goes last: a folder that has it is whole.
+    files::write_json(&folder.join(CONFIG), config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The projections of layers 0, 1 and 11 that get factors, each as `layer.name rank scaling`.
+    fn places(settings: Value) -> Vec<String> {
+        let mut value = json!({"peft_type": "LORA", "r": 4, "lora_alpha": 16.0});
+        for (name, setting) in settings.as_object().unwrap() {
+            value[name] = setting.clone();
+        }
+        let config: AdapterConfig = serde_json::from_value(value).unwrap();
+        config.check().unwrap();
+        let places = config.places().unwrap();
+        let layers = [0, 1, 11].map(|layer_idx| {
+            Projection::ALL.map(|projection| {
+                let lora = places.lora(layer_idx, projection)?;
+                let name = projection.name().trim_end_matches("_proj");
+                let (rank, scaling) = (lora.rank, lora.scaling());
+                Some(format!("{layer_idx}.{name} {rank} {scaling:.4}"))
+            })
+        });
+        layers.concat().into_iter().flatten().collect()
+    }
+
+    /// The same where every rank and scaling is the adapter's own.
+    fn modules(settings: Value) -> String {
+        let places = places(settings);
+        let names = places
+            .iter()
+            .map(|place| place.trim_end_matches(" 4 4.0000"));
+        names.collect::<Vec<_>>().join(" ")
+    }
+
+    // The expectations were told by PEFT's check_target_module_exists and get_pattern_key.
+    #[test]
+    fn modules_are_matched_as_peft_matches_them() {
+        assert_eq!(
+            modules(json!({"target_modules": ["q_proj", "v_proj"], "layers_to_transform": 1})),
+            "1.q 1.v"
+        );
+        assert_eq!(
+            modules(json!({"target_modules": ["q_proj"], "layers_to_transform": [0, 11]})),
+            "0.q 11.q"
+        );
+        assert_eq!(
+            modules(json!({"target_modules": r".*\.(gate|up)_proj"})),
+            "0.gate 0.up 1.gate 1.up 11.gate 11.up"
+        );
+        assert_eq!(
+            modules(json!({"target_modules": r".*layers\.(?!1\.).*o_proj"})),
+            "0.o 11.o"
+        );
+        assert_eq!(
+            modules(json!({"target_modules": ["self_attn.k_proj", "proj"]})),
+            "0.k 1.k 11.k"
+        );
+        assert_eq!(
+            modules(json!({
+                "target_modules": ["down_proj", "model.layers.1.mlp.up_proj"],
+                "exclude_modules": ["layers.11.mlp.down_proj"],
+            })),
+            "0.down 1.up 1.down"
+        );
+        assert_eq!(
+            modules(json!({"target_modules": "all-linear", "exclude_modules": ".*mlp.*"})),
+            "0.q 0.k 0.v 0.o 1.q 1.k 1.v 1.o 11.q 11.k 11.v 11.o"
+        );
+    }
+
+    #[test]
+    fn ranks_and_alphas_go_by_the_first_pattern_that_matches() {
+        assert_eq!(
+            places(json!({
+                "target_modules": ["q_proj", "k_proj", "down_proj"],
+                "rank_pattern": {r"layers\.1\..*": 8, "q_proj": 2, "1.mlp.down_proj": 6},
+                "alpha_pattern": {"^model.layers.0.self_attn.k_proj": 3, "(?<!k)_proj": 7},
+                "use_rslora": true,
+            })),
+            [
+                "0.q 2 11.3137",
+                "0.k 4 1.5000",
+                "0.down 4 8.0000",
+                "1.q 8 5.6569",
+                "1.k 8 5.6569",
+                "1.down 8 5.6569",
+                "11.q 2 11.3137",
+                "11.k 4 8.0000",
+                "11.down 4 8.0000",
+            ]
+        );
+    }
+}

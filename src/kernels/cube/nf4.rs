@@ -1,0 +1,203 @@
+//! NF4 made dense by one kernel on a device.
+//!
+//! The plain operations read and write every value several times in f32 and in integers; this reads four bits and writes
+//! the value as it is used. Their results are the same, bit for bit.
+
+use burn::backend::cubecl::dtype_to_elem_type;
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
+use burn::tensor::{DType, Device, Int, Shape, Tensor};
+use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use cubecl::ir::ElemType;
+use cubecl::prelude::*;
+
+/// What the codes stand for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    /// Values that share a scale; even.
+    pub(crate) block_size: usize,
+    /// What a value is rounded to first.
+    pub(crate) rounding: DType,
+    /// What it is kept in.
+    pub(crate) dtype: DType,
+}
+
+/// Whether there is a kernel for a device.
+pub(crate) fn serves(device: &Device) -> bool {
+    matches!(
+        device.clone().inner().as_dispatch(),
+        DispatchDevice::Cube(_)
+    )
+}
+
+/// The value of each code.
+///
+/// # Shapes
+///
+/// - codes: `[bytes]`, two codes each, the first in the high half
+/// - absmax: `[blocks]`, f32
+/// - code: `[16]`, f32
+/// - output: `[2 · bytes]`
+///
+/// # Panics
+///
+/// If it does not [serve](serves) the device.
+pub(crate) fn values(
+    codes: Tensor<1, Int>,
+    absmax: Tensor<1>,
+    code: Tensor<1>,
+    form: Form,
+) -> Tensor<1> {
+    let [absmax, code] = [absmax, code].map(|tensor| tensor.without_autodiff().into_dispatch());
+    Tensor::from_dispatch(Dispatch::nf4_values(
+        codes.into_dispatch(),
+        absmax,
+        code,
+        form,
+    ))
+}
+
+#[backend_extension(Cube, Fusion)]
+trait Nf4Values: Backend {
+    #[fusion(dtype = form.dtype, shape = Shape::new([2 * codes.num_elements()]))]
+    fn nf4_values(
+        codes: IntTensor<Self>,
+        absmax: FloatTensor<Self>,
+        code: FloatTensor<Self>,
+        form: Form,
+    ) -> FloatTensor<Self>;
+}
+
+impl Nf4Values for CubeBackend {
+    fn nf4_values(
+        codes: IntTensor<Self>,
+        absmax: FloatTensor<Self>,
+        code: FloatTensor<Self>,
+        form: Form,
+    ) -> FloatTensor<Self> {
+        let [codes, absmax, code] = [codes, absmax, code].map(into_contiguous);
+        let client = codes.client.clone();
+        let bytes = codes.meta.num_elements();
+        let values = empty_device_contiguous_dtype(
+            client.clone(),
+            codes.device.clone(),
+            Shape::new([2 * bytes]),
+            form.dtype,
+        );
+        let cube_dim = CubeDim::new(&client, bytes);
+        values_kernel::launch(
+            &client,
+            cubecl::calculate_cube_count_elemwise(&client, bytes, cube_dim),
+            cube_dim,
+            codes.into_buffer_arg(),
+            absmax.into_buffer_arg(),
+            code.into_buffer_arg(),
+            values.clone().into_buffer_arg(),
+            form.block_size,
+            form.rounding,
+            dtype_to_elem_type(form.dtype),
+        );
+        values
+    }
+}
+
+/// A thread makes the two values of a byte.
+#[cube(launch)]
+fn values_kernel<O: Float>(
+    codes: &[u8],
+    absmax: &[f32],
+    code: &[f32],
+    values: &mut [Vector<O, Const<2>>],
+    #[comptime] block_size: usize,
+    #[comptime] rounding: DType,
+    #[define(O)] _dtype: ElemType,
+) {
+    if ABSOLUTE_POS < values.len() {
+        let byte = u32::cast_from(codes[ABSOLUTE_POS]);
+        let scale = absmax[ABSOLUTE_POS / comptime!(block_size / 2)];
+        let first = rounded(code[(byte >> 4) as usize] * scale, rounding);
+        let second = rounded(code[(byte & 15) as usize] * scale, rounding);
+        let mut pair = Vector::<O, Const<2>>::empty();
+        pair.insert(0usize, O::cast_from(first));
+        pair.insert(1usize, O::cast_from(second));
+        values[ABSOLUTE_POS] = pair;
+    }
+}
+
+/// A value rounded to another dtype, in integers: not every device has both, and drivers leave out a conversion there and
+/// back.
+#[cube]
+fn rounded(value: f32, #[comptime] rounding: DType) -> f32 {
+    let bits = u32::reinterpret(value);
+    if comptime!(rounding == DType::BF16) {
+        f32::reinterpret((bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff_0000)
+    } else if comptime!(rounding == DType::F16) {
+        let sign = bits & 0x8000_0000;
+        let size = bits ^ sign;
+        let mut nearest = (size + 0xfff + ((size >> 13) & 1)) & 0xffff_e000;
+        // Below the smallest normal number, 2⁻¹⁴, there is a number every 2⁻²⁴.
+        if size < 0x3880_0000 {
+            let steps = f32::reinterpret(size) * 16_777_216.0;
+            let whole = u32::cast_from(steps);
+            let rest = steps - f32::cast_from(whole);
+            let up = rest > 0.5 || (rest == 0.5 && whole & 1 == 1);
+            let steps = whole + u32::cast_from(up);
+            nearest = u32::reinterpret(f32::cast_from(steps) * 5.960_464_5e-8);
+        }
+        f32::reinterpret(nearest | sign)
+    } else {
+        value
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use crate::nn::device_tests::devices;
+    use crate::nn::layers::nf4::{CODE, Nf4, absmax, quantize};
+    use burn::tensor::{DType, Device};
+
+    /// The bits of a weight, widened to f32.
+    fn dense(len: usize, block_size: usize, form: [DType; 2], device: &Device) -> Vec<u32> {
+        // Every other block is so small that f16 has few numbers there.
+        let value = |idx| {
+            let small = if idx / block_size % 2 == 1 { 1e-5 } else { 1.0 };
+            small * (idx as f32 * 0.37).sin() * (idx as f32).sqrt()
+        };
+        let values: Vec<f32> = (0..len).map(value).collect();
+        let (codes, absmax) = (quantize(&values, block_size), absmax(&values, block_size));
+        let [rounding, dtype] = form;
+        let weight = Nf4::new(codes, absmax, CODE, [len], block_size, dtype, device);
+        let dense = weight.with_rounding(rounding).dequantize();
+        assert_eq!(dense.dtype(), dtype);
+        dense.into_data().iter::<f32>().map(f32::to_bits).collect()
+    }
+
+    #[test]
+    fn the_kernel_gives_the_bits_of_the_plain_operations() {
+        let dtypes = [DType::F32, DType::F16, DType::BF16];
+        for device in devices() {
+            for len in [1, 2, 63, 64, 65, 127, 1000, 4095, 65_536] {
+                for block_size in [2, 6, 64, 128] {
+                    for (rounding, dtype) in dtypes
+                        .into_iter()
+                        .flat_map(|rounding| dtypes.map(|dtype| (rounding, dtype)))
+                        .filter(|&(_, dtype)| device.supports_dtype(dtype))
+                    {
+                        let of = |device| dense(len, block_size, [rounding, dtype], device);
+                        let (got, expected) = (of(&device), of(&Device::flex()));
+                        assert_eq!(got.len(), len);
+                        let unlike = got
+                            .iter()
+                            .zip(&expected)
+                            .find(|(got, expected)| got != expected);
+                        let form =
+                            format!("{len} in blocks of {block_size}, {rounding:?} to {dtype:?}");
+                        assert_eq!(unlike, None, "{form}");
+                    }
+                }
+            }
+        }
+    }
+}

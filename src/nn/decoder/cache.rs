@@ -1,0 +1,521 @@
+//! Keys and values of the tokens seen so far.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+
+use crate::nn::decoder::lengths::Lengths;
+
+/// Columns by which a full cache grows.
+const BLOCK: usize = 64;
+
+/// A key/value cache for every layer of a decoder; an argument of its forward pass, never a part of the model.
+///
+/// All rows end at the same column, so that one write takes in a token of each. A shorter row begins at a later column;
+/// what is before that is padding. The storage has columns to spare, into which new tokens are written in place.
+#[derive(Clone, Debug)]
+pub struct KvCache {
+    /// Keys and values of each layer, `[slots, kv_heads, columns, head_dim]` with `slots` at least the number of rows.
+    layers: Vec<[Tensor<4>; 2]>,
+    rows: Vec<Row>,
+    /// The columns that the rows use.
+    used: Range<usize>,
+    /// How many columns the layers see, of which some may be padding in every row.
+    lengths: Lengths,
+    /// How many rows, and tokens in each, new storage has room for at least.
+    reserved: [usize; 2],
+    /// How many prompts there have been.
+    n_prompts: usize,
+}
+
+/// A row of a cache.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    /// The column where it begins.
+    start: usize,
+    /// The prompt it begins with.
+    prompt: usize,
+    /// How many tokens of it are that prompt's.
+    shared: usize,
+}
+
+/// Rows that begin with the same prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SharedPrompt {
+    /// The rows.
+    pub(crate) rows: Vec<usize>,
+    /// Its place among the columns that the layers see; all before it is padding.
+    pub(crate) columns: Range<usize>,
+}
+
+/// New tokens in a cache.
+pub(crate) struct Extension {
+    /// Those of the new tokens, `[rows, seq]`.
+    pub(crate) positions: Tensor<2, Int>,
+    /// True where a column that the layers see is padding, `[rows, columns]`.
+    pub(crate) padding: Tensor<2, Bool>,
+    /// How many columns come behind those of the new tokens.
+    pub(crate) behind: usize,
+}
+
+impl KvCache {
+    /// An empty cache, and how many tokens of padding each of its rows will begin with.
+    pub fn new(padding: Vec<usize>) -> Self {
+        let rows = padding.into_iter().enumerate().map(|(prompt, start)| Row {
+            start,
+            prompt,
+            shared: 0,
+        });
+        let rows: Vec<Row> = rows.collect();
+        Self {
+            layers: Vec::new(),
+            n_prompts: rows.len(),
+            rows,
+            used: 0..0,
+            lengths: Lengths::Exact,
+            reserved: [0, 0],
+        }
+    }
+
+    /// The same cache, whose layers see a number of columns that suits a device.
+    pub fn with_lengths(self, lengths: Lengths) -> Self {
+        Self { lengths, ..self }
+    }
+
+    /// Makes room for so many rows of so many tokens when storage is next too small, so that it need not grow a little at
+    /// a time.
+    pub fn reserve(&mut self, rows: usize, tokens: usize) {
+        self.reserved = [rows, tokens];
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// How many tokens the longest row holds.
+    pub fn seq_len(&self) -> usize {
+        self.used.len()
+    }
+
+    /// How many columns the layers see.
+    pub fn columns(&self) -> usize {
+        self.seen().len()
+    }
+
+    /// Makes room for `seq` more tokens in every row; each layer appends them afterwards.
+    pub(crate) fn extend(&mut self, seq: usize, device: &Device) -> Extension {
+        let rows = self.rows();
+        let [slots, columns] = self.room();
+        if !self.layers.is_empty() && self.used.end + seq > columns {
+            let few = 2 * rows <= slots;
+            self.relocate(if few { rows } else { slots }, 0, seq);
+        }
+        let new = self.used.end..self.used.end + seq;
+        self.used.end = new.end;
+        let seen = self.seen();
+        let mut positions = Vec::with_capacity(rows * seq);
+        let mut padding = Vec::with_capacity(rows * seen.len());
+        for row in &self.rows {
+            positions.extend(
+                new.clone()
+                    .map(|column| column.saturating_sub(row.start) as i32),
+            );
+            let real = row.start..self.used.end;
+            padding.extend(seen.clone().map(|column| !real.contains(&column)));
+        }
+        Extension {
+            positions: Tensor::from_data(TensorData::new(positions, [rows, seq]), device),
+            padding: Tensor::from_data(TensorData::new(padding, [rows, seen.len()]), device),
+            behind: seen.end - self.used.end,
+        }
+    }
+
+    /// The prompts that rows begin with, each with its rows.
+    pub(crate) fn prompts(&self) -> Vec<SharedPrompt> {
+        let seen = self.seen();
+        let mut prompts: Vec<SharedPrompt> = Vec::with_capacity(self.rows());
+        let mut places = HashMap::with_capacity(self.rows());
+        for (row_idx, row) in self.rows.iter().enumerate() {
+            let place = *places.entry(row.prompt).or_insert_with(|| {
+                let start = row.start - seen.start;
+                prompts.push(SharedPrompt {
+                    rows: Vec::new(),
+                    columns: start..start + row.shared,
+                });
+                prompts.len() - 1
+            });
+            prompts[place].rows.push(row_idx);
+        }
+        prompts
+    }
+
+    /// The columns that the layers see.
+    fn seen(&self) -> Range<usize> {
+        let [_, columns] = self.room();
+        let seq = self.lengths.round(self.used.len());
+        let end = (self.used.start + seq).min(columns.max(self.used.end));
+        end.saturating_sub(seq).min(self.used.start)..end
+    }
+
+    /// Appends a layer's keys and values and returns all of that layer's, as views.
+    ///
+    /// # Shapes
+    ///
+    /// - keys, values: `[rows, kv_heads, seq, head_dim]`
+    /// - output: two of `[rows, kv_heads, columns, head_dim]`, the new tokens among them
+    pub(crate) fn append(
+        &mut self,
+        layer: usize,
+        keys: Tensor<4>,
+        values: Tensor<4>,
+    ) -> (Tensor<4>, Tensor<4>) {
+        let [rows, _, seq, _] = keys.dims();
+        if layer == self.layers.len() {
+            self.layers.push([keys, values]);
+        } else {
+            let new = self.used.end - seq..self.used.end;
+            for (stored, tokens) in self.layers[layer].iter_mut().zip([keys, values]) {
+                write(stored, 0..rows, new.clone(), tokens);
+            }
+        }
+        let [keys, values] = &self.layers[layer];
+        let all = |stored| view(stored, 0..rows, self.seen());
+        (all(keys), all(values))
+    }
+
+    /// Has a layer's storage changed, keys and values `[slots, kv_heads, columns, head_dim]`, to take in a token of each row
+    /// at a column; nothing, if the layer has none yet.
+    #[cfg(any(feature = "cuda", feature = "vulkan"))]
+    pub(crate) fn step<T>(
+        &mut self,
+        layer: usize,
+        change: impl FnOnce([Tensor<4>; 2], usize) -> (T, [Tensor<4>; 2]),
+    ) -> Option<T> {
+        // Out of the list, as storage that is written to must have one owner.
+        let stored = (layer < self.layers.len()).then(|| self.layers.remove(layer))?;
+        let (result, stored) = change(stored, self.used.end - 1);
+        self.layers.insert(layer, stored);
+        Some(result)
+    }
+
+    /// Adds the rows of `other` at `indices`, in that order; a row may be taken several times, to continue one prompt in
+    /// several ways.
+    pub fn join(&mut self, other: &Self, indices: &[usize]) {
+        let Some([first, _]) = other.layers.first().filter(|_| !indices.is_empty()) else {
+            return;
+        };
+        let seq = other.seq_len();
+        let picked: Vec<i32> = indices.iter().map(|&row| row as i32).collect();
+        let picked = TensorData::new(picked, [indices.len()]);
+        let picked = Tensor::<1, Int>::from_data(picked, &first.device());
+        let pick = |stored: &Tensor<4>| {
+            view(stored, 0..other.rows(), other.used.clone()).select(0, picked.clone())
+        };
+        let rows = self.rows();
+        let new = rows..rows + indices.len();
+        let is_new = self.layers.is_empty();
+        if rows == 0 {
+            self.used = 0..0;
+        }
+        let [slots, _] = self.room();
+        let [reserved, _] = self.reserved;
+        if is_new {
+            self.layers.clone_from(&other.layers); // for their shapes
+            self.take_storage(new.end.max(reserved), seq, 1);
+        } else if seq > self.used.end || new.end > slots {
+            let ahead = seq.saturating_sub(self.seq_len());
+            self.relocate(new.end.max(slots).max(reserved), ahead, 1);
+        }
+        let place = self.used.end - seq..self.used.end;
+        self.rows.extend(indices.iter().map(|&row| {
+            let start = other.rows[row].start;
+            Row {
+                start: place.start + start - other.used.start,
+                prompt: self.n_prompts + row,
+                shared: other.used.end - start,
+            }
+        }));
+        self.n_prompts += other.rows();
+        for (mine, theirs) in self.layers.iter_mut().zip(&other.layers) {
+            for (stored, added) in mine.iter_mut().zip(theirs) {
+                // What a row that has left wrote there counts for nothing, as long as it is a number.
+                clear(stored, new.clone(), 0..place.start);
+                write(stored, new.clone(), place.clone(), pick(added));
+            }
+        }
+        self.forget_padding();
+    }
+
+    /// Forgets the last tokens of every row.
+    pub fn forget(&mut self, tokens: usize) {
+        self.used.end -= tokens.min(self.used.len());
+        for row in &mut self.rows {
+            row.start = row.start.min(self.used.end);
+            row.shared = row.shared.min(self.used.end - row.start);
+        }
+    }
+
+    /// Removes a row and puts the last one in its place.
+    pub fn swap_remove(&mut self, row: usize) {
+        let last = self.rows() - 1;
+        if let Some([first, _]) = self.layers.first().filter(|_| row < last) {
+            let only = Tensor::<1, Int>::from_ints([0], &first.device());
+            for stored in self.layers.iter_mut().flatten() {
+                // A copy, as storage that is written to must have one owner.
+                let moved = view(stored, last..last + 1, self.used.clone());
+                let moved = moved.select(0, only.clone());
+                write(stored, row..row + 1, self.used.clone(), moved);
+            }
+        }
+        self.rows.swap_remove(row);
+        self.forget_padding();
+    }
+
+    /// How many rows and columns the storage has.
+    fn room(&self) -> [usize; 2] {
+        self.layers.first().map_or([0, 0], |[keys, _]| {
+            let [slots, _, columns, _] = keys.dims();
+            [slots, columns]
+        })
+    }
+
+    /// Leaves out the columns that are padding in every row.
+    fn forget_padding(&mut self) {
+        let starts = self.rows.iter().map(|row| row.start);
+        self.used.start = starts.min().unwrap_or(self.used.end);
+    }
+
+    /// Moves all rows to where there are so many free columns before them and at least so many behind: in their storage, if
+    /// that has room for it.
+    fn relocate(&mut self, slots: usize, ahead: usize, behind: usize) {
+        let [own_slots, own_columns] = self.room();
+        let place = ahead..ahead + self.seq_len();
+        // What is left of a move may be seen where columns are rounded up.
+        let has_room = slots <= own_slots && place.end + behind <= own_columns;
+        if !has_room || self.lengths != Lengths::Exact {
+            return self.take_storage(slots, ahead, behind);
+        }
+        let rows = self.rows();
+        if rows > 0 && place != self.used {
+            for stored in self.layers.iter_mut().flatten() {
+                let all = Tensor::arange(0..rows as i64, &stored.device());
+                // A copy, as storage that is written to must have one owner.
+                let old = view(stored, 0..rows, self.used.clone()).select(0, all);
+                write(stored, 0..rows, place.clone(), old);
+            }
+        }
+        self.moved_to(place);
+    }
+
+    /// Moves all rows to new storage.
+    fn take_storage(&mut self, slots: usize, ahead: usize, behind: usize) {
+        let place = ahead..ahead + self.seq_len();
+        let [_, reserved] = self.reserved;
+        let end = (place.end + behind).max(ahead + reserved);
+        let columns = end.next_multiple_of(BLOCK);
+        let rows = self.rows();
+        for stored in self.layers.iter_mut().flatten() {
+            let [_, kv_heads, _, head_dim] = stored.dims();
+            let options = (&stored.device(), stored.dtype());
+            let new = Tensor::full([slots, kv_heads, columns, head_dim], 0.0, options);
+            let old = std::mem::replace(stored, new);
+            if rows > 0 {
+                let old = view(&old, 0..rows, self.used.clone());
+                write(stored, 0..rows, place.clone(), old);
+            }
+        }
+        self.moved_to(place);
+    }
+
+    fn moved_to(&mut self, place: Range<usize>) {
+        for row in &mut self.rows {
+            row.start = row.start + place.start - self.used.start;
+        }
+        self.used = place;
+    }
+}
+
+/// Writes in place, if nothing else owns the data.
+fn write(stored: &mut Tensor<4>, rows: Range<usize>, columns: Range<usize>, values: Tensor<4>) {
+    let [_, kv_heads, _, head_dim] = stored.dims();
+    let place = [rows, 0..kv_heads, columns, 0..head_dim];
+    stored.inplace(|stored| stored.slice_assign(place, values));
+}
+
+fn clear(stored: &mut Tensor<4>, rows: Range<usize>, columns: Range<usize>) {
+    if !columns.is_empty() {
+        let [_, kv_heads, _, head_dim] = stored.dims();
+        let place = [rows, 0..kv_heads, columns, 0..head_dim];
+        stored.inplace(|stored| stored.slice_fill(place, 0.0));
+    }
+}
+
+fn view(stored: &Tensor<4>, rows: Range<usize>, columns: Range<usize>) -> Tensor<4> {
+    let [_, kv_heads, _, head_dim] = stored.dims();
+    let place = [rows, 0..kv_heads, columns, 0..head_dim];
+    stored.clone().slice(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    const HEADS: usize = 2;
+    const HEAD_DIM: usize = 3;
+
+    /// Keys of one token a row, all of a row the same number; its values are the number negated.
+    fn tokens(numbers: &[Vec<f32>]) -> [Tensor<4>; 2] {
+        let (rows, seq) = (numbers.len(), numbers[0].len());
+        let keys = Tensor::<2>::from_data(
+            TensorData::new(numbers.concat(), [rows, seq]),
+            &Device::default(),
+        );
+        let keys = keys
+            .reshape([rows, 1, seq, 1])
+            .expand([rows, HEADS, seq, HEAD_DIM]);
+        [keys.clone(), -keys]
+    }
+
+    /// Puts tokens into both layers and returns what the second layer sees.
+    fn append(cache: &mut KvCache, numbers: &[Vec<f32>]) -> [Tensor<4>; 2] {
+        cache.extend(numbers[0].len(), &Device::default());
+        let [keys, values] = tokens(numbers);
+        cache.append(0, values.clone(), keys.clone());
+        cache.append(1, keys, values).into()
+    }
+
+    /// A cache of rows that were one batch with padding on the left.
+    fn batch(rows: &[Vec<f32>]) -> KvCache {
+        let seq = rows.iter().map(Vec::len).max().unwrap();
+        let padding = |row: &Vec<f32>| seq - row.len();
+        let padded = rows
+            .iter()
+            .map(|row| [vec![-1.0; padding(row)], row.clone()].concat());
+        let mut cache = KvCache::new(rows.iter().map(padding).collect());
+        append(&mut cache, &padded.collect::<Vec<_>>());
+        cache
+    }
+
+    fn check(cache: &KvCache, seen: [Tensor<4>; 2], expected: &[Vec<f32>]) {
+        let [keys, values] = seen;
+        assert_eq!(cache.rows(), expected.len());
+        let longest = expected.iter().map(Vec::len).max().unwrap();
+        assert_eq!(keys.dims(), [expected.len(), HEADS, longest, HEAD_DIM]);
+        (keys.clone() + values)
+            .into_data()
+            .assert_eq(&keys.zeros_like().into_data(), true);
+        for (row, expected) in expected.iter().enumerate() {
+            assert_eq!(
+                cache.rows[row].start - cache.used.start,
+                longest - expected.len()
+            );
+            for head in 0..HEADS {
+                let start = longest - expected.len();
+                let place = [row..row + 1, head..head + 1, start..longest, 0..1];
+                let found = keys.clone().slice(place).into_data();
+                assert_eq!(found.as_slice::<f32>().unwrap(), expected, "row {row}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_any_length_join_and_leave_and_each_keeps_its_tokens() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut rows: Vec<Vec<f32>> = Vec::new();
+        let mut cache = KvCache::new(Vec::new());
+        let mut next = 0.0;
+        for step in 0..400 {
+            while rows.is_empty() || (rows.len() < 6 && rng.random_bool(0.1)) {
+                let others: Vec<Vec<f32>> = (0..rng.random_range(1..4))
+                    .map(|_| {
+                        let start = rng.random_range(0..1000) as f32;
+                        let len = rng.random_range(1..100);
+                        (0..len).map(|token| start + token as f32).collect()
+                    })
+                    .collect();
+                let indices: Vec<usize> = (0..rng.random_range(1..4))
+                    .map(|_| rng.random_range(0..others.len()))
+                    .collect();
+                cache.join(&batch(&others), &indices);
+                rows.extend(indices.iter().map(|&row| others[row].clone()));
+            }
+            let new: Vec<Vec<f32>> = rows
+                .iter_mut()
+                .map(|row| {
+                    next += 1.0;
+                    row.push(next);
+                    vec![next]
+                })
+                .collect();
+            let seen = append(&mut cache, &new);
+            check(&cache, seen, &rows);
+            while !rows.is_empty() && (rows.len() > 7 || rng.random_bool(0.07)) {
+                let row = rng.random_range(0..rows.len());
+                rows.swap_remove(row);
+                cache.swap_remove(row);
+            }
+            assert!(cache.room()[1] <= 6 * BLOCK, "step {step}");
+        }
+    }
+
+    #[test]
+    fn rows_that_continue_one_prompt_share_its_columns_until_the_last_has_left() {
+        let mut cache = KvCache::new(Vec::new());
+        cache.join(&batch(&[vec![1.0, 2.0, 3.0], vec![4.0]]), &[0, 1, 0]);
+        append(&mut cache, &[vec![5.0], vec![6.0], vec![7.0]]);
+        cache.join(&batch(&[vec![8.0, 9.0]]), &[0]);
+        let shared = |rows: &[usize], columns| SharedPrompt {
+            rows: rows.to_vec(),
+            columns,
+        };
+        let (long, short) = (shared(&[0, 2], 0..3), shared(&[1], 2..3));
+        assert_eq!(cache.prompts(), [long, short, shared(&[3], 2..4)]);
+        cache.swap_remove(0);
+        let long = shared(&[2], 0..3);
+        assert_eq!(
+            cache.prompts(),
+            [shared(&[0], 2..4), shared(&[1], 2..3), long]
+        );
+        cache.forget(2);
+        let long = shared(&[2], 0..2);
+        assert_eq!(cache.prompts()[2], long);
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn storage_grows_once_in_a_while_and_is_written_in_place_between() {
+        let place = |cache: &KvCache| {
+            let [keys, _] = cache.layers[1].clone();
+            let keys = keys.try_into_primitive::<burn::backend::flex::Flex>();
+            keys.unwrap().bytes().as_ptr()
+        };
+        for (reserved, expected) in [(0, 3), (3 * BLOCK, 1)] {
+            let mut cache = batch(&[vec![1.0, 2.0], vec![3.0]]);
+            cache.reserve(0, reserved);
+            let mut places = Vec::new();
+            for step in 0..3 * BLOCK - 2 {
+                append(&mut cache, &[vec![step as f32], vec![0.0]]);
+                places.push(place(&cache));
+            }
+            places.dedup();
+            assert_eq!(places.len(), expected, "{reserved} tokens reserved");
+            assert_eq!(cache.room(), [2, 3 * BLOCK]);
+        }
+    }
+
+    #[test]
+    fn what_a_row_that_left_wrote_is_not_before_the_row_that_takes_its_place() {
+        let mut cache = batch(&[vec![1.0; 5], vec![f32::NAN; 5]]);
+        append(&mut cache, &[vec![2.0], vec![f32::NAN]]);
+        cache.swap_remove(1);
+        cache.join(&batch(&[vec![3.0]]), &[0]);
+        let [keys, values] = append(&mut cache, &[vec![4.0], vec![5.0]]);
+        for seen in [keys, values] {
+            assert!(!seen.is_nan().any().into_scalar::<bool>());
+        }
+    }
+}

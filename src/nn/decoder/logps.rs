@@ -1,0 +1,100 @@
+//! Log-probabilities of tokens without all logits at once.
+
+use burn::tensor::{Bool, DType, Int, Tensor};
+
+use crate::nn::layers::attention::masked_softmax;
+use crate::nn::layers::linear::project;
+use crate::nn::matmul;
+
+/// The log-probability of each target behind its hidden state, in f32, with the logits of `size` rows at a time.
+///
+/// What the backward pass needs of the logits is made of them at once: the slope `head[target] − softmax(logits)·head` of
+/// each log-probability. The head itself gets no gradient.
+///
+/// # Shapes
+///
+/// - head: `[vocab_size, hidden_size]`
+/// - hidden: `[rows, hidden_size]`
+/// - targets and output: `[rows]`
+pub(crate) fn token_logps(
+    head: Tensor<2>,
+    hidden: Tensor<2>,
+    targets: Tensor<1, Int>,
+    size: usize,
+) -> Tensor<1> {
+    let head = head.without_autodiff();
+    let [vocab_size, _] = head.dims();
+    let [n_rows, _] = hidden.dims();
+    let is_tracked = hidden.is_tracked();
+    let states = hidden.clone().without_autodiff();
+    let nothing = Tensor::<4, Bool>::full([1, 1, 1, vocab_size], false, &head.device());
+    let (mut logps, mut slopes) = (Vec::new(), Vec::new());
+    let parts = states
+        .split(size, 0)
+        .into_iter()
+        .zip(targets.split(size, 0));
+    for (states, targets) in parts {
+        let [rows, _] = states.dims();
+        let logits = project(states, head.clone()).cast(DType::F32);
+        let chosen = logits.clone().gather(1, targets.clone().reshape([rows, 1]));
+        let largest = logits.clone().max_dim(1);
+        let logits = logits.reshape([1, 1, rows, vocab_size]);
+        let shares = masked_softmax(logits, &nothing, 1.0).reshape([rows, vocab_size]);
+        let log_sum = largest - shares.clone().max_dim(1).log();
+        logps.push((chosen - log_sum).reshape([rows]));
+        if is_tracked {
+            let mean = matmul(shares.cast(head.dtype()), head.clone());
+            slopes.push(head.clone().select(0, targets) - mean);
+        }
+    }
+    let logps = Tensor::cat(logps, 0);
+    if !is_tracked {
+        return logps;
+    }
+    // Its value is zero, its gradient that of the log-probabilities.
+    let along = (hidden * Tensor::cat(slopes, 0))
+        .cast(DType::F32)
+        .sum_dim(1);
+    let along: Tensor<1> = along.reshape([n_rows]);
+    logps + (along.clone() - along.detach())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, Distribution, Tolerance, activation};
+
+    #[test]
+    fn log_probabilities_without_all_logits_are_those_of_the_softmax_and_so_are_their_gradients() {
+        let device = Device::default();
+        device.seed(3);
+        let head = Tensor::<2>::random([40, 16], Distribution::Normal(0.0, 0.3), &device);
+        let hidden = Tensor::<2>::random([6, 16], Distribution::Normal(0.0, 2.0), &device);
+        let targets = Tensor::<1, Int>::from_ints([3, 39, 0, 7, 7, 20], &device);
+        let weights = Tensor::<1>::from_floats([1.0, -2.0, 0.5, 3.0, 0.0, 1.5], &device);
+        let plain = |hidden: Tensor<2>| {
+            let logps = activation::log_softmax(hidden.matmul(head.clone().transpose()), 1);
+            logps
+                .gather(1, targets.clone().reshape([6, 1]))
+                .reshape([6])
+        };
+        let ours = |hidden, size| token_logps(head.clone(), hidden, targets.clone(), size);
+        let gradient = |logps: &dyn Fn(Tensor<2>) -> Tensor<1>| {
+            let hidden = hidden.clone().autodiff().require_grad();
+            let logps = logps(hidden.clone());
+            let values = logps.clone().without_autodiff().into_data();
+            let grads = (logps * weights.clone()).sum().backward();
+            let gradient = hidden.grad(&grads).expect("the hidden states are tracked");
+            (values, gradient.into_data())
+        };
+        let (values, slopes) = gradient(&|hidden| ours(hidden, 4));
+        let (plain_values, plain_slopes) = gradient(&plain);
+        let tolerance = Tolerance::<f32>::absolute(1e-5);
+        values.assert_approx_eq(&plain_values, tolerance);
+        slopes.assert_approx_eq(&plain_slopes, tolerance);
+        for size in [4, 100] {
+            let logps = ours(hidden.clone(), size).into_data();
+            logps.assert_approx_eq(&plain_values, tolerance);
+        }
+    }
+}

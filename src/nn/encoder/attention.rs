@@ -1,0 +1,568 @@
+//! DeBERTa's disentangled attention.
+
+use burn::module::Module;
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData, module};
+
+use crate::nn::layers::attention::masked_softmax;
+use crate::nn::layers::dropout::{Dropout, drop_out};
+use crate::nn::layers::linear::Linear;
+use crate::nn::layers::weight::{WeightMut, Weights, join};
+use crate::{kernels, nn::matmul};
+
+/// Which of the two position terms are added to the scores, `pos_att_type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PositionAttention {
+    /// Content to position, `c2p`.
+    pub content_to_position: bool,
+    /// Position to content, `p2c`.
+    pub position_to_content: bool,
+}
+
+impl PositionAttention {
+    /// How many terms the scores are a sum of, the content term included.
+    fn terms(self) -> usize {
+        1 + usize::from(self.content_to_position) + usize::from(self.position_to_content)
+    }
+}
+
+/// The bucket of each distance `query - key` from `seq - 1` down to `-seq`: exact when near, logarithmic when far.
+///
+/// Computed in f32, as the reference does, so that a distance on the edge of a bucket falls on the same side. Reference:
+/// <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/deberta_v2/modeling_deberta_v2.py>,
+/// `make_log_bucket_position`.
+pub fn relative_buckets(
+    seq: usize,
+    buckets: Option<usize>,
+    max_relative_positions: usize,
+) -> Vec<i32> {
+    let bucket = |distance: i32| match buckets {
+        Some(buckets) => {
+            let middle = (buckets / 2) as i32;
+            if distance.abs() <= middle {
+                distance
+            } else {
+                let ratio = (distance.abs() as f32 / middle as f32).ln()
+                    / ((max_relative_positions - 1) as f32 / middle as f32).ln();
+                let far = (ratio * (middle - 1) as f32).ceil() as i32 + middle;
+                far * distance.signum()
+            }
+        }
+        None => distance,
+    };
+    let seq = seq as i32;
+    (-seq..seq).rev().map(bucket).collect()
+}
+
+/// The tokens of each text that a layer is wanted of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wanted {
+    All,
+    First,
+}
+
+impl Wanted {
+    /// What is wanted of `x`, `[batch, seq, hidden_size]`.
+    pub(crate) fn of(self, x: Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::All => x,
+            Self::First => x.narrow(1, 0, 1),
+        }
+    }
+}
+
+/// The vectors of relative positions that every layer of a forward pass projects, one for each distance.
+#[derive(Clone, Debug)]
+pub(crate) struct RelativeContext {
+    /// `[2 · span, hidden_size]`
+    pub(crate) rel_embeddings: Tensor<2>,
+    /// `[2 · seq]`, the row for each distance `query - key` from `seq - 1` down
+    pub(crate) from_query: Tensor<1, Int>,
+    /// `[2 · seq]`, the row for each distance `key - query` from `seq - 1` down
+    pub(crate) from_key: Tensor<1, Int>,
+}
+
+impl RelativeContext {
+    /// Rows for the distances of [`relative_buckets`].
+    pub(crate) fn new(rel_embeddings: Tensor<2>, buckets: &[i32], device: &Device) -> Self {
+        let span = (rel_embeddings.dims()[0] / 2) as i32;
+        let rows = |sign: i32| {
+            let rows: Vec<i32> = buckets
+                .iter()
+                .map(|&bucket| (sign * bucket + span).clamp(0, 2 * span - 1))
+                .collect();
+            Tensor::<1, Int>::from_data(TensorData::new(rows, [buckets.len()]), device)
+        };
+        Self {
+            from_query: rows(1),
+            from_key: rows(-1),
+            rel_embeddings,
+        }
+    }
+}
+
+/// The words of a batch, each once: what a layer projects before any of them has looked at another.
+#[derive(Clone, Debug)]
+pub(crate) struct Words {
+    /// `[n_words, hidden_size]`
+    pub(crate) hidden: Tensor<2>,
+    /// `[batch, seq]`, the word that each token is
+    pub(crate) word_idxs: Tensor<2, Int>,
+}
+
+impl Words {
+    /// What each token has of what its word has, `[n_words, width]`.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[batch, seq, width]`
+    pub(crate) fn spread(&self, of_words: Tensor<2>) -> Tensor<3> {
+        module::embedding(of_words, self.word_idxs.clone())
+    }
+}
+
+/// The shape of one attention block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DisentangledConfig {
+    pub(crate) hidden_size: usize,
+    pub(crate) heads: usize,
+    pub(crate) share_att_key: bool,
+    pub(crate) position: PositionAttention,
+    /// Behind the names of the projections, `_proj` in DeBERTa.
+    pub(crate) suffix: &'static str,
+    pub(crate) std: f64,
+    pub(crate) hidden_dropout_prob: f64,
+    pub(crate) attention_probs_dropout_prob: f64,
+}
+
+/// Self-attention whose scores are content to content, plus content to position and position to content.
+#[derive(Module, Debug)]
+pub(crate) struct DisentangledAttention {
+    query_proj: Linear,
+    key_proj: Linear,
+    value_proj: Linear,
+    pos_key_proj: Option<Linear>,
+    pos_query_proj: Option<Linear>,
+    heads: usize,
+    #[module(skip)]
+    position: PositionAttention,
+    #[module(skip)]
+    suffix: &'static str,
+    hidden_dropout_prob: f64,
+    attention_probs_dropout_prob: f64,
+}
+
+impl DisentangledAttention {
+    pub(crate) fn new(config: DisentangledConfig, device: &Device) -> Self {
+        let linear = |bias| {
+            Linear::new(
+                config.hidden_size,
+                config.hidden_size,
+                bias,
+                config.std,
+                device,
+            )
+        };
+        let own = |wanted: bool| wanted && !config.share_att_key;
+        Self {
+            query_proj: linear(true),
+            key_proj: linear(true),
+            value_proj: linear(true),
+            pos_key_proj: own(config.position.content_to_position).then(|| linear(true)),
+            pos_query_proj: own(config.position.position_to_content).then(|| linear(true)),
+            heads: config.heads,
+            position: config.position,
+            suffix: config.suffix,
+            hidden_dropout_prob: config.hidden_dropout_prob,
+            attention_probs_dropout_prob: config.attention_probs_dropout_prob,
+        }
+    }
+
+    /// # Shapes
+    ///
+    /// - hidden: `[batch, seq, hidden_size]`
+    /// - padding: `[1, batch, 1, seq]`, true where a key is padding
+    /// - output: that of hidden, or `[batch, 1, hidden_size]`
+    ///
+    /// Where the hidden states are those of `words`, each word is projected once.
+    pub(crate) fn forward(
+        &self,
+        hidden: Tensor<3>,
+        words: Option<&Words>,
+        padding: &Tensor<4, Bool>,
+        relative: Option<&RelativeContext>,
+        dropout: Option<&Dropout>,
+        wanted: Wanted,
+    ) -> Tensor<3> {
+        let [batch, _, hidden_size] = hidden.dims();
+        let (heads, head_dim) = (self.heads, hidden_size / self.heads);
+        // Heads come first, so that the positions of a head are multiplied with all rows of the batch at once.
+        let split = |x: Tensor<3>| {
+            let [_, tokens, _] = x.dims();
+            x.reshape([batch, tokens, heads, head_dim])
+                .permute([2, 0, 1, 3])
+        };
+        let scale = 1.0 / ((head_dim * self.position.terms()) as f64).sqrt();
+        let dtype = hidden.dtype();
+        let positions = relative.map(|relative| {
+            let dropped = |x| drop_out(x, self.hidden_dropout_prob, dropout);
+            let rel_embeddings = dropped(relative.rel_embeddings.clone());
+            let project = |own: &Option<Linear>, shared: &Linear, rows: &Tensor<1, Int>| {
+                let projected = own.as_ref().unwrap_or(shared);
+                let projected = project_rows(projected, rel_embeddings.clone(), rows);
+                let [distances, _] = projected.dims();
+                projected
+                    .reshape([distances, heads, head_dim])
+                    .swap_dims(0, 1)
+            };
+            let PositionAttention {
+                content_to_position,
+                position_to_content,
+            } = self.position;
+            Positions {
+                of_keys: content_to_position
+                    .then(|| project(&self.pos_key_proj, &self.key_proj, &relative.from_query)),
+                of_queries: position_to_content
+                    .then(|| project(&self.pos_query_proj, &self.query_proj, &relative.from_key)),
+            }
+        });
+        let positions = positions.unwrap_or_default();
+        if let (Wanted::First, None) = (wanted, dropout)
+            && let Some(attended) = self.attend_first(&hidden, &positions, padding, scale)
+        {
+            return attended;
+        }
+        let project = |linear: &Linear, wanted: Wanted| match words {
+            Some(words) => wanted.of(words.spread(linear.forward(words.hidden.clone()))),
+            None => linear.forward(wanted.of(hidden.clone())),
+        };
+        let query = project(&self.query_proj, wanted);
+        let [key, value] = [&self.key_proj, &self.value_proj].map(|x| project(x, Wanted::All));
+        if let (Wanted::All, None, [Some(of_keys), Some(of_queries)]) =
+            (wanted, dropout, [&positions.of_keys, &positions.of_queries])
+            && kernels::serves(&query)
+            && ![&query, &key, &value, of_keys, of_queries]
+                .map(Tensor::is_tracked)
+                .contains(&true)
+        {
+            let positions = [of_keys.clone(), of_queries.clone()];
+            let projections = [query, key, value];
+            return kernels::disentangled_attention(projections, positions, padding, scale);
+        }
+        let query = query * scale;
+        let positions = Positions {
+            of_queries: positions.of_queries.map(|x| x * scale),
+            ..positions
+        };
+        let [query, key, value] = [query, key, value].map(split);
+        let weights = match wanted {
+            Wanted::All => attention_weights(query, key, positions, padding),
+            Wanted::First => first_weights(query, key, positions, padding),
+        };
+        let weights = weights.cast(dtype);
+        let weights = drop_out(weights, self.attention_probs_dropout_prob, dropout);
+        let attended = matmul(weights, value).permute([1, 2, 0, 3]); // [batch, queries, heads, head_dim]
+        let [_, queries, _, _] = attended.dims();
+        attended.reshape([batch, queries, hidden_size])
+    }
+
+    /// The same of the first token alone, without a gradient, in one pass over the hidden states.
+    ///
+    /// No token becomes a key or a value: the weights they are made with go to the other side, `q·(Wx) = (Wᵀq)·x` and
+    /// `Σ p·(Wx) = W·(Σ p·x)`, where there is one vector for a head instead of one for a token.
+    fn attend_first(
+        &self,
+        hidden: &Tensor<3>,
+        positions: &Positions,
+        padding: &Tensor<4, Bool>,
+        scale: f64,
+    ) -> Option<Tensor<3>> {
+        let Positions {
+            of_keys: Some(of_keys),
+            of_queries: Some(of_queries),
+        } = positions
+        else {
+            return None;
+        };
+        if !kernels::serves(hidden) || hidden.is_tracked() {
+            return None;
+        }
+        let (key_weight, Some(key_bias)) = self.key_proj.dense()? else {
+            return None;
+        };
+        let (value_weight, Some(value_bias)) = self.value_proj.dense()? else {
+            return None;
+        };
+        let [batch, seq, hidden_size] = hidden.dims();
+        let (heads, head_dim) = (self.heads, hidden_size / self.heads);
+        let by_head = |weight: Tensor<2>| weight.reshape([heads, head_dim, hidden_size]);
+        let query = self.query_proj.forward(Wanted::First.of(hidden.clone())) * scale;
+        let query = query.reshape([batch, heads, head_dim]).swap_dims(0, 1);
+        // The first token meets each other one at one distance, from zero down and from zero up.
+        let of_keys = of_keys.clone().narrow(1, seq - 1, seq); // [heads, seq, head_dim]
+        let of_queries = of_queries.clone().narrow(1, 0, seq).flip([1]) * scale;
+        let by_query = matmul(query.clone(), of_keys.swap_dims(1, 2)); // [heads, batch, seq]
+        let bias = matmul(of_queries.clone(), key_bias.reshape([heads, head_dim, 1]));
+        let scores = (by_query + bias.swap_dims(1, 2)).swap_dims(0, 1);
+        let key_weight = by_head(key_weight);
+        let by_text = matmul(query, key_weight.clone()).swap_dims(0, 1); // [batch, heads, hidden_size]
+        let by_token = matmul(of_queries, key_weight); // [heads, seq, hidden_size]
+        let seen = kernels::first_attention(hidden.clone(), by_text, by_token, scores, padding);
+        let attended = matmul(seen.swap_dims(0, 1), by_head(value_weight).swap_dims(1, 2));
+        let attended = attended.swap_dims(0, 1).reshape([batch, 1, hidden_size]);
+        Some(attended + value_bias.unsqueeze())
+    }
+
+    /// Keeps the weights in panels; those of keys and values only if they are `wanted` of all tokens.
+    pub(crate) fn keep_in_panels(&mut self, wanted: Wanted) {
+        self.query_proj.keep_in_panels();
+        let positions = [&mut self.pos_key_proj, &mut self.pos_query_proj];
+        positions
+            .into_iter()
+            .flatten()
+            .for_each(Linear::keep_in_panels);
+        if let Wanted::All = wanted {
+            self.key_proj.keep_in_panels();
+            self.value_proj.keep_in_panels();
+        }
+    }
+}
+
+/// `linear` of some rows of a table, each of them once where that is less work.
+fn project_rows(linear: &Linear, table: Tensor<2>, rows: &Tensor<1, Int>) -> Tensor<2> {
+    if rows.dims()[0] < table.dims()[0] {
+        linear.forward(table.select(0, rows.clone()))
+    } else {
+        linear.forward(table).select(0, rows.clone())
+    }
+}
+
+/// The vectors of a layer's relative positions, `[heads, 2·seq, head_dim]`, for distances from `seq - 1` down.
+#[derive(Default)]
+struct Positions {
+    /// What queries are multiplied with, by the distance `query - key`.
+    of_keys: Option<Tensor<3>>,
+    /// What keys are multiplied with, by the distance `key - query`.
+    of_queries: Option<Tensor<3>>,
+}
+
+/// The product of each token with the vector of each distance.
+///
+/// # Shapes
+///
+/// - tokens: `[heads, batch, seq, head_dim]`
+/// - positions: `[heads, 2·seq, head_dim]`, distances to the other token from `seq - 1` down
+/// - output: `[heads, batch·seq, 2·seq]`
+fn with_all_distances(tokens: Tensor<4>, positions: Tensor<3>) -> Tensor<3> {
+    let [heads, batch, seq, head_dim] = tokens.dims();
+    let tokens = tokens.reshape([heads, batch * seq, head_dim]);
+    matmul(tokens, positions.swap_dims(1, 2))
+}
+
+/// The softmax of the scores with what positions add to them, in f32.
+///
+/// # Shapes
+///
+/// - query, key: `[heads, batch, seq, head_dim]`
+/// - padding: `[1, batch, 1, seq]`, true where a key is padding
+/// - output: `[heads, batch, seq, seq]`
+fn attention_weights(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    positions: Positions,
+    padding: &Tensor<4, Bool>,
+) -> Tensor<4> {
+    let scores = matmul(query.clone(), key.clone().swap_dims(2, 3));
+    let by_query = positions
+        .of_keys
+        .map(|positions| with_all_distances(query, positions));
+    let by_key = positions
+        .of_queries
+        .map(|positions| with_all_distances(key, positions));
+    match (by_query, by_key) {
+        (Some(by_query), Some(by_key)) if kernels::serves(&scores) => {
+            kernels::disentangled_softmax(scores, by_query, by_key, padding)
+        }
+        (by_query, by_key) => plain_weights(scores, by_query, by_key, padding),
+    }
+}
+
+/// The same of the first token's scores alone, which meets every other token at one distance.
+///
+/// # Shapes
+///
+/// - query: `[heads, batch, 1, head_dim]`
+/// - key: `[heads, batch, seq, head_dim]`
+/// - padding: `[1, batch, 1, seq]`, true where a key is padding
+/// - output: `[heads, batch, 1, seq]`
+fn first_weights(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    positions: Positions,
+    padding: &Tensor<4, Bool>,
+) -> Tensor<4> {
+    let seq = key.dims()[2];
+    let mut scores = matmul(query.clone(), key.clone().swap_dims(2, 3));
+    if let Some(positions) = positions.of_keys {
+        let positions = positions.narrow(1, seq - 1, seq).unsqueeze_dim::<4>(1); // [heads, 1, seq, head_dim], from 0 down
+        let [heads, batch, _, head_dim] = query.dims();
+        let query = query.reshape([heads, 1, batch, head_dim]);
+        scores = scores + matmul(query, positions.swap_dims(2, 3)).swap_dims(1, 2);
+    }
+    if let Some(positions) = positions.of_queries {
+        let positions = positions.narrow(1, 0, seq).flip([1]).unsqueeze_dim::<4>(1); // from 0 up
+        scores = scores + (key * positions).sum_dim(3).swap_dims(2, 3);
+    }
+    masked_softmax(scores.cast(DType::F32), padding, 1.0)
+}
+
+/// The softmax of scores and of the products with all distances that are added to them, step by step.
+///
+/// # Shapes
+///
+/// - scores and output: `[heads, batch, seq, seq]`
+/// - by_query, by_key: `[heads, batch·seq, 2·seq]`, see [`with_all_distances`]
+/// - padding: `[1, batch, 1, seq]`, true where a key is padding
+fn plain_weights(
+    mut scores: Tensor<4>,
+    by_query: Option<Tensor<3>>,
+    by_key: Option<Tensor<3>>,
+    padding: &Tensor<4, Bool>,
+) -> Tensor<4> {
+    let [_, batch, seq, _] = scores.dims();
+    if let Some(by_query) = by_query {
+        scores = scores + by_distance(by_query, batch, seq);
+    }
+    if let Some(by_key) = by_key {
+        scores = scores + by_distance(by_key, batch, seq).swap_dims(2, 3);
+    }
+    masked_softmax(scores.cast(DType::F32), padding, 1.0)
+}
+
+/// Of each token's products with all distances those with its distance to each other token.
+///
+/// Rows of products by distance become rows of products by token when each is shifted by one against the one above:
+/// reading them as one sequence that is one shorter a row does it, so nothing is gathered.
+///
+/// # Shapes
+///
+/// - products: `[heads, batch·seq, 2·seq]`
+/// - output: `[heads, batch, seq, seq]`
+fn by_distance(products: Tensor<3>, batch: usize, seq: usize) -> Tensor<4> {
+    let [heads, _, _] = products.dims();
+    products
+        .reshape([heads, batch, 2 * seq * seq])
+        .narrow(2, seq - 1, seq * (2 * seq - 1))
+        .reshape([heads, batch, seq, 2 * seq - 1])
+        .narrow(3, 0, seq)
+}
+
+impl Weights for DisentangledAttention {
+    fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
+        for (name, linear) in [
+            ("query", &mut self.query_proj),
+            ("key", &mut self.key_proj),
+            ("value", &mut self.value_proj),
+        ] {
+            linear.weights(&join(prefix, &format!("{name}{}", self.suffix)), visit);
+        }
+        if let Some(linear) = &mut self.pos_key_proj {
+            linear.weights(&join(prefix, "pos_key_proj"), visit);
+        }
+        if let Some(linear) = &mut self.pos_query_proj {
+            linear.weights(&join(prefix, "pos_query_proj"), visit);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_distances_keep_their_own_bucket_and_far_ones_share() {
+        let buckets = relative_buckets(80, Some(16), 64);
+        let bucket = |distance: usize| buckets[79 - distance];
+        assert_eq!([0, 3, 8, 9, 20, 63].map(bucket), [0, 3, 8, 9, 12, 15]);
+        assert_eq!(buckets[79 + 79], -16);
+        assert_eq!(relative_buckets(2, None, 8), [1, 0, -1, -2]);
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn weights_in_one_pass_are_the_plain_ones() {
+        let padding = TensorData::from([[false, false, false, true, true], [false; 5], [true; 5]]);
+        let padding = Tensor::<2, Bool>::from_data(padding, &Device::default());
+        let padding = padding.reshape([1, 3, 1, 5]);
+        let shaped = |[scores, by_query, by_key]: [Tensor<1>; 3]| {
+            (
+                scores.reshape([2, 3, 5, 5]),
+                by_query.reshape([2, 15, 10]),
+                by_key.reshape([2, 15, 10]),
+            )
+        };
+        kernels::testing::assert_same(
+            "two heads, three texts",
+            [2 * 3 * 5 * 5, 2 * 15 * 10, 2 * 15 * 10],
+            |inputs| {
+                let (scores, by_query, by_key) = shaped(inputs);
+                kernels::disentangled_softmax(scores, by_query, by_key, &padding).flatten(0, 3)
+            },
+            |inputs| {
+                let (scores, by_query, by_key) = shaped(inputs);
+                plain_weights(scores, Some(by_query), Some(by_key), &padding).flatten(0, 3)
+            },
+        );
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn attention_in_one_pass_is_that_step_by_step_with_all_tokens_and_with_the_first() {
+        use burn::tensor::{Distribution, Tolerance};
+        let device = Device::flex();
+        device.seed(5);
+        let (batch, heads, seq, head_dim) = (3, 2, 21, 20);
+        let random = |shape| Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+        let [query, key, value] = [(); 3].map(|()| random([batch, seq, heads * head_dim]));
+        let [of_keys, of_queries] = [(); 2].map(|()| random([heads, 2 * seq, head_dim]));
+        let rows = (0..batch).map(|row| (0..seq).map(|token| token + 4 * row >= seq).collect());
+        let padding: Vec<Vec<bool>> = rows.collect();
+        let padding = TensorData::new(padding.concat(), [1, batch, 1, seq]);
+        let padding = Tensor::<4, Bool>::from_data(padding, &device);
+        let split = |x: &Tensor<3>| {
+            let [_, tokens, _] = x.dims();
+            let x = x.clone().reshape([batch, tokens, heads, head_dim]);
+            x.permute([2, 0, 1, 3])
+        };
+        let join = |x: Tensor<4>| {
+            let [_, _, tokens, _] = x.dims();
+            x.permute([1, 2, 0, 3])
+                .reshape([batch, tokens, heads * head_dim])
+        };
+        let scale = 0.4;
+        let scaled = query.clone() * scale;
+        let positions = || Positions {
+            of_keys: Some(of_keys.clone()),
+            of_queries: Some(of_queries.clone() * scale),
+        };
+        let scores = matmul(split(&scaled), split(&key).swap_dims(2, 3));
+        let by_query = with_all_distances(split(&scaled), of_keys.clone());
+        let by_key = with_all_distances(split(&key), of_queries.clone() * scale);
+        let weights = plain_weights(scores, Some(by_query), Some(by_key), &padding);
+        let expected = join(matmul(weights, split(&value)));
+
+        let tolerance = Tolerance::<f32>::absolute(1e-5);
+        let projections = [query, key.clone(), value.clone()];
+        let vectors = [of_keys.clone(), of_queries.clone()];
+        let all = kernels::disentangled_attention(projections, vectors, &padding, scale);
+        let same = |got: Tensor<3>, expected: Tensor<3>| {
+            let expected = expected.into_data();
+            got.into_data()
+                .assert_approx_eq::<f32>(&expected, tolerance);
+        };
+        same(all, expected.clone());
+        let query = split(&scaled.narrow(1, 0, 1));
+        let weights = first_weights(query, split(&key), positions(), &padding);
+        let first = join(matmul(weights, split(&value)));
+        same(first, expected.narrow(1, 0, 1));
+    }
+}

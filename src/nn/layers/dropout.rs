@@ -1,0 +1,53 @@
+//! What a forward pass drops.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use burn::tensor::{Tensor, TensorData};
+
+/// Gives the factors of so many values, each dropped with a probability.
+type Masks = dyn FnMut(usize, f64) -> Vec<f32> + Send;
+
+/// The factors by which values are multiplied while training: zero for those that are dropped, and more than one for the
+/// others, so that the mean stays.
+///
+/// Unlike `burn::nn::Dropout`, whose draws come from one source for all threads, a pass draws from a source of its own:
+/// what is dropped depends on neither the device nor the number of threads.
+#[derive(Clone)]
+pub struct Dropout(Arc<Mutex<Masks>>);
+
+impl Dropout {
+    /// Factors from `masks`, which is told how many are wanted and with which probability a value is dropped.
+    ///
+    /// The values of a pass come in the same order each time, so a seeded generator gives the same factors.
+    pub fn new(masks: impl FnMut(usize, f64) -> Vec<f32> + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(masks)))
+    }
+
+    fn factors(&self, count: usize, probability: f64) -> Vec<f32> {
+        let mut masks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        masks(count, probability)
+    }
+}
+
+impl fmt::Debug for Dropout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dropout").finish_non_exhaustive()
+    }
+}
+
+/// Drops each value with a probability, if there is a source of factors.
+pub(crate) fn drop_out<const D: usize>(
+    x: Tensor<D>,
+    probability: f64,
+    dropout: Option<&Dropout>,
+) -> Tensor<D> {
+    let Some(dropout) = dropout.filter(|_| probability > 0.0) else {
+        return x;
+    };
+    let shape = x.dims();
+    let factors = dropout.factors(shape.iter().product(), probability);
+    let data = TensorData::new(factors, shape);
+    let factors = Tensor::from_data(data, (&x.device(), x.dtype()));
+    x * factors
+}

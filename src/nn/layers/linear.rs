@@ -1,0 +1,228 @@
+//! A linear layer in Hugging Face's layout, with optional LoRA.
+
+use burn::module::{Initializer, Module};
+use burn::tensor::{DType, Device, Tensor};
+
+use crate::kernels::panels::PanelLayer;
+use crate::nn::layers::lora::{Lora, LoraConfig};
+use crate::nn::layers::weight::{Weight, WeightMut, Weights, join};
+use crate::{kernels, nn::matmul};
+
+/// `y = x·Wᵀ + bias`, plus the low-rank path when there is one.
+///
+/// The weight stays as checkpoints store it, `[out_features, in_features]`.
+#[derive(Module, Debug)]
+pub struct Linear {
+    weight: Weight<2>,
+    bias: Option<Weight<1>>,
+    lora: Option<Lora>,
+}
+
+impl Linear {
+    /// A layer whose weight is drawn from a normal distribution of deviation `std`; a bias starts at zero.
+    pub fn new(
+        in_features: usize,
+        out_features: usize,
+        bias: bool,
+        std: f64,
+        device: &Device,
+    ) -> Self {
+        let normal = Initializer::Normal { mean: 0.0, std };
+        Self {
+            weight: Weight::init(&normal, [out_features, in_features], device),
+            bias: bias.then(|| Weight::init(&Initializer::Zeros, [out_features], device)),
+            lora: None,
+        }
+    }
+
+    /// The shape of the weight, `[out_features, in_features]`.
+    pub fn shape(&self) -> [usize; 2] {
+        self.weight.shape()
+    }
+
+    /// Whether the weight is kept in four bits.
+    pub fn is_quantized(&self) -> bool {
+        matches!(self.weight, Weight::Nf4(_))
+    }
+
+    /// The weight and the bias, if they are all there is and dense and frozen.
+    pub(crate) fn dense(&self) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
+        let weight = match &self.weight {
+            Weight::Frozen(weight) if self.lora.is_none() => weight.clone(),
+            _ => return None,
+        };
+        match &self.bias {
+            Some(Weight::Frozen(bias)) => Some((weight, Some(bias.clone()))),
+            None => Some((weight, None)),
+            Some(_) => None,
+        }
+    }
+
+    /// The layer with its weight in bf16, if that is dense f32 on the CPU; its low-rank factors stay as they are.
+    pub(crate) fn to_bf16(&self) -> Option<Self> {
+        let weight = self.weight.to_bf16()?;
+        Some(Self {
+            weight,
+            ..self.clone()
+        })
+    }
+
+    /// Keeps the weight in panels, if it is frozen and dense f32 on the CPU.
+    pub(crate) fn keep_in_panels(&mut self) {
+        if let Some(weight) = self.weight.to_panels() {
+            self.weight = weight;
+        }
+    }
+
+    /// The weight's panels and the bias, if there are both and nothing else.
+    pub(crate) fn panels(&self) -> Option<PanelLayer> {
+        match self {
+            Self {
+                weight: Weight::Panels(weight),
+                bias: Some(bias),
+                lora: None,
+            } => Some(weight.with_bias(bias.val())),
+            _ => None,
+        }
+    }
+
+    /// Adds fresh low-rank factors, in place of any there were.
+    pub fn add_lora(&mut self, config: &LoraConfig, device: &Device) {
+        let [out_features, in_features] = self.weight.shape();
+        self.lora = Some(config.init(out_features, in_features, device));
+    }
+
+    /// Makes the low-rank factors a part of the weight, if that is frozen and dense f32.
+    pub(crate) fn merge_lora(&mut self) {
+        if let (Weight::Frozen(weight), Some(lora)) = (&self.weight, &self.lora)
+            && weight.dtype() == DType::F32
+        {
+            self.weight = Weight::Frozen(lora.merged(weight.clone()));
+            self.lora = None;
+        }
+    }
+
+    /// The low-rank factors, if any.
+    pub fn lora(&self) -> Option<&Lora> {
+        self.lora.as_ref()
+    }
+
+    /// The low-rank factors, to be replaced or removed.
+    pub fn lora_mut(&mut self) -> &mut Option<Lora> {
+        &mut self.lora
+    }
+
+    /// # Shapes
+    ///
+    /// - x: `[.., in_features]`
+    /// - output: `[.., out_features]`
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let [out_features, in_features] = self.weight.shape();
+        let mut shape = x.dims();
+        shape[D - 1] = out_features;
+        let x = x.reshape([-1, in_features as i32]); // [rows, in_features]
+        let bias = self.bias.as_ref().map(Weight::val);
+        let y = match (&self.lora, bias) {
+            (None, bias) => self.weight.linear(x, bias),
+            (Some(lora), Some(bias)) => add_bias(lora.linear(x, &self.weight), bias),
+            (Some(lora), None) => lora.linear(x, &self.weight),
+        };
+        y.reshape(shape)
+    }
+}
+
+/// `x · weightᵀ`
+///
+/// # Shapes
+///
+/// - x: `[rows, in_features]`
+/// - weight: `[out_features, in_features]`
+pub(crate) fn project(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    kernels::linear(&x, &weight).unwrap_or_else(|| matmul(x, weight.transpose()))
+}
+
+/// `x + bias`, the same for each row.
+pub(crate) fn add_bias(x: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    if kernels::serves(&x) && kernels::serves(&bias) {
+        kernels::add_bias(x, bias)
+    } else {
+        x + bias.unsqueeze()
+    }
+}
+
+impl Weights for Linear {
+    fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
+        visit(&join(prefix, "weight"), WeightMut::Matrix(&mut self.weight));
+        if let Some(bias) = &mut self.bias {
+            visit(&join(prefix, "bias"), WeightMut::Vector(bias));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Distribution, Tolerance};
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn the_product_with_a_weight_in_one_pass_is_the_plain_one() {
+        for (rows, inner, out) in [(1, 8, 5), (7, 33, 50), (64, 20, 30), (90, 40, 70)] {
+            kernels::testing::assert_same(
+                &format!("{rows} rows of {inner} to {out}"),
+                [rows * inner, out * inner],
+                |[x, weight]| {
+                    let (x, weight) = (x.reshape([rows, inner]), weight.reshape([out, inner]));
+                    let product = kernels::linear(&x, &weight).expect("f32 on the CPU");
+                    product.flatten(0, 1)
+                },
+                |[x, weight]| {
+                    let weight: Tensor<2> = weight.reshape([out, inner]);
+                    let x = x.reshape([rows, inner]);
+                    x.matmul(weight.transpose()).flatten(0, 1)
+                },
+            );
+        }
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn a_bias_in_one_pass_is_the_plain_sum() {
+        for (rows, columns) in [(1, 5), (7, 33), (3000, 40)] {
+            kernels::testing::assert_same(
+                &format!("{rows} rows of {columns}"),
+                [rows * columns, columns],
+                |[x, bias]| kernels::add_bias(x.reshape([rows, columns]), bias).flatten(0, 1),
+                |[x, bias]| {
+                    let x: Tensor<2> = x.reshape([rows, columns]);
+                    (x + bias.unsqueeze()).flatten(0, 1)
+                },
+            );
+        }
+    }
+
+    #[test]
+    fn fresh_factors_change_nothing_and_later_equal_the_dense_product() {
+        let device = Device::default();
+        device.seed(7);
+        let mut linear = Linear::new(6, 4, true, 0.5, &device);
+        let x = Tensor::<3>::random([2, 3, 6], Distribution::Normal(0.0, 1.0), &device);
+        let plain = linear.forward(x.clone());
+        linear.add_lora(&LoraConfig::new(2, 3.0), &device);
+        let fresh = linear.forward(x.clone()).without_autodiff();
+        fresh
+            .into_data()
+            .assert_eq(&plain.clone().into_data(), true);
+
+        let b = Tensor::<2>::random([4, 2], Distribution::Normal(0.0, 1.0), &device);
+        if let Some(lora) = linear.lora_mut() {
+            lora.lora_b = lora.lora_b.clone().map(|_| b.clone().autodiff());
+        }
+        let lora = linear.lora().expect("factors were added").clone();
+        let dense = b.matmul(lora.lora_a.val().without_autodiff()) * 1.5;
+        let expected = plain + x.clone().matmul(dense.transpose().unsqueeze());
+        let got = linear.forward(x).without_autodiff();
+        got.into_data()
+            .assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-5));
+    }
+}

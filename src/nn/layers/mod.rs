@@ -1,0 +1,14 @@
+//! The layers that models are built of: projections with LoRA, weights in every precision, norms, rotary angles, attention.
+
+pub(crate) mod activation;
+pub(crate) mod attention;
+pub(crate) mod bf16;
+pub(crate) mod dropout;
+pub(crate) mod linear;
+pub(crate) mod lora;
+pub(crate) mod matmul;
+pub mod nf4;
+pub(crate) mod norm;
+pub(crate) mod panels;
+pub(crate) mod rope;
+pub(crate) mod weight;

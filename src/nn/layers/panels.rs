@@ -1,0 +1,53 @@
+//! Weights in the order in which a CPU multiplies with them.
+//!
+//! A general product copies a weight into that order each time. One that meets batch after batch is better kept so.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::kernels::panels::{PanelLayer, from_panels, panel_linear, to_panels};
+
+/// A frozen weight in panels, each of as many columns of the product as a processor makes at once.
+#[derive(Module, Debug)]
+pub struct Panels<const D: usize> {
+    numbers: Tensor<1>,
+    #[module(skip)]
+    shape: [usize; D],
+}
+
+impl<const D: usize> Panels<D> {
+    /// The same weight; nothing, unless it is f32 on the CPU.
+    pub fn of(weight: Tensor<D>) -> Option<Self> {
+        let shape = weight.dims();
+        let numbers = to_panels(weight.reshape([shape[0] as i32, -1]))?;
+        Some(Self { numbers, shape })
+    }
+
+    /// The weight's shape.
+    pub fn shape(&self) -> [usize; D] {
+        self.shape
+    }
+
+    /// The weight as it was, made anew.
+    pub fn dense(&self) -> Tensor<D> {
+        let inner = self.shape[1..].iter().product();
+        from_panels(self.numbers.clone(), self.shape[0], inner).reshape(self.shape)
+    }
+
+    /// The panels as one part of a layer.
+    pub(crate) fn with_bias(&self, bias: Tensor<1>) -> PanelLayer {
+        [self.numbers.clone(), bias]
+    }
+
+    /// `x · weightᵀ + bias`
+    ///
+    /// # Shapes
+    ///
+    /// - x: `[rows, in]`
+    /// - bias: `[out]`
+    /// - output: `[rows, out]`
+    pub(crate) fn linear(&self, x: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+        let bias = bias.unwrap_or_else(|| Tensor::zeros([self.shape[0]], &x.device()));
+        panel_linear(x, self.numbers.clone(), bias)
+    }
+}

@@ -1,0 +1,283 @@
+//! How the published discriminators are asked.
+//!
+//! They understand the one text that they were trained with. It is not part of this crate: it is read from the file in which
+//! their authors published it, or from one of the same form.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::hub::Hub;
+use crate::persona::judge::{JudgeFolder, JudgeTask, JudgeTemplate};
+use crate::{Error, Result, files};
+
+/// Who published discriminators for APC.
+const AUTHOR: &str = "KomeijiForce/";
+/// Where their prompts are, and the checksum of that file.
+const PROMPTS: (&str, &str) = (
+    "KomeijiForce/Active_Passive_Constraint_Koishiday_2024/6049a889e3f5bea5a36b905e79e35689aaf4a9b0/prompt.py",
+    "d78ceb49f15b90e6c2fb1208c9266704dda88748c94856a780dab71183a11e05",
+);
+
+/// The function of the authors' file whose text a judge reads.
+fn function_of(task: JudgeTask) -> &'static str {
+    match task {
+        JudgeTask::Relevance => "fill_in_query_discrimination_template",
+        JudgeTask::Nli => "fill_in_brief_nli_discrimination_template",
+    }
+}
+
+/// What a template may name.
+const PLACEHOLDERS: [&str; 4] = ["character", "statement", "query", "response"];
+
+/// The templates of both judges, as a JSON file has them.
+#[derive(Deserialize)]
+struct Templates {
+    relevance: String,
+    nli: String,
+}
+
+/// The folder of a judge, which may be on the hub, and how it is asked: as `templates` says if it is given, as the folder's
+/// own `judge.json` says, or as its authors say.
+pub fn find_judge(
+    hub: &Hub,
+    name: &Path,
+    task: JudgeTask,
+    templates: Option<&Path>,
+) -> Result<JudgeFolder> {
+    let folder = hub.folder(name)?;
+    let published = name.to_str().is_some_and(|name| name.starts_with(AUTHOR));
+    let template = match templates {
+        Some(path) => Some(read_template(path, task)?),
+        None if published && !JudgeTemplate::is_in(&folder) => {
+            Some(read_template(&published_prompts(hub)?, task)?)
+        }
+        None => None,
+    };
+    Ok(JudgeFolder { folder, template })
+}
+
+/// The authors' file, from the cache or from where they published it.
+fn published_prompts(hub: &Hub) -> Result<PathBuf> {
+    hub.pinned(PROMPTS.0, PROMPTS.1, "--judge-templates FILE")
+}
+
+/// A judge's template from a JSON file with `relevance` and `nli`, or from Python functions that return f-strings.
+pub fn read_template(path: &Path, task: JudgeTask) -> Result<JudgeTemplate> {
+    let text = files::read_text(path)?;
+    let template = if text.trim_start().starts_with('{') {
+        let Templates { relevance, nli } = files::read_json(path)?;
+        match task {
+            JudgeTask::Relevance => relevance,
+            JudgeTask::Nli => nli,
+        }
+    } else {
+        let function = function_of(task);
+        returned_f_string(&text, function)
+            .map_err(|reason| Error::invalid(path, format!("the function {function} {reason}")))?
+    };
+    Ok(JudgeTemplate { template })
+}
+
+/// The text that a Python function returns, an f-string or several of them added, with its placeholders as they are.
+fn returned_f_string(source: &str, function: &str) -> std::result::Result<String, String> {
+    let start = source
+        .find(&format!("def {function}("))
+        .ok_or("is not there")?;
+    let body = &source[start..];
+    let at = body.find("return").ok_or("returns nothing")?;
+    let returned = &body[at + "return".len()..];
+    let mut rest = returned.trim_start_matches([' ', '\\', '(', '\n', '\t']);
+    // Within brackets an expression goes on over lines.
+    let is_open = returned[..returned.len() - rest.len()].contains('(');
+    let space: &[char] = if is_open {
+        &[' ', '\t', '\n']
+    } else {
+        &[' ', '\t']
+    };
+    let ends = |rest: &str| {
+        let rest = rest.trim_start_matches([' ', '\t']);
+        rest.is_empty() || rest.starts_with(['\n', '#'])
+    };
+    let mut text = String::new();
+    loop {
+        let (part, behind) = literal(rest)?;
+        text.push_str(&part);
+        rest = behind.trim_start_matches(space);
+        if let Some(next) = rest.strip_prefix('+') {
+            rest = next.trim_start_matches([' ', '\\', '\n', '\t']);
+        } else if ends(rest) || (is_open && rest.strip_prefix(')').is_some_and(ends)) {
+            return Ok(text);
+        } else if literal(rest).is_err() {
+            return Err("returns more than strings that are added".into());
+        }
+    }
+}
+
+/// One string literal at the beginning of a text, and what follows it.
+fn literal(text: &str) -> std::result::Result<(String, &str), String> {
+    let opening = text.find(['"', '\'']).ok_or("returns no string")?;
+    let prefix = text[..opening].to_lowercase();
+    if !matches!(prefix.as_str(), "" | "f" | "r" | "fr" | "rf") {
+        return Err("returns no string".into());
+    }
+    let (formatted, raw) = (prefix.contains('f'), prefix.contains('r'));
+    let mut plain = String::new(); // without the placeholders
+    let rest = &text[opening..];
+    let quote = ["\"\"\"", "'''", "\"", "'"]
+        .into_iter()
+        .find(|quote| rest.starts_with(quote))
+        .ok_or("returns no string")?;
+    let mut out = String::new();
+    let mut rest = &rest[quote.len()..];
+    while !rest.starts_with(quote) {
+        let mut chars = rest.chars();
+        let Some(c) = chars.next() else {
+            return Err("returns a string that does not end".into());
+        };
+        let next = chars.clone().next();
+        match (c, next) {
+            ('\\', Some(escaped)) if !raw => {
+                match escaped {
+                    'n' => plain.push('\n'),
+                    't' => plain.push('\t'),
+                    'r' => plain.push('\r'),
+                    '\n' => {} // the line goes on
+                    '\\' | '\'' | '"' => plain.push(escaped),
+                    other => return Err(format!("has an escape \\{other} that is not read here")),
+                }
+                chars.next();
+            }
+            ('{' | '}', Some(same)) if formatted && same == c => {
+                plain.push(c);
+                chars.next();
+            }
+            ('{', _) if formatted => {
+                let end = rest.find('}').ok_or("has a { without a }")?;
+                let name = rest[1..end].trim();
+                if !PLACEHOLDERS.contains(&name) {
+                    return Err(format!("has a placeholder {{{name}}} that is not known"));
+                }
+                out.push_str(&checked(&mut plain)?);
+                out.push_str(&format!("{{{name}}}"));
+                rest = &rest[end + 1..];
+                continue;
+            }
+            _ => plain.push(c),
+        }
+        rest = chars.as_str();
+    }
+    out.push_str(&checked(&mut plain)?);
+    Ok((out, &rest[quote.len()..]))
+}
+
+/// Takes a text that is no placeholder, and must not look like one.
+fn checked(plain: &mut String) -> std::result::Result<String, String> {
+    let plain = std::mem::take(plain);
+    match PLACEHOLDERS
+        .iter()
+        .find(|name| plain.contains(&format!("{{{name}}}")))
+    {
+        None => Ok(plain),
+        Some(name) => Err(format!("has a {{{name}}} that is no placeholder")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // What Python 3.12 prints for these functions with the arguments "Odile", " a {x} ", "Who?" and "I.\n".
+    const SOURCE: &str = r#"import os
+
+def other(character):
+    return f'''nothing {character}'''
+
+def fill_in_query_discrimination_template(character, statement, query):
+    return f'''Name: {character}
+    
+Known: {statement}
+
+Asked:	{query}
+
+Does it bear on it? Say "yes" or 'no'.'''
+
+def fill_in_brief_nli_discrimination_template(character, statement, query, response):
+
+    return f"Name: { character }\n{{kept}} {statement}|{query}\\" + ' and so' + \
+        f' \'{response}\''
+"#;
+
+    fn rendered(task: JudgeTask) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prompt.py");
+        std::fs::write(&path, SOURCE).unwrap();
+        let template = read_template(&path, task).unwrap();
+        template.render("Odile", " a {x} ", "Who?", "I.\n")
+    }
+
+    #[test]
+    fn a_template_from_python_renders_as_the_f_string_does() {
+        assert_eq!(
+            rendered(JudgeTask::Relevance),
+            "Name: Odile\n    \nKnown:  a {x} \n\nAsked:\tWho?\n\nDoes it bear on it? Say \"yes\" or 'no'."
+        );
+    }
+
+    #[test]
+    fn escapes_doubled_braces_and_added_strings_are_read() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(path.path(), SOURCE).unwrap();
+        let template = read_template(path.path(), JudgeTask::Nli).unwrap();
+        assert_eq!(
+            template.template,
+            "Name: {character}\n{kept} {statement}|{query}\\ and so '{response}'"
+        );
+    }
+
+    #[test]
+    fn strings_over_several_lines_are_read_to_their_end() {
+        let read = |source: &str| returned_f_string(source, "f").unwrap();
+        assert_eq!(
+            read("def f(x):\n  return (f'a {query}\\n'\n    'b'\n  )\n"),
+            "a {query}\nb"
+        );
+        assert_eq!(
+            read("def f(x):\n  return ('a' +\n    'b'\n    + 'c')"),
+            "abc"
+        );
+        assert_eq!(read("def f(x):\n  return 'a' 'b'  # so\n'c'"), "ab");
+    }
+
+    #[test]
+    fn what_is_not_there_or_not_known_is_told() {
+        let told = |source: &str| returned_f_string(source, "f").unwrap_err();
+        assert_eq!(told("def g(): return ''"), "is not there");
+        assert_eq!(told("def f(x): return x + 1"), "returns no string");
+        assert_eq!(told("def f(x): return f'''{x"), "has a { without a }");
+        assert!(told("def f(x): return f'{x}'").contains("{x}"));
+        assert!(told("def f(x): return 'ab").contains("does not end"));
+        assert!(told("def f(x): return f'{{query}}'").contains("no placeholder"));
+        for more in [
+            "return 'a' % x",
+            "return 'a'.format(x)",
+            "return ('a'\n  'b' % x)",
+            "return ('a').format(x)",
+        ] {
+            let error = told(&format!("def f(x): {more}"));
+            assert!(error.contains("more than strings"), "{more}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_json_file_has_both_templates() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(
+            path.path(),
+            r#"{"relevance": "a {query}", "nli": "b {response}"}"#,
+        )
+        .unwrap();
+        let template = read_template(path.path(), JudgeTask::Nli).unwrap();
+        assert_eq!(template.template, "b {response}");
+    }
+}
