@@ -3,32 +3,32 @@
 pub(crate) mod kernels;
 pub mod nn;
 
-#[cfg(feature = "app")]
+#[cfg(feature = "cli")]
 pub mod cli;
-#[cfg(feature = "app")]
+#[cfg(feature = "files")]
 mod error;
-#[cfg(feature = "app")]
+#[cfg(feature = "files")]
 pub mod files;
-#[cfg(feature = "app")]
+#[cfg(feature = "hub")]
 pub mod hub;
-#[cfg(feature = "app")]
+#[cfg(feature = "persona")]
 pub mod memory;
-#[cfg(feature = "app")]
+#[cfg(feature = "persona")]
 pub mod parallel;
-#[cfg(feature = "app")]
+#[cfg(feature = "persona")]
 pub mod persona;
-#[cfg(feature = "app")]
+#[cfg(feature = "pipeline")]
 pub mod pipeline;
-#[cfg(feature = "app")]
+#[cfg(feature = "files")]
 pub mod progress;
-#[cfg(feature = "app")]
+#[cfg(feature = "pipeline")]
 pub mod teacher;
-#[cfg(feature = "app")]
+#[cfg(feature = "persona")]
 pub mod text;
-#[cfg(feature = "app")]
+#[cfg(feature = "tiny")]
 pub mod tiny;
-#[cfg(feature = "app")]
+#[cfg(feature = "pipeline")]
 pub mod train;
 
-#[cfg(feature = "app")]
+#[cfg(feature = "files")]
 pub use error::{Error, Result};

@@ -10,7 +10,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::module::Module;
-use burn::tensor::{Device, DeviceType, StreamId};
+use burn::tensor::{Device, StreamId};
+
+use crate::kernels::is_cpu;
 use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 
 /// The devices of one kind that share the work; the first does alone what is not shared.
@@ -132,13 +134,6 @@ fn pools() -> &'static [ThreadPool] {
             .collect::<Result<_, _>>()
             .expect("the system can start as many threads as it has cores")
     })
-}
-
-/// Whether tensors on `device` are in the machine's own memory.
-pub fn is_cpu(device: &Device) -> bool {
-    Device::enumerate(DeviceType::Flex)
-        .to_vec()
-        .contains(&device.clone().inner())
 }
 
 /// Runs `work`, on a CPU with the backend's other threads awake: they look for a share of it until it is done.

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use apc::persona::{Nli, Query, Relevance};
-use apc::teacher::{Offline, Teacher};
+use apc::teacher::Teacher;
+use apc::tiny::Offline;
 use serde_json::{Value, json};
 
 /// What the server does with a request.

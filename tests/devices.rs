@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use apc::files::{self, AdapterConfig};
-use apc::files::{self, Journal};
+use apc::files::{self, AdapterConfig, Journal};
 use apc::nn::LoraConfig;
 use apc::parallel::{Devices, Replicas};
 use apc::persona::{Judge, JudgeTask, RelevanceTable};

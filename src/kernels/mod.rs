@@ -9,10 +9,10 @@
     allow(unused_variables, reason = "no backend is left to take the arguments")
 )]
 #![cfg_attr(
-    not(feature = "app"),
+    not(feature = "pipeline"),
     allow(
         dead_code,
-        reason = "an optimizer's parts serve training, which is in `app`"
+        reason = "an optimizer's parts serve training, which is in `pipeline`"
     )
 )]
 
@@ -57,9 +57,11 @@ mod softmax;
 #[cfg(all(test, feature = "flex"))]
 pub(crate) mod testing;
 
+#[cfg(feature = "flex")]
+use burn::backend::DispatchDevice;
 use burn::backend::tensor::{BoolTensor, FloatTensor};
-use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
-use burn::tensor::{Bool, DType, Tensor};
+use burn::backend::{Backend, Dispatch, backend_extension};
+use burn::tensor::{Bool, DType, Device, Tensor};
 
 use crate::nn::decoder::cache::SharedPrompt;
 use crate::nn::layers::attention::Attend;
@@ -171,17 +173,21 @@ pub(crate) const FEW_ROWS: usize = 64;
 
 /// Whether the operations here serve a tensor.
 pub(crate) fn serves<const D: usize>(x: &Tensor<D>) -> bool {
-    let device = x.device().inner();
-    x.dtype() == DType::F32 && is_cpu(device.as_dispatch())
+    x.dtype() == DType::F32 && is_cpu(&x.device())
 }
 
+/// Whether tensors on `device` are in the machine's own memory.
 #[cfg(feature = "flex")]
-pub(crate) fn is_cpu(device: &DispatchDevice) -> bool {
-    matches!(device, DispatchDevice::Flex(_))
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    matches!(
+        device.clone().inner().as_dispatch(),
+        DispatchDevice::Flex(_)
+    )
 }
 
+/// Whether tensors on `device` are in the machine's own memory: without a CPU backend they never are.
 #[cfg(not(feature = "flex"))]
-pub(crate) fn is_cpu(_: &DispatchDevice) -> bool {
+pub(crate) fn is_cpu(_device: &Device) -> bool {
     false
 }
 

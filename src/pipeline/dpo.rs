@@ -11,8 +11,9 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, AdapterConfig};
+use crate::kernels;
 use crate::nn::{Gemma, LoraConfig};
-use crate::parallel::{self, Devices, Replicas};
+use crate::parallel::{Devices, Replicas};
 use crate::persona::{PreferencePair, encode_reply};
 use crate::progress::Job;
 use crate::text::Tokenizer;
@@ -260,7 +261,7 @@ impl DpoRun<'_> {
         }
         let longest = examples.iter().map(DpoExample::len).max().unwrap_or(0);
         let needed = policy.activation_bytes(self.batch_size, longest) as u64;
-        let is_short = parallel::is_cpu(&policy.device()) && needed > memory::available() / 2;
+        let is_short = kernels::is_cpu(&policy.device()) && needed > memory::available() / 2;
         if is_short {
             job.progress.note(&format!(
                 "dpo: a step's activations take about {}, so they are computed anew in the backward pass",

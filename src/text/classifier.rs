@@ -6,8 +6,9 @@ use std::path::Path;
 use burn::tensor::{DType, activation};
 use rayon::prelude::*;
 
+use crate::kernels;
 use crate::nn::{Lengths, SequenceClassifier};
-use crate::parallel::{self, Devices, Replicas};
+use crate::parallel::{Devices, Replicas};
 use crate::progress::Job;
 use crate::text::filled::encode_filled;
 use crate::text::{ByteFallback, Tokenizer};
@@ -65,7 +66,7 @@ impl Classifier {
     /// Tokens in a batch, padding included, where nothing else is asked for: what stays in a core's cache on a CPU, what fills
     /// a GPU elsewhere.
     pub fn batch_tokens(&self) -> usize {
-        if parallel::is_cpu(self.models.devices().first()) {
+        if kernels::is_cpu(self.models.devices().first()) {
             1024
         } else {
             16_384

@@ -12,7 +12,7 @@ use crate::progress::Job;
 use crate::text::draft::{Draft, DraftModel};
 use crate::text::sampling::choose_on_device;
 use crate::text::{GenerateConfig, Prompt, Room};
-use crate::{Error, Result, parallel};
+use crate::{Error, Result, kernels, parallel};
 
 /// A reply that is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +138,7 @@ impl<'a> Generation<'a> {
             }
             self.begin(&prompts, on_token)?;
         }
-        if self.rows.len() == 1 && parallel::is_cpu(&self.device) {
+        if self.rows.len() == 1 && kernels::is_cpu(&self.device) {
             self.go_on_alone(on_token)?;
         } else if !self.rows.is_empty() {
             self.go_on(on_token)?;
@@ -347,7 +347,7 @@ fn add_tokens(
     on_token: &mut dyn FnMut(usize, i32),
 ) -> Result<Vec<bool>> {
     let logits = logits.cast(DType::F32);
-    let tokens = if parallel::is_cpu(&logits.device()) {
+    let tokens = if kernels::is_cpu(&logits.device()) {
         choose_here(config, logits, rows, places)?
     } else {
         choose_there(config, logits, rows, places)

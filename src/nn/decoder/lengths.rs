@@ -21,7 +21,7 @@ pub enum Lengths {
 impl Lengths {
     /// What suits a device.
     pub fn on(device: &Device) -> Self {
-        if kernels::is_cpu(device.clone().inner().as_dispatch()) {
+        if kernels::is_cpu(device) {
             Self::Exact
         } else {
             Self::Bucketed
