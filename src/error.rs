@@ -35,6 +35,26 @@ pub enum Error {
         /// Which settings differ.
         differs: String,
     },
+    /// A setting has a value that makes no sense here.
+    #[error("{}: {reason}", setting.replace('_', " "))]
+    Setting {
+        /// Its name in the settings, such as `lora_rank`.
+        setting: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A model needs more memory than there is.
+    #[error("{name} needs {needs}, but {free} are free")]
+    Memory {
+        /// The model.
+        name: String,
+        /// How much, and what for.
+        needs: String,
+        /// How much there is.
+        free: String,
+        /// Whether it was to be trained on.
+        training: bool,
+    },
     /// Someone asked the program to stop.
     #[error("stopped; run the same command again, it goes on from what is kept")]
     Interrupted,
@@ -56,9 +76,17 @@ impl Error {
     /// The exit code for this error: 2 for a wrong request, 130 for a stop on request, 1 for a failure.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Setting { .. } => 2,
             Self::Interrupted => 130, // as a shell tells of Ctrl-C
             _ => 1,
+        }
+    }
+
+    /// A setting that makes no sense, by its name in the settings.
+    pub fn setting(setting: &'static str, reason: impl Into<String>) -> Self {
+        Self::Setting {
+            setting,
+            reason: reason.into(),
         }
     }
 

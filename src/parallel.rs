@@ -12,8 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::module::Module;
 use burn::tensor::{Device, StreamId};
 
-use crate::kernels::is_cpu;
+use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
+
+pub use crate::kernels::is_cpu;
+use crate::{Error, Result};
 
 /// The devices of one kind that share the work; the first does alone what is not shared.
 #[derive(Clone, Debug)]
@@ -194,6 +197,22 @@ pub fn map<I: Send, O: Send>(parts: Vec<I>, work: impl Fn(I) -> O + Sync) -> Vec
         .into_iter()
         .map(|result| result.expect("every part was worked on"))
         .collect()
+}
+
+/// Does `work` for every item, so many at once; the results keep the order of the items.
+pub(crate) fn at_once<I: Sync, O: Send>(
+    items: &[I],
+    concurrency: usize,
+    work: impl Fn(&I) -> Result<O> + Send + Sync,
+) -> Result<Vec<O>> {
+    if concurrency < 2 {
+        return items.iter().map(work).collect();
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(concurrency)
+        .build()
+        .map_err(|error| Error::Usage(format!("cannot start {concurrency} threads: {error}")))?;
+    pool.install(|| items.par_iter().with_max_len(1).map(work).collect())
 }
 
 /// Applies `work` to every part on so many threads, which take turns at the parts; the results keep the order of the parts.

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use apc::files::{self, AdapterConfig, Journal};
+use apc::files::{self, AdapterConfig, Checkpoint, Journal};
 use apc::nn::LoraConfig;
 use apc::parallel::{Devices, Replicas};
-use apc::persona::{Judge, JudgeTask, RelevanceTable};
+use apc::persona::{Judge, JudgeTask, LocalJudge, Persona, RelevanceTable};
 use apc::pipeline::{DpoRun, FineTune, Sampler, sample_replies};
 use apc::progress::{Job, Progress, Silent, Task};
 use apc::text::{ByteFallback, Sampling, Tokenizer};
@@ -96,7 +96,7 @@ fn dpo(
     job: &Job,
 ) -> Result<()> {
     let (base, lora) = (tiny("gemma"), LoraConfig::new(4, 8.0));
-    let gemma = files::load_gemma(&base, DType::F32, devices.first())?;
+    let gemma = files::load_gemma(&Checkpoint::folder(base), DType::F32, devices.first())?;
     let first = folder.with_file_name("first");
     if !first.is_dir() {
         let mut gemma = gemma.clone();
@@ -129,7 +129,7 @@ fn dpo(
         learning_rate: 1e-3,
         seed: 7,
         shuffle: true,
-        base: &base,
+        base: "tiny",
         output: folder,
         work: &folder.join("work"),
         gradient_checkpointing,
@@ -210,7 +210,7 @@ fn fine_tuning_on_two_devices_makes_the_steps_of_one() {
         let folder = folder.path().join(count.to_string());
         let run = FineTune {
             label: "finetune",
-            base: &tiny("nli"),
+            base: &Checkpoint::folder(tiny("nli")),
             output: &folder,
             work: &folder.join("work"),
             epochs: 2,
@@ -242,8 +242,8 @@ fn texts_have_the_same_probabilities_in_the_same_order_on_two_devices() {
         })
         .collect();
     let judged = [1, 2].map(|count| {
-        let judge = Judge::load(
-            &tiny("relevance").into(),
+        let judge = LocalJudge::load(
+            &Checkpoint::folder(tiny("relevance")).into(),
             JudgeTask::Relevance,
             &devices(count),
         );
@@ -256,8 +256,10 @@ fn texts_have_the_same_probabilities_in_the_same_order_on_two_devices() {
 #[test]
 fn replies_are_the_same_on_two_devices() {
     const QUERIES: usize = 30;
-    let statements = ["Mira plays the cello.", "Mira lives by the harbour."];
-    let statements = statements.map(str::to_string);
+    let persona = Persona::new(
+        "Mira",
+        ["Mira plays the cello.", "Mira lives by the harbour."],
+    );
     let queries: Vec<String> = (0..QUERIES)
         .map(|age| format!("{}What did you do at {age}?", "Please. ".repeat(age % 7)))
         .collect();
@@ -267,17 +269,26 @@ fn replies_are_the_same_on_two_devices() {
     let folder = tempfile::tempdir().unwrap();
     let sampled = [1, 2].map(|count| {
         let devices = devices(count);
-        let gemma = files::load_gemma(&tiny("gemma"), DType::F32, devices.first()).unwrap();
+        let gemma = files::load_gemma(
+            &Checkpoint::folder(tiny("gemma")),
+            DType::F32,
+            devices.first(),
+        )
+        .unwrap();
         let sampler = Sampler {
-            character: "Mira",
-            statements: &statements,
+            persona: &persona,
             models: &Replicas::new(gemma, &devices),
-            tokenizer: &Tokenizer::load(&tiny("gemma")).unwrap(),
+            tokenizer: &Tokenizer::load(&Checkpoint::folder(tiny("gemma"))).unwrap(),
             max_tokens: 1024,
             top_k: 2,
             retrieval: &table,
             relevance: &table,
-            nli: &Judge::load(&tiny("nli").into(), JudgeTask::Nli, &devices).unwrap(),
+            nli: &Judge::load(
+                &Checkpoint::folder(tiny("nli")).into(),
+                JudgeTask::Nli,
+                &devices,
+            )
+            .unwrap(),
             n_replies: 2,
             sampling: Sampling::at_temperature(1.0),
             max_new_tokens: 20,

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use apc::persona::{Judge, JudgeTask, StatementScore, judge_nli, judge_relevance, score};
+use apc::files::Checkpoint;
+use apc::persona::{Persona, Scorer};
 use apc::progress::Job;
 use burn::tensor::Device;
 use serde::Deserialize;
@@ -20,59 +21,17 @@ struct Triple {
 /// The share of pairs whose order by APC is right: best above vaguer above wrong.
 fn right_order(folder: &str) -> f64 {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (device, job) = (Device::flex().into(), Job::default());
-    let relevance = Judge::load(
-        &root.join(folder).join("relevance").into(),
-        JudgeTask::Relevance,
-        &device,
-    )
-    .unwrap();
-    let nli = Judge::load(
-        &root.join(folder).join("nli").into(),
-        JudgeTask::Nli,
-        &device,
-    )
-    .unwrap();
+    let judge = |name| Checkpoint::folder(root.join(folder).join(name)).into();
+    let scorer = Scorer::load(&judge("relevance"), &judge("nli"), &Device::flex().into()).unwrap();
     let triples: Vec<Triple> =
         apc::files::read_jsonl(&root.join("tests/data/triples.jsonl")).unwrap();
     assert_eq!(triples.len(), 40);
     let mut right = 0;
     for triple in &triples {
-        let Triple {
-            character,
-            statements,
-            query,
-            ..
-        } = triple;
-        let table = judge_relevance(
-            &relevance,
-            None,
-            character,
-            statements,
-            std::slice::from_ref(query),
-            &job,
-        )
-        .unwrap();
-        let replies = [&triple.best, &triple.vaguer, &triple.wrong]
-            .map(|reply| (query.as_str(), reply.as_str()));
-        let rows = judge_nli(&nli, character, statements, &replies, &job).unwrap();
-        let apc: Vec<f64> = rows
-            .iter()
-            .map(|row| {
-                let parts = statements.iter().zip(&table.rows[0]).zip(row).map(
-                    |((statement, &relevance), &[contradicted, neutral, entailed])| {
-                        StatementScore {
-                            statement: statement.clone(),
-                            relevance,
-                            contradicted,
-                            neutral,
-                            entailed,
-                        }
-                    },
-                );
-                score(parts.collect()).apc
-            })
-            .collect();
+        let persona = Persona::new(&triple.character, &triple.statements);
+        let replies = [&triple.best, &triple.vaguer, &triple.wrong].map(String::as_str);
+        let scores = scorer.score_all(&persona, &triple.query, &replies, &Job::default());
+        let apc: Vec<f64> = scores.unwrap().iter().map(|score| score.apc).collect();
         right += [apc[0] > apc[1], apc[1] > apc[2], apc[0] > apc[2]]
             .into_iter()
             .filter(|right| *right)

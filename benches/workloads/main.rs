@@ -11,18 +11,18 @@
 mod floors;
 mod models;
 
-use std::path::Path;
 use std::time::Instant;
 
 use apc::cli::Dtype;
+use apc::files::{self, Checkpoint};
 use apc::nn::{Lengths, Linear, LoraConfig, SequenceClassifier, Weight, WeightMut, Weights};
 use apc::parallel::{self, Devices, Replicas};
-use apc::persona::{JudgeTask, Nli, RelevanceTable, judge_relevance, persona_prompt};
+use apc::persona::{JudgeTask, Nli, Persona, RelevanceTable, persona_prompt};
 use apc::pipeline::{DpoRun, FineTune, Sampler, sample_replies};
 use apc::progress::Job;
 use apc::text::{ByteFallback, DraftModel, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
 use apc::train::{DpoConfig, DpoExample, DpoPair};
-use apc::{Result, files, memory};
+use apc::{Result, memory};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use clap::{Parser, ValueEnum};
 use rand::{RngExt, SeedableRng};
@@ -310,7 +310,7 @@ impl Bench<'_> {
                 learning_rate: 1e-4,
                 seed: 0,
                 shuffle: false,
-                base: Path::new("random"),
+                base: "random",
                 output: folder.path(),
                 work: &folder.path().join("work"),
                 gradient_checkpointing: self.arguments.gradient_checkpointing,
@@ -441,7 +441,7 @@ impl Bench<'_> {
         let texts: Vec<(String, usize)> = (0..TEXTS)
             .map(|idx| (self.text(40..160), idx % 3))
             .collect();
-        let tokenizer = Tokenizer::load(&base)?;
+        let tokenizer = Tokenizer::load(&Checkpoint::folder(&base))?;
         let config = self.models.size.classifier(3);
         let mut flops = 0.0;
         for (text, _) in &texts {
@@ -450,7 +450,7 @@ impl Bench<'_> {
         let run = |output: &str| {
             let run = FineTune {
                 label: "finetune",
-                base: &base,
+                base: &Checkpoint::folder(&base),
                 output: &folder.path().join(output),
                 work: &folder.path().join(format!("{output}-work")),
                 epochs: 1,
@@ -488,19 +488,17 @@ impl Bench<'_> {
         let nli = self.models.judge(folder.path(), JudgeTask::Nli)?;
         let mut gemma = self.models.gemma(&mut self.rng)?;
         gemma.keep_in_panels();
-        let tokenizer = Tokenizer::load(&embedded("gemma"))?;
-        let statements: Vec<String> = (0..self.arguments.statements)
-            .map(|_| self.text(8..14))
-            .collect();
+        let tokenizer = Tokenizer::load(&Checkpoint::folder(embedded("gemma")))?;
+        let statements = (0..self.arguments.statements).map(|_| self.text(8..14));
+        let persona = Persona::new("X", statements.collect::<Vec<_>>());
         let queries: Vec<String> = (0..self.arguments.queries)
             .map(|_| self.text(5..9))
             .collect();
         let models = Replicas::new(gemma, &self.models.device.clone().into());
         let stage = |replies: &str| -> Result<RelevanceTable> {
-            let table = judge_relevance(&relevance, None, "X", &statements, &queries, &self.job)?;
+            let table = relevance.relevance(&persona, &queries, &self.job)?;
             let sampler = Sampler {
-                character: "X",
-                statements: &statements,
+                persona: &persona,
                 models: &models,
                 tokenizer: &tokenizer,
                 max_tokens: 1024,
@@ -526,15 +524,16 @@ impl Bench<'_> {
         let (classifier, config) = (self.models.size.classifier(3), self.models.size.gemma());
         // A statement with a question goes through the relevance judge once, and with each of two replies, whose tokens are
         // not counted, through the other.
-        let judges = Tokenizer::load(&embedded("nli"))?;
+        let judges = Tokenizer::load(&Checkpoint::folder(embedded("nli")))?;
         let mut flops = 0.0;
         for (query_idx, query) in queries.iter().enumerate() {
-            for statement in &statements {
-                let text = relevance.template().render("X", statement, query, "");
+            for input in persona.inputs(query, "") {
+                let text = relevance.text(&input).unwrap_or_default();
                 flops += 3.0 * classifier_flops(&classifier, judges.encode(&text)?.len());
             }
             let retrieved = table.retrieve(query_idx, 5);
-            let retrieved: Vec<&str> = retrieved.iter().map(|&idx| &*statements[idx]).collect();
+            let retrieved = retrieved.iter().map(|&idx| &*persona.statements[idx]);
+            let retrieved: Vec<&str> = retrieved.collect();
             let prompt = persona_prompt("X", &retrieved, query);
             flops += forward_flops(&config, tokenizer.encode(&prompt)?.len(), 1)
                 + 2.0 * forward_flops(&config, TOKENS, TOKENS);

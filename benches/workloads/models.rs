@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use apc::Result;
+use apc::files::{self, Checkpoint};
 use apc::nn::nf4::{BLOCK_SIZE, CODE, Nf4};
 use apc::nn::{
     DebertaConfig, Gemma, GemmaConfig, SequenceClassifier, SequenceClassifierConfig, Weight,
@@ -9,7 +11,6 @@ use apc::nn::{
 };
 use apc::persona::{Judge, JudgeTask, Nli, Relevance};
 use apc::text::Tokenizer;
-use apc::{Result, files};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use clap::ValueEnum;
 use rand::Rng;
@@ -75,7 +76,7 @@ impl Models {
                 files::Quantization::None
             };
             return files::load_quantized_gemma(
-                &embedded("gemma"),
+                &Checkpoint::folder(embedded("gemma")),
                 quantization,
                 self.dtype,
                 &self.device,
@@ -155,7 +156,11 @@ impl Models {
             task.template().save(&folder)?;
             folder
         };
-        Judge::load(&folder.into(), task, &self.device.clone().into())
+        Judge::load(
+            &Checkpoint::folder(folder).into(),
+            task,
+            &self.device.clone().into(),
+        )
     }
 
     /// A random classifier in a folder, with the embedded judges' tokenizer.
@@ -169,7 +174,7 @@ impl Models {
             pad_token_id: 0,
         };
         files::write_classifier_config(folder, &config)?;
-        Tokenizer::load(&embedded("nli"))?.save(folder)
+        Tokenizer::load(&Checkpoint::folder(embedded("nli")))?.save(folder)
     }
 }
 

@@ -183,9 +183,27 @@ fn finish(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", error.to_string().replace('\n', " "));
+            eprintln!("error: {}", message(&error).replace('\n', " "));
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// An error with the flags that mend it, which the library does not know.
+fn message(error: &Error) -> String {
+    match error {
+        Error::Setting { setting, reason } => {
+            format!("--{}: {reason}", setting.replace('_', "-"))
+        }
+        Error::Memory { training, .. } => {
+            let more = if *training {
+                "--gradient-checkpointing or a lower --batch-size"
+            } else {
+                "a lower --max-new-tokens"
+            };
+            format!("{error}; try --quantization nf4, --dtype bfloat16, {more}")
+        }
+        _ => error.to_string(),
     }
 }
 

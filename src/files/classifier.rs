@@ -2,11 +2,16 @@
 
 use std::path::Path;
 
+use burn::tensor::{DType, Device};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::files::gemma::{parse, read_config};
-use crate::nn::{Activation, DebertaConfig, RobertaConfig, SequenceClassifierConfig};
+use super::config_json::{CONFIG, parse, read_config};
+use super::weights::{self, Part, load_weights};
+use super::{Checkpoint, Quantization};
+use crate::nn::{
+    Activation, DebertaConfig, RobertaConfig, SequenceClassifier, SequenceClassifierConfig,
+};
 use crate::{Error, Result, files};
 
 /// The architectures that transformers calls by these names.
@@ -102,9 +107,9 @@ enum PosAttType {
 }
 
 /// Reads the `config.json` of a DeBERTa-v2 or XLM-RoBERTa classifier.
-pub fn read_classifier_config(folder: &Path) -> Result<ClassifierConfig> {
-    let path = folder.join("config.json");
-    let value = read_config(folder, &MODEL_TYPES)?;
+pub fn read_classifier_config(checkpoint: &Checkpoint) -> Result<ClassifierConfig> {
+    let path = checkpoint.path(CONFIG);
+    let value = read_config(checkpoint, &MODEL_TYPES)?;
     let json: LabelsJson = parse(&path, value.clone())?;
     let labels: Vec<String> = match &json.id2label {
         Some(names) => (0..names.len())
@@ -300,7 +305,7 @@ pub fn write_classifier_config(folder: &Path, config: &ClassifierConfig) -> Resu
     value["label2id"] = json!(label2id);
     value["dtype"] = json!("float32");
     value["torch_dtype"] = json!("float32");
-    files::write_json(&folder.join("config.json"), &value)
+    files::write_json(&folder.join(CONFIG), &value)
 }
 
 fn deberta_json(model: &DebertaConfig) -> Value {
@@ -355,4 +360,56 @@ fn roberta_json(model: &RobertaConfig) -> Value {
         "bos_token_id": 0,
         "eos_token_id": 2,
     })
+}
+
+/// A classifier from its files, with frozen weights.
+pub fn load_classifier(
+    checkpoint: &Checkpoint,
+    dtype: DType,
+    device: &Device,
+) -> Result<(SequenceClassifier, ClassifierConfig)> {
+    let config = read_classifier_config(checkpoint)?;
+    let mut model = config.model.init(device);
+    load_weights(&mut model, checkpoint, dtype, device)?;
+    Ok((model, config))
+}
+
+/// A classifier of `num_labels` classes to be fine-tuned, in f32: as it is if the checkpoint holds one, else with a fresh head
+/// behind the base model that the checkpoint holds.
+///
+/// # Errors
+///
+/// A classifier that has fewer classes.
+pub fn load_classifier_or_base(
+    checkpoint: &Checkpoint,
+    num_labels: usize,
+    device: &Device,
+) -> Result<(SequenceClassifier, ClassifierConfig)> {
+    let mut config = read_classifier_config(checkpoint)?;
+    let part = if weights::has_head(checkpoint)? {
+        if config.labels.len() < num_labels {
+            let reason = format!(
+                "has {} classes, but the data has {num_labels}",
+                config.labels.len()
+            );
+            return Err(Error::invalid(checkpoint.name(), reason));
+        }
+        Part::Whole
+    } else {
+        config.labels = (0..num_labels)
+            .map(|label| format!("LABEL_{label}"))
+            .collect();
+        config.model = config.model.with_num_labels(num_labels);
+        Part::Body
+    };
+    let mut model = config.model.init(device);
+    weights::load(
+        &mut model,
+        checkpoint,
+        part,
+        Quantization::None,
+        DType::F32,
+        device,
+    )?;
+    Ok((model, config))
 }

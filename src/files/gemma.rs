@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
+use burn::tensor::{DType, Device};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::files::nf4::check_quantization;
-use crate::nn::{Activation, GemmaConfig};
+use super::config_json::{CONFIG, check_quantization, parse, read_config};
+use super::weights::{self, Part};
+use super::{Checkpoint, Quantization};
+use crate::nn::{Activation, Gemma, GemmaConfig};
 use crate::{Error, Result, files};
 
 #[derive(Deserialize)]
@@ -47,13 +50,12 @@ enum EosIds {
 }
 
 /// The ids at which a checkpoint ends its texts: those of `generation_config.json`, else those of `config.json`.
-pub fn read_eos_token_ids(folder: &Path) -> Result<Vec<i32>> {
-    for name in ["generation_config.json", "config.json"] {
-        let path = folder.join(name);
-        if !path.is_file() {
+pub fn read_eos_token_ids(checkpoint: &Checkpoint) -> Result<Vec<i32>> {
+    for name in ["generation_config.json", CONFIG] {
+        if !checkpoint.has(name) {
             continue;
         }
-        let json: EosJson = files::read_json(&path)?;
+        let json: EosJson = checkpoint.read_json(name)?;
         match json.eos_token_id {
             Some(EosIds::One(id)) => return Ok(vec![id]),
             Some(EosIds::Many(ids)) => return Ok(ids),
@@ -63,17 +65,10 @@ pub fn read_eos_token_ids(folder: &Path) -> Result<Vec<i32>> {
     Ok(Vec::new())
 }
 
-/// Whether a model's `config.json` says that its weights are quantized.
-pub(crate) fn is_quantized(config: &Value) -> bool {
-    config
-        .get("quantization_config")
-        .is_some_and(|value| !value.is_null())
-}
-
 /// Reads a Gemma's `config.json`.
-pub fn read_gemma_config(folder: &Path) -> Result<GemmaConfig> {
-    let path = folder.join("config.json");
-    let json: GemmaJson = parse(&path, read_config(folder, &["gemma"])?)?;
+pub fn read_gemma_config(checkpoint: &Checkpoint) -> Result<GemmaConfig> {
+    let path = checkpoint.path(CONFIG);
+    let json: GemmaJson = parse(&path, read_config(checkpoint, &["gemma"])?)?;
     if json.attention_bias {
         return Err(Error::invalid(
             path,
@@ -146,36 +141,29 @@ pub fn write_gemma_config(folder: &Path, config: &GemmaConfig) -> Result<()> {
         "dtype": "float32",
         "torch_dtype": "float32",
     });
-    files::write_json(&folder.join("config.json"), &value)
+    files::write_json(&folder.join(CONFIG), &value)
 }
 
-/// Reads `config.json` and checks that it is of a wanted architecture.
-pub(crate) fn read_config(folder: &Path, model_types: &[&str]) -> Result<Value> {
-    let path = folder.join("config.json");
-    if !folder.is_dir() {
-        return Err(Error::invalid(folder, "there is no such checkpoint folder"));
-    }
-    if !path.is_file() {
-        return Err(Error::invalid(
-            folder,
-            "is no checkpoint: it has no config.json",
-        ));
-    }
-    let value: Value = files::read_json(&path)?;
-    let wanted = model_types.join(" or ");
-    match value.get("model_type").and_then(Value::as_str) {
-        Some(found) if model_types.contains(&found) => Ok(value),
-        Some(found) => Err(Error::invalid(
-            path,
-            format!("is a {found} model, but a {wanted} model is needed here"),
-        )),
-        None => Err(Error::invalid(
-            path,
-            format!("names no model_type, but a {wanted} model is needed here"),
-        )),
-    }
+/// A Gemma from its files, with frozen weights; a checkpoint in NF4 stays in NF4.
+pub fn load_gemma(checkpoint: &Checkpoint, dtype: DType, device: &Device) -> Result<Gemma> {
+    load_quantized_gemma(checkpoint, Quantization::None, dtype, device)
 }
 
-pub(crate) fn parse<T: for<'de> Deserialize<'de>>(path: &Path, value: Value) -> Result<T> {
-    serde_json::from_value(value).map_err(|error| Error::invalid(path, error.to_string()))
+/// A Gemma from its files, with frozen weights that are quantized while they are read.
+pub fn load_quantized_gemma(
+    checkpoint: &Checkpoint,
+    quantization: Quantization,
+    dtype: DType,
+    device: &Device,
+) -> Result<Gemma> {
+    let mut model = read_gemma_config(checkpoint)?.init(device);
+    weights::load(
+        &mut model,
+        checkpoint,
+        Part::Whole,
+        quantization,
+        dtype,
+        device,
+    )?;
+    Ok(model)
 }

@@ -12,7 +12,11 @@ use crate::{Error, Result};
 
 /// Reads a text file that must be UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    text(path, fs::read(path).map_err(Error::io("read", path))?)
+}
+
+/// The text that the bytes of a file are, without a byte order mark.
+pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Result<String> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Error::invalid(
@@ -28,7 +32,12 @@ pub fn read_text(path: &Path) -> Result<String> {
 
 /// Reads a JSON file.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    serde_json::from_str(&read_text(path)?).map_err(|error| Error::invalid(path, error.to_string()))
+    parse_json(path, &read_text(path)?)
+}
+
+/// The value that the text of a JSON file has.
+pub(super) fn parse_json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| Error::invalid(path, error.to_string()))
 }
 
 /// The SHA-256 of a file's bytes, in hexadecimal.

@@ -4,42 +4,19 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use serde::Serialize;
 use serde_json::Value;
 
-use crate::files::gemma::{is_quantized, read_gemma_config};
-use crate::files::nf4::name_of;
-use crate::files::peft::{load_adapter, module_path};
-use crate::files::shards::{Entry, write_shards};
-use crate::files::weights::{StoredTensor, open, weight_files};
+use super::config_json::{CONFIG, is_quantized, name_of};
+use super::export::{Written, write_model};
+use super::peft::{load_adapter, module_path};
+use super::shards::Entry;
+use super::tensors::{open, read, weight_files};
+use super::{Checkpoint, read_gemma_config};
 use crate::nn::Lora;
 use crate::progress::Job;
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
-/// What a model's folder has beside its weights and `config.json`.
-const COMPANIONS: [&str; 8] = [
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "spm.model",
-];
-
-/// What was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Written {
-    /// Safetensors files.
-    pub files: usize,
-    /// Bytes of the weights.
-    pub bytes: u64,
-    /// Weights that were changed.
-    pub changed: usize,
-}
-
-/// Writes the Gemma in `base` with the adapter's factors multiplied into its weights to the folder `output`, as plain
+/// Writes the Gemma `base` with the adapter's factors multiplied into its weights to the folder `output`, as plain
 /// safetensors of at most `max_shard_bytes` each: `W + scaling · B·A`, computed in f32.
 ///
 /// The weights are in `dtype`, or without one in their own, and go through memory one at a time.
@@ -48,7 +25,7 @@ pub struct Written {
 ///
 /// A folder that holds a model already, and an adapter that does not fit the model; nothing is written then.
 pub fn merge_adapter(
-    base: &Path,
+    base: &Checkpoint,
     adapter: &Path,
     output: &Path,
     dtype: Option<DType>,
@@ -57,11 +34,10 @@ pub fn merge_adapter(
     job: &Job,
 ) -> Result<Written> {
     let mut model = read_gemma_config(base)?.init(device);
-    let config_path = base.join("config.json");
-    let mut config: Value = files::read_json(&config_path)?;
+    let mut config: Value = base.read_json(CONFIG)?;
     if is_quantized(&config) {
         let reason = "is quantized; merge the adapter into the dense model";
-        return Err(Error::invalid(config_path, reason));
+        return Err(Error::invalid(base.path(CONFIG), reason));
     }
     if let Some(name) = dtype.and_then(name_of) {
         // transformers 4 and 5 call it differently.
@@ -80,12 +56,12 @@ pub fn merge_adapter(
     let tensors = open(&weight_files(base)?)?;
     for (name, lora) in &factors {
         let Some(weight) = tensors.get(name) else {
-            return Err(Error::invalid(base, format!("{name} is missing")));
+            return Err(Error::invalid(base.name(), format!("{name} is missing")));
         };
         let wanted = [lora.lora_b.lazy_shape()[0], lora.lora_a.lazy_shape()[1]];
         if weight.shape != wanted {
             let reason = format!("{name} has shape {:?}, not {wanted:?}", weight.shape);
-            return Err(Error::invalid(base, reason));
+            return Err(Error::invalid(base.name(), reason));
         }
     }
     let changed = factors.len();
@@ -122,39 +98,7 @@ pub fn merge_adapter(
     })
 }
 
-/// The values of a tensor of the folder.
-pub(crate) fn read(folder: &Path, tensor: &StoredTensor) -> Result<TensorData> {
-    tensor
-        .read()
-        .map_err(|problem| Error::invalid(folder, problem))
-}
-
 fn merged(weight: TensorData, lora: &Lora, device: &Device) -> TensorData {
     let weight = Tensor::<2>::from_data(weight.convert_dtype(DType::F32), (device, DType::F32));
     lora.merged(weight).into_data()
-}
-
-/// Writes weights, what else the folder `base` has, and `config.json` to the folder `output`.
-pub(crate) fn write_model(
-    base: &Path,
-    output: &Path,
-    entries: Vec<Entry<'_>>,
-    max_shard_bytes: u64,
-    config: &Value,
-) -> Result<usize> {
-    if output.join("config.json").exists() {
-        let reason = "holds a model already; name another folder";
-        return Err(Error::invalid(output, reason));
-    }
-    let n_files = write_shards(output, entries, max_shard_bytes)?;
-    for name in COMPANIONS {
-        let path = base.join(name);
-        if path.is_file() {
-            let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-            files::write(&output.join(name), &bytes)?;
-        }
-    }
-    // Last: a folder that has it is whole.
-    files::write_json(&output.join("config.json"), config)?;
-    Ok(n_files)
 }

@@ -8,7 +8,8 @@ use fancy_regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::files::weights::{open, write_tensors};
+use super::tensors::{Source, open};
+use super::weights::write_tensors;
 use crate::nn::{Gemma, LoraConfig, Projection};
 use crate::{Error, Result, files};
 
@@ -314,7 +315,7 @@ pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result
             "is no PEFT adapter: it has no adapter_model.safetensors",
         ));
     }
-    let mut tensors = open(std::slice::from_ref(&path))?;
+    let mut tensors = open(&[Source::File(path.clone())])?;
     let mut problems = Vec::new();
     let mut adapted = model.without_lora();
     let places = config

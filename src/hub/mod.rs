@@ -11,8 +11,9 @@ use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use crate::files::{self, Checkpoint};
 use crate::progress::{Job, Task};
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 /// Where models come from and where they are kept.
 #[derive(Clone, Debug)]
@@ -130,6 +131,21 @@ impl Hub {
             )));
         }
         self.download(&repo)
+    }
+
+    /// The checkpoint of that name, see [`Hub::folder`]; one from the hub is called `owner/name@commit`.
+    pub fn checkpoint(&self, name: &Path) -> Result<Checkpoint> {
+        let folder = self.folder(name)?;
+        let commit = folder.file_name().unwrap_or_default().to_string_lossy();
+        let on_hub = name.to_str().filter(|_| folder != name);
+        let called = on_hub
+            .and_then(repo)
+            .map(|repo| format!("{}@{commit}", repo.url()));
+        let checkpoint = Checkpoint::folder(&folder);
+        Ok(match called {
+            Some(called) => checkpoint.with_name(called),
+            None => checkpoint,
+        })
     }
 
     /// A file of a source repository at a pinned commit, with a known checksum; kept in the cache. `instead` is what to give

@@ -178,7 +178,7 @@ pub(crate) fn serves<const D: usize>(x: &Tensor<D>) -> bool {
 
 /// Whether tensors on `device` are in the machine's own memory.
 #[cfg(feature = "flex")]
-pub(crate) fn is_cpu(device: &Device) -> bool {
+pub fn is_cpu(device: &Device) -> bool {
     matches!(
         device.clone().inner().as_dispatch(),
         DispatchDevice::Flex(_)
@@ -187,7 +187,7 @@ pub(crate) fn is_cpu(device: &Device) -> bool {
 
 /// Whether tensors on `device` are in the machine's own memory: without a CPU backend they never are.
 #[cfg(not(feature = "flex"))]
-pub(crate) fn is_cpu(_device: &Device) -> bool {
+pub fn is_cpu(_device: &Device) -> bool {
     false
 }
 

@@ -1,14 +1,26 @@
-//! Persona statements, the judges that hold a reply against them, and the score that comes of it.
+//! The domain: who a character is, the judges that hold a reply against that, the score, retrieval, the prompt, and a
+//! character that answers.
+//!
+//! Nothing here trains, writes stages or reaches a network; a chat model judges through [`ChatJudge`].
 
+mod character;
 mod judge;
+#[expect(clippy::module_inception, reason = "the file of the type of that name")]
+mod persona;
 mod prompt;
 mod records;
+mod retrieval;
 mod score;
+mod scorer;
 
+pub use character::{Answer, AnswerConfig, Character};
 pub use judge::{
-    Judge, JudgeFolder, JudgeTask, JudgeTemplate, Nli, Relevance, RelevanceCache, RelevanceTable,
-    find_judge, judge_nli, judge_relevance, read_template,
+    ChatJudge, Judge, JudgeInput, JudgeSource, JudgeTask, JudgeTemplate, LocalJudge, Nli,
+    NliProbabilities, Relevance, RelevanceCache, find_judge, read_template,
 };
+pub use persona::Persona;
 pub use prompt::{encode_prompt, encode_reply, persona_prompt, stop_ids};
 pub use records::{NliExample, PreferencePair, Query, RelevanceExample, Statement};
+pub use retrieval::RelevanceTable;
 pub use score::{Score, StatementScore, score};
+pub use scorer::Scorer;

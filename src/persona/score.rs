@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{NliProbabilities, Persona};
+
 /// A statement's part in the score of a reply; the last three numbers sum to one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatementScore {
@@ -38,6 +40,24 @@ pub struct Score {
     pub passive_penalty: f64,
     /// The parts, in the order of the statements.
     pub statements: Vec<StatementScore>,
+}
+
+impl Score {
+    /// The score of a reply from what the judges say of every statement.
+    ///
+    /// - relevance: P(relevant), in the order of the statements
+    /// - nli: what each statement says of the reply, in that order
+    pub fn of(persona: &Persona, relevance: &[f64], nli: &[NliProbabilities]) -> Self {
+        let judged = persona.statements.iter().zip(relevance).zip(nli);
+        let parts = judged.map(|((statement, &relevance), nli)| StatementScore {
+            statement: statement.clone(),
+            relevance,
+            contradicted: nli.contradicted,
+            neutral: nli.neutral,
+            entailed: nli.entailed,
+        });
+        score(parts.collect())
+    }
 }
 
 /// Sums the parts up.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::files::Precision;
 use crate::hub::HubConfig;
 use crate::pipeline::page::check_name;
 use crate::teacher::chat::OpenAiConfig;
@@ -47,6 +48,8 @@ pub struct TrainConfig {
     pub prp_scale: Scale,
     /// A checkpoint in its place, a folder or a name on the hub.
     pub model: Option<PathBuf>,
+    /// How its weights are kept.
+    pub precision: Precision,
     /// Where models come from that are not folders here.
     pub hub: HubConfig,
     /// The relevance judge, a folder or a name on the hub; one that suits the scale and the page if absent.
@@ -109,6 +112,7 @@ impl TrainConfig {
             prp_scale: Scale::Tiny,
             hub: HubConfig::new("models/hub"),
             model: None,
+            precision: Precision::default(),
             relevance: None,
             nli: None,
             judge_templates: None,

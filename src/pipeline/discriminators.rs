@@ -3,21 +3,20 @@
 use serde_json::{Value, json};
 
 use crate::Result;
-use crate::persona::JudgeFolder;
-use crate::pipeline::record::folder_hash;
+use crate::persona::JudgeSource;
 
 /// The two judges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discriminators {
     /// Whether a statement matters to a query.
-    pub relevance: JudgeFolder,
+    pub relevance: JudgeSource,
     /// Whether a reply follows from a statement.
-    pub nli: JudgeFolder,
+    pub nli: JudgeSource,
 }
 
 /// What identifies a judge: its model and, if it is not the model's own, the way it is asked.
-pub(super) fn judge_hash(judge: &JudgeFolder) -> Result<Value> {
-    let folder = folder_hash(&judge.folder)?;
+pub(super) fn judge_hash(judge: &JudgeSource) -> Result<Value> {
+    let folder = judge.checkpoint.hash()?;
     Ok(match &judge.template {
         None => json!(folder),
         Some(template) => json!([folder, template]),

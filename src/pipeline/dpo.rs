@@ -113,8 +113,8 @@ pub struct DpoRun<'a> {
     pub seed: u64,
     /// Whether the pairs come in another order in each epoch.
     pub shuffle: bool,
-    /// The folder of the base model, which the adapter names.
-    pub base: &'a Path,
+    /// What the base model is called, which the adapter tells.
+    pub base: &'a str,
     /// The adapter's folder.
     pub output: &'a Path,
     /// Where checkpoints are kept.
@@ -137,14 +137,13 @@ impl DpoRun<'_> {
         let device = devices.first();
         device.seed(self.seed);
         let mut policy = base.clone();
-        let base_name = self.base.display().to_string();
         let lora = match self.adapter {
             Some(adapter) => {
-                files::load_adapter(&mut policy, adapter, device)?.with_base(&base_name)
+                files::load_adapter(&mut policy, adapter, device)?.with_base(self.base)
             }
             None => {
                 policy.add_lora(self.lora, device);
-                AdapterConfig::new(self.lora, &base_name)
+                AdapterConfig::new(self.lora, self.base)
             }
         };
         // Factors are drawn when they are first used: that is now, in one order.

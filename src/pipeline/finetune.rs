@@ -1,6 +1,5 @@
 //! From texts with classes to a classifier.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::files::{self, Checkpoint};
 use crate::nn::Weights;
 use crate::parallel::{Devices, Replicas};
 use crate::progress::Job;
@@ -20,15 +20,15 @@ use crate::train::{
     AdamW, ClassifierExample, ClassifierModel, EpochLoader, Fit, StepDropout, StepRecorder,
     epochs_done, fit,
 };
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 /// How a classifier is fine-tuned: all weights, by AdamW at a constant rate.
 #[derive(Clone, Debug)]
 pub struct FineTune<'a> {
     /// What the bar is called.
     pub label: &'a str,
-    /// The folder of a classifier, or of a base model that gets a fresh head.
-    pub base: &'a Path,
+    /// A classifier, or a base model that gets a fresh head.
+    pub base: &'a Checkpoint,
     /// The classifier's folder.
     pub output: &'a Path,
     /// Where checkpoints are kept.
@@ -198,13 +198,8 @@ impl FineTune<'_> {
             }
         }
         tokenizer.save(self.output)?;
-        for name in ["tokenizer_config.json", "judge.json"] {
-            let from = self.base.join(name);
-            if from.is_file() {
-                let bytes = fs::read(&from).map_err(Error::io("read", &from))?;
-                files::write(&self.output.join(name), &bytes)?;
-            }
-        }
+        self.base
+            .copy_to(&["tokenizer_config.json", "judge.json"], self.output)?;
         // The config goes last: a folder that has it is whole.
         files::write_classifier_config(self.output, &config)?;
         done.texts_per_second = train.rate();

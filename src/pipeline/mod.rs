@@ -21,7 +21,6 @@ pub use evaluate::{Evaluation, Interval, bootstrap_interval};
 pub use finetune::{FineTune, FineTuned};
 pub(crate) use page::check_name;
 pub use page::{find_page, read_page};
-pub use record::{Stage, file_hash, folder_hash, seed_for};
-pub(crate) use replies::statement_scores;
+pub use record::{Stage, file_hash};
 pub use replies::{SampledReplies, Sampler, sample_replies};
 pub use train::{TeachSummary, TrainSummary, locate, plan, teach, train};

@@ -7,14 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::nn::Gemma;
 use crate::parallel::Replicas;
 use crate::persona::{
-    Judge, RelevanceTable, StatementScore, encode_prompt, judge_nli, persona_prompt, score,
-    stop_ids,
+    Judge, Persona, RelevanceTable, Score, encode_prompt, persona_prompt, stop_ids,
 };
 use crate::progress::Job;
-use crate::text::{GenerateConfig, Generation, Prompt, Room, Sampling, Tokenizer};
+use crate::text::{GenerateConfig, Generation, Prompt, Room, Sampling, Tokenizer, seed_for};
 use crate::{Result, files::Journal};
-
-use crate::pipeline::record::seed_for;
 
 /// The replies sampled to one query with their scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,10 +32,8 @@ pub struct SampledReplies {
 
 /// What replies are sampled and scored with.
 pub struct Sampler<'a> {
-    /// The character's name.
-    pub character: &'a str,
-    /// All of the persona statements.
-    pub statements: &'a [String],
+    /// Who replies.
+    pub persona: &'a Persona,
     /// The language model, on every device that samples.
     pub models: &'a Replicas<Gemma>,
     /// Its tokenizer.
@@ -131,9 +126,9 @@ fn sample_group(
             let retrieved = sampler.retrieval.retrieve(query_idx, sampler.top_k);
             let shown = retrieved
                 .iter()
-                .map(|&idx| sampler.statements[idx].as_str());
+                .map(|&idx| sampler.persona.statements[idx].as_str());
             let shown: Vec<&str> = shown.collect();
-            persona_prompt(sampler.character, &shown, &queries[query_idx])
+            persona_prompt(&sampler.persona.name, &shown, &queries[query_idx])
         })
         .collect();
     let config = GenerateConfig {
@@ -242,8 +237,7 @@ fn score_replies(
     for sampled in sampled {
         let query = queries[sampled.query_idx].as_str();
         for reply in &sampled.replies {
-            let (nli, statements) = (sampler.nli, sampler.statements);
-            let read = nli.readable(sampler.character, statements, query, reply)?;
+            let read = sampler.nli.readable(sampler.persona, query, reply)?;
             n_cut += usize::from(read.len() < reply.len());
             asked.push((query, read));
         }
@@ -253,19 +247,13 @@ fn score_replies(
             "{n_cut} replies are longer than the judge reads, and are scored by how they begin; lower --max-new-tokens"
         ));
     }
-    let judged = judge_nli(
-        sampler.nli,
-        sampler.character,
-        sampler.statements,
-        &asked,
-        &job.quiet(),
-    )?;
+    let judged = sampler.nli.nli(sampler.persona, &asked, &job.quiet())?;
     let records = sampled.iter().zip(judged.chunks(sampler.n_replies));
     let records = records.map(|(sampled, judged)| {
         let relevance = &sampler.relevance.rows[sampled.query_idx];
         let scores = judged
             .iter()
-            .map(|row| score(statement_scores(sampler.statements, relevance, row)));
+            .map(|nli| Score::of(sampler.persona, relevance, nli));
         let (apc, delta_apc) = scores.map(|score| (score.apc, score.delta_apc)).unzip();
         SampledReplies {
             query_idx: sampled.query_idx,
@@ -279,32 +267,10 @@ fn score_replies(
     Ok(records.collect())
 }
 
-/// Puts relevance and NLI of each statement together.
-pub(crate) fn statement_scores(
-    statements: &[String],
-    relevance: &[f64],
-    nli: &[[f64; 3]],
-) -> Vec<StatementScore> {
-    statements
-        .iter()
-        .zip(relevance)
-        .zip(nli)
-        .map(
-            |((statement, &relevance), &[contradicted, neutral, entailed])| StatementScore {
-                statement: statement.clone(),
-                relevance,
-                contradicted,
-                neutral,
-                entailed,
-            },
-        )
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files;
+    use crate::files::{self, Checkpoint};
     use crate::parallel::Devices;
     use crate::persona::JudgeTask;
     use burn::tensor::{DType, Device};
@@ -316,8 +282,10 @@ mod tests {
         let (devices, job) = (Devices::from(Device::flex()), Job::default());
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny");
         let gemma = models.join("gemma");
-        let statements = ["Mira plays the cello.", "Mira lives by the harbour."];
-        let statements = statements.map(str::to_string);
+        let persona = Persona::new(
+            "Mira",
+            ["Mira plays the cello.", "Mira lives by the harbour."],
+        );
         let queries: Vec<String> = (0..QUERIES)
             .map(|age| format!("{}What did you do at {age}?", "Please. ".repeat(age % 7)))
             .collect();
@@ -325,18 +293,22 @@ mod tests {
             rows: vec![vec![0.5, 0.4]; QUERIES],
         };
         let sampler = Sampler {
-            character: "Mira",
-            statements: &statements,
+            persona: &persona,
             models: &Replicas::new(
-                files::load_gemma(&gemma, DType::F32, devices.first()).unwrap(),
+                files::load_gemma(&gemma.as_path().into(), DType::F32, devices.first()).unwrap(),
                 &devices,
             ),
-            tokenizer: &Tokenizer::load(&gemma).unwrap(),
+            tokenizer: &Tokenizer::load(&gemma.as_path().into()).unwrap(),
             max_tokens: 1024,
             top_k: 2,
             retrieval: &table,
             relevance: &table,
-            nli: &Judge::load(&models.join("nli").into(), JudgeTask::Nli, &devices).unwrap(),
+            nli: &Judge::load(
+                &Checkpoint::from(models.join("nli")).into(),
+                JudgeTask::Nli,
+                &devices,
+            )
+            .unwrap(),
             n_replies: 10,
             sampling: Sampling::at_temperature(1.0),
             max_new_tokens: 40,

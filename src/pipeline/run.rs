@@ -5,24 +5,26 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::files::Checkpoint;
 use crate::hub::Hub;
 use crate::parallel::Devices;
 use crate::persona::{
-    Judge, JudgeFolder, JudgeTask, JudgeTemplate, NliExample, Query, RelevanceCache,
-    RelevanceExample, RelevanceTable, Statement, find_judge, judge_relevance,
+    self, JudgeInput, JudgeSource, JudgeTask, JudgeTemplate, LocalJudge, NliExample, Query,
+    RelevanceCache, RelevanceExample, RelevanceTable, Statement, find_judge,
 };
 use crate::pipeline::config::{Scale, TrainConfig};
 use crate::pipeline::discriminators::{Discriminators, judge_hash};
 use crate::pipeline::finetune::FineTune;
 use crate::pipeline::page::{find_page, read_page};
-use crate::pipeline::record::{Stage, file_hash, folder_hash, seed_for};
+use crate::pipeline::record::{Stage, file_hash};
 use crate::pipeline::teach::{ask, nli_data, relevance_data};
 use crate::pipeline::train::locate;
 use crate::progress::Job;
 use crate::teacher::chat::{ChatModel, ChatTeacher, Language, LocalGemma, OpenAi};
 use crate::teacher::imported::Imported;
 use crate::teacher::{Examples, Plan, Teacher, some_others};
-use crate::text::ByteFallback;
+use crate::text::seed_for;
+use crate::text::{ByteFallback, Engine, EngineConfig, Work};
 use crate::tiny::Offline;
 use crate::{Error, Result, files};
 
@@ -80,10 +82,8 @@ pub(super) struct Run<'a> {
     page_path: PathBuf,
     pub(super) teacher: Box<dyn Teacher>,
     hub: Hub,
-    /// The folder of the Gemma that answers.
-    pub(super) base: PathBuf,
-    /// What it is called, by its folder or on the hub.
-    pub(super) base_name: PathBuf,
+    /// The Gemma that answers.
+    pub(super) base: Checkpoint,
     /// The stages that had something to do.
     pub(super) stages_run: Vec<String>,
     /// How long the teacher has worked.
@@ -102,12 +102,10 @@ impl<'a> Run<'a> {
         };
         let hub = Hub::new(config.hub.clone(), job)?;
         let base = match (&config.model, config.prp_scale.repository()) {
-            (Some(name), _) => hub.folder(name)?,
-            (None, Some(name)) => hub.folder(Path::new(name))?,
-            (None, None) => locate("models/tiny/gemma"),
+            (Some(name), _) => hub.checkpoint(name)?,
+            (None, Some(name)) => hub.checkpoint(Path::new(name))?,
+            (None, None) => Checkpoint::folder(locate("models/tiny/gemma")).with_name("embedded"),
         };
-        let on_hub = config.prp_scale.repository().map(PathBuf::from);
-        let base_name = config.model.clone().or(on_hub);
         // A folder that is no model is told of before the first stage.
         files::read_gemma_config(&base)?;
         files::check_weights(&base)?;
@@ -133,14 +131,18 @@ impl<'a> Run<'a> {
             "offline" => Box::new(Offline),
             "imported" => Box::new(Imported::load(&imported)?),
             "local" => {
-                let hash = folder_hash(&base)?;
+                let hash = base.hash()?;
                 let name = format!("local {}", &hash[..12]);
-                chat(Box::new(LocalGemma::new(
-                    &name,
-                    &base,
-                    devices.first(),
-                    job,
-                )?))?
+                let engine = EngineConfig::new(
+                    base.clone(),
+                    Work::Reply {
+                        tokens: 4096,
+                        new_tokens: 1024,
+                    },
+                )
+                .with_precision(config.precision);
+                let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
+                chat(Box::new(LocalGemma::new(&name, engine, job)))?
             }
             name => chat(Box::new(OpenAi::new(name, config.chat.clone(), job)?))?,
         };
@@ -153,7 +155,6 @@ impl<'a> Run<'a> {
             page: text,
             page_path: page,
             hub,
-            base_name: base_name.unwrap_or_else(|| base.clone()),
             base,
             stages_run: Vec::new(),
             taught: Duration::ZERO,
@@ -310,23 +311,28 @@ impl<'a> Run<'a> {
         let relevance: Vec<RelevanceExample> = files::read_jsonl(&data[0])?;
         let nli: Vec<NliExample> = files::read_jsonl(&data[1])?;
         // A model that is no judge yet is asked as the embedded ones are.
-        let template = |judge: &JudgeFolder, task: JudgeTask| match &judge.template {
-            None if !JudgeTemplate::is_in(&judge.folder) => Ok(task.template()),
+        let template = |judge: &JudgeSource, task: JudgeTask| match &judge.template {
+            None if !JudgeTemplate::is_in(&judge.checkpoint) => Ok(task.template()),
             _ => judge.template(),
         };
         let relevance_template = template(&base.relevance, JudgeTask::Relevance)?;
         let nli_template = template(&base.nli, JudgeTask::Nli)?;
         let relevance_texts = relevance.iter().map(|example| {
-            let text = relevance_template.render(character, &example.statement, &example.query, "");
+            let text = relevance_template.render(&JudgeInput {
+                character,
+                statement: &example.statement,
+                query: &example.query,
+                response: "",
+            });
             (text, example.label as usize)
         });
         let nli_texts = nli.iter().map(|example| {
-            let text = nli_template.render(
+            let text = nli_template.render(&JudgeInput {
                 character,
-                &example.statement,
-                &example.query,
-                &example.response,
-            );
+                statement: &example.statement,
+                query: &example.query,
+                response: &example.response,
+            });
             (text, example.label as usize)
         });
         let own = ["relevance", "nli"].map(|name| self.folders.models.join(name));
@@ -337,7 +343,7 @@ impl<'a> Run<'a> {
         let runs = [
             (
                 "relevance",
-                &base.relevance.folder,
+                &base.relevance.checkpoint,
                 &relevance_template,
                 &own[0],
                 &data[0],
@@ -346,7 +352,7 @@ impl<'a> Run<'a> {
             ),
             (
                 "nli",
-                &base.nli.folder,
+                &base.nli.checkpoint,
                 &nli_template,
                 &own[1],
                 &data[1],
@@ -357,7 +363,7 @@ impl<'a> Run<'a> {
         for (label, base, template, output, data, epochs, texts) in runs {
             let work = self.folders.models.join(format!("{label}.training"));
             let inputs = json!({
-                "data": file_hash(data)?, "base": folder_hash(base)?, "template": template, "epochs": epochs, "seed": seed,
+                "data": file_hash(data)?, "base": base.hash()?, "template": template, "epochs": epochs, "seed": seed,
             });
             let mut stage = self.open(
                 &format!("discriminator-{label}"),
@@ -387,7 +393,7 @@ impl<'a> Run<'a> {
                 files::remove_dir(&work.join("checkpoint"))?;
             }
         }
-        let [relevance, nli] = own.map(JudgeFolder::from);
+        let [relevance, nli] = own.map(|folder| Checkpoint::from(folder).into());
         Ok(Discriminators { relevance, nli })
     }
 
@@ -431,8 +437,8 @@ impl<'a> Run<'a> {
     /// The judges that grade took no part in the reward.
     pub(super) fn graders(&self) -> Discriminators {
         Discriminators {
-            relevance: locate("models/tiny/evaluation/relevance").into(),
-            nli: locate("models/tiny/evaluation/nli").into(),
+            relevance: Checkpoint::from(locate("models/tiny/evaluation/relevance")).into(),
+            nli: Checkpoint::from(locate("models/tiny/evaluation/nli")).into(),
         }
     }
 
@@ -440,8 +446,8 @@ impl<'a> Run<'a> {
     pub(super) fn relevance(
         &mut self,
         [asked, table]: [&str; 2],
-        judge: &JudgeFolder,
-        statements: &[String],
+        judge: &JudgeSource,
+        persona: &persona::Persona,
         queries: &[Query],
     ) -> Result<RelevanceTable> {
         let path = self.folders.data.join(format!("{table}.jsonl"));
@@ -454,16 +460,9 @@ impl<'a> Run<'a> {
         if !stage.is_complete() {
             let cache = self.folders.data.join("relevance-cache.jsonl");
             let mut cache = RelevanceCache::open(&cache, &judge_hash(judge)?.to_string())?;
-            let judge = Judge::load(judge, JudgeTask::Relevance, self.devices)?;
+            let judge = LocalJudge::load(judge, JudgeTask::Relevance, self.devices)?;
             let queries: Vec<String> = queries.iter().map(|query| query.query.clone()).collect();
-            let table = judge_relevance(
-                &judge,
-                Some(&mut cache),
-                &self.config.character,
-                statements,
-                &queries,
-                self.job,
-            )?;
+            let table = judge.relevance(Some(&mut cache), persona, &queries, self.job)?;
             files::write_jsonl(&path, &table.rows)?;
             stage.complete()?;
         }

@@ -5,21 +5,22 @@ use std::path::Path;
 use burn::tensor::DType;
 use serde_json::json;
 
+use crate::files::folder_hash;
 use crate::nn::LoraConfig;
-use crate::parallel::Replicas;
-use crate::persona::{Judge, JudgeFolder, JudgeTask, PreferencePair, Query, RelevanceTable};
+use crate::persona::{self, Judge, JudgeSource, JudgeTask, PreferencePair, Query, RelevanceTable};
 use crate::pipeline::discriminators::{Discriminators, judge_hash};
 use crate::pipeline::dpo::{DpoRun, DpoSummary, encode, preference_pairs};
-use crate::pipeline::record::{file_hash, folder_hash, seed_for};
+use crate::pipeline::record::file_hash;
 use crate::pipeline::replies::{SampledReplies, Sampler, sample_replies};
 use crate::pipeline::run::Run;
-use crate::text::{Sampling, Tokenizer};
+use crate::text::seed_for;
+use crate::text::{Engine, EngineConfig, Sampling, Work};
 use crate::train::DpoConfig;
 use crate::{Error, Result, files};
 
 /// What is asked, and what is retrieved for it.
 pub(super) struct Asked<'a> {
-    pub(super) statements: &'a [String],
+    pub(super) persona: &'a persona::Persona,
     pub(super) queries: &'a [Query],
     /// Those of the queries that are asked.
     pub(super) query_idxs: Vec<usize>,
@@ -31,7 +32,7 @@ pub(super) struct Asked<'a> {
 
 impl Run<'_> {
     /// The settings that decide which replies are sampled.
-    fn sampling_inputs(&self, asked: &Asked<'_>, judge: &JudgeFolder) -> Result<serde_json::Value> {
+    fn sampling_inputs(&self, asked: &Asked<'_>, judge: &JudgeSource) -> Result<serde_json::Value> {
         let [queries, retrieval] = asked
             .files
             .map(|name| file_hash(&self.folders.data.join(format!("{name}.jsonl"))));
@@ -39,13 +40,21 @@ impl Run<'_> {
             "statements": file_hash(&self.folders.data.join("statements.jsonl"))?,
             "queries": queries?,
             "retrieval": retrieval?,
-            "model": folder_hash(&self.base)?,
+            "model": self.base.hash()?,
             "judge": judge_hash(judge)?,
             "rag_top_k": self.config.rag_top_k,
             "top_p": self.config.top_p,
             "max_new_tokens": self.config.max_new_tokens,
             "seed": self.config.seed,
         }))
+    }
+
+    /// The Gemma that answers.
+    fn engine(&self, work: Work, adapter: Option<&Path>) -> Result<Engine> {
+        let config = EngineConfig::new(self.base.clone(), work)
+            .with_adapter(adapter)
+            .with_precision(self.config.precision);
+        Engine::open(config, self.devices)
     }
 
     /// Samples replies with the base model, or with an adapter, and scores them; journaled in `path`.
@@ -58,29 +67,30 @@ impl Run<'_> {
         path: &Path,
         asked: &Asked<'_>,
         relevance: &RelevanceTable,
-        nli: &JudgeFolder,
+        nli: &JudgeSource,
         n_replies: usize,
         adapter: Option<&Path>,
         seed: u64,
     ) -> Result<Vec<SampledReplies>> {
         let (mut journal, done) = files::Journal::open::<SampledReplies>(path)?;
-        let mut model = files::load_gemma(&self.base, DType::F32, self.devices.first())?;
-        if let Some(adapter) = adapter {
-            files::load_adapter(&mut model, adapter, self.devices.first())?;
-            model.merge_lora();
-        }
-        model.keep_in_panels();
+        let engine = self.engine(
+            Work::Sample {
+                rows: n_replies * self.devices.workers(),
+                tokens: self.config.max_new_tokens + 512,
+            },
+            adapter,
+        )?;
+        let loaded = engine.load()?;
         let queries: Vec<String> = asked
             .queries
             .iter()
             .map(|query| query.query.clone())
             .collect();
         let sampler = Sampler {
-            character: &self.config.character,
-            statements: asked.statements,
-            models: &Replicas::new(model, self.devices),
-            tokenizer: &Tokenizer::load(&self.base)?,
-            max_tokens: files::read_gemma_config(&self.base)?.max_position_embeddings,
+            persona: asked.persona,
+            models: &loaded.models,
+            tokenizer: engine.tokenizer(),
+            max_tokens: engine.max_tokens(),
             top_k: self.config.rag_top_k,
             retrieval: &asked.retrieval,
             relevance,
@@ -171,7 +181,7 @@ impl Run<'_> {
         let alpha = config.lora_alpha.unwrap_or(config.lora_rank as f64);
         let inputs = json!({
             "pairs": file_hash(&self.folders.data.join("pairs.jsonl"))?,
-            "model": folder_hash(&self.base)?,
+            "model": self.base.hash()?,
             "lora_rank": config.lora_rank,
             "lora_alpha": alpha,
             "epochs": config.prp_dpo_epoch,
@@ -188,7 +198,16 @@ impl Run<'_> {
             &[path.clone(), adapter.clone(), work.clone()],
         )?;
         if !stage.is_complete() || !adapter.join("adapter_config.json").is_file() {
-            let model = files::load_gemma(&self.base, DType::F32, self.devices.first())?;
+            let engine = self.engine(
+                Work::Train {
+                    rank: config.lora_rank,
+                    factor_bytes: DType::F32.size(),
+                    batch_tokens: config.batch_size * 512,
+                    gradient_checkpointing: config.gradient_checkpointing,
+                },
+                None,
+            )?;
+            let examples = encode(engine.tokenizer(), pairs)?;
             let run = DpoRun {
                 lora: &LoraConfig::new(config.lora_rank, alpha),
                 lora_dtype: DType::F32,
@@ -202,14 +221,13 @@ impl Run<'_> {
                 learning_rate: config.learning_rate,
                 seed: config.seed,
                 shuffle: true,
-                base: &self.base_name,
+                base: self.base.name(),
                 output: &adapter,
                 work: &work,
                 gradient_checkpointing: config.gradient_checkpointing,
                 record_steps: false,
             };
-            let examples = encode(&Tokenizer::load(&self.base)?, pairs)?;
-            let trained = run.run(&model, examples, self.devices, self.job)?;
+            let trained = run.run(engine.load()?.model(), examples, self.devices, self.job)?;
             let summary = run.summarize(&trained, self.job)?;
             files::write_json(&path, &summary)?;
             files::create_dir(&work)?;

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::parallel::at_once;
 use crate::persona::{NliExample, Query, RelevanceExample};
-use crate::pipeline::record::seed_for;
 use crate::pipeline::run::Run;
 use crate::progress::Job;
-use crate::teacher::{Outcome, Rejected, Teacher, at_once, some_others};
+use crate::teacher::{Outcome, Rejected, Teacher, some_others};
+use crate::text::seed_for;
 use crate::{Error, Result, files};
 
 /// A task whose answers could not be used, with its stage.

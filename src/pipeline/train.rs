@@ -13,7 +13,7 @@ use crate::pipeline::sampling::Asked;
 use crate::progress::Job;
 use crate::teacher::Plan;
 use crate::teacher::chat::Usage;
-use crate::{Result, files};
+use crate::{Result, files, persona};
 
 /// What the main job made, and how good it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -136,10 +136,11 @@ pub fn train(config: &TrainConfig, devices: &Devices, job: &Job) -> Result<Train
         held_out,
     } = persona;
     let judges = run.discriminators(&statements, &queries)?;
+    let who = persona::Persona::new(&config.character, statements.clone());
     let mut asked = |files: [&'static str; 2], queries, limit| {
-        let retrieval = run.relevance(files, &judges.relevance, &statements, queries)?;
+        let retrieval = run.relevance(files, &judges.relevance, &who, queries)?;
         Ok(Asked {
-            statements: &statements,
+            persona: &who,
             queries,
             query_idxs: run.some_of(queries.len(), limit),
             retrieval,
@@ -160,7 +161,7 @@ pub fn train(config: &TrainConfig, devices: &Devices, job: &Job) -> Result<Train
     let grading = run.relevance(
         ["held-out-queries", "grading-relevance-table"],
         &graders.relevance,
-        &statements,
+        &who,
         held_out.queries,
     )?;
 

@@ -12,11 +12,10 @@ use rand::SeedableRng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
 use crate::persona::{Nli, NliExample, Query, Relevance, RelevanceExample, Statement};
-use crate::{Error, Result};
 
 /// The five tasks of a teacher.
 ///
@@ -168,22 +167,6 @@ pub struct Rejected {
     pub replies: Vec<String>,
     /// What is wrong with the second.
     pub reason: String,
-}
-
-/// Does `work` for every item, so many at once; the results keep the order of the items.
-pub(crate) fn at_once<I: Sync, O: Send>(
-    items: &[I],
-    concurrency: usize,
-    work: impl Fn(&I) -> Result<O> + Send + Sync,
-) -> Result<Vec<O>> {
-    if concurrency < 2 {
-        return items.iter().map(work).collect();
-    }
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(concurrency)
-        .build()
-        .map_err(|error| Error::Usage(format!("cannot start {concurrency} threads: {error}")))?;
-    pool.install(|| items.par_iter().with_max_len(1).map(work).collect())
 }
 
 /// Some of `items` other than the one at `except`, drawn by seed.

@@ -1,12 +1,13 @@
 //! A checkpoint's chat template, which turns a conversation into one text.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use minijinja::{Environment, ErrorKind, context};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Error, Result, files};
+use crate::files::Checkpoint;
+use crate::{Error, Result};
 
 /// A turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,18 +45,18 @@ struct Named {
 }
 
 impl ChatTemplate {
-    /// The template in `chat_template.jinja` or `tokenizer_config.json` of a checkpoint folder, if it has one.
-    pub fn load(folder: &Path) -> Result<Option<Self>> {
-        let config_path = folder.join("tokenizer_config.json");
-        let mut config: Map<String, Value> = if config_path.is_file() {
-            files::read_json(&config_path)?
+    /// The template in a checkpoint's `chat_template.jinja` or `tokenizer_config.json`, if it has one.
+    pub fn load(checkpoint: &Checkpoint) -> Result<Option<Self>> {
+        const CONFIG: &str = "tokenizer_config.json";
+        const OWN: &str = "chat_template.jinja";
+        let config_path = checkpoint.path(CONFIG);
+        let mut config: Map<String, Value> = if checkpoint.has(CONFIG) {
+            checkpoint.read_json(CONFIG)?
         } else {
             Map::new()
         };
-        let own = folder.join("chat_template.jinja");
-        let (path, text) = if own.is_file() {
-            let text = files::read_text(&own)?;
-            (own, text)
+        let (path, text) = if checkpoint.has(OWN) {
+            (checkpoint.path(OWN), checkpoint.read_text(OWN)?)
         } else {
             let source = match config.remove(NAME) {
                 None | Some(Value::Null) => return Ok(None),
@@ -158,7 +159,7 @@ mod tests {
             "bos_token": {"content": "<bos>"},
             "chat_template": TEMPLATE,
         }));
-        let template = ChatTemplate::load(folder.path()).unwrap().unwrap();
+        let template = ChatTemplate::load(&folder.path().into()).unwrap().unwrap();
         let messages = [
             message("user", " Hello "),
             message("assistant", "Good day."),
@@ -178,7 +179,7 @@ mod tests {
         let folder = folder(serde_json::json!({
             "chat_template": [{"name": "tools", "template": ""}, {"name": "default", "template": TEMPLATE}],
         }));
-        let template = ChatTemplate::load(folder.path()).unwrap().unwrap();
+        let template = ChatTemplate::load(&folder.path().into()).unwrap().unwrap();
         let error = template.render(&[message("system", "Be kind.")], false);
         let error = error.unwrap_err().to_string();
         assert!(
@@ -191,10 +192,10 @@ mod tests {
     fn a_file_of_its_own_goes_before_the_config_and_a_folder_without_one_has_none() {
         let folder = folder(serde_json::json!({"chat_template": "old"}));
         fs::write(folder.path().join("chat_template.jinja"), "new").unwrap();
-        let template = ChatTemplate::load(folder.path()).unwrap().unwrap();
+        let template = ChatTemplate::load(&folder.path().into()).unwrap().unwrap();
         assert_eq!(template.render(&[], false).unwrap(), "new");
         fs::remove_file(folder.path().join("chat_template.jinja")).unwrap();
         fs::write(folder.path().join("tokenizer_config.json"), "{}").unwrap();
-        assert!(ChatTemplate::load(folder.path()).unwrap().is_none());
+        assert!(ChatTemplate::load(&folder.path().into()).unwrap().is_none());
     }
 }

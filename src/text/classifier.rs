@@ -1,18 +1,18 @@
 //! Texts to the probabilities of classes.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use burn::tensor::{DType, activation};
 use rayon::prelude::*;
 
+use crate::files::{self, Checkpoint};
 use crate::kernels;
 use crate::nn::{Lengths, SequenceClassifier};
 use crate::parallel::{Devices, Replicas};
 use crate::progress::Job;
 use crate::text::filled::encode_filled;
 use crate::text::{ByteFallback, Tokenizer};
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 /// The index of a text, and the probabilities of its classes.
 pub type TextProbabilities = (usize, Vec<f32>);
@@ -28,24 +28,24 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Reads a classifier's folder; the devices share its texts.
-    pub fn load(folder: &Path, dtype: DType, devices: &Devices) -> Result<Self> {
-        Self::load_with(folder, ByteFallback::Unknown, dtype, devices)
+    /// Reads a classifier; the devices share its texts.
+    pub fn load(checkpoint: &Checkpoint, dtype: DType, devices: &Devices) -> Result<Self> {
+        Self::load_with(checkpoint, ByteFallback::Unknown, dtype, devices)
     }
 
     /// The same with a choice of what becomes of unknown characters, see [`Tokenizer::load_with`].
     pub fn load_with(
-        folder: &Path,
+        checkpoint: &Checkpoint,
         fallback: ByteFallback,
         dtype: DType,
         devices: &Devices,
     ) -> Result<Self> {
-        let (mut model, config) = files::load_classifier(folder, dtype, devices.first())?;
+        let (mut model, config) = files::load_classifier(checkpoint, dtype, devices.first())?;
         model.keep_in_panels();
         let max_tokens = config.max_tokens();
         Ok(Self {
             models: Replicas::new(model, devices),
-            tokenizer: Tokenizer::load_with(folder, fallback)?,
+            tokenizer: Tokenizer::load_with(checkpoint, fallback)?,
             labels: config.labels,
             pad_token_id: config.pad_token_id,
             max_tokens,

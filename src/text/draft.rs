@@ -12,6 +12,9 @@ pub struct DraftModel {
 }
 
 impl DraftModel {
+    /// A copy takes as long to make as some tokens, so it is not worth it for shorter replies.
+    pub(crate) const LEAST_TOKENS: usize = 32;
+
     /// That of a model on a CPU that is large enough to wait for its weights, where the memory has room for it.
     pub fn of(model: &Gemma) -> Self {
         /// With fewer weights a copy would hardly be faster.

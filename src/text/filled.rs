@@ -136,10 +136,14 @@ impl<'a> Frame<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Checkpoint;
     use std::path::Path;
 
     fn tokenizer(folder: &str) -> Tokenizer {
-        Tokenizer::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap()
+        Tokenizer::load(&Checkpoint::folder(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(folder),
+        ))
+        .unwrap()
     }
 
     /// How many parts go through the tokenizer on their own; the ids are those of the whole texts.

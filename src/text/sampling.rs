@@ -2,6 +2,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 use rand::{Rng, RngExt};
+use sha2::{Digest, Sha256};
 
 /// The way from logits to a token.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -219,6 +220,17 @@ fn argmax(logits: &[f32]) -> usize {
     best
 }
 
+/// A seed for one purpose, from the run's seed and numbers that name the purpose.
+pub fn seed_for(seed: u64, purpose: &[u64]) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(seed.to_le_bytes());
+    for number in purpose {
+        hash.update(number.to_le_bytes());
+    }
+    let digest = hash.finalize();
+    u64::from_le_bytes(std::array::from_fn(|byte_idx| digest[byte_idx]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,5 +347,11 @@ mod tests {
             chosen.dedup();
             assert_eq!(chosen, [0, 2]);
         }
+    }
+
+    #[test]
+    fn seeds_for_different_purposes_differ() {
+        assert_ne!(seed_for(1, &[0, 1]), seed_for(1, &[1, 0]));
+        assert_eq!(seed_for(1, &[0, 1]), seed_for(1, &[0, 1]));
     }
 }

@@ -17,7 +17,8 @@ use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, Tokenizer};
 use crate::{Error, Result};
 
 /// What becomes of a character that the vocabulary does not have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ByteFallback {
     /// One `[UNK]`, as in transformers' fast tokenizers.
     #[default]
@@ -62,10 +63,9 @@ const USER_DEFINED: i32 = 4;
 /// The special tokens of a DeBERTa.
 const SPECIAL: [&str; 5] = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"];
 
-/// Reads `spm.model`.
-pub(super) fn load(path: &Path, fallback: ByteFallback) -> Result<Tokenizer> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let model = ModelProto::decode(&bytes[..])
+/// The tokenizer that the bytes of an `spm.model` describe; `path` names the file in errors.
+pub(super) fn load(path: &Path, bytes: &[u8], fallback: ByteFallback) -> Result<Tokenizer> {
+    let model = ModelProto::decode(bytes)
         .map_err(|error| Error::invalid(path, format!("is no SentencePiece model: {error}")))?;
     build(model, fallback).map_err(|error| Error::invalid(path, error.to_string()))
 }

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use tokenizers::PreTokenizerWrapper;
 
+use crate::files::{self, Checkpoint};
 use crate::text::sentencepiece::{self, ByteFallback};
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 /// Turns text into ids and back as the tokenizer of a checkpoint does.
 #[derive(Clone, Debug)]
@@ -15,10 +16,10 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` of a checkpoint folder, or where there is none `spm.model`, in which characters that the
+    /// Reads a checkpoint's `tokenizer.json`, or where there is none its `spm.model`, in which characters that the
     /// vocabulary does not have are unknown as in transformers' fast tokenizers.
-    pub fn load(folder: &Path) -> Result<Self> {
-        Self::load_with(folder, ByteFallback::Unknown)
+    pub fn load(checkpoint: &Checkpoint) -> Result<Self> {
+        Self::load_with(checkpoint, ByteFallback::Unknown)
     }
 
     /// The same with a choice of what becomes of unknown characters in `spm.model`.
@@ -26,18 +27,18 @@ impl Tokenizer {
     /// # Errors
     ///
     /// [`ByteFallback::Bytes`] where there is a `tokenizer.json`, which says itself what becomes of them.
-    pub fn load_with(folder: &Path, fallback: ByteFallback) -> Result<Self> {
-        let path = folder.join("tokenizer.json");
-        let spm = folder.join("spm.model");
-        if !path.is_file() && spm.is_file() {
-            let inner = sentencepiece::load(&spm, fallback)?;
-            return Ok(Self { path: spm, inner });
-        }
-        if !path.is_file() {
-            return Err(Error::invalid(
-                folder,
-                "has neither tokenizer.json nor spm.model",
-            ));
+    pub fn load_with(checkpoint: &Checkpoint, fallback: ByteFallback) -> Result<Self> {
+        const OWN: &str = "tokenizer.json";
+        const SENTENCEPIECE: &str = "spm.model";
+        let path = checkpoint.path(OWN);
+        if !checkpoint.has(OWN) {
+            if !checkpoint.has(SENTENCEPIECE) {
+                let reason = "has neither tokenizer.json nor spm.model";
+                return Err(Error::invalid(checkpoint.name(), reason));
+            }
+            let path = checkpoint.path(SENTENCEPIECE);
+            let inner = sentencepiece::load(&path, &checkpoint.read(SENTENCEPIECE)?, fallback)?;
+            return Ok(Self { path, inner });
         }
         if fallback == ByteFallback::Bytes {
             return Err(Error::Usage(format!(
@@ -45,9 +46,9 @@ impl Tokenizer {
                 path.display()
             )));
         }
-        let mut inner = tokenizers::Tokenizer::from_file(&path)
+        let mut inner = tokenizers::Tokenizer::from_bytes(checkpoint.read(OWN)?)
             .map_err(|error| Error::invalid(&path, format!("is no tokenizer: {error}")))?;
-        // What it was last used with in Python; a text is neither cut nor padded unnoticed.
+        // A file may keep how it was last used in Python, but no text is cut or padded here.
         inner
             .with_padding(None)
             .with_truncation(None)
@@ -143,7 +144,7 @@ mod tests {
     #[test]
     fn a_text_is_neither_cut_nor_padded_whatever_the_file_says() {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/nli");
-        let plain = Tokenizer::load(&from).unwrap();
+        let plain = Tokenizer::load(&Checkpoint::folder(from)).unwrap();
         let mut cutting = plain.clone();
         let cut = tokenizers::TruncationParams {
             max_length: 4,
@@ -162,7 +163,10 @@ mod tests {
         cutting.save(there.path()).unwrap();
         let text = "Mira plays the cello in the evening.";
         assert_eq!(
-            Tokenizer::load(there.path()).unwrap().encode(text).unwrap(),
+            Tokenizer::load(&Checkpoint::folder(there.path()))
+                .unwrap()
+                .encode(text)
+                .unwrap(),
             plain.encode(text).unwrap()
         );
         assert_ne!(cutting.encode(text).unwrap(), plain.encode(text).unwrap());

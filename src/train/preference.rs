@@ -123,13 +123,14 @@ impl PreferenceEncoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Checkpoint;
     use std::path::Path;
 
     #[test]
     fn replies_end_with_one_eos_are_cut_at_the_length_and_share_what_the_prompt_begins_with() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/gemma");
         let mut encoder = PreferenceEncoder {
-            tokenizer: Tokenizer::load(&folder).unwrap(),
+            tokenizer: Tokenizer::load(&Checkpoint::folder(folder)).unwrap(),
             template: None,
             eos: "<eos>".into(),
             max_length: 512,
@@ -168,8 +169,8 @@ mod tests {
         std::fs::write(there.path().join("chat_template.jinja"), template).unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/gemma");
         let mut encoder = PreferenceEncoder {
-            tokenizer: Tokenizer::load(&folder).unwrap(),
-            template: ChatTemplate::load(there.path()).unwrap(),
+            tokenizer: Tokenizer::load(&Checkpoint::folder(folder)).unwrap(),
+            template: ChatTemplate::load(&Checkpoint::folder(there.path())).unwrap(),
             eos: "<eos>".into(),
             max_length: 512,
         };

@@ -1,6 +1,6 @@
 //! What the tests do with a Gemma's LoRA factors.
 
-use apc::files::{self, AdapterConfig};
+use apc::files::{self, AdapterConfig, Checkpoint};
 use apc::nn::{Gemma, Lora, Projection};
 use burn::tensor::{DType, Gradients};
 use std::path::Path;
@@ -9,7 +9,8 @@ use super::{device, folder, values};
 
 /// The Gemma in a fixture's folder.
 pub(super) fn base(name: &str) -> Gemma {
-    files::load_gemma(&folder(name), DType::F32, &device()).expect("the fixture loads")
+    files::load_gemma(&Checkpoint::folder(folder(name)), DType::F32, &device())
+        .expect("the fixture loads")
 }
 
 /// The same with the fixture's adapter.

@@ -1,4 +1,4 @@
-use apc::files;
+use apc::files::{self, Checkpoint};
 use apc::nn::{ClassifierInput, Dropout, SequenceClassifier, WeightMut, Weights};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{DType, Gradients, Int, Tensor, TensorData, activation};
@@ -9,7 +9,8 @@ const FIXTURES: [&str; 4] = ["deberta-v3-2", "deberta-v3-3", "deberta-v2", "xlm-
 
 fn load(name: &str) -> (Golden, SequenceClassifier) {
     let (model, _) =
-        files::load_classifier(&folder(name), DType::F32, &device()).expect("the fixture loads");
+        files::load_classifier(&Checkpoint::folder(folder(name)), DType::F32, &device())
+            .expect("the fixture loads");
     (Golden::open(name, "golden.safetensors"), model)
 }
 
@@ -43,7 +44,8 @@ fn gradient(weight: WeightMut<'_>, gradients: &Gradients) -> Option<TensorData> 
 
 #[test]
 fn labels_come_from_the_config_in_the_order_of_the_logits() {
-    let config = files::read_classifier_config(&folder("deberta-v3-3")).unwrap();
+    let config =
+        files::read_classifier_config(&Checkpoint::folder(folder("deberta-v3-3"))).unwrap();
     assert_eq!(config.labels, ["contradicted", "neutral", "entailed"]);
 }
 
@@ -62,7 +64,8 @@ fn a_checkpoint_of_pytorch_is_read_where_there_is_no_other() {
     for name in ["config.json", "pytorch_model.bin"] {
         std::fs::copy(folder("deberta-v3-2").join(name), there.path().join(name)).unwrap();
     }
-    let (model, _) = files::load_classifier(there.path(), DType::F32, &device()).unwrap();
+    let (model, _) =
+        files::load_classifier(&Checkpoint::folder(there.path()), DType::F32, &device()).unwrap();
     let golden = Golden::open("deberta-v3-2", "golden.safetensors");
     let logits = model.forward(input(&texts(&golden)));
     golden.assert("logits", &values(logits.into_data()), TOLERANCE);

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use apc::files;
+use apc::files::{self, Checkpoint};
 use apc::nn::{ClassifierInput, Gemma, GemmaInput, Weights};
 use burn::tensor::{DType, TensorData};
 use safetensors::tensor::TensorView;
@@ -85,12 +85,12 @@ fn texts() -> ClassifierInput {
 }
 
 fn gemma_error(folder: &Path) -> String {
-    let model = files::load_gemma(folder, DType::F32, &device());
+    let model = files::load_gemma(&Checkpoint::folder(folder), DType::F32, &device());
     model.expect_err("the folder must be refused").to_string()
 }
 
 fn classifier_error(folder: &Path) -> String {
-    let model = files::load_classifier(folder, DType::F32, &device());
+    let model = files::load_classifier(&Checkpoint::folder(folder), DType::F32, &device());
     model.expect_err("the folder must be refused").to_string()
 }
 
@@ -113,13 +113,17 @@ fn a_gemma_and_its_adapter_are_the_same_to_the_bit_after_writing_and_reading() {
         let plain = logits(&model);
         let lora = load(&mut model, &folder(name).join("adapter"));
         let there = tempfile::tempdir().unwrap();
-        let config = files::read_gemma_config(&folder(name)).unwrap();
+        let config = files::read_gemma_config(&Checkpoint::folder(folder(name))).unwrap();
         files::save_weights(&mut model, there.path()).unwrap();
         files::write_gemma_config(there.path(), &config).unwrap();
         files::save_adapter(&model, &lora, &there.path().join("adapter")).unwrap();
 
-        assert_eq!(files::read_gemma_config(there.path()).unwrap(), config);
-        let mut again = files::load_gemma(there.path(), DType::F32, &device()).unwrap();
+        assert_eq!(
+            files::read_gemma_config(&Checkpoint::folder(there.path())).unwrap(),
+            config
+        );
+        let mut again =
+            files::load_gemma(&Checkpoint::folder(there.path()), DType::F32, &device()).unwrap();
         logits(&again).assert_eq(&plain, true);
         let lora_again = load(&mut again, &there.path().join("adapter"));
         assert_eq!(lora_again, lora);
@@ -132,13 +136,15 @@ fn a_gemma_and_its_adapter_are_the_same_to_the_bit_after_writing_and_reading() {
 fn a_classifier_is_the_same_to_the_bit_after_writing_and_reading() {
     for name in ["deberta-v3-2", "deberta-v3-3", "deberta-v2", "xlm-roberta"] {
         let (mut model, config) =
-            files::load_classifier(&folder(name), DType::F32, &device()).unwrap();
+            files::load_classifier(&Checkpoint::folder(folder(name)), DType::F32, &device())
+                .unwrap();
         let there = tempfile::tempdir().unwrap();
         files::save_weights(&mut model, there.path()).unwrap();
         files::write_classifier_config(there.path(), &config).unwrap();
 
         let (again, config_again) =
-            files::load_classifier(there.path(), DType::F32, &device()).unwrap();
+            files::load_classifier(&Checkpoint::folder(there.path()), DType::F32, &device())
+                .unwrap();
         assert_eq!(config_again.model, config.model);
         assert_eq!(
             (config_again.labels, config_again.pad_token_id),
@@ -171,7 +177,8 @@ fn weights_in_bfloat16_are_read_as_the_numbers_they_stand_for() {
         expected.insert(name.to_string(), cut);
     });
     for dtype in [DType::F32, DType::BF16] {
-        let mut model = files::load_gemma(there.path(), dtype, &device()).unwrap();
+        let mut model =
+            files::load_gemma(&Checkpoint::folder(there.path()), dtype, &device()).unwrap();
         model.weights("", &mut |name, weight| {
             let data = weight.to_data();
             assert_eq!(data.dtype(), dtype);
@@ -184,7 +191,8 @@ fn weights_in_bfloat16_are_read_as_the_numbers_they_stand_for() {
 fn models_in_half_precision_with_factors_in_f32_stay_near_those_in_f32() {
     for (dtype, tolerance) in [(DType::BF16, 0.1), (DType::F16, 0.02)] {
         for name in ["gemma-mqa", "gemma-gqa", "gemma-mha"] {
-            let mut model = files::load_gemma(&folder(name), dtype, &device()).unwrap();
+            let mut model =
+                files::load_gemma(&Checkpoint::folder(folder(name)), dtype, &device()).unwrap();
             load(&mut model, &folder(name).join("adapter"));
             let (got, expected) = (logits(&model), logits(&adapted(name)));
             assert_eq!(got.dtype(), dtype);
@@ -192,7 +200,9 @@ fn models_in_half_precision_with_factors_in_f32_stay_near_those_in_f32() {
         }
         for name in ["deberta-v3-2", "deberta-v3-3", "deberta-v2", "xlm-roberta"] {
             let [got, expected] = [dtype, DType::F32].map(|dtype| {
-                let (model, _) = files::load_classifier(&folder(name), dtype, &device()).unwrap();
+                let (model, _) =
+                    files::load_classifier(&Checkpoint::folder(folder(name)), dtype, &device())
+                        .unwrap();
                 model.forward(texts()).into_data()
             });
             assert_eq!(got.dtype(), dtype);

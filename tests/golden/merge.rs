@@ -1,4 +1,4 @@
-use apc::files;
+use apc::files::{self, Checkpoint};
 use apc::nn::Gemma;
 use apc::progress::Job;
 use burn::tensor::{DType, Tolerance};
@@ -12,7 +12,7 @@ fn merge(model: &str, adapter: &str, output: &Path, max_bytes: u64) -> apc::Resu
     let model = folder(model);
     let adapter = model.join(adapter);
     files::merge_adapter(
-        &model,
+        &Checkpoint::folder(model),
         &adapter,
         output,
         None,
@@ -23,7 +23,7 @@ fn merge(model: &str, adapter: &str, output: &Path, max_bytes: u64) -> apc::Resu
 }
 
 fn same(model: &Path, expected: &Gemma) {
-    let merged = files::load_gemma(model, DType::F32, &device()).unwrap();
+    let merged = files::load_gemma(&Checkpoint::folder(model), DType::F32, &device()).unwrap();
     logits(&merged).assert_approx_eq(&logits(expected), Tolerance::<f32>::absolute(1e-5));
 }
 
@@ -72,7 +72,7 @@ fn an_adapter_of_another_model_writes_nothing() {
     let output = there.path().join("merged");
     let adapter = folder("gemma-gqa").join("adapter");
     files::merge_adapter(
-        &folder("gemma-mqa"),
+        &Checkpoint::folder(folder("gemma-mqa")),
         &adapter,
         &output,
         None,
@@ -91,7 +91,7 @@ fn config_json_names_the_dtype_that_the_merged_weights_are_in() {
     let (adapter, job) = (model.join("adapter"), Job::default());
     let dtype = Some(DType::BF16);
     files::merge_adapter(
-        &model,
+        &Checkpoint::folder(model),
         &adapter,
         there.path(),
         dtype,

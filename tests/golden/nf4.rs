@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use apc::files::{self, Quantization};
+use apc::files::{self, Checkpoint, Quantization};
 use apc::nn::nf4::{self, BLOCK_SIZE};
 use apc::nn::{Gemma, GemmaInput};
 use apc::progress::Job;
@@ -38,8 +38,13 @@ fn assert_logits(model: &Gemma, golden: &str, tolerance: f64) {
 }
 
 fn load(folder: &Path, quantization: Quantization) -> Gemma {
-    files::load_quantized_gemma(folder, quantization, DType::F32, &device())
-        .expect("the model loads")
+    files::load_quantized_gemma(
+        &Checkpoint::folder(folder),
+        quantization,
+        DType::F32,
+        &device(),
+    )
+    .expect("the model loads")
 }
 
 #[test]
@@ -75,7 +80,7 @@ fn dense_weights_are_quantized_while_they_are_read() {
 fn a_model_quantized_here_has_the_tensors_of_one_quantized_by_transformers() {
     let there = tempfile::tempdir().unwrap();
     let written = files::quantize_model(
-        &folder("gemma-mqa"),
+        &Checkpoint::folder(folder("gemma-mqa")),
         there.path(),
         u64::MAX,
         &Job::default(),
@@ -100,7 +105,7 @@ fn a_model_quantized_here_has_the_tensors_of_one_quantized_by_transformers() {
     assert_logits(&load(there.path(), Quantization::None), "plain", 2e-5);
 
     let again = files::quantize_model(
-        there.path(),
+        &Checkpoint::folder(there.path()),
         &there.path().join("again"),
         u64::MAX,
         &Job::default(),
@@ -121,7 +126,8 @@ fn another_quantization_is_refused_by_its_name() {
         .unwrap()
         .replace("\"nf4\"", "\"fp4\"");
     fs::write(&config, text).unwrap();
-    let error = files::load_gemma(there.path(), DType::F32, &device()).unwrap_err();
+    let error =
+        files::load_gemma(&Checkpoint::folder(there.path()), DType::F32, &device()).unwrap_err();
     assert!(
         error.to_string().contains("bitsandbytes with type fp4"),
         "{error}"

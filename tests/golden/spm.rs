@@ -1,3 +1,4 @@
+use apc::files::Checkpoint;
 use apc::text::{ByteFallback, Tokenizer};
 use serde::Deserialize;
 
@@ -21,7 +22,7 @@ fn lines() -> Vec<Line> {
 
 #[test]
 fn spm_model_gives_the_ids_of_the_fast_tokenizer_of_transformers() {
-    let tokenizer = Tokenizer::load(&folder("spm")).unwrap();
+    let tokenizer = Tokenizer::load(&Checkpoint::folder(folder("spm"))).unwrap();
     for line in lines() {
         assert_eq!(
             tokenizer.encode(&line.text).unwrap(),
@@ -34,7 +35,8 @@ fn spm_model_gives_the_ids_of_the_fast_tokenizer_of_transformers() {
 
 #[test]
 fn with_byte_fallback_plain_lines_have_the_ids_of_sentencepiece() {
-    let tokenizer = Tokenizer::load_with(&folder("spm"), ByteFallback::Bytes).unwrap();
+    let tokenizer =
+        Tokenizer::load_with(&Checkpoint::folder(folder("spm")), ByteFallback::Bytes).unwrap();
     let mut compared = 0;
     for line in lines() {
         if let Some(bytes) = line.bytes {
@@ -53,13 +55,17 @@ fn with_byte_fallback_plain_lines_have_the_ids_of_sentencepiece() {
 #[test]
 fn a_file_that_is_no_sentencepiece_model_is_named() {
     let there = tempfile::tempdir().unwrap();
-    let error = Tokenizer::load(there.path()).unwrap_err().to_string();
+    let error = Tokenizer::load(&Checkpoint::folder(there.path()))
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("neither tokenizer.json nor spm.model"),
         "{error}"
     );
     std::fs::write(there.path().join("spm.model"), "no model").unwrap();
-    let error = Tokenizer::load(there.path()).unwrap_err().to_string();
+    let error = Tokenizer::load(&Checkpoint::folder(there.path()))
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("spm.model: is no SentencePiece model"),
         "{error}"

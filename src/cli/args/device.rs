@@ -3,9 +3,10 @@
 use burn::tensor::{DType, Device};
 use clap::{Args, ValueEnum};
 
+use crate::files::{self, Precision};
 use crate::parallel::Devices;
 use crate::progress::Job;
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 /// Where tensors live.
 #[derive(Args, Debug, Clone)]
@@ -64,27 +65,48 @@ pub enum Dtype {
     Float16,
 }
 
-impl Dtype {
-    /// The dtype, if the device computes in it.
-    pub(crate) fn on(self, device: &Device) -> Result<DType> {
-        let dtype = self.into();
-        if device.supports_dtype(dtype) {
-            return Ok(dtype);
+impl From<Dtype> for files::Dtype {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::Float32 => Self::Float32,
+            Dtype::Bfloat16 => Self::Bfloat16,
+            Dtype::Float16 => Self::Float16,
         }
-        let name = self.to_possible_value();
-        let name = name.as_ref().map_or("", |value| value.get_name());
-        Err(Error::Usage(format!(
-            "--dtype {name}: this device does not compute in it; choose another"
-        )))
     }
 }
 
 impl From<Dtype> for DType {
     fn from(dtype: Dtype) -> Self {
-        match dtype {
-            Dtype::Float32 => Self::F32,
-            Dtype::Bfloat16 => Self::BF16,
-            Dtype::Float16 => Self::F16,
+        files::Dtype::from(dtype).into()
+    }
+}
+
+/// The dtype, if the device computes in it.
+pub(crate) fn supported(dtype: Dtype, device: &Device) -> Result<DType> {
+    let dtype = files::Dtype::from(dtype);
+    if dtype.is_supported_by(device) {
+        return Ok(dtype.into());
+    }
+    let reason = format!("this device does not compute in {}", dtype.name());
+    Err(Error::setting("dtype", reason))
+}
+
+/// How weights are kept where nothing else suits the model better.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct PrecisionArgs {
+    /// What the weights are kept in; norms, attention weights and adapters are computed in float32 all the same.
+    #[arg(long, value_enum, default_value = "float32")]
+    dtype: Dtype,
+    /// In how many bits the weights are kept.
+    #[arg(long, value_enum, default_value = "none")]
+    quantization: Quantization,
+}
+
+impl PrecisionArgs {
+    pub(crate) fn precision(self) -> Precision {
+        Precision {
+            dtype: self.dtype.into(),
+            quantization: self.quantization.into(),
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::Result;
+use crate::files::Checkpoint;
 use crate::hub::{Hub, HubConfig};
+use crate::pipeline::locate;
 use crate::progress::Job;
 
 /// The folder of the user's caches.
@@ -31,6 +33,17 @@ pub(crate) fn config() -> HubConfig {
     config.token = variable("HF_TOKEN").map(Into::into);
     config.offline = variable("HF_HUB_OFFLINE").is_some_and(yes);
     config
+}
+
+/// What the embedded Gemma is called where a model is named.
+pub(crate) const EMBEDDED: &str = "embedded";
+
+/// A model that is named by its folder, by its name on the hub, or as the embedded one.
+pub(crate) fn checkpoint(name: &Path, job: &Job) -> Result<Checkpoint> {
+    if name == Path::new(EMBEDDED) {
+        return Ok(Checkpoint::folder(locate("models/tiny/gemma")).with_name(EMBEDDED));
+    }
+    Hub::new(config(), job)?.checkpoint(name)
 }
 
 /// The folder of a model that is named by its folder or by its name on the hub.

@@ -2,65 +2,55 @@
 
 use std::path::PathBuf;
 
-use burn::module::Module;
+use bytesize::ByteSize;
 use clap::Args;
 
-use crate::cli::args::device::{DeviceArgs, Dtype, Quantization};
+use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
-use crate::nn::Gemma;
+use crate::parallel::Devices;
 use crate::progress::Job;
-use crate::text::{ByteFallback, Tokenizer};
-use crate::{Result, files};
+use crate::text::{ByteFallback, Engine, EngineConfig, Work};
+use crate::{Result, memory};
 
 #[derive(Args, Debug)]
 pub(crate) struct GemmaArgs {
-    /// A Gemma: its folder, or its name on the Hugging Face hub, owner/name or owner/name@revision.
+    /// A Gemma: its folder, its name on the Hugging Face hub, owner/name or owner/name@revision, or embedded.
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
     /// A PEFT adapter for it, a folder or a name on the hub.
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
-    /// What the weights are kept in; norms, attention weights and adapters are computed in float32 all the same.
-    #[arg(long, value_enum, default_value = "float32")]
-    dtype: Dtype,
-    /// In how many bits the weights are kept.
-    #[arg(long, value_enum, default_value = "none")]
-    quantization: Quantization,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
-/// A Gemma that only answers, with its tokenizer.
-pub(crate) struct Checkpoint {
-    /// Its folder, here or in the hub's cache.
-    pub(crate) folder: PathBuf,
-    pub(crate) model: Gemma,
-    pub(crate) tokenizer: Tokenizer,
-    /// The longest sequence it was made for.
-    pub(crate) max_tokens: usize,
+impl GemmaArgs {
+    /// The engine of this model for some work; tells what it needs if that is much.
+    pub(crate) fn engine(&self, work: Work, job: &Job) -> Result<Engine> {
+        let devices = Devices::from(self.device.device(job)?);
+        let find = |name: &PathBuf| hub::folder(name, job);
+        let adapter = self.adapter.as_ref().map(find).transpose()?;
+        let config = EngineConfig::new(hub::checkpoint(&self.model, job)?, work)
+            .with_adapter(adapter.as_deref())
+            .with_precision(self.precision.precision());
+        tell_requirements(&config, job)?;
+        Engine::open(config, &devices)
+    }
 }
 
-impl GemmaArgs {
-    pub(crate) fn load(&self, job: &Job) -> Result<Checkpoint> {
-        let device = self.device.device(job)?;
-        let dtype = self.dtype.on(&device)?;
-        let folder = hub::folder(&self.model, job)?;
-        let max_tokens = files::read_gemma_config(&folder)?.max_position_embeddings;
-        let tokenizer = Tokenizer::load(&folder)?;
-        let quantization = self.quantization.into();
-        let mut model = files::load_quantized_gemma(&folder, quantization, dtype, &device)?;
-        if let Some(adapter) = &self.adapter {
-            files::load_adapter(&mut model, &hub::folder(adapter, job)?, &device)?;
-            model.merge_lora();
-            model = model.valid();
-        }
-        Ok(Checkpoint {
-            folder,
-            model,
-            tokenizer,
-            max_tokens,
-        })
+/// Tells what a model needs in memory, beside what is free, where that is worth a line.
+pub(crate) fn tell_requirements(config: &EngineConfig, job: &Job) -> Result<()> {
+    /// Less is had everywhere.
+    const WORTH_A_LINE: u64 = 1 << 29;
+    let needs = config.requirements()?;
+    if needs.total() >= WORTH_A_LINE {
+        let (name, free) = (config.checkpoint.name(), ByteSize(memory::available()));
+        job.progress
+            .note(&format!("{name} needs {needs}; {free} are free"));
     }
+    Ok(())
 }
 
 #[derive(Args, Debug)]

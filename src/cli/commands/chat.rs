@@ -3,23 +3,21 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use burn::tensor::DType;
 use clap::Args;
 use rustyline::error::ReadlineError;
-use serde::Serialize;
 
-use crate::cli::args::device::DeviceArgs;
+use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
-use crate::cli::args::judges::{JudgeArgs, Judges};
-use crate::cli::commands::score::{check_length, own_statements, score_replies};
+use crate::cli::args::judges::JudgeArgs;
+use crate::cli::args::model::tell_requirements;
+use crate::cli::commands::score::{check_length, own_statements};
 use crate::cli::table::score_table;
 use crate::cli::{Format, print, print_json};
-use crate::files::{self, AdapterConfig};
-use crate::nn::Gemma;
-use crate::persona::{Score, encode_prompt, persona_prompt, stop_ids};
-use crate::pipeline::{locate, seed_for};
+use crate::files::{AdapterConfig, Checkpoint};
+use crate::parallel::Devices;
+use crate::persona::{Answer, AnswerConfig, Character, Persona};
 use crate::progress::Job;
-use crate::text::{DraftModel, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
+use crate::text::{Engine, EngineConfig, Work};
 use crate::{Error, Result};
 
 #[derive(Args, Debug)]
@@ -36,6 +34,8 @@ pub(crate) struct ChatArgs {
     /// one].
     #[arg(long, value_name = "DIR|NAME")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     #[command(flatten)]
     judges: JudgeArgs,
     /// Say this and exit; may be given several times.
@@ -69,43 +69,15 @@ pub(crate) struct ChatArgs {
     device: DeviceArgs,
 }
 
-/// One question and its answer.
-#[derive(Serialize)]
-struct Turn {
-    message: String,
-    response: String,
-    retrieved: Vec<String>,
-    #[serde(flatten)]
-    score: Score,
-}
-
-/// All that answers.
+/// A conversation with a character.
 struct Chat<'a> {
     args: &'a ChatArgs,
     job: &'a Job,
-    model: Gemma,
-    draft_model: DraftModel,
-    tokenizer: Tokenizer,
-    max_tokens: usize,
-    judges: Judges,
-    statements: Vec<String>,
-    turns: u64,
+    character: Character,
 }
 
 impl ChatArgs {
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
-        if self.rag_top_k == 0 || self.max_new_tokens == 0 || self.top_k == Some(0) {
-            return Err(Error::Usage(
-                "--rag-top-k, --top-k and --max-new-tokens must be at least 1".into(),
-            ));
-        }
-        if !(0.0..=10.0).contains(&self.temperature)
-            || self.top_p.is_some_and(|p| !(p > 0.0 && p <= 1.0))
-        {
-            return Err(Error::Usage(
-                "--temperature must be from 0 to 10, and --top-p above 0 and at most 1".into(),
-            ));
-        }
         for message in &self.message {
             check_length(message)?;
         }
@@ -115,9 +87,9 @@ impl ChatArgs {
         }
         for message in &self.message {
             let stream = self.format == Format::Text;
-            let turn = chat.answer(message, stream)?;
+            let answer = chat.answer(message, stream)?;
             if self.format == Format::Json {
-                print_json(&turn)?;
+                print_json(&answer)?;
             }
         }
         Ok(())
@@ -125,15 +97,21 @@ impl ChatArgs {
 }
 
 /// The model that an adapter was trained on; the embedded one, if there is no adapter or it does not tell.
-fn base_of(adapter: Option<&Path>, job: &Job) -> Result<PathBuf> {
+fn base_of(adapter: Option<&Path>, job: &Job) -> Result<Checkpoint> {
     let config = adapter.map(AdapterConfig::load).transpose()?;
     let (Some(adapter), Some(base)) = (adapter, config.as_ref().and_then(AdapterConfig::base))
     else {
-        return Ok(locate("models/tiny/gemma"));
+        return hub::checkpoint(Path::new(hub::EMBEDDED), job);
     };
-    let found = hub::folder(&locate(base), job);
+    // A folder is named from the adapter's own.
+    let beside = adapter.join(base);
+    let found = if base != hub::EMBEDDED && beside.join("config.json").is_file() {
+        Ok(Checkpoint::folder(beside))
+    } else {
+        hub::checkpoint(Path::new(base), job)
+    };
     match found {
-        Ok(folder) if folder.join("config.json").is_file() => Ok(folder),
+        Ok(found) if found.has("config.json") => Ok(found),
         found => {
             let why = found
                 .err()
@@ -147,129 +125,63 @@ fn base_of(adapter: Option<&Path>, job: &Job) -> Result<PathBuf> {
 
 impl<'a> Chat<'a> {
     fn load(args: &'a ChatArgs, job: &'a Job) -> Result<Self> {
+        let config = AnswerConfig::new()
+            .with_rag_top_k(args.rag_top_k)
+            .with_max_new_tokens(args.max_new_tokens)
+            .with_temperature(args.temperature)
+            .with_top_k(args.top_k)
+            .with_top_p(args.top_p)
+            .with_seed(args.seed);
+        config.check()?;
         let devices = args.device.devices(job)?;
         let statements = own_statements(&args.output, &args.character)?;
-        let own = args
-            .output
-            .join("models")
-            .join(&args.character)
-            .join("adapter");
+        let persona = Persona::new(&args.character, statements);
+        let own = args.output.join("models").join(&args.character);
+        let own = own.join("adapter");
         let adapter = match args.adapter.as_deref() {
             Some("none") => None,
             Some(name) => Some(hub::folder(Path::new(name), job)?),
             None => own.join("adapter_config.json").is_file().then_some(own),
         };
         let base = match &args.model {
-            Some(name) => hub::folder(name, job)?,
+            Some(name) => hub::checkpoint(name, job)?,
             None => base_of(adapter.as_deref(), job)?,
         };
-        let mut model = files::load_gemma(&base, DType::F32, devices.first())?;
-        if let Some(adapter) = &adapter {
-            files::load_adapter(&mut model, adapter, devices.first())?;
-            model.merge_lora();
-        }
-        let judges = args
-            .judges
-            .load(&args.output, &args.character, &statements, &devices, job)?;
+        let work = Work::Reply {
+            tokens: 1024 + args.max_new_tokens,
+            new_tokens: args.max_new_tokens,
+        };
+        let engine = EngineConfig::new(base, work)
+            .with_adapter(adapter.as_deref())
+            .with_precision(args.precision.precision());
+        tell_requirements(&engine, job)?;
+        let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
+        engine.load()?;
+        let scorer = args.judges.load(&args.output, &persona, &devices, job)?;
+        let character = Character::new(persona, engine, scorer, config)?;
         Ok(Self {
-            draft_model: DraftModel::of(&model),
-            model,
-            tokenizer: Tokenizer::load(&base)?,
-            max_tokens: files::read_gemma_config(&base)?.max_position_embeddings,
-            judges,
-            statements,
-            turns: 0,
             args,
             job,
+            character,
         })
     }
 
-    /// Answers a message, token by token on stdout if `stream`, and scores the answer.
-    fn answer(&mut self, message: &str, stream: bool) -> Result<Turn> {
+    /// Answers a message, piece by piece on stdout if `stream`.
+    fn answer(&mut self, message: &str, stream: bool) -> Result<Answer> {
         check_length(message)?;
-        let message = message.trim();
-        let args = self.args;
-        let queries = [message.to_string()];
-        let table = self.judges.relevance.relevance(
-            &args.character,
-            &self.statements,
-            &queries,
-            self.job,
-        )?;
-        let retrieved: Vec<&str> = table
-            .retrieve(0, args.rag_top_k)
-            .into_iter()
-            .map(|idx| self.statements[idx].as_str())
-            .collect();
-        let prompt = persona_prompt(&args.character, &retrieved, message);
-        let ids = encode_prompt(
-            &self.tokenizer,
-            &prompt,
-            self.max_tokens,
-            args.max_new_tokens,
-        )?;
-        let prompt = Prompt {
-            ids,
-            seeds: vec![seed_for(args.seed, &[self.turns])],
-        };
-        self.turns += 1;
-        let sampling = match Sampling::at_temperature(args.temperature) {
-            Sampling::Random { temperature, .. } => Sampling::Random {
-                temperature,
-                top_k: args.top_k,
-                top_p: args.top_p,
-            },
-            greedy => greedy,
-        };
-        let config = GenerateConfig {
-            max_new_tokens: args.max_new_tokens,
-            min_new_tokens: 0,
-            sampling,
-            stop_ids: stop_ids(&self.tokenizer),
-        };
-
-        let (mut so_far, mut told) = (Vec::new(), 0);
-        let mut on_token = |_, token| {
-            so_far.push(token);
-            // A character may be spelt by several tokens: only whole ones are told.
-            let text = self.tokenizer.decode(&so_far).unwrap_or_default();
-            if stream && !text.ends_with('\u{fffd}') && text.len() > told {
-                let _ = write!(std::io::stdout(), "{}", &text[told..])
-                    .and_then(|()| std::io::stdout().flush());
-                told = text.len();
+        let mut on_text = |text: &str| {
+            if stream {
+                let mut out = std::io::stdout();
+                let _ = write!(out, "{text}").and_then(|()| out.flush());
             }
         };
-        let replies = generate(
-            &self.model,
-            &self.draft_model,
-            &[prompt],
-            &config,
-            self.job,
-            &mut on_token,
-        )?;
-        let response = self.tokenizer.decode(&replies[0])?.trim().to_string();
+        let answer = self
+            .character
+            .answer_aloud(message, self.job, &mut on_text)?;
         if stream {
             print("")?;
         }
-        let responses = [response.clone()];
-        let mut scores = score_replies(
-            &self.judges,
-            &args.character,
-            &self.statements,
-            message,
-            &responses,
-            &self.job.quiet(),
-        )?;
-        let score = scores
-            .pop()
-            .ok_or_else(|| Error::Usage("no reply to score".into()))?;
-        let retrieved = retrieved.into_iter().map(str::to_string).collect();
-        Ok(Turn {
-            message: message.to_string(),
-            response,
-            retrieved,
-            score,
-        })
+        Ok(answer)
     }
 
     /// A conversation on the terminal, or with lines from stdin.
@@ -312,13 +224,13 @@ impl<'a> Chat<'a> {
     }
 
     /// Handles one line; false ends the conversation.
-    fn say(&mut self, line: &str, last: &mut Option<Turn>) -> Result<bool> {
+    fn say(&mut self, line: &str, last: &mut Option<Answer>) -> Result<bool> {
         match line.trim() {
             "" => {}
             "/quit" | "/exit" => return Ok(false),
             "/why" => match last {
-                Some(turn) if self.args.format == Format::Json => print_json(turn)?,
-                Some(turn) => print(&why(turn))?,
+                Some(answer) if self.args.format == Format::Json => print_json(answer)?,
+                Some(answer) => print(&why(answer))?,
                 None => self.job.progress.note("Nothing was said yet."),
             },
             command if command.starts_with('/') => {
@@ -326,11 +238,11 @@ impl<'a> Chat<'a> {
             }
             message => {
                 let stream = self.args.format == Format::Text;
-                let turn = self.answer(message, stream)?;
+                let answer = self.answer(message, stream)?;
                 if !stream {
-                    print_json(&turn)?;
+                    print_json(&answer)?;
                 }
-                *last = Some(turn);
+                *last = Some(answer);
             }
         }
         Ok(true)
@@ -338,8 +250,8 @@ impl<'a> Chat<'a> {
 }
 
 /// What a reply came from and how it scores.
-fn why(turn: &Turn) -> String {
-    let retrieved: Vec<String> = turn
+fn why(answer: &Answer) -> String {
+    let retrieved: Vec<String> = answer
         .retrieved
         .iter()
         .map(|statement| format!("  {statement}"))
@@ -347,7 +259,7 @@ fn why(turn: &Turn) -> String {
     format!(
         "retrieved:\n{}\n{}",
         retrieved.join("\n"),
-        score_table(&turn.score)
+        score_table(&answer.score)
     )
 }
 
@@ -377,7 +289,8 @@ mod tests {
         );
         std::fs::create_dir(&base).unwrap();
         std::fs::write(base.join("config.json"), "{}").unwrap();
-        assert_eq!(base_of(Some(folder.path())).unwrap(), base);
-        assert_eq!(base_of(None).unwrap(), locate("models/tiny/gemma"));
+        let found = base_of(Some(folder.path())).unwrap();
+        assert_eq!(found.as_folder(), Some(base.as_path()));
+        assert_eq!(base_of(None).unwrap().name(), hub::EMBEDDED);
     }
 }

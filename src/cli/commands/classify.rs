@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::args::device::{DeviceArgs, Dtype};
+use crate::cli::args::device::{DeviceArgs, Dtype, supported};
 use crate::cli::args::hub;
 use crate::cli::args::model::TokenizerArgs;
 use crate::cli::{Format, print, print_json};
@@ -61,9 +61,9 @@ impl ClassifyArgs {
             .collect();
         let devices = self.device.devices(job)?;
         let classifier = Classifier::load_with(
-            &hub::folder(&self.model, job)?,
+            &hub::checkpoint(&self.model, job)?,
             self.tokenizer.byte_fallback(),
-            self.dtype.on(devices.first())?,
+            supported(self.dtype, devices.first())?,
             &devices,
         )?;
         let start = Instant::now();

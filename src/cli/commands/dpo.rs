@@ -7,14 +7,16 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::cli::args::device::{DeviceArgs, Dtype, Quantization};
+use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
+use crate::cli::args::model::tell_requirements;
 use crate::cli::{Format, check_output, print, print_json};
+use crate::files::folder_hash;
 use crate::nn::{LoraConfig, Projection};
-use crate::pipeline::{DpoRun, Stage, file_hash, folder_hash};
+use crate::pipeline::{DpoRun, Stage, file_hash};
 use crate::progress::Job;
-use crate::text::{ChatTemplate, Tokenizer};
-use crate::train::{DpoConfig, LossType, Preference, PreferenceEncoder};
+use crate::text::{Engine, EngineConfig, Work};
+use crate::train::{DpoConfig, DpoExample, LossType, Preference, PreferenceEncoder};
 use crate::{Error, Result, files, memory};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,11 +47,11 @@ enum LoraDtype {
     Bfloat16,
 }
 
-impl From<LoraDtype> for DType {
+impl From<LoraDtype> for files::Dtype {
     fn from(dtype: LoraDtype) -> Self {
         match dtype {
-            LoraDtype::Float32 => Self::F32,
-            LoraDtype::Bfloat16 => Self::BF16,
+            LoraDtype::Float32 => Self::Float32,
+            LoraDtype::Bfloat16 => Self::Bfloat16,
         }
     }
 }
@@ -117,12 +119,8 @@ pub(crate) struct DpoArgs {
     /// Throw away what was made with other settings.
     #[arg(long)]
     force: bool,
-    /// What the base model's weights are kept in; the adapter has its own.
-    #[arg(long, value_enum, default_value = "float32")]
-    dtype: Dtype,
-    /// In how many bits the base model's weights are kept.
-    #[arg(long, value_enum, default_value = "none")]
-    quantization: Quantization,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     /// Compute activations anew in the backward pass: slower, in less memory. Without it that is done where the
     /// base is in four bits, or where the CPU's memory would be short.
     #[arg(long)]
@@ -155,7 +153,6 @@ impl DpoArgs {
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
         self.check()?;
         let devices = self.device.devices(job)?;
-        let dtype = self.dtype.on(devices.first())?;
         let targets = if self.lora_targets.is_empty() {
             Projection::ALL.map(|p| p.name().to_string()).to_vec()
         } else {
@@ -168,10 +165,10 @@ impl DpoArgs {
             .with_label_smoothing(self.label_smoothing)
             .with_sft_weight(self.sft_weight)
             .with_accumulate(self.accumulate);
-        let model = hub::folder(&self.model, job)?;
+        let model = hub::checkpoint(&self.model, job)?;
         let find = |name: &PathBuf| hub::folder(name, job);
         let adapter = self.adapter.as_ref().map(find).transpose()?;
-        let read = [Some(model.as_path()), adapter.as_deref()];
+        let read = [model.as_folder(), adapter.as_deref()];
         let read: Vec<&Path> = read.into_iter().flatten().collect();
         check_output(
             &self.output,
@@ -179,12 +176,25 @@ impl DpoArgs {
             "dpo.json",
             &["adapter_config.json", "config.json"],
         )?;
-        let pairs = self.read_pairs(&model, job)?;
+        let precision = self.precision.precision();
+        let lora_dtype = DType::from(files::Dtype::from(self.lora_dtype));
+        let config = |batch_tokens| {
+            let work = Work::Train {
+                rank: self.lora_rank,
+                factor_bytes: lora_dtype.size(),
+                batch_tokens,
+                gradient_checkpointing: self.gradient_checkpointing,
+            };
+            EngineConfig::new(model.clone(), work).with_precision(precision)
+        };
+        let pairs = self.read_pairs(&Engine::open(config(0), &devices)?, job)?;
+        let longest = pairs.iter().map(DpoExample::len).max().unwrap_or(0);
+        let config = config(self.batch_size.saturating_mul(longest));
 
         let work = self.output.join("training");
         let config_path = self.output.join("adapter_config.json");
         let inputs = json!({
-            "model": folder_hash(&model)?,
+            "model": model.hash()?,
             "pairs": file_hash(&self.pairs)?,
             "adapter": adapter.as_deref().map(folder_hash).transpose()?,
             "lora_rank": self.lora_rank,
@@ -197,9 +207,8 @@ impl DpoArgs {
             "max_length": self.max_length,
             "shuffle": !self.no_shuffle,
             "seed": self.seed,
-            "lora_dtype": format!("{:?}", self.lora_dtype),
-            "dtype": format!("{:?}", self.dtype),
-            "quantization": format!("{:?}", self.quantization),
+            "lora_dtype": files::Dtype::from(self.lora_dtype),
+            "precision": precision,
         });
         let outputs = [
             config_path,
@@ -215,11 +224,11 @@ impl DpoArgs {
             ));
             return self.tell(None);
         }
-        let gemma =
-            files::load_quantized_gemma(&model, self.quantization.into(), dtype, devices.first())?;
+        tell_requirements(&config, job)?;
+        let base = Engine::open(config, &devices)?.load()?;
         let run = DpoRun {
             lora: &LoraConfig::new(self.lora_rank, alpha).with_target_modules(targets),
-            lora_dtype: self.lora_dtype.into(),
+            lora_dtype,
             adapter: adapter.as_deref(),
             dpo: &dpo,
             batch_size: self.batch_size,
@@ -227,13 +236,13 @@ impl DpoArgs {
             learning_rate: self.learning_rate,
             seed: self.seed,
             shuffle: !self.no_shuffle,
-            base: &self.model,
+            base: model.name(),
             output: &self.output,
             work: &work,
             gradient_checkpointing: self.gradient_checkpointing,
             record_steps: true,
         };
-        let trained = run.run(&gemma, pairs, &devices, job)?;
+        let trained = run.run(base.model(), pairs, &devices, job)?;
         stage.complete()?;
         // The checkpoints have done their part.
         files::remove_dir(&work.join("checkpoint"))?;
@@ -296,21 +305,19 @@ impl DpoArgs {
         Ok(())
     }
 
-    fn read_pairs(&self, model: &Path, job: &Job) -> Result<Vec<crate::train::DpoExample>> {
-        let tokenizer = Tokenizer::load(model)?;
-        let eos = files::read_eos_token_ids(model)?
-            .first()
-            .and_then(|id| tokenizer.token(*id))
-            .ok_or_else(|| {
-                Error::invalid(model, "config.json names no eos_token_id of the vocabulary")
-            })?;
-        let limit = files::read_gemma_config(model)?.max_position_embeddings;
-        let max_length = self.max_length.min(limit);
+    fn read_pairs(&self, engine: &Engine, job: &Job) -> Result<Vec<DpoExample>> {
+        let tokenizer = engine.tokenizer().clone();
+        let eos = engine.eos_token_ids().first();
+        let eos = eos.and_then(|id| tokenizer.token(*id)).ok_or_else(|| {
+            let reason = "config.json names no eos_token_id of the vocabulary";
+            Error::invalid(engine.checkpoint().name(), reason)
+        })?;
+        let max_length = self.max_length.min(engine.max_tokens());
         let records: Vec<Preference> = files::read_jsonl(&self.pairs)?;
         let mut pairs = Vec::with_capacity(records.len());
         let encoder = PreferenceEncoder {
             tokenizer,
-            template: ChatTemplate::load(model)?,
+            template: engine.chat_template().cloned(),
             eos,
             max_length,
         };

@@ -1,6 +1,6 @@
 //! `apc finetune`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::hub;
 use crate::cli::args::model::TokenizerArgs;
 use crate::cli::{Format, check_output, print, print_json};
-use crate::pipeline::{FineTune, FineTuned, Stage, file_hash, folder_hash};
+use crate::pipeline::{FineTune, FineTuned, Stage, file_hash};
 use crate::progress::Job;
 use crate::{Error, Result, files};
 
@@ -119,10 +119,11 @@ impl FinetuneArgs {
         if texts.is_empty() {
             return Err(Error::invalid(&self.data, "has no text"));
         }
-        let model = hub::folder(&self.model, job)?;
-        check_output(&self.output, &[&model], "finetune.json", &["config.json"])?;
+        let model = hub::checkpoint(&self.model, job)?;
+        let read: Vec<&Path> = model.as_folder().into_iter().collect();
+        check_output(&self.output, &read, "finetune.json", &["config.json"])?;
         let inputs = json!({
-            "model": folder_hash(&model)?,
+            "model": model.hash()?,
             "data": file_hash(&self.data)?,
             "epochs": self.epochs,
             "batch_size": self.batch_size,
@@ -130,7 +131,7 @@ impl FinetuneArgs {
             "held_out": self.held_out,
             "shuffle": !self.no_shuffle,
             "dropout": self.dropout,
-            "byte_fallback": format!("{:?}", self.tokenizer.byte_fallback()),
+            "byte_fallback": self.tokenizer.byte_fallback(),
             "seed": self.seed,
         });
         let work = self.output.join("training");

@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::cli::args::model::GemmaArgs;
 use crate::cli::{Format, print, print_json};
 use crate::progress::Job;
-use crate::text::{DraftModel, GenerateConfig, Prompt, Sampling, generate};
-use crate::{Error, Result, files};
+use crate::text::{GenerateConfig, Prompt, Sampling, Work};
+use crate::{Error, Result};
 
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true)]
@@ -57,44 +57,42 @@ impl GenerateArgs {
                 self.temperature
             )));
         }
-        let checkpoint = self.gemma.load(job)?;
-        let ids = checkpoint.tokenizer.encode(&self.prompt)?;
+        let work = Work::Reply {
+            tokens: self.prompt.len().saturating_add(self.max_new_tokens),
+            new_tokens: self.max_new_tokens,
+        };
+        let engine = self.gemma.engine(work, job)?;
+        let ids = engine.tokenizer().encode(&self.prompt)?;
         if ids.is_empty() {
             return Err(Error::Usage("--prompt must have at least one token".into()));
         }
-        if ids.len().saturating_add(self.max_new_tokens) > checkpoint.max_tokens {
+        if ids.len().saturating_add(self.max_new_tokens) > engine.max_tokens() {
             return Err(Error::Usage(format!(
                 "the prompt has {} tokens and --max-new-tokens is {}, but the model takes {} in all; shorten one of them",
                 ids.len(),
                 self.max_new_tokens,
-                checkpoint.max_tokens
+                engine.max_tokens()
             )));
         }
         let config = GenerateConfig {
             max_new_tokens: self.max_new_tokens,
             min_new_tokens: self.min_new_tokens,
             sampling: Sampling::at_temperature(self.temperature),
-            stop_ids: files::read_eos_token_ids(&checkpoint.folder)?,
+            stop_ids: engine.eos_token_ids().to_vec(),
         };
         let prompt = Prompt {
             ids,
             seeds: vec![self.seed],
         };
-        // To make one takes as long as some tokens.
-        let draft_model = if self.max_new_tokens < 32 {
-            DraftModel::none()
-        } else {
-            DraftModel::of(&checkpoint.model)
-        };
+        engine.load()?;
         let task = job.progress.task("generate", self.max_new_tokens, "tokens");
         let start = Instant::now();
         let mut on_token = |_, _| task.advance(1);
-        let model = &checkpoint.model;
-        let replies = generate(model, &draft_model, &[prompt], &config, job, &mut on_token)?;
+        let replies = engine.generate(&[prompt], &config, job, &mut on_token)?;
         let seconds = start.elapsed().as_secs_f64();
         drop(task);
         let ids = replies.concat();
-        let text = checkpoint.tokenizer.decode(&ids)?;
+        let text = engine.tokenizer().decode(&ids)?;
         match self.format {
             Format::Json => print_json(&Generated {
                 tokens_per_second: ids.len() as f64 / seconds,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::cli::args::model::GemmaArgs;
 use crate::cli::{Format, print, print_json};
 use crate::progress::Job;
-use crate::text::response_logprobs;
+use crate::text::Work;
 use crate::{Error, Result};
 
 #[derive(Args, Debug)]
@@ -34,8 +34,9 @@ struct Logprobs {
 
 impl LogprobsArgs {
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
-        let checkpoint = self.gemma.load(job)?;
-        let tokenizer = &checkpoint.tokenizer;
+        let tokens = self.prompt.len() + self.response.len();
+        let engine = self.gemma.engine(Work::Logps { tokens }, job)?;
+        let tokenizer = engine.tokenizer();
         let prompt_ids = tokenizer.encode(&self.prompt)?;
         let response_ids = tokenizer.encode_bare(&self.response)?;
         let n_tokens = prompt_ids.len() + response_ids.len();
@@ -44,13 +45,13 @@ impl LogprobsArgs {
                 "--prompt and --response must have at least one token each".into(),
             ));
         }
-        if n_tokens > checkpoint.max_tokens {
+        if n_tokens > engine.max_tokens() {
             return Err(Error::Usage(format!(
                 "prompt and response have {n_tokens} tokens, but the model takes {}; shorten them",
-                checkpoint.max_tokens
+                engine.max_tokens()
             )));
         }
-        let logprobs = response_logprobs(&checkpoint.model, &prompt_ids, &response_ids);
+        let logprobs = engine.logps(&prompt_ids, &response_ids)?;
         let sum = logprobs.iter().map(|&logprob| f64::from(logprob)).sum();
         match self.format {
             Format::Json => print_json(&Logprobs {

@@ -45,7 +45,7 @@ pub(crate) struct OutputArgs {
 impl MergeArgs {
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
         let written = files::merge_adapter(
-            &hub::folder(&self.model, job)?,
+            &hub::checkpoint(&self.model, job)?,
             &hub::folder(&self.adapter, job)?,
             &self.output.output,
             self.dtype.map(Into::into),

@@ -22,7 +22,7 @@ impl QuantizeArgs {
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
         let max_bytes = self.output.max_bytes()?;
         let written = files::quantize_model(
-            &hub::folder(&self.model, job)?,
+            &hub::checkpoint(&self.model, job)?,
             &self.output.output,
             max_bytes,
             job,

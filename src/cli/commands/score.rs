@@ -6,10 +6,10 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::args::device::DeviceArgs;
-use crate::cli::args::judges::{JudgeArgs, Judges};
+use crate::cli::args::judges::JudgeArgs;
 use crate::cli::table::score_table;
 use crate::cli::{Format, print, print_json};
-use crate::persona::{Score, StatementScore, score};
+use crate::persona::{Persona, Score};
 use crate::pipeline::{find_page, locate, read_page};
 use crate::progress::Job;
 use crate::tiny::english;
@@ -71,30 +71,24 @@ impl ScoreArgs {
             Some(path) => read_statements(path)?,
             None => own_statements(&self.output, &self.character)?,
         };
-        let judges = self
-            .judges
-            .load(&self.output, &self.character, &statements, &devices, job)?;
+        let persona = Persona::new(&self.character, statements);
+        let scorer = self.judges.load(&self.output, &persona, &devices, job)?;
         if self.verbose {
-            let sample = [
-                &self.character,
-                &statements[0],
-                &self.query,
-                &self.response[0],
-            ];
-            for (name, judge) in [("relevance", &judges.relevance), ("NLI", &judges.nli)] {
-                let read = judge.reads(sample.map(String::as_str));
+            let mut sample = persona.inputs(&self.query, &self.response[0]);
+            let sample = sample
+                .next()
+                .expect("a persona read from a file has statements");
+            for (name, judge) in [("relevance", &scorer.relevance), ("NLI", &scorer.nli)] {
+                let read = judge.text(&sample);
+                let read = read
+                    .as_deref()
+                    .unwrap_or("(the prompts of a chat model's tasks)");
                 job.progress
                     .note(&format!("the {name} judge reads:\n{read}\n"));
             }
         }
-        let scores = score_replies(
-            &judges,
-            &self.character,
-            &statements,
-            &self.query,
-            &self.response,
-            job,
-        )?;
+        let texts: Vec<&str> = self.response.iter().map(String::as_str).collect();
+        let scores = scorer.score_all(&persona, &self.query, &texts, job)?;
         let responses: Vec<ScoredResponse<'_>> = self
             .response
             .iter()
@@ -118,30 +112,6 @@ impl ScoreArgs {
             }
         }
     }
-}
-
-/// Scores replies to one query; relevance is judged once for all of them.
-pub(crate) fn score_replies(
-    judges: &Judges,
-    character: &str,
-    statements: &[String],
-    query: &str,
-    responses: &[String],
-    job: &Job,
-) -> Result<Vec<Score>> {
-    let relevance =
-        judges
-            .relevance
-            .relevance(character, statements, &[query.trim().to_string()], job)?;
-    let asked: Vec<(&str, &str)> = responses
-        .iter()
-        .map(|response| (query.trim(), response.trim()))
-        .collect();
-    let rows = judges.nli.nli(character, statements, &asked, job)?;
-    let parts = |row: &Vec<[f64; 3]>| -> Vec<StatementScore> {
-        crate::pipeline::statement_scores(statements, &relevance.rows[0], row)
-    };
-    Ok(rows.iter().map(|row| score(parts(row))).collect())
 }
 
 /// An error for a text that no judge could read.

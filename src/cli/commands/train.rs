@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::Result;
 use crate::cli::args::chat_model::ChatModelArgs;
-use crate::cli::args::device::DeviceArgs;
+use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
 use crate::cli::{Format, elsewhere, print, print_json, quoted};
 use crate::pipeline::{Scale, TrainConfig, TrainSummary, plan, teach, train};
@@ -49,6 +49,8 @@ pub(crate) struct TrainArgs {
     /// Another Gemma answers, a folder or a name on the Hugging Face hub.
     #[arg(long, value_name = "DIR|NAME")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     /// A relevance judge, a folder or a name on the hub [default: the embedded one; with 2b or 7b the original's].
     #[arg(long, value_name = "DIR|NAME")]
     relevance: Option<PathBuf>,
@@ -149,6 +151,7 @@ impl TrainArgs {
                 ScaleArg::SevenB => Scale::SevenB,
             },
             model: self.model.clone(),
+            precision: self.precision.precision(),
             relevance: self.relevance.clone(),
             nli: self.nli.clone(),
             judge_templates: self.judge_templates.clone(),

@@ -73,7 +73,7 @@ impl RelevanceCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::persona::{Judge, JudgeTask, judge_relevance};
+    use crate::persona::{JudgeTask, LocalJudge, Persona};
     use crate::progress::Job;
     use burn::tensor::Device;
 
@@ -82,22 +82,18 @@ mod tests {
         let there = tempfile::tempdir().unwrap();
         let path = there.path().join("cache.jsonl");
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
-        let judge =
-            Judge::load(&folder.into(), JudgeTask::Relevance, &Device::flex().into()).unwrap();
-        let texts =
-            |texts: &[&str]| -> Vec<String> { texts.iter().map(ToString::to_string).collect() };
+        let judge = LocalJudge::load(
+            &crate::files::Checkpoint::from(folder).into(),
+            JudgeTask::Relevance,
+            &Device::flex().into(),
+        )
+        .unwrap();
         let judged = |name: &str, statements: &[&str], queries: &[&str]| {
             let mut cache = RelevanceCache::open(&path, name).unwrap();
-            let (statements, queries) = (texts(statements), texts(queries));
+            let persona = Persona::new("Mira", statements.iter().copied());
+            let queries: Vec<String> = queries.iter().map(ToString::to_string).collect();
             let job = Job::default();
-            let table = judge_relevance(
-                &judge,
-                Some(&mut cache),
-                "Mira",
-                &statements,
-                &queries,
-                &job,
-            );
+            let table = judge.relevance(Some(&mut cache), &persona, &queries, &job);
             let lines = std::fs::read_to_string(&path).unwrap().lines().count();
             (table.unwrap(), lines)
         };

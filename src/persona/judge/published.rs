@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::hub::Hub;
-use crate::persona::judge::{JudgeFolder, JudgeTask, JudgeTemplate};
+use crate::persona::judge::{JudgeSource, JudgeTask, JudgeTemplate};
 use crate::{Error, Result, files};
 
 /// Who published discriminators for APC.
@@ -37,24 +37,27 @@ struct Templates {
     nli: String,
 }
 
-/// The folder of a judge, which may be on the hub, and how it is asked: as `templates` says if it is given, as the folder's
+/// Finds a judge, which may be on the hub, and how it is asked: as `templates` says if it is given, as the folder's
 /// own `judge.json` says, or as its authors say.
 pub fn find_judge(
     hub: &Hub,
     name: &Path,
     task: JudgeTask,
     templates: Option<&Path>,
-) -> Result<JudgeFolder> {
-    let folder = hub.folder(name)?;
+) -> Result<JudgeSource> {
+    let checkpoint = hub.checkpoint(name)?;
     let published = name.to_str().is_some_and(|name| name.starts_with(AUTHOR));
     let template = match templates {
         Some(path) => Some(read_template(path, task)?),
-        None if published && !JudgeTemplate::is_in(&folder) => {
+        None if published && !JudgeTemplate::is_in(&checkpoint) => {
             Some(read_template(&published_prompts(hub)?, task)?)
         }
         None => None,
     };
-    Ok(JudgeFolder { folder, template })
+    Ok(JudgeSource {
+        checkpoint,
+        template,
+    })
 }
 
 /// The authors' file, from the cache or from where they published it.
@@ -186,6 +189,7 @@ fn checked(plain: &mut String) -> std::result::Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::persona::JudgeInput;
 
     // What Python 3.12 prints for these functions with the arguments "Odile", " a {x} ", "Who?" and "I.\n".
     const SOURCE: &str = r#"import os
@@ -213,7 +217,12 @@ def fill_in_brief_nli_discrimination_template(character, statement, query, respo
         let path = folder.path().join("prompt.py");
         std::fs::write(&path, SOURCE).unwrap();
         let template = read_template(&path, task).unwrap();
-        template.render("Odile", " a {x} ", "Who?", "I.\n")
+        template.render(&JudgeInput {
+            character: "Odile",
+            statement: " a {x} ",
+            query: "Who?",
+            response: "I.\n",
+        })
     }
 
     #[test]

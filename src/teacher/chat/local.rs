@@ -1,61 +1,45 @@
 //! A Gemma on this machine as chat model.
 
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
-use burn::tensor::{DType, Device};
-
-use crate::nn::Gemma;
 use crate::progress::Job;
 use crate::teacher::chat::model::{ChatModel, Completion, Question};
 use crate::teacher::chat::openai::Usage;
-use crate::text::{
-    ChatTemplate, DraftModel, GenerateConfig, Message, Prompt, Sampling, Tokenizer, generate,
-};
-use crate::{Error, Result, files};
+use crate::text::{Engine, GenerateConfig, Message, Prompt, Sampling};
+use crate::{Error, Result};
 
 /// A Gemma that answers greedily, one question after the other.
 #[derive(Debug)]
 pub struct LocalGemma {
     name: String,
-    folder: PathBuf,
-    device: Device,
-    /// The weights, while questions are asked.
-    model: Mutex<Option<(Gemma, DraftModel)>>,
-    tokenizer: Tokenizer,
-    template: Option<ChatTemplate>,
-    max_tokens: usize,
+    engine: Engine,
     stop_ids: Vec<i32>,
     job: Job,
     usage: Mutex<Usage>,
 }
 
 impl LocalGemma {
-    /// The Gemma of a folder, whose weights are read at the first question; `name` is what it is called.
-    pub fn new(name: &str, folder: &Path, device: &Device, job: &Job) -> Result<Self> {
-        let tokenizer = Tokenizer::load(folder)?;
-        let mut stop_ids = files::read_eos_token_ids(folder)?;
-        stop_ids.extend(tokenizer.token_id("<end_of_turn>"));
-        Ok(Self {
+    /// A Gemma whose weights are read at the first question; `name` is what it is called.
+    pub fn new(name: &str, engine: Engine, job: &Job) -> Self {
+        let mut stop_ids = engine.eos_token_ids().to_vec();
+        stop_ids.extend(engine.tokenizer().token_id("<end_of_turn>"));
+        Self {
             name: name.to_string(),
-            folder: folder.to_path_buf(),
-            device: device.clone(),
-            model: Mutex::new(None),
-            template: ChatTemplate::load(folder)?,
-            max_tokens: files::read_gemma_config(folder)?.max_position_embeddings,
-            tokenizer,
+            engine,
             stop_ids,
             job: job.clone(),
             usage: Mutex::default(),
-        })
+        }
     }
 
     /// The ids of a conversation: through the checkpoint's chat template, or in Gemma's turns if it has none.
     fn encode(&self, messages: &[Message]) -> Result<Vec<i32>> {
         let turns = turns(messages);
-        match &self.template {
-            Some(template) => self.tokenizer.encode_bare(&template.render(&turns, true)?),
+        match self.engine.chat_template() {
+            Some(template) => self
+                .engine
+                .tokenizer()
+                .encode_bare(&template.render(&turns, true)?),
             None => {
                 let turn = |message: &Message| {
                     let role = match message.role.as_str() {
@@ -65,7 +49,9 @@ impl LocalGemma {
                     format!("<start_of_turn>{role}\n{}<end_of_turn>\n", message.content)
                 };
                 let text: String = turns.iter().map(turn).collect();
-                self.tokenizer.encode(&(text + "<start_of_turn>model\n"))
+                self.engine
+                    .tokenizer()
+                    .encode(&(text + "<start_of_turn>model\n"))
             }
         }
     }
@@ -99,14 +85,14 @@ impl ChatModel for LocalGemma {
     fn complete(&self, question: &Question) -> Result<Completion> {
         let ids = self.encode(&question.messages)?;
         let n_prompt = ids.len();
-        let most = self
-            .max_tokens
+        let max_tokens = self.engine.max_tokens();
+        let most = max_tokens
             .saturating_sub(n_prompt)
             .min(question.max_tokens as usize);
         if most == 0 {
             return Err(Error::Teacher(format!(
-                "{} reads {} tokens, but what it is asked for {} has {n_prompt}",
-                self.name, self.max_tokens, question.task
+                "{} reads {max_tokens} tokens, but what it is asked for {} has {n_prompt}",
+                self.name, question.task
             )));
         }
         let config = GenerateConfig {
@@ -119,18 +105,11 @@ impl ChatModel for LocalGemma {
             ids,
             seeds: vec![0],
         };
-        let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
-        let (model, draft_model) = match &mut *model {
-            Some(model) => model,
-            unread => {
-                let model = files::load_gemma(&self.folder, DType::F32, &self.device)?;
-                let draft_model = DraftModel::of(&model);
-                unread.insert((model, draft_model))
-            }
-        };
         let job = self.job.quiet();
-        let replies = generate(model, draft_model, &[prompt], &config, &job, &mut |_, _| {})?;
-        let reply = self.tokenizer.decode(&replies[0])?;
+        let replies = self
+            .engine
+            .generate(&[prompt], &config, &job, &mut |_, _| {})?;
+        let reply = self.engine.tokenizer().decode(&replies[0])?;
         let completion_tokens = replies[0].len() as u64;
         let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
         usage.requests += 1;
@@ -147,7 +126,7 @@ impl ChatModel for LocalGemma {
     }
 
     fn rest(&self) {
-        *self.model.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.engine.release();
     }
 
     fn usage(&self) -> Usage {

@@ -16,8 +16,11 @@ use minijinja::Value as PromptValue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
-use crate::teacher::{Outcome, Plan, Rejected, Teacher, at_once};
+use crate::parallel::at_once;
+use crate::persona::{
+    ChatJudge, JudgeInput, Nli, NliExample, NliProbabilities, Query, Relevance, Statement,
+};
+use crate::teacher::{Outcome, Plan, Rejected, Teacher};
 use crate::text::Message;
 use crate::{Result, files};
 
@@ -252,41 +255,33 @@ impl ChatTeacher {
     }
 }
 
-/// A chat model as judge.
-impl ChatTeacher {
-    /// P(no), P(yes): whether a statement matters to a query.
-    ///
-    /// # Errors
-    ///
-    /// A second answer that cannot be used.
-    pub fn judge_relevance(
-        &self,
-        character: &str,
-        statement: &str,
-        query: &str,
-    ) -> Result<[f64; 2]> {
+impl ChatJudge for ChatTeacher {
+    fn concurrency(&self) -> usize {
+        self.model.concurrency()
+    }
+
+    fn relevance(&self, character: &str, statement: &str, query: &str) -> Result<f64> {
         let values = [statement.into(), [query].into_iter().collect()];
         let p = self.judge(&RELEVANT, &RELEVANCE, character, &values)?;
-        Ok([p[0], p[1]])
+        Ok(p[1])
     }
 
-    /// P(contradicted), P(neutral), P(entailed) of a reply.
-    ///
-    /// # Errors
-    ///
-    /// A second answer that cannot be used.
-    pub fn judge_nli(
-        &self,
-        character: &str,
-        statement: &str,
-        query: &str,
-        response: &str,
-    ) -> Result<[f64; 3]> {
-        let values = [statement.into(), query.into(), response.into()];
-        let p = self.judge(&LABEL, &NLI, character, &values)?;
-        Ok([p[0], p[1], p[2]])
+    fn nli(&self, input: &JudgeInput<'_>) -> Result<NliProbabilities> {
+        let values = [
+            input.statement.into(),
+            input.query.into(),
+            input.response.into(),
+        ];
+        let p = self.judge(&LABEL, &NLI, input.character, &values)?;
+        Ok(NliProbabilities {
+            contradicted: p[0],
+            neutral: p[1],
+            entailed: p[2],
+        })
     }
+}
 
+impl ChatTeacher {
     /// The probabilities of a task's labels: those of the tokens with which they begin where the model tells them, else
     /// one for the label that it says.
     fn judge(
@@ -412,7 +407,7 @@ impl Teacher for ChatTeacher {
 
     fn statements(&self, character: &str, page: &str) -> Result<Vec<Statement>> {
         let parts = parts(page, PART_CHARS);
-        let read = at_once(&parts, self.concurrency(), |part| {
+        let read = at_once(&parts, self.model.concurrency(), |part| {
             self.ask(&STATEMENTS, character, &[part.as_str().into()], |reply| {
                 // A refusal names nobody.
                 parse::strings(reply, STATEMENTS.field(), |line| line.contains(character))

@@ -10,7 +10,7 @@ use super::renamed::WordTokens;
 use super::slips::extend_with_slips;
 use super::unusual::unusual_statements;
 use crate::Result;
-use crate::persona::{JudgeTemplate, Nli, Relevance, encode_reply, persona_prompt};
+use crate::persona::{JudgeInput, JudgeTemplate, Nli, Relevance, encode_reply, persona_prompt};
 use crate::text::Tokenizer;
 use crate::tiny::english;
 use crate::tiny::invented::{self, Persona};
@@ -193,7 +193,12 @@ pub fn relevance_example(rng: &mut ChaCha8Rng) -> JudgeExample {
         (others[rng.random_range(0..others.len())], Relevance::No)
     };
     JudgeExample {
-        text: JudgeTemplate::relevance().render(name, statement, &question, ""),
+        text: JudgeTemplate::relevance().render(&JudgeInput {
+            character: name,
+            statement,
+            query: &question,
+            response: "",
+        }),
         label: label as usize,
         compared: None,
         changed: Vec::new(),
@@ -261,7 +266,12 @@ pub fn nli_example(rng: &mut ChaCha8Rng) -> JudgeExample {
         }
     }
     let text = reply.text.trim();
-    let rendered = JudgeTemplate::nli().render(name, statement, &question, text);
+    let rendered = JudgeTemplate::nli().render(&JudgeInput {
+        character: name,
+        statement,
+        query: &question,
+        response: text,
+    });
     let start = rendered.len() - text.len();
     let (compared, changed) = if label == Nli::Neutral {
         (None, Vec::new())

@@ -13,7 +13,7 @@ use super::run::{
 };
 use super::vocabulary::{VocabularyKind, train_tokenizer};
 use crate::Result;
-use crate::files;
+use crate::files::{self, Checkpoint};
 use crate::nn::{GemmaConfig, Weights};
 use crate::progress::Job;
 use crate::text::Tokenizer;
@@ -41,7 +41,7 @@ pub(super) fn pretrain_gemma(
         })?;
         train_tokenizer(VocabularyKind::Gemma, &texts, config.vocab_size, folder)?;
     }
-    let tokenizer = Tokenizer::load(folder)?;
+    let tokenizer = Tokenizer::load(&Checkpoint::folder(folder))?;
 
     let model_config = GemmaConfig::new(tokenizer.vocab_size(), 192, 512, 4, 4, 4, 48)
         .with_max_position_embeddings(1024);

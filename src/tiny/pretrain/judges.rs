@@ -12,13 +12,13 @@ use super::run::{
     EPOCH, HELD_OUT, HELD_OUT_STREAM, Pretrain, generate, loader, optimizer, schedule,
 };
 use super::vocabulary::{VocabularyKind, train_tokenizer};
-use crate::files::ClassifierConfig;
+use crate::Result;
+use crate::files::{self, Checkpoint, ClassifierConfig};
 use crate::nn::{DebertaConfig, Linear, SequenceClassifier, SequenceClassifierConfig, Weights};
-use crate::persona::{Judge, JudgeTask, JudgeTemplate, Nli, Relevance};
+use crate::persona::{JudgeTask, JudgeTemplate, LocalJudge, Nli, Relevance};
 use crate::progress::Job;
 use crate::text::Tokenizer;
 use crate::train::{ClassifierExample, ClassifierModel, EpochLoader, Fit, fit};
-use crate::{Result, files};
 
 /// In scoring, one statement in twenty contradicts or entails the reply.
 const NLI_SHARES_IN_SCORING: [f64; 3] = [0.025, 0.95, 0.025];
@@ -91,7 +91,8 @@ impl JudgeRun {
                     files::read_text(&base.join(name))?.as_bytes(),
                 )?;
             }
-            let (model, base_config) = files::load_classifier(base, DType::F32, device)?;
+            let (model, base_config) =
+                files::load_classifier(&Checkpoint::folder(base), DType::F32, device)?;
             classifier = model;
             classifier.reset_classifier(self.labels.len(), device);
             model_config = base_config.model.with_num_labels(self.labels.len());
@@ -101,7 +102,7 @@ impl JudgeRun {
                     generate(seed ^ 7, 0, 12_000, &|rng| Ok((self.make)(rng).text))?;
                 train_tokenizer(VocabularyKind::Deberta, &texts, config.vocab_size, folder)?;
             }
-            let vocab_size = Tokenizer::load(folder)?.vocab_size();
+            let vocab_size = Tokenizer::load(&Checkpoint::folder(folder))?.vocab_size();
             let config = DebertaConfig::new(vocab_size, HIDDEN_SIZE, 512, 3, 4, self.labels.len())
                 .with_position_buckets(Some(32))
                 .with_initializer_range((HIDDEN_SIZE as f64).powf(-0.5));
@@ -111,7 +112,7 @@ impl JudgeRun {
             model_config = SequenceClassifierConfig::Deberta(config);
         }
         classifier.unfreeze_weights();
-        let tokenizer = Tokenizer::load(folder)?;
+        let tokenizer = Tokenizer::load(&Checkpoint::folder(folder))?;
         let make = self.make;
         let encode = move |rng: &mut ChaCha8Rng| make(rng).encode(&tokenizer);
         let held_out = generate(seed, HELD_OUT_STREAM, HELD_OUT, &encode)?;
@@ -171,11 +172,11 @@ pub fn evaluate_judges(
     let devices = device.clone().into();
     let accuracy = |name: &str, make: fn(&mut ChaCha8Rng) -> JudgeExample| -> Result<f64> {
         let folder = folder.join(name);
-        let judge = if name == "nli" {
-            Judge::load(&folder.into(), JudgeTask::Nli, &devices)?
-        } else {
-            Judge::load(&folder.into(), JudgeTask::Relevance, &devices)?
+        let task = match name {
+            "nli" => JudgeTask::Nli,
+            _ => JudgeTask::Relevance,
         };
+        let judge = LocalJudge::load(&Checkpoint::from(folder).into(), task, &devices)?;
         let examples = generate(seed, HELD_OUT_STREAM, n_examples, &|rng| Ok(make(rng)))?;
         let texts: Vec<String> = examples
             .iter()

@@ -69,6 +69,7 @@ impl WordTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Checkpoint;
     use crate::tiny::pretrain::{VocabularyKind, train_tokenizer};
     use rand::SeedableRng;
 
@@ -83,7 +84,7 @@ mod tests {
             folder.path(),
         )
         .unwrap();
-        let tokenizer = Tokenizer::load(folder.path()).unwrap();
+        let tokenizer = Tokenizer::load(&Checkpoint::folder(folder.path())).unwrap();
         let words = WordTokens::new(&tokenizer);
         let [shared, reply] = ["Mira plays the cello, 1931.", "I play the cello, 1931."]
             .map(|text| tokenizer.encode_bare(text).unwrap());

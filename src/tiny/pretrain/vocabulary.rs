@@ -147,6 +147,7 @@ pub fn train_tokenizer(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Checkpoint;
     use crate::text::Tokenizer;
 
     #[test]
@@ -154,7 +155,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let texts = vec!["Mira plays the cello. Mira was born in 1931.".to_string(); 4];
         train_tokenizer(VocabularyKind::Gemma, &texts, 320, folder.path()).unwrap();
-        let tokenizer = Tokenizer::load(folder.path()).unwrap();
+        let tokenizer = Tokenizer::load(&Checkpoint::folder(folder.path())).unwrap();
         for text in [
             "Mira plays the cello.",
             "Zażółć gęślą jaźń 🎸",
@@ -178,7 +179,7 @@ mod tests {
             folder.path(),
         )
         .unwrap();
-        let tokenizer = Tokenizer::load(folder.path()).unwrap();
+        let tokenizer = Tokenizer::load(&Checkpoint::folder(folder.path())).unwrap();
         let text = "a cello";
         let pieces: String = tokenizer
             .encode_with_offsets(text)

@@ -1,0 +1,65 @@
+//! What weights are kept in.
+
+use burn::tensor::{DType, Device};
+use serde::{Deserialize, Serialize};
+
+/// The dtype of weights and activations, by the names of `config.json`.
+///
+/// Norms, attention weights, losses and LoRA factors are computed in float32 whatever it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// 4 bytes a value.
+    #[default]
+    Float32,
+    /// 2 bytes with the range of float32.
+    Bfloat16,
+    /// 2 bytes with a small range.
+    Float16,
+}
+
+impl Dtype {
+    /// The name in `config.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Bfloat16 => "bfloat16",
+            Self::Float16 => "float16",
+        }
+    }
+
+    /// Whether a device computes in it.
+    pub fn is_supported_by(self, device: &Device) -> bool {
+        device.supports_dtype(DType::from(self))
+    }
+}
+
+impl From<Dtype> for DType {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::Float32 => Self::F32,
+            Dtype::Bfloat16 => Self::BF16,
+            Dtype::Float16 => Self::F16,
+        }
+    }
+}
+
+/// Whether weights are kept as they are or in four bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quantization {
+    /// As they are; a checkpoint in NF4 stays in NF4.
+    #[default]
+    None,
+    /// The projections in NF4; norms and embeddings as they are.
+    Nf4,
+}
+
+/// How a model's weights are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Precision {
+    /// What is computed in, and what weights are kept in that are not quantized.
+    pub dtype: Dtype,
+    /// In how many bits the projections are kept.
+    pub quantization: Quantization,
+}

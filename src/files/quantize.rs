@@ -1,0 +1,123 @@
+//! A Gemma written in NF4.
+
+use std::path::Path;
+
+use burn::tensor::{DType, TensorData};
+use serde_json::{Value, json};
+
+use super::config_json::{CONFIG, is_quantized, name_of};
+use super::export::{Written, write_model};
+use super::nf4::{QuantState, STATE, floats, is_projection};
+use super::shards::Entry;
+use super::tensors::{open, read, weight_files};
+use super::{Checkpoint, read_gemma_config};
+use crate::nn::layers::nf4::{self, BLOCK_SIZE, CODE};
+use crate::progress::Job;
+use crate::{Error, Result};
+
+/// Writes the Gemma `base` to the folder `output` with its projections in NF4, in the layout that transformers loads
+/// with bitsandbytes; the rest is copied. Weights go through memory one at a time.
+///
+/// # Errors
+///
+/// A folder that holds a model already, and a model that is quantized; nothing is written then.
+pub fn quantize_model(
+    base: &Checkpoint,
+    output: &Path,
+    max_shard_bytes: u64,
+    job: &Job,
+) -> Result<Written> {
+    read_gemma_config(base)?;
+    let mut config: Value = base.read_json(CONFIG)?;
+    if is_quantized(&config) {
+        return Err(Error::invalid(base.path(CONFIG), "is quantized already"));
+    }
+    let tensors = open(&weight_files(base)?)?;
+    let task = job.progress.task("quantize", tensors.len(), "tensors");
+    let task = &task;
+    let mut entries = Vec::new();
+    let mut changed = 0;
+    let mut compute = "float32";
+    for (name, tensor) in tensors {
+        let shape = tensor.shape.clone();
+        if !is_projection(&name) {
+            entries.push(Entry {
+                dtype: tensor.dtype,
+                shape,
+                name,
+                data: Box::new(move || {
+                    job.check()?;
+                    task.advance(1);
+                    read(base, &tensor)
+                }),
+            });
+            continue;
+        }
+        changed += 1;
+        let n_values: usize = shape.iter().product();
+        compute = name_of(tensor.dtype).ok_or_else(|| {
+            Error::invalid(
+                base.name(),
+                format!("{name} is {:?}, which cannot be quantized", tensor.dtype),
+            )
+        })?;
+        let state = QuantState {
+            quant_type: "nf4".to_string(),
+            blocksize: BLOCK_SIZE,
+            dtype: compute.to_string(),
+            shape,
+            nested_blocksize: None,
+            nested_offset: None,
+        };
+        let state = serde_json::to_vec(&state)
+            .map_err(|error| Error::invalid(base.name(), error.to_string()))?;
+        let again = tensor.clone();
+        entries.push(Entry {
+            name: format!("{name}.absmax"),
+            dtype: DType::F32,
+            shape: vec![n_values.div_ceil(BLOCK_SIZE)],
+            data: Box::new(move || {
+                let scales = nf4::absmax(&floats(read(base, &again)?), BLOCK_SIZE);
+                let n_scales = scales.len();
+                Ok(TensorData::new(scales, [n_scales]))
+            }),
+        });
+        entries.push(Entry::new(
+            format!("{name}.quant_map"),
+            TensorData::from(CODE),
+        ));
+        let n_bytes = state.len();
+        entries.push(Entry::new(
+            format!("{name}.{STATE}"),
+            TensorData::new(state, [n_bytes]),
+        ));
+        entries.push(Entry {
+            name,
+            dtype: DType::U8,
+            shape: vec![n_values.div_ceil(2), 1],
+            data: Box::new(move || {
+                job.check()?;
+                task.advance(1);
+                let codes = nf4::quantize(&floats(read(base, &tensor)?), BLOCK_SIZE);
+                let n_codes = codes.len();
+                Ok(TensorData::new(codes, [n_codes, 1]))
+            }),
+        });
+    }
+    config["quantization_config"] = json!({
+        "quant_method": "bitsandbytes",
+        "load_in_4bit": true,
+        "load_in_8bit": false,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": false,
+        "bnb_4bit_compute_dtype": compute,
+        "bnb_4bit_quant_storage": "uint8",
+    });
+    let bytes = entries.iter().map(Entry::len).sum();
+    let files = write_model(base, output, entries, max_shard_bytes, &config)?;
+    Ok(Written {
+        files,
+        bytes,
+        changed,
+    })
+}

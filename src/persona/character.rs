@@ -1,0 +1,190 @@
+//! A character that answers, and whose answers are scored.
+
+use burn::config::Config;
+
+use super::{Persona, Score, Scorer, encode_prompt, persona_prompt, stop_ids};
+use crate::progress::Job;
+use crate::text::{Engine, GenerateConfig, Prompt, Sampling, seed_for};
+use crate::{Error, Result};
+
+/// How a character answers.
+#[derive(Config, Debug)]
+pub struct AnswerConfig {
+    /// Statements in the prompt.
+    #[config(default = 5)]
+    pub rag_top_k: usize,
+    /// Longest reply, in tokens.
+    #[config(default = 64)]
+    pub max_new_tokens: usize,
+    /// 0 takes the likeliest token, 1 draws from the model's own distribution.
+    #[config(default = 0.3)]
+    pub temperature: f32,
+    /// Draw from so many of the likeliest tokens only.
+    #[config(default = "None")]
+    pub top_k: Option<usize>,
+    /// Draw from the likeliest tokens whose probabilities reach this sum only.
+    #[config(default = "None")]
+    pub top_p: Option<f32>,
+    /// Everything random comes from it.
+    #[config(default = 42)]
+    pub seed: u64,
+}
+
+impl AnswerConfig {
+    /// # Errors
+    ///
+    /// A setting that makes no sense, by name.
+    pub fn check(&self) -> Result<()> {
+        let counts = [
+            ("rag_top_k", Some(self.rag_top_k)),
+            ("max_new_tokens", Some(self.max_new_tokens)),
+            ("top_k", self.top_k),
+        ];
+        if let Some((setting, _)) = counts.iter().find(|(_, count)| *count == Some(0)) {
+            return Err(Error::setting(setting, "must be at least 1"));
+        }
+        if !(0.0..=10.0).contains(&self.temperature) {
+            return Err(Error::setting("temperature", "must be from 0 to 10"));
+        }
+        if self.top_p.is_some_and(|p| !(p > 0.0 && p <= 1.0)) {
+            return Err(Error::setting("top_p", "must be above 0 and at most 1"));
+        }
+        Ok(())
+    }
+
+    fn sampling(&self) -> Sampling {
+        match Sampling::at_temperature(self.temperature) {
+            Sampling::Random { temperature, .. } => Sampling::Random {
+                temperature,
+                top_k: self.top_k,
+                top_p: self.top_p,
+            },
+            greedy => greedy,
+        }
+    }
+}
+
+/// A message, and what a character answered.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Answer {
+    /// What was said to the character.
+    pub message: String,
+    /// What the character answered.
+    pub response: String,
+    /// The statements in the prompt, the most relevant first.
+    pub retrieved: Vec<String>,
+    /// How faithful the answer is.
+    #[serde(flatten)]
+    pub score: Score,
+}
+
+/// A persona with a model that speaks for it and judges that retrieve and score.
+#[derive(Debug)]
+pub struct Character {
+    persona: Persona,
+    engine: Engine,
+    scorer: Scorer,
+    config: AnswerConfig,
+    n_answers: u64,
+}
+
+impl Character {
+    /// A character that was asked nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// A setting that makes no sense.
+    pub fn new(
+        persona: Persona,
+        engine: Engine,
+        scorer: Scorer,
+        config: AnswerConfig,
+    ) -> Result<Self> {
+        config.check()?;
+        Ok(Self {
+            persona,
+            engine,
+            scorer,
+            config,
+            n_answers: 0,
+        })
+    }
+
+    /// Who the character is.
+    pub fn persona(&self) -> &Persona {
+        &self.persona
+    }
+
+    /// Answers a message and scores the answer.
+    ///
+    /// Each message is answered by itself; the n-th one of a character draws the same random numbers every time.
+    pub fn answer(&mut self, message: &str) -> Result<Answer> {
+        self.answer_aloud(message, &Job::default(), &mut |_| {})
+    }
+
+    /// The same; `on_text` hears the answer as it grows, piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// A message that leaves no room for an answer.
+    pub fn answer_aloud(
+        &mut self,
+        message: &str,
+        job: &Job,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<Answer> {
+        let message = message.trim();
+        let config = &self.config;
+        let (persona, tokenizer) = (&self.persona, self.engine.tokenizer());
+        let table = self.scorer.retrieve(persona, message, job)?;
+        let retrieved: Vec<&str> = table
+            .retrieve(0, config.rag_top_k)
+            .into_iter()
+            .map(|idx| persona.statements[idx].as_str())
+            .collect();
+        let prompt = persona_prompt(&persona.name, &retrieved, message);
+        let max_tokens = self.engine.max_tokens();
+        let prompt = Prompt {
+            ids: encode_prompt(tokenizer, &prompt, max_tokens, config.max_new_tokens)?,
+            seeds: vec![seed_for(config.seed, &[self.n_answers])],
+        };
+        let generate = GenerateConfig {
+            max_new_tokens: config.max_new_tokens,
+            min_new_tokens: 0,
+            sampling: config.sampling(),
+            stop_ids: stop_ids(tokenizer),
+        };
+        let (mut ids, mut said) = (Vec::new(), String::new());
+        let mut on_token = |_, token| {
+            ids.push(token);
+            let text = tokenizer.decode(&ids).unwrap_or_default();
+            // A character may be spelt by several tokens: only whole ones are passed on.
+            if text.ends_with('\u{fffd}') {
+                return;
+            }
+            // What was passed on stays said, even where later tokens change how the first ones are spelt.
+            if let Some(new) = text.strip_prefix(said.as_str()) {
+                on_text(new);
+                said = text;
+            }
+        };
+        let replies = self
+            .engine
+            .generate(&[prompt], &generate, job, &mut on_token)?;
+        let response = tokenizer.decode(&replies[0])?.trim().to_string();
+        let quiet = job.quiet();
+        let scores = self
+            .scorer
+            .score_retrieved(persona, message, &[&response], &table, &quiet)?;
+        self.n_answers += 1;
+        Ok(Answer {
+            message: message.to_string(),
+            response,
+            retrieved: retrieved.into_iter().map(str::to_string).collect(),
+            score: scores
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| super::score(Vec::new())),
+        })
+    }
+}

@@ -1,0 +1,230 @@
+//! A Gemma ready to use: base, adapter, tokenizer, chat template, limits, precision and devices, in one place.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use burn::module::Module;
+
+use crate::files::{self, Checkpoint, Precision};
+use crate::nn::{Gemma, GemmaConfig};
+use crate::parallel::{Devices, Replicas};
+use crate::progress::Job;
+use crate::text::{
+    ChatTemplate, DraftModel, GenerateConfig, Prompt, Requirements, Tokenizer, Work, generate,
+    response_logprobs,
+};
+use crate::{Error, Result, kernels};
+
+/// What makes an [`Engine`].
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The base model.
+    pub checkpoint: Checkpoint,
+    /// The folder of a PEFT adapter for it.
+    pub adapter: Option<PathBuf>,
+    /// How the weights are kept.
+    pub precision: Precision,
+    /// What the engine will do, which decides how the weights lie in memory and what is estimated.
+    pub work: Work,
+}
+
+impl EngineConfig {
+    /// A checkpoint as it is, in f32.
+    pub fn new(checkpoint: Checkpoint, work: Work) -> Self {
+        Self {
+            checkpoint,
+            adapter: None,
+            precision: Precision::default(),
+            work,
+        }
+    }
+
+    /// The same with an adapter, if there is one.
+    pub fn with_adapter(mut self, adapter: Option<&Path>) -> Self {
+        self.adapter = adapter.map(Path::to_path_buf);
+        self
+    }
+
+    /// The same with weights kept in another way.
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// What the work needs in memory.
+    pub fn requirements(&self) -> Result<Requirements> {
+        let config = files::read_gemma_config(&self.checkpoint)?;
+        Ok(Requirements::of(&config, self.precision, &self.work))
+    }
+}
+
+/// A Gemma ready to use.
+///
+/// Opening it reads the small files, so that what is wrong with them is told at once. The weights are read when they are
+/// first needed, and [`Engine::release`] frees them until the next time.
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    shape: GemmaConfig,
+    devices: Devices,
+    tokenizer: Tokenizer,
+    chat_template: Option<ChatTemplate>,
+    eos_token_ids: Vec<i32>,
+    loaded: Mutex<Option<Arc<Loaded>>>,
+}
+
+/// The weights of an [`Engine`].
+#[derive(Debug)]
+pub struct Loaded {
+    /// The model on each device.
+    pub models: Replicas<Gemma>,
+    draft_model: DraftModel,
+}
+
+impl Loaded {
+    /// The model on the first device.
+    pub fn model(&self) -> &Gemma {
+        self.models.first()
+    }
+}
+
+impl Engine {
+    /// Reads everything but the weights.
+    ///
+    /// # Errors
+    ///
+    /// A checkpoint or an adapter that cannot be used, and a device that does not compute in the wanted dtype.
+    pub fn open(config: EngineConfig, devices: &Devices) -> Result<Self> {
+        let dtype = config.precision.dtype;
+        if !dtype.is_supported_by(devices.first()) {
+            let reason = format!("this device does not compute in {}", dtype.name());
+            return Err(Error::setting("dtype", reason));
+        }
+        let shape = files::read_gemma_config(&config.checkpoint)?;
+        files::check_weights(&config.checkpoint)?;
+        if let Some(adapter) = &config.adapter {
+            files::AdapterConfig::load(adapter)?;
+        }
+        Ok(Self {
+            shape,
+            tokenizer: Tokenizer::load(&config.checkpoint)?,
+            chat_template: ChatTemplate::load(&config.checkpoint)?,
+            eos_token_ids: files::read_eos_token_ids(&config.checkpoint)?,
+            devices: devices.clone(),
+            config,
+            loaded: Mutex::new(None),
+        })
+    }
+
+    /// The base model's files.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.config.checkpoint
+    }
+
+    /// How the weights are kept.
+    pub fn precision(&self) -> Precision {
+        self.config.precision
+    }
+
+    /// The base model's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The base model's chat template, if it has one.
+    pub fn chat_template(&self) -> Option<&ChatTemplate> {
+        self.chat_template.as_ref()
+    }
+
+    /// The ids at which the checkpoint says that its texts end.
+    pub fn eos_token_ids(&self) -> &[i32] {
+        &self.eos_token_ids
+    }
+
+    /// The most tokens that the model takes, prompt and reply together.
+    pub fn max_tokens(&self) -> usize {
+        self.shape.max_position_embeddings
+    }
+
+    /// The devices that share the work.
+    pub fn devices(&self) -> &Devices {
+        &self.devices
+    }
+
+    /// The weights, which are read if they are not here.
+    ///
+    /// For replies and log-probabilities the adapter is a part of them, and nothing is on the autodiff tape. For training
+    /// they are the frozen base alone.
+    ///
+    /// # Errors
+    ///
+    /// Weights that do not fit `config.json`, an adapter that does not fit the weights, and a machine that has not the
+    /// memory that all this needs.
+    pub fn load(&self) -> Result<Arc<Loaded>> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = &*loaded {
+            return Ok(loaded.clone());
+        }
+        let config = &self.config;
+        let device = self.devices.first();
+        if kernels::is_cpu(device) {
+            config.requirements()?.check(config.checkpoint.name())?;
+        }
+        let Precision {
+            dtype,
+            quantization,
+        } = config.precision;
+        let mut model =
+            files::load_quantized_gemma(&config.checkpoint, quantization, dtype.into(), device)?;
+        if !config.work.is_training() {
+            if let Some(adapter) = &config.adapter {
+                files::load_adapter(&mut model, adapter, device)?;
+                model.merge_lora();
+                model = model.valid();
+            }
+            if let Work::Sample { .. } = config.work {
+                model.keep_in_panels();
+            }
+        }
+        let draft_model = match config.work {
+            Work::Reply { new_tokens, .. } if new_tokens >= DraftModel::LEAST_TOKENS => {
+                DraftModel::of(&model)
+            }
+            _ => DraftModel::none(),
+        };
+        let read = Arc::new(Loaded {
+            models: Replicas::new(model, &self.devices),
+            draft_model,
+        });
+        *loaded = Some(read.clone());
+        Ok(read)
+    }
+
+    /// Frees the weights until they are needed again.
+    pub fn release(&self) {
+        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Replies to all prompts, in the order of prompts and seeds; see [`generate`].
+    pub fn generate(
+        &self,
+        prompts: &[Prompt],
+        config: &GenerateConfig,
+        job: &Job,
+        on_token: &mut dyn FnMut(usize, i32),
+    ) -> Result<Vec<Vec<i32>>> {
+        let loaded = self.load()?;
+        let (model, draft_model) = (loaded.model(), &loaded.draft_model);
+        generate(model, draft_model, prompts, config, job, on_token)
+    }
+
+    /// The log-probability of each of a response's tokens; see [`response_logprobs`].
+    ///
+    /// # Panics
+    ///
+    /// If the prompt is empty.
+    pub fn logps(&self, prompt_ids: &[i32], response_ids: &[i32]) -> Result<Vec<f32>> {
+        let loaded = self.load()?;
+        Ok(response_logprobs(loaded.model(), prompt_ids, response_ids))
+    }
+}

@@ -1,0 +1,280 @@
+//! What a model needs in memory, told before it is loaded.
+
+use std::fmt;
+
+use bytesize::ByteSize;
+
+use crate::files::{Precision, Quantization};
+use crate::nn::GemmaConfig;
+use crate::{Error, Result, memory};
+
+/// What a model will do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// One reply at a time.
+    Reply {
+        /// Tokens of prompt and reply together.
+        tokens: usize,
+        /// Those of the reply.
+        new_tokens: usize,
+    },
+    /// Many replies at once.
+    Sample {
+        /// Replies under way.
+        rows: usize,
+        /// Tokens of prompt and reply together.
+        tokens: usize,
+    },
+    /// The log-probabilities of given texts.
+    Logps {
+        /// Tokens of the longest text.
+        tokens: usize,
+    },
+    /// A base on which LoRA factors are trained.
+    Train {
+        /// Rank of the factors.
+        rank: usize,
+        /// Bytes of a number in the factors and in the optimizer's two moments of it.
+        factor_bytes: usize,
+        /// Tokens of a batch, padding included.
+        batch_tokens: usize,
+        /// Whether activations are computed anew in the backward pass.
+        gradient_checkpointing: bool,
+    },
+}
+
+impl Work {
+    pub(crate) fn is_training(&self) -> bool {
+        matches!(self, Self::Train { .. })
+    }
+}
+
+/// Bytes that some work on a model needs, about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requirements {
+    /// The weights, and the largest of them once more while it is read.
+    pub weights: u64,
+    /// LoRA factors, their gradients and the optimizer's moments.
+    pub factors: u64,
+    /// Keys and values of the tokens so far.
+    pub cache: u64,
+    /// What a pass keeps, for training until the backward pass.
+    pub activations: u64,
+}
+
+impl Requirements {
+    /// An estimate from the model's shape alone.
+    pub fn of(config: &GemmaConfig, precision: Precision, work: &Work) -> Self {
+        let shape = Shape::of(config);
+        let size = size_of_dtype(precision);
+        let projections = match precision.quantization {
+            Quantization::None => shape.projections * size,
+            // Half a byte a value, and a scale in f32 for each block of 64.
+            Quantization::Nf4 => shape.projections / 2 + shape.projections / 64 * 4,
+        };
+        let weights = projections + (shape.embeddings + shape.norms) * size;
+        let cached = |tokens: u64| tokens * shape.cached * size;
+        let logits = |rows: u64| rows * config.vocab_size as u64 * 4;
+        let layers = config.num_hidden_layers as u64;
+        let (factors, cache, activations) = match *work {
+            Work::Reply { tokens, .. } => (0, cached(tokens as u64), logits(8)),
+            Work::Sample { rows, tokens } => {
+                (0, cached((rows * tokens) as u64), logits(2 * rows as u64))
+            }
+            Work::Logps { tokens } => {
+                (0, 0, tokens as u64 * shape.activations * size + logits(128))
+            }
+            Work::Train {
+                rank,
+                factor_bytes,
+                batch_tokens,
+                gradient_checkpointing,
+            } => {
+                let factors = shape.lora * rank as u64;
+                let tokens = batch_tokens as u64;
+                let recomputes =
+                    gradient_checkpointing || precision.quantization == Quantization::Nf4;
+                let kept = if recomputes {
+                    // What goes into each layer, and all of one layer, whose weights are dense meanwhile.
+                    let dense = match precision.quantization {
+                        Quantization::None => 0,
+                        Quantization::Nf4 => shape.projections / layers.max(1) * size,
+                    };
+                    tokens * (layers * config.hidden_size as u64 + shape.activations) * size + dense
+                } else {
+                    tokens * layers * shape.activations * size
+                };
+                // Factors and both moments, and their gradients in f32.
+                let each = 3 * factor_bytes as u64 + 4;
+                (factors * each, 0, kept + 3 * logits(128))
+            }
+        };
+        Self {
+            weights: weights + shape.largest * size_of_dtype(precision) / 2,
+            factors,
+            cache,
+            activations,
+        }
+    }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.factors + self.cache + self.activations
+    }
+
+    /// The larger of each part, for works that come one after the other.
+    pub fn max(self, other: Self) -> Self {
+        if self.total() >= other.total() {
+            self
+        } else {
+            other
+        }
+    }
+
+    /// An error if the machine has not so much memory left.
+    pub fn check(&self, name: &str) -> Result<()> {
+        let free = memory::available();
+        if self.total() <= free {
+            return Ok(());
+        }
+        Err(Error::Memory {
+            name: name.to_string(),
+            needs: self.to_string(),
+            free: ByteSize(free).to_string(),
+            training: self.factors > 0,
+        })
+    }
+}
+
+impl fmt::Display for Requirements {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            ("weights", self.weights),
+            ("factors and moments", self.factors),
+            ("cache", self.cache),
+            ("activations", self.activations),
+        ];
+        let parts: Vec<String> = parts
+            .into_iter()
+            .filter(|(_, bytes)| *bytes > 0)
+            .map(|(name, bytes)| format!("{name} {}", ByteSize(bytes)))
+            .collect();
+        write!(
+            f,
+            "about {} of memory ({})",
+            ByteSize(self.total()),
+            parts.join(", ")
+        )
+    }
+}
+
+/// How many numbers a model has of each kind.
+struct Shape {
+    projections: u64,
+    embeddings: u64,
+    norms: u64,
+    /// The largest weight.
+    largest: u64,
+    /// Numbers in the cache for a token.
+    cached: u64,
+    /// Numbers that one layer keeps of a token for its backward pass, attention weights not counted.
+    activations: u64,
+    /// Numbers in LoRA factors of rank 1 for all projections.
+    lora: u64,
+}
+
+impl Shape {
+    fn of(config: &GemmaConfig) -> Self {
+        let [vocab, hidden, inner, layers] = [
+            config.vocab_size,
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_hidden_layers,
+        ]
+        .map(|size| size as u64);
+        let heads = (config.num_attention_heads * config.head_dim) as u64;
+        let kv_heads = (config.num_key_value_heads * config.head_dim) as u64;
+        let table = vocab * hidden;
+        let tables = if config.tie_word_embeddings { 1 } else { 2 };
+        Self {
+            projections: layers * hidden * (2 * heads + 2 * kv_heads + 3 * inner),
+            embeddings: tables * table,
+            norms: (2 * layers + 1) * hidden,
+            largest: table.max(hidden * inner),
+            cached: layers * 2 * kv_heads,
+            activations: 4 * hidden + 2 * heads + 2 * kv_heads + 3 * inner,
+            lora: layers * (2 * (hidden + heads) + 2 * (hidden + kv_heads) + 3 * (hidden + inner)),
+        }
+    }
+}
+
+fn size_of_dtype(precision: Precision) -> u64 {
+    burn::tensor::DType::from(precision.dtype).size() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::Dtype;
+
+    /// Gemma 2b.
+    fn config() -> GemmaConfig {
+        GemmaConfig::new(256_000, 2048, 16_384, 18, 8, 1, 256)
+    }
+
+    fn gib(bytes: u64) -> f64 {
+        bytes as f64 / f64::from(1 << 30)
+    }
+
+    #[test]
+    fn four_bits_take_a_ninth_of_the_projections_in_f32() {
+        let dense = Precision::default();
+        let nf4 = Precision {
+            quantization: Quantization::Nf4,
+            ..dense
+        };
+        let work = Work::Reply {
+            tokens: 256,
+            new_tokens: 64,
+        };
+        let [dense, nf4] =
+            [dense, nf4].map(|precision| Requirements::of(&config(), precision, &work));
+        // 1.98 billion values in projections, 0.52 billion in the table.
+        assert!((gib(dense.weights) - 10.3).abs() < 0.2, "{dense}");
+        assert!((gib(nf4.weights) - 4.0).abs() < 0.2, "{nf4}");
+        assert!(dense.to_string().contains("weights") && dense.factors == 0);
+    }
+
+    #[test]
+    fn training_needs_factors_with_moments_and_less_activations_when_they_are_computed_anew() {
+        let train = |gradient_checkpointing| Work::Train {
+            rank: 32,
+            factor_bytes: 4,
+            batch_tokens: 1024,
+            gradient_checkpointing,
+        };
+        let bf16 = Precision {
+            dtype: Dtype::Bfloat16,
+            quantization: Quantization::None,
+        };
+        let [kept, anew] =
+            [false, true].map(|anew| Requirements::of(&config(), bf16, &train(anew)));
+        // 39 million numbers, each with its gradient and two moments.
+        assert!((gib(kept.factors) - 0.58).abs() < 0.02, "{kept}");
+        assert!(anew.activations < kept.activations / 3, "{kept} {anew}");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error_that_tells_what_is_needed_and_what_is_free() {
+        let huge = Requirements {
+            weights: 1 << 50,
+            ..Requirements::default()
+        };
+        let error = huge.check("a model").unwrap_err().to_string();
+        assert!(
+            error.contains("a model") && error.contains("free"),
+            "{error}"
+        );
+        Requirements::default().check("nothing").unwrap();
+    }
+}
