@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use apc::files::{self, AdapterConfig, Checkpoint, Journal};
+use apc::files::{self, AdapterConfig, Checkpoint, Journal, Precision};
 use apc::nn::LoraConfig;
 use apc::parallel::{Devices, Replicas};
 use apc::persona::{Judge, JudgeTask, LocalJudge, Persona, RelevanceTable};
@@ -96,7 +96,11 @@ fn dpo(
     job: &Job,
 ) -> Result<()> {
     let (base, lora) = (tiny("gemma"), LoraConfig::new(4, 8.0));
-    let gemma = files::load_gemma(&Checkpoint::folder(base), DType::F32, devices.first())?;
+    let gemma = files::load_gemma(
+        &Checkpoint::folder(base),
+        Precision::default(),
+        devices.first(),
+    )?;
     let first = folder.with_file_name("first");
     if !first.is_dir() {
         let mut gemma = gemma.clone();
@@ -271,7 +275,7 @@ fn replies_are_the_same_on_two_devices() {
         let devices = devices(count);
         let gemma = files::load_gemma(
             &Checkpoint::folder(tiny("gemma")),
-            DType::F32,
+            Precision::default(),
             devices.first(),
         )
         .unwrap();

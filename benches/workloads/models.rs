@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use apc::Result;
-use apc::files::{self, Checkpoint};
+use apc::files::{self, Checkpoint, Precision};
 use apc::nn::nf4::{BLOCK_SIZE, CODE, Nf4};
 use apc::nn::{
     DebertaConfig, Gemma, GemmaConfig, SequenceClassifier, SequenceClassifierConfig, Weight,
@@ -70,15 +70,20 @@ impl Models {
     /// A frozen Gemma, which is the embedded one where that is the size.
     pub(crate) fn gemma(&self, rng: &mut ChaCha8Rng) -> Result<Gemma> {
         if self.size == Size::Tiny {
-            let quantization = if self.nf4 {
-                files::Quantization::Nf4
-            } else {
-                files::Quantization::None
+            let dtype = match self.dtype {
+                DType::BF16 => files::Dtype::Bfloat16,
+                DType::F16 => files::Dtype::Float16,
+                _ => files::Dtype::Float32,
             };
-            return files::load_quantized_gemma(
+            let precision = Precision::from(dtype);
+            let precision = if self.nf4 {
+                precision.in_nf4()
+            } else {
+                precision
+            };
+            return files::load_gemma(
                 &Checkpoint::folder(embedded("gemma")),
-                quantization,
-                self.dtype,
+                precision,
                 &self.device,
             );
         }

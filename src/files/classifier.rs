@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use burn::tensor::{DType, Device};
+use burn::tensor::Device;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::config_json::{CONFIG, parse, read_config};
-use super::weights::{self, Part, load_weights};
-use super::{Checkpoint, Quantization};
+use super::weights::{self, Part};
+use super::{Checkpoint, Precision};
 use crate::nn::{
     Activation, DebertaConfig, RobertaConfig, SequenceClassifier, SequenceClassifierConfig,
 };
@@ -365,12 +365,12 @@ fn roberta_json(model: &RobertaConfig) -> Value {
 /// A classifier from its files, with frozen weights.
 pub fn load_classifier(
     checkpoint: &Checkpoint,
-    dtype: DType,
+    precision: Precision,
     device: &Device,
 ) -> Result<(SequenceClassifier, ClassifierConfig)> {
     let config = read_classifier_config(checkpoint)?;
     let mut model = config.model.init(device);
-    load_weights(&mut model, checkpoint, dtype, device)?;
+    weights::load(&mut model, checkpoint, Part::Whole, precision, device)?;
     Ok((model, config))
 }
 
@@ -403,13 +403,6 @@ pub fn load_classifier_or_base(
         Part::Body
     };
     let mut model = config.model.init(device);
-    weights::load(
-        &mut model,
-        checkpoint,
-        part,
-        Quantization::None,
-        DType::F32,
-        device,
-    )?;
+    weights::load(&mut model, checkpoint, part, Precision::default(), device)?;
     Ok((model, config))
 }

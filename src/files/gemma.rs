@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use burn::tensor::{DType, Device};
+use burn::tensor::Device;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::config_json::{CONFIG, check_quantization, parse, read_config};
 use super::weights::{self, Part};
-use super::{Checkpoint, Quantization};
+use super::{Checkpoint, Precision};
 use crate::nn::{Activation, Gemma, GemmaConfig};
 use crate::{Error, Result, files};
 
@@ -144,26 +144,26 @@ pub fn write_gemma_config(folder: &Path, config: &GemmaConfig) -> Result<()> {
     files::write_json(&folder.join(CONFIG), &value)
 }
 
-/// A Gemma from its files, with frozen weights; a checkpoint in NF4 stays in NF4.
-pub fn load_gemma(checkpoint: &Checkpoint, dtype: DType, device: &Device) -> Result<Gemma> {
-    load_quantized_gemma(checkpoint, Quantization::None, dtype, device)
-}
-
-/// A Gemma from its files, with frozen weights that are quantized while they are read.
-pub fn load_quantized_gemma(
-    checkpoint: &Checkpoint,
-    quantization: Quantization,
-    dtype: DType,
-    device: &Device,
-) -> Result<Gemma> {
+/// A Gemma from its files, with frozen weights.
+///
+/// Weights that are to be quantized are quantized while they are read, one at a time; a checkpoint in NF4 stays in NF4.
+///
+/// ```no_run
+/// use apc::files::{self, Checkpoint, Precision};
+/// use burn::tensor::Device;
+///
+/// let device = Device::default();
+/// let checkpoint = Checkpoint::folder("gemma-1.1-2b-it");
+/// let gemma = files::load_gemma(&checkpoint, Precision::default().in_nf4(), &device)?;
+/// # Ok::<(), apc::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// A `config.json` of another architecture or with settings that are not supported, and every weight that is missing,
+/// unexpected or of another shape.
+pub fn load_gemma(checkpoint: &Checkpoint, precision: Precision, device: &Device) -> Result<Gemma> {
     let mut model = read_gemma_config(checkpoint)?.init(device);
-    weights::load(
-        &mut model,
-        checkpoint,
-        Part::Whole,
-        quantization,
-        dtype,
-        device,
-    )?;
+    weights::load(&mut model, checkpoint, Part::Whole, precision, device)?;
     Ok(model)
 }

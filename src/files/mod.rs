@@ -24,9 +24,7 @@ pub use classifier::{
     write_classifier_config,
 };
 pub use export::{COMPANIONS, Written};
-pub use gemma::{
-    load_gemma, load_quantized_gemma, read_eos_token_ids, read_gemma_config, write_gemma_config,
-};
+pub use gemma::{load_gemma, read_eos_token_ids, read_gemma_config, write_gemma_config};
 pub use io::*;
 pub use merge::merge_adapter;
 pub use peft::{AdapterConfig, load_adapter, save_adapter};

@@ -28,9 +28,10 @@ pub(super) struct QuantState {
     pub(super) nested_offset: Option<f32>,
 }
 
-/// Whether a weight of that name is quantized.
+/// Whether a weight of that name is quantized: the projections of a decoder's layer or of an encoder's.
 pub(super) fn is_projection(name: &str) -> bool {
-    name.ends_with("_proj.weight")
+    let in_encoder = name.contains(".encoder.layer.") && name.ends_with(".weight");
+    name.ends_with("_proj.weight") || in_encoder
 }
 
 /// Whether the tensors hold a weight in NF4.

@@ -51,7 +51,7 @@ pub enum Quantization {
     /// As they are; a checkpoint in NF4 stays in NF4.
     #[default]
     None,
-    /// The projections in NF4; norms and embeddings as they are.
+    /// The projections in NF4, each made dense when it is used; norms, embeddings and heads as they are.
     Nf4,
 }
 
@@ -62,4 +62,23 @@ pub struct Precision {
     pub dtype: Dtype,
     /// In how many bits the projections are kept.
     pub quantization: Quantization,
+}
+
+impl From<Dtype> for Precision {
+    fn from(dtype: Dtype) -> Self {
+        Self {
+            dtype,
+            quantization: Quantization::None,
+        }
+    }
+}
+
+impl Precision {
+    /// The same with projections in four bits.
+    pub fn in_nf4(self) -> Self {
+        Self {
+            quantization: Quantization::Nf4,
+            ..self
+        }
+    }
 }

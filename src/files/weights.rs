@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, TensorData};
 use super::nf4;
 use super::shards::{Entry, write_file};
 use super::tensors::{open, weight_files};
-use super::{Checkpoint, Quantization};
+use super::{Checkpoint, Precision, Quantization};
 use crate::nn::layers::nf4::Nf4;
 use crate::nn::{WeightMut, Weights};
 use crate::{Error, Result};
@@ -19,7 +19,7 @@ const IGNORED: [&str; 3] = [
     "rotary_emb.inv_freq",
 ];
 
-/// Fills a model's weights from a checkpoint's files, one tensor at a time.
+/// Fills any module's weights from a checkpoint's files, one tensor at a time.
 ///
 /// # Errors
 ///
@@ -27,17 +27,10 @@ const IGNORED: [&str; 3] = [
 pub fn load_weights(
     model: &mut impl Weights,
     checkpoint: &Checkpoint,
-    dtype: DType,
+    precision: Precision,
     device: &Device,
 ) -> Result<()> {
-    load(
-        model,
-        checkpoint,
-        Part::Whole,
-        Quantization::None,
-        dtype,
-        device,
-    )
+    load(model, checkpoint, Part::Whole, precision, device)
 }
 
 /// Whether every weight of a model must be there.
@@ -65,10 +58,10 @@ pub(super) fn load(
     model: &mut impl Weights,
     checkpoint: &Checkpoint,
     part: Part,
-    quantization: Quantization,
-    dtype: DType,
+    precision: Precision,
     device: &Device,
 ) -> Result<()> {
+    let dtype = precision.dtype.into();
     let starts = |name: &str, prefixes: &[&str]| {
         part == Part::Body && prefixes.iter().any(|prefix| name.starts_with(prefix))
     };
@@ -100,7 +93,8 @@ pub(super) fn load(
                 let data = data.convert_dtype(dtype);
                 match &mut weight {
                     WeightMut::Matrix(matrix)
-                        if quantization == Quantization::Nf4 && nf4::is_projection(name) =>
+                        if precision.quantization == Quantization::Nf4
+                            && nf4::is_projection(name) =>
                     {
                         let shape = matrix.shape();
                         let packed = Nf4::from_values(&nf4::floats(data), shape, dtype, device);

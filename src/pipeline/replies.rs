@@ -270,10 +270,10 @@ fn score_replies(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::{self, Checkpoint};
+    use crate::files::{self, Checkpoint, Precision};
     use crate::parallel::Devices;
     use crate::persona::JudgeTask;
-    use burn::tensor::{DType, Device};
+    use burn::tensor::Device;
     use std::path::Path;
 
     #[test]
@@ -295,7 +295,12 @@ mod tests {
         let sampler = Sampler {
             persona: &persona,
             models: &Replicas::new(
-                files::load_gemma(&gemma.as_path().into(), DType::F32, devices.first()).unwrap(),
+                files::load_gemma(
+                    &gemma.as_path().into(),
+                    Precision::default(),
+                    devices.first(),
+                )
+                .unwrap(),
                 &devices,
             ),
             tokenizer: &Tokenizer::load(&gemma.as_path().into()).unwrap(),

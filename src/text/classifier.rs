@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use burn::tensor::{DType, activation};
 use rayon::prelude::*;
 
-use crate::files::{self, Checkpoint};
+use crate::files::{self, Checkpoint, Precision};
 use crate::kernels;
 use crate::nn::{Lengths, SequenceClassifier};
 use crate::parallel::{Devices, Replicas};
@@ -29,18 +29,18 @@ pub struct Classifier {
 
 impl Classifier {
     /// Reads a classifier; the devices share its texts.
-    pub fn load(checkpoint: &Checkpoint, dtype: DType, devices: &Devices) -> Result<Self> {
-        Self::load_with(checkpoint, ByteFallback::Unknown, dtype, devices)
+    pub fn load(checkpoint: &Checkpoint, precision: Precision, devices: &Devices) -> Result<Self> {
+        Self::load_with(checkpoint, ByteFallback::Unknown, precision, devices)
     }
 
     /// The same with a choice of what becomes of unknown characters, see [`Tokenizer::load_with`].
     pub fn load_with(
         checkpoint: &Checkpoint,
         fallback: ByteFallback,
-        dtype: DType,
+        precision: Precision,
         devices: &Devices,
     ) -> Result<Self> {
-        let (mut model, config) = files::load_classifier(checkpoint, dtype, devices.first())?;
+        let (mut model, config) = files::load_classifier(checkpoint, precision, devices.first())?;
         model.keep_in_panels();
         let max_tokens = config.max_tokens();
         Ok(Self {

@@ -170,12 +170,7 @@ impl Engine {
         if kernels::is_cpu(device) {
             config.requirements()?.check(config.checkpoint.name())?;
         }
-        let Precision {
-            dtype,
-            quantization,
-        } = config.precision;
-        let mut model =
-            files::load_quantized_gemma(&config.checkpoint, quantization, dtype.into(), device)?;
+        let mut model = files::load_gemma(&config.checkpoint, config.precision, device)?;
         if !config.work.is_training() {
             if let Some(adapter) = &config.adapter {
                 files::load_adapter(&mut model, adapter, device)?;

@@ -1,16 +1,20 @@
 //! What the tests do with a Gemma's LoRA factors.
 
-use apc::files::{self, AdapterConfig, Checkpoint};
+use apc::files::{self, AdapterConfig, Checkpoint, Precision};
 use apc::nn::{Gemma, Lora, Projection};
-use burn::tensor::{DType, Gradients};
+use burn::tensor::Gradients;
 use std::path::Path;
 
 use super::{device, folder, values};
 
 /// The Gemma in a fixture's folder.
 pub(super) fn base(name: &str) -> Gemma {
-    files::load_gemma(&Checkpoint::folder(folder(name)), DType::F32, &device())
-        .expect("the fixture loads")
+    files::load_gemma(
+        &Checkpoint::folder(folder(name)),
+        Precision::default(),
+        &device(),
+    )
+    .expect("the fixture loads")
 }
 
 /// The same with the fixture's adapter.

@@ -1,16 +1,19 @@
-use apc::files::{self, Checkpoint};
+use apc::files::{self, Checkpoint, Precision};
 use apc::nn::{ClassifierInput, Dropout, SequenceClassifier, WeightMut, Weights};
 use burn::optim::{AdamWConfig, GradientsParams};
-use burn::tensor::{DType, Gradients, Int, Tensor, TensorData, activation};
+use burn::tensor::{Gradients, Int, Tensor, TensorData, activation};
 
 use super::{Golden, TOLERANCE, device, folder, values};
 
 const FIXTURES: [&str; 4] = ["deberta-v3-2", "deberta-v3-3", "deberta-v2", "xlm-roberta"];
 
 fn load(name: &str) -> (Golden, SequenceClassifier) {
-    let (model, _) =
-        files::load_classifier(&Checkpoint::folder(folder(name)), DType::F32, &device())
-            .expect("the fixture loads");
+    let (model, _) = files::load_classifier(
+        &Checkpoint::folder(folder(name)),
+        Precision::default(),
+        &device(),
+    )
+    .expect("the fixture loads");
     (Golden::open(name, "golden.safetensors"), model)
 }
 
@@ -64,8 +67,12 @@ fn a_checkpoint_of_pytorch_is_read_where_there_is_no_other() {
     for name in ["config.json", "pytorch_model.bin"] {
         std::fs::copy(folder("deberta-v3-2").join(name), there.path().join(name)).unwrap();
     }
-    let (model, _) =
-        files::load_classifier(&Checkpoint::folder(there.path()), DType::F32, &device()).unwrap();
+    let (model, _) = files::load_classifier(
+        &Checkpoint::folder(there.path()),
+        Precision::default(),
+        &device(),
+    )
+    .unwrap();
     let golden = Golden::open("deberta-v3-2", "golden.safetensors");
     let logits = model.forward(input(&texts(&golden)));
     golden.assert("logits", &values(logits.into_data()), TOLERANCE);

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use apc::files::{self, Checkpoint};
+use apc::files::{self, Checkpoint, Precision};
 use apc::nn::{ClassifierInput, Gemma, GemmaInput, Weights};
 use burn::tensor::{DType, TensorData};
 use safetensors::tensor::TensorView;
@@ -80,17 +80,18 @@ pub(super) fn logits(model: &Gemma) -> TensorData {
         .into_data()
 }
 
-fn texts() -> ClassifierInput {
+pub(crate) fn texts() -> ClassifierInput {
     ClassifierInput::new(&[vec![1, 9, 8, 2], vec![1, 2]], 0, &device())
 }
 
 fn gemma_error(folder: &Path) -> String {
-    let model = files::load_gemma(&Checkpoint::folder(folder), DType::F32, &device());
+    let model = files::load_gemma(&Checkpoint::folder(folder), Precision::default(), &device());
     model.expect_err("the folder must be refused").to_string()
 }
 
 fn classifier_error(folder: &Path) -> String {
-    let model = files::load_classifier(&Checkpoint::folder(folder), DType::F32, &device());
+    let model =
+        files::load_classifier(&Checkpoint::folder(folder), Precision::default(), &device());
     model.expect_err("the folder must be refused").to_string()
 }
 
@@ -122,8 +123,12 @@ fn a_gemma_and_its_adapter_are_the_same_to_the_bit_after_writing_and_reading() {
             files::read_gemma_config(&Checkpoint::folder(there.path())).unwrap(),
             config
         );
-        let mut again =
-            files::load_gemma(&Checkpoint::folder(there.path()), DType::F32, &device()).unwrap();
+        let mut again = files::load_gemma(
+            &Checkpoint::folder(there.path()),
+            Precision::default(),
+            &device(),
+        )
+        .unwrap();
         logits(&again).assert_eq(&plain, true);
         let lora_again = load(&mut again, &there.path().join("adapter"));
         assert_eq!(lora_again, lora);
@@ -135,16 +140,22 @@ fn a_gemma_and_its_adapter_are_the_same_to_the_bit_after_writing_and_reading() {
 #[test]
 fn a_classifier_is_the_same_to_the_bit_after_writing_and_reading() {
     for name in ["deberta-v3-2", "deberta-v3-3", "deberta-v2", "xlm-roberta"] {
-        let (mut model, config) =
-            files::load_classifier(&Checkpoint::folder(folder(name)), DType::F32, &device())
-                .unwrap();
+        let (mut model, config) = files::load_classifier(
+            &Checkpoint::folder(folder(name)),
+            Precision::default(),
+            &device(),
+        )
+        .unwrap();
         let there = tempfile::tempdir().unwrap();
         files::save_weights(&mut model, there.path()).unwrap();
         files::write_classifier_config(there.path(), &config).unwrap();
 
-        let (again, config_again) =
-            files::load_classifier(&Checkpoint::folder(there.path()), DType::F32, &device())
-                .unwrap();
+        let (again, config_again) = files::load_classifier(
+            &Checkpoint::folder(there.path()),
+            Precision::default(),
+            &device(),
+        )
+        .unwrap();
         assert_eq!(config_again.model, config.model);
         assert_eq!(
             (config_again.labels, config_again.pad_token_id),
@@ -176,9 +187,10 @@ fn weights_in_bfloat16_are_read_as_the_numbers_they_stand_for() {
         let cut: Vec<_> = values(weight.to_data()).into_iter().map(cut).collect();
         expected.insert(name.to_string(), cut);
     });
-    for dtype in [DType::F32, DType::BF16] {
+    for kept in [files::Dtype::Float32, files::Dtype::Bfloat16] {
+        let dtype = DType::from(kept);
         let mut model =
-            files::load_gemma(&Checkpoint::folder(there.path()), dtype, &device()).unwrap();
+            files::load_gemma(&Checkpoint::folder(there.path()), kept.into(), &device()).unwrap();
         model.weights("", &mut |name, weight| {
             let data = weight.to_data();
             assert_eq!(data.dtype(), dtype);
@@ -189,20 +201,25 @@ fn weights_in_bfloat16_are_read_as_the_numbers_they_stand_for() {
 
 #[test]
 fn models_in_half_precision_with_factors_in_f32_stay_near_those_in_f32() {
-    for (dtype, tolerance) in [(DType::BF16, 0.1), (DType::F16, 0.02)] {
+    for (kept, tolerance) in [(files::Dtype::Bfloat16, 0.1), (files::Dtype::Float16, 0.02)] {
+        let dtype = DType::from(kept);
         for name in ["gemma-mqa", "gemma-gqa", "gemma-mha"] {
             let mut model =
-                files::load_gemma(&Checkpoint::folder(folder(name)), dtype, &device()).unwrap();
+                files::load_gemma(&Checkpoint::folder(folder(name)), kept.into(), &device())
+                    .unwrap();
             load(&mut model, &folder(name).join("adapter"));
             let (got, expected) = (logits(&model), logits(&adapted(name)));
             assert_eq!(got.dtype(), dtype);
             assert_close(name, &values(got), &values(expected), tolerance);
         }
         for name in ["deberta-v3-2", "deberta-v3-3", "deberta-v2", "xlm-roberta"] {
-            let [got, expected] = [dtype, DType::F32].map(|dtype| {
-                let (model, _) =
-                    files::load_classifier(&Checkpoint::folder(folder(name)), dtype, &device())
-                        .unwrap();
+            let [got, expected] = [kept, files::Dtype::Float32].map(|kept| {
+                let (model, _) = files::load_classifier(
+                    &Checkpoint::folder(folder(name)),
+                    kept.into(),
+                    &device(),
+                )
+                .unwrap();
                 model.forward(texts()).into_data()
             });
             assert_eq!(got.dtype(), dtype);

@@ -1,4 +1,4 @@
-use apc::files::{self, Checkpoint};
+use apc::files::{self, Checkpoint, Precision};
 use apc::nn::Gemma;
 use apc::progress::Job;
 use burn::tensor::{DType, Tolerance};
@@ -23,7 +23,8 @@ fn merge(model: &str, adapter: &str, output: &Path, max_bytes: u64) -> apc::Resu
 }
 
 fn same(model: &Path, expected: &Gemma) {
-    let merged = files::load_gemma(&Checkpoint::folder(model), DType::F32, &device()).unwrap();
+    let merged =
+        files::load_gemma(&Checkpoint::folder(model), Precision::default(), &device()).unwrap();
     logits(&merged).assert_approx_eq(&logits(expected), Tolerance::<f32>::absolute(1e-5));
 }
 

@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use apc::files::{self, Checkpoint, Quantization};
+use apc::files::{self, Checkpoint, Precision, Quantization};
 use apc::nn::nf4::{self, BLOCK_SIZE};
 use apc::nn::{Gemma, GemmaInput};
 use apc::progress::Job;
-use burn::tensor::DType;
 use safetensors::{Dtype, SafeTensors};
 
+use super::files::texts;
 use super::{assert_close, device, folder, numbers, values};
 
 /// The tensors of a file: f32 values, or bytes as numbers.
@@ -38,13 +38,11 @@ fn assert_logits(model: &Gemma, golden: &str, tolerance: f64) {
 }
 
 fn load(folder: &Path, quantization: Quantization) -> Gemma {
-    files::load_quantized_gemma(
-        &Checkpoint::folder(folder),
+    let precision = Precision {
         quantization,
-        DType::F32,
-        &device(),
-    )
-    .expect("the model loads")
+        ..Precision::default()
+    };
+    files::load_gemma(&Checkpoint::folder(folder), precision, &device()).expect("the model loads")
 }
 
 #[test]
@@ -126,10 +124,28 @@ fn another_quantization_is_refused_by_its_name() {
         .unwrap()
         .replace("\"nf4\"", "\"fp4\"");
     fs::write(&config, text).unwrap();
-    let error =
-        files::load_gemma(&Checkpoint::folder(there.path()), DType::F32, &device()).unwrap_err();
+    let error = files::load_gemma(
+        &Checkpoint::folder(there.path()),
+        Precision::default(),
+        &device(),
+    )
+    .unwrap_err();
     assert!(
         error.to_string().contains("bitsandbytes with type fp4"),
         "{error}"
     );
+}
+
+#[test]
+fn a_judge_in_four_bits_stays_near_itself_in_f32() {
+    for name in ["deberta-v3-3", "xlm-roberta"] {
+        let [dense, packed] =
+            [Precision::default(), Precision::default().in_nf4()].map(|precision| {
+                let checkpoint = Checkpoint::folder(folder(name));
+                let (model, _) = files::load_classifier(&checkpoint, precision, &device()).unwrap();
+                values(model.forward(texts()).into_data())
+            });
+        assert_ne!(dense, packed, "{name}: nothing was quantized");
+        assert_close(name, &packed, &dense, 0.5);
+    }
 }

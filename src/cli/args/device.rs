@@ -82,10 +82,10 @@ impl From<Dtype> for DType {
 }
 
 /// The dtype, if the device computes in it.
-pub(crate) fn supported(dtype: Dtype, device: &Device) -> Result<DType> {
+pub(crate) fn supported(dtype: Dtype, device: &Device) -> Result<files::Dtype> {
     let dtype = files::Dtype::from(dtype);
     if dtype.is_supported_by(device) {
-        return Ok(dtype.into());
+        return Ok(dtype);
     }
     let reason = format!("this device does not compute in {}", dtype.name());
     Err(Error::setting("dtype", reason))

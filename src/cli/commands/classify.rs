@@ -63,7 +63,7 @@ impl ClassifyArgs {
         let classifier = Classifier::load_with(
             &hub::checkpoint(&self.model, job)?,
             self.tokenizer.byte_fallback(),
-            supported(self.dtype, devices.first())?,
+            supported(self.dtype, devices.first())?.into(),
             &devices,
         )?;
         let start = Instant::now();

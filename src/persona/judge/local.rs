@@ -1,7 +1,5 @@
 //! A judge that is a classifier on this machine.
 
-use burn::tensor::DType;
-
 use super::{
     JudgeInput, JudgeSource, JudgeTask, JudgeTemplate, Nli, NliProbabilities, Relevance,
     RelevanceCache,
@@ -26,7 +24,7 @@ impl LocalJudge {
         const MAX_TOKENS: usize = 512;
         let (checkpoint, labels) = (&source.checkpoint, task.labels());
         let classifier =
-            Classifier::load(checkpoint, DType::F32, devices)?.with_max_tokens(MAX_TOKENS);
+            Classifier::load(checkpoint, source.precision, devices)?.with_max_tokens(MAX_TOKENS);
         let found = classifier.labels();
         if found.len() != labels.len() {
             let reason = format!(

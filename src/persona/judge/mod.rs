@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Persona, RelevanceTable};
 use crate::Result;
-use crate::files::Checkpoint;
+use crate::files::{Checkpoint, Precision};
 use crate::parallel::{Devices, at_once};
 use crate::progress::Job;
 
@@ -98,6 +98,8 @@ pub struct JudgeSource {
     pub checkpoint: Checkpoint,
     /// How it is asked, in place of what its `judge.json` says.
     pub template: Option<JudgeTemplate>,
+    /// How its weights are kept.
+    pub precision: Precision,
 }
 
 impl From<Checkpoint> for JudgeSource {
@@ -105,6 +107,7 @@ impl From<Checkpoint> for JudgeSource {
         Self {
             checkpoint,
             template: None,
+            precision: Precision::default(),
         }
     }
 }

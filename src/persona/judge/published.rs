@@ -55,8 +55,8 @@ pub fn find_judge(
         None => None,
     };
     Ok(JudgeSource {
-        checkpoint,
         template,
+        ..JudgeSource::from(checkpoint)
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Device};
+use burn::tensor::Device;
 use rand_chacha::ChaCha8Rng;
 
 use super::examples::{JudgeExample, NLI_SHARES, nli_example, relevance_example};
@@ -13,7 +13,7 @@ use super::run::{
 };
 use super::vocabulary::{VocabularyKind, train_tokenizer};
 use crate::Result;
-use crate::files::{self, Checkpoint, ClassifierConfig};
+use crate::files::{self, Checkpoint, ClassifierConfig, Precision};
 use crate::nn::{DebertaConfig, Linear, SequenceClassifier, SequenceClassifierConfig, Weights};
 use crate::persona::{JudgeTask, JudgeTemplate, LocalJudge, Nli, Relevance};
 use crate::progress::Job;
@@ -92,7 +92,7 @@ impl JudgeRun {
                 )?;
             }
             let (model, base_config) =
-                files::load_classifier(&Checkpoint::folder(base), DType::F32, device)?;
+                files::load_classifier(&Checkpoint::folder(base), Precision::default(), device)?;
             classifier = model;
             classifier.reset_classifier(self.labels.len(), device);
             model_config = base_config.model.with_num_labels(self.labels.len());
