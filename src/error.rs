@@ -1,4 +1,6 @@
 //! The one error type of the crate.
+//!
+//! A message that advises to change a setting names it as the settings do, in backticks; the command line shows the flag.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +38,7 @@ pub enum Error {
         differs: String,
     },
     /// A setting has a value that makes no sense here.
-    #[error("{}: {reason}", setting.replace('_', " "))]
+    #[error("`{setting}`: {reason}")]
     Setting {
         /// Its name in the settings, such as `lora_rank`.
         setting: &'static str,

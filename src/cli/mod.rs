@@ -7,12 +7,13 @@ mod kernels;
 mod table;
 mod terminal;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::progress::Job;
 use crate::{Error, Result};
@@ -191,20 +192,49 @@ fn finish(result: Result<()>) -> ExitCode {
 
 /// An error with the flags that mend it, which the library does not know.
 fn message(error: &Error) -> String {
-    match error {
-        Error::Setting { setting, reason } => {
-            format!("--{}: {reason}", setting.replace('_', "-"))
-        }
+    let text = match error {
         Error::Memory { training, .. } => {
             let more = if *training {
-                "--gradient-checkpointing or a lower --batch-size"
+                "`gradient_checkpointing` or a lower `batch_size`"
             } else {
-                "a lower --max-new-tokens"
+                "a lower `max_new_tokens`"
             };
-            format!("{error}; try --quantization nf4, --dtype bfloat16, {more}")
+            format!("{error}; try `quantization` nf4, `dtype` bfloat16, {more}")
         }
         _ => error.to_string(),
+    };
+    with_flags(&text)
+}
+
+/// A message of the library with its settings, which stand in backticks, as flags or variables of the environment.
+pub(crate) fn with_flags(text: &str) -> String {
+    let mut told = String::new();
+    let mut rest = text;
+    while let Some((before, opened)) = rest.split_once('`') {
+        let Some((setting, after)) = opened.split_once('`') else {
+            break;
+        };
+        told += before;
+        let flag = setting.replace('_', "-");
+        told += &match setting {
+            "api_key" => "OPENAI_API_KEY".to_string(),
+            _ if flags().contains(&flag) => format!("--{flag}"),
+            _ => format!("`{setting}`"),
+        };
+        rest = after;
     }
+    told + rest
+}
+
+/// The long names of all flags.
+fn flags() -> &'static HashSet<String> {
+    static FLAGS: OnceLock<HashSet<String>> = OnceLock::new();
+    FLAGS.get_or_init(|| {
+        let apc = Apc::command();
+        let args = apc.get_subcommands().flat_map(clap::Command::get_arguments);
+        args.filter_map(|arg| arg.get_long().map(str::to_string))
+            .collect()
+    })
 }
 
 /// Prints a result to stdout; a closed pipe is no failure.
@@ -260,5 +290,29 @@ fn quoted(name: &str) -> String {
         name.to_string()
     } else {
         format!("\"{name}\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_in_backticks_are_told_as_flags_and_variables() {
+        for (text, told) in [
+            (
+                "lower `rag_top_k`, or `seed` 3",
+                "lower --rag-top-k, or --seed 3",
+            ),
+            ("set `api_key`", "set OPENAI_API_KEY"),
+            ("`A b` stays, a lone ` too", "`A b` stays, a lone ` too"),
+            ("the server says `unknown_thing`", "the server says `unknown_thing`"),
+            ("``", "``"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(with_flags(text), told);
+        }
+        let error = Error::setting("lora_rank", "is 0");
+        assert_eq!(message(&error), "--lora-rank: is 0");
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytesize::ByteSize;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::cli::with_flags;
 use crate::progress::{Progress, Task};
 
 /// Work shorter than this is not worth telling.
@@ -71,6 +72,7 @@ impl Progress for Terminal {
     }
 
     fn note(&self, line: &str) {
+        let line = with_flags(line);
         match &self.bars {
             Some(bars) => bars.suspend(|| eprintln!("{line}")),
             None => eprintln!("{line}"),

@@ -41,7 +41,7 @@ pub fn encode_prompt(
     if ids.len().saturating_add(max_new_tokens) > max_tokens {
         return Err(Error::Usage(format!(
             "the prompt has {} tokens and the reply may have {max_new_tokens}, but the model takes {max_tokens} in all; \
-             ask something shorter, or lower --rag-top-k or --max-new-tokens",
+             ask something shorter, or lower `rag_top_k` or `max_new_tokens`",
             ids.len()
         )));
     }

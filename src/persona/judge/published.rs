@@ -62,7 +62,7 @@ pub fn find_judge(
 
 /// The authors' file, from the cache or from where they published it.
 fn published_prompts(hub: &Hub) -> Result<PathBuf> {
-    hub.pinned(PROMPTS.0, PROMPTS.1, "--judge-templates FILE")
+    hub.pinned(PROMPTS.0, PROMPTS.1, "`judge_templates`")
 }
 
 /// A judge's template from a JSON file with `relevance` and `nli`, or from Python functions that return f-strings.

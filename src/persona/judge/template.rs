@@ -93,7 +93,7 @@ impl JudgeTemplate {
         if !checkpoint.has(Self::FILE) {
             let reason = "has no judge.json, which says how statement and query become one text; \
                           add one: {\"template\": \"… {statement} … {query} … {response} …\"}, or name a file with \
-                          --judge-templates";
+                          `judge_templates`";
             return Err(Error::invalid(checkpoint.name(), reason));
         }
         checkpoint.read_json(Self::FILE)

@@ -173,7 +173,7 @@ impl OpenAi {
     pub fn new(model: &str, config: OpenAiConfig, job: &Job) -> Result<Self> {
         if config.concurrency == 0 || config.timeout.is_zero() {
             return Err(Error::Usage(
-                "--concurrency must be at least 1, and --timeout above 0".into(),
+                "`concurrency` must be at least 1, and `timeout` above 0".into(),
             ));
         }
         let base = config.api_base.clone().unwrap_or_else(|| OPENAI.into());
@@ -183,7 +183,7 @@ impl OpenAi {
             |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
         let Some(mut address) = parsed.filter(is_server) else {
             return Err(Error::Usage(format!(
-                "--api-base {base} is no address of a server, such as http://localhost:8000/v1"
+                "`api_base` {base} is no address of a server, such as http://localhost:8000/v1"
             )));
         };
         // What is told of it has no password.
@@ -197,13 +197,13 @@ impl OpenAi {
         let key = config.api_key.as_ref().map(ExposeSecret::expose_secret);
         if key.is_some_and(|key| HeaderValue::from_str(key).is_err() || key.trim() != key) {
             return Err(Error::Usage(
-                "OPENAI_API_KEY has a space or a line break in it; set it to the key alone".into(),
+                "`api_key` has a space or a line break in it; set it to the key alone".into(),
             ));
         }
         if key.is_none_or(str::is_empty) && base == OPENAI {
             return Err(Error::Usage(format!(
-                "OPENAI_API_KEY is not set, but {model} needs it: set it to your key, name another server with --api-base, \
-                 or use --model-engine offline"
+                "`api_key` is not set, but {model} needs it: set it to your key, name another server with `api_base`, \
+                 or use `model_engine` offline"
             )));
         }
         let failed = |what: &str, error: &dyn fmt::Display| {
@@ -371,7 +371,7 @@ impl OpenAi {
             .filter(|limit| *reserved + most > *limit)
         {
             return Err(Error::Teacher(format!(
-                "the next request may need {most} tokens, and with it more than --max-tokens {limit} would be used; \
+                "the next request may need {most} tokens, and with it more than `max_tokens` {limit} would be used; \
                  raise it and run again: what was answered is kept"
             )));
         }
@@ -390,13 +390,13 @@ impl OpenAi {
                 let said = api_error.message.trim();
                 match status_code.as_u16() {
                     401 => format!(
-                        "{base} does not accept the key: {said}; set OPENAI_API_KEY to one that it knows"
+                        "{base} does not accept the key: {said}; set `api_key` to one that it knows"
                     ),
                     403 => format!(
-                        "{base} does not allow this key to use {model}: {said}; choose another --model-engine or key"
+                        "{base} does not allow this key to use {model}: {said}; choose another `model_engine` or key"
                     ),
                     404 => format!(
-                        "{base} has no model {model}, or is no chat API: {said}; check --model-engine and --api-base"
+                        "{base} has no model {model}, or is no chat API: {said}; check `model_engine` and `api_base`"
                     ),
                     429 if is_quota(api_error) => {
                         format!(
@@ -416,11 +416,11 @@ impl OpenAi {
                     .map_or_else(|| error.to_string(), ToString::to_string);
                 if causes.iter().any(|cause| is_tls(*cause)) {
                     format!(
-                        "no TLS connection to {base}: {reason}; check its certificate, or --api-base if it speaks http"
+                        "no TLS connection to {base}: {reason}; check its certificate, or `api_base` if it speaks http"
                     )
                 } else {
                     format!(
-                        "cannot reach {base}: {reason}; check that the server runs, --api-base and the network, then \
+                        "cannot reach {base}: {reason}; check that the server runs, `api_base` and the network, then \
                          run again"
                     )
                 }
@@ -567,7 +567,7 @@ impl Traffic {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, count);
         if let Err(sent) = counted {
             return Err(OpenAIError::InvalidArgument(format!(
-                "{sent} requests were sent, which is --max-requests; raise it and run again: what was answered is kept"
+                "{sent} requests were sent, which is `max_requests`; raise it and run again: what was answered is kept"
             )));
         }
         let response = match self.http.execute(request).await {
