@@ -324,3 +324,60 @@ fn logprobs_of_a_response_are_one_for_each_of_its_tokens_and_add_up() {
     assert!((sum - value["sum"].as_f64().unwrap()).abs() < 1e-5);
     assert_eq!(numbers("prompt_ids")[0], 2.0, "<bos> comes first");
 }
+
+#[test]
+fn a_file_of_replies_is_scored_line_by_line_and_goes_on_where_it_was_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let [input, output] = ["replies.jsonl", "scores.jsonl"].map(|name| folder.path().join(name));
+    let lines = [
+        r#"{"id": 7, "query": "What do you play?", "response": "I play the cello.", "statements": ["Mira plays the cello."]}"#,
+        r#"{"query": "Where do you live?", "response": "In Wonderland.", "character": "Alice"}"#,
+        r#"{"query": "What do you play?", "response": "Nothing.", "statements": ["Mira plays the cello."]}"#,
+    ];
+    fs::write(&input, lines.join("\n")).unwrap();
+    let [input, output_text] = [&input, &output].map(|path| path.display().to_string());
+    let score = || {
+        let arguments = [
+            "score",
+            "--character",
+            "Mira",
+            "--input",
+            &input,
+            "--output",
+            &output_text,
+            "--format",
+            "json",
+        ];
+        let done = run(&arguments);
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        serde_json::from_slice::<Value>(&done.stdout).unwrap()
+    };
+    let first = score();
+    assert_eq!(first["replies"], 3);
+    let whole = fs::read_to_string(&output).unwrap();
+    let scored: Vec<Value> = whole
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(scored.len(), 3);
+    assert_eq!(scored[0]["id"], 7, "what else a line has comes back");
+    assert_eq!(scored[0]["apc"]["statements"].as_array().unwrap().len(), 1);
+    assert!(
+        scored[1]["apc"]["statements"].as_array().unwrap().len() > 10,
+        "Alice's own"
+    );
+    let apc = |place: usize| scored[place]["apc"]["apc"].as_f64().unwrap();
+    assert!(apc(0) > apc(2), "{whole}");
+
+    let cut: String = whole.split_inclusive('\n').take(1).collect();
+    fs::write(&output, cut).unwrap();
+    let again = score();
+    assert_eq!(again["scored_before"], 1);
+    assert_eq!(again["mean_apc"], first["mean_apc"]);
+    assert_eq!(fs::read_to_string(&output).unwrap(), whole);
+
+    fs::write(folder.path().join("replies.jsonl"), lines[1]).unwrap();
+    let refused = run(&["score", "--input", &input, "--output", &output_text]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("other replies"));
+}

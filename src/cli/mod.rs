@@ -306,7 +306,10 @@ mod tests {
             ),
             ("set `api_key`", "set OPENAI_API_KEY"),
             ("`A b` stays, a lone ` too", "`A b` stays, a lone ` too"),
-            ("the server says `unknown_thing`", "the server says `unknown_thing`"),
+            (
+                "the server says `unknown_thing`",
+                "the server says `unknown_thing`",
+            ),
             ("``", "``"),
             ("plain", "plain"),
         ] {

@@ -50,6 +50,8 @@ pub struct TrainConfig {
     pub model: Option<PathBuf>,
     /// How its weights are kept.
     pub precision: Precision,
+    /// How the judges' weights are kept.
+    pub judge_precision: Precision,
     /// Where models come from that are not folders here.
     pub hub: HubConfig,
     /// The relevance judge, a folder or a name on the hub; one that suits the scale and the page if absent.
@@ -113,6 +115,7 @@ impl TrainConfig {
             hub: HubConfig::new("models/hub"),
             model: None,
             precision: Precision::default(),
+            judge_precision: Precision::default(),
             relevance: None,
             nli: None,
             judge_templates: None,

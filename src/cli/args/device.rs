@@ -91,22 +91,44 @@ pub(crate) fn supported(dtype: Dtype, device: &Device) -> Result<files::Dtype> {
     Err(Error::setting("dtype", reason))
 }
 
-/// How weights are kept where nothing else suits the model better.
+/// How a Gemma's weights are kept.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct PrecisionArgs {
-    /// What the weights are kept in; norms, attention weights and adapters are computed in float32 all the same.
-    #[arg(long, value_enum, default_value = "float32")]
-    dtype: Dtype,
-    /// In how many bits the weights are kept.
-    #[arg(long, value_enum, default_value = "none")]
-    quantization: Quantization,
+    /// What the weights are kept in; norms, attention weights and adapters are computed in float32 all the same
+    /// [default: float32; bfloat16 for other models than the embedded one on a graphics card].
+    #[arg(long, value_enum)]
+    dtype: Option<Dtype>,
+    /// In how many bits the projections are kept [default: none; nf4 where --prp-scale is 2b or 7b].
+    #[arg(long, value_enum)]
+    quantization: Option<Quantization>,
 }
 
 impl PrecisionArgs {
+    /// What was asked for, and `default` for the rest.
+    pub(crate) fn precision(self, default: Precision) -> Precision {
+        Precision {
+            dtype: self.dtype.map_or(default.dtype, Into::into),
+            quantization: self.quantization.map_or(default.quantization, Into::into),
+        }
+    }
+}
+
+/// How the weights of local judges are kept.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct JudgePrecisionArgs {
+    /// What the weights of judges are kept in.
+    #[arg(long, value_enum, default_value = "float32")]
+    judge_dtype: Dtype,
+    /// In how many bits the projections of judges are kept.
+    #[arg(long, value_enum, default_value = "none")]
+    judge_quantization: Quantization,
+}
+
+impl JudgePrecisionArgs {
     pub(crate) fn precision(self) -> Precision {
         Precision {
-            dtype: self.dtype.into(),
-            quantization: self.quantization.into(),
+            dtype: self.judge_dtype.into(),
+            quantization: self.judge_quantization.into(),
         }
     }
 }

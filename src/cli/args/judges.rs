@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::Result;
 use crate::cli::args::chat_model::ChatModelArgs;
+use crate::cli::args::device::JudgePrecisionArgs;
 use crate::cli::args::hub;
 use crate::files::Checkpoint;
 use crate::hub::Hub;
@@ -28,6 +29,8 @@ pub(crate) struct JudgeArgs {
     /// How judges are asked that do not say so themselves: JSON with relevance and nli, or the original's prompt.py.
     #[arg(long, value_name = "FILE")]
     judge_templates: Option<PathBuf>,
+    #[command(flatten)]
+    precision: JudgePrecisionArgs,
     #[command(flatten)]
     chat: ChatModelArgs,
 }
@@ -57,10 +60,11 @@ impl JudgeArgs {
                 let teacher = ChatTeacher::new(Box::new(model), language, &answers)?;
                 return Ok(Judge::Chat(Box::new(teacher)));
             }
-            let judge = match given {
+            let mut judge = match given {
                 Some(name) => find_judge(&hub, name, task, self.judge_templates.as_deref())?,
                 None => own_judge(output, &persona.name, name),
             };
+            judge.precision = self.precision.precision();
             Judge::load(&judge, task, devices)
         };
         Ok(Scorer {

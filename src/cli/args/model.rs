@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
+use crate::files::Precision;
 use crate::parallel::Devices;
 use crate::progress::Job;
 use crate::text::{ByteFallback, Engine, EngineConfig, Work};
@@ -34,7 +35,7 @@ impl GemmaArgs {
         let adapter = self.adapter.as_ref().map(find).transpose()?;
         let config = EngineConfig::new(hub::checkpoint(&self.model, job)?, work)
             .with_adapter(adapter.as_deref())
-            .with_precision(self.precision.precision());
+            .with_precision(self.precision.precision(Precision::default()));
         tell_requirements(&config, job)?;
         Engine::open(config, &devices)
     }

@@ -13,7 +13,7 @@ use crate::cli::args::model::tell_requirements;
 use crate::cli::commands::score::{check_length, own_statements};
 use crate::cli::table::score_table;
 use crate::cli::{Format, print, print_json};
-use crate::files::{AdapterConfig, Checkpoint};
+use crate::files::{AdapterConfig, Checkpoint, Precision};
 use crate::parallel::Devices;
 use crate::persona::{Answer, AnswerConfig, Character, Persona};
 use crate::progress::Job;
@@ -153,7 +153,7 @@ impl<'a> Chat<'a> {
         };
         let engine = EngineConfig::new(base, work)
             .with_adapter(adapter.as_deref())
-            .with_precision(args.precision.precision());
+            .with_precision(args.precision.precision(Precision::default()));
         tell_requirements(&engine, job)?;
         let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
         engine.load()?;

@@ -11,7 +11,7 @@ use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
 use crate::cli::args::model::tell_requirements;
 use crate::cli::{Format, check_output, print, print_json};
-use crate::files::folder_hash;
+use crate::files::{Precision, folder_hash};
 use crate::nn::{LoraConfig, Projection};
 use crate::pipeline::{DpoRun, Stage, file_hash};
 use crate::progress::Job;
@@ -176,7 +176,7 @@ impl DpoArgs {
             "dpo.json",
             &["adapter_config.json", "config.json"],
         )?;
-        let precision = self.precision.precision();
+        let precision = self.precision.precision(Precision::default());
         let lora_dtype = DType::from(files::Dtype::from(self.lora_dtype));
         let config = |batch_tokens| {
             let work = Work::Train {

@@ -9,5 +9,6 @@ pub(crate) mod logprobs;
 pub(crate) mod merge;
 pub(crate) mod pretrain;
 pub(crate) mod quantize;
+mod reply_file;
 pub(crate) mod score;
 pub(crate) mod train;

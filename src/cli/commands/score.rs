@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::judges::JudgeArgs;
+use crate::cli::commands::reply_file::ReplyFile;
 use crate::cli::table::score_table;
 use crate::cli::{Format, print, print_json};
 use crate::persona::{Persona, Score};
@@ -20,27 +21,44 @@ pub(crate) const MAX_TEXT: usize = 64 << 10;
 
 #[derive(Args, Debug)]
 pub(crate) struct ScoreArgs {
-    /// Whose statements.
-    #[arg(long, value_name = "NAME")]
-    character: String,
+    /// Whose statements; a line of --input may name another.
+    #[arg(long, value_name = "NAME", required_unless_present = "input")]
+    character: Option<String>,
     /// Statements from a file: JSON Lines with a statement field, a JSON array, or one statement a line
     /// [default: the character's own].
     #[arg(long, value_name = "FILE")]
     statements: Option<PathBuf>,
     /// The question that was asked.
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    query: String,
+    #[arg(
+        long,
+        value_name = "TEXT",
+        allow_hyphen_values = true,
+        required_unless_present = "input"
+    )]
+    query: Option<String>,
     /// A reply to score; give it several times to compare replies.
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, required = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        allow_hyphen_values = true,
+        required_unless_present = "input"
+    )]
     response: Vec<String>,
+    /// Score a file of replies: JSON Lines with query and response, and where they differ character or statements. The
+    /// scores go to --output, a line each; a run that was stopped goes on where it was.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["query", "response", "verbose"], requires = "output")]
+    input: Option<PathBuf>,
     #[command(flatten)]
     judges: JudgeArgs,
     /// Show what the judges read of the first statement and the first reply.
     #[arg(long)]
     verbose: bool,
-    /// Where data/NAME and models/NAME are.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    output: PathBuf,
+    /// Where data/NAME and models/NAME are [default: the current folder]; with --input the file of the scores.
+    #[arg(long, value_name = "DIR|FILE")]
+    output: Option<PathBuf>,
+    /// Where data/NAME and models/NAME are, with --input.
+    #[arg(long, value_name = "DIR", requires = "input", default_value = ".")]
+    characters: PathBuf,
     /// How the scores are printed.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -63,18 +81,25 @@ struct ScoredResponse<'a> {
 
 impl ScoreArgs {
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
-        for text in self.response.iter().chain([&self.query]) {
+        if let Some(input) = &self.input {
+            return self.score_file(input, job);
+        }
+        let (Some(character), Some(query)) = (&self.character, &self.query) else {
+            return Err(Error::Usage("--character and --query are needed".into()));
+        };
+        for text in self.response.iter().chain([query]) {
             check_length(text)?;
         }
         let devices = self.device.devices(job)?;
+        let output = self.output.as_deref().unwrap_or(Path::new("."));
         let statements = match &self.statements {
             Some(path) => read_statements(path)?,
-            None => own_statements(&self.output, &self.character)?,
+            None => own_statements(output, character)?,
         };
-        let persona = Persona::new(&self.character, statements);
-        let scorer = self.judges.load(&self.output, &persona, &devices, job)?;
+        let persona = Persona::new(character, statements);
+        let scorer = self.judges.load(output, &persona, &devices, job)?;
         if self.verbose {
-            let mut sample = persona.inputs(&self.query, &self.response[0]);
+            let mut sample = persona.inputs(query, &self.response[0]);
             let sample = sample
                 .next()
                 .expect("a persona read from a file has statements");
@@ -88,7 +113,7 @@ impl ScoreArgs {
             }
         }
         let texts: Vec<&str> = self.response.iter().map(String::as_str).collect();
-        let scores = scorer.score_all(&persona, &self.query, &texts, job)?;
+        let scores = scorer.score_all(&persona, query, &texts, job)?;
         let responses: Vec<ScoredResponse<'_>> = self
             .response
             .iter()
@@ -96,20 +121,45 @@ impl ScoreArgs {
             .map(|(response, score)| ScoredResponse { response, score })
             .collect();
         match self.format {
-            Format::Json => print_json(&Scores {
-                query: &self.query,
-                responses,
-            }),
+            Format::Json => print_json(&Scores { query, responses }),
             Format::Text => {
                 for ScoredResponse { response, score } in &responses {
                     print(&format!(
                         "{}: {response}\n{}\n",
-                        self.character,
+                        character,
                         score_table(score)
                     ))?;
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Scores the replies of a file.
+    fn score_file(&self, input: &Path, job: &Job) -> Result<()> {
+        let Some(output) = &self.output else {
+            return Err(Error::Usage("--input needs --output FILE".into()));
+        };
+        let given = self
+            .statements
+            .as_deref()
+            .map(read_statements)
+            .transpose()?;
+        let devices = self.device.devices(job)?;
+        let statements = |character: &str| match &given {
+            Some(statements) => Ok(statements.clone()),
+            None => own_statements(&self.characters, character),
+        };
+        let load = |persona: &Persona| self.judges.load(&self.characters, persona, &devices, job);
+        let scored = ReplyFile {
+            input,
+            output,
+            character: self.character.as_deref(),
+        }
+        .score(&statements, &load, job)?;
+        match self.format {
+            Format::Json => print_json(&scored),
+            Format::Text => print(&scored.to_string()),
         }
     }
 }

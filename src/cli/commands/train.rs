@@ -1,15 +1,18 @@
 //! `apc train`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 
 use crate::Result;
 use crate::cli::args::chat_model::ChatModelArgs;
-use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
+use crate::cli::args::device::{DeviceArgs, JudgePrecisionArgs, PrecisionArgs};
 use crate::cli::args::hub;
 use crate::cli::{Format, elsewhere, print, print_json, quoted};
+use crate::files::{Dtype, Precision};
+use crate::parallel::is_cpu;
 use crate::pipeline::{Scale, TrainConfig, TrainSummary, plan, teach, train};
 use crate::progress::Job;
 
@@ -57,6 +60,8 @@ pub(crate) struct TrainArgs {
     /// An NLI judge, likewise.
     #[arg(long, value_name = "DIR|NAME")]
     nli: Option<PathBuf>,
+    #[command(flatten)]
+    judge_precision: JudgePrecisionArgs,
     /// How judges are asked that do not say so themselves: JSON with relevance and nli, or the original's prompt.py.
     #[arg(long, value_name = "FILE")]
     judge_templates: Option<PathBuf>,
@@ -128,7 +133,7 @@ pub(crate) struct TrainArgs {
     device: DeviceArgs,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ScaleArg {
     Tiny,
     #[value(name = "2b")]
@@ -138,7 +143,23 @@ enum ScaleArg {
 }
 
 impl TrainArgs {
-    fn config(&self) -> TrainConfig {
+    /// How the weights of the Gemma that answers are best kept: a large one as in the original, in four bits.
+    fn suited(&self, device: &Device) -> Precision {
+        let scale = self.model.is_none() && self.prp_scale != ScaleArg::Tiny;
+        let is_embedded = match &self.model {
+            None => !scale,
+            Some(name) => name == Path::new(hub::EMBEDDED),
+        };
+        let dtype = if is_embedded || is_cpu(device) {
+            Dtype::Float32
+        } else {
+            Dtype::Bfloat16
+        };
+        let precision = Precision::from(dtype);
+        if scale { precision.in_nf4() } else { precision }
+    }
+
+    fn config(&self, device: &Device) -> TrainConfig {
         TrainConfig {
             character: self.character.clone(),
             wiki: self.wiki.clone(),
@@ -151,7 +172,8 @@ impl TrainArgs {
                 ScaleArg::SevenB => Scale::SevenB,
             },
             model: self.model.clone(),
-            precision: self.precision.precision(),
+            precision: self.precision.precision(self.suited(device)),
+            judge_precision: self.judge_precision.precision(),
             relevance: self.relevance.clone(),
             nli: self.nli.clone(),
             judge_templates: self.judge_templates.clone(),
@@ -183,7 +205,7 @@ impl TrainArgs {
         let started = Instant::now();
         let devices = self.device.devices(job)?;
         if self.dry_run {
-            let plan = plan(&self.config(), &devices, job)?;
+            let plan = plan(&self.config(devices.first()), &devices, job)?;
             return match (self.format, plan) {
                 (Format::Json, plan) => print_json(&plan),
                 (Format::Text, Some(plan)) => print(&plan.to_string()),
@@ -191,7 +213,7 @@ impl TrainArgs {
             };
         }
         if self.data_only {
-            let made = teach(&self.config(), &devices, job)?;
+            let made = teach(&self.config(devices.first()), &devices, job)?;
             return match self.format {
                 Format::Json => print_json(&made),
                 Format::Text => print(&format!(
@@ -204,7 +226,7 @@ impl TrainArgs {
                 )),
             };
         }
-        let summary = train(&self.config(), &devices, job)?;
+        let summary = train(&self.config(devices.first()), &devices, job)?;
         match self.format {
             Format::Json => print_json(&summary),
             Format::Text => print(&self.text(&summary, started.elapsed().as_secs_f64())),
