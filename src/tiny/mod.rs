@@ -8,7 +8,9 @@ pub mod english;
 pub mod invented;
 pub mod pages;
 pub mod pretrain;
+mod reply;
 mod teacher;
 
 pub use assets::{Embedded, File};
+pub use reply::Reply;
 pub use teacher::Offline;

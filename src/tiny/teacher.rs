@@ -3,7 +3,7 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::english;
+use super::{Reply, english};
 use crate::Result;
 use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
 use crate::teacher::Teacher;
@@ -90,7 +90,7 @@ impl Teacher for Offline {
                 english::contradicted(character, statement, query, others, &mut rng),
             ),
         ];
-        let example = |(label, reply): (Nli, english::Reply)| NliExample {
+        let example = |(label, reply): (Nli, Reply)| NliExample {
             statement: statement.clone(),
             query: query.clone(),
             response: reply.text,
@@ -106,12 +106,6 @@ impl Teacher for Offline {
         query: &str,
         response: &str,
     ) -> Result<Option<Nli>> {
-        Ok(Some(
-            match english::label(character, statement, query, response) {
-                english::Label::Contradicted => Nli::Contradicted,
-                english::Label::Neutral => Nli::Neutral,
-                english::Label::Entailed => Nli::Entailed,
-            },
-        ))
+        Ok(Some(english::label(character, statement, query, response)))
     }
 }
