@@ -9,6 +9,54 @@ use crate::tiny::english::words::wording::{
     decapitalized, genitive, is_acronym, is_month, with_article,
 };
 
+/// A field with the forms of its text that wordings need.
+struct Field<'a> {
+    name: &'a str,
+    key: &'a str,
+    text: &'a str,
+    tokens: &'a [Token],
+    /// The text with a small first letter, unless it holds a name.
+    low: String,
+    /// The text with an article where a noun needs one.
+    noun: String,
+}
+
+impl Field<'_> {
+    fn number(&self) -> Option<&str> {
+        let first = self.tokens.first().filter(|token| token.is_number());
+        first.map(|token| token.text.as_str())
+    }
+
+    fn has_preposition(&self) -> bool {
+        self.tokens[0].is_any(&[
+            "in", "at", "on", "near", "with", "from", "around", "before", "about", "to",
+        ])
+    }
+
+    /// The text behind this preposition, unless it brings one.
+    fn prefixed(&self, preposition: &str) -> String {
+        if self.has_preposition() {
+            self.low.clone()
+        } else {
+            format!("{preposition} {}", self.low)
+        }
+    }
+
+    /// `on` before a day, else `in`.
+    fn on_or_in(&self) -> &'static str {
+        let month = self
+            .tokens
+            .iter()
+            .any(|token| people::Gender::of_word(&token.lower).is_none() && is_month(&token.lower));
+        let day = self
+            .tokens
+            .iter()
+            .any(|token| token.is_number() && token.text.len() <= 2);
+        if month && day { "on" } else { "in" }
+    }
+}
+
+/// Words a field as a sentence: by its name, or as `Alice's <field> is <text>.`
 pub(crate) fn from_template(names: &Names, field: &str, key: &str, text: &str) -> Option<String> {
     let name = &names.character;
     if matches!(
@@ -30,31 +78,36 @@ pub(crate) fn from_template(names: &Names, field: &str, key: &str, text: &str) -
     } else {
         low
     };
-    let number: Option<&str> = tokens
-        .first()
-        .filter(|token| token.is_number())
-        .map(|token| token.text.as_str());
-    let has_in = tokens[0].is_any(&[
-        "in", "at", "on", "near", "with", "from", "around", "before", "about", "to",
-    ]);
-    let prefixed = |preposition: &str| {
-        if has_in {
-            low.clone()
-        } else {
-            format!("{preposition} {low}")
-        }
+    let wanted = Field {
+        name,
+        key,
+        text,
+        tokens: &tokens,
+        low,
+        noun,
     };
-    let dated = tokens
-        .iter()
-        .any(|token| people::Gender::of_word(&token.lower).is_none() && is_month(&token.lower))
-        && tokens
-            .iter()
-            .any(|token| token.is_number() && token.text.len() <= 2);
-    let sentence = match key {
+    identity(&wanted)
+        .or_else(|| whereabouts(&wanted))
+        .or_else(|| standing(&wanted))
+        .or_else(|| activity(&wanted))
+        .or_else(|| generic(names, field, &tokens, &wanted.low))
+}
+
+/// Name, age and gender.
+fn identity(field: &Field) -> Option<String> {
+    let Field {
+        name,
+        key,
+        text,
+        tokens,
+        low,
+        ..
+    } = field;
+    let sentence = match *key {
         "name" | "full name" | "real name" | "birth name" => {
             format!("{} {key} is {text}.", genitive(name))
         }
-        "age" => match number {
+        "age" => match field.number() {
             Some(age) if tokens.len() <= 3 => format!("{name} is {age} years old."),
             _ => format!("{} age is {low}.", genitive(name)),
         },
@@ -64,27 +117,46 @@ pub(crate) fn from_template(names: &Names, field: &str, key: &str, text: &str) -
             "girl" | "boy" => format!("{name} is a {low}."),
             _ => format!("{name} is {low}."),
         },
-        "born" | "birthday" | "birth date" | "date of birth" | "birthdate" | "birth" => format!(
-            "{name} was born {}.",
-            prefixed(if dated { "on" } else { "in" })
-        ),
+        _ => return None,
+    };
+    Some(sentence)
+}
+
+/// Where the character was born, died, comes from and lives.
+fn whereabouts(field: &Field) -> Option<String> {
+    let Field { name, .. } = field;
+    let sentence = match field.key {
+        "born" | "birthday" | "birth date" | "date of birth" | "birthdate" | "birth" => {
+            format!("{name} was born {}.", field.prefixed(field.on_or_in()))
+        }
         "birthplace" | "place of birth" | "birth place" => {
-            format!("{name} was born {}.", prefixed("in"))
+            format!("{name} was born {}.", field.prefixed("in"))
         }
         "died" | "death" | "date of death" => {
-            format!("{name} died {}.", prefixed(if dated { "on" } else { "in" }))
+            format!("{name} died {}.", field.prefixed(field.on_or_in()))
         }
-        "hometown" | "origin" | "from" | "home town" | "country" => format!(
-            "{name} comes {}.",
-            if has_in {
-                low.clone()
-            } else {
-                format!("from {low}")
-            }
-        ),
+        "hometown" | "origin" | "from" | "home town" | "country" => {
+            format!("{name} comes {}.", field.prefixed("from"))
+        }
         "residence" | "lives in" | "home" | "location" | "lives" | "city" | "address" => {
-            format!("{name} lives {}.", prefixed("in"))
+            format!("{name} lives {}.", field.prefixed("in"))
         }
+        _ => return None,
+    };
+    Some(sentence)
+}
+
+/// What the character is and looks like.
+fn standing(field: &Field) -> Option<String> {
+    let Field {
+        name,
+        key,
+        tokens,
+        low,
+        noun,
+        ..
+    } = field;
+    let sentence = match *key {
         "occupation" | "job" | "profession" | "species" | "race" | "title" | "role"
         | "position" | "class" | "work" | "career"
             if tokens.len() <= 14 =>
@@ -107,6 +179,22 @@ pub(crate) fn from_template(names: &Names, field: &str, key: &str, text: &str) -
         "eyes" | "hair" | "skin" => format!("{name} has {low} {key}."),
         "eye color" | "eye colour" => format!("{name} has {low} eyes."),
         "hair color" | "hair colour" => format!("{name} has {low} hair."),
+        _ => return None,
+    };
+    Some(sentence)
+}
+
+/// What the character does, has and is like.
+fn activity(field: &Field) -> Option<String> {
+    let Field {
+        name,
+        key,
+        text,
+        tokens,
+        low,
+        noun,
+    } = field;
+    let sentence = match *key {
         "likes" | "loves" | "dislikes" | "hates" | "enjoys" | "fears" | "wants" | "speaks"
         | "plays" | "studies" | "owns" | "wears" | "collects" | "drives" | "teaches" => {
             format!("{name} {key} {low}.")
@@ -120,21 +208,23 @@ pub(crate) fn from_template(names: &Names, field: &str, key: &str, text: &str) -
             };
             format!(
                 "{name} {verb}{key} {}.",
-                if key == "works as" { noun } else { low }
+                if *key == "works as" { noun } else { low }
             )
         }
         "languages" | "language" | "spoken languages" => format!("{name} speaks {text}."),
-        "education" | "school" | "university" if !has_in && !tokens[0].is_any(&["a", "an"]) => {
+        "education" | "school" | "university"
+            if !field.has_preposition() && !tokens[0].is_any(&["a", "an"]) =>
+        {
             format!("{name} studied at {text}.")
         }
-        "height" if number.is_some() => format!("{name} is {low} tall."),
+        "height" if field.number().is_some() => format!("{name} is {low} tall."),
         "instrument" | "instruments" => format!("{name} plays {low}."),
         "pets" | "pet" | "siblings" | "children" => format!("{name} has {noun}."),
         "fear" | "phobia" | "phobias" if !verbs::can_be(&tokens[0].lower, PAST) => {
             format!("{name} is afraid of {low}.")
         }
         _ if is_describing(key)
-            && (all_adjectives(&tokens)
+            && (all_adjectives(tokens)
                 || grammar::is_adjective(&tokens[0].lower)
                     && tokens.get(1).is_some_and(|next| {
                         grammar::is_preposition(&next.lower) || next.is("and") || next.is(",")
@@ -142,7 +232,7 @@ pub(crate) fn from_template(names: &Names, field: &str, key: &str, text: &str) -
         {
             format!("{name} is {low}.")
         }
-        _ => return generic(names, field, &tokens, &low),
+        _ => return None,
     };
     Some(sentence)
 }

@@ -14,8 +14,6 @@ use crate::tiny::english::words::verbs::{self, ING, PARTICIPLE};
 /// Noun phrases worth a question of their own, the subject's first.
 pub(crate) fn topics(tokens: &[Token], clause: Option<&Clause>) -> Vec<String> {
     let mut topics: Vec<String> = Vec::new();
-    let possessed =
-        |range: &Range<usize>| is_possessive(tokens, range.start) || tokens[range.start].is("your");
     if let Some(clause) = clause
         && (clause.kind == clause::Subject::Mine
             || (clause.kind == clause::Subject::Other
@@ -53,100 +51,121 @@ pub(crate) fn topics(tokens: &[Token], clause: Option<&Clause>) -> Vec<String> {
             at += 1;
             continue;
         };
-        let pronoun = tokens[range.start].me && !possessed(&range);
-        let heads: Vec<&Token> = tokens[range.clone()]
-            .iter()
-            .filter(|token| token.is_word() && !tokens::is_stop(&token.lower))
-            .collect();
-        let number = tokens[range.start].is_number()
-            || tokens[range.clone()]
-                .iter()
-                .all(|token| is_time(token) || grammar::is_determiner(&token.lower));
-        let first = &tokens[range.start];
-        let infinitive =
-            range.start > 0 && tokens[range.start - 1].is("to") && verbs::is_base(&first.lower);
-        let after_preposition = range.start > 0
-            && !infinitive
-            && (grammar::is_preposition(&tokens[range.start - 1].lower)
-                || (range.start == clause.map_or(0, |clause| clause.main + 1)
-                    && verbs::can_be(&first.lower, ING)));
-        let verb = !first.is_capital()
-            && !after_preposition
-            && (verbs::known(&first.lower).is_some()
-                || verbs::can_be(&first.lower, PARTICIPLE | ING))
-            && !is_possessive(tokens, range.start)
-            && !grammar::is_adjective(&first.lower)
-            || verbs::is_adverb(&first.lower)
-            || (first.is("including"));
-        let number = number || (range.len() == 1 && lexicon::is_numeral(&first.lower));
-        let unresolved = tokens[range.clone()].iter().any(|token| {
-            !token.me && token.is_any(&["his", "her", "their", "its", "him", "them", "it", "they"])
-        });
-        let gerund = range.len() == 1
-            && verbs::can_be(&first.lower, ING)
-            && tokens.get(range.end).is_some_and(|next| {
-                grammar::is_determiner(&next.lower)
-                    || is_possessive(tokens, range.end)
-                    || next.is_capital()
-            });
-        let infinitive = range.len() == 1
-            && range.start > 0
-            && tokens[range.start - 1].is("to")
-            && !first.is_capital()
-            && !grammar::is_plural(&first.lower);
-        let head_plural = heads
-            .last()
-            .is_some_and(|head| grammar::is_plural(&head.lower));
-        let predicate = (range.len() == 1 || grammar::is_adjective(&first.lower))
-            && !head_plural
-            && clause.is_some_and(|clause| {
-                clause.main == clause.verb
-                    && verbs::is_be(&tokens[clause.verb].lower)
-                    && tokens[clause.main + 1..range.start.max(clause.main + 1)]
-                        .iter()
-                        .all(|token| verbs::is_adverb(&token.lower) || token.is("not"))
-            });
-        let pronoun = pronoun
-            || unresolved
-            || gerund
-            || infinitive
-            || predicate
-            || first.is("likely")
-            || first.is("due");
-        let adjective = heads
-            .last()
-            .is_some_and(|head| grammar::is_adjective(&head.lower) && !head.is_capital());
-        if !pronoun && !heads.is_empty() && !number && !verb && !adjective {
-            let mut text = inner_text(tokens, range.clone());
-            text = text.strip_prefix("both ").unwrap_or(&text).to_owned();
-            for article in ["a ", "an "] {
-                if let Some(rest) = text.strip_prefix(article) {
-                    text = if has && topics.is_empty() {
-                        format!("your {rest}")
-                    } else {
-                        format!("the {rest}")
-                    };
-                    break;
-                }
-            }
-            if has
-                && topics.is_empty()
-                && text.split(' ').count() <= 3
-                && grammar::is_plural(&heads[heads.len() - 1].lower)
-                && !tokens[range.start].is_capital()
-                && (!grammar::is_determiner(&tokens[range.start].lower)
-                    || lexicon::is_numeral(&tokens[range.start].lower))
-                && !text.starts_with("your ")
-            {
-                text = format!("your {text}");
-            }
+        let verbal = is_verbal(tokens, &range, clause);
+        if !verbal && is_worth_a_question(tokens, &range, clause) {
+            let text = topic_text(tokens, &range, has && topics.is_empty());
             if !topics.contains(&text) {
                 topics.push(text);
             }
         }
-        at = if verb { at + 1 } else { range.end.max(at + 1) };
+        at = if verbal {
+            at + 1
+        } else {
+            range.end.max(at + 1)
+        };
     }
     topics
+}
+
+/// Whether what was taken for a noun phrase begins with a verb or an adverb.
+fn is_verbal(tokens: &[Token], range: &Range<usize>, clause: Option<&Clause>) -> bool {
+    let first = &tokens[range.start];
+    let before = range.start.checked_sub(1).map(|before| &tokens[before]);
+    let infinitive = before.is_some_and(|before| before.is("to")) && verbs::is_base(&first.lower);
+    let after_preposition = !infinitive
+        && before.is_some_and(|before| {
+            grammar::is_preposition(&before.lower)
+                || (range.start == clause.map_or(0, |clause| clause.main + 1)
+                    && verbs::can_be(&first.lower, ING))
+        });
+    let verb =
+        verbs::known(&first.lower).is_some() || verbs::can_be(&first.lower, PARTICIPLE | ING);
+    !first.is_capital()
+        && !after_preposition
+        && verb
+        && !is_possessive(tokens, range.start)
+        && !grammar::is_adjective(&first.lower)
+        || verbs::is_adverb(&first.lower)
+        || first.is("including")
+}
+
+/// Whether a noun phrase names something that can be asked about: no pronoun, number, time, adjective or predicate.
+fn is_worth_a_question(tokens: &[Token], range: &Range<usize>, clause: Option<&Clause>) -> bool {
+    let words = &tokens[range.clone()];
+    let first = &words[0];
+    let Some(head) = words
+        .iter()
+        .rfind(|token| token.is_word() && !tokens::is_stop(&token.lower))
+    else {
+        return false;
+    };
+    let possessed = is_possessive(tokens, range.start) || first.is("your");
+    let pronoun = first.me && !possessed;
+    let number = first.is_number()
+        || words
+            .iter()
+            .all(|token| is_time(token) || grammar::is_determiner(&token.lower))
+        || (range.len() == 1 && lexicon::is_numeral(&first.lower));
+    let unresolved = words.iter().any(|token| {
+        !token.me && token.is_any(&["his", "her", "their", "its", "him", "them", "it", "they"])
+    });
+    let gerund = range.len() == 1
+        && verbs::can_be(&first.lower, ING)
+        && tokens.get(range.end).is_some_and(|next| {
+            grammar::is_determiner(&next.lower)
+                || is_possessive(tokens, range.end)
+                || next.is_capital()
+        });
+    let infinitive = range.len() == 1
+        && range.start > 0
+        && tokens[range.start - 1].is("to")
+        && !first.is_capital()
+        && !grammar::is_plural(&first.lower);
+    let predicate = (range.len() == 1 || grammar::is_adjective(&first.lower))
+        && !grammar::is_plural(&head.lower)
+        && clause.is_some_and(|clause| is_predicate(tokens, range, clause));
+    let adjective = grammar::is_adjective(&head.lower) && !head.is_capital();
+    !pronoun
+        && !number
+        && !unresolved
+        && !gerund
+        && !infinitive
+        && !predicate
+        && !adjective
+        && !first.is_any(&["likely", "due"])
+}
+
+/// Whether nothing but adverbs stands between `is` and the phrase.
+fn is_predicate(tokens: &[Token], range: &Range<usize>, clause: &Clause) -> bool {
+    clause.main == clause.verb
+        && verbs::is_be(&tokens[clause.verb].lower)
+        && tokens[clause.main + 1..range.start.max(clause.main + 1)]
+            .iter()
+            .all(|token| verbs::is_adverb(&token.lower) || token.is("not"))
+}
+
+/// The phrase as a topic: `the guitar` of a guitar, `your guitar` where the character has it.
+fn topic_text(tokens: &[Token], range: &Range<usize>, owned: bool) -> String {
+    let text = inner_text(tokens, range.clone());
+    let text = text.strip_prefix("both ").unwrap_or(&text);
+    let indefinite = text.strip_prefix("a ").or_else(|| text.strip_prefix("an "));
+    let text = match indefinite {
+        Some(rest) if owned => format!("your {rest}"),
+        Some(rest) => format!("the {rest}"),
+        None => text.to_owned(),
+    };
+    let first = &tokens[range.start];
+    let plural = tokens[range.clone()]
+        .iter()
+        .rfind(|token| token.is_word() && !tokens::is_stop(&token.lower))
+        .is_some_and(|head| grammar::is_plural(&head.lower));
+    let bare = owned
+        && text.split(' ').count() <= 3
+        && plural
+        && !first.is_capital()
+        && (!grammar::is_determiner(&first.lower) || lexicon::is_numeral(&first.lower))
+        && !text.starts_with("your ");
+    if bare { format!("your {text}") } else { text }
 }
 
 /// The subject as it stands inside a sentence.

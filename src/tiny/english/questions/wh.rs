@@ -1,5 +1,7 @@
 //! Questions that begin with what, who, where, when, how or why.
 
+use std::ops::Range;
+
 use super::form::{Form, lead};
 use crate::tiny::english::clause::phrases::{self, Kind};
 use crate::tiny::english::clause::possessive::is_possessive;
@@ -100,33 +102,7 @@ fn copula_questions(tokens: &[Token], clause: &Clause, form: &Form, asked: &mut 
     }) && grammar::is_determiner(&first.lower);
     let past = matches!(be.as_str(), "was" | "were");
     if adjective && noun.is_none() {
-        if let Some(preposition) = tokens.get(at + 1).filter(|next| {
-            grammar::is_preposition(&next.lower)
-                && !(next.is("to")
-                    && tokens
-                        .get(at + 2)
-                        .is_some_and(|after| verbs::is_base(&after.lower)))
-                && phrases::noun_phrase(tokens, at + 2).is_some()
-        }) {
-            let person =
-                phrases::kind_of(tokens, at + 1).is_some_and(|(kind, _)| kind == Kind::Person);
-            asked.push(format!(
-                "{} {be} {subject} {} {}?",
-                if person { "Who" } else { "What" },
-                first.lower,
-                preposition.lower
-            ));
-        }
-        if complement
-            .get(skip + 1)
-            .is_some_and(|next| grammar::is_preposition(&next.lower) || next.is("to"))
-        {
-            return;
-        }
-        asked.push(format!("What {be} {subject} like?"));
-        if clause.kind == Subject::Me && !past {
-            asked.push("How would you describe yourself?".to_owned());
-        }
+        quality_questions(tokens, clause, form, at, asked);
         return;
     }
     let person =
@@ -152,6 +128,44 @@ fn copula_questions(tokens: &[Token], clause: &Clause, form: &Form, asked: &mut 
             "How would you describe yourself?".to_owned(),
         ]),
         _ => {}
+    }
+}
+
+/// `What are you afraid of?`, `What are you like?`: the questions for an adjective at `at`.
+fn quality_questions(
+    tokens: &[Token],
+    clause: &Clause,
+    form: &Form,
+    at: usize,
+    asked: &mut Vec<String>,
+) {
+    let be = &form.auxiliary;
+    let subject = &form.subject;
+    if let Some(preposition) = tokens.get(at + 1).filter(|next| {
+        grammar::is_preposition(&next.lower)
+            && !(next.is("to")
+                && tokens
+                    .get(at + 2)
+                    .is_some_and(|after| verbs::is_base(&after.lower)))
+            && phrases::noun_phrase(tokens, at + 2).is_some()
+    }) {
+        let person = phrases::kind_of(tokens, at + 1).is_some_and(|(kind, _)| kind == Kind::Person);
+        asked.push(format!(
+            "{} {be} {subject} {} {}?",
+            if person { "Who" } else { "What" },
+            tokens[at].lower,
+            preposition.lower
+        ));
+    }
+    if tokens
+        .get(at + 1)
+        .is_some_and(|next| grammar::is_preposition(&next.lower) || next.is("to"))
+    {
+        return;
+    }
+    asked.push(format!("What {be} {subject} like?"));
+    if clause.kind == Subject::Me && !matches!(be.as_str(), "was" | "were") {
+        asked.push("How would you describe yourself?".to_owned());
     }
 }
 
@@ -192,88 +206,104 @@ fn verb_questions(tokens: &[Token], clause: &Clause, form: &Form, asked: &mut Ve
             asked.push(form.ask(&format!("how many {counted}"), ""));
         }
     } else if grammar::is_preposition(&next.lower) {
-        let infinitive = next.is("to")
-            && tokens
-                .get(at + 1)
-                .is_some_and(|after| verbs::is_base(&after.lower));
-        if infinitive {
-            asked.push(form.ask("what", "to do"));
-        } else if let Some((kind, _)) = phrases::kind_of(tokens, at) {
-            match kind {
-                Kind::Person
-                    if next.is_any(&[
-                        "by", "with", "to", "for", "about", "from", "of", "against", "like",
-                    ]) =>
-                {
-                    asked.push(form.ask("who", &next.lower))
-                }
-                Kind::Thing
-                    if !next.is_any(&[
-                        "in",
-                        "at",
-                        "on",
-                        "by",
-                        "since",
-                        "during",
-                        "until",
-                        "after",
-                        "before",
-                        "without",
-                        "through",
-                        "per",
-                        "following",
-                        "along",
-                        "despite",
-                        "like",
-                        "of",
-                    ]) =>
-                {
-                    asked.push(form.ask("what", &next.lower))
-                }
-                _ => {}
-            }
-        }
+        asked.extend(preposition_question(tokens, at, form));
     } else if !passive && let Some(object) = phrases::noun_phrase(tokens, at) {
-        let has = matches!(
-            form.verb.as_str(),
-            "have" | "get" | "take" | "make" | "become" | "remain" | "use"
-        );
-        let thing = matches!(
-            form.verb.as_str(),
-            "speak" | "read" | "write" | "play" | "eat" | "drink" | "wear" | "win"
-        );
-        let person = people::person_gender(&tokens[object.clone()]).is_some() && !has && !thing;
-        let tail_end = phrases::short_end(tokens, clause, 12).max(object.end);
-        if form.verb == "become" {
-            asked.push(form.ask("what", ""));
+        object_questions(tokens, clause, form, object, asked);
+    }
+}
+
+/// `Who do you live with?`: the question for what stands behind the preposition at `at`.
+fn preposition_question(tokens: &[Token], at: usize, form: &Form) -> Option<String> {
+    let preposition = &tokens[at];
+    let infinitive = preposition.is("to")
+        && tokens
+            .get(at + 1)
+            .is_some_and(|after| verbs::is_base(&after.lower));
+    if infinitive {
+        return Some(form.ask("what", "to do"));
+    }
+    let (kind, _) = phrases::kind_of(tokens, at)?;
+    let asked = match kind {
+        Kind::Person
+            if preposition.is_any(&[
+                "by", "with", "to", "for", "about", "from", "of", "against", "like",
+            ]) =>
+        {
+            "who"
         }
-        let has = has && form.verb != "use";
-        let preposition = tokens.get(object.end).is_some_and(|token| {
-            grammar::is_preposition(&token.lower) && !token.is_any(&["for", "as", "with"])
-        });
-        let timed = phrases::kind_of(tokens, object.end.min(tokens.len() - 1)).is_some_and(
-            |(kind, tail)| matches!(kind, Kind::Time | Kind::Place) && tail.len() <= 4,
-        );
-        let tail = if preposition && timed {
-            join(&tokens[object.end..tail_end])
-        } else {
-            String::new()
-        };
-        if !has && form.verb != "become" && tail.split(' ').count() <= 7 {
-            asked.push(form.ask(if person { "who" } else { "what" }, &tail));
-        } else if form.verb == "have" && object.len() >= 2 {
-            let head = tokens[object.clone()]
-                .iter()
-                .rev()
-                .find(|token| token.is_word());
-            let described = tokens[object.clone()]
-                .iter()
-                .any(|token| grammar::is_adjective(&token.lower))
-                && !tokens[object.clone()].iter().any(|token| token.is("of"));
-            if let Some(head) = head.filter(|head| described && !grammar::is_adjective(&head.lower))
-            {
-                asked.push(form.ask(&format!("what kind of {}", head.text), ""));
-            }
+        Kind::Thing
+            if !preposition.is_any(&[
+                "in",
+                "at",
+                "on",
+                "by",
+                "since",
+                "during",
+                "until",
+                "after",
+                "before",
+                "without",
+                "through",
+                "per",
+                "following",
+                "along",
+                "despite",
+                "like",
+                "of",
+            ]) =>
+        {
+            "what"
+        }
+        _ => return None,
+    };
+    Some(form.ask(asked, &preposition.lower))
+}
+
+/// `What do you play?`: the question for the object.
+fn object_questions(
+    tokens: &[Token],
+    clause: &Clause,
+    form: &Form,
+    object: Range<usize>,
+    asked: &mut Vec<String>,
+) {
+    let has = matches!(
+        form.verb.as_str(),
+        "have" | "get" | "take" | "make" | "become" | "remain" | "use"
+    );
+    let thing = matches!(
+        form.verb.as_str(),
+        "speak" | "read" | "write" | "play" | "eat" | "drink" | "wear" | "win"
+    );
+    let person = people::person_gender(&tokens[object.clone()]).is_some() && !has && !thing;
+    let tail_end = phrases::short_end(tokens, clause, 12).max(object.end);
+    if form.verb == "become" {
+        asked.push(form.ask("what", ""));
+    }
+    let has = has && form.verb != "use";
+    let preposition = tokens.get(object.end).is_some_and(|token| {
+        grammar::is_preposition(&token.lower) && !token.is_any(&["for", "as", "with"])
+    });
+    let timed = phrases::kind_of(tokens, object.end.min(tokens.len() - 1))
+        .is_some_and(|(kind, tail)| matches!(kind, Kind::Time | Kind::Place) && tail.len() <= 4);
+    let tail = if preposition && timed {
+        join(&tokens[object.end..tail_end])
+    } else {
+        String::new()
+    };
+    if !has && form.verb != "become" && tail.split(' ').count() <= 7 {
+        asked.push(form.ask(if person { "who" } else { "what" }, &tail));
+    } else if form.verb == "have" && object.len() >= 2 {
+        let head = tokens[object.clone()]
+            .iter()
+            .rev()
+            .find(|token| token.is_word());
+        let described = tokens[object.clone()]
+            .iter()
+            .any(|token| grammar::is_adjective(&token.lower))
+            && !tokens[object.clone()].iter().any(|token| token.is("of"));
+        if let Some(head) = head.filter(|head| described && !grammar::is_adjective(&head.lower)) {
+            asked.push(form.ask(&format!("what kind of {}", head.text), ""));
         }
     }
 }

@@ -34,27 +34,9 @@ pub(crate) fn negated(tokens: &[Token], clause: &Clause, rng: &mut ChaCha8Rng) -
         }
         _ => after,
     };
-    let have = verb.is_any(&["have", "has", "had"]) && clause.main == clause.verb;
-    let does = verb.is_any(&["do", "does", "did"]) && clause.main == clause.verb;
-    if verbs::is_auxiliary(&verb.lower) && !have && !does {
-        let mut sentence = words(&tokens[..=clause.verb]);
-        if verb.is("can") && !never {
-            if let Some(last) = sentence.last_mut() {
-                last.token.set("cannot");
-                last.changed = true;
-            }
-            sentence.extend(words(after));
-            return sentence;
-        }
-        let word = if never && !verbs::is_be(&verb.lower) {
-            "never"
-        } else {
-            "not"
-        };
-        sentence.push(Word {
-            token: Token::new(word, true),
-            changed: true,
-        });
+    let full = verb.is_any(&["have", "has", "had", "do", "does", "did"]);
+    if verbs::is_auxiliary(&verb.lower) && !(full && clause.main == clause.verb) {
+        let mut sentence = negated_auxiliary(&tokens[..=clause.verb], never);
         sentence.extend(words(after));
         return sentence;
     }
@@ -67,7 +49,56 @@ pub(crate) fn negated(tokens: &[Token], clause: &Clause, rng: &mut ChaCha8Rng) -
     } else {
         verb.lower.clone()
     };
-    let (before, adverb) = match before.split_last() {
+    let (before, adverb) = without_adverb(before);
+    if never && adverb.is_none() {
+        return insert(before, &["never"], &tokens[clause.verb..]);
+    }
+    let auxiliary = if past {
+        "did"
+    } else if third {
+        "does"
+    } else {
+        "do"
+    };
+    let mut sentence = insert(before, &[auxiliary, "not"], &[]);
+    sentence.extend(adverb.map(|adverb| Word {
+        token: adverb.clone(),
+        changed: false,
+    }));
+    sentence.push(Word {
+        token: Token::new(&base, true),
+        changed: false,
+    });
+    sentence.extend(words(after));
+    sentence
+}
+
+/// The words up to an auxiliary, which is negated: `cannot`, `is not`, `has never`.
+fn negated_auxiliary(tokens: &[Token], never: bool) -> Vec<Word> {
+    let mut sentence = words(tokens);
+    let Some(verb) = sentence.last_mut() else {
+        return sentence;
+    };
+    if verb.token.is("can") && !never {
+        verb.token.set("cannot");
+        verb.changed = true;
+        return sentence;
+    }
+    let word = if never && !verbs::is_be(&verb.token.lower) {
+        "never"
+    } else {
+        "not"
+    };
+    sentence.push(Word {
+        token: Token::new(word, true),
+        changed: true,
+    });
+    sentence
+}
+
+/// The words before a verb without an adverb right before it; the adverb comes back where it fits a negated verb, too.
+fn without_adverb(before: &[Token]) -> (&[Token], Option<&Token>) {
+    match before.split_last() {
         Some((last, rest))
             if last.is_any(&[
                 "also",
@@ -92,28 +123,7 @@ pub(crate) fn negated(tokens: &[Token], clause: &Clause, rng: &mut ChaCha8Rng) -
             (rest, Some(last))
         }
         _ => (before, None),
-    };
-    if never && adverb.is_none() {
-        return insert(before, &["never"], &tokens[clause.verb..]);
     }
-    let auxiliary = if past {
-        "did"
-    } else if third {
-        "does"
-    } else {
-        "do"
-    };
-    let mut sentence = insert(before, &[auxiliary, "not"], &[]);
-    sentence.extend(adverb.map(|adverb| Word {
-        token: adverb.clone(),
-        changed: false,
-    }));
-    sentence.push(Word {
-        token: Token::new(&base, true),
-        changed: false,
-    });
-    sentence.extend(words(after));
-    sentence
 }
 
 /// Takes `not` or `never` out; what is left of the verb is what disagrees.
