@@ -3,10 +3,14 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::english;
+use super::{Reply, english};
 use crate::Result;
 use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
 use crate::teacher::Teacher;
+
+/// The version of the rules, part of every record of what they made: it is raised with every change of what they say, so that
+/// what older rules made is made again.
+const RULES_VERSION: u32 = 2;
 
 /// Rules for English pages; see [`english`](super::english) for what they can and cannot do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,7 +18,7 @@ pub struct Offline;
 
 impl Teacher for Offline {
     fn version(&self) -> String {
-        "offline-1".to_string()
+        format!("offline-{RULES_VERSION}")
     }
 
     fn statements(&self, character: &str, page: &str) -> Result<Vec<Statement>> {
@@ -90,7 +94,7 @@ impl Teacher for Offline {
                 english::contradicted(character, statement, query, others, &mut rng),
             ),
         ];
-        let example = |(label, reply): (Nli, english::Reply)| NliExample {
+        let example = |(label, reply): (Nli, Reply)| NliExample {
             statement: statement.clone(),
             query: query.clone(),
             response: reply.text,
@@ -106,12 +110,68 @@ impl Teacher for Offline {
         query: &str,
         response: &str,
     ) -> Result<Option<Nli>> {
-        Ok(Some(
-            match english::label(character, statement, query, response) {
-                english::Label::Contradicted => Nli::Contradicted,
-                english::Label::Neutral => Nli::Neutral,
-                english::Label::Entailed => Nli::Entailed,
-            },
-        ))
+        Ok(Some(english::label(character, statement, query, response)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::tiny::pages;
+
+    /// The SHA-256 of what the rules of [`RULES_VERSION`] say of the embedded pages.
+    const SAID: &str = "7dac97a695651a2accb85c3316a39ddeaeb3d51f11340f93cef7d1a0465b59d9";
+
+    /// Everything that a teacher is asked, for the embedded pages, with fixed seeds.
+    fn said() -> Vec<String> {
+        let teacher = Offline;
+        let mut said = Vec::new();
+        for character in pages::characters() {
+            let page = pages::page(character).unwrap();
+            let statements = teacher.statements(character, page).unwrap();
+            let statements: Vec<String> = statements.into_iter().map(|s| s.statement).collect();
+            for (idx, statement) in statements.iter().enumerate() {
+                said.push(statement.clone());
+                let seed = idx as u64;
+                for query in teacher.queries(character, statement, &[], seed).unwrap() {
+                    said.push(teacher.topic(character, &query.query));
+                    let others: Vec<&str> = statements.iter().map(String::as_str).collect();
+                    for other in &others {
+                        let relevance = teacher.relevance(character, other, &[&query.query]);
+                        said.push(format!("{:?}", relevance.unwrap()));
+                    }
+                    let replies = teacher.replies(character, &query, &statements, seed);
+                    for reply in replies.unwrap().unwrap() {
+                        let label =
+                            teacher.nli(character, statement, &query.query, &reply.response);
+                        said.push(format!("{} {:?}", reply.response, label.unwrap()));
+                    }
+                    said.push(query.query);
+                }
+            }
+        }
+        said
+    }
+
+    #[test]
+    fn rules_that_say_something_else_have_another_version() {
+        let said = said();
+        assert!(said.len() > 1000, "{}", said.len());
+        let mut hash = Sha256::new();
+        for text in said {
+            hash.update(text);
+            hash.update([0]);
+        }
+        let found: String = hash
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(
+            found, SAID,
+            "the rules or the pages changed: raise RULES_VERSION and store the hash that was found"
+        );
     }
 }

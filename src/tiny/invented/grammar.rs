@@ -7,23 +7,12 @@ use rand_chacha::ChaCha8Rng;
 
 use super::kinds::Lines;
 use super::lexicon::section;
-use super::patterns::{self, Words};
+use super::patterns::{self, Details, Words};
 use super::predicate::{Aspect, aspect, kind_of, predicate};
 use super::verbs::CLASSES;
 
 /// Kinds of composed facts are counted from here, one for each verb.
 pub(super) const FIRST_KIND: usize = 1000;
-
-/// Which details a fact has, by the letter of their slot.
-#[derive(Default)]
-pub(super) struct Details {
-    pub(super) relation: Option<char>,
-    pub(super) place: Option<char>,
-    pub(super) time: Option<char>,
-    pub(super) companion: Option<char>,
-    pub(super) purpose: Option<char>,
-    pub(super) second: Option<(char, usize)>,
-}
 
 /// The patterns of one composed kind of fact.
 pub(super) fn composed(rng: &mut ChaCha8Rng) -> Arc<Lines> {

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::words::{article, invented, plural, with_articles};
+use super::words::{article, invented, pick, plural, with_articles};
 
 const TEXTS: [&str; 4] = [
     include_str!("text/people.txt"),
@@ -191,11 +191,6 @@ pub(super) fn draw_named(name: &str, rng: &mut ChaCha8Rng) -> String {
         Some(id) => draw(id, rng),
         None => invented(false, rng),
     }
-}
-
-/// One of `items`.
-pub(super) fn pick<'a, T: ?Sized>(items: &[&'a T], rng: &mut ChaCha8Rng) -> &'a T {
-    items[rng.random_range(0..items.len())]
 }
 
 fn expand(id: usize, rng: &mut ChaCha8Rng, out: &mut String) {

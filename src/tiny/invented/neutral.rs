@@ -3,19 +3,35 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::fact::{Asked, Fact};
 use super::kinds::{self, Line};
 use super::lexicon::{self, draw_named};
+use super::persona::Persona;
 use super::replies::{Body, chatty, choose, choose_slot, plain_answer};
 use super::template::{self, Person};
-use super::{Asked, Fact, Persona, Reply, words};
+use super::words;
+use crate::tiny::Reply;
 
-/// A reply that says nothing for or against the fact.
-pub(super) fn neutral(
+/// A reply that says nothing for or against the fact: about something else, evasive, or chit-chat.
+///
+/// Nothing in it counts as changed. An index beyond the end gives an empty reply.
+pub fn neutral(
     persona: &Persona,
-    fact: &Fact,
-    asked: &Asked,
+    fact_idx: usize,
+    question_idx: usize,
     rng: &mut ChaCha8Rng,
 ) -> Reply {
+    let Some(fact) = persona.facts.get(fact_idx) else {
+        return Reply {
+            text: String::new(),
+            changed: Vec::new(),
+        };
+    };
+    neutral_to(persona, fact, &fact.asked_at(question_idx), rng)
+}
+
+/// A reply that says nothing for or against the fact.
+fn neutral_to(persona: &Persona, fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Reply {
     let dice = rng.random_range(0..100);
     let text = match dice {
         0..14 if fact.lines.open => of_another_value(fact, asked, rng),

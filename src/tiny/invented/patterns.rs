@@ -5,11 +5,22 @@ use std::borrow::Cow;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::grammar::Details;
 use super::kinds::Lines;
 use super::predicate::{Aspect, Predicate, plain_says, predicate};
 use super::verbs::Verb;
 
+/// Which details a fact has, by the letter of their slot.
+#[derive(Default)]
+pub(super) struct Details {
+    pub(super) relation: Option<char>,
+    pub(super) place: Option<char>,
+    pub(super) time: Option<char>,
+    pub(super) companion: Option<char>,
+    pub(super) purpose: Option<char>,
+    pub(super) second: Option<(char, usize)>,
+}
+
+/// The parts of which the patterns are put together.
 pub(super) struct Words {
     pub(super) subject: String,
     pub(super) asked_subject: String,

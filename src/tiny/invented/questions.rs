@@ -4,10 +4,10 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use super::fact::{Asked, Fact};
 use super::kinds::QuestionLine;
 use super::lexicon;
 use super::template::{self, Person};
-use super::{Asked, Fact};
 
 /// Fills in four to seven questions.
 pub(super) fn ask(fact: &mut Fact, rng: &mut ChaCha8Rng) {

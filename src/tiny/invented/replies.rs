@@ -3,10 +3,28 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::fact::{Asked, Fact};
 use super::kinds::Line;
 use super::lexicon::draw_named;
 use super::template::{self, OFF, ON, Person};
-use super::{Asked, Fact, Reply};
+use crate::tiny::Reply;
+
+impl Fact {
+    /// The statement in the first person, in its own words: the answer of the embedded model to any question about it.
+    pub fn answer(&self, _question_idx: usize) -> String {
+        plain_answer(self).text
+    }
+
+    /// A reply that follows from the statement, in one of many wordings.
+    pub fn entailed(&self, question_idx: usize, rng: &mut ChaCha8Rng) -> Reply {
+        entailed(self, &self.asked_at(question_idx), rng)
+    }
+
+    /// A reply that contradicts the statement: another value, a denial, or the affirmation of what it denies.
+    pub fn contradicted(&self, question_idx: usize, rng: &mut ChaCha8Rng) -> Reply {
+        contradicted(self, &self.asked_at(question_idx), rng)
+    }
+}
 
 /// A body and whether it may follow "Yes," or "No," as an answer to a yes/no question.
 pub(super) struct Body {
@@ -17,7 +35,7 @@ pub(super) struct Body {
 }
 
 /// A reply that follows from the fact.
-pub(super) fn entailed(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Reply {
+fn entailed(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Reply {
     if let Some(truth) = asked.yes_no
         && rng.random_bool(0.12)
     {
@@ -48,7 +66,7 @@ pub(super) fn entailed(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Repl
 }
 
 /// A reply that contradicts the fact.
-pub(super) fn contradicted(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Reply {
+fn contradicted(fact: &Fact, asked: &Asked, rng: &mut ChaCha8Rng) -> Reply {
     if let Some(truth) = asked.yes_no
         && rng.random_bool(0.12)
     {

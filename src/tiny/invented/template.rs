@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use super::Reply;
 use super::words;
+use crate::tiny::Reply;
 
 /// Opens a stretch of changed words in a text under construction.
 pub(super) const ON: char = '\u{1}';

@@ -3,8 +3,6 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::lexicon::pick;
-
 const ONSETS: [&str; 38] = [
     "b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gl", "gr", "h", "j", "k", "kr", "l", "m",
     "n", "p", "pl", "pr", "qu", "r", "s", "sh", "sk", "st", "str", "t", "th", "tr", "v", "vl", "w",
@@ -60,6 +58,11 @@ const LEXICON_FREE: [&str; 40] = [
     "just", "very", "last", "next", "does", "done", "only", "like", "hate", "love", "miss",
     "still", "there", "these", "those", "true", "much",
 ];
+
+/// One of `items`.
+pub(super) fn pick<'a, T: ?Sized>(items: &[&'a T], rng: &mut ChaCha8Rng) -> &'a T {
+    items[rng.random_range(0..items.len())]
+}
 
 /// `word` with its first letter in upper case.
 pub(super) fn capitalized(word: &str) -> String {

@@ -12,6 +12,7 @@ use super::unusual::unusual_statements;
 use crate::Result;
 use crate::persona::{JudgeInput, JudgeTemplate, Nli, Relevance, encode_reply, persona_prompt};
 use crate::text::Tokenizer;
+use crate::tiny::Reply;
 use crate::tiny::english;
 use crate::tiny::invented::{self, Persona};
 use crate::train::{ClassifierExample, LanguageExample};
@@ -296,7 +297,7 @@ fn question_and_reply(
     fact_idx: usize,
     label: Nli,
     rng: &mut ChaCha8Rng,
-) -> (String, invented::Reply) {
+) -> (String, Reply) {
     let fact = &persona.facts[fact_idx];
     if rng.random_bool(0.35) {
         let name = persona.first_name();
@@ -309,14 +310,14 @@ fn question_and_reply(
             .collect();
         let questions = english::questions(name, &fact.statement, rng);
         let question = pick(&questions, rng).cloned().unwrap_or_default();
-        let english::Reply { text, changed } = match label {
+        let reply = match label {
             Nli::Contradicted => {
                 english::contradicted(name, &fact.statement, &question, &others, rng)
             }
             Nli::Neutral => english::neutral(name, &fact.statement, &question, &others, rng),
             Nli::Entailed => english::entailed(name, &fact.statement, &question, rng),
         };
-        (question, invented::Reply { text, changed })
+        (question, reply)
     } else {
         let question_idx = rng.random_range(0..fact.questions.len());
         let reply = match label {

@@ -7,10 +7,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::examples::{encode_language, language_example};
 use super::init::induction_heads;
-use super::renamed::WordTokens;
-use super::run::{
+use super::recipe::{
     EPOCH, HELD_OUT, HELD_OUT_STREAM, Pretrain, generate, loader, optimizer, schedule,
 };
+use super::renamed::WordTokens;
+use super::store::{save_in_bf16, tell_bf16};
 use super::vocabulary::{VocabularyKind, train_tokenizer};
 use crate::Result;
 use crate::files::{self, Checkpoint};
@@ -80,6 +81,7 @@ pub(super) fn pretrain_gemma(
         &run,
         job,
     )?;
-    files::save_weights(&mut trained.gemma, folder)?;
-    files::write_gemma_config(folder, &model_config)
+    save_in_bf16(&mut trained.gemma, folder)?;
+    files::write_gemma_config(folder, &model_config)?;
+    tell_bf16(folder)
 }

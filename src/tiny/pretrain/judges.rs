@@ -8,9 +8,10 @@ use rand_chacha::ChaCha8Rng;
 use super::examples::{JudgeExample, NLI_SHARES, nli_example, relevance_example};
 use super::init::keys_like_queries;
 use super::prior::move_prior;
-use super::run::{
+use super::recipe::{
     EPOCH, HELD_OUT, HELD_OUT_STREAM, Pretrain, generate, loader, optimizer, schedule,
 };
+use super::store::{save_in_bf16, tell_bf16};
 use super::vocabulary::{VocabularyKind, train_tokenizer};
 use crate::Result;
 use crate::files::{self, Checkpoint, ClassifierConfig, Precision};
@@ -147,7 +148,7 @@ impl JudgeRun {
         if let Some([training, scoring]) = self.shares {
             move_prior(&mut trained.classifier, training, scoring);
         }
-        files::save_weights(&mut trained.classifier, folder)?;
+        save_in_bf16(&mut trained.classifier, folder)?;
         self.template.save(folder)?;
         let labels = self.labels.iter().map(ToString::to_string).collect();
         files::write_classifier_config(
@@ -157,7 +158,8 @@ impl JudgeRun {
                 labels,
                 pad_token_id: 0,
             },
-        )
+        )?;
+        tell_bf16(folder)
     }
 }
 

@@ -1,4 +1,6 @@
-//! The embedded models, trained from nothing on invented personas.
+//! The embedded models, trained from nothing on invented personas: examples, vocabulary, the way to begin, training, the files.
+//!
+//! One maintainer's command uses it. Nothing that runs a character belongs here.
 
 mod examples;
 mod garbled;
@@ -6,13 +8,16 @@ mod gemma;
 mod init;
 mod judges;
 mod prior;
+mod recipe;
 mod renamed;
 mod run;
 mod slips;
+mod store;
 mod unusual;
 mod vocabulary;
 
 pub use examples::{JudgeExample, language_example, nli_example, relevance_example};
 pub use judges::evaluate_judges;
-pub use run::{Pretrain, pretrain};
+pub use recipe::Pretrain;
+pub use run::pretrain;
 pub use vocabulary::{VocabularyKind, train_tokenizer};

@@ -1,50 +1,14 @@
 //! From a seed to a folder of models.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use burn::config::Config;
-use burn::optim::ModuleOptimizer;
-use burn::optim::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
-use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::optim::lr_scheduler::sequential::SequentialLrSchedulerConfig;
 use burn::tensor::Device;
-use rand_chacha::ChaCha8Rng;
 
-use super::examples::example_rng;
 use super::gemma::pretrain_gemma;
 use super::judges::pretrain_judges;
+use super::recipe::Pretrain;
+use crate::Result;
 use crate::progress::Job;
-use crate::train::{AdamW, EpochLoader};
-use crate::{Error, Result, parallel};
-
-/// How the embedded models are made.
-#[derive(Config, Debug)]
-pub struct Pretrain {
-    /// Everything random comes from it.
-    #[config(default = 1)]
-    pub seed: u64,
-    /// Personas from whose statements Gemma learns to answer.
-    #[config(default = 68_000)]
-    pub language_examples: usize,
-    /// Texts that the NLI judge learns from.
-    #[config(default = 130_000)]
-    pub nli_examples: usize,
-    /// Texts that the relevance judge learns from, beginning with what the NLI judge has learnt.
-    #[config(default = 100_000)]
-    pub relevance_examples: usize,
-    /// Number of token ids.
-    #[config(default = 2048)]
-    pub vocab_size: usize,
-}
-
-/// Examples between two checkpoints, at most.
-pub(super) const EPOCH: usize = 4000;
-/// Examples that are held out to watch the training.
-pub(super) const HELD_OUT: usize = 1000;
-/// The stream of random numbers from which held-out examples come; those of training count up from the first epoch's.
-pub(super) const HELD_OUT_STREAM: u64 = 1 << 40;
 
 /// Trains Gemma and the judges that reward, and on another seed the judges that grade.
 ///
@@ -68,56 +32,4 @@ pub fn pretrain(
     pretrain_judges(config, config.seed, folder, work, device, job)?;
     let (folder, work) = (folder.join("evaluation"), work.join("evaluation"));
     pretrain_judges(config, config.seed + 1000, &folder, &work, device, job)
-}
-
-/// AdamW as it trains small models from nothing.
-pub(super) fn optimizer() -> ModuleOptimizer {
-    AdamW::new().with_beta_2(0.98).into()
-}
-
-/// Linear warm-up, then half a cosine.
-pub(super) fn schedule(peak: f64, steps: usize) -> Result<ModuleLrScheduler> {
-    let warmup = (steps / 20).clamp(1, 200);
-    let parts = vec![
-        LinearLrSchedulerConfig::new(peak / 100.0, peak, warmup).into(),
-        CosineAnnealingLrSchedulerConfig::new(peak, steps.saturating_sub(warmup).max(1))
-            .with_min_lr(peak / 50.0)
-            .into(),
-    ];
-    SequentialLrSchedulerConfig::new(parts, vec![warmup])
-        .init()
-        .map_err(Error::Training)
-}
-
-/// Examples of an epoch, each from random numbers of its own.
-pub(super) fn generate<I: Send>(
-    seed: u64,
-    first: u64,
-    n_examples: usize,
-    make: &(impl Fn(&mut ChaCha8Rng) -> Result<I> + Sync),
-) -> Result<Vec<I>> {
-    parallel::map((0..n_examples as u64).collect(), |number| {
-        make(&mut example_rng(seed, first + number))
-    })
-    .into_iter()
-    .collect()
-}
-
-/// A loader that makes each epoch's examples when it begins.
-pub(super) fn loader<I, B>(
-    seed: u64,
-    n_examples: usize,
-    batch_size: usize,
-    make: impl Fn(&mut ChaCha8Rng) -> Result<I> + Send + Sync + 'static,
-    length: fn(&I) -> usize,
-    collate: fn(&[&I]) -> B,
-) -> EpochLoader<I, B>
-where
-    I: Clone + Send + Sync + 'static,
-{
-    let source = move |epoch: usize| {
-        let examples = generate(seed, (epoch * EPOCH) as u64, n_examples, &make);
-        Arc::new(examples.expect("a vocabulary with byte fallback encodes every text"))
-    };
-    EpochLoader::generated(Arc::new(source), n_examples, batch_size, length, collate).shuffled(seed)
 }

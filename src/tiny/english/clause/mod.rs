@@ -1,0 +1,15 @@
+//! The clause: subject, verb, who is meant by names and pronouns, its phrases, and the same clause in another person.
+//!
+//! Everything works on [`tokens`](super::words::tokens) in which the mentions of the character are marked. Nothing here knows pages, questions
+//! or replies.
+
+pub(super) mod main;
+pub(super) mod names;
+pub(super) mod phrases;
+pub(super) mod possessive;
+pub(super) mod pronouns;
+pub(super) mod subject;
+pub(super) mod voice;
+
+pub(crate) use main::{Clause, Subject, parse};
+pub use voice::first_person;

@@ -1,0 +1,225 @@
+//! What the page shows of the character: full name, pronoun, and who speaks.
+
+use super::blocks::Block;
+use crate::tiny::english::clause::names::Names;
+use crate::tiny::english::clause::voice::Person;
+use crate::tiny::english::words::grammar;
+use crate::tiny::english::words::people::Gender;
+use crate::tiny::english::words::tokens::{self, Token, join, tokenize};
+use crate::tiny::english::words::verbs;
+
+/// What holds for the whole page.
+#[derive(Clone, Debug)]
+pub(crate) struct Profile {
+    pub names: Names,
+    /// The name in full, where it is longer than the one given.
+    pub full_name: Option<String>,
+    /// Set when the page is in the first or second person.
+    pub voice: Option<Person>,
+}
+
+/// Reads the profile from a page.
+pub(crate) fn of(character: &str, blocks: &[Block]) -> Profile {
+    let mut names = Names::new(character);
+    let full_name = full_name(&names.character, blocks);
+    if let Some(full) = &full_name {
+        names.add(full);
+        let parts: Vec<String> = tokenize(full).into_iter().map(|token| token.text).collect();
+        if let (Some(first), Some(last)) = (parts.first(), parts.last()) {
+            names.add(&format!("{first} {last}"));
+        }
+    }
+    add_short_names(&mut names, blocks);
+    let (gender, voice) = count_pronouns(&names, blocks);
+    names.gender = gender;
+    Profile {
+        names,
+        full_name,
+        voice,
+    }
+}
+
+/// When the whole name was given, its first and last word are the character too.
+fn add_short_names(names: &mut Names, blocks: &[Block]) {
+    let parts = tokenize(&names.character);
+    if parts.len() < 2 || !parts.iter().all(|part| part.is_word()) {
+        return;
+    }
+    let text = |block: &Block| match block {
+        Block::Prose(text) | Block::Field { text, .. } => Some(text.clone()),
+        Block::Heading(_) => None,
+    };
+    let page: String = blocks.iter().filter_map(text).collect::<Vec<_>>().join(" ");
+    for part in [&parts[0], &parts[parts.len() - 1]] {
+        let common = tokens::is_stop(&part.lower)
+            || grammar::is_determiner(&part.lower)
+            || grammar::is_adjective(&part.lower)
+            || part.text.ends_with('.')
+            || part.text.len() < 2
+            || !part.is_capital();
+        if !common && page.contains(part.text.as_str()) {
+            names.add(&part.text);
+        }
+    }
+}
+
+/// A longer name with the character's in it, from the title, a `Name` field or the first words.
+fn full_name(character: &str, blocks: &[Block]) -> Option<String> {
+    let mut candidates: Vec<String> = Vec::new();
+    for (idx, block) in blocks.iter().enumerate().take(40) {
+        match block {
+            Block::Heading(text) if idx == 0 => candidates.push(text.clone()),
+            Block::Field { name, text }
+                if matches!(name.to_lowercase().as_str(), "name" | "full name") =>
+            {
+                candidates.push(text.clone())
+            }
+            Block::Prose(text) if !candidates.iter().any(|candidate| candidate.is_empty()) => {
+                let tokens = tokenize(text.get(..200).unwrap_or(text));
+                let n_name = tokens
+                    .iter()
+                    .take_while(|token| is_name_part(token))
+                    .count();
+                candidates.push(join(&tokens[..n_name]));
+                candidates.push(String::new());
+            }
+            _ => {}
+        }
+    }
+    let given = tokenize(character);
+    let contains = |candidate: &[Token]| {
+        given
+            .iter()
+            .all(|word| candidate.iter().any(|other| other.text == word.text))
+    };
+    candidates
+        .into_iter()
+        .map(|candidate| tokenize(candidate.trim_end_matches('.')))
+        .filter(|candidate| {
+            (given.len() + 1..=6).contains(&candidate.len())
+                && contains(candidate)
+                && candidate.iter().all(is_name_part)
+                && candidate[0].is_capital()
+                && !verbs::is_adverb(&candidate[0].lower)
+        })
+        .max_by_key(Vec::len)
+        .map(|candidate| join(&candidate))
+}
+
+fn is_name_part(token: &Token) -> bool {
+    let function = grammar::is_determiner(&token.lower)
+        || grammar::is_preposition(&token.lower)
+        || grammar::is_subordinator(&token.lower);
+    token.is_word()
+        && (token.is_capital() && !function
+            || matches!(
+                token.lower.as_str(),
+                "van" | "von" | "de" | "der" | "la" | "le" | "du" | "di" | "da" | "al" | "bin"
+            ))
+}
+
+fn count_pronouns(names: &Names, blocks: &[Block]) -> (Option<Gender>, Option<Person>) {
+    let (mut he, mut she, mut they, mut first, mut second, mut named) =
+        (0usize, 0usize, 0usize, 0usize, 0usize, 0usize);
+    for block in blocks {
+        let text = match block {
+            Block::Field { name, text } if name.eq_ignore_ascii_case("pronouns") => {
+                if let Some(gender) = tokenize(text)
+                    .iter()
+                    .flat_map(|token| {
+                        token
+                            .lower
+                            .split('/')
+                            .map(str::to_owned)
+                            .collect::<Vec<_>>()
+                    })
+                    .find_map(|word| Gender::of_pronoun(&word))
+                {
+                    match gender {
+                        Gender::He => he += 1_000_000,
+                        Gender::She => she += 1_000_000,
+                        Gender::They => they += 1_000_000,
+                    }
+                }
+                continue;
+            }
+            Block::Prose(text) | Block::Field { text, .. } => text,
+            Block::Heading(_) => continue,
+        };
+        let mut quoted = false;
+        for token in tokenize(text) {
+            quoted ^= token.is("\"");
+            match token.lower.as_str() {
+                _ if quoted => {}
+                "he" | "his" | "him" | "himself" => he += 1,
+                "she" | "her" | "hers" | "herself" => she += 1,
+                "they" | "their" | "them" | "themselves" => they += 1,
+                "i" if token.text == "I" => first += 1,
+                "my" | "me" | "myself" | "mine" => first += 1,
+                "you" | "your" | "yourself" | "yours" => second += 1,
+                "they/them" | "they/them/their" => they += 1_000,
+                _ => {
+                    named += usize::from(
+                        names.character.starts_with(token.text.as_str()) && token.is_capital(),
+                    )
+                }
+            }
+        }
+    }
+    let third = he + she + named;
+    let voice = match () {
+        () if first > third && first >= second => Some(Person::First),
+        () if second > third => Some(Person::Second),
+        () => None,
+    };
+    match names.gender {
+        Some(Gender::He) => he += 3,
+        Some(Gender::She) => she += 3,
+        _ => {}
+    }
+    if voice.is_some() && names.gender.is_some() && he.max(she).max(they) < 1_000_000 {
+        return (names.gender, voice);
+    }
+    let gender = match () {
+        () if they > 2 * (he + she) && they > 0 => Some(Gender::They),
+        () if voice.is_some() && he.max(she) < 1_000_000 => None,
+        () if he > she => Some(Gender::He),
+        () if she > he => Some(Gender::She),
+        () => names.gender,
+    };
+    (gender, voice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tiny::english::page::blocks::blocks;
+
+    #[test]
+    fn the_pages_pronoun_and_full_name_are_learnt() {
+        let profile = of(
+            "Quill",
+            &blocks("# Quill\n\nMarla Quill is a baker. She has a cat. Her cat is old."),
+        );
+        assert_eq!(
+            (
+                profile.names.gender,
+                profile.full_name.as_deref(),
+                profile.voice
+            ),
+            (Some(Gender::She), Some("Marla Quill"), None)
+        );
+    }
+
+    #[test]
+    fn a_page_may_speak_as_the_character_or_to_it() {
+        assert_eq!(
+            of("Alice", &blocks("I am Alice. I play the guitar.")).voice,
+            Some(Person::First)
+        );
+        assert_eq!(
+            of("Alice", &blocks("You are Alice. You play your guitar.")).voice,
+            Some(Person::Second)
+        );
+    }
+}

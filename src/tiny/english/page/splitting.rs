@@ -1,0 +1,253 @@
+//! Long sentences in parts: split at clauses, cut at side clauses, without connectives.
+
+use crate::tiny::english::clause;
+use crate::tiny::english::clause::subject;
+use crate::tiny::english::words::grammar;
+use crate::tiny::english::words::tokens::{Token, join, n_words};
+use crate::tiny::english::words::verbs;
+
+const LONG: usize = 30;
+
+/// Takes `However,`, `In addition,` and the like from the front.
+pub(crate) fn strip_connective(mut tokens: Vec<Token>) -> Vec<Token> {
+    const WITH_COMMA: &[&str] = &[
+        "however",
+        "also",
+        "additionally",
+        "furthermore",
+        "moreover",
+        "thus",
+        "therefore",
+        "consequently",
+        "nevertheless",
+        "nonetheless",
+        "meanwhile",
+        "besides",
+        "similarly",
+        "likewise",
+        "indeed",
+        "finally",
+        "instead",
+        "still",
+        "then",
+        "overall",
+        "hence",
+        "accordingly",
+        "in addition",
+        "as a result",
+        "for example",
+        "for instance",
+        "in fact",
+        "of course",
+        "on the other hand",
+        "in contrast",
+        "at the same time",
+        "as such",
+        "despite this",
+        "in turn",
+        "because of this",
+        "in the event",
+        "in particular",
+        "even so",
+        "after that",
+        "after this",
+        "by contrast",
+        "by then",
+        "during this time",
+        "at this time",
+        "surprisingly",
+        "unfortunately",
+        "interestingly",
+        "notably",
+        "in other words",
+        "to this end",
+        "for this reason",
+        "in this way",
+        "that said",
+        "despite this failure",
+        "in the same year",
+        "yet",
+    ];
+    const BARE: &[&str] = &[
+        "but", "and", "so", "yet", "thus", "also", "or", "nor", "hence",
+    ];
+    loop {
+        let comma = tokens.iter().take(6).position(|token| token.is(","));
+        let opening = comma.map(|comma| join(&tokens[..comma]).to_lowercase());
+        let n_drop = if opening.is_some_and(|opening| WITH_COMMA.contains(&opening.as_str())) {
+            comma.map_or(0, |comma| comma + 1)
+        } else if tokens.first().is_some_and(|first| {
+            first.is_any(BARE)
+                || !first.is_word() && !first.is("\"")
+                || first.is("then") && tokens.len() > 1 && !tokens[1].is(",")
+        }) {
+            1
+        } else {
+            break;
+        };
+        tokens.drain(..n_drop);
+        if tokens.is_empty() {
+            break;
+        }
+    }
+    tokens
+}
+
+/// Splits a compound sentence at semicolons and before `and she …`, `but she …`.
+pub(crate) fn split(tokens: &[Token]) -> Vec<Vec<Token>> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    let total = n_words(tokens);
+    for at in 0..tokens.len() {
+        if at < start {
+            continue;
+        }
+        let conjunction = tokens[at].is(",")
+            && total > 12
+            && tokens.get(at + 1).is_some_and(|next| {
+                next.is_any(&["and", "but", "so", "yet", "while", "whereas", "although"])
+            });
+        let plain = total > LONG
+            && tokens[at].is_any(&["and", "but"])
+            && tokens
+                .get(at + 1)
+                .is_some_and(|next| next.is_any(&["he", "she"]));
+        let next = match () {
+            () if tokens[at].is(";") => at + 1,
+            () if tokens[at].is(":") && is_whole(&tokens[at + 1..]) => at + 1,
+            () if conjunction => at + 2,
+            () if plain => at + 1,
+            () => continue,
+        };
+        if at > start + 2 && tokens[at - 1].is_capital() && tokens[at - 2].is(",") {
+            continue;
+        }
+        let (left, right) = (&tokens[start..at], &tokens[next.min(tokens.len())..]);
+        if n_words(left) >= 4
+            && n_words(right) >= 3
+            && is_whole(left)
+            && (tokens[at].is_any(&[";", ":"]) || (opens_clause(right) && is_whole(right)))
+        {
+            parts.push(left.to_vec());
+            start = next;
+        }
+    }
+    parts.push(tokens[start..].to_vec());
+    parts
+}
+
+/// Whether the words begin with a subject which is not the end of a list.
+fn opens_clause(tokens: &[Token]) -> bool {
+    let Some(first) = tokens.first() else {
+        return false;
+    };
+    first.is_any(&["he", "she", "they", "it"])
+        || first.me
+        || ((grammar::is_determiner(&first.lower) || first.is_capital())
+            && clause::parse(&tokens[..tokens.len().min(9)])
+                .is_some_and(|clause| clause.start == 0))
+}
+
+fn is_whole(tokens: &[Token]) -> bool {
+    !tokens.first().is_some_and(|first| {
+        grammar::is_subordinator(&first.lower) && !tokens.iter().any(|token| token.is(","))
+    }) && clause::parse(tokens).is_some()
+}
+
+/// Whether the last side clause has lost its verb.
+fn leaves_open_clause(tokens: &[Token]) -> bool {
+    const OPENING: &[&str] = &[
+        "when", "while", "because", "although", "where", "if", "that",
+    ];
+    let opening = tokens.iter().rposition(|token| token.is_any(OPENING));
+    opening.is_some_and(|opening| {
+        !(opening + 1..tokens.len())
+            .any(|at| subject::is_finite_after_me(tokens, at) || verbs::is_base(&tokens[at].lower))
+    })
+}
+
+/// Cuts the tail of a long sentence where a side clause begins.
+pub(crate) fn trim(mut tokens: Vec<Token>) -> Vec<Token> {
+    while n_words(&tokens) > LONG {
+        let cut = (8..tokens.len()).rev().find(|&at| {
+            let next = tokens.get(at + 1);
+            let side = next.is_some_and(|next| {
+                next.is_any(&[
+                    "which",
+                    "who",
+                    "whose",
+                    "where",
+                    "although",
+                    "though",
+                    "while",
+                    "whereas",
+                    "because",
+                    "as",
+                    "since",
+                    "when",
+                    "including",
+                    "with",
+                    "such",
+                    "despite",
+                    "particularly",
+                    "especially",
+                    "even",
+                    "after",
+                    "before",
+                    "until",
+                    "so",
+                    "but",
+                    "if",
+                    "in",
+                    "to",
+                    "by",
+                    "for",
+                    "from",
+                    "on",
+                    "at",
+                    "during",
+                    "later",
+                ]) || verbs::can_be(&next.lower, verbs::ING)
+                    || verbs::can_be(&next.lower, verbs::PARTICIPLE)
+            });
+            let mark = (tokens[at].is(",") || tokens[at].is(":"))
+                && !tokens[at.saturating_sub(4)..at]
+                    .iter()
+                    .any(|token| token.is("and") || token.is(","));
+            mark && side
+                && n_words(&tokens[..at]) >= 6
+                && tokens[..at].iter().any(|token| token.me)
+                && clause::parse(&tokens[..at]).is_some_and(|clause| clause.main + 1 < at)
+                && !leaves_open_clause(&tokens[..at])
+        });
+        let Some(cut) = cut else { break };
+        tokens.truncate(cut);
+    }
+    tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compound_sentences_are_split_where_a_clause_begins() {
+        let tokens = crate::tiny::english::clause::names::Names::new("Alice").tag("Alice was born in the old town of Bonn in 1984, and she moved to Paris with her two sisters; Bob stayed at home.");
+        let parts: Vec<String> = split(&tokens).iter().map(|part| join(part)).collect();
+        assert_eq!(
+            parts,
+            [
+                "Alice was born in the old town of Bonn in 1984",
+                "she moved to Paris with her two sisters",
+                "Bob stayed at home."
+            ]
+        );
+    }
+
+    #[test]
+    fn connectives_are_dropped() {
+        let tokens =
+            crate::tiny::english::words::tokens::tokenize("However, in addition, Alice sings.");
+        assert_eq!(join(&strip_connective(tokens)), "Alice sings.");
+    }
+}

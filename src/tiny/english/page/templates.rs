@@ -1,0 +1,397 @@
+//! Wordings for fields: `Age: 26` is `Alice is 26 years old.`
+
+use crate::tiny::english::clause::names::Names;
+use crate::tiny::english::words::grammar;
+use crate::tiny::english::words::people;
+use crate::tiny::english::words::tokens::{Token, join, tokenize};
+use crate::tiny::english::words::verbs::{self, PAST, THIRD};
+use crate::tiny::english::words::wording::{
+    decapitalized, genitive, is_acronym, is_month, with_article,
+};
+
+/// A field with the forms of its text that wordings need.
+struct Field<'a> {
+    name: &'a str,
+    key: &'a str,
+    text: &'a str,
+    tokens: &'a [Token],
+    /// The text with a small first letter, unless it holds a name.
+    low: String,
+    /// The text with an article where a noun needs one.
+    noun: String,
+}
+
+impl Field<'_> {
+    fn number(&self) -> Option<&str> {
+        let first = self.tokens.first().filter(|token| token.is_number());
+        first.map(|token| token.text.as_str())
+    }
+
+    fn has_preposition(&self) -> bool {
+        self.tokens[0].is_any(&[
+            "in", "at", "on", "near", "with", "from", "around", "before", "about", "to",
+        ])
+    }
+
+    /// The text behind this preposition, unless it brings one.
+    fn prefixed(&self, preposition: &str) -> String {
+        if self.has_preposition() {
+            self.low.clone()
+        } else {
+            format!("{preposition} {}", self.low)
+        }
+    }
+
+    /// `on` before a day, else `in`.
+    fn on_or_in(&self) -> &'static str {
+        let month = self
+            .tokens
+            .iter()
+            .any(|token| people::Gender::of_word(&token.lower).is_none() && is_month(&token.lower));
+        let day = self
+            .tokens
+            .iter()
+            .any(|token| token.is_number() && token.text.len() <= 2);
+        if month && day { "on" } else { "in" }
+    }
+}
+
+/// Words a field as a sentence: by its name, or as `Alice's <field> is <text>.`
+pub(crate) fn from_template(names: &Names, field: &str, key: &str, text: &str) -> Option<String> {
+    let name = &names.character;
+    if matches!(
+        text.to_lowercase().as_str(),
+        "none" | "n/a" | "unknown" | "unspecified" | "tbd" | "no"
+    ) {
+        return matches!(
+            key,
+            "pets" | "siblings" | "children" | "hobbies" | "allergies"
+        )
+        .then(|| format!("{name} has no {key}."));
+    }
+    let text = &listed(key, text);
+    let tokens = tokenize(text);
+    let low = decapitalized(&tokens);
+    let noun = with_article(&tokens, &low);
+    let low = if keeps_capital(key) {
+        text.to_owned()
+    } else {
+        low
+    };
+    let wanted = Field {
+        name,
+        key,
+        text,
+        tokens: &tokens,
+        low,
+        noun,
+    };
+    identity(&wanted)
+        .or_else(|| whereabouts(&wanted))
+        .or_else(|| standing(&wanted))
+        .or_else(|| activity(&wanted))
+        .or_else(|| generic(names, field, &tokens, &wanted.low))
+}
+
+/// Name, age and gender.
+fn identity(field: &Field) -> Option<String> {
+    let Field {
+        name,
+        key,
+        text,
+        tokens,
+        low,
+        ..
+    } = field;
+    let sentence = match *key {
+        "name" | "full name" | "real name" | "birth name" => {
+            format!("{} {key} is {text}.", genitive(name))
+        }
+        "age" => match field.number() {
+            Some(age) if tokens.len() <= 3 => format!("{name} is {age} years old."),
+            _ => format!("{} age is {low}.", genitive(name)),
+        },
+        "gender" | "sex" => match text.to_lowercase().as_str() {
+            "female" | "woman" | "f" => format!("{name} is a woman."),
+            "male" | "man" | "m" => format!("{name} is a man."),
+            "girl" | "boy" => format!("{name} is a {low}."),
+            _ => format!("{name} is {low}."),
+        },
+        _ => return None,
+    };
+    Some(sentence)
+}
+
+/// Where the character was born, died, comes from and lives.
+fn whereabouts(field: &Field) -> Option<String> {
+    let Field { name, .. } = field;
+    let sentence = match field.key {
+        "born" | "birthday" | "birth date" | "date of birth" | "birthdate" | "birth" => {
+            format!("{name} was born {}.", field.prefixed(field.on_or_in()))
+        }
+        "birthplace" | "place of birth" | "birth place" => {
+            format!("{name} was born {}.", field.prefixed("in"))
+        }
+        "died" | "death" | "date of death" => {
+            format!("{name} died {}.", field.prefixed(field.on_or_in()))
+        }
+        "hometown" | "origin" | "from" | "home town" | "country" => {
+            format!("{name} comes {}.", field.prefixed("from"))
+        }
+        "residence" | "lives in" | "home" | "location" | "lives" | "city" | "address" => {
+            format!("{name} lives {}.", field.prefixed("in"))
+        }
+        _ => return None,
+    };
+    Some(sentence)
+}
+
+/// What the character is and looks like.
+fn standing(field: &Field) -> Option<String> {
+    let Field {
+        name,
+        key,
+        tokens,
+        low,
+        noun,
+        ..
+    } = field;
+    let sentence = match *key {
+        "occupation" | "job" | "profession" | "species" | "race" | "title" | "role"
+        | "position" | "class" | "work" | "career"
+            if tokens.len() <= 14 =>
+        {
+            format!("{name} is {noun}.")
+        }
+        "nationality"
+        | "ethnicity"
+        | "sexuality"
+        | "orientation"
+        | "marital status"
+        | "relationship status"
+        | "status"
+        | "religion"
+        | "faith"
+            if tokens.len() <= 6 && !key.starts_with("religion") =>
+        {
+            format!("{name} is {low}.")
+        }
+        "eyes" | "hair" | "skin" => format!("{name} has {low} {key}."),
+        "eye color" | "eye colour" => format!("{name} has {low} eyes."),
+        "hair color" | "hair colour" => format!("{name} has {low} hair."),
+        _ => return None,
+    };
+    Some(sentence)
+}
+
+/// What the character does, has and is like.
+fn activity(field: &Field) -> Option<String> {
+    let Field {
+        name,
+        key,
+        text,
+        tokens,
+        low,
+        noun,
+    } = field;
+    let sentence = match *key {
+        "likes" | "loves" | "dislikes" | "hates" | "enjoys" | "fears" | "wants" | "speaks"
+        | "plays" | "studies" | "owns" | "wears" | "collects" | "drives" | "teaches" => {
+            format!("{name} {key} {low}.")
+        }
+        "works as" | "works at" | "works for" | "known as" | "known for" | "married to"
+        | "afraid of" | "allergic to" | "lives with" => {
+            let verb = if key.starts_with("works") || key.starts_with("lives") {
+                ""
+            } else {
+                "is "
+            };
+            format!(
+                "{name} {verb}{key} {}.",
+                if *key == "works as" { noun } else { low }
+            )
+        }
+        "languages" | "language" | "spoken languages" => format!("{name} speaks {text}."),
+        "education" | "school" | "university"
+            if !field.has_preposition() && !tokens[0].is_any(&["a", "an"]) =>
+        {
+            format!("{name} studied at {text}.")
+        }
+        "height" if field.number().is_some() => format!("{name} is {low} tall."),
+        "instrument" | "instruments" => format!("{name} plays {low}."),
+        "pets" | "pet" | "siblings" | "children" => format!("{name} has {noun}."),
+        "fear" | "phobia" | "phobias" if !verbs::can_be(&tokens[0].lower, PAST) => {
+            format!("{name} is afraid of {low}.")
+        }
+        _ if is_describing(key)
+            && (all_adjectives(tokens)
+                || grammar::is_adjective(&tokens[0].lower)
+                    && tokens.get(1).is_some_and(|next| {
+                        grammar::is_preposition(&next.lower) || next.is("and") || next.is(",")
+                    })) =>
+        {
+            format!("{name} is {low}.")
+        }
+        _ => return None,
+    };
+    Some(sentence)
+}
+
+/// `Alice's <field> is/are <text>.`
+fn generic(names: &Names, field: &str, tokens: &[Token], low: &str) -> Option<String> {
+    let field_tokens = tokenize(field);
+    if field_tokens
+        .first()
+        .is_some_and(|first| first.text == names.character)
+    {
+        return Some(format!(
+            "{} is {}.",
+            names.character,
+            with_article(tokens, low)
+        ));
+    }
+    let head = field_tokens
+        .iter()
+        .take_while(|token| !grammar::is_preposition(&token.lower))
+        .last()?;
+    let verbal = verbs::known(&field_tokens[0].lower).is_some_and(|(_, forms)| forms & THIRD != 0)
+        && !grammar::is_plural(&field_tokens[0].lower);
+    if verbal || tokens.is_empty() {
+        return None;
+    }
+    let plural = grammar::is_plural(&head.lower) || head.is("hobbies");
+    let field: String = join(
+        &field_tokens
+            .iter()
+            .map(|token| {
+                if is_acronym(&token.text) {
+                    token.clone()
+                } else {
+                    Token::new(&token.lower, token.space)
+                }
+            })
+            .collect::<Vec<_>>(),
+    );
+    Some(format!(
+        "{} {field} {} {low}.",
+        genitive(&names.character),
+        if plural { "are" } else { "is" }
+    ))
+}
+
+/// A list without `and` gets one.
+fn listed(key: &str, text: &str) -> String {
+    let items: Vec<&str> = text.split(", ").collect();
+    let whole = keeps_capital(key) && !matches!(key, "languages" | "language");
+    let plain = items.iter().all(|item| {
+        item.split(' ').count() <= 4
+            && !item.starts_with("a ")
+            && !item.starts_with("an ")
+            && !item.starts_with("the ")
+    }) && !text.chars().any(|c| c.is_ascii_digit());
+    match text.rsplit_once(", ") {
+        Some((front, last))
+            if plain
+                && !whole
+                && !text.contains(" and ")
+                && !text.contains(" or ")
+                && key != "motto" =>
+        {
+            let comma = if items.len() > 2 { "," } else { "" };
+            format!("{front}{comma} and {last}")
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// Whether the field holds the name of a person, a place or the like.
+fn keeps_capital(key: &str) -> bool {
+    const PROPER: &[&str] = &[
+        "hometown",
+        "origin",
+        "from",
+        "home",
+        "town",
+        "country",
+        "residence",
+        "lives",
+        "location",
+        "city",
+        "address",
+        "birthplace",
+        "place",
+        "born",
+        "birth",
+        "birthday",
+        "school",
+        "university",
+        "education",
+        "language",
+        "languages",
+        "band",
+        "team",
+        "company",
+        "employer",
+        "book",
+        "books",
+        "novel",
+        "novels",
+        "film",
+        "films",
+        "movie",
+        "movies",
+        "song",
+        "album",
+        "ship",
+        "house",
+        "nationality",
+        "ethnicity",
+        "religion",
+        "nickname",
+        "alias",
+        "aliases",
+        "surname",
+        "name",
+        "motto",
+        "catchphrase",
+        "slogan",
+    ];
+    key.split_whitespace()
+        .any(|word| PROPER.contains(&word) || people::is_person_word(word))
+}
+
+fn is_describing(key: &str) -> bool {
+    matches!(
+        key,
+        "personality"
+            | "traits"
+            | "character"
+            | "personality traits"
+            | "temperament"
+            | "attitude"
+            | "description"
+            | "nature"
+            | "characteristics"
+            | "appearance"
+            | "demeanor"
+            | "demeanour"
+            | "mood"
+            | "looks"
+            | "build"
+    )
+}
+
+fn all_adjectives(tokens: &[Token]) -> bool {
+    let words: Vec<&Token> = tokens.iter().filter(|token| token.is_word()).collect();
+    let noun = words.iter().any(|token| {
+        grammar::is_plural(&token.lower)
+            || (grammar::is_determiner(&token.lower))
+            || grammar::is_preposition(&token.lower)
+    });
+    let listed = words.len() == 1
+        || tokens
+            .iter()
+            .any(|token| token.is_any(&[",", "and", "but"]))
+        || grammar::is_adjective(&words[words.len() - 1].lower);
+    !noun && listed
+}

@@ -1,0 +1,11 @@
+//! Words by themselves: lists, verb forms, kinds of words, text as tokens, articles, people.
+//!
+//! Nothing here looks at a whole clause or knows a character.
+
+pub(super) mod grammar;
+pub(super) mod lexicon;
+pub(super) mod people;
+pub(super) mod sentences;
+pub(super) mod tokens;
+pub(super) mod verbs;
+pub(super) mod wording;

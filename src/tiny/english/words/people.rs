@@ -1,0 +1,172 @@
+//! People: the pronoun for a name, kin words, jobs.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use super::grammar;
+use super::lexicon::{self, FEMALE, JOBS, MALE, PEOPLE, set_of};
+use super::tokens::Token;
+
+/// The pronoun a text uses for someone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gender {
+    He,
+    She,
+    They,
+}
+
+impl Gender {
+    /// Nominative, accusative, possessive, possessive alone, reflexive.
+    pub(crate) fn forms(self) -> [&'static str; 5] {
+        match self {
+            Self::He => ["he", "him", "his", "his", "himself"],
+            Self::She => ["she", "her", "her", "hers", "herself"],
+            Self::They => ["they", "them", "their", "theirs", "themselves"],
+        }
+    }
+
+    /// The gender a pronoun shows.
+    pub(crate) fn of_pronoun(lower: &str) -> Option<Self> {
+        [Self::He, Self::She, Self::They]
+            .into_iter()
+            .find(|gender| {
+                gender.forms().contains(&lower) || (*gender == Self::They && lower == "themself")
+            })
+    }
+
+    /// The gender of a given name, a title or a kin word.
+    pub(crate) fn of_word(lower: &str) -> Option<Self> {
+        match (MALE_SET.contains(lower), FEMALE_SET.contains(lower)) {
+            (true, false) => Some(Self::He),
+            (false, true) => Some(Self::She),
+            _ => None,
+        }
+    }
+}
+
+static MALE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(MALE));
+static FEMALE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(FEMALE));
+static PEOPLE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(PEOPLE));
+static JOB_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(JOBS));
+pub(crate) const PARTICLES: &[&str] = &[
+    "van", "von", "de", "der", "den", "la", "le", "du", "di", "da", "al", "el", "bin", "ibn", "of",
+    "the",
+];
+pub(crate) const PLACE_WORDS: &[&str] = &[
+    "House",
+    "Museum",
+    "Festival",
+    "Street",
+    "Park",
+    "Award",
+    "Prize",
+    "University",
+    "Society",
+    "Symphony",
+    "Foundation",
+    "Hall",
+    "Monument",
+    "Day",
+    "Army",
+    "Competition",
+    "Trio",
+    "School",
+    "Bridge",
+    "Library",
+    "Castle",
+    "Church",
+    "Theatre",
+    "Theater",
+    "Academy",
+    "Institute",
+    "College",
+    "Hospital",
+    "Prison",
+    "Station",
+    "Tower",
+    "River",
+    "Lake",
+    "Sea",
+    "Mountains",
+    "Quartet",
+    "Concerto",
+    "Sonata",
+    "Variations",
+    "Ball",
+    "Tournament",
+    "Cup",
+    "War",
+    "Battle",
+    "Ministry",
+    "Empire",
+    "Company",
+    "Club",
+    "Guild",
+    "Order",
+    "League",
+];
+
+/// Whether the words name a person.
+pub(crate) fn person_gender(tokens: &[Token]) -> Option<Option<Gender>> {
+    let head = tokens
+        .iter()
+        .position(|token| grammar::is_preposition(&token.lower))
+        .unwrap_or(tokens.len());
+    let noun_phrase = &tokens[..head.max(1).min(tokens.len())];
+    let last_genitive = noun_phrase
+        .iter()
+        .rposition(Token::is_genitive)
+        .map_or(0, |idx| idx + 1);
+    let noun_phrase = &noun_phrase[last_genitive.min(noun_phrase.len())..];
+    if noun_phrase
+        .iter()
+        .rev()
+        .find(|token| token.is_word())
+        .is_some_and(|last| {
+            PLACE_WORDS.contains(&last.text.as_str()) || lexicon::is_proper(&last.lower)
+        })
+    {
+        return None;
+    }
+    if let Some(gender) = noun_phrase
+        .iter()
+        .filter(|token| !token.me)
+        .find_map(|token| Gender::of_word(&token.lower))
+    {
+        return Some(Some(gender));
+    }
+    let singular = |word: &str| word.strip_suffix('s').unwrap_or(word).to_owned();
+    let is_person = |token: &Token| {
+        PEOPLE_SET.contains(token.lower.as_str())
+            || PEOPLE_SET.contains(singular(&token.lower).as_str())
+            || JOB_SET.contains(singular(&token.lower).as_str())
+    };
+    let last_word = noun_phrase.iter().rev().find(|token| token.is_word());
+    if last_word.is_some_and(is_person) {
+        return Some(None);
+    }
+    let named = noun_phrase.first().is_some_and(|token| {
+        token.is_capital() && !grammar::is_determiner(&token.lower) && !token.me
+    });
+    (named
+        && noun_phrase.iter().all(|token| {
+            token.is_capital()
+                || PARTICLES.contains(&token.lower.as_str())
+                || token.is("and")
+                || token.is(",")
+        }))
+    .then_some(None)
+}
+
+/// Whether the word is a person or a plural of persons.
+pub(crate) fn is_person_word(lower: &str) -> bool {
+    let singular = lower.strip_suffix('s').unwrap_or(lower);
+    [lower, singular].iter().any(|word| {
+        PEOPLE_SET.contains(word) || JOB_SET.contains(word) || Gender::of_word(word).is_some()
+    })
+}
+
+/// Whether the word is a job.
+pub(crate) fn is_job(lower: &str) -> bool {
+    JOB_SET.contains(lower)
+}

@@ -1,0 +1,74 @@
+//! Checkpoints in bf16, which is how they travel inside the program.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use burn::tensor::DType;
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+
+use crate::nn::Weights;
+use crate::{Error, Result, files};
+
+/// Writes a model's weights to `model.safetensors` in bf16, rounded to the nearest.
+pub(super) fn save_in_bf16(model: &mut impl Weights, folder: &Path) -> Result<()> {
+    let path = folder.join("model.safetensors");
+    let mut tensors = Vec::new();
+    model.weights("", &mut |name, weight| {
+        tensors.push((
+            name.to_string(),
+            weight.to_data().convert_dtype(DType::BF16),
+        ));
+    });
+    let invalid = |error: safetensors::SafeTensorError| Error::invalid(&path, error.to_string());
+    let mut views = Vec::with_capacity(tensors.len());
+    for (name, data) in &tensors {
+        let view = TensorView::new(Dtype::BF16, data.shape().to_vec(), data.as_bytes());
+        views.push((name, view.map_err(invalid)?));
+    }
+    // transformers refuses a file that does not say that it was made for PyTorch.
+    let made_for = HashMap::from([("format".to_string(), "pt".to_string())]);
+    let bytes = safetensors::serialize(views, Some(made_for)).map_err(invalid)?;
+    files::write(&path, &bytes)
+}
+
+/// Makes `config.json` say that the weights are in bf16.
+pub(super) fn tell_bf16(folder: &Path) -> Result<()> {
+    let path = folder.join("config.json");
+    let mut config: Value = files::read_json(&path)?;
+    for key in ["dtype", "torch_dtype"] {
+        config[key] = json!("bfloat16");
+    }
+    files::write_json(&path, &config)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::nn::GemmaConfig;
+
+    #[test]
+    fn weights_come_back_rounded_to_bf16() {
+        let device = Device::flex();
+        let config = GemmaConfig::new(20, 8, 16, 1, 2, 2, 4);
+        let mut gemma = config.init(&device);
+        let mut wanted = Vec::new();
+        gemma.weights("", &mut |_, weight| {
+            let rounded = weight.to_data().convert_dtype(DType::BF16);
+            wanted.push(rounded.convert_dtype(DType::F32));
+        });
+        let folder = tempfile::tempdir().unwrap();
+        save_in_bf16(&mut gemma, folder.path()).unwrap();
+        files::write_gemma_config(folder.path(), &config).unwrap();
+        tell_bf16(folder.path()).unwrap();
+
+        let mut loaded = files::load_gemma(folder.path(), DType::F32, &device).unwrap();
+        let mut found = Vec::new();
+        loaded.weights("", &mut |_, weight| found.push(weight.to_data()));
+        assert_eq!(wanted, found);
+        let told: Value = files::read_json(&folder.path().join("config.json")).unwrap();
+        assert_eq!(told["torch_dtype"], "bfloat16");
+    }
+}
