@@ -2,8 +2,31 @@
 
 use apc_persona_tiny as data;
 
-/// A file's name in its folder, and its bytes.
-pub type File = (&'static str, &'static [u8]);
+use crate::Result;
+use crate::files::{Checkpoint, EmbeddedFile};
+use crate::parallel::Devices;
+use crate::persona::Scorer;
+
+/// What the embedded Gemma is called where a model is named.
+pub const EMBEDDED: &str = "embedded";
+
+/// Returns a scorer with the embedded judges that reward.
+///
+/// ```
+/// use apc::persona::Persona;
+/// use burn::tensor::Device;
+///
+/// let scorer = apc::tiny::scorer(&Device::flex().into())?;
+/// let mira = Persona::new("Mira", ["Mira plays the cello."]);
+/// let score = scorer.score(&mira, "What do you play?", "I play the cello.")?;
+/// assert!(score.delta_apc > 0.5);
+/// # Ok::<(), apc::Error>(())
+/// ```
+pub fn scorer(devices: &Devices) -> Result<Scorer> {
+    let [relevance, nli] =
+        [Embedded::Relevance, Embedded::Nli].map(|judge| judge.checkpoint().into());
+    Scorer::load(&relevance, &nli, devices)
+}
 
 /// A model that travels inside the program as the files of a Hugging Face folder, weights in bf16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,7 +70,7 @@ impl Embedded {
     }
 
     /// Returns the files of the model's folder, ordered by name.
-    pub fn files(self) -> &'static [File] {
+    pub fn files(self) -> &'static [EmbeddedFile] {
         match self {
             Self::Gemma => data::GEMMA,
             Self::Relevance => data::RELEVANCE,
@@ -55,6 +78,15 @@ impl Embedded {
             Self::GradingRelevance => data::GRADING_RELEVANCE,
             Self::GradingNli => data::GRADING_NLI,
         }
+    }
+
+    /// Returns the model as a checkpoint: `embedded` is the Gemma, and `embedded/relevance` a judge.
+    pub fn checkpoint(self) -> Checkpoint {
+        let name = match self {
+            Self::Gemma => EMBEDDED.to_string(),
+            judge => format!("{EMBEDDED}/{}", judge.name()),
+        };
+        Checkpoint::embedded(&name, self.files())
     }
 
     /// Returns the bytes of one file of the model's folder, if it has one of this name.

@@ -11,6 +11,6 @@ pub mod pretrain;
 mod reply;
 mod teacher;
 
-pub use assets::{Embedded, File};
+pub use assets::{EMBEDDED, Embedded, scorer};
 pub use reply::Reply;
 pub use teacher::Offline;

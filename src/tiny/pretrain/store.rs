@@ -47,6 +47,7 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
+    use crate::files::{Checkpoint, Precision};
     use crate::nn::GemmaConfig;
 
     #[test]
@@ -64,7 +65,12 @@ mod tests {
         files::write_gemma_config(folder.path(), &config).unwrap();
         tell_bf16(folder.path()).unwrap();
 
-        let mut loaded = files::load_gemma(folder.path(), DType::F32, &device).unwrap();
+        let mut loaded = files::load_gemma(
+            &Checkpoint::folder(folder.path()),
+            Precision::default(),
+            &device,
+        )
+        .unwrap();
         let mut found = Vec::new();
         loaded.weights("", &mut |_, weight| found.push(weight.to_data()));
         assert_eq!(wanted, found);
