@@ -44,6 +44,16 @@ pub enum Work {
 }
 
 impl Work {
+    /// One reply at a time, of at most so many tokens, to prompts of persona statements.
+    pub fn reply(max_new_tokens: usize) -> Self {
+        /// Tokens of a prompt, generously.
+        const PROMPT: usize = 1024;
+        Self::Reply {
+            tokens: PROMPT.saturating_add(max_new_tokens),
+            new_tokens: max_new_tokens,
+        }
+    }
+
     pub(crate) fn is_training(&self) -> bool {
         matches!(self, Self::Train { .. })
     }

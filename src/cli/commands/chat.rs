@@ -147,11 +147,7 @@ impl<'a> Chat<'a> {
             Some(name) => hub::checkpoint(name, job)?,
             None => base_of(adapter.as_deref(), job)?,
         };
-        let work = Work::Reply {
-            tokens: 1024 + args.max_new_tokens,
-            new_tokens: args.max_new_tokens,
-        };
-        let engine = EngineConfig::new(base, work)
+        let engine = EngineConfig::new(base, Work::reply(args.max_new_tokens))
             .with_adapter(adapter.as_deref())
             .with_precision(args.precision.precision(Precision::default()));
         tell_requirements(&engine, job)?;

@@ -72,14 +72,14 @@ impl JudgeTemplate {
     /// The template of the judges that this program trains: for relevance.
     pub fn relevance() -> Self {
         Self {
-            template: "Statement: {statement} JudgeInput: {query}".into(),
+            template: "Statement: {statement} Question: {query}".into(),
         }
     }
 
     /// The template of the judges that this program trains: for NLI.
     pub fn nli() -> Self {
         Self {
-            template: "Statement: {statement} JudgeInput: {query} Reply: {response}".into(),
+            template: "Statement: {statement} Question: {query} Reply: {response}".into(),
         }
     }
 
@@ -143,7 +143,7 @@ mod tests {
         });
         assert_eq!(
             text,
-            "Statement: Mira sings {query}. JudgeInput: What? Reply: I sing."
+            "Statement: Mira sings {query}. Question: What? Reply: I sing."
         );
     }
 }
