@@ -18,7 +18,10 @@ fn main() -> apc::Result<()> {
     let mut mira = Character::new(mira, engine, scorer(&devices)?, AnswerConfig::new())?;
     for message in ["Which instrument do you play?", "Where do you live?"] {
         let answer = mira.answer(message)?;
-        println!("{message}\n  {} (ΔAPC {:+.3})", answer.response, answer.score.delta_apc);
+        println!(
+            "{message}\n  {} (ΔAPC {:+.3})",
+            answer.response, answer.score.delta_apc
+        );
     }
     Ok(())
 }

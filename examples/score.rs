@@ -12,9 +12,16 @@ fn main() -> apc::Result<()> {
     let scorer = apc::tiny::scorer(&Device::flex().into())?;
     let mira = Persona::new("Mira", ["Mira plays the cello.", "Mira lives in Bergen."]);
     let question = "Which instrument do you play?";
-    for reply in ["I play the cello.", "I would rather not say.", "I play the drums."] {
+    for reply in [
+        "I play the cello.",
+        "I would rather not say.",
+        "I play the drums.",
+    ] {
         let score = scorer.score(&mira, question, reply)?;
-        println!("APC {:.3}, ΔAPC {:+.3}: {reply}", score.apc, score.delta_apc);
+        println!(
+            "APC {:.3}, ΔAPC {:+.3}: {reply}",
+            score.apc, score.delta_apc
+        );
     }
     Ok(())
 }
