@@ -4,7 +4,8 @@
 //! from it, contradict it, or leave it alone. It knows word order, agreement and about a thousand verbs; it does not know what words mean.
 //! Everything is deterministic for a seed, and the time is linear in the length of the page.
 //!
-//! The rooms in the order in which they use each other: `words`, `clause`, `page` (to statements), `questions`, `judge`, `replies`.
+//! Each room uses only those before it: `words`, `clause`, then `page` (from a page to statements), `questions`, `judge`, and `replies`, which asks
+//! the judge. A change of what the rules say needs a new version of them, see [`Offline`](super::Offline).
 //!
 //! # Limits
 //!

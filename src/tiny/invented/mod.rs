@@ -2,6 +2,10 @@
 //!
 //! Values come from wide lists and random syllables, so a model cannot remember them: it must copy from the
 //! statement and compare with it. Half of the facts follow hand-made kinds (`text/kinds_*.txt`), half a grammar.
+//!
+//! A [`Persona`] has [`Fact`]s. A fact has the sentence patterns of its kind: `kinds` reads the hand-made ones, `grammar` composes others with
+//! `patterns`, `predicate` and `verbs`. `template` fills patterns in with values of the `lexicon`; `questions`, `replies` and `neutral` choose
+//! among them. The English of pages is in [`english`](super::english): nothing here reads text that it has not written.
 
 mod fact;
 mod grammar;

@@ -1,4 +1,6 @@
-//! Judging by words: whether a question wants a statement, and what a reply does to one.
+//! Judging by words: whether a question wants a statement (`relevance`), and what a reply does to one (`label`).
+//!
+//! Nothing here writes text.
 
 pub(super) mod label;
 pub(super) mod relevance;

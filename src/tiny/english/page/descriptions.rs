@@ -1,4 +1,4 @@
-//! A sentence that says who the character is, in several: age, description, and what a relative clause adds.
+//! Takes `X is a …` apart: age, description, and what a relative clause adds are a statement each.
 
 use crate::tiny::english::clause::subject::is_finite_after_me;
 use crate::tiny::english::clause::{self, Subject};

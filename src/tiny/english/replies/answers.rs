@@ -1,4 +1,4 @@
-//! What the character may answer: in line with a statement, against it, or beside it.
+//! Replies in line with a statement and against it.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

@@ -1,6 +1,7 @@
 //! Replies whose label is known: in line with a statement, against it, or beside it.
 //!
-//! Words of the statement are said in the first person, negated, or swapped for others of their kind.
+//! `answers` say the words of the statement in the first person (`said`), negated (`negate`), or with a word or a name swapped for another
+//! of its kind (`swap`, `renames`); `evasion` leaves the statement alone. Nothing here knows pages or asks questions.
 
 pub(super) mod answers;
 pub(super) mod evasion;

@@ -1,4 +1,4 @@
-//! Words by themselves: lists, verb forms, kinds of words, text as tokens, articles, people.
+//! Words by themselves: word lists, verb forms, parts of speech, people, articles; and text as tokens and sentences.
 //!
 //! Nothing here looks at a whole clause or knows a character.
 
