@@ -1,8 +1,11 @@
-//! A layer of Gemma for one token a row behind a cache, as one operation on a device.
+//! One decoding step of a transformer layer (one token per row behind a cache) as one operation on a GPU.
 //!
-//! With one token a row the host has more to do than the device: step by step a layer is forty operations, each of which is
-//! put in a queue, looked up and fused with its neighbours. This launches thirteen kernels itself; the new keys and values
-//! go into the cache's storage where it lies, and attention reads it there.
+//! With one token per row the host is the bottleneck: a layer is forty operations, each of which burn queues, looks up and
+//! tries to fuse. This launches thirteen kernels itself. New keys and values are written into the cache's storage in place,
+//! and attention reads them there.
+//!
+//! The layer is `h += attention(rms_norm(h))`, `h += down(gelu_tanh(gate(n)) · up(n))` with `n = rms_norm(h)`, norms that
+//! scale with `1 + weight`, rotary positions and grouped-query attention; projections have no bias.
 
 use burn::backend::cubecl::dtype_to_elem_type;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
@@ -16,10 +19,10 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-/// Threads that work together.
+/// Threads per cube.
 const UNITS: usize = 256;
 
-/// The shape of a layer, and where in the storage the new token comes.
+/// The shape of a layer, and where in the storage the new token goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepForm {
     pub(crate) heads: usize,
@@ -30,7 +33,7 @@ pub(crate) struct StepForm {
     pub(crate) column: usize,
 }
 
-/// What goes into a layer.
+/// Inputs of a layer; all floats have one dtype.
 #[derive(Debug)]
 pub(crate) struct Step {
     /// `[rows, 1, hidden_size]`
@@ -47,24 +50,24 @@ pub(crate) struct Step {
     pub(crate) storage: [Tensor<4>; 2],
 }
 
-/// Whether there are kernels for a layer of that shape on a device.
-pub(crate) fn serves(device: &Device, head_dim: usize) -> bool {
+/// Returns whether there are kernels for heads of that size on a device.
+pub(crate) fn supports(device: &Device, head_dim: usize) -> bool {
     let device = device.clone().inner();
     matches!(device.as_dispatch(), DispatchDevice::Cube(_)) && head_dim.is_multiple_of(8)
 }
 
-/// What a layer gives, `[rows, 1, hidden_size]`, and the storage with the new tokens.
+/// Runs the layer; returns the hidden states, `[rows, 1, hidden_size]`, and the storage with the new tokens.
 ///
 /// # Panics
 ///
-/// If there is no kernel [for it](serves).
+/// Panics unless it [supports](supports) the device and the size of the heads.
 pub(crate) fn step(input: Step, form: StepForm) -> (Tensor<3>, [Tensor<4>; 2]) {
-    let [input_norm, post_attention_norm] = input.norms.map(plain);
-    let [query, key, value, output, gate, up, down] = input.projections.map(plain);
-    let [cos, sin] = input.rope.map(plain);
-    let [keys, values] = input.storage.map(plain);
+    let [input_norm, post_attention_norm] = input.norms.map(untracked);
+    let [query, key, value, output, gate, up, down] = input.projections.map(untracked);
+    let [cos, sin] = input.rope.map(untracked);
+    let [keys, values] = input.storage.map(untracked);
     let parts = StepParts {
-        hidden: plain(input.hidden),
+        hidden: untracked(input.hidden),
         input_norm,
         post_attention_norm,
         query,
@@ -80,12 +83,12 @@ pub(crate) fn step(input: Step, form: StepForm) -> (Tensor<3>, [Tensor<4>; 2]) {
         keys,
         values,
     };
-    let (hidden, keys, values) = Dispatch::gemma_step(parts, form);
+    let (hidden, keys, values) = Dispatch::decode_step(parts, form);
     let storage = [keys, values].map(Tensor::from_dispatch);
     (Tensor::from_dispatch(hidden), storage)
 }
 
-fn plain<const D: usize>(tensor: Tensor<D>) -> FloatTensor<Dispatch> {
+fn untracked<const D: usize>(tensor: Tensor<D>) -> FloatTensor<Dispatch> {
     tensor.without_autodiff().into_dispatch()
 }
 
@@ -111,16 +114,16 @@ struct StepParts<B: Backend> {
 }
 
 #[backend_extension(Cube, Fusion)]
-trait GemmaStep: Backend {
+trait DecodeStep: Backend {
     #[fusion(meta = |parts, _form| (parts.hidden.clone(), parts.keys.clone(), parts.values.clone()))]
-    fn gemma_step(
+    fn decode_step(
         #[extension_type] parts: StepParts<Self>,
         form: StepForm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
-impl GemmaStep for CubeBackend {
-    fn gemma_step(
+impl DecodeStep for CubeBackend {
+    fn decode_step(
         parts: StepParts<Self>,
         form: StepForm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
@@ -150,17 +153,16 @@ impl GemmaStep for CubeBackend {
     }
 }
 
-/// `x · weightᵀ`
+/// Computes `x · weightᵀ`.
 ///
-/// Of a few rows and a long inner dimension a product has too few parts to keep a device busy: it is cut into several, whose
-/// sum is taken.
+/// A product of few rows with a long inner dimension has too little parallelism to keep a GPU busy, so it is split along the
+/// inner dimension and the parts are summed (split-K).
 fn project(x: &CubeTensor, weight: CubeTensor) -> CubeTensor {
     const PARTS: usize = 8;
     let [rows, inner] = x.meta.shape().dims::<2>();
     let [out, _] = weight.meta.shape().dims::<2>();
     let product = if rows > 1 && inner >= 4 * out && inner.is_multiple_of(16 * PARTS) {
-        // Copied along its rows: where the parts are not one behind the other, a product copies them itself, across the rows,
-        // which takes several times as long.
+        // Copied to contiguous parts here: the matrix product would copy strided parts itself, several times slower.
         let cut = |tensor: CubeTensor, n: usize| {
             let parts = Shape::new([n, PARTS, inner / PARTS]);
             let parts = CubeBackend::float_reshape(tensor, parts);
@@ -177,7 +179,7 @@ fn project(x: &CubeTensor, weight: CubeTensor) -> CubeTensor {
     into_contiguous(product)
 }
 
-/// The tensor, or a copy if another owns the data, too; one row behind the other, which a copy need not be.
+/// Returns the contiguous tensor, or a copy if its storage is shared; a copy need not be contiguous.
 fn own(tensor: CubeTensor) -> CubeTensor {
     into_contiguous(if tensor.can_mut() {
         tensor
@@ -195,12 +197,12 @@ fn cubes(x: usize, y: usize) -> CubeCount {
     CubeCount::Static(x as u32, y as u32, 1)
 }
 
-/// Enough cubes for so many threads.
+/// Returns enough cubes for `units` threads.
 fn cubes_for(units: usize) -> CubeCount {
     cubes(units.div_ceil(UNITS), 1)
 }
 
-/// `x + delta`, if there is any, and Gemma's norm of it, `[rows, size]` each.
+/// Returns `x + delta` (if there is a delta) and the RMS norm of it, `[rows, size]` each.
 fn add_norm(
     x: CubeTensor,
     delta: Option<CubeTensor>,
@@ -235,7 +237,7 @@ fn add_norm(
     (sum, normed)
 }
 
-/// A cube has a row.
+/// One cube per row.
 #[cube(launch)]
 fn add_norm_kernel<E: Float>(
     x: &[E],
@@ -279,7 +281,7 @@ fn add_norm_kernel<E: Float>(
     }
 }
 
-/// The sum of what every thread has put there, which all of them get.
+/// Sums one value per thread; every thread gets the result.
 #[cube]
 fn shared_sum(values: &mut Shared<[f32]>, unit: usize) -> f32 {
     sync_cube();
@@ -296,7 +298,7 @@ fn shared_sum(values: &mut Shared<[f32]>, unit: usize) -> f32 {
     total
 }
 
-/// The largest of what every thread has put there, which all of them get.
+/// Finds the maximum of one value per thread; every thread gets the result.
 #[cube]
 fn shared_max(values: &mut Shared<[f32]>, unit: usize) -> f32 {
     sync_cube();
@@ -313,7 +315,7 @@ fn shared_max(values: &mut Shared<[f32]>, unit: usize) -> f32 {
     most
 }
 
-/// Turns queries and keys by their positions; keys and values go into the storage, the queries are returned,
+/// Rotates queries and keys by their positions, writes keys and values into the storage and returns the queries,
 /// `[rows, heads · head_dim]`.
 fn rotate(
     [query, key, value]: [CubeTensor; 3],
@@ -350,7 +352,7 @@ fn rotate(
     turned
 }
 
-/// A thread has two numbers that are turned against each other, of a query, a key or, unturned, a value.
+/// One thread per pair of dimensions that are rotated against each other; values are copied as they are.
 #[cube(launch)]
 fn rotate_kernel<E: Float>(
     query: &[E],
@@ -401,7 +403,7 @@ fn rotate_kernel<E: Float>(
     }
 }
 
-/// What the heads see, `[rows, heads · head_dim]`.
+/// Computes attention of the queries, `[rows, heads · head_dim]`.
 fn attend(
     query: CubeTensor,
     [keys, values]: [&CubeTensor; 2],
@@ -413,7 +415,7 @@ fn attend(
     let seen = like(&query, Shape::new([rows, width]));
     let client = query.client.clone();
     let dtype = dtype_to_elem_type(query.dtype);
-    // What a thread reads at once: sixteen bytes.
+    // A thread reads sixteen bytes at once.
     let vector_size = 16 / query.dtype.size();
     attention_kernel::launch(
         &client,
@@ -436,8 +438,8 @@ fn attend(
     seen
 }
 
-/// A cube has a row's head. It takes as many keys at a time as it has threads: each has the score of one, then each adds up
-/// some dimensions of their values.
+/// One cube per row and head. Keys are taken in tiles of one per thread (flash attention): each thread computes the score of
+/// one key, then each adds up some dimensions of the weighted values.
 #[cube(launch)]
 fn attention_kernel<E: Float, N: Size>(
     query: &[E],
@@ -533,7 +535,7 @@ fn attention_kernel<E: Float, N: Size>(
     }
 }
 
-/// The tanh form of GELU of `gate`, times `up`.
+/// Computes `gelu_tanh(gate) · up`.
 fn gated_gelu(gate: CubeTensor, up: CubeTensor) -> CubeTensor {
     let n_values = gate.meta.num_elements();
     let out = like(&gate, gate.meta.shape().clone());
@@ -552,7 +554,7 @@ fn gated_gelu(gate: CubeTensor, up: CubeTensor) -> CubeTensor {
     out
 }
 
-/// A thread has a number.
+/// One thread per value.
 #[cube(launch)]
 fn gated_gelu_kernel<E: Float>(
     gate: &[E],
@@ -563,7 +565,7 @@ fn gated_gelu_kernel<E: Float>(
 ) {
     if ABSOLUTE_POS < n_values as usize {
         let x = f32::cast_from(gate[ABSOLUTE_POS]);
-        // 2·√(2/π) and that times 0.044715, as in `activation::gelu_tanh`.
+        // 2·√(2/π) and that times 0.044715, as in `ops::gated_gelu::gelu_tanh`.
         let slope = 1.595_769 + 0.071_354_81 * x * x;
         let gelu = x / (1.0 + (-x * slope).exp());
         out[ABSOLUTE_POS] = E::cast_from(gelu * f32::cast_from(up[ABSOLUTE_POS]));
@@ -573,7 +575,7 @@ fn gated_gelu_kernel<E: Float>(
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
-    use crate::nn::device_tests::{OF_PRODUCTS, devices};
+    use crate::kernels::testing::{PRODUCT_TOLERANCE, gpus};
     use burn::tensor::{DType, TensorData, Tolerance};
     use burn_cubecl::CubeDevice;
     use burn_cubecl::ops::into_data_sync;
@@ -593,7 +595,7 @@ mod tests {
             DispatchDevice::Cube(device) => Some(device.clone()),
             _ => None,
         };
-        devices().into_iter().filter_map(cube).collect()
+        gpus().into_iter().filter_map(cube).collect()
     }
 
     /// Numbers that look like noise, other ones for each seed.
@@ -645,7 +647,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_token_is_turned_stored_and_attends_to_what_is_before_it() {
+    fn a_new_token_is_rotated_stored_and_attends_to_all_before_it() {
         let StepForm {
             heads,
             kv_heads,
@@ -735,7 +737,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_that_is_cut_is_the_whole_one() {
+    fn a_split_product_equals_the_whole_one() {
         let [inner, out] = [512, 100];
         let (x, x_data) = noise(1, [ROWS, inner]);
         let (weight, weight_data) = noise(2, [out, inner]);
@@ -748,7 +750,7 @@ mod tests {
             let [x, weight] = [&x_data, &weight_data].map(|data| put(data.clone(), &device));
             let product = project(&x, weight);
             let product = CubeBackend::float_mul_scalar(product, (1.0 / 256.0).into());
-            assert_near(product, expected.clone(), OF_PRODUCTS);
+            assert_near(product, expected.clone(), PRODUCT_TOLERANCE);
         }
     }
 

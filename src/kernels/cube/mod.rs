@@ -1,4 +1,6 @@
-//! Kernels for graphics cards, written in cubecl.
+//! GPU kernels, written in cubecl.
+//!
+//! They know tensors and shapes only. Each has a `supports`; whoever calls it has another way for all other devices.
 
 pub(crate) mod decode_step;
 pub(crate) mod nf4;
