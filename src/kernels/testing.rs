@@ -1,8 +1,6 @@
 //! Checks of operations against their plain expressions, and inputs for them.
 
-use burn::tensor::{DType, Device, Tensor, TensorData, Tolerance};
-
-use crate::kernels::ops::nf4::Nf4Blocks;
+use burn::tensor::{Device, Tensor, TensorData, Tolerance};
 
 /// Compares values and gradients of an operation with those of its plain expression, on and off the tape.
 pub(crate) fn assert_same<const N: usize>(
@@ -43,40 +41,6 @@ pub(crate) fn noise<const D: usize>(shape: [usize; D], seed: u32, device: &Devic
     // The sum of three uniform values has deviation one.
     let values = three.chunks_exact(3).map(|x| 1.5 * (x[0] + x[1] + x[2]));
     Tensor::from_data(TensorData::new(values.collect::<Vec<_>>(), shape), device)
-}
-
-/// Codes and scales of an NF4 weight of `len` values; every other block is so small that f16 has few numbers there.
-pub(crate) fn nf4_blocks(
-    len: usize,
-    block_size: usize,
-    [rounding, dtype]: [DType; 2],
-    device: &Device,
-) -> Nf4Blocks {
-    let blocks = len.div_ceil(block_size);
-    let bytes: Vec<u8> = numbers(blocks * block_size / 2, 1)
-        .into_iter()
-        .map(|x| (128.0 * (x + 1.0)) as u8)
-        .collect();
-    let absmax = numbers(blocks, 2).into_iter().enumerate();
-    let absmax = absmax.map(|(block, x)| x.abs() * if block % 2 == 1 { 1e-5 } else { 1.0 });
-    let code = (0..16).map(|code| (code as f32 - 7.0) / 8.0);
-    Nf4Blocks {
-        codes: Tensor::from_data(
-            TensorData::new(bytes, [blocks * block_size / 2]),
-            (device, DType::U8),
-        ),
-        absmax: Tensor::from_data(
-            TensorData::new(absmax.collect::<Vec<f32>>(), [blocks]),
-            (device, DType::F32),
-        ),
-        code: Tensor::from_data(
-            TensorData::new(code.collect::<Vec<f32>>(), [16]),
-            (device, DType::F32),
-        ),
-        block_size,
-        rounding,
-        dtype,
-    }
 }
 
 /// The GPUs of this machine that have a backend in this build; there may be none.

@@ -220,11 +220,45 @@ mod cpu {
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
-    use crate::kernels::testing::{nf4_blocks, noise};
-    use burn::tensor::{Device, Tolerance};
+    use crate::kernels::testing::{noise, numbers};
+    use burn::tensor::{Device, TensorData, Tolerance};
+
+    /// Codes and scales of an NF4 weight of `len` values; every other block is so small that f16 has few numbers there.
+    fn blocks(
+        len: usize,
+        block_size: usize,
+        [rounding, dtype]: [DType; 2],
+        device: &Device,
+    ) -> Nf4Blocks {
+        let n_blocks = len.div_ceil(block_size);
+        let bytes: Vec<u8> = numbers(n_blocks * block_size / 2, 1)
+            .into_iter()
+            .map(|x| (128.0 * (x + 1.0)) as u8)
+            .collect();
+        let absmax = numbers(n_blocks, 2).into_iter().enumerate();
+        let absmax = absmax.map(|(block, x)| x.abs() * if block % 2 == 1 { 1e-5 } else { 1.0 });
+        let code = (0..16).map(|code| (code as f32 - 7.0) / 8.0);
+        Nf4Blocks {
+            codes: Tensor::from_data(
+                TensorData::new(bytes, [n_blocks * block_size / 2]),
+                (device, DType::U8),
+            ),
+            absmax: Tensor::from_data(
+                TensorData::new(absmax.collect::<Vec<f32>>(), [n_blocks]),
+                (device, DType::F32),
+            ),
+            code: Tensor::from_data(
+                TensorData::new(code.collect::<Vec<f32>>(), [16]),
+                (device, DType::F32),
+            ),
+            block_size,
+            rounding,
+            dtype,
+        }
+    }
 
     fn weight(len: usize, block_size: usize, rounding: DType) -> Nf4Blocks {
-        nf4_blocks(len, block_size, [rounding, DType::F32], &Device::default())
+        blocks(len, block_size, [rounding, DType::F32], &Device::default())
     }
 
     #[test]
@@ -267,6 +301,35 @@ mod tests {
             nf4_linear(x, weight, 3)
                 .into_data()
                 .assert_eq(&expected, true);
+        }
+    }
+
+    #[cfg(any(feature = "cuda", feature = "vulkan"))]
+    #[test]
+    fn gpu_kernels_give_the_bits_of_the_cpu() {
+        /// The bits of decoded values, widened to f32.
+        fn bits(len: usize, block_size: usize, form: [DType; 2], device: &Device) -> Vec<u32> {
+            let values = nf4_values(blocks(len, block_size, form, device));
+            assert_eq!(values.dtype(), form[1]);
+            values.into_data().iter::<f32>().map(f32::to_bits).collect()
+        }
+        let dtypes = [DType::F32, DType::F16, DType::BF16];
+        let forms = dtypes.map(|rounding| dtypes.map(|dtype| [rounding, dtype]));
+        for device in crate::kernels::testing::gpus() {
+            for len in [1, 2, 63, 64, 65, 127, 1000, 4095, 65_536] {
+                for block_size in [2, 6, 64, 128] {
+                    for form in forms.into_iter().flatten() {
+                        if !device.supports_dtype(form[1]) {
+                            continue;
+                        }
+                        let got = bits(len, block_size, form, &device);
+                        let expected = bits(len, block_size, form, &Device::flex());
+                        let unlike = got.iter().zip(&expected).position(|(a, b)| a != b);
+                        let case = format!("{len} in blocks of {block_size}, {form:?}");
+                        assert_eq!((unlike, got.len()), (None, expected.len()), "{case}");
+                    }
+                }
+            }
         }
     }
 }

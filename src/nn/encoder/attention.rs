@@ -3,10 +3,11 @@
 use burn::module::Module;
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData, module};
 
+use crate::kernels::{self, ops};
 use crate::nn::layers::dropout::{Dropout, drop_out};
 use crate::nn::layers::linear::Linear;
 use crate::nn::layers::weight::{WeightMut, Weights, join};
-use crate::{kernels, kernels::ops, nn::matmul};
+use crate::nn::matmul;
 
 /// Which of the two position terms are added to the scores, `pos_att_type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
