@@ -1,32 +1,14 @@
 //! The models on the machine's other devices against the CPU: kernels, fusion, autodiff and all that is plain there.
 
 use burn::module::Module;
-use burn::tensor::{DType, Device, DeviceType, Int, Tensor, TensorData, Tolerance};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData, Tolerance};
 
+use crate::kernels::testing::{PRODUCT_TOLERANCE, gpus};
 use crate::nn::layers::nf4::Nf4;
 use crate::nn::{
     ClassifierInput, DebertaConfig, Gemma, GemmaConfig, GemmaInput, KvCache, Lengths, LoraConfig,
     Weights,
 };
-
-/// The devices of this machine that are not the CPU backend's; a machine may have none.
-pub(crate) fn devices() -> Vec<Device> {
-    let kinds = [
-        #[cfg(feature = "cuda")]
-        DeviceType::Cuda,
-        #[cfg(feature = "vulkan")]
-        DeviceType::Vulkan,
-    ];
-    let of = |kind| {
-        let found = std::panic::catch_unwind(|| Device::enumerate(kind).to_vec());
-        found.unwrap_or_default() // without a driver
-    };
-    kinds.into_iter().flat_map(of).collect()
-}
-
-/// How far off a result may be that products of matrices go into: on CUDA the fastest for f32 round their operands to TF32,
-/// which has ten bits.
-pub(crate) const OF_PRODUCTS: f32 = if cfg!(feature = "cuda") { 2e-3 } else { 1e-5 };
 
 /// What a Gemma's projections are kept in.
 #[derive(Clone, Copy, Debug)]
@@ -104,8 +86,9 @@ fn gradients_of_lora_on_four_bits_are_those_of_the_cpu() {
         found
     };
     let expected = run(&Device::flex());
-    let tolerance = Tolerance::<f32>::absolute(OF_PRODUCTS).set_relative(100.0 * OF_PRODUCTS);
-    for device in devices() {
+    let tolerance =
+        Tolerance::<f32>::absolute(PRODUCT_TOLERANCE).set_relative(100.0 * PRODUCT_TOLERANCE);
+    for device in gpus() {
         let found = run(&device);
         assert_eq!(found.len(), 1 + 2 * 7 * 2);
         for (found, expected) in found.iter().zip(&expected) {
@@ -143,9 +126,9 @@ fn steps(form: Form, prompt: usize, device: &Device) -> Vec<TensorData> {
 #[test]
 fn cached_steps_give_the_logits_of_the_cpu() {
     for (form, prompt, tolerance) in [
-        (Form::Nf4, 8, OF_PRODUCTS),
-        (Form::Dense(DType::F32), 8, OF_PRODUCTS),
-        (Form::Dense(DType::F32), 300, OF_PRODUCTS),
+        (Form::Nf4, 8, PRODUCT_TOLERANCE),
+        (Form::Dense(DType::F32), 8, PRODUCT_TOLERANCE),
+        (Form::Dense(DType::F32), 300, PRODUCT_TOLERANCE),
         (Form::Dense(DType::BF16), 300, 0.02),
     ] {
         let on_cpu = match form {
@@ -153,7 +136,7 @@ fn cached_steps_give_the_logits_of_the_cpu() {
             Form::Dense(_) => Form::Dense(DType::F32),
         };
         let expected = steps(on_cpu, prompt, &Device::flex());
-        for device in devices() {
+        for device in gpus() {
             if matches!(form, Form::Dense(dtype) if !device.supports_dtype(dtype)) {
                 continue;
             }
@@ -174,8 +157,8 @@ fn a_deberta_gives_the_logits_of_the_cpu() {
         let model = model.clone().to_device(device);
         model.forward(input).into_data()
     };
-    for device in devices() {
-        let tolerance = Tolerance::<f32>::absolute(OF_PRODUCTS);
+    for device in gpus() {
+        let tolerance = Tolerance::<f32>::absolute(PRODUCT_TOLERANCE);
         logits(&device).assert_approx_eq(&logits(&cpu), tolerance);
     }
 }

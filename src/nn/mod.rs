@@ -15,6 +15,7 @@ pub(crate) mod layers;
 #[cfg(all(test, feature = "flex", any(feature = "cuda", feature = "vulkan")))]
 mod device_tests;
 
+pub use crate::kernels::ops::matmul::matmul;
 pub use decoder::cache::KvCache;
 pub use decoder::gemma::{Gemma, GemmaConfig, GemmaInput};
 pub use decoder::lengths::Lengths;
@@ -28,7 +29,6 @@ pub use layers::bf16::Bf16;
 pub use layers::dropout::Dropout;
 pub use layers::linear::Linear;
 pub use layers::lora::{Lora, LoraConfig, Projection};
-pub use layers::matmul::matmul;
 pub use layers::nf4;
 pub use layers::norm::{LayerNorm, RmsNorm};
 pub use layers::panels::Panels;

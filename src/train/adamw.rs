@@ -1,10 +1,10 @@
 //! AdamW as PyTorch has it.
 
 use burn::config::Config;
-use burn::optim::{AdamWConfig, AdamWState, AdaptiveMomentumState, LearningRate, Optimizer};
+use burn::optim::{AdamWState, AdaptiveMomentumState, LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
 
-use crate::kernels::{self, AdamWStep};
+use crate::kernels::ops::adamw::{AdamWStep, adamw_step};
 
 /// AdamW (Loshchilov and Hutter, arXiv 1711.05101) by PyTorch's names and defaults.
 ///
@@ -25,17 +25,6 @@ pub struct AdamW {
     pub weight_decay: f32,
 }
 
-impl AdamW {
-    fn plain(&self) -> burn::optim::AdamW {
-        AdamWConfig::new()
-            .with_beta_1(self.beta_1)
-            .with_beta_2(self.beta_2)
-            .with_epsilon(self.epsilon)
-            .with_weight_decay(self.weight_decay)
-            .build()
-    }
-}
-
 impl Optimizer for AdamW {
     type State<const D: usize> = AdamWState<D>;
 
@@ -46,25 +35,22 @@ impl Optimizer for AdamW {
         grad: Tensor<D>,
         state: Option<AdamWState<D>>,
     ) -> (Tensor<D>, Option<AdamWState<D>>) {
-        if !kernels::serves(&weights) || !kernels::serves(&grad) {
-            return self.plain().step(lr, weights, grad, state);
-        }
-        let state = state.map_or_else(
-            || AdaptiveMomentumState::new(0, grad.zeros_like(), grad.zeros_like()),
-            |state| state.momentum,
-        );
-        let time = state.time + 1;
-        let moment_1 = kernels::moving_mean(state.moment_1, grad.clone(), self.beta_1, false);
-        let moment_2 = kernels::moving_mean(state.moment_2, grad, self.beta_2, true);
-        let lacks = |beta: f32| 1.0 - beta.powi(time as i32);
-        let step = AdamWStep {
-            keep: (1.0 - lr * f64::from(self.weight_decay)) as f32,
-            rate: lr as f32 / lacks(self.beta_1),
-            correction: 1.0 / lacks(self.beta_2),
-            epsilon: self.epsilon,
+        let (before, moments) = match state {
+            Some(AdamWState { momentum }) => {
+                (momentum.time, Some([momentum.moment_1, momentum.moment_2]))
+            }
+            None => (0, None),
         };
-        let weights = kernels::adamw_update(weights, moment_1.clone(), moment_2.clone(), step);
-        let momentum = AdaptiveMomentumState::new(time, moment_1, moment_2);
+        let step = AdamWStep {
+            learning_rate: lr,
+            beta_1: self.beta_1,
+            beta_2: self.beta_2,
+            epsilon: self.epsilon,
+            weight_decay: self.weight_decay,
+            time: before + 1,
+        };
+        let (weights, [moment_1, moment_2]) = adamw_step(weights, grad, moments, step);
+        let momentum = AdaptiveMomentumState::new(step.time, moment_1, moment_2);
         (weights, Some(AdamWState::new(momentum)))
     }
 
@@ -76,7 +62,8 @@ impl Optimizer for AdamW {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{Distribution, Tolerance};
+    use burn::optim::AdamWConfig;
+    use burn::tensor::{DType, Device, Distribution, Tolerance};
 
     #[test]
     fn weights_and_moments_are_those_of_burns_adamw() {
@@ -84,22 +71,32 @@ mod tests {
         device.seed(3);
         let random = || Tensor::<2>::random([300, 150], Distribution::Normal(0.0, 1.0), &device);
         let ours = AdamW::new().with_epsilon(1e-6).with_weight_decay(0.3);
-        let start = random();
-        let (mut here, mut there) = ((start.clone(), None), (start, None));
-        for step in 1..=5 {
-            let (lr, grad) = (0.01 / f64::from(step), random());
-            here = ours.step(lr, here.0, grad.clone(), here.1);
-            there = ours.plain().step(lr, there.0, grad, there.1);
-        }
-        let [here, there] = [here, there].map(|(weights, state)| {
-            let state = state.expect("five steps were made").momentum;
-            assert_eq!(state.time, 5);
-            [weights, state.moment_1, state.moment_2]
-        });
-        for (here, there) in here.into_iter().zip(there) {
-            let tolerance = Tolerance::<f32>::absolute(1e-7).set_relative(1e-5);
-            here.into_data()
-                .assert_approx_eq(&there.into_data(), tolerance);
+        let burns = AdamWConfig::new()
+            .with_beta_1(ours.beta_1)
+            .with_beta_2(ours.beta_2)
+            .with_epsilon(ours.epsilon)
+            .with_weight_decay(ours.weight_decay)
+            .build();
+        let tolerance = Tolerance::<f32>::absolute(1e-7).set_relative(1e-5);
+        for (dtype, is_exact) in [(DType::F32, false), (DType::F64, true), (DType::BF16, true)] {
+            let start = random().cast(dtype);
+            let (mut here, mut there) = ((start.clone(), None), (start, None));
+            for step in 1..=5 {
+                let (lr, grad) = (0.01 / f64::from(step), random().cast(dtype));
+                here = ours.step(lr, here.0, grad.clone(), here.1);
+                there = burns.step(lr, there.0, grad, there.1);
+            }
+            let [here, there] = [here, there].map(|(weights, state)| {
+                let state = state.expect("five steps were made").momentum;
+                assert_eq!(state.time, 5);
+                [weights, state.moment_1, state.moment_2].map(Tensor::into_data)
+            });
+            for (here, there) in here.iter().zip(&there) {
+                match is_exact {
+                    true => here.assert_eq(there, true),
+                    false => here.assert_approx_eq(there, tolerance),
+                }
+            }
         }
     }
 }

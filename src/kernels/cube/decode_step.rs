@@ -1,25 +1,24 @@
-//! A layer of Gemma for one token a row behind a cache, as one operation on a device.
+//! One decoding step of a transformer layer (one token per row behind a cache) as one operation on a GPU.
 //!
-//! With one token a row the host has more to do than the device: step by step a layer is forty operations, each of which is
-//! put in a queue, looked up and fused with its neighbours. This launches thirteen kernels itself; the new keys and values
-//! go into the cache's storage where it lies, and attention reads it there.
+//! With one token per row the host is the bottleneck: a layer is forty operations, each of which burn queues, looks up and
+//! tries to fuse. This launches thirteen kernels itself. New keys and values are written into the cache's storage in place,
+//! and attention reads them there.
+//!
+//! The layer is `h += attention(rms_norm(h))`, `h += down(gelu_tanh(gate(n)) · up(n))` with `n = rms_norm(h)`, norms that
+//! scale with `1 + weight`, rotary positions and grouped-query attention; projections have no bias.
 
-use burn::backend::cubecl::dtype_to_elem_type;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, DispatchDevice, ExtensionType, backend_extension};
 use burn::tensor::{Device, Int, Shape, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
-use cubecl::ir::ElemType;
-use cubecl::prelude::*;
 
-/// Threads that work together.
-const UNITS: usize = 256;
+use crate::kernels::cube::attention::{AttentionForm, attend, rotate};
+use crate::kernels::cube::norm_and_gelu::{add_norm, gated_gelu};
 
-/// The shape of a layer, and where in the storage the new token comes.
+/// The shape of a layer, and where in the storage the new token goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepForm {
     pub(crate) heads: usize,
@@ -30,7 +29,7 @@ pub(crate) struct StepForm {
     pub(crate) column: usize,
 }
 
-/// What goes into a layer.
+/// Inputs of a layer; all floats have one dtype.
 #[derive(Debug)]
 pub(crate) struct Step {
     /// `[rows, 1, hidden_size]`
@@ -47,24 +46,24 @@ pub(crate) struct Step {
     pub(crate) storage: [Tensor<4>; 2],
 }
 
-/// Whether there are kernels for a layer of that shape on a device.
-pub(crate) fn serves(device: &Device, head_dim: usize) -> bool {
+/// Returns whether there are kernels for heads of that size on a device.
+pub(crate) fn supports(device: &Device, head_dim: usize) -> bool {
     let device = device.clone().inner();
     matches!(device.as_dispatch(), DispatchDevice::Cube(_)) && head_dim.is_multiple_of(8)
 }
 
-/// What a layer gives, `[rows, 1, hidden_size]`, and the storage with the new tokens.
+/// Runs the layer; returns the hidden states, `[rows, 1, hidden_size]`, and the storage with the new tokens.
 ///
 /// # Panics
 ///
-/// If there is no kernel [for it](serves).
+/// Panics unless it [supports](supports) the device and the size of the heads.
 pub(crate) fn step(input: Step, form: StepForm) -> (Tensor<3>, [Tensor<4>; 2]) {
-    let [input_norm, post_attention_norm] = input.norms.map(plain);
-    let [query, key, value, output, gate, up, down] = input.projections.map(plain);
-    let [cos, sin] = input.rope.map(plain);
-    let [keys, values] = input.storage.map(plain);
+    let [input_norm, post_attention_norm] = input.norms.map(untracked);
+    let [query, key, value, output, gate, up, down] = input.projections.map(untracked);
+    let [cos, sin] = input.rope.map(untracked);
+    let [keys, values] = input.storage.map(untracked);
     let parts = StepParts {
-        hidden: plain(input.hidden),
+        hidden: untracked(input.hidden),
         input_norm,
         post_attention_norm,
         query,
@@ -80,12 +79,12 @@ pub(crate) fn step(input: Step, form: StepForm) -> (Tensor<3>, [Tensor<4>; 2]) {
         keys,
         values,
     };
-    let (hidden, keys, values) = Dispatch::gemma_step(parts, form);
+    let (hidden, keys, values) = Dispatch::decode_step(parts, form);
     let storage = [keys, values].map(Tensor::from_dispatch);
     (Tensor::from_dispatch(hidden), storage)
 }
 
-fn plain<const D: usize>(tensor: Tensor<D>) -> FloatTensor<Dispatch> {
+fn untracked<const D: usize>(tensor: Tensor<D>) -> FloatTensor<Dispatch> {
     tensor.without_autodiff().into_dispatch()
 }
 
@@ -111,16 +110,16 @@ struct StepParts<B: Backend> {
 }
 
 #[backend_extension(Cube, Fusion)]
-trait GemmaStep: Backend {
+trait DecodeStep: Backend {
     #[fusion(meta = |parts, _form| (parts.hidden.clone(), parts.keys.clone(), parts.values.clone()))]
-    fn gemma_step(
+    fn decode_step(
         #[extension_type] parts: StepParts<Self>,
         form: StepForm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
-impl GemmaStep for CubeBackend {
-    fn gemma_step(
+impl DecodeStep for CubeBackend {
+    fn decode_step(
         parts: StepParts<Self>,
         form: StepForm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
@@ -137,8 +136,14 @@ impl GemmaStep for CubeBackend {
         let positions =
             into_contiguous(Self::int_cast(parts.positions, burn::tensor::IntDType::I32));
         let angles = [parts.cos, parts.sin].map(into_contiguous);
-        let query = rotate([query, key, value], angles, [&mut keys, &mut values], form);
-        let attended = attend(query, [&keys, &values], positions, form);
+        let heads = AttentionForm {
+            heads: form.heads,
+            kv_heads: form.kv_heads,
+            head_dim: form.head_dim,
+            column: form.column,
+        };
+        let query = rotate([query, key, value], angles, [&mut keys, &mut values], heads);
+        let attended = attend(query, [&keys, &values], positions, heads);
         let attended = project(&attended, parts.output);
         let (hidden, normed) =
             add_norm(hidden, Some(attended), parts.post_attention_norm, form.eps);
@@ -150,17 +155,16 @@ impl GemmaStep for CubeBackend {
     }
 }
 
-/// `x · weightᵀ`
+/// Computes `x · weightᵀ`.
 ///
-/// Of a few rows and a long inner dimension a product has too few parts to keep a device busy: it is cut into several, whose
-/// sum is taken.
+/// A product of few rows with a long inner dimension has too little parallelism to keep a GPU busy, so it is split along the
+/// inner dimension and the parts are summed (split-K).
 fn project(x: &CubeTensor, weight: CubeTensor) -> CubeTensor {
     const PARTS: usize = 8;
     let [rows, inner] = x.meta.shape().dims::<2>();
     let [out, _] = weight.meta.shape().dims::<2>();
     let product = if rows > 1 && inner >= 4 * out && inner.is_multiple_of(16 * PARTS) {
-        // Copied along its rows: where the parts are not one behind the other, a product copies them itself, across the rows,
-        // which takes several times as long.
+        // Copied to contiguous parts here: the matrix product would copy strided parts itself, several times slower.
         let cut = |tensor: CubeTensor, n: usize| {
             let parts = Shape::new([n, PARTS, inner / PARTS]);
             let parts = CubeBackend::float_reshape(tensor, parts);
@@ -177,7 +181,7 @@ fn project(x: &CubeTensor, weight: CubeTensor) -> CubeTensor {
     into_contiguous(product)
 }
 
-/// The tensor, or a copy if another owns the data, too; one row behind the other, which a copy need not be.
+/// Returns the contiguous tensor, or a copy if its storage is shared; a copy need not be contiguous.
 fn own(tensor: CubeTensor) -> CubeTensor {
     into_contiguous(if tensor.can_mut() {
         tensor
@@ -186,556 +190,16 @@ fn own(tensor: CubeTensor) -> CubeTensor {
     })
 }
 
-fn like(tensor: &CubeTensor, shape: Shape) -> CubeTensor {
-    let (client, device) = (tensor.client.clone(), tensor.device.clone());
-    empty_device_contiguous_dtype(client, device, shape, tensor.dtype)
-}
-
-fn cubes(x: usize, y: usize) -> CubeCount {
-    CubeCount::Static(x as u32, y as u32, 1)
-}
-
-/// Enough cubes for so many threads.
-fn cubes_for(units: usize) -> CubeCount {
-    cubes(units.div_ceil(UNITS), 1)
-}
-
-/// `x + delta`, if there is any, and Gemma's norm of it, `[rows, size]` each.
-fn add_norm(
-    x: CubeTensor,
-    delta: Option<CubeTensor>,
-    weight: CubeTensor,
-    eps: f64,
-) -> (CubeTensor, CubeTensor) {
-    let [rows, size] = x.meta.shape().dims::<2>();
-    let normed = like(&x, Shape::new([rows, size]));
-    let adds = delta.is_some();
-    let delta = delta.unwrap_or_else(|| x.clone());
-    let sum = if adds {
-        like(&x, Shape::new([rows, size]))
-    } else {
-        like(&x, Shape::new([1]))
-    };
-    let client = x.client.clone();
-    let dtype = dtype_to_elem_type(x.dtype);
-    add_norm_kernel::launch(
-        &client,
-        cubes(rows, 1),
-        CubeDim::new_1d(UNITS as u32),
-        x.into_buffer_arg(),
-        delta.into_buffer_arg(),
-        into_contiguous(weight).into_buffer_arg(),
-        sum.clone().into_buffer_arg(),
-        normed.clone().into_buffer_arg(),
-        eps as f32,
-        size,
-        adds,
-        dtype,
-    );
-    (sum, normed)
-}
-
-/// A cube has a row.
-#[cube(launch)]
-fn add_norm_kernel<E: Float>(
-    x: &[E],
-    delta: &[E],
-    weight: &[E],
-    sum: &mut [E],
-    normed: &mut [E],
-    eps: f32,
-    #[comptime] size: usize,
-    #[comptime] adds: bool,
-    #[define(E)] _dtype: ElemType,
-) {
-    let unit = UNIT_POS as usize;
-    let first = CUBE_POS_X as usize * size;
-    let mut squares = Shared::<[f32]>::new_slice(UNITS);
-    let mut square = 0.0f32;
-    let mut idx = unit;
-    while idx < size {
-        let mut value = f32::cast_from(x[first + idx]);
-        if comptime!(adds) {
-            let added = E::cast_from(value + f32::cast_from(delta[first + idx]));
-            sum[first + idx] = added;
-            value = f32::cast_from(added);
-        }
-        square += value * value;
-        idx += UNITS;
-    }
-    squares[unit] = square;
-    let total = shared_sum(&mut squares, unit);
-    let scale = (total / f32::cast_from(size as u32) + eps).inverse_sqrt();
-    idx = unit;
-    while idx < size {
-        let value = if comptime!(adds) {
-            f32::cast_from(sum[first + idx])
-        } else {
-            f32::cast_from(x[first + idx])
-        };
-        let weight = f32::cast_from(weight[idx]) + 1.0;
-        normed[first + idx] = E::cast_from(value * scale * weight);
-        idx += UNITS;
-    }
-}
-
-/// The sum of what every thread has put there, which all of them get.
-#[cube]
-fn shared_sum(values: &mut Shared<[f32]>, unit: usize) -> f32 {
-    sync_cube();
-    let mut step = comptime!(UNITS / 2).runtime();
-    while step > 0 {
-        if unit < step {
-            values[unit] += values[unit + step];
-        }
-        sync_cube();
-        step /= 2;
-    }
-    let total = values[0];
-    sync_cube();
-    total
-}
-
-/// The largest of what every thread has put there, which all of them get.
-#[cube]
-fn shared_max(values: &mut Shared<[f32]>, unit: usize) -> f32 {
-    sync_cube();
-    let mut step = comptime!(UNITS / 2).runtime();
-    while step > 0 {
-        if unit < step {
-            values[unit] = max(values[unit], values[unit + step]);
-        }
-        sync_cube();
-        step /= 2;
-    }
-    let most = values[0];
-    sync_cube();
-    most
-}
-
-/// Turns queries and keys by their positions; keys and values go into the storage, the queries are returned,
-/// `[rows, heads · head_dim]`.
-fn rotate(
-    [query, key, value]: [CubeTensor; 3],
-    [cos, sin]: [CubeTensor; 2],
-    [keys, values]: [&mut CubeTensor; 2],
-    form: StepForm,
-) -> CubeTensor {
-    let [rows, width] = query.meta.shape().dims::<2>();
-    let [_, _, columns, _] = keys.meta.shape().dims::<4>();
-    let turned = like(&query, Shape::new([rows, width]));
-    let pairs = rows * (form.heads + 2 * form.kv_heads) * form.head_dim / 2;
-    let client = query.client.clone();
-    let dtype = dtype_to_elem_type(query.dtype);
-    rotate_kernel::launch(
-        &client,
-        cubes_for(pairs),
-        CubeDim::new_1d(UNITS as u32),
-        query.into_buffer_arg(),
-        key.into_buffer_arg(),
-        value.into_buffer_arg(),
-        cos.into_buffer_arg(),
-        sin.into_buffer_arg(),
-        turned.clone().into_buffer_arg(),
-        keys.clone().into_buffer_arg(),
-        values.clone().into_buffer_arg(),
-        rows as u32,
-        form.column as u32,
-        columns as u32,
-        form.heads,
-        form.kv_heads,
-        form.head_dim,
-        dtype,
-    );
-    turned
-}
-
-/// A thread has two numbers that are turned against each other, of a query, a key or, unturned, a value.
-#[cube(launch)]
-fn rotate_kernel<E: Float>(
-    query: &[E],
-    key: &[E],
-    value: &[E],
-    cos: &[E],
-    sin: &[E],
-    turned: &mut [E],
-    keys: &mut [E],
-    values: &mut [E],
-    rows: u32,
-    column: u32,
-    columns: u32,
-    #[comptime] heads: usize,
-    #[comptime] kv_heads: usize,
-    #[comptime] head_dim: usize,
-    #[define(E)] _dtype: ElemType,
-) {
-    let half = comptime!(head_dim / 2);
-    let all_heads = comptime!(heads + 2 * kv_heads);
-    let pair = ABSOLUTE_POS % half;
-    let head = ABSOLUTE_POS / half % all_heads;
-    let row = ABSOLUTE_POS / comptime!(half * all_heads);
-    if row < rows as usize {
-        let cos = f32::cast_from(cos[row * half + pair]);
-        let sin = f32::cast_from(sin[row * half + pair]);
-        if head < heads {
-            let from = (row * heads + head) * head_dim + pair;
-            let first = f32::cast_from(query[from]);
-            let second = f32::cast_from(query[from + half]);
-            turned[from] = E::cast_from(first * cos - second * sin);
-            turned[from + half] = E::cast_from(second * cos + first * sin);
-        } else {
-            let head = (head - heads) % kv_heads;
-            let from = (row * kv_heads + head) * head_dim + pair;
-            let to = (row * kv_heads + head) * columns as usize + column as usize;
-            let to = to * head_dim + pair;
-            if ABSOLUTE_POS / half % all_heads < comptime!(heads + kv_heads) {
-                let first = f32::cast_from(key[from]);
-                let second = f32::cast_from(key[from + half]);
-                keys[to] = E::cast_from(first * cos - second * sin);
-                keys[to + half] = E::cast_from(second * cos + first * sin);
-            } else {
-                values[to] = value[from];
-                values[to + half] = value[from + half];
-            }
-        }
-    }
-}
-
-/// What the heads see, `[rows, heads · head_dim]`.
-fn attend(
-    query: CubeTensor,
-    [keys, values]: [&CubeTensor; 2],
-    positions: CubeTensor,
-    form: StepForm,
-) -> CubeTensor {
-    let [rows, width] = query.meta.shape().dims::<2>();
-    let [_, _, columns, _] = keys.meta.shape().dims::<4>();
-    let seen = like(&query, Shape::new([rows, width]));
-    let client = query.client.clone();
-    let dtype = dtype_to_elem_type(query.dtype);
-    // What a thread reads at once: sixteen bytes.
-    let vector_size = 16 / query.dtype.size();
-    attention_kernel::launch(
-        &client,
-        cubes(form.heads, rows),
-        CubeDim::new_1d(UNITS as u32),
-        vector_size,
-        query.into_buffer_arg(),
-        keys.clone().into_buffer_arg(),
-        values.clone().into_buffer_arg(),
-        positions.into_buffer_arg(),
-        seen.clone().into_buffer_arg(),
-        form.column as u32 + 1,
-        columns as u32,
-        (form.head_dim as f32).sqrt().recip(),
-        form.heads,
-        form.kv_heads,
-        form.head_dim,
-        dtype,
-    );
-    seen
-}
-
-/// A cube has a row's head. It takes as many keys at a time as it has threads: each has the score of one, then each adds up
-/// some dimensions of their values.
-#[cube(launch)]
-fn attention_kernel<E: Float, N: Size>(
-    query: &[E],
-    keys: &[Vector<E, N>],
-    values: &[E],
-    positions: &[i32],
-    seen: &mut [E],
-    end: u32,
-    columns: u32,
-    scale: f32,
-    #[comptime] heads: usize,
-    #[comptime] kv_heads: usize,
-    #[comptime] head_dim: usize,
-    #[define(E)] _dtype: ElemType,
-) {
-    let vector_size = keys[0].vector_size();
-    let unit = UNIT_POS as usize;
-    let head = CUBE_POS_X as usize;
-    let row = CUBE_POS_Y as usize;
-    let end = end as usize;
-    let start = end - 1 - positions[row] as usize;
-    let kv_head = head / comptime!(heads / kv_heads);
-    let first = (row * kv_heads + kv_head) * columns as usize;
-    let own = (row * heads + head) * head_dim;
-
-    let mut asked = Shared::<[f32]>::new_slice(head_dim);
-    let mut idx = unit;
-    while idx < head_dim {
-        asked[idx] = f32::cast_from(query[own + idx]) * scale;
-        idx += UNITS;
-    }
-    sync_cube();
-
-    let per_unit = comptime!(head_dim.div_ceil(UNITS));
-    let mut sums = Array::<f32>::new(per_unit);
-    #[unroll]
-    for part in 0..per_unit {
-        sums[part] = 0.0;
-    }
-    let mut most = f32::min_value();
-    let mut total = 0.0f32;
-    let mut weights = Shared::<[f32]>::new_slice(UNITS);
-    let mut partial = Shared::<[f32]>::new_slice(UNITS);
-    let mut tile = start;
-    while tile < end {
-        let key = tile + unit;
-        let mut score = f32::min_value();
-        if key < end {
-            let place = (first + key) * comptime!(head_dim / vector_size);
-            score = 0.0;
-            for vector_idx in 0..comptime!(head_dim / vector_size) {
-                let vector = keys[place + vector_idx];
-                #[unroll]
-                for lane in 0..vector_size {
-                    let asked = asked[vector_idx * vector_size + lane];
-                    score += asked * f32::cast_from(vector.extract(lane));
-                }
-            }
-        }
-        partial[unit] = score;
-        let before = most;
-        most = max(most, shared_max(&mut partial, unit));
-        let mut weight = 0.0f32;
-        if key < end {
-            weight = (score - most).exp();
-        }
-        weights[unit] = weight;
-        partial[unit] = weight;
-        let keep = (before - most).exp();
-        total = total * keep + shared_sum(&mut partial, unit);
-        let count = min(end - tile, UNITS);
-        #[unroll]
-        for part in 0..per_unit {
-            let dim = unit + part * UNITS;
-            if dim < head_dim {
-                let mut sum = sums[part] * keep;
-                for other in 0..count {
-                    let value = values[(first + tile + other) * head_dim + dim];
-                    sum += weights[other] * f32::cast_from(value);
-                }
-                sums[part] = sum;
-            }
-        }
-        sync_cube();
-        tile += UNITS;
-    }
-    #[unroll]
-    for part in 0..per_unit {
-        let dim = unit + part * UNITS;
-        if dim < head_dim {
-            seen[own + dim] = E::cast_from(sums[part] / total);
-        }
-    }
-}
-
-/// The tanh form of GELU of `gate`, times `up`.
-fn gated_gelu(gate: CubeTensor, up: CubeTensor) -> CubeTensor {
-    let n_values = gate.meta.num_elements();
-    let out = like(&gate, gate.meta.shape().clone());
-    let client = gate.client.clone();
-    let dtype = dtype_to_elem_type(gate.dtype);
-    gated_gelu_kernel::launch(
-        &client,
-        cubes_for(n_values),
-        CubeDim::new_1d(UNITS as u32),
-        gate.into_buffer_arg(),
-        up.into_buffer_arg(),
-        out.clone().into_buffer_arg(),
-        n_values as u32,
-        dtype,
-    );
-    out
-}
-
-/// A thread has a number.
-#[cube(launch)]
-fn gated_gelu_kernel<E: Float>(
-    gate: &[E],
-    up: &[E],
-    out: &mut [E],
-    n_values: u32,
-    #[define(E)] _dtype: ElemType,
-) {
-    if ABSOLUTE_POS < n_values as usize {
-        let x = f32::cast_from(gate[ABSOLUTE_POS]);
-        // 2·√(2/π) and that times 0.044715, as in `activation::gelu_tanh`.
-        let slope = 1.595_769 + 0.071_354_81 * x * x;
-        let gelu = x / (1.0 + (-x * slope).exp());
-        out[ABSOLUTE_POS] = E::cast_from(gelu * f32::cast_from(up[ABSOLUTE_POS]));
-    }
-}
-
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
-    use crate::nn::device_tests::{OF_PRODUCTS, devices};
-    use burn::tensor::{DType, TensorData, Tolerance};
-    use burn_cubecl::CubeDevice;
-    use burn_cubecl::ops::into_data_sync;
+    use crate::kernels::cube::launch::testing::{assert_near, cube_devices, noise, put};
+    use crate::kernels::testing::PRODUCT_TOLERANCE;
 
-    const FORM: StepForm = StepForm {
-        heads: 4,
-        kv_heads: 2,
-        head_dim: 48,
-        eps: 1e-6,
-        column: 599,
-    };
     const ROWS: usize = 3;
-    const COLUMNS: usize = 640;
-
-    fn cube_devices() -> Vec<CubeDevice> {
-        let cube = |device: Device| match device.as_dispatch() {
-            DispatchDevice::Cube(device) => Some(device.clone()),
-            _ => None,
-        };
-        devices().into_iter().filter_map(cube).collect()
-    }
-
-    /// Numbers that look like noise, other ones for each seed.
-    fn noise<const D: usize>(seed: usize, shape: [usize; D]) -> (Vec<f32>, TensorData) {
-        let n_values: usize = shape.iter().product();
-        let value = |idx| ((seed * 7919 + idx) as f32 * 12.9898).sin();
-        let values: Vec<f32> = (0..n_values).map(value).collect();
-        (values.clone(), TensorData::new(values, shape))
-    }
-
-    fn put(data: TensorData, device: &CubeDevice) -> CubeTensor {
-        CubeBackend::float_from_data(data, device)
-    }
-
-    fn assert_same(found: CubeTensor, expected: Vec<f32>) {
-        assert_near(found, expected, 1e-5);
-    }
-
-    fn assert_near(found: CubeTensor, expected: Vec<f32>, tolerance: f32) {
-        let found = into_data_sync(found);
-        let expected = TensorData::new(expected, found.shape().clone());
-        found.assert_approx_eq(&expected, Tolerance::<f32>::absolute(tolerance));
-    }
 
     #[test]
-    fn a_sum_and_its_norm_in_one_pass_are_the_plain_ones() {
-        const SIZE: usize = 300;
-        let [(x, x_data), (delta, delta_data)] = [1, 2].map(|seed| noise(seed, [ROWS, SIZE]));
-        let (weight, weight_data) = noise(3, [SIZE]);
-        let norm = |x: &[f32]| -> Vec<f32> {
-            let rows = x.chunks(SIZE).flat_map(|row| {
-                let square: f32 = row.iter().map(|value| value * value).sum();
-                let scale = (square / SIZE as f32 + 1e-6).sqrt().recip();
-                let weight = &weight;
-                (0..SIZE).map(move |idx| row[idx] * scale * (1.0 + weight[idx]))
-            });
-            rows.collect()
-        };
-        let sum: Vec<f32> = x.iter().zip(&delta).map(|(x, delta)| x + delta).collect();
-        for device in cube_devices() {
-            let [x_there, delta, weight] =
-                [&x_data, &delta_data, &weight_data].map(|data| put(data.clone(), &device));
-            let (_, normed) = add_norm(x_there.clone(), None, weight.clone(), 1e-6);
-            assert_same(normed, norm(&x));
-            let (added, normed) = add_norm(x_there, Some(delta), weight, 1e-6);
-            assert_same(added, sum.clone());
-            assert_same(normed, norm(&sum));
-        }
-    }
-
-    #[test]
-    fn a_new_token_is_turned_stored_and_attends_to_what_is_before_it() {
-        let StepForm {
-            heads,
-            kv_heads,
-            head_dim,
-            column,
-            ..
-        } = FORM;
-        let (query, query_data) = noise(1, [ROWS, heads * head_dim]);
-        let [(key, key_data), (value, value_data)] =
-            [2, 3].map(|seed| noise(seed, [ROWS, kv_heads * head_dim]));
-        let [(cos, cos_data), (sin, sin_data)] =
-            [4, 5].map(|seed| noise(seed, [ROWS, 1, 1, head_dim / 2]));
-        let storage = [ROWS + 1, kv_heads, COLUMNS, head_dim];
-        let [(mut keys, keys_data), (mut values, values_data)] =
-            [6, 7].map(|seed| noise(seed, storage));
-        // One row has but its new token, one is short, one fills more than two rounds of threads.
-        let positions = [0, 99, 599];
-
-        let half = head_dim / 2;
-        let turn = |x: &[f32], row: usize| -> Vec<f32> {
-            let angle = |dim: usize| (cos[row * half + dim % half], sin[row * half + dim % half]);
-            let turned = (0..head_dim).map(|dim| match dim {
-                dim if dim < half => x[dim] * angle(dim).0 - x[dim + half] * angle(dim).1,
-                dim => x[dim] * angle(dim).0 + x[dim - half] * angle(dim).1,
-            });
-            turned.collect()
-        };
-        for row in 0..ROWS {
-            for head in 0..kv_heads {
-                let from = (row * kv_heads + head) * head_dim;
-                let to = ((row * kv_heads + head) * COLUMNS + column) * head_dim;
-                let new = from..from + head_dim;
-                keys[to..to + head_dim].copy_from_slice(&turn(&key[new.clone()], row));
-                values[to..to + head_dim].copy_from_slice(&value[new]);
-            }
-        }
-        let mut seen = Vec::new();
-        for (row, position) in positions.into_iter().enumerate() {
-            for head in 0..heads {
-                let from = (row * heads + head) * head_dim;
-                let query = turn(&query[from..from + head_dim], row);
-                let first = (row * kv_heads + head / (heads / kv_heads)) * COLUMNS;
-                let places = (first + column - position..=first + column).map(|at| at * head_dim);
-                let score = |at: usize| -> f32 {
-                    let products = query.iter().zip(&keys[at..]).map(|(q, k)| q * k);
-                    (products.sum::<f32>() / (head_dim as f32).sqrt()).exp()
-                };
-                let total: f32 = places.clone().map(score).sum();
-                seen.extend((0..head_dim).map(|dim| {
-                    let weighted = places.clone().map(|at| score(at) * values[at + dim]);
-                    weighted.sum::<f32>() / total
-                }));
-            }
-        }
-
-        for device in cube_devices() {
-            let [
-                query,
-                key,
-                value,
-                cos,
-                sin,
-                mut stored_keys,
-                mut stored_values,
-            ] = [
-                &query_data,
-                &key_data,
-                &value_data,
-                &cos_data,
-                &sin_data,
-                &keys_data,
-                &values_data,
-            ]
-            .map(|data| put(data.clone(), &device));
-            let positions = TensorData::new(
-                positions.map(|position| position as i32).to_vec(),
-                [ROWS, 1],
-            );
-            let positions = CubeBackend::int_from_data(positions, &device);
-            let stored = [&mut stored_keys, &mut stored_values];
-            let turned = rotate([query, key, value], [cos, sin], stored, FORM);
-            let found = attend(turned, [&stored_keys, &stored_values], positions, FORM);
-            assert_same(found, seen.clone());
-            assert_same(stored_keys, keys.clone());
-            assert_same(stored_values, values.clone());
-        }
-    }
-
-    #[test]
-    fn a_product_that_is_cut_is_the_whole_one() {
+    fn a_split_product_equals_the_whole_one() {
         let [inner, out] = [512, 100];
         let (x, x_data) = noise(1, [ROWS, inner]);
         let (weight, weight_data) = noise(2, [out, inner]);
@@ -748,25 +212,7 @@ mod tests {
             let [x, weight] = [&x_data, &weight_data].map(|data| put(data.clone(), &device));
             let product = project(&x, weight);
             let product = CubeBackend::float_mul_scalar(product, (1.0 / 256.0).into());
-            assert_near(product, expected.clone(), OF_PRODUCTS);
-        }
-    }
-
-    #[test]
-    fn the_gated_gelu_in_one_pass_is_the_plain_one() {
-        let [(gate, gate_data), (up, up_data)] = [1, 2].map(|seed| noise(seed, [2, 333]));
-        let expected: Vec<f32> = gate
-            .iter()
-            .zip(&up)
-            .map(|(&x, up)| {
-                let inner = (2.0 / std::f32::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
-                0.5 * x * (1.0 + inner.tanh()) * up
-            })
-            .collect();
-        for device in cube_devices() {
-            let [gate, up] = [&gate_data, &up_data].map(|data| put(data.clone(), &device));
-            assert_eq!(gate.dtype, DType::F32);
-            assert_same(gated_gelu(gate, up), expected.clone());
+            assert_near(product, expected.clone(), PRODUCT_TOLERANCE);
         }
     }
 }

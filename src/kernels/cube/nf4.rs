@@ -1,7 +1,7 @@
-//! NF4 made dense by one kernel on a device.
+//! Decoding of NF4 in one kernel.
 //!
-//! The plain operations read and write every value several times in f32 and in integers; this reads four bits and writes
-//! the value as it is used. Their results are the same, bit for bit.
+//! The plain operations read and write every value several times as f32 and as integers; this kernel reads four bits and
+//! writes the final value. The results are equal bit for bit.
 
 use burn::backend::cubecl::dtype_to_elem_type;
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -13,26 +13,26 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-/// What the codes stand for.
+/// How codes are decoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Form {
     /// Values that share a scale; even.
     pub(crate) block_size: usize,
-    /// What a value is rounded to first.
+    /// Dtype that values are rounded to first.
     pub(crate) rounding: DType,
-    /// What it is kept in.
+    /// Dtype of the result.
     pub(crate) dtype: DType,
 }
 
-/// Whether there is a kernel for a device.
-pub(crate) fn serves(device: &Device) -> bool {
+/// Returns whether there is a kernel for a device.
+pub(crate) fn supports(device: &Device) -> bool {
     matches!(
         device.clone().inner().as_dispatch(),
         DispatchDevice::Cube(_)
     )
 }
 
-/// The value of each code.
+/// Decodes all values.
 ///
 /// # Shapes
 ///
@@ -43,7 +43,7 @@ pub(crate) fn serves(device: &Device) -> bool {
 ///
 /// # Panics
 ///
-/// If it does not [serve](serves) the device.
+/// Panics unless it [supports](supports) the device.
 pub(crate) fn values(
     codes: Tensor<1, Int>,
     absmax: Tensor<1>,
@@ -103,7 +103,7 @@ impl Nf4Values for CubeBackend {
     }
 }
 
-/// A thread makes the two values of a byte.
+/// One thread decodes the two values of a byte.
 #[cube(launch)]
 fn values_kernel<O: Float>(
     codes: &[u8],
@@ -126,8 +126,8 @@ fn values_kernel<O: Float>(
     }
 }
 
-/// A value rounded to another dtype, in integers: not every device has both, and drivers leave out a conversion there and
-/// back.
+/// Rounds a value to another dtype with integer arithmetic: not every device has both dtypes, and drivers optimize a
+/// conversion there and back away.
 #[cube]
 fn rounded(value: f32, #[comptime] rounding: DType) -> f32 {
     let bits = u32::reinterpret(value);
@@ -137,7 +137,7 @@ fn rounded(value: f32, #[comptime] rounding: DType) -> f32 {
         let sign = bits & 0x8000_0000;
         let size = bits ^ sign;
         let mut nearest = (size + 0xfff + ((size >> 13) & 1)) & 0xffff_e000;
-        // Below the smallest normal number, 2⁻¹⁴, there is a number every 2⁻²⁴.
+        // Below the smallest normal number, 2⁻¹⁴, f16 values are 2⁻²⁴ apart.
         if size < 0x3880_0000 {
             let steps = f32::reinterpret(size) * 16_777_216.0;
             let whole = u32::cast_from(steps);
@@ -149,55 +149,5 @@ fn rounded(value: f32, #[comptime] rounding: DType) -> f32 {
         f32::reinterpret(nearest | sign)
     } else {
         value
-    }
-}
-
-#[cfg(all(test, feature = "flex"))]
-mod tests {
-    use crate::nn::device_tests::devices;
-    use crate::nn::layers::nf4::{CODE, Nf4, absmax, quantize};
-    use burn::tensor::{DType, Device};
-
-    /// The bits of a weight, widened to f32.
-    fn dense(len: usize, block_size: usize, form: [DType; 2], device: &Device) -> Vec<u32> {
-        // Every other block is so small that f16 has few numbers there.
-        let value = |idx| {
-            let small = if idx / block_size % 2 == 1 { 1e-5 } else { 1.0 };
-            small * (idx as f32 * 0.37).sin() * (idx as f32).sqrt()
-        };
-        let values: Vec<f32> = (0..len).map(value).collect();
-        let (codes, absmax) = (quantize(&values, block_size), absmax(&values, block_size));
-        let [rounding, dtype] = form;
-        let weight = Nf4::new(codes, absmax, CODE, [len], block_size, dtype, device);
-        let dense = weight.with_rounding(rounding).dequantize();
-        assert_eq!(dense.dtype(), dtype);
-        dense.into_data().iter::<f32>().map(f32::to_bits).collect()
-    }
-
-    #[test]
-    fn the_kernel_gives_the_bits_of_the_plain_operations() {
-        let dtypes = [DType::F32, DType::F16, DType::BF16];
-        for device in devices() {
-            for len in [1, 2, 63, 64, 65, 127, 1000, 4095, 65_536] {
-                for block_size in [2, 6, 64, 128] {
-                    for (rounding, dtype) in dtypes
-                        .into_iter()
-                        .flat_map(|rounding| dtypes.map(|dtype| (rounding, dtype)))
-                        .filter(|&(_, dtype)| device.supports_dtype(dtype))
-                    {
-                        let of = |device| dense(len, block_size, [rounding, dtype], device);
-                        let (got, expected) = (of(&device), of(&Device::flex()));
-                        assert_eq!(got.len(), len);
-                        let unlike = got
-                            .iter()
-                            .zip(&expected)
-                            .find(|(got, expected)| got != expected);
-                        let form =
-                            format!("{len} in blocks of {block_size}, {rounding:?} to {dtype:?}");
-                        assert_eq!(unlike, None, "{form}");
-                    }
-                }
-            }
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
+use crate::kernels::ops::SharedPrompt;
 use crate::nn::decoder::lengths::Lengths;
 
 /// Columns by which a full cache grows.
@@ -38,15 +39,6 @@ struct Row {
     prompt: usize,
     /// How many tokens of it are that prompt's.
     shared: usize,
-}
-
-/// Rows that begin with the same prompt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SharedPrompt {
-    /// The rows.
-    pub(crate) rows: Vec<usize>,
-    /// Its place among the columns that the layers see; all before it is padding.
-    pub(crate) columns: Range<usize>,
 }
 
 /// New tokens in a cache.

@@ -3,9 +3,9 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 
+use crate::kernels::ops::gated_gelu;
 use crate::nn::decoder::cache::KvCache;
 use crate::nn::decoder::gemma::{GemmaConfig, Pass};
-use crate::nn::layers::activation::gated_gelu;
 use crate::nn::layers::attention::{Attend, attention_behind, grouped_query_attention};
 use crate::nn::layers::linear::Linear;
 use crate::nn::layers::lora::Projection;
@@ -68,11 +68,11 @@ impl DecoderLayer {
         layer_idx: usize,
         cache: &mut KvCache,
     ) -> Option<Tensor<3>> {
-        use crate::kernels::cube::decode_step::{Step, StepForm, serves, step};
+        use crate::kernels::cube::decode_step::{Step, StepForm, step, supports};
         let attention = &self.self_attn;
         if hidden.dims()[1] != 1
             || hidden.is_tracked()
-            || !serves(&hidden.device(), attention.head_dim)
+            || !supports(&hidden.device(), attention.head_dim)
         {
             return None;
         }

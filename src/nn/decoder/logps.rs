@@ -2,8 +2,7 @@
 
 use burn::tensor::{Bool, DType, Int, Tensor};
 
-use crate::nn::layers::attention::masked_softmax;
-use crate::nn::layers::linear::project;
+use crate::kernels::ops::{linear, masked_softmax};
 use crate::nn::matmul;
 
 /// The log-probability of each target behind its hidden state, in f32, with the logits of `size` rows at a time.
@@ -35,7 +34,7 @@ pub(crate) fn token_logps(
         .zip(targets.split(size, 0));
     for (states, targets) in parts {
         let [rows, _] = states.dims();
-        let logits = project(states, head.clone()).cast(DType::F32);
+        let logits = linear(states, head.clone()).cast(DType::F32);
         let chosen = logits.clone().gather(1, targets.clone().reshape([rows, 1]));
         let largest = logits.clone().max_dim(1);
         let logits = logits.reshape([1, 1, rows, vocab_size]);

@@ -3,11 +3,11 @@
 use burn::module::Module;
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData, module};
 
-use crate::nn::layers::attention::masked_softmax;
+use crate::kernels::{self, ops};
 use crate::nn::layers::dropout::{Dropout, drop_out};
 use crate::nn::layers::linear::Linear;
 use crate::nn::layers::weight::{WeightMut, Weights, join};
-use crate::{kernels, nn::matmul};
+use crate::nn::matmul;
 
 /// Which of the two position terms are added to the scores, `pos_att_type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -239,14 +239,10 @@ impl DisentangledAttention {
         let [key, value] = [&self.key_proj, &self.value_proj].map(|x| project(x, Wanted::All));
         if let (Wanted::All, None, [Some(of_keys), Some(of_queries)]) =
             (wanted, dropout, [&positions.of_keys, &positions.of_queries])
-            && kernels::serves(&query)
-            && ![&query, &key, &value, of_keys, of_queries]
-                .map(Tensor::is_tracked)
-                .contains(&true)
         {
             let positions = [of_keys.clone(), of_queries.clone()];
             let projections = [query, key, value];
-            return kernels::disentangled_attention(projections, positions, padding, scale);
+            return ops::disentangled_attention(projections, positions, padding, scale);
         }
         let query = query * scale;
         let positions = Positions {
@@ -255,7 +251,13 @@ impl DisentangledAttention {
         };
         let [query, key, value] = [query, key, value].map(split);
         let weights = match wanted {
-            Wanted::All => attention_weights(query, key, positions, padding),
+            Wanted::All => {
+                let Positions {
+                    of_keys,
+                    of_queries,
+                } = positions;
+                ops::disentangled_weights(query, key, of_keys, of_queries, padding)
+            }
             Wanted::First => first_weights(query, key, positions, padding),
         };
         let weights = weights.cast(dtype);
@@ -283,7 +285,7 @@ impl DisentangledAttention {
         else {
             return None;
         };
-        if !kernels::serves(hidden) || hidden.is_tracked() {
+        if !kernels::supports(hidden) || hidden.is_tracked() {
             return None;
         }
         let (key_weight, Some(key_bias)) = self.key_proj.dense()? else {
@@ -306,7 +308,7 @@ impl DisentangledAttention {
         let key_weight = by_head(key_weight);
         let by_text = matmul(query, key_weight.clone()).swap_dims(0, 1); // [batch, heads, hidden_size]
         let by_token = matmul(of_queries, key_weight); // [heads, seq, hidden_size]
-        let seen = kernels::first_attention(hidden.clone(), by_text, by_token, scores, padding);
+        let seen = ops::first_token_attention(hidden.clone(), by_text, by_token, scores, padding);
         let attended = matmul(seen.swap_dims(0, 1), by_head(value_weight).swap_dims(1, 2));
         let attended = attended.swap_dims(0, 1).reshape([batch, 1, hidden_size]);
         Some(attended + value_bias.unsqueeze())
@@ -345,48 +347,7 @@ struct Positions {
     of_queries: Option<Tensor<3>>,
 }
 
-/// The product of each token with the vector of each distance.
-///
-/// # Shapes
-///
-/// - tokens: `[heads, batch, seq, head_dim]`
-/// - positions: `[heads, 2·seq, head_dim]`, distances to the other token from `seq - 1` down
-/// - output: `[heads, batch·seq, 2·seq]`
-fn with_all_distances(tokens: Tensor<4>, positions: Tensor<3>) -> Tensor<3> {
-    let [heads, batch, seq, head_dim] = tokens.dims();
-    let tokens = tokens.reshape([heads, batch * seq, head_dim]);
-    matmul(tokens, positions.swap_dims(1, 2))
-}
-
-/// The softmax of the scores with what positions add to them, in f32.
-///
-/// # Shapes
-///
-/// - query, key: `[heads, batch, seq, head_dim]`
-/// - padding: `[1, batch, 1, seq]`, true where a key is padding
-/// - output: `[heads, batch, seq, seq]`
-fn attention_weights(
-    query: Tensor<4>,
-    key: Tensor<4>,
-    positions: Positions,
-    padding: &Tensor<4, Bool>,
-) -> Tensor<4> {
-    let scores = matmul(query.clone(), key.clone().swap_dims(2, 3));
-    let by_query = positions
-        .of_keys
-        .map(|positions| with_all_distances(query, positions));
-    let by_key = positions
-        .of_queries
-        .map(|positions| with_all_distances(key, positions));
-    match (by_query, by_key) {
-        (Some(by_query), Some(by_key)) if kernels::serves(&scores) => {
-            kernels::disentangled_softmax(scores, by_query, by_key, padding)
-        }
-        (by_query, by_key) => plain_weights(scores, by_query, by_key, padding),
-    }
-}
-
-/// The same of the first token's scores alone, which meets every other token at one distance.
+/// Computes [`ops::disentangled_weights`] for the first token alone, which meets every other token at one distance.
 ///
 /// # Shapes
 ///
@@ -412,48 +373,7 @@ fn first_weights(
         let positions = positions.narrow(1, 0, seq).flip([1]).unsqueeze_dim::<4>(1); // from 0 up
         scores = scores + (key * positions).sum_dim(3).swap_dims(2, 3);
     }
-    masked_softmax(scores.cast(DType::F32), padding, 1.0)
-}
-
-/// The softmax of scores and of the products with all distances that are added to them, step by step.
-///
-/// # Shapes
-///
-/// - scores and output: `[heads, batch, seq, seq]`
-/// - by_query, by_key: `[heads, batch·seq, 2·seq]`, see [`with_all_distances`]
-/// - padding: `[1, batch, 1, seq]`, true where a key is padding
-fn plain_weights(
-    mut scores: Tensor<4>,
-    by_query: Option<Tensor<3>>,
-    by_key: Option<Tensor<3>>,
-    padding: &Tensor<4, Bool>,
-) -> Tensor<4> {
-    let [_, batch, seq, _] = scores.dims();
-    if let Some(by_query) = by_query {
-        scores = scores + by_distance(by_query, batch, seq);
-    }
-    if let Some(by_key) = by_key {
-        scores = scores + by_distance(by_key, batch, seq).swap_dims(2, 3);
-    }
-    masked_softmax(scores.cast(DType::F32), padding, 1.0)
-}
-
-/// Of each token's products with all distances those with its distance to each other token.
-///
-/// Rows of products by distance become rows of products by token when each is shifted by one against the one above:
-/// reading them as one sequence that is one shorter a row does it, so nothing is gathered.
-///
-/// # Shapes
-///
-/// - products: `[heads, batch·seq, 2·seq]`
-/// - output: `[heads, batch, seq, seq]`
-fn by_distance(products: Tensor<3>, batch: usize, seq: usize) -> Tensor<4> {
-    let [heads, _, _] = products.dims();
-    products
-        .reshape([heads, batch, 2 * seq * seq])
-        .narrow(2, seq - 1, seq * (2 * seq - 1))
-        .reshape([heads, batch, seq, 2 * seq - 1])
-        .narrow(3, 0, seq)
+    ops::masked_softmax(scores.cast(DType::F32), padding, 1.0)
 }
 
 impl Weights for DisentangledAttention {
@@ -487,82 +407,33 @@ mod tests {
         assert_eq!(relative_buckets(2, None, 8), [1, 0, -1, -2]);
     }
 
-    #[cfg(feature = "flex")]
     #[test]
-    fn weights_in_one_pass_are_the_plain_ones() {
-        let padding = TensorData::from([[false, false, false, true, true], [false; 5], [true; 5]]);
-        let padding = Tensor::<2, Bool>::from_data(padding, &Device::default());
-        let padding = padding.reshape([1, 3, 1, 5]);
-        let shaped = |[scores, by_query, by_key]: [Tensor<1>; 3]| {
-            (
-                scores.reshape([2, 3, 5, 5]),
-                by_query.reshape([2, 15, 10]),
-                by_key.reshape([2, 15, 10]),
-            )
-        };
-        kernels::testing::assert_same(
-            "two heads, three texts",
-            [2 * 3 * 5 * 5, 2 * 15 * 10, 2 * 15 * 10],
-            |inputs| {
-                let (scores, by_query, by_key) = shaped(inputs);
-                kernels::disentangled_softmax(scores, by_query, by_key, &padding).flatten(0, 3)
-            },
-            |inputs| {
-                let (scores, by_query, by_key) = shaped(inputs);
-                plain_weights(scores, Some(by_query), Some(by_key), &padding).flatten(0, 3)
-            },
-        );
-    }
-
-    #[cfg(feature = "flex")]
-    #[test]
-    fn attention_in_one_pass_is_that_step_by_step_with_all_tokens_and_with_the_first() {
+    fn the_first_token_alone_attends_as_it_does_among_all() {
         use burn::tensor::{Distribution, Tolerance};
-        let device = Device::flex();
+        let device = Device::default();
         device.seed(5);
         let (batch, heads, seq, head_dim) = (3, 2, 21, 20);
         let random = |shape| Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &device);
-        let [query, key, value] = [(); 3].map(|()| random([batch, seq, heads * head_dim]));
-        let [of_keys, of_queries] = [(); 2].map(|()| random([heads, 2 * seq, head_dim]));
+        let split = |x: Tensor<3>| x.reshape([heads, batch, seq, head_dim]);
+        let [query, key] = [(); 2].map(|()| split(random([heads, batch * seq, head_dim]) * 0.4));
+        let [of_keys, of_queries] = [(); 2].map(|()| random([heads, 2 * seq, head_dim]) * 0.4);
         let rows = (0..batch).map(|row| (0..seq).map(|token| token + 4 * row >= seq).collect());
         let padding: Vec<Vec<bool>> = rows.collect();
         let padding = TensorData::new(padding.concat(), [1, batch, 1, seq]);
         let padding = Tensor::<4, Bool>::from_data(padding, &device);
-        let split = |x: &Tensor<3>| {
-            let [_, tokens, _] = x.dims();
-            let x = x.clone().reshape([batch, tokens, heads, head_dim]);
-            x.permute([2, 0, 1, 3])
-        };
-        let join = |x: Tensor<4>| {
-            let [_, _, tokens, _] = x.dims();
-            x.permute([1, 2, 0, 3])
-                .reshape([batch, tokens, heads * head_dim])
-        };
-        let scale = 0.4;
-        let scaled = query.clone() * scale;
-        let positions = || Positions {
+        let positions = Positions {
             of_keys: Some(of_keys.clone()),
-            of_queries: Some(of_queries.clone() * scale),
+            of_queries: Some(of_queries.clone()),
         };
-        let scores = matmul(split(&scaled), split(&key).swap_dims(2, 3));
-        let by_query = with_all_distances(split(&scaled), of_keys.clone());
-        let by_key = with_all_distances(split(&key), of_queries.clone() * scale);
-        let weights = plain_weights(scores, Some(by_query), Some(by_key), &padding);
-        let expected = join(matmul(weights, split(&value)));
-
+        let first = first_weights(
+            query.clone().narrow(2, 0, 1),
+            key.clone(),
+            positions,
+            &padding,
+        );
+        let all = ops::disentangled_weights(query, key, Some(of_keys), Some(of_queries), &padding);
+        let expected = all.narrow(2, 0, 1).into_data();
         let tolerance = Tolerance::<f32>::absolute(1e-5);
-        let projections = [query, key.clone(), value.clone()];
-        let vectors = [of_keys.clone(), of_queries.clone()];
-        let all = kernels::disentangled_attention(projections, vectors, &padding, scale);
-        let same = |got: Tensor<3>, expected: Tensor<3>| {
-            let expected = expected.into_data();
-            got.into_data()
-                .assert_approx_eq::<f32>(&expected, tolerance);
-        };
-        same(all, expected.clone());
-        let query = split(&scaled.narrow(1, 0, 1));
-        let weights = first_weights(query, split(&key), positions(), &padding);
-        let first = join(matmul(weights, split(&value)));
-        same(first, expected.narrow(1, 0, 1));
+        first.into_data().assert_approx_eq(&expected, tolerance);
     }
 }

@@ -11,7 +11,7 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData, module};
 
 use crate::kernels::{
     self,
-    panels::{feed_forward, residual_linear},
+    ops::panels::{feed_forward, residual_linear},
 };
 use crate::nn::decoder::gemma::ids_tensor;
 use crate::nn::encoder::attention::{
@@ -336,7 +336,7 @@ impl Deberta {
     /// The words of a batch on a CPU, if they do not depend on their places and need no gradient. Padding is one more.
     fn words(&self, input_ids: &Tensor<2, Int>, padding: &Tensor<2, Bool>) -> Option<Words> {
         let table = self.word_embeddings.val();
-        if self.position_embeddings.is_some() || !kernels::serves(&table) || table.is_tracked() {
+        if self.position_embeddings.is_some() || !kernels::supports(&table) || table.is_tracked() {
             return None;
         }
         let ids = input_ids.to_data();
@@ -538,9 +538,9 @@ impl Layer {
         let shape = attended.dims();
         let [attended, hidden] =
             [attended, hidden].map(|x| x.clone().reshape([-1, shape[2] as i32]));
-        let norm = self.attention_norm.parts();
+        let norm = self.attention_norm.parameters();
         let hidden = residual_linear(attended, attention_output, hidden, norm);
-        Some(feed_forward(hidden, layers, self.output_norm.parts()).reshape(shape))
+        Some(feed_forward(hidden, layers, self.output_norm.parameters()).reshape(shape))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use burn::tensor::{Tensor, activation};
 
-use crate::kernels;
+use crate::kernels::ops;
+pub use crate::kernels::ops::gated_gelu::gelu_tanh;
 
 /// An activation function, named in `config.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,39 +33,12 @@ impl Activation {
     /// Applies the function to each element.
     pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
-            Self::Gelu if kernels::serves(&x) => kernels::gelu(x),
-            Self::Gelu => gelu(x),
+            Self::Gelu => ops::gelu(x),
             Self::GeluTanh => gelu_tanh(x),
             Self::Relu => activation::relu(x),
             Self::Tanh => x.tanh(),
         }
     }
-}
-
-/// GELU in the tanh form of Hendrycks and Gimpel (arXiv 1606.08415), as PyTorch's `gelu(approximate="tanh")`.
-///
-/// `0.5·(1 + tanh u)` equals `sigmoid(2u)`, which costs one exponential instead of a hyperbolic tangent and a power.
-pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    const TWO_SQRT_2_OVER_PI: f64 =
-        2.0 * core::f64::consts::FRAC_2_SQRT_PI * core::f64::consts::FRAC_1_SQRT_2;
-    let cubic = x.clone() * x.clone() * (0.044715 * TWO_SQRT_2_OVER_PI) + TWO_SQRT_2_OVER_PI;
-    x.clone() * activation::sigmoid(x * cubic)
-}
-
-/// `gelu_tanh(gate) · up`, the middle of Gemma's feed-forward network.
-pub(crate) fn gated_gelu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
-    if kernels::serves(&gate) {
-        kernels::gated_gelu(gate, up)
-    } else {
-        gelu_tanh(gate) * up
-    }
-}
-
-/// GELU with the error function.
-///
-/// Spelled out where burn's own derivative is that of the tanh form, which is everywhere but on flex.
-fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    x.clone() * 0.5 * ((x * core::f64::consts::FRAC_1_SQRT_2).erf() + 1.0)
 }
 
 #[cfg(test)]
@@ -92,20 +66,5 @@ mod tests {
             .apply(x)
             .into_data()
             .assert_approx_eq(&tanh.into_data(), tolerance);
-    }
-
-    #[cfg(feature = "flex")]
-    #[test]
-    fn gelus_in_one_pass_are_the_plain_ones() {
-        use kernels::testing::assert_same;
-        for size in [1, 37, 40_000] {
-            assert_same("gelu", [size], |[x]| kernels::gelu(x), |[x]| gelu(x));
-            assert_same(
-                "gated gelu",
-                [size, size],
-                |[gate, up]| kernels::gated_gelu(gate, up),
-                |[gate, up]| gelu_tanh(gate) * up,
-            );
-        }
     }
 }

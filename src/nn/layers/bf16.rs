@@ -5,7 +5,7 @@
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 
-use crate::kernels::bf16::{bf16_linear, to_bf16, widen_bf16};
+use crate::kernels::ops::bf16::{bf16_linear, to_bf16, widen_bf16};
 
 /// A frozen weight in bf16, whose numbers are widened to f32 as they are read.
 #[derive(Module, Debug)]

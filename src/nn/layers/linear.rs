@@ -3,10 +3,10 @@
 use burn::module::{Initializer, Module};
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::kernels::panels::PanelLayer;
+use crate::kernels::ops::add_bias;
+use crate::kernels::ops::panels::PanelLayer;
 use crate::nn::layers::lora::{Lora, LoraConfig};
 use crate::nn::layers::weight::{Weight, WeightMut, Weights, join};
-use crate::{kernels, nn::matmul};
 
 /// `y = x·Wᵀ + bias`, plus the low-rank path when there is one.
 ///
@@ -131,25 +131,6 @@ impl Linear {
     }
 }
 
-/// `x · weightᵀ`
-///
-/// # Shapes
-///
-/// - x: `[rows, in_features]`
-/// - weight: `[out_features, in_features]`
-pub(crate) fn project(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-    kernels::linear(&x, &weight).unwrap_or_else(|| matmul(x, weight.transpose()))
-}
-
-/// `x + bias`, the same for each row.
-pub(crate) fn add_bias(x: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
-    if kernels::serves(&x) && kernels::serves(&bias) {
-        kernels::add_bias(x, bias)
-    } else {
-        x + bias.unsqueeze()
-    }
-}
-
 impl Weights for Linear {
     fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
         visit(&join(prefix, "weight"), WeightMut::Matrix(&mut self.weight));
@@ -163,43 +144,6 @@ impl Weights for Linear {
 mod tests {
     use super::*;
     use burn::tensor::{Distribution, Tolerance};
-
-    #[cfg(feature = "flex")]
-    #[test]
-    fn the_product_with_a_weight_in_one_pass_is_the_plain_one() {
-        for (rows, inner, out) in [(1, 8, 5), (7, 33, 50), (64, 20, 30), (90, 40, 70)] {
-            kernels::testing::assert_same(
-                &format!("{rows} rows of {inner} to {out}"),
-                [rows * inner, out * inner],
-                |[x, weight]| {
-                    let (x, weight) = (x.reshape([rows, inner]), weight.reshape([out, inner]));
-                    let product = kernels::linear(&x, &weight).expect("f32 on the CPU");
-                    product.flatten(0, 1)
-                },
-                |[x, weight]| {
-                    let weight: Tensor<2> = weight.reshape([out, inner]);
-                    let x = x.reshape([rows, inner]);
-                    x.matmul(weight.transpose()).flatten(0, 1)
-                },
-            );
-        }
-    }
-
-    #[cfg(feature = "flex")]
-    #[test]
-    fn a_bias_in_one_pass_is_the_plain_sum() {
-        for (rows, columns) in [(1, 5), (7, 33), (3000, 40)] {
-            kernels::testing::assert_same(
-                &format!("{rows} rows of {columns}"),
-                [rows * columns, columns],
-                |[x, bias]| kernels::add_bias(x.reshape([rows, columns]), bias).flatten(0, 1),
-                |[x, bias]| {
-                    let x: Tensor<2> = x.reshape([rows, columns]);
-                    (x + bias.unsqueeze()).flatten(0, 1)
-                },
-            );
-        }
-    }
 
     #[test]
     fn fresh_factors_change_nothing_and_later_equal_the_dense_product() {

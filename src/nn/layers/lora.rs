@@ -4,9 +4,8 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::nn::layers::linear::project;
+use crate::kernels::ops::{lora_linear, low_rank};
 use crate::nn::layers::weight::Weight;
-use crate::{kernels, nn::matmul};
 
 /// One of the seven projections of a decoder layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,8 +118,7 @@ impl Lora {
             return y + self.forward(x);
         }
         let (a, b, weight) = (self.lora_a.val(), self.lora_b.val(), weight.val());
-        kernels::low_rank_linear(&x, &weight, &a, &b, self.scaling)
-            .unwrap_or_else(|| project(x.clone(), weight) + self.forward(x))
+        lora_linear(x, weight, a, b, self.scaling)
     }
 
     /// `scaling · (x·Aᵀ)·Bᵀ`; the product of the factors is never built.
@@ -133,10 +131,7 @@ impl Lora {
     /// - x: `[rows, in_features]`
     /// - output: `[rows, out_features]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let dtype = x.dtype();
-        let (a, b) = (self.lora_a.val(), self.lora_b.val());
-        let low_rank = matmul(x.cast(a.dtype()), a.transpose());
-        (matmul(low_rank, b.transpose()) * self.scaling).cast(dtype)
+        low_rank(x, self.lora_a.val(), self.lora_b.val(), self.scaling)
     }
 
     /// `weight + scaling · B·A` in f32.
@@ -155,45 +150,6 @@ impl Lora {
         for factor in [&mut self.lora_a, &mut self.lora_b] {
             let value = factor.val().without_autodiff().cast(dtype);
             *factor = Param::initialized(factor.id, value.autodiff().require_grad());
-        }
-    }
-}
-
-#[cfg(all(test, feature = "flex"))]
-mod tests {
-    use super::*;
-    use burn::tensor::Distribution;
-
-    #[test]
-    fn a_frozen_layer_and_its_factors_in_one_pass_are_the_plain_sum() {
-        let device = Device::default();
-        for (rows, inner, out, rank) in [
-            (1, 8, 5, 1),
-            (7, 33, 50, 16),
-            (40, 64, 20, 4),
-            (70, 90, 130, 64),
-            (70, 90, 130, 80),
-        ] {
-            let weight = Tensor::<2>::random([out, inner], Distribution::Default, &device);
-            kernels::testing::assert_same(
-                &format!("{rows} rows of {inner} to {out}, rank {rank}"),
-                [rows * inner, rank * inner, out * rank],
-                |[x, a, b]| {
-                    let (x, a, b) = (
-                        x.reshape([rows, inner]),
-                        a.reshape([rank, inner]),
-                        b.reshape([out, rank]),
-                    );
-                    let sum = kernels::low_rank_linear(&x, &weight, &a, &b, 0.25);
-                    sum.expect("f32 on the CPU").flatten(0, 1)
-                },
-                |[x, a, b]| {
-                    let x: Tensor<2> = x.reshape([rows, inner]);
-                    let low = x.clone().matmul(a.reshape([rank, inner]).transpose());
-                    let low = low.matmul(b.reshape([out, rank]).transpose()) * 0.25;
-                    (x.matmul(weight.clone().transpose()) + low).flatten(0, 1)
-                },
-            );
         }
     }
 }

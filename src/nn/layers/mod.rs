@@ -6,7 +6,6 @@ pub(crate) mod bf16;
 pub(crate) mod dropout;
 pub(crate) mod linear;
 pub(crate) mod lora;
-pub(crate) mod matmul;
 pub mod nf4;
 pub(crate) mod norm;
 pub(crate) mod panels;

@@ -7,8 +7,7 @@
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use crate::kernels;
-use crate::kernels::nf4::{Scales, nf4_linear, nf4_values};
+use crate::kernels::ops::nf4::{Nf4Blocks, nf4_linear, nf4_multiplies_packed, nf4_values};
 
 /// The sixteen values.
 pub const CODE: [f32; 16] = [
@@ -157,9 +156,7 @@ impl<const D: usize> Nf4<D> {
 
     /// The dense weight, made anew.
     pub fn dequantize(&self) -> Tensor<D> {
-        let values = self
-            .values_in_one_pass()
-            .unwrap_or_else(|| self.plain_values());
+        let values = nf4_values(self.blocks());
         let n_values = self.shape.iter().product();
         let values = match values.dims() {
             [n_blocked] if n_blocked > n_values => values.narrow(0, 0, n_values),
@@ -168,50 +165,15 @@ impl<const D: usize> Nf4<D> {
         values.reshape(self.shape)
     }
 
-    /// The values of whole blocks, where a loop or a kernel serves the device.
-    fn values_in_one_pass(&self) -> Option<Tensor<1>> {
-        if kernels::serves(&self.absmax) {
-            let values = nf4_values(self.codes.clone(), self.scales());
-            return Some(values.cast(self.rounding).cast(self.dtype));
-        }
-        self.values_by_kernel()
-    }
-
-    fn scales(&self) -> Scales {
-        Scales {
+    fn blocks(&self) -> Nf4Blocks {
+        Nf4Blocks {
+            codes: self.codes.clone(),
             absmax: self.absmax.clone(),
             code: self.code.clone(),
             block_size: self.block_size,
-        }
-    }
-
-    #[cfg(any(feature = "cuda", feature = "vulkan"))]
-    fn values_by_kernel(&self) -> Option<Tensor<1>> {
-        use crate::kernels::cube::nf4::{Form, serves, values};
-        let form = Form {
-            block_size: self.block_size,
             rounding: self.rounding,
             dtype: self.dtype,
-        };
-        let (codes, absmax, code) = (&self.codes, &self.absmax, &self.code);
-        serves(&codes.device()).then(|| values(codes.clone(), absmax.clone(), code.clone(), form))
-    }
-
-    #[cfg(not(any(feature = "cuda", feature = "vulkan")))]
-    fn values_by_kernel(&self) -> Option<Tensor<1>> {
-        None
-    }
-
-    /// The values of whole blocks by plain operations.
-    fn plain_values(&self) -> Tensor<1> {
-        let high = self.codes.clone().bitwise_right_shift_scalar(4);
-        let low = self.codes.clone().bitwise_and_scalar(15);
-        let codes = Tensor::stack::<2>(vec![high, low], 1); // [bytes, 2]
-        let values = self.code.clone().select(0, codes.flatten(0, 1));
-        let values = values.reshape([-1, self.block_size as i32]);
-        let values = values * self.absmax.clone().unsqueeze_dim::<2>(1); // [blocks, block_size]
-        let values: Tensor<1> = values.flatten(0, 1);
-        values.cast(self.rounding).cast(self.dtype)
+        }
     }
 }
 
@@ -223,62 +185,7 @@ impl Nf4<2> {
     /// - x: `[rows, in]`
     /// - output: `[rows, out]`
     pub(crate) fn few_rows(&self, x: &Tensor<2>) -> Option<Tensor<2>> {
-        let ([rows, inner], [out_features, _]) = (x.dims(), self.shape);
-        let in_f32 = [self.rounding, self.dtype] == [DType::F32; 2] && kernels::serves(x);
-        // A row begins with a whole byte.
-        let few = rows <= kernels::FEW_ROWS && inner.is_multiple_of(2) && !x.is_tracked();
-        (in_f32 && few)
-            .then(|| nf4_linear(x.clone(), self.codes.clone(), self.scales(), out_features))
-    }
-}
-
-#[cfg(all(test, feature = "flex"))]
-mod tests {
-    use super::*;
-    use burn::tensor::{Distribution, Tolerance};
-
-    fn weight(shape: [usize; 2], block_size: usize, rounding: DType) -> Nf4<2> {
-        let values: Vec<f32> = (0..shape[0] * shape[1])
-            .map(|idx| 0.01 * (idx as f32 * 0.37).sin() * (idx as f32).sqrt())
-            .collect();
-        let (codes, absmax) = (quantize(&values, block_size), absmax(&values, block_size));
-        let device = Device::default();
-        let weight = Nf4::new(codes, absmax, CODE, shape, block_size, DType::F32, &device);
-        weight.with_rounding(rounding)
-    }
-
-    #[test]
-    fn values_in_one_pass_are_the_plain_ones_bit_for_bit() {
-        for shape in [[1, 1], [3, 21], [7, 64], [40, 65], [300, 400]] {
-            for block_size in [2, 6, 64] {
-                for rounding in [DType::F32, DType::BF16, DType::F16] {
-                    let weight = weight(shape, block_size, rounding);
-                    let got = weight.values_in_one_pass().expect("f32 on the CPU");
-                    let expected = weight.plain_values().into_data();
-                    got.into_data().assert_eq(&expected, true);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn products_of_few_rows_are_those_of_the_dense_weight() {
-        let device = Device::default();
-        device.seed(6);
-        for (rows, inner, out) in [(1, 2, 1), (1, 130, 77), (5, 66, 601), (64, 514, 700)] {
-            let weight = weight([out, inner], 64, DType::F32);
-            let x = Tensor::<2>::random([rows, inner], Distribution::Normal(0.0, 1.0), &device);
-            let expected = x
-                .clone()
-                .matmul(weight.dequantize().transpose())
-                .into_data();
-            let tolerance = Tolerance::<f32>::absolute(1e-3);
-            let got = weight.few_rows(&x).expect("few rows");
-            got.into_data().assert_approx_eq(&expected, tolerance);
-        }
-        let x = Tensor::<2>::ones([65, 4], &device);
-        assert!(weight([3, 4], 64, DType::F32).few_rows(&x).is_none());
-        let x = Tensor::<2>::ones([1, 4], &device);
-        assert!(weight([3, 4], 64, DType::BF16).few_rows(&x).is_none());
+        let ([out_features, _], blocks) = (self.shape, self.blocks());
+        nf4_multiplies_packed(x, &blocks).then(|| nf4_linear(x.clone(), blocks, out_features))
     }
 }

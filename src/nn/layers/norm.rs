@@ -1,9 +1,10 @@
 //! Gemma's RMS norm and the layer norm of BERT-like models.
 
 use burn::module::{Initializer, Module};
-use burn::tensor::{DType, Device, Tensor, module};
+use burn::tensor::{Device, Tensor};
 
-use crate::kernels;
+use crate::kernels::ops;
+use crate::kernels::ops::panels::NormParameters;
 use crate::nn::layers::weight::{Weight, WeightMut, Weights, join};
 
 /// Root-mean-square norm as Gemma has it: `x · rsqrt(mean(x²) + eps) · (1 + weight)`, in f32, cast back at the end.
@@ -28,26 +29,13 @@ impl RmsNorm {
     ///
     /// - x and output: `[batch, seq, hidden_size]`
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let weight = self.weight.val();
-        if kernels::serves(&x) && kernels::serves(&weight) {
-            kernels::rms_norm(x, weight, self.eps)
-        } else {
-            self.normalize(x, weight)
-        }
+        ops::rms_norm(x, self.weight.val(), self.eps)
     }
 
     /// The scale less one, and what is added to the mean square.
     #[cfg(any(feature = "cuda", feature = "vulkan"))]
     pub(crate) fn parts(&self) -> (Tensor<1>, f64) {
         (self.weight.val(), self.eps)
-    }
-
-    fn normalize(&self, x: Tensor<3>, weight: Tensor<1>) -> Tensor<3> {
-        let dtype = x.dtype();
-        let x = x.cast(DType::F32);
-        let rms = (x.clone().square().mean_dim(2) + self.eps).sqrt().recip();
-        let scale = weight.cast(DType::F32) + 1.0;
-        (x * rms * scale.unsqueeze()).cast(dtype)
     }
 }
 
@@ -80,19 +68,18 @@ impl LayerNorm {
         self.weight.shape()
     }
 
-    /// Scale and shift, and what is added to the variance.
-    pub(crate) fn parts(&self) -> ([Tensor<1>; 2], f64) {
-        ([self.weight.val(), self.bias.val()], self.eps)
+    /// Returns the values of the parameters.
+    pub(crate) fn parameters(&self) -> NormParameters {
+        NormParameters {
+            scale: self.weight.val(),
+            shift: self.bias.val(),
+            eps: self.eps,
+        }
     }
 
     /// Normalizes over the last dimension.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let (weight, bias) = (self.weight.val(), self.bias.val());
-        if kernels::serves(&x) && kernels::serves(&weight) {
-            kernels::layer_norm(x, weight, bias, self.eps)
-        } else {
-            module::layer_norm(x, weight, Some(bias), self.eps)
-        }
+        ops::layer_norm(x, self.weight.val(), self.bias.val(), self.eps)
     }
 }
 
@@ -100,40 +87,5 @@ impl Weights for LayerNorm {
     fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
         visit(&join(prefix, "weight"), WeightMut::Vector(&mut self.weight));
         visit(&join(prefix, "bias"), WeightMut::Vector(&mut self.bias));
-    }
-}
-
-#[cfg(all(test, feature = "flex"))]
-mod tests {
-    use super::*;
-    use kernels::testing::assert_same;
-
-    #[test]
-    fn norms_in_one_pass_are_the_plain_ones() {
-        for shape in [[1, 1, 1], [2, 3, 19], [1, 5, 64], [3, 40, 300]] {
-            let [_, _, size] = shape;
-            let all = shape.iter().product();
-            let norm = RmsNorm::new(size, 1e-6, &Device::default());
-            assert_same(
-                "rms norm",
-                [all, size],
-                |[x, weight]| kernels::rms_norm(x.reshape(shape), weight, norm.eps).flatten(0, 2),
-                |[x, weight]| norm.normalize(x.reshape(shape), weight).flatten(0, 2),
-            );
-            assert_same(
-                "layer norm",
-                [all, size, size],
-                |[x, weight, bias]| {
-                    kernels::layer_norm(x.reshape(shape), weight, bias, 1e-3).flatten(0, 2)
-                },
-                |[x, weight, bias]| {
-                    let x: Tensor<3> = x.reshape(shape);
-                    let x = x.clone() - x.mean_dim(2);
-                    let variance = x.clone().square().mean_dim(2);
-                    let normed = x / (variance + 1e-3).sqrt();
-                    (normed * weight.unsqueeze() + bias.unsqueeze()).flatten(0, 2)
-                },
-            );
-        }
     }
 }

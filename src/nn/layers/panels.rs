@@ -5,7 +5,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::kernels::panels::{PanelLayer, from_panels, panel_linear, to_panels};
+use crate::kernels::ops::panels::{PanelLayer, from_panels, panel_linear, to_panels};
 
 /// A frozen weight in panels, each of as many columns of the product as a processor makes at once.
 #[derive(Module, Debug)]
@@ -36,7 +36,10 @@ impl<const D: usize> Panels<D> {
 
     /// The panels as one part of a layer.
     pub(crate) fn with_bias(&self, bias: Tensor<1>) -> PanelLayer {
-        [self.numbers.clone(), bias]
+        PanelLayer {
+            panels: self.numbers.clone(),
+            bias,
+        }
     }
 
     /// `x · weightᵀ + bias`
@@ -48,6 +51,6 @@ impl<const D: usize> Panels<D> {
     /// - output: `[rows, out]`
     pub(crate) fn linear(&self, x: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
         let bias = bias.unwrap_or_else(|| Tensor::zeros([self.shape[0]], &x.device()));
-        panel_linear(x, self.numbers.clone(), bias)
+        panel_linear(x, self.with_bias(bias))
     }
 }

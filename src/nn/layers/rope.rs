@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use crate::kernels;
+use crate::kernels::ops;
 use crate::nn::layers::attention::prompt_starts;
 
 /// The cosines and sines of a batch's positions, computed once per forward pass.
@@ -58,24 +58,14 @@ impl Rope {
     pub(crate) fn split(&self, x: Tensor<3>, heads: usize) -> Tensor<4> {
         let [batch, seq, width] = x.dims();
         let x = x.reshape([batch, seq, heads, width / heads]);
-        kernels::rotate_heads(&x, &self.cos, &self.sin)
-            .unwrap_or_else(|| self.apply(x.swap_dims(1, 2)))
+        ops::rotate_heads(x, &self.cos, &self.sin)
     }
 
     /// # Shapes
     ///
     /// - x and output: `[batch, heads, seq, head_dim]`
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
-        let half = x.dims()[3] / 2;
-        let first = x.clone().narrow(3, 0, half);
-        let second = x.narrow(3, half, half);
-        Tensor::cat(
-            vec![
-                first.clone() * self.cos.clone() - second.clone() * self.sin.clone(),
-                second * self.cos.clone() + first * self.sin.clone(),
-            ],
-            3,
-        )
+        ops::rotate(x, &self.cos, &self.sin)
     }
 }
 
@@ -148,25 +138,5 @@ mod tests {
         rope.apply(x)
             .into_data()
             .assert_approx_eq::<f32>(&expected, burn::tensor::Tolerance::absolute(1e-6));
-    }
-
-    #[cfg(feature = "flex")]
-    #[test]
-    fn heads_that_are_split_and_turned_in_one_pass_are_the_plain_ones() {
-        let device = Device::default();
-        for (batch, angles) in [(1, 1), (3, 3), (3, 1)] {
-            let positions = TensorData::from([[0, 1, 2, 3, 4], [0, 0, 1, 2, 3], [7, 9, 2, 3, 40]]);
-            let positions = Tensor::from_data(positions, &device).narrow(0, 0, angles);
-            let rope = Rope::new(positions, 6, 10_000.0, DType::F32);
-            kernels::testing::assert_same(
-                &format!("{batch} rows, {angles} of angles"),
-                [batch * 5 * 2 * 6],
-                |[x]| rope.split(x.reshape([batch, 5, 12]), 2).flatten(0, 3),
-                |[x]| {
-                    let x: Tensor<4> = x.reshape([batch, 5, 2, 6]);
-                    rope.apply(x.swap_dims(1, 2)).flatten(0, 3)
-                },
-            );
-        }
     }
 }

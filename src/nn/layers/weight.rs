@@ -3,8 +3,8 @@
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use crate::kernels::ops::{add_bias, linear};
 use crate::nn::layers::bf16::Bf16;
-use crate::nn::layers::linear::{add_bias, project};
 use crate::nn::layers::nf4::Nf4;
 use crate::nn::layers::panels::Panels;
 
@@ -88,7 +88,7 @@ impl Weight<2> {
         }
         let out = self
             .packed_linear(&x)
-            .unwrap_or_else(|| project(x, self.val()));
+            .unwrap_or_else(|| linear(x, self.val()));
         match bias {
             Some(bias) => add_bias(out, bias),
             None => out,

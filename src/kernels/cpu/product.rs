@@ -1,20 +1,20 @@
-//! Products of matrices of which one is narrow.
+//! Matrix products with one narrow operand.
 //!
-//! A general product copies both operands into the order in which its innermost loop reads them. That pays when each
-//! number is used hundreds of times, not with the 16 columns of a LoRA factor or the keys that a new token looks at.
+//! A general product (GEMM) first packs both operands in the order its innermost loop reads. That pays off when each value
+//! is used hundreds of times, not for the 16 columns of a LoRA factor or the keys that one new token attends to.
 
 use prefetch_index::prefetch_index;
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::kernels::simd::side_by_side;
+use crate::kernels::cpu::simd::{load, side_by_side, store};
 
-/// Rows of the innermost loop: with two vectors of columns, or four, they fill the registers.
+/// Rows of the innermost block: with two vectors of columns (four with 32 registers) their sums fill the registers.
 pub(crate) const ROWS: usize = 6;
 
-/// How many numbers ahead memory is asked for.
+/// How many values ahead of the loop memory is prefetched.
 pub(crate) const AHEAD: usize = 256;
 
-/// A matrix that is read number by number.
+/// A matrix by its strides.
 #[derive(Clone, Copy)]
 pub(crate) struct Strided<'a> {
     pub(crate) values: &'a [f32],
@@ -22,7 +22,7 @@ pub(crate) struct Strided<'a> {
     pub(crate) column_stride: usize,
 }
 
-/// `out = lhs · rhs`, or that much more than it was
+/// `out = lhs · rhs`, or `out += lhs · rhs` with `adds`.
 ///
 /// # Shapes
 ///
@@ -46,7 +46,7 @@ impl Product<'_> {
         }
     }
 
-    /// The numbers of up to six rows from `first`, column by column; what stands for rows that are not there counts for nothing.
+    /// Packs up to six rows from `first`, column by column; lanes of missing rows hold anything, as their sums are not stored.
     #[inline(always)]
     fn pack(&self, first: usize, packed: &mut [f32]) {
         let rows = ROWS.min(self.rows - first);
@@ -56,7 +56,7 @@ impl Product<'_> {
             column_stride,
         } = self.lhs;
         if column_stride == 1 {
-            // In the place of a row that is not there comes the last one.
+            // The last row stands in for missing ones.
             let rows = core::array::from_fn(|row| {
                 let start = (first + row.min(rows - 1)) * row_stride;
                 &values[start..start + self.inner]
@@ -76,7 +76,7 @@ impl Product<'_> {
         }
     }
 
-    /// One block of the result: up to six rows, and `VECTORS` vectors of columns or, if it is less than one, the rest.
+    /// Computes one block of the result: up to six rows by `VECTORS` vectors of columns, or by the rest of the columns.
     #[inline(always)]
     fn block<S: Simd, const VECTORS: usize>(
         &mut self,
@@ -103,7 +103,7 @@ impl Product<'_> {
         }
     }
 
-    /// A block of one row, in several sums at once.
+    /// Computes a block of one row with several partial sums.
     #[inline(always)]
     fn lone_block<S: Simd, const VECTORS: usize>(&mut self, simd: S, row: usize, column: usize) {
         let width = (VECTORS * S::F32_LANES).min(self.columns - column);
@@ -112,7 +112,7 @@ impl Product<'_> {
         let lhs = &self.lhs.values[row * self.lhs.row_stride..];
         let lhs = lhs.iter().step_by(self.lhs.column_stride);
         let rhs = self.rhs.chunks_exact(self.columns);
-        // Additions to one sum are two steps apart.
+        // Two partial sums in turn, so that additions do not wait for each other.
         for (step, (&lhs, rhs)) in lhs.zip(rhs).enumerate() {
             for vector in 0..VECTORS {
                 let ahead = step * self.columns + column + vector * S::F32_LANES + AHEAD;
@@ -152,7 +152,7 @@ impl Product<'_> {
         store(simd, out, &sums);
     }
 
-    /// A block of the rows from `row` and some columns from `column`; returns how many those are.
+    /// Computes the widest block that fits at `row` and `column`; returns how many columns it has.
     #[inline(always)]
     fn next_block<S: Simd>(&mut self, simd: S, packed: &[f32], row: usize, column: usize) -> usize {
         let room = (self.columns - column) / S::F32_LANES;
@@ -167,35 +167,6 @@ impl Product<'_> {
             S::F32_LANES
         }
     }
-}
-
-/// Vectors from a slice that they fill, or one from a slice that is shorter, with zeros behind.
-#[inline(always)]
-pub(crate) fn load<S: Simd, const VECTORS: usize>(simd: S, slice: &[f32]) -> [S::f32s; VECTORS] {
-    let (whole, rest) = S::as_simd_f32s(slice);
-    if let Some(vectors) = whole.first_chunk() {
-        return *vectors;
-    }
-    let mut vectors = [simd.splat_f32s(0.0); VECTORS];
-    vectors[..whole.len()].copy_from_slice(whole);
-    vectors[whole.len()] = simd.partial_load_f32s(rest);
-    vectors
-}
-
-/// Writes vectors into a slice, as far as it reaches.
-#[inline(always)]
-pub(crate) fn store<S: Simd, const VECTORS: usize>(
-    simd: S,
-    out: &mut [f32],
-    vectors: &[S::f32s; VECTORS],
-) {
-    let (whole, rest) = S::as_mut_simd_f32s(out);
-    if let Some(whole) = whole.first_chunk_mut() {
-        *whole = *vectors;
-        return;
-    }
-    whole.copy_from_slice(&vectors[..whole.len()]);
-    simd.partial_store_f32s(rest, vectors[whole.len()]);
 }
 
 impl WithSimd for Product<'_> {
@@ -221,7 +192,7 @@ impl WithSimd for Product<'_> {
                 column += room.clamp(1, 4) * S::F32_LANES;
             }
         } else if columns <= rows || self.inner <= rows {
-            // A narrow result or a narrow sum: six rows from end to end.
+            // Narrow result or short sums: six rows at a time, all columns.
             let mut packed = vec![0.0; size];
             for row in (0..rows).step_by(ROWS) {
                 self.pack(row, &mut packed);
@@ -231,7 +202,7 @@ impl WithSimd for Product<'_> {
                 }
             }
         } else {
-            // Few rows: all of them for one stripe of columns after the other, so that each stripe is read once.
+            // Few rows: all of them per stripe of columns, so that each stripe of `rhs` is read once.
             let mut packed = vec![0.0; size * blocks];
             for (block, packed) in packed.chunks_exact_mut(size).enumerate() {
                 self.pack(block * ROWS, packed);

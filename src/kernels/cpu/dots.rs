@@ -1,37 +1,37 @@
-//! Products of a few rows with a matrix that is read once, row by row.
+//! Dot products of a few rows with each row of a matrix, which may be stored as bf16.
 
 use prefetch_index::prefetch_index;
 use pulp::{Simd, WithSimd};
 
-use crate::kernels::product::AHEAD;
+use crate::kernels::cpu::product::AHEAD;
 
-/// In how many places at once a matrix is read for one row: one place gives half of what memory can deliver.
+/// Parallel read streams for one row: a single stream reaches half of the memory bandwidth.
 const STREAMS: usize = 8;
 
-/// Most lanes that a vector has.
+/// The most f32 lanes that a vector has.
 const MOST_LANES: usize = 16;
 
-/// Numbers as a matrix stores them: a whole vector of these is read as one or two vectors of f32.
+/// A storage format of a matrix: one vector of it decodes to one or two vectors of f32.
 pub(crate) trait Stored: Copy + Sync + Send {
-    /// How many numbers one of these is.
+    /// Values per stored word.
     const NUMBERS: usize;
 
-    /// One of these for each vector of f32.
+    /// One `T` per decoded vector of f32.
     type Each<T: Copy>: Copy + AsRef<[T]> + AsMut<[T]>;
 
-    /// A whole vector of these.
+    /// A vector of stored words.
     type Vector<S: Simd>: Copy;
 
-    /// The same for each vector of f32.
+    /// Repeats a value for each decoded vector.
     fn each<T: Copy>(value: T) -> Self::Each<T>;
 
-    /// As many whole vectors as there are in a row.
+    /// Returns the whole vectors of a row, without the rest.
     fn vectors<S: Simd>(row: &[Self]) -> &[Self::Vector<S>];
 
-    /// The numbers of a vector; where there are two of f32, the first has every other number from the first.
+    /// Decodes a vector; of two decoded vectors the first has the even and the second the odd positions.
     fn read<S: Simd>(simd: S, vector: Self::Vector<S>) -> Self::Each<S::f32s>;
 
-    /// The number at an index.
+    /// Decodes one value.
     fn number(row: &[Self], idx: usize) -> f32;
 }
 
@@ -63,7 +63,7 @@ impl Stored for f32 {
     }
 }
 
-/// Two numbers in bf16, the first in the lower half.
+/// Two bf16 values per word, the first in the lower half.
 impl Stored for u32 {
     const NUMBERS: usize = 2;
 
@@ -102,7 +102,7 @@ impl Stored for u32 {
     }
 }
 
-/// `out[row][column] = lhs[row] · rhs[column]` for up to eight rows, whose products with a row of `rhs` are made at once.
+/// `out[row][column] = lhs[row] · rhs[column]` for up to eight rows, which share each read of `rhs`.
 pub(crate) struct Dots<'a, N> {
     pub(crate) out: &'a mut [f32],
     pub(crate) lhs: &'a [f32],
@@ -115,8 +115,7 @@ impl<N: Stored> Dots<'_, N> {
         self.lhs.len() / self.inner
     }
 
-    /// The whole vectors of `ROWS` rows in the order of [`Stored::read`]; in the place of a row that is not there comes the last
-    /// one.
+    /// Rearranges `ROWS` rows into vectors in the order of [`Stored::read`]; the last row stands in for missing ones.
     #[inline(always)]
     fn interleave<S: Simd, const ROWS: usize>(&self, simd: S) -> Vec<N::Each<[S::f32s; ROWS]>> {
         let (rows, step) = (self.rows(), S::F32_LANES * N::NUMBERS);
@@ -138,8 +137,8 @@ impl<N: Stored> Dots<'_, N> {
         lhs
     }
 
-    /// The products of [interleaved](Self::interleave) rows with `COLUMNS` rows of `rhs`, each `apart` from the next: the sums
-    /// of a vector's lanes.
+    /// Computes the dot products of [interleaved](Self::interleave) rows with `COLUMNS` rows of `rhs` that are `apart` rows
+    /// from each other.
     #[inline(always)]
     fn dots<S: Simd, const ROWS: usize, const COLUMNS: usize>(
         &mut self,
@@ -184,7 +183,7 @@ impl<N: Stored> Dots<'_, N> {
         }
     }
 
-    /// All products of up to `ROWS` rows, with rows of `rhs` from `COLUMNS` places at once.
+    /// Computes all products of up to `ROWS` rows, reading `rhs` in `COLUMNS` streams.
     #[inline(always)]
     fn all<S: Simd, const ROWS: usize, const COLUMNS: usize>(mut self, simd: S) {
         let lhs = self.interleave::<S, ROWS>(simd);
@@ -204,7 +203,7 @@ impl<N: Stored> WithSimd for Dots<'_, N> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // As many columns as there are registers for.
+        // As many streams as there are registers for.
         match self.rows() {
             1 => self.all::<S, 1, STREAMS>(simd),
             2 => self.all::<S, 2, 8>(simd),

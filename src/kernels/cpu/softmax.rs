@@ -1,64 +1,15 @@
-//! Softmax over the last dimension with a mask.
+//! Softmax of one row, its gradient, and the rows of a mask.
 
 use burn::backend::flex::FlexTensor;
 
-use crate::kernels::simd::{
-    LANES, change_rows, dims, dot, exp, join_lanes, larger, noticeable, padded_chunk, values,
-    vectorized,
-};
+use crate::kernels::cpu::simd::{LANES, dot, exp, flush_tiny, join_lanes, larger, padded_chunk};
+use crate::kernels::cpu::tensors::dims;
 
-/// `softmax(scale · scores)` over the last dimension, where what `mask` marks counts for nothing; a row of which all is
-/// marked has equal shares.
-///
-/// # Shapes
-///
-/// - scores and output: `[a, b, rows, columns]`
-/// - mask: the same, or one where it is the same for all
-pub(crate) fn masked_softmax(scores: FlexTensor, mask: &FlexTensor, scale: f32) -> FlexTensor {
-    let rows = MaskRows::new(mask, dims(&scores));
-    let columns = rows.columns;
-    change_rows(scores, columns, |first, scores| {
-        vectorized(
-            #[inline(always)]
-            || {
-                for (row_idx, row) in scores.chunks_exact_mut(columns).enumerate() {
-                    softmax_row(row, rows.row(first + row_idx), scale);
-                }
-            },
-        );
-    })
-}
-
-/// The gradient of a softmax to the scores, from its result.
-pub(crate) fn softmax_gradient(
-    weights: &FlexTensor,
-    mask: &FlexTensor,
-    scale: f32,
-    grad: FlexTensor,
-) -> FlexTensor {
-    let rows = MaskRows::new(mask, dims(&grad));
-    let columns = rows.columns;
-    let weights = values(weights);
-    change_rows(grad, columns, |first, grad| {
-        let weights = &weights[first * columns..first * columns + grad.len()];
-        vectorized(
-            #[inline(always)]
-            || {
-                let grad = grad.chunks_exact_mut(columns);
-                for (row_idx, (row, weights)) in grad.zip(weights.chunks_exact(columns)).enumerate()
-                {
-                    softmax_row_gradient(row, weights, rows.row(first + row_idx), scale);
-                }
-            },
-        );
-    })
-}
-
-/// Scores that lie farther below the largest, so that their weight is less than 2⁻⁴⁰ of its, count for nothing: no sum in
-/// f32 can tell, and see [`noticeable`].
+/// Scores so far below the largest (weight below 2⁻⁴⁰ of its weight) get weight 0: no sum in f32 can tell, and the backward
+/// pass is spared subnormal gradients, see [`flush_tiny`].
 const LEAST: f32 = -27.73;
 
-/// Softmax of one row in its place.
+/// Computes `softmax(scale · row)` in place; entries with a nonzero mask byte get weight 0.
 #[inline(always)]
 pub(crate) fn softmax_row(row: &mut [f32], mask: &[u8], scale: f32) {
     let share = softmax_weights(row, mask, scale);
@@ -67,11 +18,12 @@ pub(crate) fn softmax_row(row: &mut [f32], mask: &[u8], scale: f32) {
     }
 }
 
-/// Writes the weights of one row's softmax in its place and returns what makes their sum one. The row may be longer than its
-/// mask; what is behind counts for nothing if it is minus infinity.
+/// Writes the unnormalized weights of a row's softmax in place and returns the factor that makes their sum one.
+///
+/// The row may be longer than its mask if the rest is minus infinity. A row that is masked as a whole gets equal weights.
 #[inline(always)]
 pub(crate) fn softmax_weights(row: &mut [f32], mask: &[u8], scale: f32) -> f32 {
-    // Zeros are what most masks are, and a vector of bytes is dear to widen.
+    // Most masks are all zeros, and widening bytes to vectors of f32 is slow.
     if mask.iter().fold(0, |any, &masked| any | masked) != 0 {
         for (score, &masked) in row.iter_mut().zip(mask) {
             *score = if masked != 0 {
@@ -81,7 +33,7 @@ pub(crate) fn softmax_weights(row: &mut [f32], mask: &[u8], scale: f32) -> f32 {
             };
         }
     }
-    // What does not fill a vector is made one, so that no number is alone.
+    // The remainder is padded to a whole vector, so that there is no scalar loop.
     let (whole, rest) = row.as_chunks_mut::<LANES>();
     let mut last = padded_chunk(rest, f32::NEG_INFINITY);
     let mut largest = last;
@@ -114,22 +66,22 @@ pub(crate) fn softmax_weights(row: &mut [f32], mask: &[u8], scale: f32) -> f32 {
     1.0 / join_lanes(sums, |a, b| a + b)
 }
 
-/// The gradient of one row's softmax in the place of the gradient to its result.
+/// Turns the gradient of a row's softmax weights into that of its scores, in place.
 #[inline(always)]
 pub(crate) fn softmax_row_gradient(grad: &mut [f32], weights: &[f32], mask: &[u8], scale: f32) {
     let along = dot(grad, weights);
     for ((grad, &weight), &masked) in grad.iter_mut().zip(weights).zip(mask) {
-        let to_score = noticeable(scale * weight * (*grad - along));
+        let to_score = flush_tiny(scale * weight * (*grad - along));
         *grad = if masked != 0 { 0.0 } else { to_score };
     }
 }
 
-/// The row of a mask that belongs to each row of a tensor of four dimensions.
+/// A mask that broadcasts over a tensor of four dimensions, by rows.
 pub(crate) struct MaskRows<'a> {
     bytes: &'a [u8],
     /// Sizes of the tensor's second and third dimension.
     sizes: [usize; 2],
-    /// How far apart in `bytes` the rows of neighbours in the first three dimensions are.
+    /// Strides of the first three dimensions in `bytes`; 0 where the mask broadcasts.
     steps: [isize; 3],
     start: isize,
     /// The length of a row.
@@ -137,15 +89,17 @@ pub(crate) struct MaskRows<'a> {
 }
 
 impl<'a> MaskRows<'a> {
+    /// Borrows a mask for a tensor of these sizes.
+    ///
     /// # Panics
     ///
-    /// If the mask's rows are not whole, or of another length.
+    /// Panics if the mask's rows are not contiguous or of another length.
     pub(crate) fn new(mask: &'a FlexTensor, [_, second, third, columns]: [usize; 4]) -> Self {
         let shape: [usize; 4] = dims(mask);
         let strides = mask.layout().strides();
         assert!(
             shape[3] == columns && (strides[3] == 1 || columns == 1),
-            "a mask has whole rows"
+            "rows of a mask are contiguous and as long as those of the scores"
         );
         Self {
             bytes: mask.storage::<u8>(),
@@ -156,7 +110,7 @@ impl<'a> MaskRows<'a> {
         }
     }
 
-    /// The mask of the row that is number `row_idx` in order.
+    /// Returns the mask of row `row_idx`, counted through the first three dimensions.
     #[inline(always)]
     pub(crate) fn row(&self, row_idx: usize) -> &'a [u8] {
         let [second, third] = self.sizes;
@@ -177,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_weight_that_no_sum_can_notice_is_zero_and_so_is_its_gradient() {
+    fn a_weight_below_the_precision_of_f32_is_zero_and_so_is_its_gradient() {
         let mut row = [0.0, -20.0, -30.0, -80.0, -200.0];
         softmax_row(&mut row, &[0; 5], 1.0);
         assert!(row[0] == 1.0 && row[1] > 0.0, "{row:?}");
@@ -186,7 +140,7 @@ mod tests {
         softmax_row_gradient(&mut grad, &row, &[0; 5], 1.0);
         assert!(grad[1] > 1e-9, "{grad:?}");
         assert_eq!(grad[2..], [0.0; 3]);
-        assert_eq!(noticeable(-1e-25), 0.0);
-        assert!(noticeable(f32::NAN).is_nan());
+        assert_eq!(flush_tiny(-1e-25), 0.0);
+        assert!(flush_tiny(f32::NAN).is_nan());
     }
 }

@@ -1,4 +1,4 @@
-//! Products of few rows, as of a decoding step, with a matrix whose rows are read where they lie.
+//! `lhs · rhsᵀ` for few rows of `lhs`, as in a decoding step: `rhs` is read once, in place.
 
 use std::ops::Range;
 
@@ -6,18 +6,19 @@ use prefetch_index::prefetch_index;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::kernels::dots::{Dots, Stored};
-use crate::kernels::simd::{side_by_side, threads};
+use crate::kernels::cpu::dots::{Dots, Stored};
+use crate::kernels::cpu::simd::side_by_side;
+use crate::kernels::cpu::tensors::threads;
 
-/// Rows that two vectors hold, at most.
+/// The most lanes that two vectors have.
 const MOST_LANES: usize = 32;
 
-/// In how many threads a matrix of so many numbers is read.
+/// Returns how many threads to use for reading a matrix of `count` values.
 pub(crate) fn readers(count: usize) -> usize {
     threads(count, 1 << 18)
 }
 
-/// `out = lhs · rhsᵀ` for few rows: each row of `rhs` is read once, where it lies.
+/// Computes `lhs · rhsᵀ` for few rows of `lhs`; each row of `rhs` is read once, in place.
 ///
 /// # Shapes
 ///
@@ -38,7 +39,7 @@ pub(crate) fn few_rows(lhs: &[f32], rhs: &[f32], inner: usize) -> Vec<f32> {
     })
 }
 
-/// The same for one row, with a matrix stored otherwise.
+/// Like [`few_rows`] for one row, with `rhs` in another [storage format](Stored).
 pub(crate) fn one_row<N: Stored>(lhs: &[f32], rhs: &[N]) -> Vec<f32> {
     let inner = lhs.len();
     let width = inner / N::NUMBERS;
@@ -54,18 +55,18 @@ pub(crate) fn one_row<N: Stored>(lhs: &[f32], rhs: &[N]) -> Vec<f32> {
     })
 }
 
-/// The same for a matrix of which `read` gives some rows at a time; they are used while they are at hand.
+/// Like [`few_rows`] for an `rhs` that `read` decodes a few rows at a time, small enough to stay in the cache.
 pub(crate) fn few_rows_of(
     lhs: &[f32],
     columns: usize,
     inner: usize,
     read: impl Fn(Range<usize>, &mut [f32]) + Sync,
 ) -> Vec<f32> {
-    /// So many numbers stay near the processor.
-    const NEAR: usize = 1 << 14;
+    /// Values that fit in the L1/L2 cache.
+    const CACHED: usize = 1 << 14;
     let rows = lhs.len() / inner;
     in_parts([rows, columns, inner], |columns, out| {
-        let most = (NEAR / inner).clamp(8, columns.len().max(8));
+        let most = (CACHED / inner).clamp(8, columns.len().max(8));
         let mut rhs = vec![0.0; most * inner];
         let mut products = vec![0.0; rows * most];
         for start in columns.clone().step_by(most) {
@@ -88,12 +89,12 @@ pub(crate) fn few_rows_of(
     })
 }
 
-/// The products that `work` gives for some columns at a time, `[rows, some columns]`, in as many threads as that is worth.
+/// Splits the columns among threads; `work` fills a part, `[rows, its columns]`, and the parts are joined.
 ///
-/// `sizes` are those of rows, columns and what is summed over.
+/// `sizes` are rows, columns and the inner dimension.
 fn in_parts(sizes: [usize; 3], work: impl Fn(Range<usize>, &mut [f32]) + Sync) -> Vec<f32> {
     let [rows, columns, inner] = sizes;
-    // Threads divide the columns among themselves; one that has to wait for memory leaves some of its share to the others.
+    // For one row more pieces than threads: a thread that waits for memory leaves pieces to the others.
     let pieces = match (readers(columns * inner), rows) {
         (1, _) => 1,
         (threads, 1) => 4 * threads,
@@ -152,8 +153,7 @@ impl<'a> FewRows<'a> {
         self.rhs.len() / self.inner
     }
 
-    /// The rows from `first` on, as many as `width`, number by number; what stands for rows that are not there counts for
-    /// nothing.
+    /// Packs `width` rows from `first` on, column by column; lanes of missing rows hold anything, as their sums are not stored.
     #[inline(always)]
     fn pack(&self, first: usize, width: usize) -> Vec<f32> {
         const AT_ONCE: usize = 8;
@@ -168,8 +168,8 @@ impl<'a> FewRows<'a> {
         packed
     }
 
-    /// The products of [packed](Self::pack) rows with `COLUMNS` rows of `rhs`: a lane for each row, so that nothing is
-    /// summed across lanes.
+    /// Multiplies [packed](Self::pack) rows with `COLUMNS` rows of `rhs`: one lane per row, so nothing is summed across
+    /// lanes.
     #[inline(always)]
     fn block<S: Simd, const VECTORS: usize, const COLUMNS: usize>(
         &mut self,
@@ -224,7 +224,7 @@ impl<'a> FewRows<'a> {
         }
     }
 
-    /// All products, of `COLUMNS` rows of `rhs` at a time.
+    /// Computes all products, `COLUMNS` rows of `rhs` at a time.
     #[inline(always)]
     fn blocks<S: Simd, const COLUMNS: usize>(mut self, simd: S) {
         let (rows, columns, lanes) = (self.rows(), self.columns(), S::F32_LANES);
@@ -262,7 +262,7 @@ impl WithSimd for FewRows<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // Long sums of few rows are worth their sums across lanes.
+        // For long rows the reduction across lanes at the end is cheap.
         let is_long = self.inner >= 16 * S::F32_LANES && S::REGISTER_COUNT >= 32;
         match self.rows() {
             1 => self.dots().with_simd(simd),

@@ -1,13 +1,15 @@
-//! Weights in bf16.
+//! Weights in bf16 that are multiplied in f32.
+//!
+//! The format exists on the CPU only; [`to_bf16`] returns `None` elsewhere.
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::{Int, Tensor};
 
-use crate::kernels::serves;
+use crate::kernels::supports;
 
-/// The nearest numbers in bf16, two in each word, the first in its lower half; nothing, unless the weight is f32 on the CPU
-/// and has an even number of columns.
+/// Rounds a weight to bf16 and packs two values per word, the first in the lower half; `None` unless the weight is f32 on the
+/// CPU with an even number of columns.
 ///
 /// # Shapes
 ///
@@ -15,23 +17,31 @@ use crate::kernels::serves;
 /// - output: `[rows, columns / 2]`
 pub(crate) fn to_bf16(weight: Tensor<2>) -> Option<Tensor<2, Int>> {
     let is_even = weight.dims()[1].is_multiple_of(2);
-    (is_even && serves(&weight)).then(|| {
+    (is_even && supports(&weight)).then(|| {
         let weight = weight.without_autodiff().into_dispatch();
         Tensor::from_dispatch(Dispatch::to_bf16(weight))
     })
 }
 
-/// The numbers of [words](to_bf16) in f32.
+/// Widens [packed](to_bf16) values to f32.
+///
+/// # Panics
+///
+/// Panics if the words are on another device than the CPU.
 pub(crate) fn widen_bf16(words: Tensor<2, Int>) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::widen_bf16(words.into_dispatch()))
 }
 
-/// `x · weightᵀ`
+/// Computes `x · weightᵀ`; one row reads the words in place, more rows widen them first.
 ///
 /// # Shapes
 ///
 /// - x: `[rows, in]`
-/// - words: `[out, in / 2]`, as of [`to_bf16`]
+/// - words: a [packed](to_bf16) weight, `[out, in / 2]`
+///
+/// # Panics
+///
+/// Panics if the words are on another device than the CPU.
 pub(crate) fn bf16_linear(x: Tensor<2>, words: Tensor<2, Int>) -> Tensor<2> {
     let x = x.without_autodiff().into_dispatch();
     Tensor::from_dispatch(Dispatch::bf16_linear(x, words.into_dispatch()))
@@ -47,14 +57,15 @@ trait Bf16: Backend {
 }
 
 #[cfg(feature = "flex")]
-mod flex {
+mod cpu {
     use burn::backend::flex::{Flex, FlexTensor};
     use burn::tensor::{Shape, TensorData, bf16};
     use rayon::prelude::*;
 
-    use crate::kernels::few_rows::one_row;
-    use crate::kernels::low_rank;
-    use crate::kernels::simd::{dense, dims, for_rows, tensor, threads, values, vectorized};
+    use crate::kernels::cpu::few_rows::one_row;
+    use crate::kernels::cpu::simd::vectorized;
+    use crate::kernels::cpu::tensors::{dense, dims, for_rows, tensor, threads, values};
+    use crate::kernels::ops::linear::cpu::linear;
 
     impl super::Bf16 for Flex {
         fn to_bf16(weight: FlexTensor) -> FlexTensor {
@@ -102,7 +113,7 @@ mod flex {
         fn bf16_linear(x: FlexTensor, words: FlexTensor) -> FlexTensor {
             let ([rows, _], [columns, _]) = (dims(&x), dims(&words));
             if rows > 1 {
-                return low_rank::linear(x, Self::widen_bf16(words));
+                return linear(x, Self::widen_bf16(words));
             }
             let (x, words) = (dense(x), dense(words));
             let out = one_row(values(&x), words.storage::<u32>());
@@ -114,14 +125,13 @@ mod flex {
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
-    use burn::tensor::{DType, Device, Distribution, TensorData, Tolerance};
+    use crate::kernels::testing::noise;
+    use burn::tensor::{DType, Device, TensorData, Tolerance};
 
     #[test]
-    fn the_nearest_numbers_are_those_of_a_cast() {
+    fn packing_rounds_as_a_cast_does() {
         let device = Device::default();
-        device.seed(3);
-        let normal = Distribution::Normal(0.0, 1.0);
-        let weight = Tensor::<2>::random([37, 42], normal, &device);
+        let weight: Tensor<2> = noise([37, 42], 3, &device);
         let expected = weight.clone().cast(DType::BF16).cast(DType::F32);
         let got = widen_bf16(to_bf16(weight).unwrap());
         got.into_data().assert_eq(&expected.into_data(), true);
@@ -134,7 +144,7 @@ mod tests {
             f32::NAN,
         ];
         let odd = Tensor::<2>::from_data(TensorData::new(odd.to_vec(), [2, 3]), &device);
-        assert!(to_bf16(odd.clone()).is_none(), "two numbers share a word");
+        assert!(to_bf16(odd.clone()).is_none(), "two values share a word");
         let got = widen_bf16(to_bf16(odd.transpose()).unwrap()).into_data();
         let got: Vec<f32> = got.try_to_vec().unwrap();
         assert_eq!(got[..3], [f32::INFINITY, -0.0, f32::NEG_INFINITY]);
@@ -145,11 +155,9 @@ mod tests {
     #[test]
     fn products_are_those_of_the_widened_weight() {
         let device = Device::default();
-        device.seed(4);
         for (rows, inner, out) in [(1, 2, 1), (1, 40, 9), (1, 514, 1201), (3, 514, 60)] {
-            let normal = Distribution::Normal(0.0, 1.0);
-            let x = Tensor::<2>::random([rows, inner], normal, &device);
-            let words = to_bf16(Tensor::<2>::random([out, inner], normal, &device)).unwrap();
+            let x = noise([rows, inner], 4, &device);
+            let words = to_bf16(noise([out, inner], 5, &device)).unwrap();
             let expected = x.clone().matmul(widen_bf16(words.clone()).transpose());
             let tolerance = Tolerance::<f32>::absolute(1e-4);
             let got = bf16_linear(x, words);

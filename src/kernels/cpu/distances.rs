@@ -1,24 +1,24 @@
 //! The scores of disentangled attention in one pass.
 //!
-//! What query `i` and key `j` are multiplied with by their distance lies, for all keys of a query, in a row of the vectors'
-//! numbers; for the next query in the same row, one place before. So no product with a distance is ever stored.
+//! Relative-position vectors are stored by distance `j − i`, one row per dimension. Query `i + 1` reads the same rows shifted
+//! by one, so no per-pair position score is ever stored.
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::kernels::product::{ROWS, load, store};
-use crate::kernels::simd::side_by_side;
+use crate::kernels::cpu::product::ROWS;
+use crate::kernels::cpu::simd::{load, side_by_side, store};
 
-/// As many columns as fill whole vectors.
+/// Rounds a number of columns up to whole vectors.
 pub(crate) fn padded(columns: usize) -> usize {
     columns.next_multiple_of(16)
 }
 
-/// How many numbers [`Scores`] takes in a row of distances.
+/// Length of a row of distances, with the margin that [`Scores`] reads over.
 pub(crate) fn distances(seq: usize) -> usize {
     padded(ROWS + seq + padded(seq))
 }
 
-/// Where in such a row the vector of a distance `key - query` is.
+/// Position of the distance `key − query` in such a row.
 pub(crate) fn place(seq: usize, query: usize, key: usize) -> usize {
     ROWS + seq - 1 + key - query
 }
@@ -32,9 +32,9 @@ pub(crate) struct Scores<'a> {
     pub(crate) stride: usize,
     /// `[head_dim, padded(seq)]`
     pub(crate) keys: &'a [f32],
-    /// `[head_dim, distances(seq)]` at their [`place`]s
+    /// Position vectors that queries are multiplied with, `[head_dim, distances(seq)]`, each at its [`place`]
     pub(crate) of_keys: &'a [f32],
-    /// The same
+    /// Position vectors that keys are multiplied with, stored alike
     pub(crate) of_queries: &'a [f32],
     pub(crate) seq: usize,
     pub(crate) head_dim: usize,
@@ -45,7 +45,7 @@ impl Scores<'_> {
         Arch::new().dispatch(self);
     }
 
-    /// Six rows, as far as there are so many, and `VECTORS` vectors of columns.
+    /// Computes a block of up to six rows by `VECTORS` vectors of columns.
     #[inline(always)]
     fn block<S: Simd, const VECTORS: usize>(
         &mut self,
@@ -56,7 +56,7 @@ impl Scores<'_> {
     ) {
         let (columns, distances) = (padded(self.seq), distances(self.seq));
         let width = VECTORS * S::F32_LANES;
-        // The last row's distances come first.
+        // Distances of the last row come first.
         let first = place(self.seq, row + ROWS - 1, column);
         let near = first..first + ROWS - 1 + width;
         let zero = simd.splat_f32s(0.0);

@@ -1,62 +1,14 @@
-//! What all loops here are made of.
+//! Vector arithmetic: elementary functions and sums that the compiler turns into the widest vector instructions.
 
-use burn::backend::flex::FlexTensor;
-use burn::tensor::{Shape, TensorData};
-use pulp::Arch;
-use rayon::prelude::*;
+use pulp::{Arch, Simd};
 
-/// Runs a loop with the widest vectors that this processor has; `work` and all it calls must be marked to be inlined.
+/// Runs a loop compiled for the widest vectors of this processor; `work` and all it calls must be `#[inline(always)]`.
 #[inline(always)]
 pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(work)
 }
 
-/// The tensor with its numbers in order from the start of its storage.
-pub(crate) fn dense(tensor: FlexTensor) -> FlexTensor {
-    if tensor.is_contiguous() && tensor.layout().start_offset() == 0 {
-        tensor
-    } else {
-        tensor.to_contiguous()
-    }
-}
-
-/// The [`dense`] tensor, or a copy of it if somebody else holds its numbers.
-pub(crate) fn owned(tensor: FlexTensor) -> FlexTensor {
-    let mut tensor = dense(tensor);
-    if tensor.try_storage_mut::<f32>().is_some() {
-        return tensor;
-    }
-    self::tensor(values(&tensor).to_vec(), tensor.layout().shape().clone())
-}
-
-/// The numbers of an [`owned`] tensor.
-pub(crate) fn values_mut(tensor: &mut FlexTensor) -> &mut [f32] {
-    let count = tensor.layout().num_elements();
-    &mut tensor.storage_mut::<f32>()[..count]
-}
-
-/// The numbers of a [`dense`] tensor.
-pub(crate) fn values(tensor: &FlexTensor) -> &[f32] {
-    &tensor.storage::<f32>()[..tensor.layout().num_elements()]
-}
-
-/// A tensor of these numbers.
-pub(crate) fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, shape))
-}
-
-/// The dimensions of a tensor.
-pub(crate) fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
-    tensor.layout().shape().dims()
-}
-
-/// The size of the last dimension.
-pub(crate) fn width(tensor: &FlexTensor) -> usize {
-    let shape = tensor.layout().shape();
-    shape[shape.num_dims() - 1]
-}
-
-/// Writes some rows as columns side by side; the rows of `out` are `stride` apart.
+/// Transposes a few rows: writes them as columns side by side; the rows of `out` are `stride` apart.
 #[inline(always)]
 pub(crate) fn side_by_side<const N: usize>(rows: [&[f32]; N], out: &mut [f32], stride: usize) {
     let rows = rows.map(|row| &row[..rows[0].len()]);
@@ -68,47 +20,13 @@ pub(crate) fn side_by_side<const N: usize>(rows: [&[f32]; N], out: &mut [f32], s
     }
 }
 
-/// In how many threads work on `count` numbers is done: in one below `few`, where a second costs more than it saves.
-pub(crate) fn threads(count: usize, few: usize) -> usize {
-    if count < few {
-        1
-    } else {
-        rayon::current_num_threads()
-    }
-}
-
-/// Fills rows of `width` numbers, in as many threads as the backend has here; `work` gets its first row and its part.
-pub(crate) fn for_rows(out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
-    const FEW: usize = 1 << 15;
-    let threads = threads(out.len(), FEW);
-    if threads < 2 || width == 0 {
-        return work(0, out);
-    }
-    let rows = (out.len() / width).div_ceil(threads).max(1);
-    out.par_chunks_mut(rows * width)
-        .enumerate()
-        .for_each(|(part, out)| work(part * rows, out));
-}
-
-/// The tensor after `work` has changed its rows of `width` numbers; `work` gets its first row and its part, as in
-/// [`for_rows`].
-pub(crate) fn change_rows(
-    tensor: FlexTensor,
-    width: usize,
-    work: impl Fn(usize, &mut [f32]) + Sync,
-) -> FlexTensor {
-    let mut tensor = owned(tensor);
-    for_rows(values_mut(&mut tensor), width, work);
-    tensor
-}
-
 /// `eˣ` within two units of the last place, from `2ⁿ·eʳ` with `|r| ≤ ln 2 / 2` and a polynomial of degree six (Cephes'
-/// `expf`). What would be no normal number becomes the least or the largest one.
+/// `expf`). Clamps to the range of normal numbers instead of returning zero, a subnormal or infinity.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    /// Adding it leaves the nearest whole number in the lowest bits.
+    /// Adding this leaves the nearest integer in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.336, 88.376);
     let shifted = x.mul_add(core::f32::consts::LOG2_E, ROUND);
@@ -124,12 +42,12 @@ pub(crate) fn exp(x: f32) -> f32 {
     f32::from_bits(mantissa.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
-/// A gradient, or zero in place of one that no sum can notice.
+/// Flushes a gradient below 1e-24 to zero.
 ///
-/// What attention hardly looks at gets less of the gradient in each layer, until it is no normal number any more, and a
-/// product with such a number takes a processor a hundred times as long.
+/// Gradients of tokens with tiny attention weights shrink from layer to layer until they are subnormal, and arithmetic with
+/// subnormals is a hundred times slower.
 #[inline(always)]
-pub(crate) fn noticeable(grad: f32) -> f32 {
+pub(crate) fn flush_tiny(grad: f32) -> f32 {
     const LEAST: f32 = 1e-24;
     if grad.abs() < LEAST { 0.0 } else { grad }
 }
@@ -160,7 +78,13 @@ pub(crate) fn erf(x: f32) -> f32 {
     x * p / q
 }
 
-/// The sum of `f` over a row, in a vector of sums.
+/// GELU with the error function, of one value.
+#[inline(always)]
+pub(crate) fn gelu(x: f32) -> f32 {
+    0.5 * x * (1.0 + erf(x * core::f32::consts::FRAC_1_SQRT_2))
+}
+
+/// Sums `f` over a row, one partial sum per lane.
 #[inline(always)]
 pub(crate) fn sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0.0; LANES];
@@ -174,13 +98,13 @@ pub(crate) fn sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     join_lanes(sums, |a, b| a + b) + rest
 }
 
-/// The larger of two numbers.
+/// Returns the larger of two numbers.
 #[inline(always)]
 pub(crate) fn larger(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// The sum of the products of two rows.
+/// Dot product of two rows.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; LANES];
@@ -195,10 +119,10 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     join_lanes(sums, |a, b| a + b) + rest
 }
 
-/// As many as a vector holds at most.
+/// The most f32 lanes that a vector has.
 pub(crate) const LANES: usize = 16;
 
-/// Joins one half with the other until there is one number.
+/// Reduces the lanes to one number, joining halves.
 #[inline(always)]
 pub(crate) fn join_lanes(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
     let mut half = LANES / 2;
@@ -211,12 +135,41 @@ pub(crate) fn join_lanes(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32
     lanes[0]
 }
 
-/// A slice of less than a vector, with `padding` behind.
+/// Fills a vector from a shorter slice, and the rest of it with `padding`.
 #[inline(always)]
 pub(crate) fn padded_chunk(rest: &[f32], padding: f32) -> [f32; LANES] {
     let mut chunk = [padding; LANES];
     chunk[..rest.len()].copy_from_slice(rest);
     chunk
+}
+
+/// Loads `VECTORS` vectors from a slice; a shorter slice is filled up with zeros.
+#[inline(always)]
+pub(crate) fn load<S: Simd, const VECTORS: usize>(simd: S, slice: &[f32]) -> [S::f32s; VECTORS] {
+    let (whole, rest) = S::as_simd_f32s(slice);
+    if let Some(vectors) = whole.first_chunk() {
+        return *vectors;
+    }
+    let mut vectors = [simd.splat_f32s(0.0); VECTORS];
+    vectors[..whole.len()].copy_from_slice(whole);
+    vectors[whole.len()] = simd.partial_load_f32s(rest);
+    vectors
+}
+
+/// Stores vectors into a slice, as far as it reaches.
+#[inline(always)]
+pub(crate) fn store<S: Simd, const VECTORS: usize>(
+    simd: S,
+    out: &mut [f32],
+    vectors: &[S::f32s; VECTORS],
+) {
+    let (whole, rest) = S::as_mut_simd_f32s(out);
+    if let Some(whole) = whole.first_chunk_mut() {
+        *whole = *vectors;
+        return;
+    }
+    whole.copy_from_slice(&vectors[..whole.len()]);
+    simd.partial_store_f32s(rest, vectors[whole.len()]);
 }
 
 #[cfg(test)]
