@@ -76,7 +76,7 @@ pub(super) fn logits(model: &Gemma) -> TensorData {
         [vec![0, 1, 1, 1, 1], vec![1; 5]],
     );
     model
-        .forward(GemmaInput::new(&ids, &segments, &device()))
+        .forward(GemmaInput::with_segments(&ids, &segments, &device()))
         .into_data()
 }
 

@@ -1,14 +1,12 @@
-//! Keys and values of the tokens seen so far.
+//! The cache of a decoder: which columns of its storage each row uses, as rows join, grow and leave.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
-use crate::nn::decoder::lengths::Lengths;
-
-/// Columns by which a full cache grows.
-const BLOCK: usize = 64;
+use crate::nn::batch::Lengths;
+use crate::nn::decoder::storage::{BLOCK, Storage, clear, view, write};
 
 /// A key/value cache for every layer of a decoder; an argument of its forward pass, never a part of the model.
 ///
@@ -16,8 +14,8 @@ const BLOCK: usize = 64;
 /// what is before that is padding. The storage has columns to spare, into which new tokens are written in place.
 #[derive(Clone, Debug)]
 pub struct KvCache {
-    /// Keys and values of each layer, `[slots, kv_heads, columns, head_dim]` with `slots` at least the number of rows.
-    layers: Vec<[Tensor<4>; 2]>,
+    /// With at least as many slots as there are rows.
+    storage: Storage,
     rows: Vec<Row>,
     /// The columns that the rows use.
     used: Range<usize>,
@@ -69,7 +67,7 @@ impl KvCache {
         });
         let rows: Vec<Row> = rows.collect();
         Self {
-            layers: Vec::new(),
+            storage: Storage::default(),
             n_prompts: rows.len(),
             rows,
             used: 0..0,
@@ -107,8 +105,8 @@ impl KvCache {
     /// Makes room for `seq` more tokens in every row; each layer appends them afterwards.
     pub(crate) fn extend(&mut self, seq: usize, device: &Device) -> Extension {
         let rows = self.rows();
-        let [slots, columns] = self.room();
-        if !self.layers.is_empty() && self.used.end + seq > columns {
+        let [slots, columns] = self.storage.room();
+        if !self.storage.layers.is_empty() && self.used.end + seq > columns {
             let few = 2 * rows <= slots;
             self.relocate(if few { rows } else { slots }, 0, seq);
         }
@@ -153,7 +151,7 @@ impl KvCache {
 
     /// The columns that the layers see.
     fn seen(&self) -> Range<usize> {
-        let [_, columns] = self.room();
+        let [_, columns] = self.storage.room();
         let seq = self.lengths.round(self.used.len());
         let end = (self.used.start + seq).min(columns.max(self.used.end));
         end.saturating_sub(seq).min(self.used.start)..end
@@ -172,38 +170,27 @@ impl KvCache {
         values: Tensor<4>,
     ) -> (Tensor<4>, Tensor<4>) {
         let [rows, _, seq, _] = keys.dims();
-        if layer == self.layers.len() {
-            self.layers.push([keys, values]);
-        } else {
-            let new = self.used.end - seq..self.used.end;
-            for (stored, tokens) in self.layers[layer].iter_mut().zip([keys, values]) {
-                write(stored, 0..rows, new.clone(), tokens);
-            }
-        }
-        let [keys, values] = &self.layers[layer];
-        let all = |stored| view(stored, 0..rows, self.seen());
-        (all(keys), all(values))
+        let new = self.used.end - seq..self.used.end;
+        self.storage.append(layer, [keys, values], new);
+        self.storage.view(layer, 0..rows, self.seen())
     }
 
-    /// Has a layer's storage changed, keys and values `[slots, kv_heads, columns, head_dim]`, to take in a token of each row
-    /// at a column; nothing, if the layer has none yet.
+    /// Lets a kernel write a token of each row into a layer's storage, `[slots, kv_heads, columns, head_dim]`, at the column
+    /// it is told. `None` if the layer has no storage yet.
     #[cfg(any(feature = "cuda", feature = "vulkan"))]
     pub(crate) fn step<T>(
         &mut self,
         layer: usize,
         change: impl FnOnce([Tensor<4>; 2], usize) -> (T, [Tensor<4>; 2]),
     ) -> Option<T> {
-        // Out of the list, as storage that is written to must have one owner.
-        let stored = (layer < self.layers.len()).then(|| self.layers.remove(layer))?;
-        let (result, stored) = change(stored, self.used.end - 1);
-        self.layers.insert(layer, stored);
-        Some(result)
+        let column = self.used.end - 1;
+        self.storage.change(layer, |stored| change(stored, column))
     }
 
     /// Adds the rows of `other` at `indices`, in that order; a row may be taken several times, to continue one prompt in
     /// several ways.
     pub fn join(&mut self, other: &Self, indices: &[usize]) {
-        let Some([first, _]) = other.layers.first().filter(|_| !indices.is_empty()) else {
+        let Some([first, _]) = other.storage.layers.first().filter(|_| !indices.is_empty()) else {
             return;
         };
         let seq = other.seq_len();
@@ -215,14 +202,14 @@ impl KvCache {
         };
         let rows = self.rows();
         let new = rows..rows + indices.len();
-        let is_new = self.layers.is_empty();
+        let is_new = self.storage.layers.is_empty();
         if rows == 0 {
             self.used = 0..0;
         }
-        let [slots, _] = self.room();
+        let [slots, _] = self.storage.room();
         let [reserved, _] = self.reserved;
         if is_new {
-            self.layers.clone_from(&other.layers); // for their shapes
+            self.storage.clone_from(&other.storage); // for its shapes
             self.take_storage(new.end.max(reserved), seq, 1);
         } else if seq > self.used.end || new.end > slots {
             let ahead = seq.saturating_sub(self.seq_len());
@@ -238,7 +225,7 @@ impl KvCache {
             }
         }));
         self.n_prompts += other.rows();
-        for (mine, theirs) in self.layers.iter_mut().zip(&other.layers) {
+        for (mine, theirs) in self.storage.layers.iter_mut().zip(&other.storage.layers) {
             for (stored, added) in mine.iter_mut().zip(theirs) {
                 // What a row that has left wrote there counts for nothing, as long as it is a number.
                 clear(stored, new.clone(), 0..place.start);
@@ -260,9 +247,9 @@ impl KvCache {
     /// Removes a row and puts the last one in its place.
     pub fn swap_remove(&mut self, row: usize) {
         let last = self.rows() - 1;
-        if let Some([first, _]) = self.layers.first().filter(|_| row < last) {
+        if let Some([first, _]) = self.storage.layers.first().filter(|_| row < last) {
             let only = Tensor::<1, Int>::from_ints([0], &first.device());
-            for stored in self.layers.iter_mut().flatten() {
+            for stored in self.storage.layers.iter_mut().flatten() {
                 // A copy, as storage that is written to must have one owner.
                 let moved = view(stored, last..last + 1, self.used.clone());
                 let moved = moved.select(0, only.clone());
@@ -271,14 +258,6 @@ impl KvCache {
         }
         self.rows.swap_remove(row);
         self.forget_padding();
-    }
-
-    /// How many rows and columns the storage has.
-    fn room(&self) -> [usize; 2] {
-        self.layers.first().map_or([0, 0], |[keys, _]| {
-            let [slots, _, columns, _] = keys.dims();
-            [slots, columns]
-        })
     }
 
     /// Leaves out the columns that are padding in every row.
@@ -290,7 +269,7 @@ impl KvCache {
     /// Moves all rows to where there are so many free columns before them and at least so many behind: in their storage, if
     /// that has room for it.
     fn relocate(&mut self, slots: usize, ahead: usize, behind: usize) {
-        let [own_slots, own_columns] = self.room();
+        let [own_slots, own_columns] = self.storage.room();
         let place = ahead..ahead + self.seq_len();
         // What is left of a move may be seen where columns are rounded up.
         let has_room = slots <= own_slots && place.end + behind <= own_columns;
@@ -299,12 +278,8 @@ impl KvCache {
         }
         let rows = self.rows();
         if rows > 0 && place != self.used {
-            for stored in self.layers.iter_mut().flatten() {
-                let all = Tensor::arange(0..rows as i64, &stored.device());
-                // A copy, as storage that is written to must have one owner.
-                let old = view(stored, 0..rows, self.used.clone()).select(0, all);
-                write(stored, 0..rows, place.clone(), old);
-            }
+            self.storage
+                .shift(0..rows, self.used.clone(), place.clone());
         }
         self.moved_to(place);
     }
@@ -315,17 +290,8 @@ impl KvCache {
         let [_, reserved] = self.reserved;
         let end = (place.end + behind).max(ahead + reserved);
         let columns = end.next_multiple_of(BLOCK);
-        let rows = self.rows();
-        for stored in self.layers.iter_mut().flatten() {
-            let [_, kv_heads, _, head_dim] = stored.dims();
-            let options = (&stored.device(), stored.dtype());
-            let new = Tensor::full([slots, kv_heads, columns, head_dim], 0.0, options);
-            let old = std::mem::replace(stored, new);
-            if rows > 0 {
-                let old = view(&old, 0..rows, self.used.clone());
-                write(stored, 0..rows, place.clone(), old);
-            }
-        }
+        let from = (0..self.rows(), self.used.clone());
+        self.storage.grow([slots, columns], from, place.clone());
         self.moved_to(place);
     }
 
@@ -335,27 +301,6 @@ impl KvCache {
         }
         self.used = place;
     }
-}
-
-/// Writes in place, if nothing else owns the data.
-fn write(stored: &mut Tensor<4>, rows: Range<usize>, columns: Range<usize>, values: Tensor<4>) {
-    let [_, kv_heads, _, head_dim] = stored.dims();
-    let place = [rows, 0..kv_heads, columns, 0..head_dim];
-    stored.inplace(|stored| stored.slice_assign(place, values));
-}
-
-fn clear(stored: &mut Tensor<4>, rows: Range<usize>, columns: Range<usize>) {
-    if !columns.is_empty() {
-        let [_, kv_heads, _, head_dim] = stored.dims();
-        let place = [rows, 0..kv_heads, columns, 0..head_dim];
-        stored.inplace(|stored| stored.slice_fill(place, 0.0));
-    }
-}
-
-fn view(stored: &Tensor<4>, rows: Range<usize>, columns: Range<usize>) -> Tensor<4> {
-    let [_, kv_heads, _, head_dim] = stored.dims();
-    let place = [rows, 0..kv_heads, columns, 0..head_dim];
-    stored.clone().slice(place)
 }
 
 #[cfg(test)]
@@ -458,7 +403,7 @@ mod tests {
                 rows.swap_remove(row);
                 cache.swap_remove(row);
             }
-            assert!(cache.room()[1] <= 6 * BLOCK, "step {step}");
+            assert!(cache.storage.room()[1] <= 6 * BLOCK, "step {step}");
         }
     }
 
@@ -489,7 +434,7 @@ mod tests {
     #[test]
     fn storage_grows_once_in_a_while_and_is_written_in_place_between() {
         let place = |cache: &KvCache| {
-            let [keys, _] = cache.layers[1].clone();
+            let [keys, _] = cache.storage.layers[1].clone();
             let keys = keys.try_into_primitive::<burn::backend::flex::Flex>();
             keys.unwrap().bytes().as_ptr()
         };
@@ -503,7 +448,7 @@ mod tests {
             }
             places.dedup();
             assert_eq!(places.len(), expected, "{reserved} tokens reserved");
-            assert_eq!(cache.room(), [2, 3 * BLOCK]);
+            assert_eq!(cache.storage.room(), [2, 3 * BLOCK]);
         }
     }
 

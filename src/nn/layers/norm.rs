@@ -24,6 +24,14 @@ impl RmsNorm {
         }
     }
 
+    /// How many numbers the scale holds.
+    pub(crate) fn num_weights(&self) -> usize {
+        let [hidden_size] = self.weight.shape();
+        hidden_size
+    }
+
+    /// Normalizes over the last dimension.
+    ///
     /// # Shapes
     ///
     /// - x and output: `[batch, seq, hidden_size]`
@@ -86,6 +94,10 @@ impl LayerNorm {
     }
 
     /// Normalizes over the last dimension.
+    ///
+    /// # Shapes
+    ///
+    /// - x and output: `[.., hidden_size]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
         if kernels::serves(&x) && kernels::serves(&weight) {
