@@ -19,9 +19,9 @@ pub struct KvCache {
     rows: Vec<Row>,
     /// The columns that the rows use.
     used: Range<usize>,
-    /// How many columns the layers see, of which some may be padding in every row.
+    /// How the number of columns that the layers see is rounded up; the added ones are padding in every row.
     lengths: Lengths,
-    /// How many rows, and tokens in each, new storage has room for at least.
+    /// The least rows, and tokens in each, that new storage has room for.
     reserved: [usize; 2],
     /// How many prompts there have been.
     n_prompts: usize,
@@ -58,7 +58,7 @@ pub(crate) struct Extension {
 }
 
 impl KvCache {
-    /// An empty cache, and how many tokens of padding each of its rows will begin with.
+    /// An empty cache of as many rows as there are numbers: how many tokens of padding each row will begin with.
     pub fn new(padding: Vec<usize>) -> Self {
         let rows = padding.into_iter().enumerate().map(|(prompt, start)| Row {
             start,
@@ -76,13 +76,12 @@ impl KvCache {
         }
     }
 
-    /// The same cache, whose layers see a number of columns that suits a device.
+    /// Returns the cache with the number of columns that the layers see rounded up by `lengths`.
     pub fn with_lengths(self, lengths: Lengths) -> Self {
         Self { lengths, ..self }
     }
 
-    /// Makes room for so many rows of so many tokens when storage is next too small, so that it need not grow a little at
-    /// a time.
+    /// Asks for room for so many rows of so many tokens when storage is next too small, instead of growing bit by bit.
     pub fn reserve(&mut self, rows: usize, tokens: usize) {
         self.reserved = [rows, tokens];
     }
@@ -130,7 +129,7 @@ impl KvCache {
         }
     }
 
-    /// The prompts that rows begin with, each with its rows.
+    /// Groups the rows by the prompt they begin with.
     pub(crate) fn prompts(&self) -> Vec<SharedPrompt> {
         let seen = self.seen();
         let mut prompts: Vec<SharedPrompt> = Vec::with_capacity(self.rows());
@@ -260,14 +259,14 @@ impl KvCache {
         self.forget_padding();
     }
 
-    /// Leaves out the columns that are padding in every row.
+    /// Stops using the first columns that are padding in every row.
     fn forget_padding(&mut self) {
         let starts = self.rows.iter().map(|row| row.start);
         self.used.start = starts.min().unwrap_or(self.used.end);
     }
 
-    /// Moves all rows to where there are so many free columns before them and at least so many behind: in their storage, if
-    /// that has room for it.
+    /// Moves all rows to where `ahead` columns before them and at least `behind` after them are free: within their storage,
+    /// if that has room for it.
     fn relocate(&mut self, slots: usize, ahead: usize, behind: usize) {
         let [own_slots, own_columns] = self.storage.room();
         let place = ahead..ahead + self.seq_len();

@@ -48,7 +48,7 @@ impl Activation {
         }
     }
 
-    /// Applies the function to each element.
+    /// Applies the function to each element; the output has the shape of `x`.
     pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Gelu if kernels::serves(&x) => kernels::gelu(x),

@@ -186,7 +186,7 @@ pub enum WeightMut<'a> {
 }
 
 impl WeightMut<'_> {
-    /// The shape as stored, `[out, in]` for projections.
+    /// Returns the shape as stored, `[out, in]` for projections.
     pub fn shape(&self) -> Vec<usize> {
         match self {
             Self::Vector(weight) => weight.shape().to_vec(),
@@ -194,7 +194,7 @@ impl WeightMut<'_> {
         }
     }
 
-    /// The values, copied from the device.
+    /// Copies the values from the device.
     pub fn to_data(&self) -> TensorData {
         match self {
             Self::Vector(weight) => weight.val().into_data(),
@@ -206,7 +206,7 @@ impl WeightMut<'_> {
     ///
     /// # Panics
     ///
-    /// If the rank of `data` is not that of the weight.
+    /// Panics if the rank of `data` is not that of the weight.
     pub fn set_frozen(&mut self, data: TensorData, dtype: DType, device: &Device) {
         match self {
             Self::Vector(weight) => {
@@ -222,7 +222,7 @@ impl WeightMut<'_> {
     ///
     /// # Panics
     ///
-    /// If this is no matrix.
+    /// Panics if this is a vector.
     pub fn set_nf4(&mut self, weight: Nf4<2>) {
         match self {
             Self::Vector(_) => panic!("a vector is not quantized"),
