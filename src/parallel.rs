@@ -15,7 +15,6 @@ use burn::tensor::{Device, StreamId};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 
-pub use crate::kernels::is_cpu;
 use crate::{Error, Result};
 
 /// The devices of one kind that share the work; the first does alone what is not shared.
@@ -137,6 +136,11 @@ fn pools() -> &'static [ThreadPool] {
             .collect::<Result<_, _>>()
             .expect("the system can start as many threads as it has cores")
     })
+}
+
+/// Whether tensors on `device` are in the machine's own memory.
+pub fn is_cpu(device: &Device) -> bool {
+    crate::kernels::is_cpu(device)
 }
 
 /// Runs `work`, on a CPU with the backend's other threads awake: they look for a share of it until it is done.

@@ -388,7 +388,18 @@ fn a_truncated_safetensors_file_is_named() {
 fn weights_of_another_shape_are_all_named() {
     let folder = tempfile::tempdir().unwrap();
     let model = copied(folder.path(), "gemma");
-    apc::files::write_gemma_config(&model, &GemmaConfig::new(1152, 192, 512, 3, 4, 2, 48)).unwrap();
+    apc::files::write_gemma_config(
+        &model,
+        &GemmaConfig::gemma_2b()
+            .with_vocab_size(1152)
+            .with_hidden_size(192)
+            .with_intermediate_size(512)
+            .with_num_hidden_layers(3)
+            .with_num_attention_heads(4)
+            .with_num_key_value_heads(2)
+            .with_head_dim(48),
+    )
+    .unwrap();
     let chat = [
         "chat",
         "--character",

@@ -107,7 +107,7 @@ fn dpo(
         gemma.add_lora(&lora, devices.first());
         // Drawn here: burn's numbers are shared with the tests that run beside this one.
         let mut rng = ChaCha8Rng::seed_from_u64(11);
-        gemma.projections(&mut |_, _, linear| {
+        for (_, _, linear) in gemma.projections_mut() {
             if let Some(lora) = linear.lora_mut() {
                 lora.lora_a = lora.lora_a.clone().map(|a| {
                     let shape = a.dims();
@@ -118,7 +118,7 @@ fn dpo(
                     Tensor::from_data(numbers, &a.device())
                 });
             }
-        });
+        }
         files::save_adapter(&gemma, &AdapterConfig::new(&lora, "tiny"), &first)?;
     }
     let run = DpoRun {

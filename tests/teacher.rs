@@ -539,7 +539,14 @@ fn a_chat_model_scores_with_the_probabilities_of_its_tokens_and_is_asked_once() 
 fn xlm_roberta(folder: &Path, labels: &[&str]) {
     let device = burn::tensor::Device::default();
     let model = SequenceClassifierConfig::Roberta(
-        RobertaConfig::new(2048, 32, 64, 1, 2, labels.len()).with_pad_token_id(0),
+        RobertaConfig::xlm_roberta_base()
+            .with_vocab_size(2048)
+            .with_hidden_size(32)
+            .with_intermediate_size(64)
+            .with_num_hidden_layers(1)
+            .with_num_attention_heads(2)
+            .with_num_labels(labels.len())
+            .with_pad_token_id(0),
     );
     fs::create_dir_all(folder).unwrap();
     // From numbers of its own: those of the device are shared with other tests.

@@ -209,7 +209,7 @@ fn bandwidth(options: (&Device, DType)) -> f64 {
     let mut linear = Linear::new(inner, out, false, 0.02, device);
     linear.weights("", &mut |_, weight| {
         if let WeightMut::Matrix(weight) = weight {
-            *weight = Weight::Frozen(Tensor::random([out, inner], NORMAL, options));
+            *weight = Weight::frozen(Tensor::random([out, inner], NORMAL, options));
         }
     });
     let x = Tensor::<2>::random([1, inner], NORMAL, options);

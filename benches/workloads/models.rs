@@ -35,24 +35,41 @@ pub(crate) enum Size {
 impl Size {
     pub(crate) fn gemma(self) -> GemmaConfig {
         match self {
-            Self::Tiny => GemmaConfig::new(2048, 192, 512, 4, 4, 4, 48),
-            Self::Mid => GemmaConfig::new(8192, 768, 3072, 6, 8, 8, 96),
-            Self::Gemma2b => GemmaConfig::new(256_000, 2048, 16_384, 18, 8, 1, 256),
-            Self::Gemma7b => GemmaConfig::new(256_000, 3072, 24_576, 28, 16, 16, 256),
+            Self::Tiny => GemmaConfig::new()
+                .with_vocab_size(2048)
+                .with_hidden_size(192)
+                .with_intermediate_size(512)
+                .with_num_hidden_layers(4)
+                .with_num_attention_heads(4)
+                .with_num_key_value_heads(4)
+                .with_head_dim(48),
+            Self::Mid => GemmaConfig::new()
+                .with_vocab_size(8192)
+                .with_hidden_size(768)
+                .with_intermediate_size(3072)
+                .with_num_hidden_layers(6)
+                .with_num_attention_heads(8)
+                .with_num_key_value_heads(8)
+                .with_head_dim(96),
+            Self::Gemma2b => GemmaConfig::gemma_2b(),
+            Self::Gemma7b => GemmaConfig::gemma_7b(),
         }
         .with_max_position_embeddings(1024)
     }
 
     pub(crate) fn classifier(self, num_labels: usize) -> DebertaConfig {
         match self {
-            Self::Tiny => {
-                DebertaConfig::new(2048, 128, 512, 3, 4, num_labels).with_position_buckets(Some(32))
-            }
-            Self::Mid => DebertaConfig::new(8192, 768, 3072, 12, 12, num_labels),
-            Self::Gemma2b | Self::Gemma7b => {
-                DebertaConfig::new(128_100, 1024, 4096, 24, 16, num_labels)
-            }
+            Self::Tiny => DebertaConfig::new()
+                .with_vocab_size(2048)
+                .with_hidden_size(128)
+                .with_intermediate_size(512)
+                .with_num_hidden_layers(3)
+                .with_num_attention_heads(4)
+                .with_position_buckets(Some(32)),
+            Self::Mid => DebertaConfig::deberta_v3_base().with_vocab_size(8192),
+            Self::Gemma2b | Self::Gemma7b => DebertaConfig::deberta_v3_large(),
         }
+        .with_num_labels(num_labels)
     }
 }
 
@@ -90,7 +107,7 @@ impl Models {
         let mut gemma = self.size.gemma().init(&self.device);
         gemma.weights("", &mut |name, weight| match weight {
             WeightMut::Matrix(weight) if self.nf4 && name.ends_with("_proj.weight") => {
-                *weight = Weight::Nf4(self.four_bits(weight.shape(), rng));
+                *weight = Weight::nf4(self.four_bits(weight.shape(), rng));
             }
             weight => self.draw(weight),
         });
@@ -120,8 +137,8 @@ impl Models {
     /// Draws a frozen weight where it will lie, without those that are drawn already in another dtype.
     fn draw(&self, weight: WeightMut<'_>) {
         match weight {
-            WeightMut::Vector(weight) => *weight = Weight::Frozen(self.random(weight.shape())),
-            WeightMut::Matrix(weight) => *weight = Weight::Frozen(self.random(weight.shape())),
+            WeightMut::Vector(weight) => *weight = Weight::frozen(self.random(weight.shape())),
+            WeightMut::Matrix(weight) => *weight = Weight::frozen(self.random(weight.shape())),
         }
     }
 

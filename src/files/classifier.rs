@@ -10,7 +10,8 @@ use super::config_json::{CONFIG, parse, read_config};
 use super::weights::{self, Part};
 use super::{Checkpoint, Precision};
 use crate::nn::{
-    Activation, DebertaConfig, RobertaConfig, SequenceClassifier, SequenceClassifierConfig,
+    Activation, DebertaConfig, InvalidConfig, PositionTerm, RobertaConfig, SequenceClassifier,
+    SequenceClassifierConfig,
 };
 use crate::{Error, Result, files};
 
@@ -138,7 +139,6 @@ pub fn read_classifier_config(checkpoint: &Checkpoint) -> Result<ClassifierConfi
 
 fn deberta(path: &Path, value: Value, num_labels: usize) -> Result<(DebertaConfig, i32)> {
     let json: DebertaJson = parse(path, value)?;
-    check_heads(path, json.hidden_size, json.num_attention_heads)?;
     let refuse = |reason: String| Err(Error::invalid(path, reason));
     if json.conv_kernel_size.is_some_and(|size| size > 0) {
         return refuse(
@@ -151,77 +151,60 @@ fn deberta(path: &Path, value: Value, num_labels: usize) -> Result<(DebertaConfi
     {
         return refuse("embedding_size apart from hidden_size is not supported".into());
     }
-    let activation = |name: Option<String>| name.unwrap_or_else(|| "gelu".to_string());
-    let (hidden_act, pooler_act) = (
-        activation(json.hidden_act),
-        activation(json.pooler_hidden_act),
-    );
-    check_activation(path, &hidden_act)?;
-    check_activation(path, &pooler_act)?;
-    let pos_att_type = match json.pos_att_type {
+    let names = match json.pos_att_type {
         Some(PosAttType::List(list)) => list,
         Some(PosAttType::Text(text)) => text
             .split('|')
             .map(|term| term.trim().to_lowercase())
+            .filter(|term| !term.is_empty())
             .collect(),
         None => Vec::new(),
     };
+    // transformers ignores a term that it does not know; the model would then not compute what it was trained to.
+    let term = |name: &String| {
+        PositionTerm::from_name(name).ok_or_else(|| {
+            let reason = format!("the term {name} of pos_att_type is not supported");
+            Error::invalid(path, reason)
+        })
+    };
+    let pos_att_type = names.iter().map(term).collect::<Result<Vec<_>>>()?;
     let positive = |value: Option<i64>| {
         value
             .and_then(|value| usize::try_from(value).ok())
             .filter(|&value| value > 0)
     };
-    let model = DebertaConfig::new(
-        json.vocab_size,
-        json.hidden_size,
-        json.intermediate_size,
-        json.num_hidden_layers,
-        json.num_attention_heads,
-        num_labels,
-    )
-    .with_max_position_embeddings(json.max_position_embeddings.unwrap_or(512))
-    .with_position_biased_input(json.position_biased_input.unwrap_or(true))
-    .with_type_vocab_size(json.type_vocab_size.unwrap_or(0))
-    .with_relative_attention(json.relative_attention)
-    .with_position_buckets(positive(json.position_buckets))
-    .with_max_relative_positions(positive(json.max_relative_positions))
-    .with_pos_att_type(pos_att_type)
-    .with_share_att_key(json.share_att_key)
-    .with_norm_rel_ebd(
-        json.norm_rel_ebd
-            .is_some_and(|names| names.contains("layer_norm")),
-    )
-    .with_layer_norm_eps(json.layer_norm_eps.unwrap_or(1e-7))
-    .with_hidden_act(hidden_act)
-    .with_pooler_hidden_act(pooler_act)
-    .with_hidden_dropout_prob(json.hidden_dropout_prob.unwrap_or(0.1))
-    .with_attention_probs_dropout_prob(json.attention_probs_dropout_prob.unwrap_or(0.1))
-    .with_pooler_dropout(json.pooler_dropout.unwrap_or(0.0))
-    .with_cls_dropout(json.cls_dropout);
-    check_probabilities(
-        path,
-        &[
-            model.hidden_dropout_prob,
-            model.attention_probs_dropout_prob,
-            model.pooler_dropout,
-            model.cls_dropout.unwrap_or(0.0),
-        ],
-    )?;
+    let model = DebertaConfig::new()
+        .with_vocab_size(json.vocab_size)
+        .with_hidden_size(json.hidden_size)
+        .with_intermediate_size(json.intermediate_size)
+        .with_num_hidden_layers(json.num_hidden_layers)
+        .with_num_attention_heads(json.num_attention_heads)
+        .with_num_labels(num_labels)
+        .with_max_position_embeddings(json.max_position_embeddings.unwrap_or(512))
+        .with_position_biased_input(json.position_biased_input.unwrap_or(true))
+        .with_type_vocab_size(json.type_vocab_size.unwrap_or(0))
+        .with_relative_attention(json.relative_attention)
+        .with_position_buckets(positive(json.position_buckets))
+        .with_max_relative_positions(positive(json.max_relative_positions))
+        .with_pos_att_type(pos_att_type)
+        .with_share_att_key(json.share_att_key)
+        .with_norm_rel_ebd(
+            json.norm_rel_ebd
+                .is_some_and(|names| names.contains("layer_norm")),
+        )
+        .with_layer_norm_eps(json.layer_norm_eps.unwrap_or(1e-7))
+        .with_hidden_act(activation(path, json.hidden_act)?)
+        .with_pooler_hidden_act(activation(path, json.pooler_hidden_act)?)
+        .with_hidden_dropout_prob(json.hidden_dropout_prob.unwrap_or(0.1))
+        .with_attention_probs_dropout_prob(json.attention_probs_dropout_prob.unwrap_or(0.1))
+        .with_pooler_dropout(json.pooler_dropout.unwrap_or(0.0))
+        .with_cls_dropout(json.cls_dropout);
+    model.check().map_err(invalid(path))?;
     Ok((model, json.pad_token_id.unwrap_or(0)))
-}
-
-fn check_heads(path: &Path, hidden_size: usize, heads: usize) -> Result<()> {
-    if heads == 0 || !hidden_size.is_multiple_of(heads) {
-        let reason =
-            format!("hidden_size is {hidden_size}, no multiple of num_attention_heads, {heads}");
-        return Err(Error::invalid(path, reason));
-    }
-    Ok(())
 }
 
 fn roberta(path: &Path, value: Value, num_labels: usize) -> Result<RobertaConfig> {
     let json: RobertaJson = parse(path, value)?;
-    check_heads(path, json.hidden_size, json.num_attention_heads)?;
     if let Some(kind) = json
         .position_embedding_type
         .filter(|kind| kind != "absolute")
@@ -229,57 +212,36 @@ fn roberta(path: &Path, value: Value, num_labels: usize) -> Result<RobertaConfig
         let reason = format!("position_embedding_type {kind} is not supported");
         return Err(Error::invalid(path, reason));
     }
-    let hidden_act = json.hidden_act.unwrap_or_else(|| "gelu".to_string());
-    check_activation(path, &hidden_act)?;
     let pad_token_id = json.pad_token_id.unwrap_or(1);
     let pad_token_id = usize::try_from(pad_token_id)
         .map_err(|_| Error::invalid(path, format!("pad_token_id is {pad_token_id}")))?;
-    let model = RobertaConfig::new(
-        json.vocab_size,
-        json.hidden_size,
-        json.intermediate_size,
-        json.num_hidden_layers,
-        json.num_attention_heads,
-        num_labels,
-    )
-    .with_max_position_embeddings(json.max_position_embeddings.unwrap_or(512))
-    .with_type_vocab_size(json.type_vocab_size.unwrap_or(2))
-    .with_pad_token_id(pad_token_id)
-    .with_layer_norm_eps(json.layer_norm_eps.unwrap_or(1e-12))
-    .with_hidden_act(hidden_act)
-    .with_hidden_dropout_prob(json.hidden_dropout_prob.unwrap_or(0.1))
-    .with_attention_probs_dropout_prob(json.attention_probs_dropout_prob.unwrap_or(0.1))
-    .with_classifier_dropout(json.classifier_dropout);
-    check_probabilities(
-        path,
-        &[
-            model.hidden_dropout_prob,
-            model.attention_probs_dropout_prob,
-            model.classifier_dropout.unwrap_or(0.0),
-        ],
-    )?;
+    let model = RobertaConfig::new()
+        .with_vocab_size(json.vocab_size)
+        .with_hidden_size(json.hidden_size)
+        .with_intermediate_size(json.intermediate_size)
+        .with_num_hidden_layers(json.num_hidden_layers)
+        .with_num_attention_heads(json.num_attention_heads)
+        .with_num_labels(num_labels)
+        .with_max_position_embeddings(json.max_position_embeddings.unwrap_or(512))
+        .with_type_vocab_size(json.type_vocab_size.unwrap_or(2))
+        .with_pad_token_id(pad_token_id)
+        .with_layer_norm_eps(json.layer_norm_eps.unwrap_or(1e-12))
+        .with_hidden_act(activation(path, json.hidden_act)?)
+        .with_hidden_dropout_prob(json.hidden_dropout_prob.unwrap_or(0.1))
+        .with_attention_probs_dropout_prob(json.attention_probs_dropout_prob.unwrap_or(0.1))
+        .with_classifier_dropout(json.classifier_dropout);
+    model.check().map_err(invalid(path))?;
     Ok(model)
 }
 
-/// How often values are dropped must leave some.
-fn check_probabilities(path: &Path, probabilities: &[f64]) -> Result<()> {
-    match probabilities.iter().find(|p| !(0.0..1.0).contains(*p)) {
-        None => Ok(()),
-        Some(p) => Err(Error::invalid(
-            path,
-            format!("a dropout of {p} is not at least 0 and below 1"),
-        )),
-    }
+fn invalid(path: &Path) -> impl Fn(InvalidConfig) -> Error + '_ {
+    move |error| Error::invalid(path, error.to_string())
 }
 
-fn check_activation(path: &Path, name: &str) -> Result<()> {
-    match Activation::from_name(name) {
-        Some(_) => Ok(()),
-        None => Err(Error::invalid(
-            path,
-            format!("the activation {name} is not supported"),
-        )),
-    }
+fn activation(path: &Path, name: Option<String>) -> Result<Activation> {
+    let name = name.as_deref().unwrap_or("gelu");
+    Activation::from_name(name)
+        .ok_or_else(|| Error::invalid(path, format!("the activation {name} is not supported")))
 }
 
 /// Writes a classifier's `config.json`.

@@ -65,6 +65,13 @@ pub fn read_eos_token_ids(checkpoint: &Checkpoint) -> Result<Vec<i32>> {
     Ok(Vec::new())
 }
 
+fn is_tanh_gelu(name: &str) -> bool {
+    matches!(
+        Activation::from_name(name),
+        Some(Activation::GeluNew | Activation::GeluPytorchTanh)
+    )
+}
+
 /// Reads a Gemma's `config.json`.
 pub fn read_gemma_config(checkpoint: &Checkpoint) -> Result<GemmaConfig> {
     let path = checkpoint.path(CONFIG);
@@ -75,10 +82,7 @@ pub fn read_gemma_config(checkpoint: &Checkpoint) -> Result<GemmaConfig> {
             "attention_bias is true, which Gemma 1 does not have",
         ));
     }
-    if let Some(name) = json
-        .hidden_activation
-        .filter(|name| Activation::from_name(name) != Some(Activation::GeluTanh))
-    {
+    if let Some(name) = json.hidden_activation.filter(|name| !is_tanh_gelu(name)) {
         return Err(Error::invalid(
             path,
             format!("hidden_activation is {name}, not gelu_pytorch_tanh"),
@@ -88,30 +92,26 @@ pub fn read_gemma_config(checkpoint: &Checkpoint) -> Result<GemmaConfig> {
         check_quantization(&path, quantization)?;
     }
     let heads = json.num_attention_heads;
-    let kv_heads = json.num_key_value_heads.unwrap_or(heads);
-    if heads == 0 || kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
-        let reason = format!(
-            "num_attention_heads is {heads}, no multiple of num_key_value_heads, {kv_heads}"
-        );
-        return Err(Error::invalid(path, reason));
-    }
     let theta = json
         .rope_parameters
         .and_then(|rope| rope.rope_theta)
         .or(json.rope_theta);
-    Ok(GemmaConfig::new(
-        json.vocab_size,
-        json.hidden_size,
-        json.intermediate_size,
-        json.num_hidden_layers,
-        heads,
-        kv_heads,
-        json.head_dim.unwrap_or(256),
-    )
-    .with_rms_norm_eps(json.rms_norm_eps.unwrap_or(1e-6))
-    .with_rope_theta(theta.unwrap_or(10_000.0))
-    .with_max_position_embeddings(json.max_position_embeddings.unwrap_or(8192))
-    .with_tie_word_embeddings(json.tie_word_embeddings.unwrap_or(true)))
+    let config = GemmaConfig::new()
+        .with_vocab_size(json.vocab_size)
+        .with_hidden_size(json.hidden_size)
+        .with_intermediate_size(json.intermediate_size)
+        .with_num_hidden_layers(json.num_hidden_layers)
+        .with_num_attention_heads(heads)
+        .with_num_key_value_heads(json.num_key_value_heads.unwrap_or(heads))
+        .with_head_dim(json.head_dim.unwrap_or(256))
+        .with_rms_norm_eps(json.rms_norm_eps.unwrap_or(1e-6))
+        .with_rope_theta(theta.unwrap_or(10_000.0))
+        .with_max_position_embeddings(json.max_position_embeddings.unwrap_or(8192))
+        .with_tie_word_embeddings(json.tie_word_embeddings.unwrap_or(true));
+    config
+        .check()
+        .map_err(|error| Error::invalid(path, error.to_string()))?;
+    Ok(config)
 }
 
 /// Writes a Gemma's `config.json` so that transformers 4 and 5 read it.

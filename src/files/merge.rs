@@ -47,12 +47,12 @@ pub fn merge_adapter(
     }
     load_adapter(&mut model, adapter, device)?;
     let mut factors: HashMap<String, Lora> = HashMap::new();
-    model.projections(&mut |layer_idx, projection, linear| {
+    for (layer_idx, projection, linear) in model.projections() {
         if let Some(lora) = linear.lora() {
             let name = format!("{}.weight", module_path(layer_idx, projection));
             factors.insert(name, lora.clone());
         }
-    });
+    }
     let tensors = open(&weight_files(base)?)?;
     for (name, lora) in &factors {
         let Some(weight) = tensors.get(name) else {

@@ -1,16 +1,16 @@
 //! LoRA adapters as PEFT keeps them: `adapter_config.json` and `adapter_model.safetensors`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor};
 use fancy_regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::tensors::{Source, open};
+use super::tensors::{Source, StoredTensor, open};
 use super::weights::write_tensors;
-use crate::nn::{Gemma, LoraConfig, Projection};
+use crate::nn::{Gemma, Lora, LoraConfig, Projection};
 use crate::{Error, Result, files};
 
 const CONFIG: &str = "adapter_config.json";
@@ -36,7 +36,8 @@ const CHANGES_BASE: [&str; 5] = ["pissa", "olora", "corda", "loftq", "lora_ga"];
 /// PEFT's `adapter_config.json` of a LoRA adapter; which projections get factors, and of what rank and scaling.
 ///
 /// Modules are matched as PEFT does: a list names the ends of their paths, a text is a regular expression for the whole
-/// path (`model.layers.0.self_attn.q_proj`), and `all-linear` means all seven projections.
+/// path (`model.layers.0.self_attn.q_proj`), and `all-linear` means all seven projections. As in PEFT, a name of a list that
+/// is no module's may stand beside others that are; targets that match no projection at all are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdapterConfig {
     peft_type: String,
@@ -97,7 +98,12 @@ impl AdapterConfig {
             r: lora.rank,
             lora_alpha: lora.alpha,
             use_rslora: false,
-            target_modules: Modules::List(lora.target_modules.clone()),
+            target_modules: Modules::List(
+                lora.target_modules
+                    .iter()
+                    .map(|projection| projection.name().to_string())
+                    .collect(),
+            ),
             exclude_modules: None,
             rank_pattern: Map::new(),
             alpha_pattern: Map::new(),
@@ -306,6 +312,11 @@ fn is_off(value: &Value) -> bool {
 }
 
 /// Puts an adapter's factors into a model, in place of any it had; an error leaves the model as it was.
+///
+/// # Errors
+///
+/// Fails if the folder is no PEFT adapter, if its settings are not supported, or if its factors do not fit the model; all
+/// factors that are missing, unexpected or wrongly shaped are named at once.
 pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result<AdapterConfig> {
     let config = AdapterConfig::load(folder)?;
     let path = folder.join("adapter_model.safetensors");
@@ -321,36 +332,28 @@ pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result
     let places = config
         .places()
         .map_err(|reason| Error::invalid(folder.join(CONFIG), reason))?;
-    adapted.projections(&mut |layer_idx, projection, linear| {
-        if let Some(lora) = places.lora(layer_idx, projection) {
-            linear.add_lora(&lora, device);
-        }
-        let Some(lora) = linear.lora_mut() else {
-            return;
+    for (layer_idx, projection, linear) in adapted.projections_mut() {
+        let Some(lora) = places.lora(layer_idx, projection) else {
+            continue;
         };
-        for (factor, param) in [("lora_A", &mut lora.lora_a), ("lora_B", &mut lora.lora_b)] {
+        let [out_features, in_features] = linear.shape();
+        let mut take = |factor, shape| {
             let name = key(layer_idx, projection, factor);
-            let Some(tensor) = tensors.remove(&name) else {
-                problems.push(format!("{name} is missing"));
-                continue;
-            };
-            let (found, wanted) = (tensor.shape.clone(), param.lazy_shape().to_vec());
-            if found != wanted {
-                problems.push(format!("{name} has shape {found:?}, not {wanted:?}"));
-                continue;
-            }
-            match tensor.read() {
-                Ok(data) => {
-                    let tensor = Tensor::<2>::from_data(
-                        data.convert_dtype(DType::F32),
-                        (device, DType::F32),
-                    );
-                    *param = Param::from_tensor(tensor.autodiff().require_grad());
-                }
-                Err(problem) => problems.push(problem),
-            }
+            take_factor(&mut tensors, &name, shape, device)
+        };
+        let lora_a = take("lora_A", [lora.rank, in_features]);
+        let lora_b = take("lora_B", [out_features, lora.rank]);
+        match (lora_a, lora_b) {
+            (Ok(a), Ok(b)) => *linear.lora_mut() = Some(Lora::from_factors(a, b, lora.scaling())),
+            (a, b) => problems.extend([a.err(), b.err()].into_iter().flatten()),
         }
-    });
+    }
+    if problems.is_empty() && !adapted.has_lora() {
+        // PEFT refuses this, too; a single name that matches nothing it passes over.
+        let targets = serde_json::to_string(&config.target_modules).unwrap_or_default();
+        let reason = format!("target_modules {targets} match no projection of the model");
+        return Err(Error::invalid(folder.join(CONFIG), reason));
+    }
     problems.extend(tensors.keys().map(|name| format!("{name} is unexpected")));
     if problems.is_empty() {
         drop(places);
@@ -363,23 +366,35 @@ pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result
     ))
 }
 
+/// Takes a factor out of an adapter's tensors, in f32.
+fn take_factor(
+    tensors: &mut BTreeMap<String, StoredTensor>,
+    name: &str,
+    wanted: [usize; 2],
+    device: &Device,
+) -> std::result::Result<Tensor<2>, String> {
+    let tensor = tensors
+        .remove(name)
+        .ok_or_else(|| format!("{name} is missing"))?;
+    if tensor.shape != wanted {
+        let found = &tensor.shape;
+        return Err(format!("{name} has shape {found:?}, not {wanted:?}"));
+    }
+    let data = tensor.read()?.convert_dtype(DType::F32);
+    Ok(Tensor::from_data(data, (device, DType::F32)))
+}
+
 /// Writes a model's factors as a PEFT adapter.
 pub fn save_adapter(model: &Gemma, config: &AdapterConfig, folder: &Path) -> Result<()> {
     let mut tensors = Vec::new();
-    model
-        .clone()
-        .projections(&mut |layer_idx, projection, linear| {
-            if let Some(lora) = linear.lora() {
-                tensors.push((
-                    key(layer_idx, projection, "lora_A"),
-                    lora.lora_a.val().into_data(),
-                ));
-                tensors.push((
-                    key(layer_idx, projection, "lora_B"),
-                    lora.lora_b.val().into_data(),
-                ));
+    for (layer_idx, projection, linear) in model.projections() {
+        if let Some(lora) = linear.lora() {
+            for (name, factor) in [("lora_A", &lora.lora_a), ("lora_B", &lora.lora_b)] {
+                let name = key(layer_idx, projection, name);
+                tensors.push((name, factor.val().into_data()));
             }
-        });
+        }
+    }
     write_tensors(&folder.join("adapter_model.safetensors"), tensors)?;
     // The config goes last: a folder that has it is whole.
     files::write_json(&folder.join(CONFIG), config)

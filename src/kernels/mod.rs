@@ -28,7 +28,7 @@ pub(crate) fn supports<const D: usize>(x: &Tensor<D>) -> bool {
 
 /// Returns whether `device` is the CPU backend.
 #[cfg(feature = "flex")]
-pub fn is_cpu(device: &Device) -> bool {
+pub(crate) fn is_cpu(device: &Device) -> bool {
     matches!(
         device.clone().inner().as_dispatch(),
         DispatchDevice::Flex(_)
@@ -37,6 +37,6 @@ pub fn is_cpu(device: &Device) -> bool {
 
 /// Returns false: without a CPU backend no device is one.
 #[cfg(not(feature = "flex"))]
-pub fn is_cpu(_device: &Device) -> bool {
+pub(crate) fn is_cpu(_device: &Device) -> bool {
     false
 }

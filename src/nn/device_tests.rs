@@ -21,7 +21,14 @@ enum Form {
 fn gemma(form: Form, device: &Device) -> Gemma {
     let cpu = Device::flex();
     cpu.seed(4);
-    let mut gemma = GemmaConfig::new(50, 64, 128, 2, 4, 2, 24)
+    let mut gemma = GemmaConfig::gemma_2b()
+        .with_vocab_size(50)
+        .with_hidden_size(64)
+        .with_intermediate_size(128)
+        .with_num_hidden_layers(2)
+        .with_num_attention_heads(4)
+        .with_num_key_value_heads(2)
+        .with_head_dim(24)
         .with_initializer_range(0.1)
         .init(&cpu);
     gemma.weights("", &mut |name, mut weight| {
@@ -56,15 +63,15 @@ fn gradients_of_lora_on_four_bits_are_those_of_the_cpu() {
     let run = |device: &Device| {
         let mut gemma = gemma(Form::Nf4, device);
         gemma.add_lora(&LoraConfig::new(4, 8.0), &device.clone().autodiff());
-        gemma.projections(&mut |_, _, linear| {
+        for (_, _, linear) in gemma.projections_mut() {
             if let Some(lora) = linear.lora_mut() {
                 for factor in [&mut lora.lora_a, &mut lora.lora_b] {
                     let values = noise(factor.dims(), device);
                     *factor = factor.clone().map(|_| values.autodiff().require_grad());
                 }
             }
-        });
-        let input = GemmaInput::new(
+        }
+        let input = GemmaInput::with_segments(
             &[vec![5, 6, 7, 8, 9, 10], vec![11, 12, 13, 14, 0, 0]],
             &[vec![1, 1, 1, 2, 2, 3], vec![1, 1, 2, 3, 0, 0]],
             device,
@@ -75,14 +82,14 @@ fn gradients_of_lora_on_four_bits_are_those_of_the_cpu() {
         let logps = gemma.token_logps(hidden, targets);
         let grads = logps.clone().mean().backward();
         let mut found = vec![logps.without_autodiff().into_data()];
-        gemma.projections(&mut |layer_idx, projection, linear| {
+        for (layer_idx, projection, linear) in gemma.projections() {
             let lora = linear.lora().expect("every projection has factors");
             for factor in [&lora.lora_a, &lora.lora_b] {
                 let gradient = factor.val().grad(&grads);
                 let place = (layer_idx, projection);
                 found.push(gradient.unwrap_or_else(|| panic!("{place:?}")).into_data());
             }
-        });
+        }
         found
     };
     let expected = run(&Device::flex());
@@ -151,7 +158,14 @@ fn cached_steps_give_the_logits_of_the_cpu() {
 fn a_deberta_gives_the_logits_of_the_cpu() {
     let cpu = Device::flex();
     cpu.seed(4);
-    let model = DebertaConfig::new(50, 32, 64, 2, 2, 3).init(&cpu);
+    let model = DebertaConfig::deberta_v3_base()
+        .with_vocab_size(50)
+        .with_hidden_size(32)
+        .with_intermediate_size(64)
+        .with_num_hidden_layers(2)
+        .with_num_attention_heads(2)
+        .with_num_labels(3)
+        .init(&cpu);
     let logits = |device: &Device| {
         let input = ClassifierInput::new(&[vec![5, 6, 7, 2], vec![5, 8, 9, 10, 2]], 0, device);
         let model = model.clone().to_device(device);

@@ -8,6 +8,8 @@
 //! Shapes have the same names everywhere: `batch`, `seq`, `hidden_size`, `heads`, `kv_heads`, `head_dim`, `vocab_size`,
 //! `n_labels`.
 
+mod batch;
+mod config;
 pub(crate) mod decoder;
 pub(crate) mod encoder;
 pub(crate) mod layers;
@@ -16,21 +18,24 @@ pub(crate) mod layers;
 mod device_tests;
 
 pub use crate::kernels::ops::matmul::matmul;
+pub use batch::Lengths;
+pub use config::InvalidConfig;
 pub use decoder::cache::KvCache;
-pub use decoder::gemma::{Gemma, GemmaConfig, GemmaInput};
-pub use decoder::lengths::Lengths;
-pub use encoder::attention::{PositionAttention, relative_buckets};
+pub use decoder::config::GemmaConfig;
+pub use decoder::gemma::Gemma;
+pub use decoder::input::GemmaInput;
 pub use encoder::classifier::{SequenceClassifier, SequenceClassifierConfig};
-pub use encoder::deberta::{ClassifierInput, Deberta, DebertaConfig};
+pub use encoder::deberta::Deberta;
+pub use encoder::deberta_config::DebertaConfig;
+pub use encoder::input::ClassifierInput;
+pub use encoder::position::PositionTerm;
 pub use encoder::roberta::{Roberta, RobertaConfig};
 pub use layers::activation::{Activation, gelu_tanh};
 pub use layers::attention::{Attend, attention_mask, grouped_query_attention};
-pub use layers::bf16::Bf16;
 pub use layers::dropout::Dropout;
 pub use layers::linear::Linear;
 pub use layers::lora::{Lora, LoraConfig, Projection};
 pub use layers::nf4;
 pub use layers::norm::{LayerNorm, RmsNorm};
-pub use layers::panels::Panels;
 pub use layers::rope::{Rope, position_ids};
 pub use layers::weight::{Weight, WeightMut, Weights};

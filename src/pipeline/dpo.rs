@@ -146,12 +146,11 @@ impl DpoRun<'_> {
                 AdapterConfig::new(self.lora, self.base)
             }
         };
-        // Factors are drawn when they are first used: that is now, in one order.
-        policy.projections(&mut |_, _, linear| {
+        for (_, _, linear) in policy.projections_mut() {
             if let Some(lora) = linear.lora_mut() {
                 lora.cast(self.lora_dtype);
             }
-        });
+        }
         let bases = Replicas::new(base.clone(), devices);
         let with_lora_of = |policy: &Gemma| bases.each(|base| base.with_lora_of(policy));
         let reference = match self.adapter {

@@ -1,7 +1,7 @@
 //! What may come next in a reply that goes on alone, to be tried in one pass.
 
 use crate::memory;
-use crate::nn::{Gemma, Weights};
+use crate::nn::Gemma;
 
 /// A copy of a model that finds nearly the same tokens sooner, if there is one worth its memory.
 ///
@@ -19,7 +19,7 @@ impl DraftModel {
     pub fn of(model: &Gemma) -> Self {
         /// With fewer weights a copy would hardly be faster.
         const LEAST_WEIGHTS: usize = 1 << 24;
-        let weights = model.clone().num_weights();
+        let weights = model.num_weights();
         let fits = 2 * weights as u64 <= memory::available() / 2;
         let model = (weights >= LEAST_WEIGHTS && fits).then(|| model.to_draft());
         Self {

@@ -1,7 +1,7 @@
 //! Many replies at once.
 
 use crate::Result;
-use crate::nn::{Gemma, Weights};
+use crate::nn::Gemma;
 use crate::progress::Job;
 use crate::text::{DraftModel, Generation, Sampling};
 
@@ -42,10 +42,7 @@ impl Room {
     pub fn of(model: &Gemma) -> Self {
         const ROWS: usize = 64;
         const BYTES: usize = 1 << 29;
-        let mut weights = 0;
-        model.clone().weights("", &mut |_, weight| {
-            weights += weight.shape().iter().product::<usize>();
-        });
+        let weights = model.num_weights();
         Self {
             rows: ROWS,
             tokens: weights.max(BYTES) / model.cache_bytes(),
@@ -98,7 +95,14 @@ mod tests {
     fn model() -> Gemma {
         let device = Device::default();
         device.seed(11);
-        GemmaConfig::new(50, 16, 32, 2, 4, 2, 8)
+        GemmaConfig::gemma_2b()
+            .with_vocab_size(50)
+            .with_hidden_size(16)
+            .with_intermediate_size(32)
+            .with_num_hidden_layers(2)
+            .with_num_attention_heads(4)
+            .with_num_key_value_heads(2)
+            .with_head_dim(8)
             .with_initializer_range(0.4)
             .init(&device)
     }

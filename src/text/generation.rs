@@ -454,7 +454,15 @@ mod tests {
         let device = Device::default();
         // From numbers of its own: those of the device are shared with other tests.
         let mut rng = ChaCha8Rng::seed_from_u64(11);
-        let mut model = GemmaConfig::new(50, 16, 32, 2, 4, 2, 8).init(&device);
+        let mut model = GemmaConfig::gemma_2b()
+            .with_vocab_size(50)
+            .with_hidden_size(16)
+            .with_intermediate_size(32)
+            .with_num_hidden_layers(2)
+            .with_num_attention_heads(4)
+            .with_num_key_value_heads(2)
+            .with_head_dim(8)
+            .init(&device);
         model.weights("", &mut |_, mut weight| {
             if let WeightMut::Matrix(_) = &weight {
                 let shape = weight.shape();

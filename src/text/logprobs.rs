@@ -30,7 +30,7 @@ pub fn response_logprobs(model: &Gemma, prompt_ids: &[i32], response_ids: &[i32]
         let size = [ids.len()];
         Tensor::from_data(TensorData::new(ids, size), &device)
     });
-    let input = GemmaInput::new(&[ids], &[segments], &device);
+    let input = GemmaInput::with_segments(&[ids], &[segments], &device);
     let hidden = model.hidden_states_at(input, None, before);
     let logps = model.token_logps(hidden, targets);
     logps.into_data().iter::<f32>().take(n_targets).collect()

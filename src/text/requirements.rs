@@ -227,11 +227,6 @@ mod tests {
     use super::*;
     use crate::files::Dtype;
 
-    /// Gemma 2b.
-    fn config() -> GemmaConfig {
-        GemmaConfig::new(256_000, 2048, 16_384, 18, 8, 1, 256)
-    }
-
     fn gib(bytes: u64) -> f64 {
         bytes as f64 / f64::from(1 << 30)
     }
@@ -247,8 +242,8 @@ mod tests {
             tokens: 256,
             new_tokens: 64,
         };
-        let [dense, nf4] =
-            [dense, nf4].map(|precision| Requirements::of(&config(), precision, &work));
+        let [dense, nf4] = [dense, nf4]
+            .map(|precision| Requirements::of(&GemmaConfig::gemma_2b(), precision, &work));
         // 1.98 billion values in projections, 0.52 billion in the table.
         assert!((gib(dense.weights) - 10.3).abs() < 0.2, "{dense}");
         assert!((gib(nf4.weights) - 4.0).abs() < 0.2, "{nf4}");
@@ -267,8 +262,8 @@ mod tests {
             dtype: Dtype::Bfloat16,
             quantization: Quantization::None,
         };
-        let [kept, anew] =
-            [false, true].map(|anew| Requirements::of(&config(), bf16, &train(anew)));
+        let [kept, anew] = [false, true]
+            .map(|anew| Requirements::of(&GemmaConfig::gemma_2b(), bf16, &train(anew)));
         // 39 million numbers, each with its gradient and two moments.
         assert!((gib(kept.factors) - 0.58).abs() < 0.02, "{kept}");
         assert!(anew.activations < kept.activations / 3, "{kept} {anew}");

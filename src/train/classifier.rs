@@ -260,7 +260,14 @@ mod tests {
     fn every_token_counts_the_same_however_a_batch_is_cut() {
         let device = Device::default();
         device.seed(2);
-        let config = DebertaConfig::new(20, 8, 16, 1, 2, 2).with_initializer_range(0.5);
+        let config = DebertaConfig::deberta_v3_base()
+            .with_vocab_size(20)
+            .with_hidden_size(8)
+            .with_intermediate_size(16)
+            .with_num_hidden_layers(1)
+            .with_num_attention_heads(2)
+            .with_num_labels(2)
+            .with_initializer_range(0.5);
         let classifier = SequenceClassifierConfig::Deberta(config).init(&device);
         let head = Linear::new(8, 2, true, 0.5, &device);
         let model = ClassifierModel::new(classifier, Some(head), 0);

@@ -335,13 +335,13 @@ mod tests {
         let mut gemma = model();
         gemma.freeze_weights();
         gemma.add_lora(&LoraConfig::new(3, 6.0), &device);
-        gemma.projections(&mut |_, _, linear| {
+        for (_, _, linear) in gemma.projections_mut() {
             if let Some(lora) = linear.lora_mut() {
                 let random = |shape| Tensor::random(shape, Distribution::Normal(0.0, 0.3), &device);
                 let b = random(lora.lora_b.dims());
                 lora.lora_b = lora.lora_b.clone().map(|_| b.autodiff().require_grad());
             }
-        });
+        }
         let batch = DpoExample::collate(&[
             &example(&[pair(&[10, 11, 1], &[12, 1])]),
             &example(&[pair(&[13, 14, 15, 16, 1], &[1]), pair(&[17, 1], &[18, 1])]),
@@ -360,7 +360,7 @@ mod tests {
             );
         }
         let mut n_factors = 0;
-        gemma.projections(&mut |layer_idx, projection, linear| {
+        for (layer_idx, projection, linear) in gemma.projections() {
             let lora = linear.lora().expect("every projection has factors");
             for factor in [&lora.lora_a, &lora.lora_b] {
                 let gradient = |grads: &GradientsParams| {
@@ -372,7 +372,7 @@ mod tests {
                 gradient(&by_layer.grads).assert_approx_eq(&gradient(&whole.grads), tolerance);
                 n_factors += 1;
             }
-        });
+        }
         assert_eq!(n_factors, 2 * 7 * 2);
     }
 }

@@ -55,7 +55,14 @@ mod tests {
     #[test]
     fn each_part_of_each_step_drops_other_values_and_a_later_start_the_same() {
         let device = Device::default();
-        let model = DebertaConfig::new(20, 8, 16, 2, 2, 3).init(&device);
+        let model = DebertaConfig::deberta_v3_base()
+            .with_vocab_size(20)
+            .with_hidden_size(8)
+            .with_intermediate_size(16)
+            .with_num_hidden_layers(2)
+            .with_num_attention_heads(2)
+            .with_num_labels(3)
+            .init(&device);
         let logits = |dropout: Option<Dropout>| -> Vec<f32> {
             let input = ClassifierInput::new(&[vec![1, 2, 3]], 0, &device).with_dropout(dropout);
             model.forward(input).into_data().try_to_vec().unwrap()

@@ -138,7 +138,7 @@ impl LanguageModel {
             .into_iter()
             .map(|example| (example.ids, example.segments))
             .unzip();
-        let input = GemmaInput::new(&ids, &segments, &device);
+        let input = GemmaInput::with_segments(&ids, &segments, &device);
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [n_rows]), &device);
         let hidden = self.gemma.hidden_states_at(input, None, rows);
         let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [n_rows]), &device);
@@ -208,7 +208,14 @@ mod tests {
     fn two_continuations_behind_one_text_have_the_loss_of_two_texts() {
         let device = Device::flex();
         device.seed(5);
-        let gemma = GemmaConfig::new(30, 16, 32, 2, 2, 2, 8)
+        let gemma = GemmaConfig::gemma_2b()
+            .with_vocab_size(30)
+            .with_hidden_size(16)
+            .with_intermediate_size(32)
+            .with_num_hidden_layers(2)
+            .with_num_attention_heads(2)
+            .with_num_key_value_heads(2)
+            .with_head_dim(8)
             .with_initializer_range(0.3)
             .init(&device);
         let model = LanguageModel { gemma };

@@ -217,7 +217,7 @@ impl ReplyTokens {
     }
 
     pub(super) fn input(&self) -> GemmaInput {
-        GemmaInput::new(&self.ids, &self.segments, &self.before.device())
+        GemmaInput::with_segments(&self.ids, &self.segments, &self.before.device())
     }
 
     /// The summed log-probabilities, `[pairs, 2]`, from the hidden states before the replies' tokens.
@@ -237,7 +237,14 @@ pub(super) mod tests {
     pub(in crate::train) fn model() -> Gemma {
         let device = Device::flex();
         device.seed(8);
-        GemmaConfig::new(40, 16, 32, 2, 4, 2, 8)
+        GemmaConfig::gemma_2b()
+            .with_vocab_size(40)
+            .with_hidden_size(16)
+            .with_intermediate_size(32)
+            .with_num_hidden_layers(2)
+            .with_num_attention_heads(4)
+            .with_num_key_value_heads(2)
+            .with_head_dim(8)
             .with_initializer_range(0.3)
             .init(&device)
     }

@@ -30,23 +30,19 @@ pub(super) fn load(model: &mut Gemma, folder: &Path) -> AdapterConfig {
 
 /// Calls `visit` with the names of both factors, as PEFT has them, and the factors.
 fn factors(model: &Gemma, visit: &mut dyn FnMut([String; 2], &Lora)) {
-    model
-        .clone()
-        .projections(&mut |layer_idx, projection, linear| {
-            let part = match projection {
-                Projection::Gate | Projection::Up | Projection::Down => "mlp",
-                _ => "self_attn",
-            };
-            let name = |factor| {
-                let projection = projection.name();
-                format!(
-                    "base_model.model.model.layers.{layer_idx}.{part}.{projection}.{factor}.weight"
-                )
-            };
-            if let Some(lora) = linear.lora() {
-                visit([name("lora_A"), name("lora_B")], lora);
-            }
-        });
+    for (layer_idx, projection, linear) in model.projections() {
+        let part = match projection {
+            Projection::Gate | Projection::Up | Projection::Down => "mlp",
+            _ => "self_attn",
+        };
+        let name = |factor| {
+            let projection = projection.name();
+            format!("base_model.model.model.layers.{layer_idx}.{part}.{projection}.{factor}.weight")
+        };
+        if let Some(lora) = linear.lora() {
+            visit([name("lora_A"), name("lora_B")], lora);
+        }
+    }
 }
 
 /// The value of every factor, by PEFT's name.

@@ -62,8 +62,7 @@ fn one_by_one(model: &Gemma, pairs: &[Pair]) -> [Tensor<1>; 2] {
         let log_probs = pairs.iter().map(|pair| {
             let reply = side(pair);
             let ids = [pair.prompt.clone(), reply.clone()].concat();
-            let seq = ids.len();
-            let logits = model.forward(GemmaInput::new(&[ids], &[vec![1; seq]], &device()));
+            let logits = model.forward(GemmaInput::from_ids(&[ids], &device()));
             let places = (pair.prompt.len() as i32 - 1..).take(reply.len()).collect();
             log_prob(logits.squeeze_dim(0), places, &reply)
         });
@@ -105,7 +104,7 @@ fn packed(model: &Gemma, pairs: &[Pair]) -> [Tensor<1>; 2] {
             .concat()
         })
         .collect();
-    let logits = model.forward(GemmaInput::new(&ids, &segments, &device()));
+    let logits = model.forward(GemmaInput::with_segments(&ids, &segments, &device()));
     let side = |rejected: bool| {
         let log_probs = pairs.iter().enumerate().map(|(row, pair)| {
             let logits: Tensor<2> = logits.clone().narrow(0, row, 1).squeeze_dim(0);

@@ -76,7 +76,7 @@ pub(super) fn logits(model: &Gemma) -> TensorData {
         [vec![0, 1, 1, 1, 1], vec![1; 5]],
     );
     model
-        .forward(GemmaInput::new(&ids, &segments, &device()))
+        .forward(GemmaInput::with_segments(&ids, &segments, &device()))
         .into_data()
 }
 
@@ -329,6 +329,11 @@ fn an_adapter_with_settings_that_are_not_known_here_is_refused_by_their_names() 
 fn patterns_that_cannot_be_read_are_named() {
     for (key, value, told) in [
         ("target_modules", json!("(q_proj"), "the pattern"),
+        (
+            "target_modules",
+            json!(["w_proj", "lm_head"]),
+            "target_modules [\"w_proj\",\"lm_head\"] match no projection",
+        ),
         ("rank_pattern", json!({"q_proj": 0}), "q_proj: 0"),
         ("alpha_pattern", json!({"q_proj": "8"}), "q_proj: \"8\""),
     ] {
@@ -441,6 +446,49 @@ fn a_config_of_another_architecture_is_an_error_that_names_both() {
     );
     fs::write(&config, "{\"model_type\": ").unwrap();
     assert_names(&gemma_error(there.path()), &["config.json", "EOF"]);
+}
+
+#[test]
+fn a_config_that_no_model_can_have_is_an_error_that_names_the_field() {
+    for (key, value, told) in [
+        ("num_key_value_heads", json!(3), "num_key_value_heads, 3"),
+        ("num_hidden_layers", json!(0), "num_hidden_layers is 0"),
+        ("head_dim", json!(5), "head_dim is 5, but must be even"),
+    ] {
+        let there = copy("gemma-mqa");
+        set(&there.path().join("config.json"), key, value);
+        assert_names(&gemma_error(there.path()), &["config.json", told]);
+    }
+    for (name, key, value, told) in [
+        (
+            "deberta-v3-2",
+            "pos_att_type",
+            json!("p2c|c2q"),
+            "the term c2q of pos_att_type is not supported",
+        ),
+        (
+            "deberta-v3-2",
+            "pos_att_type",
+            json!(["p2p"]),
+            "the term p2p of pos_att_type is not supported",
+        ),
+        (
+            "deberta-v3-2",
+            "hidden_act",
+            json!("geru"),
+            "the activation geru is not supported",
+        ),
+        (
+            "xlm-roberta",
+            "max_position_embeddings",
+            json!(2),
+            "max_position_embeddings is 2",
+        ),
+    ] {
+        let there = copy(name);
+        set(&there.path().join("config.json"), key, value);
+        assert_names(&classifier_error(there.path()), &["config.json", told]);
+    }
 }
 
 #[test]

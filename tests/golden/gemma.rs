@@ -12,7 +12,7 @@ const FIXTURES: [&str; 3] = ["gemma-mqa", "gemma-gqa", "gemma-mha"];
 fn fixture(name: &str) -> (Golden, GemmaInput) {
     let golden = Golden::open(name, "golden.safetensors");
     let (ids, segments) = (golden.rows("input_ids"), golden.rows("attention_mask"));
-    let input = GemmaInput::new(&ids, &segments, &device());
+    let input = GemmaInput::with_segments(&ids, &segments, &device());
     (golden, input)
 }
 

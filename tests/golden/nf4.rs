@@ -32,7 +32,7 @@ fn f32s(values: &[f64]) -> Vec<f32> {
 /// Compares logits with those of transformers and bitsandbytes.
 fn assert_logits(model: &Gemma, golden: &str, tolerance: f64) {
     let golden = &tensors(&folder("nf4").join("logits.safetensors"))[golden];
-    let input = GemmaInput::new(&[vec![2, 8, 9, 10, 11, 40, 3]], &[vec![1; 7]], &device());
+    let input = GemmaInput::from_ids(&[vec![2, 8, 9, 10, 11, 40, 3]], &device());
     let logits = values(model.forward(input).into_data());
     assert_close("logits", &logits, golden, tolerance);
 }

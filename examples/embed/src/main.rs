@@ -20,10 +20,22 @@ struct Studio {
 
 impl Studio {
     fn new(device: &Device) -> Self {
-        let mut writer = GemmaConfig::new(64, 32, 64, 2, 4, 1, 8).init(device);
+        let mut writer = GemmaConfig::gemma_2b()
+            .with_vocab_size(64)
+            .with_hidden_size(32)
+            .with_intermediate_size(64)
+            .with_num_hidden_layers(2)
+            .with_head_dim(8)
+            .init(device);
         writer.freeze_weights();
         writer.add_lora(&LoraConfig::new(4, 8.0), device);
-        let mut judge = DebertaConfig::new(64, 32, 64, 2, 4, 2).init(device);
+        let mut judge = DebertaConfig::deberta_v3_base()
+            .with_vocab_size(64)
+            .with_hidden_size(32)
+            .with_intermediate_size(64)
+            .with_num_hidden_layers(2)
+            .with_num_attention_heads(4)
+            .init(device);
         judge.freeze_weights();
         Self { writer, judge }
     }
@@ -40,7 +52,7 @@ impl Studio {
 
     /// How unlikely the writer finds the text.
     fn surprise(&self, text: &[i32], device: &Device) -> Tensor<1> {
-        let input = GemmaInput::new(&[text.to_vec()], &[vec![1; text.len()]], device);
+        let input = GemmaInput::from_ids(&[text.to_vec()], device);
         let logits = self.writer.forward(input).narrow(1, 0, text.len() - 1);
         let next = Tensor::<1, Int>::from_ints(&text[1..], device).reshape([1, text.len() - 1, 1]);
         activation::log_softmax(logits, 2)

@@ -154,9 +154,11 @@ impl DpoArgs {
         self.check()?;
         let devices = self.device.devices(job)?;
         let targets = if self.lora_targets.is_empty() {
-            Projection::ALL.map(|p| p.name().to_string()).to_vec()
+            Projection::ALL.to_vec()
         } else {
-            self.lora_targets.clone()
+            // `check` has refused every name that is no projection's.
+            let named = |name: &String| Projection::from_name(name);
+            self.lora_targets.iter().filter_map(named).collect()
         };
         let alpha = self.lora_alpha.unwrap_or(self.lora_rank as f64);
         let dpo = DpoConfig::new()

@@ -1,4 +1,4 @@
-//! Keys and values of the tokens seen so far.
+//! The cache of a decoder: which columns of its storage each row uses, as rows join, grow and leave.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -6,10 +6,8 @@ use std::ops::Range;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::kernels::ops::SharedPrompt;
-use crate::nn::decoder::lengths::Lengths;
-
-/// Columns by which a full cache grows.
-const BLOCK: usize = 64;
+use crate::nn::batch::Lengths;
+use crate::nn::decoder::storage::{BLOCK, Storage, clear, view, write};
 
 /// A key/value cache for every layer of a decoder; an argument of its forward pass, never a part of the model.
 ///
@@ -17,14 +15,14 @@ const BLOCK: usize = 64;
 /// what is before that is padding. The storage has columns to spare, into which new tokens are written in place.
 #[derive(Clone, Debug)]
 pub struct KvCache {
-    /// Keys and values of each layer, `[slots, kv_heads, columns, head_dim]` with `slots` at least the number of rows.
-    layers: Vec<[Tensor<4>; 2]>,
+    /// With at least as many slots as there are rows.
+    storage: Storage,
     rows: Vec<Row>,
     /// The columns that the rows use.
     used: Range<usize>,
-    /// How many columns the layers see, of which some may be padding in every row.
+    /// How the number of columns that the layers see is rounded up; the added ones are padding in every row.
     lengths: Lengths,
-    /// How many rows, and tokens in each, new storage has room for at least.
+    /// The least rows, and tokens in each, that new storage has room for.
     reserved: [usize; 2],
     /// How many prompts there have been.
     n_prompts: usize,
@@ -52,7 +50,7 @@ pub(crate) struct Extension {
 }
 
 impl KvCache {
-    /// An empty cache, and how many tokens of padding each of its rows will begin with.
+    /// An empty cache of as many rows as there are numbers: how many tokens of padding each row will begin with.
     pub fn new(padding: Vec<usize>) -> Self {
         let rows = padding.into_iter().enumerate().map(|(prompt, start)| Row {
             start,
@@ -61,7 +59,7 @@ impl KvCache {
         });
         let rows: Vec<Row> = rows.collect();
         Self {
-            layers: Vec::new(),
+            storage: Storage::default(),
             n_prompts: rows.len(),
             rows,
             used: 0..0,
@@ -70,13 +68,12 @@ impl KvCache {
         }
     }
 
-    /// The same cache, whose layers see a number of columns that suits a device.
+    /// Returns the cache with the number of columns that the layers see rounded up by `lengths`.
     pub fn with_lengths(self, lengths: Lengths) -> Self {
         Self { lengths, ..self }
     }
 
-    /// Makes room for so many rows of so many tokens when storage is next too small, so that it need not grow a little at
-    /// a time.
+    /// Asks for room for so many rows of so many tokens when storage is next too small, instead of growing bit by bit.
     pub fn reserve(&mut self, rows: usize, tokens: usize) {
         self.reserved = [rows, tokens];
     }
@@ -99,8 +96,8 @@ impl KvCache {
     /// Makes room for `seq` more tokens in every row; each layer appends them afterwards.
     pub(crate) fn extend(&mut self, seq: usize, device: &Device) -> Extension {
         let rows = self.rows();
-        let [slots, columns] = self.room();
-        if !self.layers.is_empty() && self.used.end + seq > columns {
+        let [slots, columns] = self.storage.room();
+        if !self.storage.layers.is_empty() && self.used.end + seq > columns {
             let few = 2 * rows <= slots;
             self.relocate(if few { rows } else { slots }, 0, seq);
         }
@@ -124,7 +121,7 @@ impl KvCache {
         }
     }
 
-    /// The prompts that rows begin with, each with its rows.
+    /// Groups the rows by the prompt they begin with.
     pub(crate) fn prompts(&self) -> Vec<SharedPrompt> {
         let seen = self.seen();
         let mut prompts: Vec<SharedPrompt> = Vec::with_capacity(self.rows());
@@ -145,7 +142,7 @@ impl KvCache {
 
     /// The columns that the layers see.
     fn seen(&self) -> Range<usize> {
-        let [_, columns] = self.room();
+        let [_, columns] = self.storage.room();
         let seq = self.lengths.round(self.used.len());
         let end = (self.used.start + seq).min(columns.max(self.used.end));
         end.saturating_sub(seq).min(self.used.start)..end
@@ -164,38 +161,27 @@ impl KvCache {
         values: Tensor<4>,
     ) -> (Tensor<4>, Tensor<4>) {
         let [rows, _, seq, _] = keys.dims();
-        if layer == self.layers.len() {
-            self.layers.push([keys, values]);
-        } else {
-            let new = self.used.end - seq..self.used.end;
-            for (stored, tokens) in self.layers[layer].iter_mut().zip([keys, values]) {
-                write(stored, 0..rows, new.clone(), tokens);
-            }
-        }
-        let [keys, values] = &self.layers[layer];
-        let all = |stored| view(stored, 0..rows, self.seen());
-        (all(keys), all(values))
+        let new = self.used.end - seq..self.used.end;
+        self.storage.append(layer, [keys, values], new);
+        self.storage.view(layer, 0..rows, self.seen())
     }
 
-    /// Has a layer's storage changed, keys and values `[slots, kv_heads, columns, head_dim]`, to take in a token of each row
-    /// at a column; nothing, if the layer has none yet.
+    /// Lets a kernel write a token of each row into a layer's storage, `[slots, kv_heads, columns, head_dim]`, at the column
+    /// it is told. `None` if the layer has no storage yet.
     #[cfg(any(feature = "cuda", feature = "vulkan"))]
     pub(crate) fn step<T>(
         &mut self,
         layer: usize,
         change: impl FnOnce([Tensor<4>; 2], usize) -> (T, [Tensor<4>; 2]),
     ) -> Option<T> {
-        // Out of the list, as storage that is written to must have one owner.
-        let stored = (layer < self.layers.len()).then(|| self.layers.remove(layer))?;
-        let (result, stored) = change(stored, self.used.end - 1);
-        self.layers.insert(layer, stored);
-        Some(result)
+        let column = self.used.end - 1;
+        self.storage.change(layer, |stored| change(stored, column))
     }
 
     /// Adds the rows of `other` at `indices`, in that order; a row may be taken several times, to continue one prompt in
     /// several ways.
     pub fn join(&mut self, other: &Self, indices: &[usize]) {
-        let Some([first, _]) = other.layers.first().filter(|_| !indices.is_empty()) else {
+        let Some([first, _]) = other.storage.layers.first().filter(|_| !indices.is_empty()) else {
             return;
         };
         let seq = other.seq_len();
@@ -207,14 +193,14 @@ impl KvCache {
         };
         let rows = self.rows();
         let new = rows..rows + indices.len();
-        let is_new = self.layers.is_empty();
+        let is_new = self.storage.layers.is_empty();
         if rows == 0 {
             self.used = 0..0;
         }
-        let [slots, _] = self.room();
+        let [slots, _] = self.storage.room();
         let [reserved, _] = self.reserved;
         if is_new {
-            self.layers.clone_from(&other.layers); // for their shapes
+            self.storage.clone_from(&other.storage); // for its shapes
             self.take_storage(new.end.max(reserved), seq, 1);
         } else if seq > self.used.end || new.end > slots {
             let ahead = seq.saturating_sub(self.seq_len());
@@ -230,7 +216,7 @@ impl KvCache {
             }
         }));
         self.n_prompts += other.rows();
-        for (mine, theirs) in self.layers.iter_mut().zip(&other.layers) {
+        for (mine, theirs) in self.storage.layers.iter_mut().zip(&other.storage.layers) {
             for (stored, added) in mine.iter_mut().zip(theirs) {
                 // What a row that has left wrote there counts for nothing, as long as it is a number.
                 clear(stored, new.clone(), 0..place.start);
@@ -252,9 +238,9 @@ impl KvCache {
     /// Removes a row and puts the last one in its place.
     pub fn swap_remove(&mut self, row: usize) {
         let last = self.rows() - 1;
-        if let Some([first, _]) = self.layers.first().filter(|_| row < last) {
+        if let Some([first, _]) = self.storage.layers.first().filter(|_| row < last) {
             let only = Tensor::<1, Int>::from_ints([0], &first.device());
-            for stored in self.layers.iter_mut().flatten() {
+            for stored in self.storage.layers.iter_mut().flatten() {
                 // A copy, as storage that is written to must have one owner.
                 let moved = view(stored, last..last + 1, self.used.clone());
                 let moved = moved.select(0, only.clone());
@@ -265,24 +251,16 @@ impl KvCache {
         self.forget_padding();
     }
 
-    /// How many rows and columns the storage has.
-    fn room(&self) -> [usize; 2] {
-        self.layers.first().map_or([0, 0], |[keys, _]| {
-            let [slots, _, columns, _] = keys.dims();
-            [slots, columns]
-        })
-    }
-
-    /// Leaves out the columns that are padding in every row.
+    /// Stops using the first columns that are padding in every row.
     fn forget_padding(&mut self) {
         let starts = self.rows.iter().map(|row| row.start);
         self.used.start = starts.min().unwrap_or(self.used.end);
     }
 
-    /// Moves all rows to where there are so many free columns before them and at least so many behind: in their storage, if
-    /// that has room for it.
+    /// Moves all rows to where `ahead` columns before them and at least `behind` after them are free: within their storage,
+    /// if that has room for it.
     fn relocate(&mut self, slots: usize, ahead: usize, behind: usize) {
-        let [own_slots, own_columns] = self.room();
+        let [own_slots, own_columns] = self.storage.room();
         let place = ahead..ahead + self.seq_len();
         // What is left of a move may be seen where columns are rounded up.
         let has_room = slots <= own_slots && place.end + behind <= own_columns;
@@ -291,12 +269,8 @@ impl KvCache {
         }
         let rows = self.rows();
         if rows > 0 && place != self.used {
-            for stored in self.layers.iter_mut().flatten() {
-                let all = Tensor::arange(0..rows as i64, &stored.device());
-                // A copy, as storage that is written to must have one owner.
-                let old = view(stored, 0..rows, self.used.clone()).select(0, all);
-                write(stored, 0..rows, place.clone(), old);
-            }
+            self.storage
+                .shift(0..rows, self.used.clone(), place.clone());
         }
         self.moved_to(place);
     }
@@ -307,17 +281,8 @@ impl KvCache {
         let [_, reserved] = self.reserved;
         let end = (place.end + behind).max(ahead + reserved);
         let columns = end.next_multiple_of(BLOCK);
-        let rows = self.rows();
-        for stored in self.layers.iter_mut().flatten() {
-            let [_, kv_heads, _, head_dim] = stored.dims();
-            let options = (&stored.device(), stored.dtype());
-            let new = Tensor::full([slots, kv_heads, columns, head_dim], 0.0, options);
-            let old = std::mem::replace(stored, new);
-            if rows > 0 {
-                let old = view(&old, 0..rows, self.used.clone());
-                write(stored, 0..rows, place.clone(), old);
-            }
-        }
+        let from = (0..self.rows(), self.used.clone());
+        self.storage.grow([slots, columns], from, place.clone());
         self.moved_to(place);
     }
 
@@ -327,27 +292,6 @@ impl KvCache {
         }
         self.used = place;
     }
-}
-
-/// Writes in place, if nothing else owns the data.
-fn write(stored: &mut Tensor<4>, rows: Range<usize>, columns: Range<usize>, values: Tensor<4>) {
-    let [_, kv_heads, _, head_dim] = stored.dims();
-    let place = [rows, 0..kv_heads, columns, 0..head_dim];
-    stored.inplace(|stored| stored.slice_assign(place, values));
-}
-
-fn clear(stored: &mut Tensor<4>, rows: Range<usize>, columns: Range<usize>) {
-    if !columns.is_empty() {
-        let [_, kv_heads, _, head_dim] = stored.dims();
-        let place = [rows, 0..kv_heads, columns, 0..head_dim];
-        stored.inplace(|stored| stored.slice_fill(place, 0.0));
-    }
-}
-
-fn view(stored: &Tensor<4>, rows: Range<usize>, columns: Range<usize>) -> Tensor<4> {
-    let [_, kv_heads, _, head_dim] = stored.dims();
-    let place = [rows, 0..kv_heads, columns, 0..head_dim];
-    stored.clone().slice(place)
 }
 
 #[cfg(test)]
@@ -450,7 +394,7 @@ mod tests {
                 rows.swap_remove(row);
                 cache.swap_remove(row);
             }
-            assert!(cache.room()[1] <= 6 * BLOCK, "step {step}");
+            assert!(cache.storage.room()[1] <= 6 * BLOCK, "step {step}");
         }
     }
 
@@ -481,7 +425,7 @@ mod tests {
     #[test]
     fn storage_grows_once_in_a_while_and_is_written_in_place_between() {
         let place = |cache: &KvCache| {
-            let [keys, _] = cache.layers[1].clone();
+            let [keys, _] = cache.storage.layers[1].clone();
             let keys = keys.try_into_primitive::<burn::backend::flex::Flex>();
             keys.unwrap().bytes().as_ptr()
         };
@@ -495,7 +439,7 @@ mod tests {
             }
             places.dedup();
             assert_eq!(places.len(), expected, "{reserved} tokens reserved");
-            assert_eq!(cache.room(), [2, 3 * BLOCK]);
+            assert_eq!(cache.storage.room(), [2, 3 * BLOCK]);
         }
     }
 

@@ -5,12 +5,23 @@ use burn::tensor::{Device, Int, Tensor};
 
 use crate::kernels::ops::gated_gelu;
 use crate::nn::decoder::cache::KvCache;
-use crate::nn::decoder::gemma::{GemmaConfig, Pass};
+use crate::nn::decoder::config::GemmaConfig;
+use crate::nn::decoder::input::GemmaInput;
 use crate::nn::layers::attention::{Attend, attention_behind, grouped_query_attention};
 use crate::nn::layers::linear::Linear;
 use crate::nn::layers::lora::Projection;
 use crate::nn::layers::norm::RmsNorm;
+use crate::nn::layers::rope::Rope;
 use crate::nn::layers::weight::{WeightMut, Weights, join};
+
+/// What all layers of a forward pass share.
+#[derive(Clone, Debug)]
+pub(crate) struct Pass {
+    pub(crate) input: GemmaInput,
+    pub(crate) rope: Rope,
+    /// `[n]`, the tokens that the last layer gives a result for, if not all, counted through the batch.
+    pub(crate) wanted: Option<Tensor<1, Int>>,
+}
 
 #[derive(Module, Debug)]
 pub(crate) struct DecoderLayer {
@@ -96,7 +107,7 @@ impl DecoderLayer {
                 norms: [input_norm, post_attention_norm],
                 projections,
                 rope: pass.rope.angles(),
-                positions: pass.positions.clone(),
+                positions: pass.input.positions.clone(),
                 storage,
             };
             let form = StepForm {
@@ -113,18 +124,6 @@ impl DecoderLayer {
     #[cfg(not(any(feature = "cuda", feature = "vulkan")))]
     fn step(&self, _: &Tensor<3>, _: &Pass, _: usize, _: &mut KvCache) -> Option<Tensor<3>> {
         None
-    }
-
-    pub(crate) fn projection_mut(&mut self, projection: Projection) -> &mut Linear {
-        match projection {
-            Projection::Query => &mut self.self_attn.q_proj,
-            Projection::Key => &mut self.self_attn.k_proj,
-            Projection::Value => &mut self.self_attn.v_proj,
-            Projection::Output => &mut self.self_attn.o_proj,
-            Projection::Gate => &mut self.mlp.gate_proj,
-            Projection::Up => &mut self.mlp.up_proj,
-            Projection::Down => &mut self.mlp.down_proj,
-        }
     }
 }
 
@@ -143,7 +142,28 @@ impl DecoderLayer {
         4 * hidden_size + heads + attention.heads * seq + 3 * intermediate_size
     }
 
-    /// The seven projections.
+    /// How many numbers the weights hold, without LoRA factors.
+    pub(crate) fn num_weights(&self) -> usize {
+        let projections = self.projections().map(Linear::num_weights);
+        let norms = [&self.input_layernorm, &self.post_attention_layernorm];
+        projections.iter().sum::<usize>() + norms.map(RmsNorm::num_weights).iter().sum::<usize>()
+    }
+
+    /// The seven projections, in the order of [`Projection::ALL`].
+    pub(crate) fn projections_mut(&mut self) -> [&mut Linear; 7] {
+        let (attention, mlp) = (&mut self.self_attn, &mut self.mlp);
+        [
+            &mut attention.q_proj,
+            &mut attention.k_proj,
+            &mut attention.v_proj,
+            &mut attention.o_proj,
+            &mut mlp.gate_proj,
+            &mut mlp.up_proj,
+            &mut mlp.down_proj,
+        ]
+    }
+
+    /// The seven projections, in the order of [`Projection::ALL`].
     pub(crate) fn projections(&self) -> [&Linear; 7] {
         let (attention, mlp) = (&self.self_attn, &self.mlp);
         [
@@ -160,7 +180,7 @@ impl DecoderLayer {
 
 impl Weights for DecoderLayer {
     fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
-        for projection in Projection::ALL {
+        for (projection, linear) in Projection::ALL.into_iter().zip(self.projections_mut()) {
             let part = match projection {
                 Projection::Query | Projection::Key | Projection::Value | Projection::Output => {
                     "self_attn"
@@ -168,7 +188,7 @@ impl Weights for DecoderLayer {
                 Projection::Gate | Projection::Up | Projection::Down => "mlp",
             };
             let name = join(prefix, &format!("{part}.{}", projection.name()));
-            self.projection_mut(projection).weights(&name, visit);
+            linear.weights(&name, visit);
         }
         self.input_layernorm
             .weights(&join(prefix, "input_layernorm"), visit);
@@ -229,7 +249,7 @@ impl Attention {
             query,
             key,
             value,
-            mask: pass.mask.clone(),
+            mask: pass.input.mask.clone(),
         };
         let output = match cache {
             Some((layer_idx, cache)) => {

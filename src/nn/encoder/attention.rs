@@ -1,59 +1,16 @@
-//! DeBERTa's disentangled attention.
+//! The self-attention of encoders, with DeBERTa's relative positions where a model has them.
 
 use burn::module::Module;
-use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData, module};
+use burn::tensor::{Bool, DType, Device, Int, Tensor, module};
 
 use crate::kernels::{self, ops};
+use crate::nn::encoder::position::{PositionTerms, RelativeContext};
 use crate::nn::layers::dropout::{Dropout, drop_out};
 use crate::nn::layers::linear::Linear;
 use crate::nn::layers::weight::{WeightMut, Weights, join};
 use crate::nn::matmul;
 
-/// Which of the two position terms are added to the scores, `pos_att_type`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PositionAttention {
-    /// Content to position, `c2p`.
-    pub content_to_position: bool,
-    /// Position to content, `p2c`.
-    pub position_to_content: bool,
-}
-
-impl PositionAttention {
-    /// How many terms the scores are a sum of, the content term included.
-    fn terms(self) -> usize {
-        1 + usize::from(self.content_to_position) + usize::from(self.position_to_content)
-    }
-}
-
-/// The bucket of each distance `query - key` from `seq - 1` down to `-seq`: exact when near, logarithmic when far.
-///
-/// Computed in f32, as the reference does, so that a distance on the edge of a bucket falls on the same side. Reference:
-/// <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/deberta_v2/modeling_deberta_v2.py>,
-/// `make_log_bucket_position`.
-pub fn relative_buckets(
-    seq: usize,
-    buckets: Option<usize>,
-    max_relative_positions: usize,
-) -> Vec<i32> {
-    let bucket = |distance: i32| match buckets {
-        Some(buckets) => {
-            let middle = (buckets / 2) as i32;
-            if distance.abs() <= middle {
-                distance
-            } else {
-                let ratio = (distance.abs() as f32 / middle as f32).ln()
-                    / ((max_relative_positions - 1) as f32 / middle as f32).ln();
-                let far = (ratio * (middle - 1) as f32).ceil() as i32 + middle;
-                far * distance.signum()
-            }
-        }
-        None => distance,
-    };
-    let seq = seq as i32;
-    (-seq..seq).rev().map(bucket).collect()
-}
-
-/// The tokens of each text that a layer is wanted of.
+/// Which output positions a layer must compute.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wanted {
     All,
@@ -61,7 +18,7 @@ pub(crate) enum Wanted {
 }
 
 impl Wanted {
-    /// What is wanted of `x`, `[batch, seq, hidden_size]`.
+    /// Returns the wanted positions of `x`, `[batch, seq, hidden_size]`.
     pub(crate) fn of(self, x: Tensor<3>) -> Tensor<3> {
         match self {
             Self::All => x,
@@ -70,37 +27,7 @@ impl Wanted {
     }
 }
 
-/// The vectors of relative positions that every layer of a forward pass projects, one for each distance.
-#[derive(Clone, Debug)]
-pub(crate) struct RelativeContext {
-    /// `[2 · span, hidden_size]`
-    pub(crate) rel_embeddings: Tensor<2>,
-    /// `[2 · seq]`, the row for each distance `query - key` from `seq - 1` down
-    pub(crate) from_query: Tensor<1, Int>,
-    /// `[2 · seq]`, the row for each distance `key - query` from `seq - 1` down
-    pub(crate) from_key: Tensor<1, Int>,
-}
-
-impl RelativeContext {
-    /// Rows for the distances of [`relative_buckets`].
-    pub(crate) fn new(rel_embeddings: Tensor<2>, buckets: &[i32], device: &Device) -> Self {
-        let span = (rel_embeddings.dims()[0] / 2) as i32;
-        let rows = |sign: i32| {
-            let rows: Vec<i32> = buckets
-                .iter()
-                .map(|&bucket| (sign * bucket + span).clamp(0, 2 * span - 1))
-                .collect();
-            Tensor::<1, Int>::from_data(TensorData::new(rows, [buckets.len()]), device)
-        };
-        Self {
-            from_query: rows(1),
-            from_key: rows(-1),
-            rel_embeddings,
-        }
-    }
-}
-
-/// The words of a batch, each once: what a layer projects before any of them has looked at another.
+/// The distinct words of a batch. Before the first layer equal tokens have equal states, so it projects each word once.
 #[derive(Clone, Debug)]
 pub(crate) struct Words {
     /// `[n_words, hidden_size]`
@@ -110,10 +37,11 @@ pub(crate) struct Words {
 }
 
 impl Words {
-    /// What each token has of what its word has, `[n_words, width]`.
+    /// Copies what each word has to the tokens that are this word.
     ///
     /// # Shapes
     ///
+    /// - of_words: `[n_words, width]`
     /// - output: `[batch, seq, width]`
     pub(crate) fn spread(&self, of_words: Tensor<2>) -> Tensor<3> {
         module::embedding(of_words, self.word_idxs.clone())
@@ -122,21 +50,22 @@ impl Words {
 
 /// The shape of one attention block.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct DisentangledConfig {
+pub(crate) struct SelfAttentionConfig {
     pub(crate) hidden_size: usize,
     pub(crate) heads: usize,
+    /// Whether positions go through the projections of the content.
     pub(crate) share_att_key: bool,
-    pub(crate) position: PositionAttention,
-    /// Behind the names of the projections, `_proj` in DeBERTa.
+    pub(crate) position: PositionTerms,
+    /// What the names of the projections end in: `_proj` in DeBERTa, nothing in RoBERTa.
     pub(crate) suffix: &'static str,
     pub(crate) std: f64,
     pub(crate) hidden_dropout_prob: f64,
     pub(crate) attention_probs_dropout_prob: f64,
 }
 
-/// Self-attention whose scores are content to content, plus content to position and position to content.
+/// Self-attention of a BERT-like encoder; DeBERTa adds the terms of relative positions to its scores.
 #[derive(Module, Debug)]
-pub(crate) struct DisentangledAttention {
+pub(crate) struct SelfAttention {
     query_proj: Linear,
     key_proj: Linear,
     value_proj: Linear,
@@ -144,15 +73,15 @@ pub(crate) struct DisentangledAttention {
     pos_query_proj: Option<Linear>,
     heads: usize,
     #[module(skip)]
-    position: PositionAttention,
+    position: PositionTerms,
     #[module(skip)]
     suffix: &'static str,
     hidden_dropout_prob: f64,
     attention_probs_dropout_prob: f64,
 }
 
-impl DisentangledAttention {
-    pub(crate) fn new(config: DisentangledConfig, device: &Device) -> Self {
+impl SelfAttention {
+    pub(crate) fn new(config: SelfAttentionConfig, device: &Device) -> Self {
         let linear = |bias| {
             Linear::new(
                 config.hidden_size,
@@ -177,6 +106,8 @@ impl DisentangledAttention {
         }
     }
 
+    /// Computes what the heads see, before the output projection.
+    ///
     /// # Shapes
     ///
     /// - hidden: `[batch, seq, hidden_size]`
@@ -201,7 +132,7 @@ impl DisentangledAttention {
             x.reshape([batch, tokens, heads, head_dim])
                 .permute([2, 0, 1, 3])
         };
-        let scale = 1.0 / ((head_dim * self.position.terms()) as f64).sqrt();
+        let scale = 1.0 / ((head_dim * self.position.count()) as f64).sqrt();
         let dtype = hidden.dtype();
         let positions = relative.map(|relative| {
             let dropped = |x| drop_out(x, self.hidden_dropout_prob, dropout);
@@ -214,7 +145,7 @@ impl DisentangledAttention {
                     .reshape([distances, heads, head_dim])
                     .swap_dims(0, 1)
             };
-            let PositionAttention {
+            let PositionTerms {
                 content_to_position,
                 position_to_content,
             } = self.position;
@@ -267,7 +198,7 @@ impl DisentangledAttention {
         attended.reshape([batch, queries, hidden_size])
     }
 
-    /// The same of the first token alone, without a gradient, in one pass over the hidden states.
+    /// Attends from the first token alone, without a gradient, in one pass over the hidden states.
     ///
     /// No token becomes a key or a value: the weights they are made with go to the other side, `q·(Wx) = (Wᵀq)·x` and
     /// `Σ p·(Wx) = W·(Σ p·x)`, where there is one vector for a head instead of one for a token.
@@ -376,7 +307,7 @@ fn first_weights(
     ops::masked_softmax(scores.cast(DType::F32), padding, 1.0)
 }
 
-impl Weights for DisentangledAttention {
+impl Weights for SelfAttention {
     fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
         for (name, linear) in [
             ("query", &mut self.query_proj),
@@ -394,18 +325,10 @@ impl Weights for DisentangledAttention {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
-
-    #[test]
-    fn near_distances_keep_their_own_bucket_and_far_ones_share() {
-        let buckets = relative_buckets(80, Some(16), 64);
-        let bucket = |distance: usize| buckets[79 - distance];
-        assert_eq!([0, 3, 8, 9, 20, 63].map(bucket), [0, 3, 8, 9, 12, 15]);
-        assert_eq!(buckets[79 + 79], -16);
-        assert_eq!(relative_buckets(2, None, 8), [1, 0, -1, -2]);
-    }
+    use burn::tensor::TensorData;
 
     #[test]
     fn the_first_token_alone_attends_as_it_does_among_all() {

@@ -3,13 +3,16 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::nn::decoder::lengths::Lengths;
-use crate::nn::encoder::deberta::{ClassifierInput, Deberta, DebertaConfig};
+use crate::nn::batch::Lengths;
+use crate::nn::config::InvalidConfig;
+use crate::nn::encoder::deberta::Deberta;
+use crate::nn::encoder::deberta_config::DebertaConfig;
+use crate::nn::encoder::input::ClassifierInput;
 use crate::nn::encoder::roberta::{Roberta, RobertaConfig};
 use crate::nn::layers::dropout::Dropout;
 use crate::nn::layers::weight::{WeightMut, Weights};
 
-/// The shape of a classifier.
+/// The shape of a classifier of either architecture.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SequenceClassifierConfig {
     /// DeBERTa-v2 and v3.
@@ -19,7 +22,11 @@ pub enum SequenceClassifierConfig {
 }
 
 impl SequenceClassifierConfig {
-    /// A classifier whose weights are drawn at random when they are first used.
+    /// A classifier whose weights are drawn at random on first use.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the shape does not pass [`SequenceClassifierConfig::check`].
     pub fn init(&self, device: &Device) -> SequenceClassifier {
         match self {
             Self::Deberta(config) => SequenceClassifier::Deberta(config.init(device)),
@@ -27,7 +34,19 @@ impl SequenceClassifierConfig {
         }
     }
 
-    /// The same shape with another number of classes.
+    /// Checks that a model can have this shape.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the field that is wrong.
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        match self {
+            Self::Deberta(config) => config.check(),
+            Self::Roberta(config) => config.check(),
+        }
+    }
+
+    /// Returns the same shape with another number of classes.
     pub fn with_num_labels(mut self, num_labels: usize) -> Self {
         match &mut self {
             Self::Deberta(config) => config.num_labels = num_labels,
@@ -37,7 +56,28 @@ impl SequenceClassifierConfig {
     }
 }
 
-/// A classifier of a text.
+/// A classifier of texts, of either architecture.
+///
+/// # Examples
+///
+/// ```
+/// use apc::nn::{ClassifierInput, DebertaConfig, SequenceClassifierConfig};
+/// use burn::tensor::{Device, activation};
+///
+/// let device = Device::default();
+/// let config = DebertaConfig::deberta_v3_base()
+///     .with_vocab_size(64)
+///     .with_hidden_size(32)
+///     .with_intermediate_size(64)
+///     .with_num_attention_heads(2)
+///     .with_num_hidden_layers(1)
+///     .with_num_labels(3);
+/// let judge = SequenceClassifierConfig::Deberta(config).init(&device);
+/// let texts = [vec![1, 5, 6, 2], vec![1, 7, 2]];
+/// let logits = judge.forward(ClassifierInput::new(&texts, 0, &device));
+/// let probabilities = activation::softmax(logits, 1);
+/// assert_eq!(probabilities.dims(), [2, 3]); // [batch, n_labels]
+/// ```
 #[derive(Module, Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -67,8 +107,11 @@ impl SequenceClassifier {
         }
     }
 
-    /// Keeps the layers' weights in the order in which a CPU multiplies with them, if they are frozen f32 there: for a
-    /// classifier of many batches.
+    /// Stores the layers' weights in the order in which a CPU multiplies many rows with them.
+    ///
+    /// Call it once on a classifier that reads many batches on the CPU; not before training. It takes about as long as
+    /// reading the weights once and needs no more memory afterwards. Weights that are not dense f32 constants on the CPU
+    /// stay as they are.
     pub fn keep_in_panels(&mut self) {
         match self {
             Self::Deberta(model) => model.keep_in_panels(),
@@ -76,7 +119,11 @@ impl SequenceClassifier {
         }
     }
 
-    /// Texts of any length, padded to one that suits the longest of them.
+    /// Pads texts on the right to the length of the longest, rounded up by `lengths` within what the model reads.
+    ///
+    /// # Shapes
+    ///
+    /// - texts: `batch` of up to `seq` token ids
     pub fn input(
         &self,
         texts: &[Vec<i32>],
@@ -142,16 +189,58 @@ impl Weights for SequenceClassifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::Weight;
     use burn::tensor::Tolerance;
+
+    fn configs([hidden, inner, layers]: [usize; 3]) -> (DebertaConfig, RobertaConfig) {
+        let deberta = DebertaConfig::deberta_v3_base()
+            .with_vocab_size(20)
+            .with_hidden_size(hidden)
+            .with_intermediate_size(inner)
+            .with_num_hidden_layers(layers)
+            .with_num_attention_heads(2)
+            .with_num_labels(3);
+        let roberta = RobertaConfig::xlm_roberta_base()
+            .with_vocab_size(20)
+            .with_hidden_size(hidden)
+            .with_intermediate_size(inner)
+            .with_num_hidden_layers(layers)
+            .with_num_attention_heads(2)
+            .with_num_labels(3);
+        (deberta, roberta)
+    }
+
+    #[test]
+    fn the_display_names_the_parts_and_a_record_of_a_trained_classifier_holds_every_weight() {
+        let device = Device::default();
+        let (deberta, roberta) = configs([8, 16, 2]);
+        let folder = tempfile::tempdir().unwrap();
+        for (name, config) in [
+            ("Deberta", SequenceClassifierConfig::Deberta(deberta)),
+            ("Roberta", SequenceClassifierConfig::Roberta(roberta)),
+        ] {
+            let mut model = config.init(&device);
+            let display = model.to_string();
+            assert!(
+                display.contains(name) && display.contains("params: "),
+                "{display}"
+            );
+            let logits = |model: &SequenceClassifier| {
+                let input = ClassifierInput::new(&[vec![5, 6, 7]], 0, &device);
+                model.forward(input).into_data()
+            };
+            let path = folder.path().join(name);
+            model.clone().save_file(&path).unwrap();
+            let loaded = config.init(&device).load_file(&path);
+            assert_eq!(logits(&loaded), logits(&model));
+            model.freeze_weights();
+            assert_eq!(model.num_params(), 0, "frozen weights are no parameters");
+        }
+    }
 
     #[test]
     fn padding_to_a_rounded_length_changes_no_logit_and_stays_within_the_position_table() {
         let device = Device::default();
-        let sizes = (20, 8, 16, 2, 2, 3);
-        let (vocab, hidden, inner, layers, heads, labels) = sizes;
-        let deberta = DebertaConfig::new(vocab, hidden, inner, layers, heads, labels);
-        let roberta = RobertaConfig::new(vocab, hidden, inner, layers, heads, labels);
+        let (deberta, roberta) = configs([8, 16, 2]);
         let roberta = roberta.with_max_position_embeddings(12);
         for (config, padded) in [
             (SequenceClassifierConfig::Deberta(deberta.clone()), 32),
@@ -180,10 +269,9 @@ mod tests {
     fn weights_in_panels_and_words_that_are_projected_once_change_no_logit() {
         let device = Device::flex();
         device.seed(3);
-        let (vocab, hidden, inner, layers, heads, labels) = (20, 24, 70, 3, 2, 3);
-        let deberta = DebertaConfig::new(vocab, hidden, inner, layers, heads, labels);
+        let layers = 3;
+        let (deberta, roberta) = configs([24, 70, layers]);
         let deberta = deberta.with_initializer_range(0.3);
-        let roberta = RobertaConfig::new(vocab, hidden, inner, layers, heads, labels);
         let roberta = roberta.with_initializer_range(0.3);
         for config in [
             SequenceClassifierConfig::Deberta(deberta),
@@ -213,7 +301,9 @@ mod tests {
             got.assert_approx_eq(&expected, tolerance);
             let mut names = Vec::new();
             in_panels.weights("", &mut |name, weight| {
-                if let WeightMut::Matrix(Weight::Panels(_)) = weight {
+                if let WeightMut::Matrix(weight) = weight
+                    && weight.as_panels().is_some()
+                {
                     names.push(name.to_string());
                 }
             });

@@ -5,18 +5,16 @@
 
 use std::collections::HashMap;
 
-use burn::config::Config;
 use burn::module::{Initializer, Module};
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData, module};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData, assert_shape, module};
 
-use crate::kernels::{
-    self,
-    ops::panels::{feed_forward, residual_linear},
-};
-use crate::nn::decoder::gemma::ids_tensor;
-use crate::nn::encoder::attention::{
-    DisentangledAttention, DisentangledConfig, PositionAttention, RelativeContext, Wanted, Words,
-    relative_buckets,
+use crate::kernels;
+use crate::nn::encoder::attention::{SelfAttentionConfig, Wanted, Words};
+use crate::nn::encoder::deberta_config::DebertaConfig;
+use crate::nn::encoder::input::ClassifierInput;
+use crate::nn::encoder::layer::{Encoder, EncoderConfig};
+use crate::nn::encoder::position::{
+    PositionTerm, PositionTerms, RelativeContext, relative_buckets,
 };
 use crate::nn::layers::activation::Activation;
 use crate::nn::layers::dropout::{Dropout, drop_out};
@@ -24,83 +22,17 @@ use crate::nn::layers::linear::Linear;
 use crate::nn::layers::norm::LayerNorm;
 use crate::nn::layers::weight::{Weight, WeightMut, Weights, join};
 
-/// The shape of a classifier, by the names of `config.json`.
-#[derive(Config, Debug, PartialEq)]
-pub struct DebertaConfig {
-    /// Number of token ids.
-    pub vocab_size: usize,
-    /// Width of the residual stream.
-    pub hidden_size: usize,
-    /// Width of the feed-forward layer.
-    pub intermediate_size: usize,
-    /// Number of layers.
-    pub num_hidden_layers: usize,
-    /// Attention heads.
-    pub num_attention_heads: usize,
-    /// Number of classes.
-    pub num_labels: usize,
-    /// Longest sequence the model was made for.
-    #[config(default = 512)]
-    pub max_position_embeddings: usize,
-    /// Whether absolute positions are added to the embeddings.
-    #[config(default = false)]
-    pub position_biased_input: bool,
-    /// Number of token types, zero for none.
-    #[config(default = 0)]
-    pub type_vocab_size: usize,
-    /// Whether attention has relative positions at all.
-    #[config(default = true)]
-    pub relative_attention: bool,
-    /// Number of logarithmic buckets; `None` keeps each distance apart.
-    #[config(default = "Some(256)")]
-    pub position_buckets: Option<usize>,
-    /// Largest distance; `None` is `max_position_embeddings`.
-    pub max_relative_positions: Option<usize>,
-    /// `c2p` and `p2c`.
-    #[config(default = "vec![\"p2c\".to_string(), \"c2p\".to_string()]")]
-    pub pos_att_type: Vec<String>,
-    /// Whether positions go through the projections of the content.
-    #[config(default = true)]
-    pub share_att_key: bool,
-    /// Whether the relative embeddings are normalized.
-    #[config(default = true)]
-    pub norm_rel_ebd: bool,
-    /// Added to the variance in norms.
-    #[config(default = 1e-7)]
-    pub layer_norm_eps: f64,
-    /// Activation of the feed-forward layer.
-    #[config(default = "\"gelu\".to_string()")]
-    pub hidden_act: String,
-    /// Activation of the pooler.
-    #[config(default = "\"gelu\".to_string()")]
-    pub pooler_hidden_act: String,
-    /// How often a hidden value is dropped, of those passes that drop any.
-    #[config(default = 0.1)]
-    pub hidden_dropout_prob: f64,
-    /// How often an attention weight is dropped.
-    #[config(default = 0.1)]
-    pub attention_probs_dropout_prob: f64,
-    /// How often a value that enters the pooler is dropped.
-    #[config(default = 0.0)]
-    pub pooler_dropout: f64,
-    /// How often a value that enters the classifier is dropped; `None` is `hidden_dropout_prob`.
-    pub cls_dropout: Option<f64>,
-    /// Deviation of fresh weights.
-    #[config(default = 0.02)]
-    pub initializer_range: f64,
-}
-
 impl DebertaConfig {
-    /// A classifier whose weights are drawn at random when they are first used.
+    /// A classifier whose weights are drawn at random on first use.
     ///
     /// # Panics
     ///
-    /// If an activation or a position term has a name that is not known here.
+    /// Panics if the shape does not pass [`DebertaConfig::check`].
     pub fn init(&self, device: &Device) -> Deberta {
+        if let Err(error) = self.check() {
+            panic!("a DeBERTa cannot have this config: {error}");
+        }
         let std = self.initializer_range;
-        let activation = |name: &str| {
-            Activation::from_name(name).unwrap_or_else(|| panic!("unknown activation {name}"))
-        };
         let table = |rows| {
             Weight::init(
                 &Initializer::Normal { mean: 0.0, std },
@@ -109,22 +41,27 @@ impl DebertaConfig {
             )
         };
         let norm = || LayerNorm::new(self.hidden_size, self.layer_norm_eps, device);
-        let has = |term: &str| {
-            self.relative_attention && self.pos_att_type.iter().any(|name| name == term)
+        let terms: &[PositionTerm] = if self.relative_attention {
+            &self.pos_att_type
+        } else {
+            &[]
         };
-        let position = PositionAttention {
-            content_to_position: has("c2p"),
-            position_to_content: has("p2c"),
-        };
-        let attention = DisentangledConfig {
+        let attention = SelfAttentionConfig {
             hidden_size: self.hidden_size,
             heads: self.num_attention_heads,
             share_att_key: self.share_att_key,
-            position,
+            position: PositionTerms::of(terms),
             suffix: "_proj",
             std,
             hidden_dropout_prob: self.hidden_dropout_prob,
             attention_probs_dropout_prob: self.attention_probs_dropout_prob,
+        };
+        let encoder = EncoderConfig {
+            attention,
+            intermediate_size: self.intermediate_size,
+            num_hidden_layers: self.num_hidden_layers,
+            layer_norm_eps: self.layer_norm_eps,
+            activation: self.hidden_act,
         };
         let max_relative_positions = self
             .max_relative_positions
@@ -137,17 +74,7 @@ impl DebertaConfig {
                 .then(|| table(self.max_position_embeddings)),
             token_type_embeddings: (self.type_vocab_size > 0).then(|| table(self.type_vocab_size)),
             embeddings_norm: norm(),
-            layers: (0..self.num_hidden_layers)
-                .map(|_| {
-                    Layer::new(
-                        attention,
-                        self.intermediate_size,
-                        self.layer_norm_eps,
-                        activation(&self.hidden_act),
-                        device,
-                    )
-                })
-                .collect(),
+            encoder: Encoder::new(encoder, device),
             rel_embeddings: self
                 .relative_attention
                 .then(|| table(2 * self.position_buckets.unwrap_or(max_relative_positions))),
@@ -156,7 +83,7 @@ impl DebertaConfig {
             classifier: linear(self.hidden_size, self.num_labels),
             position_buckets: self.position_buckets,
             max_relative_positions,
-            pooler_activation: activation(&self.pooler_hidden_act),
+            pooler_activation: self.pooler_hidden_act,
             hidden_dropout_prob: self.hidden_dropout_prob,
             pooler_dropout: self.pooler_dropout,
             cls_dropout: self.cls_dropout.unwrap_or(self.hidden_dropout_prob),
@@ -164,54 +91,10 @@ impl DebertaConfig {
     }
 }
 
-/// Texts of a forward pass, padded on the right.
-#[derive(Clone, Debug)]
-pub struct ClassifierInput {
-    /// `[batch, seq]`
-    pub input_ids: Tensor<2, Int>,
-    /// `[batch, seq]`, true where a token is padding
-    pub padding: Tensor<2, Bool>,
-    /// What is dropped, while training; nothing otherwise
-    pub dropout: Option<Dropout>,
-}
-
-impl ClassifierInput {
-    /// Pads texts of any length to the longest of them.
-    pub fn new(texts: &[Vec<i32>], pad_token_id: i32, device: &Device) -> Self {
-        let seq = texts.iter().map(Vec::len).max().unwrap_or(0);
-        Self::padded(texts, pad_token_id, seq, device)
-    }
-
-    /// Pads texts to `seq` tokens.
-    pub(crate) fn padded(
-        texts: &[Vec<i32>],
-        pad_token_id: i32,
-        seq: usize,
-        device: &Device,
-    ) -> Self {
-        let padded = |fill: &dyn Fn(&[i32]) -> Vec<i32>, with: i32| -> Vec<Vec<i32>> {
-            let pad = |text: &Vec<i32>| {
-                let mut row = fill(text);
-                row.resize(seq, with);
-                row
-            };
-            texts.iter().map(pad).collect()
-        };
-        Self {
-            input_ids: ids_tensor(&padded(&|text| text.to_vec(), pad_token_id), device),
-            padding: ids_tensor(&padded(&|text| vec![0; text.len()], 1), device).equal_elem(1),
-            dropout: None,
-        }
-    }
-
-    /// The same texts, of whose values some are dropped on the way.
-    pub fn with_dropout(mut self, dropout: Option<Dropout>) -> Self {
-        self.dropout = dropout;
-        self
-    }
-}
-
 /// A DeBERTa sequence classifier.
+///
+/// A burn [`Module`]. Frozen weights are no parameters, so burn's `save_file` leaves them out: walk
+/// [`Weights::weights`] to write them.
 #[doc(alias = "DebertaV2ForSequenceClassification")]
 #[derive(Module, Debug)]
 pub struct Deberta {
@@ -219,7 +102,7 @@ pub struct Deberta {
     position_embeddings: Option<Weight<2>>,
     token_type_embeddings: Option<Weight<2>>,
     embeddings_norm: LayerNorm,
-    layers: Vec<Layer>,
+    encoder: Encoder,
     rel_embeddings: Option<Weight<2>>,
     rel_norm: Option<LayerNorm>,
     pooler: Linear,
@@ -253,9 +136,8 @@ impl Deberta {
         self.classifier = Linear::new(hidden_size, num_labels, true, 0.02, device);
     }
 
-    /// Keeps the layers' weights in the order in which a CPU multiplies with them, if they are frozen f32 there.
-    pub fn keep_in_panels(&mut self) {
-        keep_layers_in_panels(&mut self.layers, Wanted::First);
+    pub(crate) fn keep_in_panels(&mut self) {
+        self.encoder.keep_in_panels(Wanted::First);
     }
 
     /// The logits of each text's class.
@@ -285,8 +167,9 @@ impl Deberta {
         } = input;
         let dropout = dropout.as_ref();
         let [batch, seq] = input_ids.dims();
+        assert_shape!(padding, [batch, seq]);
         let device = input_ids.device();
-        let mut words = dropout
+        let words = dropout
             .is_none()
             .then(|| self.words(&input_ids, &padding))
             .flatten();
@@ -305,11 +188,9 @@ impl Deberta {
             RelativeContext::new(table, &buckets, &device)
         });
         let padding = padding.reshape([1, batch, 1, seq]);
-        run_layers(&self.layers, hidden, wanted, |layer, hidden, wanted| {
-            let words = words.take(); // of the first layer
-            let relative = relative.as_ref();
-            layer.forward(hidden, words.as_ref(), &padding, relative, dropout, wanted)
-        })
+        let relative = relative.as_ref();
+        self.encoder
+            .forward(hidden, words, &padding, relative, dropout, wanted)
     }
 
     /// The hidden states before the first layer.
@@ -333,7 +214,8 @@ impl Deberta {
         self.embeddings_norm.forward(hidden).mask_fill(padding, 0.0)
     }
 
-    /// The words of a batch on a CPU, if they do not depend on their places and need no gradient. Padding is one more.
+    /// Collects the distinct words of a batch on a CPU, if they do not depend on their places and need no gradient. Padding
+    /// is one more word.
     fn words(&self, input_ids: &Tensor<2, Int>, padding: &Tensor<2, Bool>) -> Option<Words> {
         let table = self.word_embeddings.val();
         if self.position_embeddings.is_some() || !kernels::supports(&table) || table.is_tracked() {
@@ -371,7 +253,9 @@ impl Deberta {
     /// - hidden: `[batch, seq, hidden_size]`
     /// - output: `[batch, n_labels]`
     pub fn classify(&self, hidden: Tensor<3>, dropout: Option<&Dropout>) -> Tensor<2> {
-        let [batch, _, hidden_size] = hidden.dims();
+        let [hidden_size] = self.embeddings_norm.dims();
+        let [batch, _, _] = hidden.dims();
+        assert_shape!(hidden, [batch, _, hidden_size]);
         let first = hidden.narrow(1, 0, 1).reshape([batch, hidden_size]);
         let first = drop_out(first, self.pooler_dropout, dropout);
         let pooled = self.pooler_activation.apply(self.pooler.forward(first));
@@ -403,9 +287,7 @@ impl Weights for Deberta {
         self.embeddings_norm
             .weights(&join(&embeddings, "LayerNorm"), visit);
         let encoder = join(&deberta, "encoder");
-        for (layer_idx, layer) in self.layers.iter_mut().enumerate() {
-            layer.weights(&join(&encoder, &format!("layer.{layer_idx}")), visit);
-        }
+        self.encoder.weights(&encoder, visit);
         if let Some(table) = &mut self.rel_embeddings {
             visit(
                 &join(&encoder, "rel_embeddings.weight"),
@@ -417,145 +299,5 @@ impl Weights for Deberta {
         }
         self.pooler.weights(&join(prefix, "pooler.dense"), visit);
         self.classifier.weights(&join(prefix, "classifier"), visit);
-    }
-}
-
-/// Keeps the weights of layers in panels.
-pub(crate) fn keep_layers_in_panels(layers: &mut [Layer], wanted_of_last: Wanted) {
-    let count = layers.len();
-    for (layer_idx, layer) in layers.iter_mut().enumerate() {
-        let is_last = layer_idx + 1 == count;
-        let wanted = if is_last { wanted_of_last } else { Wanted::All };
-        layer.attention.keep_in_panels(wanted);
-        let others = [
-            &mut layer.attention_output,
-            &mut layer.intermediate,
-            &mut layer.output,
-        ];
-        others.into_iter().for_each(Linear::keep_in_panels);
-    }
-}
-
-/// Runs layers one behind the other, of which the last alone spares what is not wanted.
-pub(crate) fn run_layers(
-    layers: &[Layer],
-    mut hidden: Tensor<3>,
-    wanted: Wanted,
-    mut forward: impl FnMut(&Layer, Tensor<3>, Wanted) -> Tensor<3>,
-) -> Tensor<3> {
-    for (layer_idx, layer) in layers.iter().enumerate() {
-        let is_last = layer_idx + 1 == layers.len();
-        hidden = forward(layer, hidden, if is_last { wanted } else { Wanted::All });
-    }
-    hidden
-}
-
-/// A layer of a BERT-like model.
-#[derive(Module, Debug)]
-pub(crate) struct Layer {
-    attention: DisentangledAttention,
-    attention_output: Linear,
-    attention_norm: LayerNorm,
-    intermediate: Linear,
-    output: Linear,
-    output_norm: LayerNorm,
-    #[module(skip)]
-    activation: Activation,
-    hidden_dropout_prob: f64,
-}
-
-impl Layer {
-    pub(crate) fn new(
-        attention: DisentangledConfig,
-        intermediate_size: usize,
-        layer_norm_eps: f64,
-        activation: Activation,
-        device: &Device,
-    ) -> Self {
-        let DisentangledConfig {
-            hidden_size,
-            std,
-            hidden_dropout_prob,
-            ..
-        } = attention;
-        let linear = |input, output| Linear::new(input, output, true, std, device);
-        let norm = || LayerNorm::new(hidden_size, layer_norm_eps, device);
-        Self {
-            attention: DisentangledAttention::new(attention, device),
-            attention_output: linear(hidden_size, hidden_size),
-            attention_norm: norm(),
-            intermediate: linear(hidden_size, intermediate_size),
-            output: linear(intermediate_size, hidden_size),
-            output_norm: norm(),
-            activation,
-            hidden_dropout_prob,
-        }
-    }
-
-    /// # Shapes
-    ///
-    /// - hidden: `[batch, seq, hidden_size]`
-    /// - padding: `[1, batch, 1, seq]`, true where a key is padding
-    /// - output: that of hidden, or `[batch, 1, hidden_size]`
-    ///
-    /// Where the hidden states are those of `words`, each word is projected once.
-    pub(crate) fn forward(
-        &self,
-        hidden: Tensor<3>,
-        words: Option<&Words>,
-        padding: &Tensor<4, Bool>,
-        relative: Option<&RelativeContext>,
-        dropout: Option<&Dropout>,
-        wanted: Wanted,
-    ) -> Tensor<3> {
-        let drop_out = |x| drop_out(x, self.hidden_dropout_prob, dropout);
-        let attended =
-            self.attention
-                .forward(hidden.clone(), words, padding, relative, dropout, wanted);
-        let hidden = wanted.of(hidden);
-        if let Some(hidden) = self.forward_from_panels(&attended, &hidden, dropout) {
-            return hidden;
-        }
-        let attended = drop_out(self.attention_output.forward(attended));
-        let hidden = self.attention_norm.forward(attended + hidden);
-        let inner = self.intermediate.forward(hidden.clone());
-        let inner = self.output.forward(self.activation.apply(inner));
-        self.output_norm.forward(drop_out(inner) + hidden)
-    }
-
-    /// What comes behind attention, if all weights are in panels, without a gradient.
-    fn forward_from_panels(
-        &self,
-        attended: &Tensor<3>,
-        hidden: &Tensor<3>,
-        dropout: Option<&Dropout>,
-    ) -> Option<Tensor<3>> {
-        if dropout.is_some() || attended.is_tracked() || self.activation != Activation::Gelu {
-            return None;
-        }
-        let attention_output = self.attention_output.panels()?;
-        let layers = [self.intermediate.panels()?, self.output.panels()?];
-        let shape = attended.dims();
-        let [attended, hidden] =
-            [attended, hidden].map(|x| x.clone().reshape([-1, shape[2] as i32]));
-        let norm = self.attention_norm.parameters();
-        let hidden = residual_linear(attended, attention_output, hidden, norm);
-        Some(feed_forward(hidden, layers, self.output_norm.parameters()).reshape(shape))
-    }
-}
-
-impl Weights for Layer {
-    fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
-        self.attention
-            .weights(&join(prefix, "attention.self"), visit);
-        self.attention_output
-            .weights(&join(prefix, "attention.output.dense"), visit);
-        self.attention_norm
-            .weights(&join(prefix, "attention.output.LayerNorm"), visit);
-        self.intermediate
-            .weights(&join(prefix, "intermediate.dense"), visit);
-        self.output.weights(&join(prefix, "output.dense"), visit);
-        self.output_norm
-            .weights(&join(prefix, "output.LayerNorm"), visit);
     }
 }

@@ -1,6 +1,14 @@
-//! Encoders that classify a text: DeBERTa and RoBERTa with a head of classes.
+//! Encoders that classify a text: DeBERTa and RoBERTa with a head of classes, on layers that both share.
+//!
+//! No tokenizer, no labels' names and no loss: those are one floor up.
 
-pub(crate) mod attention;
+pub(crate) mod deberta_config;
+pub(crate) mod input;
+
 pub(crate) mod classifier;
 pub(crate) mod deberta;
 pub(crate) mod roberta;
+
+pub(crate) mod attention;
+pub(crate) mod layer;
+pub(crate) mod position;

@@ -1,34 +1,45 @@
 //! RoBERTa and XLM-RoBERTa for sequence classification.
 //!
 //! Reference: <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/xlm_roberta/modeling_xlm_roberta.py>.
-//! The layers are DeBERTa's without relative positions; attention weights are f32 before they are applied.
+//! Attention weights are f32 before they are applied; everything else follows the weights' dtype.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module};
-use burn::tensor::{Device, Tensor, activation, module};
+use burn::tensor::{Device, Tensor, activation, assert_shape, module};
 
-use crate::nn::encoder::attention::{DisentangledConfig, PositionAttention, Wanted};
-use crate::nn::encoder::deberta::{ClassifierInput, Layer, keep_layers_in_panels, run_layers};
+use crate::nn::config::{InvalidConfig, check_dropout, check_multiple, check_sizes};
+use crate::nn::encoder::attention::{SelfAttentionConfig, Wanted};
+use crate::nn::encoder::input::ClassifierInput;
+use crate::nn::encoder::layer::{Encoder, EncoderConfig};
+use crate::nn::encoder::position::PositionTerms;
 use crate::nn::layers::activation::Activation;
 use crate::nn::layers::dropout::{Dropout, drop_out};
 use crate::nn::layers::linear::Linear;
 use crate::nn::layers::norm::LayerNorm;
 use crate::nn::layers::weight::{Weight, WeightMut, Weights, join};
 
-/// The shape of a classifier, by the names of `config.json`.
+/// The shape of a RoBERTa or XLM-RoBERTa classifier, by the names of `config.json`.
+///
+/// [`RobertaConfig::new`] is XLM-RoBERTa-base with two classes. Each field has a `with_` method.
 #[derive(Config, Debug, PartialEq)]
 pub struct RobertaConfig {
     /// Number of token ids.
+    #[config(default = 250_002)]
     pub vocab_size: usize,
     /// Width of the residual stream.
+    #[config(default = 768)]
     pub hidden_size: usize,
     /// Width of the feed-forward layer.
+    #[config(default = 3072)]
     pub intermediate_size: usize,
     /// Number of layers.
+    #[config(default = 12)]
     pub num_hidden_layers: usize,
-    /// Attention heads.
+    /// Attention heads; divides `hidden_size`.
+    #[config(default = 12)]
     pub num_attention_heads: usize,
     /// Number of classes.
+    #[config(default = 2)]
     pub num_labels: usize,
     /// Rows of the position table; the first `pad_token_id + 1` stand for no position.
     #[config(default = 514)]
@@ -43,69 +54,112 @@ pub struct RobertaConfig {
     #[config(default = 1e-5)]
     pub layer_norm_eps: f64,
     /// Activation of the feed-forward layer.
-    #[config(default = "\"gelu\".to_string()")]
-    pub hidden_act: String,
-    /// How often a hidden value is dropped, of those passes that drop any.
+    #[config(default = "Activation::Gelu")]
+    pub hidden_act: Activation,
+    /// Probability that a hidden value is dropped, in passes with dropout.
     #[config(default = 0.1)]
     pub hidden_dropout_prob: f64,
-    /// How often an attention weight is dropped.
+    /// Probability that an attention weight is dropped.
     #[config(default = 0.1)]
     pub attention_probs_dropout_prob: f64,
-    /// How often a value of the head is dropped; `None` is `hidden_dropout_prob`.
+    /// Probability that a value of the head is dropped; `None` is `hidden_dropout_prob`.
     pub classifier_dropout: Option<f64>,
-    /// Deviation of fresh weights.
+    /// Standard deviation of fresh weights.
     #[config(default = 0.02)]
     pub initializer_range: f64,
 }
 
 impl RobertaConfig {
-    /// The longest text that the classifier reads, in tokens.
+    /// Returns the shape of `FacebookAI/xlm-roberta-base`, with two classes.
+    pub fn xlm_roberta_base() -> Self {
+        Self::new()
+    }
+
+    /// Returns the shape of `FacebookAI/xlm-roberta-large`, with two classes.
+    pub fn xlm_roberta_large() -> Self {
+        Self::new()
+            .with_hidden_size(1024)
+            .with_intermediate_size(4096)
+            .with_num_hidden_layers(24)
+            .with_num_attention_heads(16)
+    }
+
+    /// Checks that a model can have this shape.
+    ///
+    /// # Errors
+    ///
+    /// Fails, naming the field, if a size is zero, the width is no multiple of the heads, no position is left behind
+    /// `pad_token_id`, or a dropout is not a probability below 1.
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        check_multiple(
+            ("hidden_size", self.hidden_size),
+            ("num_attention_heads", self.num_attention_heads),
+        )?;
+        check_sizes(&[
+            ("vocab_size", self.vocab_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_labels", self.num_labels),
+            ("type_vocab_size", self.type_vocab_size),
+            ("max_position_embeddings", self.max_position_embeddings),
+        ])?;
+        if self.max_tokens() == 0 {
+            return Err(InvalidConfig::new(format!(
+                "max_position_embeddings is {}, but must be at least pad_token_id + 2, {}",
+                self.max_position_embeddings,
+                self.pad_token_id + 2
+            )));
+        }
+        check_dropout(&[
+            self.hidden_dropout_prob,
+            self.attention_probs_dropout_prob,
+            self.classifier_dropout.unwrap_or(0.0),
+        ])
+    }
+
+    /// Returns the length of the longest text that the classifier reads, in tokens.
     pub fn max_tokens(&self) -> usize {
         self.max_position_embeddings
             .saturating_sub(self.pad_token_id + 1)
     }
 
-    /// A classifier whose weights are drawn at random when they are first used.
+    /// A classifier whose weights are drawn at random on first use.
     ///
     /// # Panics
     ///
-    /// If the activation has a name that is not known here.
+    /// Panics if the shape does not pass [`RobertaConfig::check`].
     pub fn init(&self, device: &Device) -> Roberta {
+        if let Err(error) = self.check() {
+            panic!("a RoBERTa cannot have this config: {error}");
+        }
         let std = self.initializer_range;
-        let activation = Activation::from_name(&self.hidden_act)
-            .unwrap_or_else(|| panic!("unknown activation {}", self.hidden_act));
         let table = |rows| {
             let normal = Initializer::Normal { mean: 0.0, std };
             Weight::init(&normal, [rows, self.hidden_size], device)
         };
-        let attention = DisentangledConfig {
+        let attention = SelfAttentionConfig {
             hidden_size: self.hidden_size,
             heads: self.num_attention_heads,
             share_att_key: true,
-            position: PositionAttention {
-                content_to_position: false,
-                position_to_content: false,
-            },
+            position: PositionTerms::default(),
             suffix: "",
             std,
             hidden_dropout_prob: self.hidden_dropout_prob,
             attention_probs_dropout_prob: self.attention_probs_dropout_prob,
         };
-        let layer = || {
-            Layer::new(
-                attention,
-                self.intermediate_size,
-                self.layer_norm_eps,
-                activation,
-                device,
-            )
+        let encoder = EncoderConfig {
+            attention,
+            intermediate_size: self.intermediate_size,
+            num_hidden_layers: self.num_hidden_layers,
+            layer_norm_eps: self.layer_norm_eps,
+            activation: self.hidden_act,
         };
         Roberta {
             word_embeddings: table(self.vocab_size),
             position_embeddings: table(self.max_position_embeddings),
             token_type_embeddings: table(self.type_vocab_size),
             embeddings_norm: LayerNorm::new(self.hidden_size, self.layer_norm_eps, device),
-            layers: (0..self.num_hidden_layers).map(|_| layer()).collect(),
+            encoder: Encoder::new(encoder, device),
             dense: Linear::new(self.hidden_size, self.hidden_size, true, std, device),
             out_proj: Linear::new(self.hidden_size, self.num_labels, true, std, device),
             first_position: self.pad_token_id + 1,
@@ -116,6 +170,9 @@ impl RobertaConfig {
 }
 
 /// A RoBERTa sequence classifier.
+///
+/// A burn [`Module`]. Frozen weights are no parameters, so burn's `save_file` leaves them out: walk
+/// [`Weights::weights`] to write them.
 #[doc(alias = "XLMRobertaForSequenceClassification")]
 #[derive(Module, Debug)]
 pub struct Roberta {
@@ -123,7 +180,7 @@ pub struct Roberta {
     position_embeddings: Weight<2>,
     token_type_embeddings: Weight<2>,
     embeddings_norm: LayerNorm,
-    layers: Vec<Layer>,
+    encoder: Encoder,
     dense: Linear,
     out_proj: Linear,
     first_position: usize,
@@ -148,9 +205,8 @@ impl Roberta {
         self.out_proj = Linear::new(hidden_size, num_labels, true, 0.02, device);
     }
 
-    /// Keeps the layers' weights in the order in which a CPU multiplies with them, if they are frozen f32 there.
-    pub fn keep_in_panels(&mut self) {
-        keep_layers_in_panels(&mut self.layers, Wanted::All);
+    pub(crate) fn keep_in_panels(&mut self) {
+        self.encoder.keep_in_panels(Wanted::All);
     }
 
     /// The logits of each text's class.
@@ -180,6 +236,7 @@ impl Roberta {
         } = input;
         let dropout = dropout.as_ref();
         let [batch, seq] = input_ids.dims();
+        assert_shape!(padding, [batch, seq]);
         // Padding is on the right, where its position does not matter: no other token looks at it.
         let positions = self
             .position_embeddings
@@ -192,9 +249,8 @@ impl Roberta {
             .forward(words + token_type.unsqueeze() + positions.unsqueeze());
         let hidden = drop_out(hidden, self.hidden_dropout_prob, dropout);
         let padding = padding.reshape([1, batch, 1, seq]);
-        run_layers(&self.layers, hidden, wanted, |layer, hidden, wanted| {
-            layer.forward(hidden, None, &padding, None, dropout, wanted)
-        })
+        self.encoder
+            .forward(hidden, None, &padding, None, dropout, wanted)
     }
 
     /// The logits from the last hidden states: the first token goes through a dense layer, tanh and the output.
@@ -205,7 +261,9 @@ impl Roberta {
     /// - output: `[batch, n_labels]`
     pub fn classify(&self, hidden: Tensor<3>, dropout: Option<&Dropout>) -> Tensor<2> {
         let drop_out = |x| drop_out(x, self.classifier_dropout, dropout);
-        let [batch, _, hidden_size] = hidden.dims();
+        let [hidden_size] = self.embeddings_norm.dims();
+        let [batch, _, _] = hidden.dims();
+        assert_shape!(hidden, [batch, _, hidden_size]);
         let first = hidden.narrow(1, 0, 1).reshape([batch, hidden_size]);
         let dense = activation::tanh(self.dense.forward(drop_out(first)));
         self.out_proj.forward(drop_out(dense))
@@ -226,12 +284,7 @@ impl Weights for Roberta {
         }
         self.embeddings_norm
             .weights(&join(&embeddings, "LayerNorm"), visit);
-        for (layer_idx, layer) in self.layers.iter_mut().enumerate() {
-            layer.weights(
-                &join(&roberta, &format!("encoder.layer.{layer_idx}")),
-                visit,
-            );
-        }
+        self.encoder.weights(&join(&roberta, "encoder"), visit);
         self.dense.weights(&join(prefix, "classifier.dense"), visit);
         self.out_proj
             .weights(&join(prefix, "classifier.out_proj"), visit);

@@ -1,17 +1,22 @@
 //! Activation functions by Hugging Face's names.
 
+use burn::serde::{Deserialize, Serialize};
 use burn::tensor::{Tensor, activation};
 
 use crate::kernels::ops;
 pub use crate::kernels::ops::gated_gelu::gelu_tanh;
 
-/// An activation function, named in `config.json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An activation function, by the name it has in `config.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(crate = "burn::serde", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Activation {
     /// `gelu`: with the error function.
     Gelu,
-    /// `gelu_pytorch_tanh` or `gelu_new`: the tanh form.
-    GeluTanh,
+    /// `gelu_new`: the tanh form.
+    GeluNew,
+    /// `gelu_pytorch_tanh`: the tanh form, too.
+    GeluPytorchTanh,
     /// `relu`.
     Relu,
     /// `tanh`.
@@ -19,22 +24,36 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The function of that name, if there is one here.
+    const ALL: [Self; 5] = [
+        Self::Gelu,
+        Self::GeluNew,
+        Self::GeluPytorchTanh,
+        Self::Relu,
+        Self::Tanh,
+    ];
+
+    /// Returns the function of that name, if this crate has it.
     pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "gelu" => Some(Self::Gelu),
-            "gelu_pytorch_tanh" | "gelu_new" => Some(Self::GeluTanh),
-            "relu" => Some(Self::Relu),
-            "tanh" => Some(Self::Tanh),
-            _ => None,
+        let named = |activation: &Self| activation.name() == name;
+        Self::ALL.into_iter().find(named)
+    }
+
+    /// Returns the name in `config.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gelu => "gelu",
+            Self::GeluNew => "gelu_new",
+            Self::GeluPytorchTanh => "gelu_pytorch_tanh",
+            Self::Relu => "relu",
+            Self::Tanh => "tanh",
         }
     }
 
-    /// Applies the function to each element.
+    /// Applies the function to each element; the output has the shape of `x`.
     pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Gelu => ops::gelu(x),
-            Self::GeluTanh => gelu_tanh(x),
+            Self::GeluNew | Self::GeluPytorchTanh => gelu_tanh(x),
             Self::Relu => activation::relu(x),
             Self::Tanh => x.tanh(),
         }
@@ -62,7 +81,7 @@ mod tests {
             .apply(x.clone())
             .into_data()
             .assert_approx_eq(&erf.into_data(), tolerance);
-        Activation::GeluTanh
+        Activation::GeluPytorchTanh
             .apply(x)
             .into_data()
             .assert_approx_eq(&tanh.into_data(), tolerance);

@@ -1,15 +1,15 @@
 //! Grouped-query attention and its mask.
 
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData, assert_shape};
 
 pub use crate::kernels::ops::attention::Attend;
 use crate::kernels::ops::{self, SharedPrompt};
 
-/// Which keys each query may not see.
+/// Builds the mask of keys that each query may not see.
 ///
 /// Segment 0 is padding, 1 a prompt, and each further number a reply that sees the prompt before it and itself but no
-/// other reply. A prompt behind a reply is another one: it sees nothing of what is before it. A batch without replies has
-/// zeros and ones only, and this is the usual causal mask with padding.
+/// other reply. A prompt behind a reply begins anew and sees nothing before it. With zeros and ones only, this is the
+/// usual causal mask with padding.
 ///
 /// # Shapes
 ///
@@ -32,7 +32,7 @@ pub fn attention_mask(segments: &[Vec<i32>], device: &Device) -> Tensor<4, Bool>
     Tensor::from_data(TensorData::new(masked, [batch, 1, seq, seq]), device)
 }
 
-/// Where the prompt that a token belongs to begins, for every token of a row; padding before a prompt belongs to it.
+/// Finds for every token of a row where its prompt begins; padding before a prompt belongs to it.
 pub(crate) fn prompt_starts(segments: &[i32]) -> Vec<usize> {
     let (mut start, mut replied) = (0, false);
     let start_of = |(position, &segment): (usize, &i32)| {
@@ -45,7 +45,7 @@ pub(crate) fn prompt_starts(segments: &[i32]) -> Vec<usize> {
     segments.iter().enumerate().map(start_of).collect()
 }
 
-/// The mask of new tokens in a cache, `behind` keys before its end: causal among themselves, and no padding.
+/// Builds the mask of new tokens in a cache, which end `behind` keys before its end: causal, and without padding.
 ///
 /// # Shapes
 ///
@@ -74,7 +74,7 @@ pub(crate) fn cached_mask(
         .bool_or(future.expand([batch, 1, queries, keys]))
 }
 
-/// Softmax attention with scale `1/√head_dim`, the softmax in f32.
+/// Softmax attention with scale `1/√head_dim`, the softmax in f32; `heads` is a multiple of `kv_heads`.
 ///
 /// The query heads that share a key head are folded into its rows, so keys and values are never repeated.
 ///
@@ -82,11 +82,19 @@ pub(crate) fn cached_mask(
 ///
 /// - output: `[batch, heads, queries, head_dim]`
 pub fn grouped_query_attention(input: Attend) -> Tensor<4> {
-    let [batch, _, _, _] = input.query.dims();
+    let [batch, heads, queries, head_dim] = input.query.dims();
+    let [_, kv_heads, keys, _] = input.key.dims();
+    assert!(
+        kv_heads > 0 && heads.is_multiple_of(kv_heads),
+        "{heads} query heads are no multiple of {kv_heads} key heads"
+    );
+    assert_shape!(input.key, [batch, kv_heads, keys, head_dim]);
+    assert_shape!(input.value, [batch, kv_heads, keys, head_dim]);
+    assert_shape!(input.mask, [batch, 1, queries, keys]);
     attention_behind(input, || (0..batch).map(SharedPrompt::none).collect())
 }
 
-/// The same in rows of which some begin with one prompt.
+/// Computes [`grouped_query_attention`] in rows of which some begin with the same prompt.
 pub(crate) fn attention_behind(
     input: Attend,
     prompts: impl FnOnce() -> Vec<SharedPrompt>,

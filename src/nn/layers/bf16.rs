@@ -9,7 +9,7 @@ use crate::kernels::ops::bf16::{bf16_linear, to_bf16, widen_bf16};
 
 /// A frozen weight in bf16, whose numbers are widened to f32 as they are read.
 #[derive(Module, Debug)]
-pub struct Bf16<const D: usize> {
+pub(crate) struct Bf16<const D: usize> {
     /// Two numbers in each, `[rows, numbers of a row / 2]`.
     words: Tensor<2, Int>,
     #[module(skip)]
@@ -18,19 +18,19 @@ pub struct Bf16<const D: usize> {
 
 impl<const D: usize> Bf16<D> {
     /// The nearest numbers in bf16; nothing, unless the weight is f32 on the CPU and its rows are of an even number of them.
-    pub fn nearest(weight: Tensor<D>) -> Option<Self> {
+    pub(crate) fn nearest(weight: Tensor<D>) -> Option<Self> {
         let shape = weight.dims();
         let words = to_bf16(weight.reshape([shape[0] as i32, -1]))?;
         Some(Self { words, shape })
     }
 
     /// The weight's shape.
-    pub fn shape(&self) -> [usize; D] {
+    pub(crate) fn shape(&self) -> [usize; D] {
         self.shape
     }
 
     /// The weight in f32, made anew.
-    pub fn widen(&self) -> Tensor<D> {
+    pub(crate) fn widen(&self) -> Tensor<D> {
         widen_bf16(self.words.clone()).reshape(self.shape)
     }
 

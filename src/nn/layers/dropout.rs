@@ -1,11 +1,11 @@
-//! What a forward pass drops.
+//! Dropout whose random numbers come from the caller.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Tensor, TensorData};
 
-/// Gives the factors of so many values, each dropped with a probability.
+/// Draws the factors of so many values, each dropped with a probability.
 type Masks = dyn FnMut(usize, f64) -> Vec<f32> + Send;
 
 /// The factors by which values are multiplied while training: zero for those that are dropped, and more than one for the

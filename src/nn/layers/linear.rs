@@ -1,7 +1,7 @@
 //! A linear layer in Hugging Face's layout, with optional LoRA.
 
 use burn::module::{Initializer, Module};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Tensor, assert_shape};
 
 use crate::kernels::ops::add_bias;
 use crate::kernels::ops::panels::PanelLayer;
@@ -40,22 +40,25 @@ impl Linear {
         self.weight.shape()
     }
 
-    /// Whether the weight is kept in four bits.
-    pub fn is_quantized(&self) -> bool {
-        matches!(self.weight, Weight::Nf4(_))
+    /// How many numbers weight and bias hold.
+    pub(crate) fn num_weights(&self) -> usize {
+        let bias = self.bias.as_ref().map_or(0, |bias| bias.shape()[0]);
+        self.shape().iter().product::<usize>() + bias
     }
 
-    /// The weight and the bias, if they are all there is and dense and frozen.
+    /// Whether the weight is stored in four bits a value.
+    pub fn is_quantized(&self) -> bool {
+        self.weight.is_quantized()
+    }
+
+    /// The weight and the bias, if both are dense constants and there are no low-rank factors.
     pub(crate) fn dense(&self) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
-        let weight = match &self.weight {
-            Weight::Frozen(weight) if self.lora.is_none() => weight.clone(),
-            _ => return None,
+        let weight = self.weight.as_dense().filter(|_| self.lora.is_none())?;
+        let bias = match &self.bias {
+            Some(bias) => Some(bias.as_dense()?.clone()),
+            None => None,
         };
-        match &self.bias {
-            Some(Weight::Frozen(bias)) => Some((weight, Some(bias.clone()))),
-            None => Some((weight, None)),
-            Some(_) => None,
-        }
+        Some((weight.clone(), bias))
     }
 
     /// The layer with its weight in bf16, if that is dense f32 on the CPU; its low-rank factors stay as they are.
@@ -74,30 +77,24 @@ impl Linear {
         }
     }
 
-    /// The weight's panels and the bias, if there are both and nothing else.
+    /// The weight's panels and the bias, if the layer has both and no low-rank factors.
     pub(crate) fn panels(&self) -> Option<PanelLayer> {
-        match self {
-            Self {
-                weight: Weight::Panels(weight),
-                bias: Some(bias),
-                lora: None,
-            } => Some(weight.with_bias(bias.val())),
-            _ => None,
-        }
+        let weight = self.weight.as_panels().filter(|_| self.lora.is_none())?;
+        Some(weight.with_bias(self.bias.as_ref()?.val()))
     }
 
-    /// Adds fresh low-rank factors, in place of any there were.
+    /// Adds fresh low-rank factors, in place of any there were; they are drawn now.
     pub fn add_lora(&mut self, config: &LoraConfig, device: &Device) {
         let [out_features, in_features] = self.weight.shape();
         self.lora = Some(config.init(out_features, in_features, device));
     }
 
-    /// Makes the low-rank factors a part of the weight, if that is frozen and dense f32.
+    /// Adds the product of the low-rank factors to the weight and drops them, if the weight is a dense f32 constant.
     pub(crate) fn merge_lora(&mut self) {
-        if let (Weight::Frozen(weight), Some(lora)) = (&self.weight, &self.lora)
+        if let (Some(weight), Some(lora)) = (self.weight.as_dense(), &self.lora)
             && weight.dtype() == DType::F32
         {
-            self.weight = Weight::Frozen(lora.merged(weight.clone()));
+            self.weight = Weight::frozen(lora.merged(weight.clone()));
             self.lora = None;
         }
     }
@@ -112,12 +109,15 @@ impl Linear {
         &mut self.lora
     }
 
+    /// Applies the layer to the last dimension.
+    ///
     /// # Shapes
     ///
     /// - x: `[.., in_features]`
     /// - output: `[.., out_features]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let [out_features, in_features] = self.weight.shape();
+        assert_shape!(x, [.., in_features]);
         let mut shape = x.dims();
         shape[D - 1] = out_features;
         let x = x.reshape([-1, in_features as i32]); // [rows, in_features]

@@ -2,27 +2,36 @@
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{DType, Device, Tensor};
+use burn::serde::{Deserialize, Serialize};
+use burn::tensor::{DType, Device, Tensor, assert_shape};
 
 use crate::kernels::ops::{lora_linear, low_rank};
 use crate::nn::layers::weight::Weight;
 
-/// One of the seven projections of a decoder layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// One of the seven projections of a decoder layer, by the name it has in checkpoints and in PEFT's `target_modules`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(crate = "burn::serde")]
 pub enum Projection {
     /// `q_proj`
+    #[serde(rename = "q_proj")]
     Query,
     /// `k_proj`
+    #[serde(rename = "k_proj")]
     Key,
     /// `v_proj`
+    #[serde(rename = "v_proj")]
     Value,
     /// `o_proj`
+    #[serde(rename = "o_proj")]
     Output,
     /// `gate_proj`
+    #[serde(rename = "gate_proj")]
     Gate,
     /// `up_proj`
+    #[serde(rename = "up_proj")]
     Up,
     /// `down_proj`
+    #[serde(rename = "down_proj")]
     Down,
 }
 
@@ -38,7 +47,7 @@ impl Projection {
         Self::Down,
     ];
 
-    /// The name of the module in Hugging Face's checkpoints.
+    /// Returns the name of the module in Hugging Face's checkpoints.
     pub fn name(self) -> &'static str {
         match self {
             Self::Query => "q_proj",
@@ -51,7 +60,7 @@ impl Projection {
         }
     }
 
-    /// The projection of that name.
+    /// Returns the projection of that name, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
@@ -66,19 +75,27 @@ pub struct LoraConfig {
     pub rank: usize,
     /// Numerator of the scaling `alpha / rank`, PEFT's `lora_alpha`.
     pub alpha: f64,
-    /// Which projections get factors, PEFT's `target_modules`, by name.
-    #[config(default = "Projection::ALL.map(|p| p.name().to_string()).to_vec()")]
-    pub target_modules: Vec<String>,
+    /// Which projections get factors, PEFT's `target_modules`; all seven unless told otherwise.
+    #[config(default = "Projection::ALL.to_vec()")]
+    pub target_modules: Vec<Projection>,
 }
 
 impl LoraConfig {
-    /// What the low-rank path is multiplied by.
+    /// Returns `alpha / rank`, which the low-rank path is multiplied by.
     pub fn scaling(&self) -> f64 {
         self.alpha / self.rank as f64
     }
 
-    /// Fresh factors for a projection of `[out_features, in_features]` on `device`'s autodiff side.
+    /// Draws fresh factors for a projection of `[out_features, in_features]`, on the autodiff side of `device`.
+    ///
+    /// `lora_a` is drawn at once from the device's generator, so the same seed and order of calls give the same
+    /// numbers. `lora_b` is zero: fresh factors change no output.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the rank is 0.
     pub fn init(&self, out_features: usize, in_features: usize, device: &Device) -> Lora {
+        assert!(self.rank > 0, "the rank of LoRA factors must be at least 1");
         let device = device.clone().autodiff();
         // PEFT's kaiming_uniform(a = √5) over fan-in is U(−1/√in, 1/√in).
         let bound = 1.0 / (in_features as f64).sqrt();
@@ -86,11 +103,14 @@ impl LoraConfig {
             min: -bound,
             max: bound,
         };
-        Lora {
+        let lora = Lora {
             lora_a: uniform.init([self.rank, in_features], &device),
             lora_b: Initializer::Zeros.init([out_features, self.rank], &device),
             scaling: self.scaling(),
-        }
+        };
+        // burn draws on first use, which would leave the order to whoever uses the factors first.
+        lora.lora_a.val();
+        lora
     }
 }
 
@@ -106,6 +126,30 @@ pub struct Lora {
 }
 
 impl Lora {
+    /// Factors with these values, as parameters on the autodiff device.
+    ///
+    /// # Shapes
+    ///
+    /// - lora_a: `[rank, in_features]`
+    /// - lora_b: `[out_features, rank]`
+    ///
+    /// # Panics
+    ///
+    /// Panics if the ranks differ.
+    pub fn from_factors(lora_a: Tensor<2>, lora_b: Tensor<2>, scaling: f64) -> Self {
+        let [rank, _] = lora_a.dims();
+        assert_shape!(lora_b, [_, rank]);
+        let [lora_a, lora_b] = [lora_a, lora_b].map(|factor| {
+            let factor = factor.without_autodiff().autodiff();
+            Param::from_tensor(factor.require_grad())
+        });
+        Self {
+            lora_a,
+            lora_b,
+            scaling,
+        }
+    }
+
     /// `x·Wᵀ + scaling · (x·Aᵀ)·Bᵀ`
     ///
     /// # Shapes
@@ -145,7 +189,7 @@ impl Lora {
         weight + b.matmul(a) * self.scaling
     }
 
-    /// Keeps and trains the factors, and an optimizer's moments of them, in another dtype.
+    /// Casts the factors to another dtype, in which they are trained from then on; an optimizer's moments follow.
     pub fn cast(&mut self, dtype: DType) {
         for factor in [&mut self.lora_a, &mut self.lora_b] {
             let value = factor.val().without_autodiff().cast(dtype);

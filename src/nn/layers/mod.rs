@@ -1,4 +1,6 @@
 //! The layers that models are built of: projections with LoRA, weights in every precision, norms, rotary angles, attention.
+//!
+//! Nothing here knows which model it is in.
 
 pub(crate) mod activation;
 pub(crate) mod attention;

@@ -104,11 +104,12 @@ pub struct Nf4<const D: usize> {
 }
 
 impl<const D: usize> Nf4<D> {
-    /// A weight from its codes, the scale of each block and the sixteen values; `dtype` is what it is computed with in.
+    /// A weight from its codes, two a byte, the scale of each block of `block_size` values, and the sixteen values of the
+    /// code. It is dequantized to `dtype`.
     ///
     /// # Panics
     ///
-    /// If there are not as many codes and scales as the shape needs.
+    /// Panics if there are not as many codes and scales as the shape needs.
     pub fn new(
         mut codes: Vec<u8>,
         absmax: Vec<f32>,
@@ -137,13 +138,13 @@ impl<const D: usize> Nf4<D> {
         }
     }
 
-    /// The same with its values rounded to another dtype first, as bitsandbytes does where that was the dense weight's.
+    /// Returns the weight with values rounded to another dtype first, as bitsandbytes does to the dense weight's dtype.
     pub fn with_rounding(mut self, rounding: DType) -> Self {
         self.rounding = rounding;
         self
     }
 
-    /// Dense values in four bits.
+    /// Quantizes dense values, row after row, in blocks of [`BLOCK_SIZE`].
     pub fn from_values(values: &[f32], shape: [usize; D], dtype: DType, device: &Device) -> Self {
         let (codes, absmax) = (quantize(values, BLOCK_SIZE), absmax(values, BLOCK_SIZE));
         Self::new(codes, absmax, CODE, shape, BLOCK_SIZE, dtype, device)
@@ -154,7 +155,7 @@ impl<const D: usize> Nf4<D> {
         self.shape
     }
 
-    /// The dense weight, made anew.
+    /// Computes the dense weight.
     pub fn dequantize(&self) -> Tensor<D> {
         let values = nf4_values(self.blocks());
         let n_values = self.shape.iter().product();

@@ -25,6 +25,14 @@ impl RmsNorm {
         }
     }
 
+    /// How many numbers the scale holds.
+    pub(crate) fn num_weights(&self) -> usize {
+        let [hidden_size] = self.weight.shape();
+        hidden_size
+    }
+
+    /// Normalizes over the last dimension.
+    ///
     /// # Shapes
     ///
     /// - x and output: `[batch, seq, hidden_size]`
@@ -78,6 +86,10 @@ impl LayerNorm {
     }
 
     /// Normalizes over the last dimension.
+    ///
+    /// # Shapes
+    ///
+    /// - x and output: `[.., hidden_size]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         ops::layer_norm(x, self.weight.val(), self.bias.val(), self.eps)
     }

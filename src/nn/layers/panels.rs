@@ -9,7 +9,7 @@ use crate::kernels::ops::panels::{PanelLayer, from_panels, panel_linear, to_pane
 
 /// A frozen weight in panels, each of as many columns of the product as a processor makes at once.
 #[derive(Module, Debug)]
-pub struct Panels<const D: usize> {
+pub(crate) struct Panels<const D: usize> {
     numbers: Tensor<1>,
     #[module(skip)]
     shape: [usize; D],
@@ -17,19 +17,19 @@ pub struct Panels<const D: usize> {
 
 impl<const D: usize> Panels<D> {
     /// The same weight; nothing, unless it is f32 on the CPU.
-    pub fn of(weight: Tensor<D>) -> Option<Self> {
+    pub(crate) fn of(weight: Tensor<D>) -> Option<Self> {
         let shape = weight.dims();
         let numbers = to_panels(weight.reshape([shape[0] as i32, -1]))?;
         Some(Self { numbers, shape })
     }
 
     /// The weight's shape.
-    pub fn shape(&self) -> [usize; D] {
+    pub(crate) fn shape(&self) -> [usize; D] {
         self.shape
     }
 
     /// The weight as it was, made anew.
-    pub fn dense(&self) -> Tensor<D> {
+    pub(crate) fn dense(&self) -> Tensor<D> {
         let inner = self.shape[1..].iter().product();
         from_panels(self.numbers.clone(), self.shape[0], inner).reshape(self.shape)
     }

@@ -1,6 +1,6 @@
 //! Rotary positions in the rotate-half layout.
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData, assert_shape};
 
 use crate::kernels::ops;
 use crate::nn::layers::attention::prompt_starts;
@@ -16,7 +16,7 @@ pub struct Rope {
 }
 
 impl Rope {
-    /// Angles in f32, cast to `dtype` last.
+    /// Computes the angles in f32 and casts their cosines and sines to `dtype`. `theta` is the base of the frequencies.
     ///
     /// # Shapes
     ///
@@ -61,18 +61,27 @@ impl Rope {
         ops::rotate_heads(x, &self.cos, &self.sin)
     }
 
+    /// Rotates the halves of each head against each other.
+    ///
     /// # Shapes
     ///
     /// - x and output: `[batch, heads, seq, head_dim]`
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
+        let [_, _, _, half] = self.cos.dims();
+        assert_shape!(x, [_, _, _, 2 * half]);
         ops::rotate(x, &self.cos, &self.sin)
     }
 }
 
-/// Positions that count each prompt's real tokens from zero; padding gets zero.
+/// Computes positions that count each prompt's real tokens from zero; padding gets zero.
 ///
 /// A reply's tokens count on from the end of the prompt before it, so that two replies packed behind one prompt both
 /// start there. Segments are those of [`attention_mask`](crate::nn::attention_mask).
+///
+/// # Shapes
+///
+/// - segments: `batch` rows of `seq`
+/// - output: `[batch, seq]`
 pub fn position_ids(segments: &[Vec<i32>], device: &Device) -> Tensor<2, Int> {
     let seq = segments.first().map_or(0, Vec::len);
     let mut positions = Vec::with_capacity(segments.len() * seq);

@@ -8,67 +8,117 @@ use crate::nn::layers::bf16::Bf16;
 use crate::nn::layers::nf4::Nf4;
 use crate::nn::layers::panels::Panels;
 
-/// A weight of a model: frozen, dense or in NF4, or trained by an optimizer.
+/// A weight of a model: a constant in some storage format, or a parameter that an optimizer trains.
 ///
-/// A frozen weight is plain tensors, which burn's learner neither visits, copies nor saves; a trained one is a
+/// A constant is held as plain tensors. burn's learner, `num_params` and `save_file` do not see those, so a frozen
+/// model costs an optimizer nothing and a checkpoint of it holds its LoRA factors alone. A trained weight is a burn
 /// [`Param`]. [`Weight::freeze`] and [`Weight::unfreeze`] turn one into the other.
 #[derive(Module, Debug)]
-#[expect(
+pub struct Weight<const D: usize> {
+    storage: Storage<D>,
+}
+
+/// How a weight is stored.
+#[derive(Module, Debug)]
+#[allow(
     clippy::large_enum_variant,
-    reason = "a model has hundreds of weights, not millions"
+    reason = "a model has hundreds of weights, not millions; without a backend all are of one size"
 )]
-pub enum Weight<const D: usize> {
-    /// A constant of the model, off the autodiff tape.
+enum Storage<const D: usize> {
+    /// A constant, off the autodiff tape.
     Frozen(Tensor<D>),
-    /// A constant in four bits a value, made dense whenever it is used.
+    /// A constant in four bits a value, dequantized on each use.
     Nf4(Nf4<D>),
-    /// A constant in bf16, widened to f32 whenever it is used.
+    /// A constant in bf16, widened to f32 on each use.
     Bf16(Bf16<D>),
     /// A constant in the order in which a CPU multiplies with it.
     Panels(Panels<D>),
-    /// A parameter of the model.
+    /// A parameter.
     Trained(Param<Tensor<D>>),
 }
 
+impl<const D: usize> From<Storage<D>> for Weight<D> {
+    fn from(storage: Storage<D>) -> Self {
+        Self { storage }
+    }
+}
+
 impl<const D: usize> Weight<D> {
-    /// A trained weight that is drawn from `initializer` when it is first used.
+    /// A parameter that is drawn from `initializer` on first use.
     pub fn init(initializer: &Initializer, shape: [usize; D], device: &Device) -> Self {
-        Self::Trained(initializer.init(shape, device))
+        Storage::Trained(initializer.init(shape, device)).into()
     }
 
-    /// The weight's value.
+    /// A constant.
+    pub fn frozen(value: Tensor<D>) -> Self {
+        Storage::Frozen(value).into()
+    }
+
+    /// A constant in four bits a value.
+    pub fn nf4(weight: Nf4<D>) -> Self {
+        Storage::Nf4(weight).into()
+    }
+
+    /// Returns the value as a dense tensor; a weight in four bits is dequantized for it.
     pub fn val(&self) -> Tensor<D> {
-        match self {
-            Self::Frozen(tensor) => tensor.clone(),
-            Self::Nf4(weight) => weight.dequantize(),
-            Self::Bf16(weight) => weight.widen(),
-            Self::Panels(weight) => weight.dense(),
-            Self::Trained(param) => param.val(),
+        match &self.storage {
+            Storage::Frozen(tensor) => tensor.clone(),
+            Storage::Nf4(weight) => weight.dequantize(),
+            Storage::Bf16(weight) => weight.widen(),
+            Storage::Panels(weight) => weight.dense(),
+            Storage::Trained(param) => param.val(),
         }
     }
 
-    /// The weight's shape; does not draw an uninitialized weight.
+    /// Returns the shape without drawing an uninitialized weight.
     pub fn shape(&self) -> [usize; D] {
-        match self {
-            Self::Frozen(tensor) => tensor.dims(),
-            Self::Nf4(weight) => weight.shape(),
-            Self::Bf16(weight) => weight.shape(),
-            Self::Panels(weight) => weight.shape(),
-            Self::Trained(param) => param.lazy_shape().dims(),
+        match &self.storage {
+            Storage::Frozen(tensor) => tensor.dims(),
+            Storage::Nf4(weight) => weight.shape(),
+            Storage::Bf16(weight) => weight.shape(),
+            Storage::Panels(weight) => weight.shape(),
+            Storage::Trained(param) => param.lazy_shape().dims(),
         }
     }
 
-    /// The same weight as a constant.
+    /// Whether the weight is a parameter.
+    pub fn is_trained(&self) -> bool {
+        matches!(self.storage, Storage::Trained(_))
+    }
+
+    /// Whether the weight is stored in four bits a value.
+    pub fn is_quantized(&self) -> bool {
+        matches!(self.storage, Storage::Nf4(_))
+    }
+
+    /// Makes the weight a constant. Other constants stay as they are stored.
     pub fn freeze(&mut self) {
-        if let Self::Trained(param) = self {
-            *self = Self::Frozen(param.val().without_autodiff());
+        if let Storage::Trained(param) = &self.storage {
+            *self = Self::frozen(param.val().without_autodiff());
         }
     }
 
-    /// The same weight as a parameter, on the autodiff device.
+    /// Makes the weight a dense parameter on the autodiff device.
     pub fn unfreeze(&mut self) {
         let value = self.val().without_autodiff();
-        *self = Self::Trained(Param::from_tensor(value.autodiff().require_grad()));
+        let param = Param::from_tensor(value.autodiff().require_grad());
+        self.storage = Storage::Trained(param);
+    }
+
+    /// The value of a dense constant; `None` for every other storage.
+    pub(crate) fn as_dense(&self) -> Option<&Tensor<D>> {
+        match &self.storage {
+            Storage::Frozen(tensor) => Some(tensor),
+            _ => None,
+        }
+    }
+
+    /// The panels, if the weight is stored in them.
+    pub(crate) fn as_panels(&self) -> Option<&Panels<D>> {
+        match &self.storage {
+            Storage::Panels(weight) => Some(weight),
+            _ => None,
+        }
     }
 }
 
@@ -81,7 +131,7 @@ impl Weight<2> {
     /// - bias: `[out]`
     /// - output: `[rows, out]`
     pub(crate) fn linear(&self, x: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
-        if let Self::Panels(weight) = self
+        if let Storage::Panels(weight) = &self.storage
             && !x.is_tracked()
         {
             return weight.linear(x, bias);
@@ -95,36 +145,39 @@ impl Weight<2> {
         }
     }
 
-    /// `x · weightᵀ` by reading the weight as it is kept, where it is in fewer bits.
+    /// `x · weightᵀ` by reading the weight as it is stored, where that is in fewer bits.
+    ///
+    /// # Shapes
+    ///
+    /// - x: `[rows, in]`
+    /// - output: `[rows, out]`
     pub(crate) fn packed_linear(&self, x: &Tensor<2>) -> Option<Tensor<2>> {
-        match self {
-            Self::Bf16(weight) => Some(weight.linear(x.clone())),
-            Self::Nf4(weight) => weight.few_rows(x),
-            Self::Panels(_) | Self::Frozen(_) | Self::Trained(_) => None,
+        match &self.storage {
+            Storage::Bf16(weight) => Some(weight.linear(x.clone())),
+            Storage::Nf4(weight) => weight.few_rows(x),
+            Storage::Panels(_) | Storage::Frozen(_) | Storage::Trained(_) => None,
         }
     }
 
-    /// The same weight in panels, if it is frozen and dense f32 on the CPU.
+    /// The same weight in panels, if it is a dense f32 constant on the CPU.
     pub(crate) fn to_panels(&self) -> Option<Self> {
-        match self {
-            Self::Frozen(weight) => Panels::of(weight.clone()).map(Self::Panels),
-            _ => None,
-        }
+        let panels = Panels::of(self.as_dense()?.clone())?;
+        Some(Storage::Panels(panels).into())
     }
 
-    /// The nearest weight in bf16, if it is dense f32 on the CPU.
+    /// The weight rounded to bf16, if it is dense f32 on the CPU.
     pub(crate) fn to_bf16(&self) -> Option<Self> {
-        match self {
-            Self::Nf4(_) | Self::Bf16(_) => None,
-            Self::Panels(_) | Self::Frozen(_) | Self::Trained(_) => {
-                let weight = self.val();
-                Bf16::nearest(weight).map(Self::Bf16)
+        match &self.storage {
+            Storage::Nf4(_) | Storage::Bf16(_) => None,
+            Storage::Panels(_) | Storage::Frozen(_) | Storage::Trained(_) => {
+                let weight = Bf16::nearest(self.val())?;
+                Some(Storage::Bf16(weight).into())
             }
         }
     }
 }
 
-/// A weight of rank one or two, to be read or replaced.
+/// A weight of rank one or two that [`Weights::weights`] lends, to be read or replaced.
 pub enum WeightMut<'a> {
     /// A bias or the scale of a norm.
     Vector(&'a mut Weight<1>),
@@ -133,7 +186,7 @@ pub enum WeightMut<'a> {
 }
 
 impl WeightMut<'_> {
-    /// The shape as stored, `[out, in]` for projections.
+    /// Returns the shape as stored, `[out, in]` for projections.
     pub fn shape(&self) -> Vec<usize> {
         match self {
             Self::Vector(weight) => weight.shape().to_vec(),
@@ -141,7 +194,7 @@ impl WeightMut<'_> {
         }
     }
 
-    /// The values, copied from the device.
+    /// Copies the values from the device.
     pub fn to_data(&self) -> TensorData {
         match self {
             Self::Vector(weight) => weight.val().into_data(),
@@ -153,14 +206,14 @@ impl WeightMut<'_> {
     ///
     /// # Panics
     ///
-    /// If the rank of `data` is not that of the weight.
+    /// Panics if the rank of `data` is not that of the weight.
     pub fn set_frozen(&mut self, data: TensorData, dtype: DType, device: &Device) {
         match self {
             Self::Vector(weight) => {
-                **weight = Weight::Frozen(Tensor::from_data(data, (device, dtype)))
+                **weight = Weight::frozen(Tensor::from_data(data, (device, dtype)))
             }
             Self::Matrix(weight) => {
-                **weight = Weight::Frozen(Tensor::from_data(data, (device, dtype)))
+                **weight = Weight::frozen(Tensor::from_data(data, (device, dtype)))
             }
         }
     }
@@ -169,11 +222,11 @@ impl WeightMut<'_> {
     ///
     /// # Panics
     ///
-    /// If this is no matrix.
+    /// Panics if this is a vector.
     pub fn set_nf4(&mut self, weight: Nf4<2>) {
         match self {
             Self::Vector(_) => panic!("a vector is not quantized"),
-            Self::Matrix(old) => **old = Weight::Nf4(weight),
+            Self::Matrix(old) => **old = Weight::nf4(weight),
         }
     }
 
@@ -195,6 +248,9 @@ impl WeightMut<'_> {
 }
 
 /// A module whose weights go by Hugging Face's names.
+///
+/// burn's `save_file` leaves frozen weights out, so this walk is the way to save and load a whole model; the feature
+/// `files` does it with `apc::files::save_weights` and `load_weights`.
 pub trait Weights {
     /// Calls `visit` with each weight and its full name, which starts with `prefix`; always in the same order.
     fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>));
@@ -207,15 +263,6 @@ pub trait Weights {
     /// Makes every weight a parameter on the autodiff device.
     fn unfreeze_weights(&mut self) {
         self.weights("", &mut |_, mut weight| weight.unfreeze());
-    }
-
-    /// How many numbers the weights hold, frozen and trained; LoRA factors are not counted.
-    fn num_weights(&mut self) -> usize {
-        let mut count = 0;
-        self.weights("", &mut |_, weight| {
-            count += weight.shape().iter().product::<usize>()
-        });
-        count
     }
 }
 

@@ -44,7 +44,14 @@ pub(super) fn pretrain_gemma(
     }
     let tokenizer = Tokenizer::load(&Checkpoint::folder(folder))?;
 
-    let model_config = GemmaConfig::new(tokenizer.vocab_size(), 192, 512, 4, 4, 4, 48)
+    let model_config = GemmaConfig::gemma_2b()
+        .with_vocab_size(tokenizer.vocab_size())
+        .with_hidden_size(192)
+        .with_intermediate_size(512)
+        .with_num_hidden_layers(4)
+        .with_num_attention_heads(4)
+        .with_num_key_value_heads(4)
+        .with_head_dim(48)
         .with_max_position_embeddings(1024);
     let mut gemma = model_config.init(device);
     induction_heads(&mut gemma, &model_config, device);

@@ -100,7 +100,7 @@ fn replace(model: &mut impl Weights, with: &mut dyn FnMut(&str, &Tensor<2>) -> O
         if let WeightMut::Matrix(weight) = weight
             && let Some(value) = with(name, &weight.val().without_autodiff())
         {
-            *weight = Weight::Frozen(value);
+            *weight = Weight::frozen(value);
         }
     });
 }
@@ -114,17 +114,20 @@ mod tests {
     fn an_untrained_gemma_with_induction_heads_goes_on_as_the_text_went_on_before() {
         let device = Device::flex();
         device.seed(2);
-        let config = GemmaConfig::new(500, 192, 64, 2, 4, 4, 48);
+        let config = GemmaConfig::gemma_2b()
+            .with_vocab_size(500)
+            .with_hidden_size(192)
+            .with_intermediate_size(64)
+            .with_num_hidden_layers(2)
+            .with_num_attention_heads(4)
+            .with_num_key_value_heads(4)
+            .with_head_dim(48);
         let mut gemma = config.init(&device);
         let ids: Vec<i32> = (0..60).map(|i| (i * 37 + 11) % 500).collect();
         let again = [&ids[..], &ids[..30]].concat();
         // How many tokens the model holds for likelier than the right one, on average.
         let rank = |gemma: &Gemma| {
-            let input = GemmaInput::new(
-                std::slice::from_ref(&again),
-                &[vec![1; again.len()]],
-                &device,
-            );
+            let input = GemmaInput::from_ids(std::slice::from_ref(&again), &device);
             let logits: Vec<f32> = gemma.forward(input).into_data().try_to_vec().unwrap();
             let rows: Vec<&[f32]> = logits.chunks(500).collect();
             let likelier = |i: usize| {
@@ -143,7 +146,14 @@ mod tests {
     #[test]
     fn keys_begin_as_copies_of_the_queries_of_their_own_layer() {
         let device = Device::flex();
-        let mut deberta = DebertaConfig::new(20, 8, 16, 2, 2, 3).init(&device);
+        let mut deberta = DebertaConfig::deberta_v3_base()
+            .with_vocab_size(20)
+            .with_hidden_size(8)
+            .with_intermediate_size(16)
+            .with_num_hidden_layers(2)
+            .with_num_attention_heads(2)
+            .with_num_labels(3)
+            .init(&device);
         keys_like_queries(&mut deberta);
         let mut projections = Vec::new();
         deberta.weights("", &mut |name, weight| {

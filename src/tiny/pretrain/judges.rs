@@ -104,7 +104,13 @@ impl JudgeRun {
                 train_tokenizer(VocabularyKind::Deberta, &texts, config.vocab_size, folder)?;
             }
             let vocab_size = Tokenizer::load(&Checkpoint::folder(folder))?.vocab_size();
-            let config = DebertaConfig::new(vocab_size, HIDDEN_SIZE, 512, 3, 4, self.labels.len())
+            let config = DebertaConfig::deberta_v3_base()
+                .with_vocab_size(vocab_size)
+                .with_hidden_size(HIDDEN_SIZE)
+                .with_intermediate_size(512)
+                .with_num_hidden_layers(3)
+                .with_num_attention_heads(4)
+                .with_num_labels(self.labels.len())
                 .with_position_buckets(Some(32))
                 .with_initializer_range((HIDDEN_SIZE as f64).powf(-0.5));
             let mut deberta = config.init(device);

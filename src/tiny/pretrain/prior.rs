@@ -42,7 +42,14 @@ mod tests {
     #[test]
     fn the_odds_of_two_classes_change_by_the_ratio_of_their_shares() {
         let device = Device::flex();
-        let mut judge = DebertaConfig::new(20, 8, 16, 1, 2, 3).init(&device);
+        let mut judge = DebertaConfig::deberta_v3_base()
+            .with_vocab_size(20)
+            .with_hidden_size(8)
+            .with_intermediate_size(16)
+            .with_num_hidden_layers(1)
+            .with_num_attention_heads(2)
+            .with_num_labels(3)
+            .init(&device);
         let probabilities = |judge: &crate::nn::Deberta| -> Vec<f32> {
             let input = ClassifierInput::new(&[vec![1, 5, 6, 2]], 0, &device);
             let rows = activation::softmax(judge.forward(input), 1).into_data();

@@ -53,7 +53,14 @@ mod tests {
     #[test]
     fn weights_come_back_rounded_to_bf16() {
         let device = Device::flex();
-        let config = GemmaConfig::new(20, 8, 16, 1, 2, 2, 4);
+        let config = GemmaConfig::gemma_2b()
+            .with_vocab_size(20)
+            .with_hidden_size(8)
+            .with_intermediate_size(16)
+            .with_num_hidden_layers(1)
+            .with_num_attention_heads(2)
+            .with_num_key_value_heads(2)
+            .with_head_dim(4);
         let mut gemma = config.init(&device);
         let mut wanted = Vec::new();
         gemma.weights("", &mut |_, weight| {

@@ -1,0 +1,55 @@
+//! What a model's configuration must hold before a model is made of it.
+
+use std::error::Error;
+use std::fmt;
+
+/// A configuration that no model can have, with the field that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidConfig(String);
+
+impl fmt::Display for InvalidConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for InvalidConfig {}
+
+impl InvalidConfig {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// Checks that no size is zero.
+pub(crate) fn check_sizes(sizes: &[(&str, usize)]) -> Result<(), InvalidConfig> {
+    match sizes.iter().find(|(_, size)| *size == 0) {
+        None => Ok(()),
+        Some((name, _)) => Err(InvalidConfig::new(format!(
+            "{name} is 0, but must be at least 1"
+        ))),
+    }
+}
+
+/// Checks that `total` is a multiple of `parts`, which is not zero.
+pub(crate) fn check_multiple(
+    (total_name, total): (&str, usize),
+    (parts_name, parts): (&str, usize),
+) -> Result<(), InvalidConfig> {
+    if parts > 0 && total > 0 && total.is_multiple_of(parts) {
+        return Ok(());
+    }
+    Err(InvalidConfig::new(format!(
+        "{total_name} is {total}, no multiple of {parts_name}, {parts}"
+    )))
+}
+
+/// Checks that values are dropped with a probability of at least 0 and below 1.
+pub(crate) fn check_dropout(probabilities: &[f64]) -> Result<(), InvalidConfig> {
+    match probabilities.iter().find(|p| !(0.0..1.0).contains(*p)) {
+        None => Ok(()),
+        Some(p) => Err(InvalidConfig::new(format!(
+            "a dropout of {p} is not at least 0 and below 1"
+        ))),
+    }
+}

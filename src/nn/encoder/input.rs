@@ -1,0 +1,68 @@
+//! What goes into a classifier.
+
+use burn::tensor::{Bool, Device, Int, Tensor};
+
+use crate::nn::batch::ids_tensor;
+use crate::nn::layers::dropout::Dropout;
+
+/// Texts of a forward pass, padded on the right.
+///
+/// # Examples
+///
+/// ```
+/// use apc::nn::ClassifierInput;
+/// use burn::tensor::Device;
+///
+/// let texts = [vec![1, 5, 6, 2], vec![1, 7, 2]];
+/// let input = ClassifierInput::new(&texts, 0, &Device::default());
+/// assert_eq!(input.input_ids.dims(), [2, 4]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClassifierInput {
+    /// `[batch, seq]`
+    pub input_ids: Tensor<2, Int>,
+    /// `[batch, seq]`, true where a token is padding
+    pub padding: Tensor<2, Bool>,
+    /// What is dropped while training; `None` to classify
+    pub dropout: Option<Dropout>,
+}
+
+impl ClassifierInput {
+    /// Pads texts of any length on the right, to the longest of them.
+    ///
+    /// # Shapes
+    ///
+    /// - texts: `batch` of up to `seq` token ids, each as the tokenizer gives it, with its start and end tokens
+    pub fn new(texts: &[Vec<i32>], pad_token_id: i32, device: &Device) -> Self {
+        let seq = texts.iter().map(Vec::len).max().unwrap_or(0);
+        Self::padded(texts, pad_token_id, seq, device)
+    }
+
+    /// Pads texts to `seq` tokens.
+    pub(crate) fn padded(
+        texts: &[Vec<i32>],
+        pad_token_id: i32,
+        seq: usize,
+        device: &Device,
+    ) -> Self {
+        let padded = |fill: &dyn Fn(&[i32]) -> Vec<i32>, with: i32| -> Vec<Vec<i32>> {
+            let pad = |text: &Vec<i32>| {
+                let mut row = fill(text);
+                row.resize(seq, with);
+                row
+            };
+            texts.iter().map(pad).collect()
+        };
+        Self {
+            input_ids: ids_tensor(&padded(&|text| text.to_vec(), pad_token_id), device),
+            padding: ids_tensor(&padded(&|text| vec![0; text.len()], 1), device).equal_elem(1),
+            dropout: None,
+        }
+    }
+
+    /// Returns the same texts with dropout in the forward pass.
+    pub fn with_dropout(mut self, dropout: Option<Dropout>) -> Self {
+        self.dropout = dropout;
+        self
+    }
+}
