@@ -27,13 +27,13 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         reason: String,
     },
-    /// A stage was made from other inputs or settings.
-    #[error("{} was made with {differs}; use --force to make it again, or --output for another folder", path.display())]
-    Stale {
-        /// The stage's file.
-        path: PathBuf,
-        /// Which settings differ.
-        differs: String,
+    /// A setting has a value that makes no sense; a program names its flag of that name.
+    #[error("{name} {reason}")]
+    Setting {
+        /// The setting, as the fields of the configurations are called: `lora_rank`, `character`.
+        name: &'static str,
+        /// What is wrong with its value: "is 0, but must be at least 1".
+        reason: String,
     },
     /// Someone asked the program to stop.
     #[error("stopped; run the same command again, it goes on from what is kept")]
@@ -56,7 +56,7 @@ impl Error {
     /// The exit code for this error: 2 for a wrong request, 130 for a stop on request, 1 for a failure.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Setting { .. } => 2,
             Self::Interrupted => 130, // as a shell tells of Ctrl-C
             _ => 1,
         }

@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod embedded;
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
 mod kernels;
 mod table;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::pipeline::{Stage, StageSpec, changes};
 use crate::progress::Job;
 use crate::{Error, Result};
 
@@ -183,7 +185,12 @@ fn finish(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", error.to_string().replace('\n', " "));
+            let told = match &error {
+                // Flags are called as the settings are.
+                Error::Setting { name, reason } => format!("--{} {reason}", name.replace('_', "-")),
+                error => error.to_string(),
+            };
+            eprintln!("error: {}", told.replace('\n', " "));
             ExitCode::from(error.exit_code())
         }
     }
@@ -231,6 +238,14 @@ fn check_output(output: &Path, read: &[&Path], record: &str, marks: &[&str]) -> 
         return Err(Error::invalid(output, reason));
     }
     Ok(())
+}
+
+/// Opens a stage that stands alone, and tells why it is made again if it is.
+fn open_stage(spec: StageSpec, force: bool, job: &Job) -> Result<Stage> {
+    for change in changes(std::slice::from_ref(&spec), force)? {
+        job.progress.note(&change.to_string());
+    }
+    Stage::open(spec, force, job)
 }
 
 /// A name as a shell takes it.

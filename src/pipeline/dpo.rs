@@ -1,9 +1,10 @@
-//! From preference pairs to an adapter.
+//! The training of an adapter by DPO: of a character in a run, or of any pairs by `apc dpo`.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use burn::config::Config;
 use burn::module::Module;
 use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::tensor::DType;
@@ -22,45 +23,6 @@ use crate::train::{
     fit, reply_logps,
 };
 use crate::{Error, Result, memory};
-
-use crate::pipeline::replies::SampledReplies;
-
-/// The preference pairs among sampled replies: of the replies to a query the best with the worst, the second best with
-/// the second worst and so on, as long as their scores differ by more than `threshold` and the better one's ΔAPC is above
-/// zero, which is what a reply gets that is always neutral.
-///
-/// Of two replies that are worse than saying nothing, the better one is no example: where a small model derails, most are,
-/// and learning from them spreads what derailed.
-///
-/// Of two replies this is the pair they make. Of more it is the way to pair them with the largest differences, which are
-/// the least likely to be a judge's error.
-pub(super) fn preference_pairs(samples: &[SampledReplies], threshold: f64) -> Vec<PreferencePair> {
-    let pairs_of = |sample: &SampledReplies| -> Vec<PreferencePair> {
-        let mut order: Vec<usize> = (0..sample.responses.len()).collect();
-        order.sort_by(|&a, &b| sample.apc[b].total_cmp(&sample.apc[a]));
-        let half = order.len() / 2;
-        let worst_first = order.iter().rev();
-        order[..half]
-            .iter()
-            .zip(worst_first)
-            .filter(|(chosen, _)| sample.delta_apc[**chosen] > 0.0)
-            .map(|(&chosen, &rejected)| PreferencePair {
-                query_idx: sample.query_idx,
-                query: sample.query.clone(),
-                prompt: sample.prompt.clone(),
-                chosen: sample.responses[chosen].clone(),
-                rejected: sample.responses[rejected].clone(),
-                chosen_apc: sample.apc[chosen],
-                rejected_apc: sample.apc[rejected],
-            })
-            .collect()
-    };
-    samples
-        .iter()
-        .flat_map(pairs_of)
-        .filter(|pair| pair.chosen_apc - pair.rejected_apc > threshold)
-        .collect()
-}
 
 /// What a DPO run leaves to tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,28 +54,42 @@ pub struct DpoTrained {
     pub pairs_per_second: f64,
 }
 
-/// How an adapter is trained.
-#[derive(Debug)]
-pub struct DpoRun<'a> {
+/// Settings of an adapter's training.
+#[derive(Config, Debug)]
+pub struct DpoTraining {
     /// The factors' rank, scaling and targets.
-    pub lora: &'a LoraConfig,
+    pub lora: LoraConfig,
     /// What the factors and the optimizer's moments of them are kept in.
+    #[config(default = "DType::F32")]
     pub lora_dtype: DType,
-    /// The adapter to go on from, in place of fresh factors; it is the reference, too.
-    pub adapter: Option<&'a Path>,
     /// The loss.
-    pub dpo: &'a DpoConfig,
-    /// Prompts in a batch, each with all of its pairs.
-    pub batch_size: usize,
+    #[config(default = "DpoConfig::new()")]
+    pub dpo: DpoConfig,
     /// Passes over the pairs.
+    #[config(default = 1)]
     pub epochs: usize,
+    /// Prompts in a batch, each with all of its pairs.
+    #[config(default = 1)]
+    pub batch_size: usize,
     /// The first learning rate; it falls to zero in a line.
+    #[config(default = 2e-4)]
     pub learning_rate: f64,
     /// Decides the fresh factors and the order of the pairs.
+    #[config(default = 42)]
     pub seed: u64,
     /// Whether the pairs come in another order in each epoch.
+    #[config(default = true)]
     pub shuffle: bool,
-    /// The folder of the base model, which the adapter names.
+}
+
+/// The training of an adapter, with its files.
+#[derive(Debug)]
+pub struct DpoRun<'a> {
+    /// How it is trained.
+    pub training: &'a DpoTraining,
+    /// The adapter to go on from, in place of fresh factors; it is the reference, too.
+    pub adapter: Option<&'a Path>,
+    /// What the adapter names as its base: a folder, or a name on the hub.
     pub base: &'a Path,
     /// The adapter's folder.
     pub output: &'a Path,
@@ -135,7 +111,7 @@ impl DpoRun<'_> {
         job: &Job,
     ) -> Result<DpoTrained> {
         let device = devices.first();
-        device.seed(self.seed);
+        device.seed(self.training.seed);
         let mut policy = base.clone();
         let base_name = self.base.display().to_string();
         let lora = match self.adapter {
@@ -143,14 +119,14 @@ impl DpoRun<'_> {
                 files::load_adapter(&mut policy, adapter, device)?.with_base(&base_name)
             }
             None => {
-                policy.add_lora(self.lora, device);
-                AdapterConfig::new(self.lora, &base_name)
+                policy.add_lora(&self.training.lora, device);
+                AdapterConfig::new(&self.training.lora, &base_name)
             }
         };
         // Factors are drawn when they are first used: that is now, in one order.
         policy.projections(&mut |_, _, linear| {
             if let Some(lora) = linear.lora_mut() {
-                lora.cast(self.lora_dtype);
+                lora.cast(self.training.lora_dtype);
             }
         });
         let bases = Replicas::new(base.clone(), devices);
@@ -174,33 +150,33 @@ impl DpoRun<'_> {
         let gradient_checkpointing = self.recomputes(&policy, &examples, job);
         // Of several devices each takes part in every optimizer step, however small the batches are.
         let together = if devices.count() > 1 {
-            self.dpo.accumulate
+            self.training.dpo.accumulate
         } else {
             1
         };
         let mut train = EpochLoader::new(
             examples.clone(),
-            self.batch_size,
+            self.training.batch_size,
             DpoExample::len,
             |examples| vec![DpoExample::collate(examples)],
         )
         .together(together, Vec::extend);
-        if self.shuffle {
-            train = train.shuffled(self.seed);
+        if self.training.shuffle {
+            train = train.shuffled(self.training.seed);
         }
-        let steps_per_epoch = train.steps_per_epoch(self.dpo.accumulate);
-        let steps = self.epochs * steps_per_epoch;
-        let schedule = LinearLrSchedulerConfig::new(self.learning_rate, 0.0, steps)
+        let steps_per_epoch = train.steps_per_epoch(self.training.dpo.accumulate);
+        let steps = self.training.epochs * steps_per_epoch;
+        let schedule = LinearLrSchedulerConfig::new(self.training.learning_rate, 0.0, steps)
             .init()
             .map_err(Error::Training)?;
         let run = Fit {
             label: "dpo",
             folder: self.work,
-            epochs: self.epochs,
-            accumulate: self.dpo.accumulate / together,
+            epochs: self.training.epochs,
+            accumulate: self.training.dpo.accumulate / together,
             metrics: &DpoModel::METRICS,
         };
-        let done = epochs_done(self.work, self.epochs)?;
+        let done = epochs_done(self.work, self.training.epochs)?;
         let record = || {
             let path = self.output.join("steps.jsonl");
             StepRecorder::open(&path, done * steps_per_epoch, job).map(Arc::new)
@@ -208,7 +184,7 @@ impl DpoRun<'_> {
         let recorder = self.record_steps.then(record).transpose()?;
         let start = Instant::now();
         let trained = fit(
-            DpoModel::new(policy, self.dpo)
+            DpoModel::new(policy, &self.training.dpo)
                 .with_bases(&bases)
                 .with_gradient_checkpointing(gradient_checkpointing)
                 .with_recorder(recorder.clone()),
@@ -230,7 +206,7 @@ impl DpoRun<'_> {
             examples,
             steps,
             reference_seconds,
-            pairs_per_second: ((self.epochs - done) * n_pairs) as f64 / train_seconds,
+            pairs_per_second: ((self.training.epochs - done) * n_pairs) as f64 / train_seconds,
         })
     }
 
@@ -241,7 +217,8 @@ impl DpoRun<'_> {
             .into_iter()
             .zip(trained.examples.iter().flat_map(|example| &example.pairs))
             .map(|(policy, pair)| {
-                self.dpo.beta * ((policy[0] - policy[1]) - (pair.reference[0] - pair.reference[1]))
+                self.training.dpo.beta
+                    * ((policy[0] - policy[1]) - (pair.reference[0] - pair.reference[1]))
             })
             .collect();
         let n_pairs = margins.len() as f64;
@@ -260,7 +237,7 @@ impl DpoRun<'_> {
             return true;
         }
         let longest = examples.iter().map(DpoExample::len).max().unwrap_or(0);
-        let needed = policy.activation_bytes(self.batch_size, longest) as u64;
+        let needed = policy.activation_bytes(self.training.batch_size, longest) as u64;
         let is_short = kernels::is_cpu(&policy.device()) && needed > memory::available() / 2;
         if is_short {
             job.progress.note(&format!(
@@ -285,9 +262,9 @@ impl DpoRun<'_> {
         let mut order: Vec<usize> = (0..examples.len()).collect();
         order.sort_by_key(|&example_idx| examples[example_idx].len());
         let mut logps = vec![Vec::new(); examples.len()];
-        for group in order.chunks(self.batch_size * workers) {
+        for group in order.chunks(self.training.batch_size * workers) {
             job.check()?;
-            let parts: Vec<&[usize]> = group.chunks(self.batch_size).collect();
+            let parts: Vec<&[usize]> = group.chunks(self.training.batch_size).collect();
             let results = models.map(parts, |model, part| {
                 let batch: Vec<&DpoExample> = part.iter().map(|&idx| &examples[idx]).collect();
                 let values = reply_logps(model, &DpoExample::collate(&batch)).into_data();
@@ -327,44 +304,4 @@ pub(super) fn encode(tokenizer: &Tokenizer, pairs: &[PreferencePair]) -> Result<
             })
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The replies of each pair, of replies a, b, c … with these scores.
-    fn pairs(apc: &[f64], delta_apc: &[f64]) -> Vec<String> {
-        let sample = SampledReplies {
-            query_idx: 3,
-            query: "q".into(),
-            prompt: "p".into(),
-            responses: ["a", "b", "c", "d", "e", "f"][..apc.len()]
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            apc: apc.to_vec(),
-            delta_apc: delta_apc.to_vec(),
-        };
-        preference_pairs(&[sample], 0.2)
-            .into_iter()
-            .map(|pair| pair.chosen + &pair.rejected)
-            .collect()
-    }
-
-    #[test]
-    fn the_best_reply_is_paired_with_the_worst_and_so_on_while_their_scores_differ_enough() {
-        assert_eq!(
-            pairs(&[1.0, 2.0, 5.0, 4.5, 4.6, 7.0], &[1.0; 6]),
-            ["fa", "cb"]
-        );
-        assert_eq!(pairs(&[1.0, 2.0], &[1.0; 2]), ["ba"]);
-        assert!(pairs(&[1.0, 1.2], &[1.0; 2]).is_empty());
-    }
-
-    #[test]
-    fn a_reply_that_is_no_better_than_a_neutral_one_is_never_preferred() {
-        let delta_apc = [-2.0, -1.0, 0.0, 0.5];
-        assert_eq!(pairs(&[1.0, 2.0, 3.0, 3.5], &delta_apc), ["da"]);
-    }
 }

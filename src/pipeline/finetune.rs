@@ -1,9 +1,10 @@
-//! From texts with classes to a classifier.
+//! The fine-tuning of a classifier: of a judge in a run, or of any by `apc finetune`.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use burn::config::Config;
 use burn::module::Module;
 use burn::optim::lr_scheduler::constant::ConstantLr;
 use burn::train::InferenceStep;
@@ -22,33 +23,46 @@ use crate::train::{
 };
 use crate::{Error, Result, files};
 
-/// How a classifier is fine-tuned: all weights, by AdamW at a constant rate.
+/// Settings of a classifier's fine-tuning: all weights, by AdamW at a constant rate.
+#[derive(Config, Debug)]
+pub struct FineTuneConfig {
+    /// Passes over the texts.
+    pub epochs: usize,
+    /// Texts in a step.
+    #[config(default = 8)]
+    pub batch_size: usize,
+    /// AdamW's.
+    #[config(default = 1e-5)]
+    pub learning_rate: f64,
+    /// The share of the texts that is held out; the weights of the epoch that is best on them are kept.
+    #[config(default = 0.2)]
+    pub held_out: f64,
+    /// Whether the texts come in another order in each epoch, and the held-out ones are drawn; else those at the end are.
+    #[config(default = true)]
+    pub shuffle: bool,
+    /// Whether values are dropped as often as `config.json` says; the original drops none.
+    #[config(default = false)]
+    pub dropout: bool,
+    /// Decides the order, a fresh head and what is dropped.
+    #[config(default = 42)]
+    pub seed: u64,
+}
+
+/// The fine-tuning of a classifier, with its files.
 #[derive(Clone, Debug)]
 pub struct FineTune<'a> {
     /// What the bar is called.
     pub label: &'a str,
+    /// How it is trained.
+    pub config: &'a FineTuneConfig,
     /// The folder of a classifier, or of a base model that gets a fresh head.
     pub base: &'a Path,
     /// The classifier's folder.
     pub output: &'a Path,
     /// Where checkpoints are kept.
     pub work: &'a Path,
-    /// Passes over the texts.
-    pub epochs: usize,
-    /// Texts in a step.
-    pub batch_size: usize,
-    /// AdamW's.
-    pub learning_rate: f64,
-    /// The share of the texts that is held out; the weights of the epoch that is best on them are kept.
-    pub held_out: f64,
-    /// Whether the texts come in another order in each epoch, and the held-out ones are drawn; else those at the end are.
-    pub shuffle: bool,
-    /// Whether values are dropped as often as `config.json` says; the original drops none.
-    pub dropout: bool,
     /// What becomes of unknown characters where the base has `spm.model` alone.
     pub byte_fallback: ByteFallback,
-    /// Decides the order, a fresh head and what is dropped.
-    pub seed: u64,
     /// Whether every optimizer step is told and goes to `steps.jsonl` in the output folder.
     pub record_steps: bool,
 }
@@ -74,7 +88,7 @@ impl FineTune<'_> {
         job: &Job,
     ) -> Result<FineTuned> {
         let device = devices.first();
-        device.seed(self.seed);
+        device.seed(self.config.seed);
         let n_classes = texts.iter().map(|(_, label)| label + 1).max().unwrap_or(0);
         let (mut model, config) = files::load_classifier_or_base(self.base, n_classes, device)?;
         model.unfreeze_weights();
@@ -99,10 +113,11 @@ impl FineTune<'_> {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        if self.shuffle {
-            examples.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
+        if self.config.shuffle {
+            examples.shuffle(&mut ChaCha8Rng::seed_from_u64(self.config.seed));
         }
-        let n_train = examples.len() - (examples.len() as f64 * self.held_out).round() as usize;
+        let n_train =
+            examples.len() - (examples.len() as f64 * self.config.held_out).round() as usize;
         if n_train == 0 {
             return Err(Error::Usage(format!(
                 "of {} texts none is left to train on; hold out fewer, or bring more",
@@ -114,17 +129,17 @@ impl FineTune<'_> {
         let loader = |examples| {
             EpochLoader::new(
                 examples,
-                self.batch_size,
+                self.config.batch_size,
                 ClassifierExample::len,
                 ClassifierExample::collate,
             )
         };
         let mut train = loader(examples);
-        if self.shuffle {
-            train = train.shuffled(self.seed);
+        if self.config.shuffle {
+            train = train.shuffled(self.config.seed);
         }
 
-        let epochs_done = epochs_done(self.work, self.epochs)?;
+        let epochs_done = epochs_done(self.work, self.config.epochs)?;
         let steps_done = epochs_done * train.steps_per_epoch(1);
         let record = || {
             let path = self.output.join("steps.jsonl");
@@ -132,8 +147,9 @@ impl FineTune<'_> {
         };
         let recorder = self.record_steps.then(record).transpose()?;
         let dropout = self
+            .config
             .dropout
-            .then(|| Arc::new(StepDropout::new(self.seed, steps_done)));
+            .then(|| Arc::new(StepDropout::new(self.config.seed, steps_done)));
         let model = ClassifierModel::new(model, None, config.pad_token_id)
             .with_devices(devices)
             .with_dropout(dropout)
@@ -150,15 +166,15 @@ impl FineTune<'_> {
         // With texts held out, an epoch is a run of its own that goes on from the one before, so that its weights can be
         // looked at.
         let first = if held_out.is_empty() {
-            self.epochs
+            self.config.epochs
         } else {
             done.accuracies.len() + 1
         };
-        for epoch in first..=self.epochs {
+        for epoch in first..=self.config.epochs {
             let label = if held_out.is_empty() {
                 self.label.to_string()
             } else {
-                format!("{}, epoch {epoch} of {}", self.label, self.epochs)
+                format!("{}, epoch {epoch} of {}", self.label, self.config.epochs)
             };
             let run = Fit {
                 label: &label,
@@ -170,7 +186,7 @@ impl FineTune<'_> {
             let trained = fit(
                 model.clone(),
                 AdamW::new().with_epsilon(1e-6).into(),
-                ConstantLr::new(self.learning_rate).into(),
+                ConstantLr::new(self.config.learning_rate).into(),
                 &train,
                 &loader(Vec::new()),
                 &run,

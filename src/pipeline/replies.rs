@@ -14,7 +14,7 @@ use crate::progress::Job;
 use crate::text::{GenerateConfig, Generation, Prompt, Room, Sampling, Tokenizer};
 use crate::{Result, files::Journal};
 
-use crate::pipeline::record::seed_for;
+use crate::pipeline::hashes::seed_for;
 
 /// The replies sampled to one query with their scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -250,7 +250,7 @@ fn score_replies(
     }
     if n_cut > 0 {
         job.progress.note(&format!(
-            "{n_cut} replies are longer than the judge reads, and are scored by how they begin; lower --max-new-tokens"
+            "{n_cut} replies are longer than the judge reads, and are scored by how they begin; lower max_new_tokens"
         ));
     }
     let judged = judge_nli(

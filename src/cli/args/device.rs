@@ -2,6 +2,7 @@
 
 use burn::tensor::{DType, Device};
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use crate::parallel::Devices;
 use crate::progress::Job;
@@ -54,7 +55,8 @@ impl DeviceArgs {
 }
 
 /// What weights are kept in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// As exact as weights come.
     Float32,
@@ -90,7 +92,8 @@ impl From<Dtype> for DType {
 }
 
 /// In how many bits weights are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Quantization {
     /// As the checkpoint has them.
     #[default]

@@ -9,13 +9,20 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::args::device::{DeviceArgs, Dtype, Quantization};
 use crate::cli::args::hub;
-use crate::cli::{Format, check_output, print, print_json};
+use crate::cli::{Format, check_output, open_stage, print, print_json};
 use crate::nn::{LoraConfig, Projection};
-use crate::pipeline::{DpoRun, Stage, file_hash, folder_hash};
+use crate::pipeline::{DpoRun, DpoTraining, Output, StageSpec, folder_hash};
 use crate::progress::Job;
 use crate::text::{ChatTemplate, Tokenizer};
 use crate::train::{DpoConfig, LossType, Preference, PreferenceEncoder};
 use crate::{Error, Result, files, memory};
+
+/// The files that a training makes.
+const MADE: [&str; 3] = [
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "steps.jsonl",
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Loss {
@@ -114,7 +121,7 @@ pub(crate) struct DpoArgs {
     /// Everything random comes from it.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
-    /// Throw away what was made with other settings.
+    /// Train anew even if nothing has changed.
     #[arg(long)]
     force: bool,
     /// What the base model's weights are kept in; the adapter has its own.
@@ -179,35 +186,34 @@ impl DpoArgs {
             "dpo.json",
             &["adapter_config.json", "config.json"],
         )?;
-        let pairs = self.read_pairs(&model, job)?;
+        let text = files::read_text(&self.pairs)?;
+        let pairs = self.read_pairs(&text, &model, job)?;
 
+        let training =
+            DpoTraining::new(LoraConfig::new(self.lora_rank, alpha).with_target_modules(targets))
+                .with_lora_dtype(self.lora_dtype.into())
+                .with_dpo(dpo)
+                .with_epochs(self.epochs)
+                .with_batch_size(self.batch_size)
+                .with_learning_rate(self.learning_rate)
+                .with_seed(self.seed)
+                .with_shuffle(!self.no_shuffle);
         let work = self.output.join("training");
-        let config_path = self.output.join("adapter_config.json");
-        let inputs = json!({
-            "model": folder_hash(&model)?,
-            "pairs": file_hash(&self.pairs)?,
-            "adapter": adapter.as_deref().map(folder_hash).transpose()?,
-            "lora_rank": self.lora_rank,
-            "lora_alpha": alpha,
-            "lora_targets": targets,
-            "dpo": dpo,
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "learning_rate": self.learning_rate,
-            "max_length": self.max_length,
-            "shuffle": !self.no_shuffle,
-            "seed": self.seed,
-            "lora_dtype": format!("{:?}", self.lora_dtype),
-            "dtype": format!("{:?}", self.dtype),
-            "quantization": format!("{:?}", self.quantization),
-        });
-        let outputs = [
-            config_path,
-            self.output.join("adapter_model.safetensors"),
-            self.output.join("steps.jsonl"),
-            work.clone(),
-        ];
-        let mut stage = Stage::open(&self.output.join("dpo.json"), inputs, &outputs, self.force)?;
+        let mut spec = StageSpec::new("dpo", self.output.join("dpo.json"))
+            .with_settings(json!(training))
+            .with_settings(json!({
+                "model": folder_hash(&model)?,
+                "pairs": files::checksum_of(&text),
+                "adapter": adapter.as_deref().map(folder_hash).transpose()?,
+                "max_length": self.max_length,
+                "dtype": self.dtype,
+                "quantization": self.quantization,
+            }))
+            .writes(Output::work(&work));
+        for name in MADE {
+            spec = spec.writes(Output::result(self.output.join(name)));
+        }
+        let mut stage = open_stage(spec, self.force, job)?;
         if stage.is_complete() {
             job.progress.note(&format!(
                 "{} is complete, nothing was done",
@@ -218,15 +224,8 @@ impl DpoArgs {
         let gemma =
             files::load_quantized_gemma(&model, self.quantization.into(), dtype, devices.first())?;
         let run = DpoRun {
-            lora: &LoraConfig::new(self.lora_rank, alpha).with_target_modules(targets),
-            lora_dtype: self.lora_dtype.into(),
+            training: &training,
             adapter: adapter.as_deref(),
-            dpo: &dpo,
-            batch_size: self.batch_size,
-            epochs: self.epochs,
-            learning_rate: self.learning_rate,
-            seed: self.seed,
-            shuffle: !self.no_shuffle,
             base: &self.model,
             output: &self.output,
             work: &work,
@@ -296,7 +295,12 @@ impl DpoArgs {
         Ok(())
     }
 
-    fn read_pairs(&self, model: &Path, job: &Job) -> Result<Vec<crate::train::DpoExample>> {
+    fn read_pairs(
+        &self,
+        text: &str,
+        model: &Path,
+        job: &Job,
+    ) -> Result<Vec<crate::train::DpoExample>> {
         let tokenizer = Tokenizer::load(model)?;
         let eos = files::read_eos_token_ids(model)?
             .first()
@@ -306,7 +310,7 @@ impl DpoArgs {
             })?;
         let limit = files::read_gemma_config(model)?.max_position_embeddings;
         let max_length = self.max_length.min(limit);
-        let records: Vec<Preference> = files::read_jsonl(&self.pairs)?;
+        let records: Vec<Preference> = files::parse_jsonl(&self.pairs, text)?;
         let mut pairs = Vec::with_capacity(records.len());
         let encoder = PreferenceEncoder {
             tokenizer,

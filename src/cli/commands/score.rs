@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::judges::{JudgeArgs, Judges};
+use crate::cli::embedded;
 use crate::cli::table::score_table;
 use crate::cli::{Format, print, print_json};
 use crate::persona::{Score, StatementScore, score};
-use crate::pipeline::{find_page, locate, read_page};
+use crate::pipeline::{Page, find_page};
 use crate::progress::Job;
 use crate::tiny::english;
 use crate::{Error, Result, files};
@@ -164,8 +165,8 @@ pub(crate) fn own_statements(output: &Path, character: &str) -> Result<Vec<Strin
     if path.is_file() {
         return read_statements(&path);
     }
-    let page = find_page(&locate("wiki"), character)?;
-    let statements = english::statements(character, &read_page(&page)?);
+    let page = find_page(&embedded::pages(), character)?;
+    let statements = english::statements(character, Page::read(&page)?.text());
     if statements.is_empty() {
         return Err(Error::invalid(
             page,
