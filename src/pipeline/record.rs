@@ -331,6 +331,10 @@ impl Known {
             Self::Nothing => Ok(false),
             Self::Damaged => Ok(output.kind == Kind::Work),
             Self::Record(record) if !record.complete || output.kind == Kind::Work => Ok(true),
+            // The first versions recorded no hashes; nobody edits results.
+            Self::Record(record) if record.version.is_empty() && output.kind == Kind::Result => {
+                Ok(true)
+            }
             Self::Record(record) => {
                 let hashes = output.hashes()?;
                 let as_made = |(name, hash)| record.outputs.get(name) == Some(hash);
@@ -410,6 +414,8 @@ impl Record {
     }
 }
 
+const OLDER: &str = "made by an older version";
+
 /// Tells how a value differs from the recorded one, field by field.
 fn differences(name: &str, old: Option<&Value>, new: &Value, told: &mut Vec<String>) {
     match (old, new) {
@@ -423,10 +429,9 @@ fn differences(name: &str, old: Option<&Value>, new: &Value, told: &mut Vec<Stri
             (Some(old), Some(new)) => told.push(format!("{name} {old} → {new}")),
             _ => told.push(format!("{name} changed")),
         },
-        (None, new) => match short(new) {
-            Some(new) => told.push(format!("{name} {new} (not recorded before)")),
-            None => told.push(format!("{name} changed")),
-        },
+        // A version that did not have this setting; there may be many of them.
+        (None, _) if told.iter().any(|told| told == OLDER) => {}
+        (None, _) => told.push(OLDER.to_string()),
     }
 }
 
@@ -660,8 +665,9 @@ mod tests {
             &mut told,
         );
         differences("dtype", None, &json!("float32"), &mut told);
+        differences("shuffle", None, &json!(true), &mut told);
         let wanted = ["lora_rank 2 → 3", "lora_names changed", "page changed"];
         assert_eq!(told[..3], wanted);
-        assert_eq!(told[3], "dtype float32 (not recorded before)");
+        assert_eq!(told[3..], [OLDER]);
     }
 }

@@ -142,6 +142,7 @@ pub fn train(
     run.tell_unchanged(&told);
 
     let n_asked = trained.query_idxs.len();
+    let layout = run.layout;
     let summary = TrainSummary {
         character: config.character.clone(),
         statements: statements.len(),
@@ -150,11 +151,15 @@ pub fn train(
         sampled: n_asked * config.replies.samples_per_query(n_asked),
         dpo,
         evaluation: Evaluation::new(&before, &after, config.seed),
-        adapter: run.layout.adapter(),
+        adapter: layout.adapter(),
         teacher: usage,
         stages_run: run.stages_run,
     };
-    files::write_json(&run.layout.summary(), &summary)?;
+    let path = layout.summary();
+    // What is complete may lie on a disk that is not to be written.
+    if !summary.stages_run.is_empty() || !path.is_file() {
+        files::write_json(&path, &summary)?;
+    }
     Ok(summary)
 }
 
@@ -345,7 +350,7 @@ impl<'a> Run<'a> {
         let stayed: Vec<&str> = told.iter().filter(stays).map(String::as_str).collect();
         if !stayed.is_empty() {
             self.job.progress.note(&format!(
-                "{} stay: what they are made from came out the same",
+                "what these read came out the same, so they stay: {}",
                 stayed.join(", ")
             ));
         }
