@@ -88,14 +88,17 @@ fn copy(from: &Path, to: &Path) {
 fn an_edited_page_and_another_setting_make_again_what_follows_and_say_so_in_a_line() {
     let made = Made::new();
     let before = made.adapter();
-    let ran = made.run(&["--lora-rank", "3"]);
-    assert_eq!(ran.again, ["lora_rank 2 → 3: dpo, evaluation-after again"]);
+    let ran = made.run(&["--beta", "0.2"]);
+    assert_eq!(
+        ran.again,
+        ["dpo_beta 0.1 → 0.2: dpo, evaluation-after again"]
+    );
     assert_eq!(ran.summary["stages_run"][0], "dpo");
     assert!(made.adapter() != before);
 
     let page = format!("{PAGE}\nMira keeps bees.\n");
     let ran = made.run_on(&page, &["--seed", "43"]);
-    let line = format!("page changed, seed 42 → 43, lora_rank 3 → 2: {STAGES} again");
+    let line = format!("page changed, seed 42 → 43, dpo_beta 0.2 → 0.1: {STAGES} again");
     assert_eq!(ran.again, [line]);
     assert!(made.read("data/Mira/statements.jsonl").contains("bees"));
     let ran = made.run_on(&page, &["--seed", "43"]);

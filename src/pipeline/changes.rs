@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::Result;
-use crate::pipeline::record::{InputFile, Known, Look, StageSpec};
+use crate::pipeline::record::{InputFile, Known, StageSpec};
 
 /// Stages that are made again for the same reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,74 +22,106 @@ impl fmt::Display for Change {
     }
 }
 
-/// What becomes of a stage.
-struct Fate {
-    causes: BTreeSet<usize>,
-    /// Whether it has something to do, so that what reads its files follows.
-    runs: bool,
-}
-
 /// The stages that would be made again, with `anew` all that were ever made, together with what follows from them.
 ///
 /// `specs` are in the order in which the stages run. A stage that goes on where it stopped is not among them: it was told
 /// when it began.
+///
+/// # Errors
+///
+/// A file that cannot be read.
 pub fn changes(specs: &[StageSpec], anew: bool) -> Result<Vec<Change>> {
-    let mut causes: Vec<String> = Vec::new();
+    let mut causes = Causes(Vec::new());
     let mut fates: Vec<Fate> = Vec::new();
-    let mut groups: Vec<(BTreeSet<usize>, Vec<usize>)> = Vec::new();
-    for (spec_idx, spec) in specs.iter().enumerate() {
-        let look = spec.look()?;
-        let mut own: Vec<String> = look.settings.iter().chain(&look.damaged).cloned().collect();
-        match look.record {
-            Known::Record(_) if anew => own.push("asked for".into()),
-            Known::Damaged => own.push(format!("record of {} damaged", spec.name)),
-            _ => {}
-        }
-        let mut fate = Fate {
-            runs: !look.is_complete() || !own.is_empty(),
-            causes: BTreeSet::new(),
-        };
-        for (file_idx, file) in spec.files.iter().enumerate() {
-            let producer = producer(specs, spec_idx, file);
-            match producer.map(|producer_idx| &fates[producer_idx]) {
-                Some(before) if before.runs => {
-                    fate.runs = true;
-                    fate.causes.extend(&before.causes);
-                }
-                _ if look.files.contains(&file_idx) => {
-                    fate.runs = true;
-                    own.push(changed(file, producer.map(|idx| &specs[idx]))?);
-                }
-                _ => {}
-            }
-        }
-        for cause in own {
-            let known = causes.iter().position(|known| *known == cause);
-            fate.causes.insert(known.unwrap_or(causes.len()));
-            if known.is_none() {
-                causes.push(cause);
-            }
-        }
-        if fate.runs && !fate.causes.is_empty() && was_made(&look) {
+    let mut groups: Vec<Group> = Vec::new();
+    for spec_idx in 0..specs.len() {
+        let fate = fate(specs, spec_idx, &fates, &mut causes, anew)?;
+        if fate.was_made && !fate.causes.is_empty() {
             join(&mut groups, &fate.causes, spec_idx);
         }
         fates.push(fate);
     }
-    let change = |(cause_idxs, spec_idxs): (BTreeSet<usize>, Vec<usize>)| Change {
-        causes: cause_idxs
-            .into_iter()
-            .map(|cause_idx| causes[cause_idx].clone())
+    let change = |group: Group| Change {
+        causes: group
+            .causes
+            .iter()
+            .map(|&idx| causes.0[idx].clone())
             .collect(),
-        stages: spec_idxs
-            .into_iter()
-            .map(|spec_idx| specs[spec_idx].name.clone())
+        stages: group
+            .stages
+            .iter()
+            .map(|&idx| specs[idx].name.clone())
             .collect(),
     };
     Ok(groups.into_iter().map(change).collect())
 }
 
-fn was_made(look: &Look) -> bool {
-    !matches!(look.record, Known::Nothing)
+/// Causes in the order in which they were found, each once.
+struct Causes(Vec<String>);
+
+impl Causes {
+    fn idx_of(&mut self, cause: String) -> usize {
+        let known = self.0.iter().position(|known| *known == cause);
+        known.unwrap_or_else(|| {
+            self.0.push(cause);
+            self.0.len() - 1
+        })
+    }
+}
+
+/// Stages that share causes, by their places.
+struct Group {
+    causes: BTreeSet<usize>,
+    stages: BTreeSet<usize>,
+}
+
+/// What becomes of a stage.
+struct Fate {
+    /// Why it is made again; none if it is new or goes on.
+    causes: BTreeSet<usize>,
+    /// Whether it has something to do, so that what reads its files follows.
+    runs: bool,
+    /// Whether it was begun before.
+    was_made: bool,
+}
+
+fn fate(
+    specs: &[StageSpec],
+    spec_idx: usize,
+    before: &[Fate],
+    causes: &mut Causes,
+    anew: bool,
+) -> Result<Fate> {
+    let spec = &specs[spec_idx];
+    let look = spec.look()?;
+    let mut own = [&look.settings[..], &look.damaged].concat();
+    match look.record {
+        Known::Record(_) if anew => own.push("asked for".into()),
+        Known::Damaged => own.push(format!("record of {} damaged", spec.name)),
+        _ => {}
+    }
+    let mut fate = Fate {
+        causes: BTreeSet::new(),
+        runs: !look.is_complete(),
+        was_made: !matches!(look.record, Known::Nothing),
+    };
+    for (file_idx, file) in spec.files.iter().enumerate() {
+        let producer = producer(specs, spec_idx, file);
+        match producer.map(|producer_idx| &before[producer_idx]) {
+            Some(before) if before.runs => {
+                fate.runs = true;
+                fate.causes.extend(&before.causes);
+            }
+            _ if look.files.contains(&file_idx) => {
+                own.push(changed(file, producer.map(|idx| &specs[idx]))?);
+            }
+            _ => {}
+        }
+    }
+    fate.runs |= !own.is_empty();
+    fate.causes
+        .extend(own.into_iter().map(|cause| causes.idx_of(cause)));
+    Ok(fate)
 }
 
 /// The earlier stage that writes a file.
@@ -114,16 +146,18 @@ fn changed(file: &InputFile, producer: Option<&StageSpec>) -> Result<String> {
 }
 
 /// Puts a stage to those with which it shares a cause.
-fn join(groups: &mut Vec<(BTreeSet<usize>, Vec<usize>)>, causes: &BTreeSet<usize>, spec: usize) {
-    let (together, others): (Vec<_>, Vec<_>) = std::mem::take(groups)
+fn join(groups: &mut Vec<Group>, causes: &BTreeSet<usize>, spec_idx: usize) {
+    let (together, others): (Vec<Group>, Vec<Group>) = std::mem::take(groups)
         .into_iter()
-        .partition(|(known, _)| !known.is_disjoint(causes));
-    let mut joined = (causes.clone(), vec![spec]);
-    for (known, specs) in together {
-        joined.0.extend(known);
-        joined.1.extend(specs);
+        .partition(|group| !group.causes.is_disjoint(causes));
+    let mut joined = Group {
+        causes: causes.clone(),
+        stages: BTreeSet::from([spec_idx]),
+    };
+    for group in together {
+        joined.causes.extend(group.causes);
+        joined.stages.extend(group.stages);
     }
-    joined.1.sort_unstable();
     *groups = others;
     groups.push(joined);
 }

@@ -7,7 +7,8 @@ use std::time::Instant;
 use burn::config::Config;
 use burn::module::Module;
 use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::tensor::DType;
+use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::tensor::{DType, Device};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +20,8 @@ use crate::persona::{PreferencePair, encode_reply};
 use crate::progress::Job;
 use crate::text::Tokenizer;
 use crate::train::{
-    AdamW, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder, epochs_done,
-    fit, reply_logps,
+    AdamW, DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder,
+    epochs_done, fit, reply_logps,
 };
 use crate::{Error, Result, memory};
 
@@ -101,6 +102,12 @@ pub struct DpoRun<'a> {
     pub record_steps: bool,
 }
 
+/// A model with factors, and what their files say of them.
+struct Policy {
+    model: Gemma,
+    config: AdapterConfig,
+}
+
 impl DpoRun<'_> {
     /// Trains and writes the adapter.
     pub fn run(
@@ -110,89 +117,45 @@ impl DpoRun<'_> {
         devices: &Devices,
         job: &Job,
     ) -> Result<DpoTrained> {
-        let device = devices.first();
-        device.seed(self.training.seed);
-        let mut policy = base.clone();
-        let base_name = self.base.display().to_string();
-        let lora = match self.adapter {
-            Some(adapter) => {
-                files::load_adapter(&mut policy, adapter, device)?.with_base(&base_name)
-            }
-            None => {
-                policy.add_lora(&self.training.lora, device);
-                AdapterConfig::new(&self.training.lora, &base_name)
-            }
-        };
-        // Factors are drawn when they are first used: that is now, in one order.
-        policy.projections(&mut |_, _, linear| {
-            if let Some(lora) = linear.lora_mut() {
-                lora.cast(self.training.lora_dtype);
-            }
-        });
+        let training = self.training;
+        devices.first().seed(training.seed);
+        let Policy { model, config } = self.policy(base, devices.first())?;
         let bases = Replicas::new(base.clone(), devices);
         let with_lora_of = |policy: &Gemma| bases.each(|base| base.with_lora_of(policy));
         let reference = match self.adapter {
-            Some(_) => with_lora_of(&policy.valid()),
+            Some(_) => with_lora_of(&model.valid()),
             None => bases.clone(),
         };
         let start = Instant::now();
-        let mut references = self
-            .logps(&reference, &examples, "reference", job)?
-            .into_iter();
-        for pair in examples.iter_mut().flat_map(|example| &mut example.pairs) {
-            pair.reference = references
-                .next()
-                .expect("every pair has its log-probabilities");
-        }
-
+        self.keep_reference(&reference, &mut examples, job)?;
         let reference_seconds = start.elapsed().as_secs_f64();
 
-        let gradient_checkpointing = self.recomputes(&policy, &examples, job);
-        // Of several devices each takes part in every optimizer step, however small the batches are.
-        let together = if devices.count() > 1 {
-            self.training.dpo.accumulate
-        } else {
-            1
-        };
-        let mut train = EpochLoader::new(
-            examples.clone(),
-            self.training.batch_size,
-            DpoExample::len,
-            |examples| vec![DpoExample::collate(examples)],
-        )
-        .together(together, Vec::extend);
-        if self.training.shuffle {
-            train = train.shuffled(self.training.seed);
-        }
-        let steps_per_epoch = train.steps_per_epoch(self.training.dpo.accumulate);
-        let steps = self.training.epochs * steps_per_epoch;
-        let schedule = LinearLrSchedulerConfig::new(self.training.learning_rate, 0.0, steps)
-            .init()
-            .map_err(Error::Training)?;
-        let run = Fit {
-            label: "dpo",
-            folder: self.work,
-            epochs: self.training.epochs,
-            accumulate: self.training.dpo.accumulate / together,
-            metrics: &DpoModel::METRICS,
-        };
-        let done = epochs_done(self.work, self.training.epochs)?;
+        let train = self.loader(&examples, devices);
+        let steps_per_epoch = train.steps_per_epoch(training.dpo.accumulate);
+        let done = epochs_done(self.work, training.epochs)?;
         let record = || {
             let path = self.output.join("steps.jsonl");
             StepRecorder::open(&path, done * steps_per_epoch, job).map(Arc::new)
         };
         let recorder = self.record_steps.then(record).transpose()?;
+        let gradient_checkpointing = self.recomputes(&model, &examples, job);
         let start = Instant::now();
         let trained = fit(
-            DpoModel::new(policy, &self.training.dpo)
+            DpoModel::new(model, &training.dpo)
                 .with_bases(&bases)
                 .with_gradient_checkpointing(gradient_checkpointing)
                 .with_recorder(recorder.clone()),
             AdamW::new().with_weight_decay(0.0).into(),
-            schedule,
+            self.schedule(training.epochs * steps_per_epoch)?,
             &train,
             &EpochLoader::new(Vec::new(), 1, DpoExample::len, DpoExample::collate),
-            &run,
+            &Fit {
+                label: "dpo",
+                folder: self.work,
+                epochs: training.epochs,
+                accumulate: training.dpo.accumulate / self.together(devices),
+                metrics: &DpoModel::METRICS,
+            },
             job,
         );
         // A record that could not be written has stopped the run: that is the error to tell.
@@ -200,14 +163,88 @@ impl DpoRun<'_> {
         let policy = trained?.policy;
         let train_seconds = start.elapsed().as_secs_f64();
         let n_pairs: usize = examples.iter().map(|example| example.pairs.len()).sum();
-        files::save_adapter(&policy, &lora, self.output)?;
+        files::save_adapter(&policy, &config, self.output)?;
         Ok(DpoTrained {
             policy: with_lora_of(&policy),
             examples,
-            steps,
+            steps: training.epochs * steps_per_epoch,
             reference_seconds,
-            pairs_per_second: ((self.training.epochs - done) * n_pairs) as f64 / train_seconds,
+            pairs_per_second: ((training.epochs - done) * n_pairs) as f64 / train_seconds,
         })
+    }
+
+    /// The base with the factors to be trained: fresh ones, or those of the adapter.
+    fn policy(&self, base: &Gemma, device: &Device) -> Result<Policy> {
+        let lora = &self.training.lora;
+        let mut model = base.clone();
+        let base_name = self.base.display().to_string();
+        let config = match self.adapter {
+            Some(adapter) => {
+                files::load_adapter(&mut model, adapter, device)?.with_base(&base_name)
+            }
+            None => {
+                model.add_lora(lora, device);
+                AdapterConfig::new(lora, &base_name)
+            }
+        };
+        // Factors are drawn when they are first used: that is now, in one order.
+        model.projections(&mut |_, _, linear| {
+            if let Some(lora) = linear.lora_mut() {
+                lora.cast(self.training.lora_dtype);
+            }
+        });
+        Ok(Policy { model, config })
+    }
+
+    /// Writes the reference's log-probabilities into the pairs.
+    fn keep_reference(
+        &self,
+        reference: &Replicas<Gemma>,
+        examples: &mut [DpoExample],
+        job: &Job,
+    ) -> Result<()> {
+        let logps = self.logps(reference, examples, "reference", job)?;
+        let pairs = examples.iter_mut().flat_map(|example| &mut example.pairs);
+        for (pair, logps) in pairs.zip(logps) {
+            pair.reference = logps;
+        }
+        Ok(())
+    }
+
+    /// How many batches go through a step at once: of several devices each takes part in every optimizer step, however
+    /// small the batches are.
+    fn together(&self, devices: &Devices) -> usize {
+        if devices.count() > 1 {
+            self.training.dpo.accumulate
+        } else {
+            1
+        }
+    }
+
+    fn loader(
+        &self,
+        examples: &[DpoExample],
+        devices: &Devices,
+    ) -> EpochLoader<DpoExample, Vec<DpoBatch>> {
+        let training = self.training;
+        let train = EpochLoader::new(
+            examples.to_vec(),
+            training.batch_size,
+            DpoExample::len,
+            |examples| vec![DpoExample::collate(examples)],
+        )
+        .together(self.together(devices), Vec::extend);
+        if training.shuffle {
+            train.shuffled(training.seed)
+        } else {
+            train
+        }
+    }
+
+    /// The learning rate, which falls to zero in a line.
+    fn schedule(&self, steps: usize) -> Result<ModuleLrScheduler> {
+        let schedule = LinearLrSchedulerConfig::new(self.training.learning_rate, 0.0, steps);
+        schedule.init().map_err(Error::Training)
     }
 
     /// What the trained model makes of the pairs: one more pass over all of them.

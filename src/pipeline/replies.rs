@@ -280,7 +280,7 @@ fn score_replies(
 }
 
 /// Puts relevance and NLI of each statement together.
-pub(crate) fn statement_scores(
+pub fn statement_scores(
     statements: &[String],
     relevance: &[f64],
     nli: &[[f64; 3]],

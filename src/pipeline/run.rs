@@ -254,7 +254,7 @@ impl<'a> Run<'a> {
             (TeacherChoice::Imported, _) => Page::imported(&layout.imported())?,
             (_, Some(page)) => page,
             (_, None) => {
-                let reason = "has no page".to_string();
+                let reason = format!("{:?} has no page", config.character);
                 let name = "character";
                 return Err(Error::Setting { name, reason });
             }
@@ -269,21 +269,12 @@ impl<'a> Run<'a> {
         files::read_gemma_config(base.path())?;
         files::check_weights(base.path())?;
         let base_hash = base.hash()?;
-        let model: Option<Box<dyn ChatModel>> = match &config.teacher {
-            TeacherChoice::Given | TeacherChoice::Imported => None,
-            TeacherChoice::Local => {
-                let name = format!("local {}", &base_hash[..12]);
-                let gemma = LocalGemma::new(&name, base.path(), devices.first(), job)?;
-                Some(Box::new(gemma))
-            }
-            TeacherChoice::Chat(name) => {
-                Some(Box::new(OpenAi::new(name, config.chat.clone(), job)?))
-            }
-        };
+        let chat = chat_model(config, &base, &base_hash, devices, job)?;
+        // The lock comes before the answers are read: two runs would tear them.
         let lock = (purpose == Purpose::Make)
             .then(|| Lock::take(&layout.lock(), &layout.data))
             .transpose()?;
-        let teacher: Box<dyn Teacher> = match model {
+        let teacher: Box<dyn Teacher> = match chat {
             Some(model) => {
                 let language = Language::of(page.text());
                 Box::new(ChatTeacher::new(model, language, &layout.answers())?)
@@ -372,4 +363,23 @@ impl<'a> Run<'a> {
         self.teacher
             .plan(&self.config.character, self.page.text(), fine_tunes)
     }
+}
+
+/// The chat model that teaches, if one does.
+fn chat_model(
+    config: &TrainConfig,
+    base: &Model,
+    base_hash: &str,
+    devices: &Devices,
+    job: &Job,
+) -> Result<Option<Box<dyn ChatModel>>> {
+    Ok(match &config.teacher {
+        TeacherChoice::Given | TeacherChoice::Imported => None,
+        TeacherChoice::Local => {
+            let name = format!("local {}", &base_hash[..12]);
+            let gemma = LocalGemma::new(&name, base.path(), devices.first(), job)?;
+            Some(Box::new(gemma))
+        }
+        TeacherChoice::Chat(name) => Some(Box::new(OpenAi::new(name, config.chat.clone(), job)?)),
+    })
 }

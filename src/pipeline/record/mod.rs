@@ -9,313 +9,26 @@
 //! - The same inputs, whole: nothing is done. [`Output::data`] that was edited since is used as it is; an
 //!   [`Output::result`] that is not as recorded is damaged, and the stage is made again.
 
+mod output;
+mod spec;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::pipeline::hashes::{file_hash, folder_hash};
+pub use output::Output;
+pub(in crate::pipeline) use spec::InputFile;
+pub use spec::StageSpec;
+
 use crate::progress::Job;
 use crate::{Error, Result, files};
-
-/// A file or folder that a stage writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
-    path: PathBuf,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Data,
-    Result,
-    Work,
-}
-
-impl Output {
-    /// A file that people may edit: later stages use it as it is.
-    pub fn data(path: impl Into<PathBuf>) -> Self {
-        let (path, kind) = (path.into(), Kind::Data);
-        Self { path, kind }
-    }
-
-    /// A file or folder that nobody edits.
-    pub fn result(path: impl Into<PathBuf>) -> Self {
-        let (path, kind) = (path.into(), Kind::Result);
-        Self { path, kind }
-    }
-
-    /// Checkpoints and the like, which matter only until the stage is whole.
-    pub fn work(path: impl Into<PathBuf>) -> Self {
-        let (path, kind) = (path.into(), Kind::Work);
-        Self { path, kind }
-    }
-
-    /// Where it lies.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn name(&self) -> String {
-        name_of(&self.path)
-    }
-
-    /// The hashes of its files, by the output's name and, in a folder, their paths in it.
-    fn hashes(&self) -> Result<BTreeMap<String, String>> {
-        let mut hashes = BTreeMap::new();
-        if self.kind != Kind::Work {
-            hash_below(&self.path, &self.name(), &mut hashes)?;
-        }
-        Ok(hashes)
-    }
-
-    fn remove(&self) -> Result<()> {
-        let removed = if self.path.is_dir() {
-            fs::remove_dir_all(&self.path)
-        } else {
-            fs::remove_file(&self.path)
-        };
-        removed.map_err(Error::io("remove", &self.path))
-    }
-}
-
-fn name_of(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default();
-    name.to_string_lossy().into_owned()
-}
-
-fn hash_below(path: &Path, name: &str, hashes: &mut BTreeMap<String, String>) -> Result<()> {
-    if path.is_file() {
-        hashes.insert(name.to_string(), file_hash(path)?);
-    } else if path.is_dir() {
-        for entry in fs::read_dir(path).map_err(Error::io("read", path))? {
-            let entry = entry.map_err(Error::io("read", path))?.path();
-            hash_below(&entry, &format!("{name}/{}", name_of(&entry)), hashes)?;
-        }
-    }
-    Ok(())
-}
-
-/// A file or folder that a stage reads, under the name that records have for it.
-#[derive(Clone, Debug)]
-pub(super) struct InputFile {
-    pub(super) name: &'static str,
-    pub(super) path: PathBuf,
-}
-
-impl InputFile {
-    /// Its hash, if it is there.
-    pub(super) fn hash(&self) -> Result<Option<String>> {
-        if self.path.is_dir() {
-            folder_hash(&self.path).map(Some)
-        } else if self.path.is_file() {
-            file_hash(&self.path).map(Some)
-        } else {
-            Ok(None)
-        }
-    }
-}
-
-/// What a stage reads and writes.
-#[derive(Clone, Debug)]
-pub struct StageSpec {
-    pub(super) name: String,
-    record: PathBuf,
-    settings: Map<String, Value>,
-    pub(super) files: Vec<InputFile>,
-    pub(super) outputs: Vec<Output>,
-    about: Map<String, Value>,
-}
-
-impl StageSpec {
-    /// A stage of that name, whose record lies at `record`.
-    pub fn new(name: &str, record: impl Into<PathBuf>) -> Self {
-        Self {
-            name: name.to_string(),
-            record: record.into(),
-            settings: Map::new(),
-            files: Vec::new(),
-            outputs: Vec::new(),
-            about: Map::new(),
-        }
-    }
-
-    /// More inputs that are compared by their values: the fields of an object.
-    pub fn with_settings(mut self, settings: Value) -> Self {
-        self.settings.extend(fields(settings));
-        self
-    }
-
-    /// A file or folder that it reads, compared by its hash.
-    pub fn reads(mut self, name: &'static str, path: impl Into<PathBuf>) -> Self {
-        let path = path.into();
-        self.files.push(InputFile { name, path });
-        self
-    }
-
-    /// A file or folder that it writes; no two have the same name.
-    pub fn writes(mut self, output: Output) -> Self {
-        self.outputs.push(output);
-        self
-    }
-
-    /// What the record tells beside its inputs, the fields of an object: names of models and the like, which are not
-    /// compared.
-    pub fn with_about(mut self, about: Value) -> Self {
-        self.about.extend(fields(about));
-        self
-    }
-
-    /// The inputs as they are now.
-    fn inputs(&self) -> Result<Map<String, Value>> {
-        let mut inputs = self.settings.clone();
-        for file in &self.files {
-            let hash = file.hash()?.ok_or_else(|| {
-                let reason = "is not there, but is needed for what follows from it";
-                Error::invalid(&file.path, reason)
-            })?;
-            inputs.insert(file.name.to_string(), Value::from(hash));
-        }
-        Ok(inputs)
-    }
-
-    /// How the stage's files on disk stand to what would be made now.
-    pub(super) fn look(&self) -> Result<Look> {
-        let record = Record::read(&self.record)?;
-        let mut look = Look {
-            settings: Vec::new(),
-            files: Vec::new(),
-            damaged: Vec::new(),
-            record,
-        };
-        let Known::Record(record) = &look.record else {
-            return Ok(look);
-        };
-        for (name, value) in &self.settings {
-            differences(name, record.inputs.get(name), value, &mut look.settings);
-        }
-        for (file_idx, file) in self.files.iter().enumerate() {
-            let hash = file.hash()?.map(Value::from);
-            if hash.is_none() || hash.as_ref() != record.inputs.get(file.name) {
-                look.files.push(file_idx);
-            }
-        }
-        if record.complete {
-            look.damaged = record.damaged(&self.outputs)?;
-        }
-        Ok(look)
-    }
-
-    /// What differs between the record's settings and these, each as `name old → new`; nothing if there is no record.
-    pub fn changed_settings(&self) -> Result<Vec<String>> {
-        Ok(self.look()?.settings)
-    }
-
-    /// Whether there is nothing to do, if what it reads stays as it is.
-    pub(super) fn is_current(&self) -> Result<bool> {
-        Ok(self.look()?.is_current())
-    }
-
-    /// Whether one of its outputs is this file or folder.
-    pub(super) fn writes_to(&self, path: &Path) -> bool {
-        self.outputs.iter().any(|output| output.path == path)
-    }
-
-    /// Whether one of its outputs is not as it was made.
-    pub(super) fn is_edited(&self, path: &Path) -> Result<bool> {
-        let Some(output) = self.outputs.iter().find(|output| output.path == path) else {
-            return Ok(false);
-        };
-        Ok(!Record::read(&self.record)?.made(output)?)
-    }
-
-    /// Removes what the program made, and moves aside what it did not.
-    fn clear(&self, known: &Known, job: &Job) -> Result<()> {
-        for output in &self.outputs {
-            if !output.path.exists() {
-                continue;
-            }
-            if known.made(output)? {
-                output.remove()?;
-                continue;
-            }
-            let aside = move_aside(&output.path)?;
-            job.progress.note(&format!(
-                "{} is not as the program made it: moved to {}",
-                output.path.display(),
-                aside.display()
-            ));
-        }
-        Ok(())
-    }
-}
-
-fn fields(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(fields) => fields,
-        other => Map::from_iter([("input".to_string(), other)]),
-    }
-}
-
-/// Renames a file or folder to a free name beside it, `name.edited-1.ending`, and returns that.
-fn move_aside(path: &Path) -> Result<PathBuf> {
-    let (stem, ending) = match path.extension() {
-        Some(ending) if path.is_file() => (
-            path.file_stem().unwrap_or_default().to_string_lossy(),
-            format!(".{}", ending.to_string_lossy()),
-        ),
-        _ => (
-            path.file_name().unwrap_or_default().to_string_lossy(),
-            String::new(),
-        ),
-    };
-    let mut number = 1;
-    loop {
-        let aside = path.with_file_name(format!("{stem}.edited-{number}{ending}"));
-        if !aside.exists() {
-            fs::rename(path, &aside).map_err(Error::io("move", path))?;
-            return Ok(aside);
-        }
-        number += 1;
-    }
-}
-
-/// What a stage's files on disk are, beside what would be made now.
-pub(super) struct Look {
-    pub(super) record: Known,
-    /// Settings that differ, each as `name old → new`.
-    pub(super) settings: Vec<String>,
-    /// Places of the input files that differ.
-    pub(super) files: Vec<usize>,
-    /// Outputs that are missing or damaged, each told in words.
-    pub(super) damaged: Vec<String>,
-}
-
-impl Look {
-    fn has_same_inputs(&self) -> bool {
-        self.settings.is_empty() && self.files.is_empty()
-    }
-
-    /// Whether the stage is whole.
-    pub(super) fn is_current(&self) -> bool {
-        self.is_complete() && self.has_same_inputs() && self.damaged.is_empty()
-    }
-
-    /// Whether the stage was whole once.
-    pub(super) fn is_complete(&self) -> bool {
-        matches!(&self.record, Known::Record(record) if record.complete)
-    }
-
-    /// Whether the stage was begun from these inputs, and stopped.
-    fn is_begun(&self) -> bool {
-        matches!(&self.record, Known::Record(record) if !record.complete) && self.has_same_inputs()
-    }
-}
+use output::Kind;
 
 /// What is known of a stage.
-pub(super) enum Known {
+pub(in crate::pipeline) enum Known {
     /// There is no record.
     Nothing,
     /// There is one that cannot be read.
@@ -346,24 +59,24 @@ impl Known {
 
 /// What lies on disk for a stage.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(in crate::pipeline) struct Record {
     /// The version of the program that made the stage.
     #[serde(default)]
     version: String,
     /// Whether its files are whole.
     complete: bool,
     /// Settings, and hashes of what was read.
-    pub(super) inputs: Map<String, Value>,
+    pub(in crate::pipeline) inputs: Map<String, Value>,
     /// Names of models and the like.
     #[serde(default)]
-    pub(super) about: Map<String, Value>,
+    pub(in crate::pipeline) about: Map<String, Value>,
     /// Hashes of what was written.
     #[serde(default)]
-    pub(super) outputs: BTreeMap<String, String>,
+    pub(in crate::pipeline) outputs: BTreeMap<String, String>,
 }
 
 impl Record {
-    pub(super) fn read(path: &Path) -> Result<Known> {
+    pub(in crate::pipeline) fn read(path: &Path) -> Result<Known> {
         match fs::read(path) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).map_or(Known::Damaged, Known::Record)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Known::Nothing),
@@ -372,7 +85,7 @@ impl Record {
     }
 
     /// The record of a stage that is whole.
-    pub(super) fn complete(path: &Path) -> Result<Option<Self>> {
+    pub(in crate::pipeline) fn complete(path: &Path) -> Result<Option<Self>> {
         match Self::read(path)? {
             Known::Record(record) if record.complete => Ok(Some(record)),
             _ => Ok(None),
@@ -412,38 +125,6 @@ impl Record {
         }
         Ok(damaged)
     }
-}
-
-const OLDER: &str = "made by an older version";
-
-/// Tells how a value differs from the recorded one, field by field.
-fn differences(name: &str, old: Option<&Value>, new: &Value, told: &mut Vec<String>) {
-    match (old, new) {
-        (Some(old), new) if old == new => {}
-        (Some(Value::Object(old)), Value::Object(new)) => {
-            for (field, value) in new {
-                differences(&format!("{name}_{field}"), old.get(field), value, told);
-            }
-        }
-        (Some(old), new) => match (short(old), short(new)) {
-            (Some(old), Some(new)) => told.push(format!("{name} {old} → {new}")),
-            _ => told.push(format!("{name} changed")),
-        },
-        // A version that did not have this setting; there may be many of them.
-        (None, _) if told.iter().any(|told| told == OLDER) => {}
-        (None, _) => told.push(OLDER.to_string()),
-    }
-}
-
-/// A value as a message shows it; hashes and lists tell nobody anything.
-fn short(value: &Value) -> Option<String> {
-    let text = match value {
-        Value::Array(_) | Value::Object(_) => return None,
-        Value::Null => "none".to_string(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    (text.chars().count() <= 40).then_some(text)
 }
 
 /// A stage under way or whole.
@@ -510,8 +191,10 @@ impl Stage {
 
 #[cfg(test)]
 mod tests {
+    use super::spec::{OLDER, differences};
     use super::*;
     use serde_json::json;
+    use std::path::PathBuf;
 
     struct Folder(tempfile::TempDir);
 
