@@ -29,20 +29,12 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         reason: String,
     },
-    /// A stage was made from other inputs or settings.
-    #[error("{} was made with {differs}; use --force to make it again, or --output for another folder", path.display())]
-    Stale {
-        /// The stage's file.
-        path: PathBuf,
-        /// Which settings differ.
-        differs: String,
-    },
-    /// A setting has a value that makes no sense here.
-    #[error("`{setting}`: {reason}")]
+    /// A setting has a value that makes no sense.
+    #[error("`{name}` {reason}")]
     Setting {
-        /// Its name in the settings, such as `lora_rank`.
-        setting: &'static str,
-        /// What is wrong with it.
+        /// The setting, as the fields of the configurations are called: `lora_rank`, `character`.
+        name: &'static str,
+        /// What is wrong with its value: "is 0, but must be at least 1".
         reason: String,
     },
     /// A model needs more memory than there is.
@@ -85,9 +77,9 @@ impl Error {
     }
 
     /// A setting that makes no sense, by its name in the settings.
-    pub fn setting(setting: &'static str, reason: impl Into<String>) -> Self {
+    pub fn setting(name: &'static str, reason: impl Into<String>) -> Self {
         Self::Setting {
-            setting,
+            name,
             reason: reason.into(),
         }
     }

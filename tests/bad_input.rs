@@ -285,7 +285,7 @@ fn checkpoints_of_other_settings_are_no_beginning_of_a_pretraining() {
     refused(
         &[&pretrain[..], &sizes].concat(),
         1,
-        &["seed 1 (now 2)", "--force"],
+        &["seed 1 → 2", "--force"],
     );
     assert!(!output.exists());
 }

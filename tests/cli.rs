@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// A page that is quickly worked through.
-const PAGE: &str = "Mira is a carpenter from Riga. She plays the cello on Sundays. She has two brothers. \
+pub(crate) const PAGE: &str = "Mira is a carpenter from Riga. She plays the cello on Sundays. She has two brothers. \
 Her mother is a nurse.\n\nMira is afraid of heights. She was born in 1990.\n";
 
 /// Settings under which the main job takes seconds.
-const SHORT: [&str; 16] = [
+pub(crate) const SHORT: [&str; 16] = [
     "--max-dpo-data",
     "64",
     "--prp-dpo-epoch",
@@ -31,7 +31,7 @@ const SHORT: [&str; 16] = [
     "Mira",
 ];
 
-fn apc(arguments: &[&str]) -> Command {
+pub(crate) fn apc(arguments: &[&str]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("apc"));
     command
         .args(arguments)
@@ -40,16 +40,16 @@ fn apc(arguments: &[&str]) -> Command {
     command
 }
 
-fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     apc(arguments).output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A folder with a page, and the arguments of a short run in it.
-fn short_run(folder: &Path) -> Vec<String> {
+pub(crate) fn short_run(folder: &Path) -> Vec<String> {
     let page = folder.join("page.txt");
     fs::write(&page, PAGE).unwrap();
     let mut arguments = vec!["train".to_string()];
@@ -59,11 +59,11 @@ fn short_run(folder: &Path) -> Vec<String> {
     arguments
 }
 
-fn strs(arguments: &[String]) -> Vec<&str> {
+pub(crate) fn strs(arguments: &[String]) -> Vec<&str> {
     arguments.iter().map(String::as_str).collect()
 }
 
-fn adapter_of(folder: &Path) -> PathBuf {
+pub(crate) fn adapter_of(folder: &Path) -> PathBuf {
     folder.join("models/Mira/adapter")
 }
 
@@ -114,39 +114,6 @@ fn train_makes_an_adapter_and_a_second_run_has_nothing_to_do() {
         text(&second.stdout).contains("nothing was done"),
         "{}",
         text(&second.stdout)
-    );
-}
-
-#[test]
-fn other_settings_are_an_error_that_names_them_and_force_makes_the_stage_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut arguments = short_run(folder.path());
-    assert!(run(&strs(&arguments)).status.success());
-    let adapter = fs::read(adapter_of(folder.path()).join("adapter_model.safetensors")).unwrap();
-
-    let rank = arguments
-        .iter()
-        .position(|argument| argument == "--lora-rank")
-        .unwrap()
-        + 1;
-    arguments[rank] = "3".to_string();
-    let refused = run(&strs(&arguments));
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(
-        text(&refused.stderr).contains("lora_rank 2 (now 3)"),
-        "{}",
-        text(&refused.stderr)
-    );
-    assert_eq!(
-        fs::read(adapter_of(folder.path()).join("adapter_model.safetensors")).unwrap(),
-        adapter
-    );
-
-    arguments.push("--force".to_string());
-    assert!(run(&strs(&arguments)).status.success());
-    assert_ne!(
-        fs::read(adapter_of(folder.path()).join("adapter_model.safetensors")).unwrap(),
-        adapter
     );
 }
 

@@ -8,12 +8,12 @@ use apc::files::{self, AdapterConfig, Checkpoint, Journal, Precision};
 use apc::nn::LoraConfig;
 use apc::parallel::{Devices, Replicas};
 use apc::persona::{Judge, JudgeTask, LocalJudge, Persona, RelevanceTable};
-use apc::pipeline::{DpoRun, FineTune, Sampler, sample_replies};
+use apc::pipeline::{DpoRun, DpoTraining, FineTune, FineTuneConfig, Sampler, sample_replies};
 use apc::progress::{Job, Progress, Silent, Task};
 use apc::text::{ByteFallback, Sampling, Tokenizer};
 use apc::train::{DpoConfig, DpoExample, DpoPair};
 use apc::{Error, Result};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensors;
@@ -122,17 +122,17 @@ fn dpo(
         files::save_adapter(&gemma, &AdapterConfig::new(&lora, "tiny"), &first)?;
     }
     let run = DpoRun {
-        lora: &lora,
-        lora_dtype: DType::F32,
+        training: &DpoTraining::new(lora)
+            .with_dpo(
+                DpoConfig::new()
+                    .with_accumulate(accumulate)
+                    .with_sft_weight(0.5),
+            )
+            .with_batch_size(batch_size)
+            .with_epochs(2)
+            .with_learning_rate(1e-3)
+            .with_seed(7),
         adapter: Some(&first),
-        dpo: &DpoConfig::new()
-            .with_accumulate(accumulate)
-            .with_sft_weight(0.5),
-        batch_size,
-        epochs: 2,
-        learning_rate: 1e-3,
-        seed: 7,
-        shuffle: true,
         base: "tiny",
         output: folder,
         work: &folder.join("work"),
@@ -214,17 +214,11 @@ fn fine_tuning_on_two_devices_makes_the_steps_of_one() {
         let folder = folder.path().join(count.to_string());
         let run = FineTune {
             label: "finetune",
+            config: &FineTuneConfig::new(2).with_learning_rate(1e-4).with_seed(7),
             base: &Checkpoint::folder(tiny("nli")),
             output: &folder,
             work: &folder.join("work"),
-            epochs: 2,
-            batch_size: 8,
-            learning_rate: 1e-4,
-            held_out: 0.2,
-            shuffle: true,
-            dropout: false,
             byte_fallback: ByteFallback::Unknown,
-            seed: 7,
             record_steps: true,
         };
         let tuned = run.run(&texts, &devices(count), &Job::default()).unwrap();

@@ -6,6 +6,7 @@ mod bad_input;
 mod chat_server;
 mod cli;
 mod devices;
+mod edits;
 mod golden;
 mod hub;
 mod hub_server;

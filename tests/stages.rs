@@ -142,7 +142,7 @@ fn factors_in_bfloat16_stay_so_while_they_are_trained_and_go_about_the_same_way(
 }
 
 #[test]
-fn dpo_refuses_other_settings_in_the_same_folder_and_what_it_cannot_use() {
+fn dpo_refuses_what_it_cannot_use() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("adapter");
     let (init, pairs) = (golden("init"), golden("pairs.jsonl"));
@@ -155,11 +155,6 @@ fn dpo_refuses_other_settings_in_the_same_folder_and_what_it_cannot_use() {
     let torn = folder.path().join("torn.jsonl");
     fs::write(&torn, "{\"prompt\": \"a\", \"chosen\": \"b\"}\n").unwrap();
     for (arguments, code, part) in [
-        (
-            dpo("ipo", path(&output), path(&init), path(&pairs)),
-            1,
-            "--force",
-        ),
         (
             dpo("sigmoid", "unused", path(&init), path(&no_reply)),
             1,
@@ -196,6 +191,41 @@ fn dpo_refuses_other_settings_in_the_same_folder_and_what_it_cannot_use() {
             .join("unused")
             .exists()
     );
+}
+
+#[test]
+fn dpo_with_other_settings_is_trained_again_and_removes_nothing_that_is_not_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("adapter");
+    let (init, pairs) = (golden("init"), golden("pairs.jsonl"));
+    for (name, text) in [("training/notes.txt", "mine"), ("steps.jsonl", "mine\n")] {
+        fs::create_dir_all(output.join("training")).unwrap();
+        fs::write(output.join(name), text).unwrap();
+    }
+    let train = |loss: &str, more: &[&str]| {
+        let mut arguments = dpo(loss, path(&output), path(&init), path(&pairs));
+        arguments.extend(more);
+        let done = run(&arguments);
+        let told = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{told}");
+        let again = told.lines().filter(|line| line.ends_with(" again"));
+        (
+            again.map(str::to_string).collect::<Vec<_>>(),
+            fs::read(output.join("adapter_model.safetensors")).unwrap(),
+        )
+    };
+    let (told, sigmoid) = train("sigmoid", &["--force"]);
+    assert!(told.is_empty(), "{told:?}");
+    for kept in ["training.edited-1/notes.txt", "steps.edited-1.jsonl"] {
+        assert!(output.join(kept).is_file(), "{kept}");
+    }
+    let (told, ipo) = train("ipo", &[]);
+    assert_eq!(told, ["dpo_loss_type sigmoid → ipo: dpo again"]);
+    assert!(sigmoid != ipo);
+    fs::write(output.join("dpo.json"), "{\"comp").unwrap();
+    let (told, again) = train("sigmoid", &[]);
+    assert_eq!(told, ["record of dpo damaged: dpo again"]);
+    assert!(again == sigmoid);
 }
 
 #[test]
@@ -331,8 +361,21 @@ fn finetune_keeps_the_best_epoch_and_goes_on_where_it_was_stopped() {
         "{told}"
     );
     assert_eq!(again["losses"], trained["losses"]);
-    let (code, told, _) = finetune(&whole, "4", &[]);
-    assert!(code == Some(1) && told.contains("--force"), "{told}");
+    // Another epoch is another classifier, and what is damaged is made again.
+    let (code, told, longer) = finetune(&whole, "4", &[]);
+    let again = told.contains("epochs 3 → 4: finetune again");
+    assert!(code == Some(0) && again, "{told}");
+    let losses: Vec<f64> = serde_json::from_value(longer["losses"].clone()).unwrap();
+    assert_eq!(losses.len(), 4 * 6);
+    let made = weights(&parts);
+    fs::write(parts.join("model.safetensors"), &made[..made.len() / 2]).unwrap();
+    let (code, told, _) = finetune(&parts, "3", &[]);
+    assert!(
+        code == Some(0) && told.contains("model.safetensors damaged: finetune again"),
+        "{told}"
+    );
+    assert!(weights(&parts) == made);
+    assert!(parts.join("model.edited-1.safetensors").is_file());
     let (code, told, _) = finetune(&folder.path().join("none"), "3", &["--held-out", "0.999"]);
     assert!(
         code == Some(2) && told.contains("none is left to train on"),

@@ -188,6 +188,41 @@ fn a_server_that_misbehaves_is_asked_until_all_is_there_and_the_report_adds_up()
     assert_eq!(server.log().len(), log.len());
 }
 
+#[test]
+fn an_edited_page_asks_only_what_is_new_and_making_all_again_asks_nothing() {
+    let server = ChatServer::new(QUICK, |_| Act::Answer);
+    let folder = tempfile::tempdir().unwrap();
+    let first = json_of(&teach(folder.path(), &server.base(), &[]).output().unwrap());
+    let made = data(folder.path());
+    let asked = server.log().len();
+
+    let forced = teach(folder.path(), &server.base(), &["--force"])
+        .output()
+        .unwrap();
+    assert_eq!(json_of(&forced)["statements"], first["statements"]);
+    let told = String::from_utf8_lossy(&forced.stderr).into_owned();
+    let all = "asked for: statements, queries, discriminator-data again";
+    assert!(told.contains(all), "{told}");
+    assert_eq!(server.log().len(), asked, "every answer was kept");
+    assert_eq!(data(folder.path()), made);
+
+    let mut longer = teach(folder.path(), &server.base(), &[]);
+    let page = format!("{PAGE}\nShe lives by the harbour.\n");
+    fs::write(folder.path().join("page.txt"), page).unwrap();
+    let longer = longer.output().unwrap();
+    let more = json_of(&longer)["statements"].as_u64().unwrap();
+    assert_eq!(more, first["statements"].as_u64().unwrap() + 1);
+    let told = String::from_utf8_lossy(&longer.stderr).into_owned();
+    let all = "page changed: statements, queries, discriminator-data again";
+    assert!(told.contains(all), "{told}");
+    let log = server.log();
+    assert!(log.len() > asked);
+    assert!(
+        answers(&log).values().all(|&count| count == 1),
+        "nothing is asked twice"
+    );
+}
+
 /// Waits until the server has seen so many requests, or the run is over.
 fn wait_for(server: &ChatServer, requests: usize, run: &mut Child) {
     while server.log().len() < requests && run.try_wait().unwrap().is_none() {

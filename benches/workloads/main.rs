@@ -18,10 +18,10 @@ use apc::files::{self, Checkpoint};
 use apc::nn::{Lengths, Linear, LoraConfig, SequenceClassifier, Weight, WeightMut, Weights};
 use apc::parallel::{self, Devices, Replicas};
 use apc::persona::{JudgeTask, Nli, Persona, RelevanceTable, persona_prompt};
-use apc::pipeline::{DpoRun, FineTune, Sampler, sample_replies};
+use apc::pipeline::{DpoRun, DpoTraining, FineTune, FineTuneConfig, Sampler, sample_replies};
 use apc::progress::Job;
 use apc::text::{ByteFallback, DraftModel, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
-use apc::train::{DpoConfig, DpoExample, DpoPair};
+use apc::train::{DpoExample, DpoPair};
 use apc::{Result, memory};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use clap::{Parser, ValueEnum};
@@ -301,15 +301,13 @@ impl Bench<'_> {
         let run = || {
             let folder = tempfile::tempdir().expect("a folder for the adapter");
             let run = DpoRun {
-                lora: &LoraConfig::new(rank, rank as f64),
-                lora_dtype: self.arguments.lora_dtype.into(),
+                training: &DpoTraining::new(LoraConfig::new(rank, rank as f64))
+                    .with_lora_dtype(self.arguments.lora_dtype.into())
+                    .with_batch_size(batch_size)
+                    .with_learning_rate(1e-4)
+                    .with_seed(0)
+                    .with_shuffle(false),
                 adapter: None,
-                dpo: &DpoConfig::new(),
-                batch_size,
-                epochs: 1,
-                learning_rate: 1e-4,
-                seed: 0,
-                shuffle: false,
                 base: "random",
                 output: folder.path(),
                 work: &folder.path().join("work"),
@@ -450,17 +448,15 @@ impl Bench<'_> {
         let run = |output: &str| {
             let run = FineTune {
                 label: "finetune",
+                config: &FineTuneConfig::new(1)
+                    .with_batch_size(BATCH)
+                    .with_held_out(0.0)
+                    .with_shuffle(false)
+                    .with_seed(0),
                 base: &Checkpoint::folder(&base),
                 output: &folder.path().join(output),
                 work: &folder.path().join(format!("{output}-work")),
-                epochs: 1,
-                batch_size: BATCH,
-                learning_rate: 1e-5,
-                held_out: 0.0,
-                shuffle: false,
-                dropout: false,
                 byte_fallback: ByteFallback::Unknown,
-                seed: 0,
                 record_steps: false,
             };
             run.run(&texts, &self.models.device.clone().into(), &self.job)

@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod embedded;
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
 mod kernels;
 mod table;
@@ -15,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::pipeline::{Stage, StageSpec, changes};
 use crate::progress::Job;
 use crate::{Error, Result};
 
@@ -279,6 +281,14 @@ fn check_output(output: &Path, read: &[&Path], record: &str, marks: &[&str]) -> 
         return Err(Error::invalid(output, reason));
     }
     Ok(())
+}
+
+/// Opens a stage that stands alone, and tells why it is made again if it is.
+fn open_stage(spec: StageSpec, force: bool, job: &Job) -> Result<Stage> {
+    for change in changes(std::slice::from_ref(&spec), force)? {
+        job.progress.note(&change.to_string());
+    }
+    Stage::open(spec, force, job)
 }
 
 /// A name as a shell takes it.

@@ -26,7 +26,7 @@ pub type EmbeddedFile = (&'static str, &'static [u8]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    name: String,
+    name: Option<String>,
     place: Place,
 }
 
@@ -51,30 +51,49 @@ impl From<&Path> for Checkpoint {
 impl Checkpoint {
     /// The checkpoint in a folder, which is called by its path.
     pub fn folder(folder: impl Into<PathBuf>) -> Self {
-        let folder = folder.into();
         Self {
-            name: folder.display().to_string(),
-            place: Place::Folder(folder),
+            name: None,
+            place: Place::Folder(folder.into()),
         }
     }
 
     /// A checkpoint inside the program.
     pub fn embedded(name: &str, files: &'static [EmbeddedFile]) -> Self {
         Self {
-            name: name.to_string(),
+            name: Some(name.to_string()),
             place: Place::Embedded(files),
         }
     }
 
     /// The same files under another name, such as the one they have on the hub.
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.name = Some(name.into());
         self
     }
 
-    /// What the checkpoint is called in messages and records: a path, a name on the hub with its revision, or `embedded`.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// What the checkpoint is called in messages: its name on the hub with the revision, `embedded`, or else its path.
+    pub fn name(&self) -> String {
+        match (&self.name, &self.place) {
+            (Some(name), _) => name.clone(),
+            (None, Place::Folder(folder)) => folder.display().to_string(),
+            (None, Place::Embedded(_)) => String::new(),
+        }
+    }
+
+    /// What records call it, which means the same on another machine: its name, or for a folder without one the path to it
+    /// from the folder `from`.
+    pub fn reference(&self, from: &Path) -> String {
+        let (None, Place::Folder(folder)) = (&self.name, &self.place) else {
+            return self.name();
+        };
+        let absolute = |path: &Path| {
+            path.canonicalize()
+                .or_else(|_| std::path::absolute(path))
+                .unwrap_or_else(|_| path.to_path_buf())
+        };
+        let relative = pathdiff::diff_paths(absolute(folder), absolute(from));
+        let relative = relative.unwrap_or_else(|| folder.clone());
+        relative.to_string_lossy().replace('\\', "/")
     }
 
     /// The folder, if the files lie in one.
@@ -89,7 +108,7 @@ impl Checkpoint {
     pub fn path(&self, file: &str) -> PathBuf {
         match &self.place {
             Place::Folder(folder) => folder.join(file),
-            Place::Embedded(_) => Path::new(&self.name).join(file),
+            Place::Embedded(_) => Path::new(&self.name()).join(file),
         }
     }
 
@@ -231,6 +250,31 @@ mod tests {
             assert!(error.contains("absent"), "{error}");
         }
         assert_eq!(embedded.hash().unwrap(), copied.hash().unwrap());
+    }
+
+    #[test]
+    fn a_reference_is_a_name_or_a_path_from_a_folder_and_never_absolute() {
+        let root = tempfile::tempdir().unwrap();
+        let [model, output] =
+            ["models/gemma", "out/models/Mira"].map(|name| root.path().join(name));
+        for folder in [&model, &output] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        let checkpoint = Checkpoint::folder(&model);
+        let reference = checkpoint.reference(&output);
+        assert_eq!(reference, "../../../models/gemma");
+        assert_eq!(
+            output.join(reference).canonicalize().unwrap(),
+            model.canonicalize().unwrap()
+        );
+        assert_eq!(
+            checkpoint.with_name("a/b@0123").reference(&output),
+            "a/b@0123"
+        );
+        assert_eq!(
+            Checkpoint::embedded("embedded", FILES).reference(&output),
+            "embedded"
+        );
     }
 
     #[test]

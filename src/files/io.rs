@@ -115,7 +115,11 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
 
 /// Reads JSON Lines; every line must be whole.
 pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let text = read_text(path)?;
+    parse_jsonl(path, &read_text(path)?)
+}
+
+/// The records of JSON Lines that were read from a file; every line must be whole.
+pub fn parse_jsonl<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T>> {
     let lines = text
         .lines()
         .enumerate()

@@ -1,12 +1,14 @@
-//! From preference pairs to an adapter.
+//! The training of an adapter by DPO: of a character in a run, or of any pairs by `apc dpo`.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use burn::config::Config;
 use burn::module::Module;
 use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::tensor::DType;
+use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::tensor::{DType, Device};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
@@ -18,49 +20,10 @@ use crate::persona::{PreferencePair, encode_reply};
 use crate::progress::Job;
 use crate::text::Tokenizer;
 use crate::train::{
-    AdamW, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder, epochs_done,
-    fit, reply_logps,
+    AdamW, DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder,
+    epochs_done, fit, reply_logps,
 };
 use crate::{Error, Result, memory};
-
-use crate::pipeline::replies::SampledReplies;
-
-/// The preference pairs among sampled replies: of the replies to a query the best with the worst, the second best with
-/// the second worst and so on, as long as their scores differ by more than `threshold` and the better one's ΔAPC is above
-/// zero, which is what a reply gets that is always neutral.
-///
-/// Of two replies that are worse than saying nothing, the better one is no example: where a small model derails, most are,
-/// and learning from them spreads what derailed.
-///
-/// Of two replies this is the pair they make. Of more it is the way to pair them with the largest differences, which are
-/// the least likely to be a judge's error.
-pub(super) fn preference_pairs(samples: &[SampledReplies], threshold: f64) -> Vec<PreferencePair> {
-    let pairs_of = |sample: &SampledReplies| -> Vec<PreferencePair> {
-        let mut order: Vec<usize> = (0..sample.responses.len()).collect();
-        order.sort_by(|&a, &b| sample.apc[b].total_cmp(&sample.apc[a]));
-        let half = order.len() / 2;
-        let worst_first = order.iter().rev();
-        order[..half]
-            .iter()
-            .zip(worst_first)
-            .filter(|(chosen, _)| sample.delta_apc[**chosen] > 0.0)
-            .map(|(&chosen, &rejected)| PreferencePair {
-                query_idx: sample.query_idx,
-                query: sample.query.clone(),
-                prompt: sample.prompt.clone(),
-                chosen: sample.responses[chosen].clone(),
-                rejected: sample.responses[rejected].clone(),
-                chosen_apc: sample.apc[chosen],
-                rejected_apc: sample.apc[rejected],
-            })
-            .collect()
-    };
-    samples
-        .iter()
-        .flat_map(pairs_of)
-        .filter(|pair| pair.chosen_apc - pair.rejected_apc > threshold)
-        .collect()
-}
 
 /// What a DPO run leaves to tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,28 +55,42 @@ pub struct DpoTrained {
     pub pairs_per_second: f64,
 }
 
-/// How an adapter is trained.
-#[derive(Debug)]
-pub struct DpoRun<'a> {
+/// Settings of an adapter's training.
+#[derive(Config, Debug)]
+pub struct DpoTraining {
     /// The factors' rank, scaling and targets.
-    pub lora: &'a LoraConfig,
+    pub lora: LoraConfig,
     /// What the factors and the optimizer's moments of them are kept in.
+    #[config(default = "DType::F32")]
     pub lora_dtype: DType,
-    /// The adapter to go on from, in place of fresh factors; it is the reference, too.
-    pub adapter: Option<&'a Path>,
     /// The loss.
-    pub dpo: &'a DpoConfig,
-    /// Prompts in a batch, each with all of its pairs.
-    pub batch_size: usize,
+    #[config(default = "DpoConfig::new()")]
+    pub dpo: DpoConfig,
     /// Passes over the pairs.
+    #[config(default = 1)]
     pub epochs: usize,
+    /// Prompts in a batch, each with all of its pairs.
+    #[config(default = 1)]
+    pub batch_size: usize,
     /// The first learning rate; it falls to zero in a line.
+    #[config(default = 2e-4)]
     pub learning_rate: f64,
     /// Decides the fresh factors and the order of the pairs.
+    #[config(default = 42)]
     pub seed: u64,
     /// Whether the pairs come in another order in each epoch.
+    #[config(default = true)]
     pub shuffle: bool,
-    /// What the base model is called, which the adapter tells.
+}
+
+/// The training of an adapter, with its files.
+#[derive(Debug)]
+pub struct DpoRun<'a> {
+    /// How it is trained.
+    pub training: &'a DpoTraining,
+    /// The adapter to go on from, in place of fresh factors; it is the reference, too.
+    pub adapter: Option<&'a Path>,
+    /// What the adapter names as its base: a folder, or a name on the hub.
     pub base: &'a str,
     /// The adapter's folder.
     pub output: &'a Path,
@@ -125,6 +102,12 @@ pub struct DpoRun<'a> {
     pub record_steps: bool,
 }
 
+/// A model with factors, and what their files say of them.
+struct Policy {
+    model: Gemma,
+    config: AdapterConfig,
+}
+
 impl DpoRun<'_> {
     /// Trains and writes the adapter.
     pub fn run(
@@ -134,87 +117,45 @@ impl DpoRun<'_> {
         devices: &Devices,
         job: &Job,
     ) -> Result<DpoTrained> {
-        let device = devices.first();
-        device.seed(self.seed);
-        let mut policy = base.clone();
-        let lora = match self.adapter {
-            Some(adapter) => {
-                files::load_adapter(&mut policy, adapter, device)?.with_base(self.base)
-            }
-            None => {
-                policy.add_lora(self.lora, device);
-                AdapterConfig::new(self.lora, self.base)
-            }
-        };
-        for (_, _, linear) in policy.projections_mut() {
-            if let Some(lora) = linear.lora_mut() {
-                lora.cast(self.lora_dtype);
-            }
-        }
+        let training = self.training;
+        devices.first().seed(training.seed);
+        let Policy { model, config } = self.policy(base, devices.first())?;
         let bases = Replicas::new(base.clone(), devices);
         let with_lora_of = |policy: &Gemma| bases.each(|base| base.with_lora_of(policy));
         let reference = match self.adapter {
-            Some(_) => with_lora_of(&policy.valid()),
+            Some(_) => with_lora_of(&model.valid()),
             None => bases.clone(),
         };
         let start = Instant::now();
-        let mut references = self
-            .logps(&reference, &examples, "reference", job)?
-            .into_iter();
-        for pair in examples.iter_mut().flat_map(|example| &mut example.pairs) {
-            pair.reference = references
-                .next()
-                .expect("every pair has its log-probabilities");
-        }
-
+        self.keep_reference(&reference, &mut examples, job)?;
         let reference_seconds = start.elapsed().as_secs_f64();
 
-        let gradient_checkpointing = self.recomputes(&policy, &examples, job);
-        // Of several devices each takes part in every optimizer step, however small the batches are.
-        let together = if devices.count() > 1 {
-            self.dpo.accumulate
-        } else {
-            1
-        };
-        let mut train = EpochLoader::new(
-            examples.clone(),
-            self.batch_size,
-            DpoExample::len,
-            |examples| vec![DpoExample::collate(examples)],
-        )
-        .together(together, Vec::extend);
-        if self.shuffle {
-            train = train.shuffled(self.seed);
-        }
-        let steps_per_epoch = train.steps_per_epoch(self.dpo.accumulate);
-        let steps = self.epochs * steps_per_epoch;
-        let schedule = LinearLrSchedulerConfig::new(self.learning_rate, 0.0, steps)
-            .init()
-            .map_err(Error::Training)?;
-        let run = Fit {
-            label: "dpo",
-            folder: self.work,
-            epochs: self.epochs,
-            accumulate: self.dpo.accumulate / together,
-            metrics: &DpoModel::METRICS,
-        };
-        let done = epochs_done(self.work, self.epochs)?;
+        let train = self.loader(&examples, devices);
+        let steps_per_epoch = train.steps_per_epoch(training.dpo.accumulate);
+        let done = epochs_done(self.work, training.epochs)?;
         let record = || {
             let path = self.output.join("steps.jsonl");
             StepRecorder::open(&path, done * steps_per_epoch, job).map(Arc::new)
         };
         let recorder = self.record_steps.then(record).transpose()?;
+        let gradient_checkpointing = self.recomputes(&model, &examples, job);
         let start = Instant::now();
         let trained = fit(
-            DpoModel::new(policy, self.dpo)
+            DpoModel::new(model, &training.dpo)
                 .with_bases(&bases)
                 .with_gradient_checkpointing(gradient_checkpointing)
                 .with_recorder(recorder.clone()),
             AdamW::new().with_weight_decay(0.0).into(),
-            schedule,
+            self.schedule(training.epochs * steps_per_epoch)?,
             &train,
             &EpochLoader::new(Vec::new(), 1, DpoExample::len, DpoExample::collate),
-            &run,
+            &Fit {
+                label: "dpo",
+                folder: self.work,
+                epochs: training.epochs,
+                accumulate: training.dpo.accumulate / self.together(devices),
+                metrics: &DpoModel::METRICS,
+            },
             job,
         );
         // A record that could not be written has stopped the run: that is the error to tell.
@@ -222,14 +163,84 @@ impl DpoRun<'_> {
         let policy = trained?.policy;
         let train_seconds = start.elapsed().as_secs_f64();
         let n_pairs: usize = examples.iter().map(|example| example.pairs.len()).sum();
-        files::save_adapter(&policy, &lora, self.output)?;
+        files::save_adapter(&policy, &config, self.output)?;
         Ok(DpoTrained {
             policy: with_lora_of(&policy),
             examples,
-            steps,
+            steps: training.epochs * steps_per_epoch,
             reference_seconds,
-            pairs_per_second: ((self.epochs - done) * n_pairs) as f64 / train_seconds,
+            pairs_per_second: ((training.epochs - done) * n_pairs) as f64 / train_seconds,
         })
+    }
+
+    /// The base with the factors to be trained: fresh ones, or those of the adapter.
+    fn policy(&self, base: &Gemma, device: &Device) -> Result<Policy> {
+        let lora = &self.training.lora;
+        let mut model = base.clone();
+        let config = match self.adapter {
+            Some(adapter) => files::load_adapter(&mut model, adapter, device)?.with_base(self.base),
+            None => {
+                model.add_lora(lora, device);
+                AdapterConfig::new(lora, self.base)
+            }
+        };
+        for (_, _, linear) in model.projections_mut() {
+            if let Some(lora) = linear.lora_mut() {
+                lora.cast(self.training.lora_dtype);
+            }
+        }
+        Ok(Policy { model, config })
+    }
+
+    /// Writes the reference's log-probabilities into the pairs.
+    fn keep_reference(
+        &self,
+        reference: &Replicas<Gemma>,
+        examples: &mut [DpoExample],
+        job: &Job,
+    ) -> Result<()> {
+        let logps = self.logps(reference, examples, "reference", job)?;
+        let pairs = examples.iter_mut().flat_map(|example| &mut example.pairs);
+        for (pair, logps) in pairs.zip(logps) {
+            pair.reference = logps;
+        }
+        Ok(())
+    }
+
+    /// How many batches go through a step at once: of several devices each takes part in every optimizer step, however
+    /// small the batches are.
+    fn together(&self, devices: &Devices) -> usize {
+        if devices.count() > 1 {
+            self.training.dpo.accumulate
+        } else {
+            1
+        }
+    }
+
+    fn loader(
+        &self,
+        examples: &[DpoExample],
+        devices: &Devices,
+    ) -> EpochLoader<DpoExample, Vec<DpoBatch>> {
+        let training = self.training;
+        let train = EpochLoader::new(
+            examples.to_vec(),
+            training.batch_size,
+            DpoExample::len,
+            |examples| vec![DpoExample::collate(examples)],
+        )
+        .together(self.together(devices), Vec::extend);
+        if training.shuffle {
+            train.shuffled(training.seed)
+        } else {
+            train
+        }
+    }
+
+    /// The learning rate, which falls to zero in a line.
+    fn schedule(&self, steps: usize) -> Result<ModuleLrScheduler> {
+        let schedule = LinearLrSchedulerConfig::new(self.training.learning_rate, 0.0, steps);
+        schedule.init().map_err(Error::Training)
     }
 
     /// What the trained model makes of the pairs: one more pass over all of them.
@@ -239,7 +250,8 @@ impl DpoRun<'_> {
             .into_iter()
             .zip(trained.examples.iter().flat_map(|example| &example.pairs))
             .map(|(policy, pair)| {
-                self.dpo.beta * ((policy[0] - policy[1]) - (pair.reference[0] - pair.reference[1]))
+                self.training.dpo.beta
+                    * ((policy[0] - policy[1]) - (pair.reference[0] - pair.reference[1]))
             })
             .collect();
         let n_pairs = margins.len() as f64;
@@ -258,7 +270,7 @@ impl DpoRun<'_> {
             return true;
         }
         let longest = examples.iter().map(DpoExample::len).max().unwrap_or(0);
-        let needed = policy.activation_bytes(self.batch_size, longest) as u64;
+        let needed = policy.activation_bytes(self.training.batch_size, longest) as u64;
         let is_short = kernels::is_cpu(&policy.device()) && needed > memory::available() / 2;
         if is_short {
             job.progress.note(&format!(
@@ -283,9 +295,9 @@ impl DpoRun<'_> {
         let mut order: Vec<usize> = (0..examples.len()).collect();
         order.sort_by_key(|&example_idx| examples[example_idx].len());
         let mut logps = vec![Vec::new(); examples.len()];
-        for group in order.chunks(self.batch_size * workers) {
+        for group in order.chunks(self.training.batch_size * workers) {
             job.check()?;
-            let parts: Vec<&[usize]> = group.chunks(self.batch_size).collect();
+            let parts: Vec<&[usize]> = group.chunks(self.training.batch_size).collect();
             let results = models.map(parts, |model, part| {
                 let batch: Vec<&DpoExample> = part.iter().map(|&idx| &examples[idx]).collect();
                 let values = reply_logps(model, &DpoExample::collate(&batch)).into_data();
@@ -325,44 +337,4 @@ pub(super) fn encode(tokenizer: &Tokenizer, pairs: &[PreferencePair]) -> Result<
             })
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The replies of each pair, of replies a, b, c … with these scores.
-    fn pairs(apc: &[f64], delta_apc: &[f64]) -> Vec<String> {
-        let sample = SampledReplies {
-            query_idx: 3,
-            query: "q".into(),
-            prompt: "p".into(),
-            responses: ["a", "b", "c", "d", "e", "f"][..apc.len()]
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            apc: apc.to_vec(),
-            delta_apc: delta_apc.to_vec(),
-        };
-        preference_pairs(&[sample], 0.2)
-            .into_iter()
-            .map(|pair| pair.chosen + &pair.rejected)
-            .collect()
-    }
-
-    #[test]
-    fn the_best_reply_is_paired_with_the_worst_and_so_on_while_their_scores_differ_enough() {
-        assert_eq!(
-            pairs(&[1.0, 2.0, 5.0, 4.5, 4.6, 7.0], &[1.0; 6]),
-            ["fa", "cb"]
-        );
-        assert_eq!(pairs(&[1.0, 2.0], &[1.0; 2]), ["ba"]);
-        assert!(pairs(&[1.0, 1.2], &[1.0; 2]).is_empty());
-    }
-
-    #[test]
-    fn a_reply_that_is_no_better_than_a_neutral_one_is_never_preferred() {
-        let delta_apc = [-2.0, -1.0, 0.0, 0.5];
-        assert_eq!(pairs(&[1.0, 2.0, 3.0, 3.5], &delta_apc), ["da"]);
-    }
 }

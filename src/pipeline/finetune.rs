@@ -1,8 +1,9 @@
-//! From texts with classes to a classifier.
+//! The fine-tuning of a classifier: of a judge in a run, or of any by `apc finetune`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use burn::config::Config;
 use burn::module::Module;
 use burn::optim::lr_scheduler::constant::ConstantLr;
 use burn::train::InferenceStep;
@@ -17,38 +18,51 @@ use crate::parallel::{Devices, Replicas};
 use crate::progress::Job;
 use crate::text::{ByteFallback, Tokenizer};
 use crate::train::{
-    AdamW, ClassifierExample, ClassifierModel, EpochLoader, Fit, StepDropout, StepRecorder,
-    epochs_done, fit,
+    AdamW, ClassifierBatch, ClassifierExample, ClassifierModel, EpochLoader, Fit, StepDropout,
+    StepRecorder, epochs_done, fit,
 };
 use crate::{Error, Result};
 
-/// How a classifier is fine-tuned: all weights, by AdamW at a constant rate.
+/// Settings of a classifier's fine-tuning: all weights, by AdamW at a constant rate.
+#[derive(Config, Debug)]
+pub struct FineTuneConfig {
+    /// Passes over the texts.
+    pub epochs: usize,
+    /// Texts in a step.
+    #[config(default = 8)]
+    pub batch_size: usize,
+    /// AdamW's.
+    #[config(default = 1e-5)]
+    pub learning_rate: f64,
+    /// The share of the texts that is held out; the weights of the epoch that is best on them are kept.
+    #[config(default = 0.2)]
+    pub held_out: f64,
+    /// Whether the texts come in another order in each epoch, and the held-out ones are drawn; else those at the end are.
+    #[config(default = true)]
+    pub shuffle: bool,
+    /// Whether values are dropped as often as `config.json` says; the original drops none.
+    #[config(default = false)]
+    pub dropout: bool,
+    /// Decides the order, a fresh head and what is dropped.
+    #[config(default = 42)]
+    pub seed: u64,
+}
+
+/// The fine-tuning of a classifier, with its files.
 #[derive(Clone, Debug)]
 pub struct FineTune<'a> {
     /// What the bar is called.
     pub label: &'a str,
+    /// How it is trained.
+    pub config: &'a FineTuneConfig,
     /// A classifier, or a base model that gets a fresh head.
     pub base: &'a Checkpoint,
     /// The classifier's folder.
     pub output: &'a Path,
     /// Where checkpoints are kept.
     pub work: &'a Path,
-    /// Passes over the texts.
-    pub epochs: usize,
-    /// Texts in a step.
-    pub batch_size: usize,
-    /// AdamW's.
-    pub learning_rate: f64,
-    /// The share of the texts that is held out; the weights of the epoch that is best on them are kept.
-    pub held_out: f64,
-    /// Whether the texts come in another order in each epoch, and the held-out ones are drawn; else those at the end are.
-    pub shuffle: bool,
-    /// Whether values are dropped as often as `config.json` says; the original drops none.
-    pub dropout: bool,
     /// What becomes of unknown characters where the base has `spm.model` alone.
     pub byte_fallback: ByteFallback,
-    /// Decides the order, a fresh head and what is dropped.
-    pub seed: u64,
     /// Whether every optimizer step is told and goes to `steps.jsonl` in the output folder.
     pub record_steps: bool,
 }
@@ -65,6 +79,14 @@ pub struct FineTuned {
     pub texts_per_second: f64,
 }
 
+/// Texts in tokens, and those among them that are held out.
+struct Texts {
+    train: Vec<ClassifierExample>,
+    held_out: Vec<ClassifierExample>,
+}
+
+type Loader = EpochLoader<ClassifierExample, ClassifierBatch>;
+
 impl FineTune<'_> {
     /// Trains epoch by epoch, tells the accuracy after each, and writes the best weights.
     pub fn run(
@@ -74,57 +96,18 @@ impl FineTune<'_> {
         job: &Job,
     ) -> Result<FineTuned> {
         let device = devices.first();
-        device.seed(self.seed);
+        device.seed(self.config.seed);
         let n_classes = texts.iter().map(|(_, label)| label + 1).max().unwrap_or(0);
         let (mut model, config) = files::load_classifier_or_base(self.base, n_classes, device)?;
         model.unfreeze_weights();
         let tokenizer = Tokenizer::load_with(self.base, self.byte_fallback)?;
-        let max_tokens = config.max_tokens();
-        let mut examples = texts
-            .iter()
-            .enumerate()
-            .map(|(text_idx, (text, label))| {
-                let ids = tokenizer.encode(text)?;
-                if ids.len() > max_tokens {
-                    return Err(Error::Usage(format!(
-                        "text {} has {} tokens, but the classifier reads at most {max_tokens}; shorten it",
-                        text_idx + 1,
-                        ids.len()
-                    )));
-                }
-                Ok(ClassifierExample {
-                    ids,
-                    label: *label,
-                    tokens: Vec::new(),
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        if self.shuffle {
-            examples.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
-        }
-        let n_train = examples.len() - (examples.len() as f64 * self.held_out).round() as usize;
-        if n_train == 0 {
-            return Err(Error::Usage(format!(
-                "of {} texts none is left to train on; hold out fewer, or bring more",
-                examples.len()
-            )));
-        }
-        let mut held_out = examples.split_off(n_train);
-        held_out.sort_by_key(ClassifierExample::len);
-        let loader = |examples| {
-            EpochLoader::new(
-                examples,
-                self.batch_size,
-                ClassifierExample::len,
-                ClassifierExample::collate,
-            )
-        };
-        let mut train = loader(examples);
-        if self.shuffle {
-            train = train.shuffled(self.seed);
+        let Texts { train, held_out } = self.texts(texts, &tokenizer, config.max_tokens())?;
+        let mut train = self.loader(train);
+        if self.config.shuffle {
+            train = train.shuffled(self.config.seed);
         }
 
-        let epochs_done = epochs_done(self.work, self.epochs)?;
+        let epochs_done = epochs_done(self.work, self.config.epochs)?;
         let steps_done = epochs_done * train.steps_per_epoch(1);
         let record = || {
             let path = self.output.join("steps.jsonl");
@@ -132,70 +115,28 @@ impl FineTune<'_> {
         };
         let recorder = self.record_steps.then(record).transpose()?;
         let dropout = self
+            .config
             .dropout
-            .then(|| Arc::new(StepDropout::new(self.seed, steps_done)));
+            .then(|| Arc::new(StepDropout::new(self.config.seed, steps_done)));
         let model = ClassifierModel::new(model, None, config.pad_token_id)
             .with_devices(devices)
             .with_dropout(dropout)
             .with_recorder(recorder.clone());
-        let progress = self.work.join("accuracies.json");
-        let mut done = FineTuned::default();
-        // Without the checkpoint and the weights that it tells of it tells of another run.
-        if progress.is_file() && self.output.join("model.safetensors").is_file() {
-            let told: FineTuned = files::read_json(&progress)?;
-            if told.accuracies.len() <= epochs_done {
-                done = told;
-            }
-        }
+        let mut done = self.done(epochs_done)?;
         // With texts held out, an epoch is a run of its own that goes on from the one before, so that its weights can be
         // looked at.
         let first = if held_out.is_empty() {
-            self.epochs
+            self.config.epochs
         } else {
             done.accuracies.len() + 1
         };
-        for epoch in first..=self.epochs {
-            let label = if held_out.is_empty() {
-                self.label.to_string()
-            } else {
-                format!("{}, epoch {epoch} of {}", self.label, self.epochs)
-            };
-            let run = Fit {
-                label: &label,
-                folder: self.work,
-                epochs: epoch,
-                accumulate: 1,
-                metrics: &[("loss", false), ("accuracy", true)],
-            };
-            let trained = fit(
-                model.clone(),
-                AdamW::new().with_epsilon(1e-6).into(),
-                ConstantLr::new(self.learning_rate).into(),
-                &train,
-                &loader(Vec::new()),
-                &run,
-                job,
-            );
+        for epoch in first..=self.config.epochs {
+            let trained = self.fit(&model, epoch, &train, !held_out.is_empty(), job);
             // A record that could not be written has stopped the run: that is the error to tell.
             recorder
                 .as_ref()
                 .map_or(Ok(()), |recorder| recorder.check())?;
-            let mut trained = trained?;
-            let mut is_best = true;
-            if !held_out.is_empty() {
-                let accuracy = accuracy(&Replicas::new(trained.valid(), devices), &held_out, job)?;
-                is_best = done.accuracies.iter().all(|earlier| accuracy > *earlier);
-                done.accuracies.push(accuracy);
-                job.progress
-                    .note(&format!("{label}, held out: accuracy {accuracy:.4}"));
-            }
-            if is_best {
-                done.best_epoch = epoch;
-                files::save_weights(&mut trained.classifier, self.output)?;
-            }
-            if !held_out.is_empty() {
-                files::write_json(&progress, &done)?;
-            }
+            self.keep_best(trained?, epoch, &held_out, &mut done, devices, job)?;
         }
         tokenizer.save(self.output)?;
         self.base
@@ -204,6 +145,134 @@ impl FineTune<'_> {
         files::write_classifier_config(self.output, &config)?;
         done.texts_per_second = train.rate();
         Ok(done)
+    }
+
+    /// Brings texts into tokens, in their order or a drawn one, and holds out those at the end.
+    fn texts(
+        &self,
+        texts: &[(String, usize)],
+        tokenizer: &Tokenizer,
+        max_tokens: usize,
+    ) -> Result<Texts> {
+        let example = |(text_idx, (text, label)): (usize, &(String, usize))| {
+            let ids = tokenizer.encode(text)?;
+            if ids.len() > max_tokens {
+                return Err(Error::Usage(format!(
+                    "text {} has {} tokens, but the classifier reads at most {max_tokens}; shorten it",
+                    text_idx + 1,
+                    ids.len()
+                )));
+            }
+            Ok(ClassifierExample {
+                ids,
+                label: *label,
+                tokens: Vec::new(),
+            })
+        };
+        let examples = texts.iter().enumerate().map(example);
+        let mut train = examples.collect::<Result<Vec<_>>>()?;
+        if self.config.shuffle {
+            train.shuffle(&mut ChaCha8Rng::seed_from_u64(self.config.seed));
+        }
+        let n_train = train.len() - (train.len() as f64 * self.config.held_out).round() as usize;
+        if n_train == 0 {
+            return Err(Error::Usage(format!(
+                "of {} texts none is left to train on; hold out fewer, or bring more",
+                train.len()
+            )));
+        }
+        let mut held_out = train.split_off(n_train);
+        held_out.sort_by_key(ClassifierExample::len);
+        Ok(Texts { train, held_out })
+    }
+
+    fn loader(&self, examples: Vec<ClassifierExample>) -> Loader {
+        EpochLoader::new(
+            examples,
+            self.config.batch_size,
+            ClassifierExample::len,
+            ClassifierExample::collate,
+        )
+    }
+
+    /// Where the accuracies of a run under way are.
+    fn progress(&self) -> PathBuf {
+        self.work.join("accuracies.json")
+    }
+
+    /// What an earlier run has done, if its checkpoint and its weights are still there.
+    fn done(&self, epochs_done: usize) -> Result<FineTuned> {
+        let progress = self.progress();
+        if progress.is_file() && self.output.join("model.safetensors").is_file() {
+            let told: FineTuned = files::read_json(&progress)?;
+            if told.accuracies.len() <= epochs_done {
+                return Ok(told);
+            }
+        }
+        Ok(FineTuned::default())
+    }
+
+    fn label(&self, epoch: usize, holds_out: bool) -> String {
+        if holds_out {
+            format!("{}, epoch {epoch} of {}", self.label, self.config.epochs)
+        } else {
+            self.label.to_string()
+        }
+    }
+
+    /// Trains up to the end of an epoch.
+    fn fit(
+        &self,
+        model: &ClassifierModel,
+        epoch: usize,
+        train: &Loader,
+        holds_out: bool,
+        job: &Job,
+    ) -> Result<ClassifierModel> {
+        fit(
+            model.clone(),
+            AdamW::new().with_epsilon(1e-6).into(),
+            ConstantLr::new(self.config.learning_rate).into(),
+            train,
+            &self.loader(Vec::new()),
+            &Fit {
+                label: &self.label(epoch, holds_out),
+                folder: self.work,
+                epochs: epoch,
+                accumulate: 1,
+                metrics: &[("loss", false), ("accuracy", true)],
+            },
+            job,
+        )
+    }
+
+    /// Looks at an epoch's weights and writes them if none before were better.
+    fn keep_best(
+        &self,
+        mut trained: ClassifierModel,
+        epoch: usize,
+        held_out: &[ClassifierExample],
+        done: &mut FineTuned,
+        devices: &Devices,
+        job: &Job,
+    ) -> Result<()> {
+        let mut is_best = true;
+        if !held_out.is_empty() {
+            let accuracy = accuracy(&Replicas::new(trained.valid(), devices), held_out, job)?;
+            is_best = done.accuracies.iter().all(|earlier| accuracy > *earlier);
+            done.accuracies.push(accuracy);
+            let label = self.label(epoch, true);
+            job.progress
+                .note(&format!("{label}, held out: accuracy {accuracy:.4}"));
+        }
+        if is_best {
+            done.best_epoch = epoch;
+            files::save_weights(&mut trained.classifier, self.output)?;
+        }
+        if !held_out.is_empty() {
+            files::write_json(&self.progress(), done)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,26 +1,37 @@
-//! The stages from a page to an adapter, in order, with their files.
+//! From a page to an adapter: the run, its stages, and the records that say what can stay.
+//!
+//! [`train`] runs all stages and [`teach`] those that need a teacher; `stages/` has one file for each. A stage reads files
+//! and writes files, and its [record](record) tells what they were made from, so that a run makes again what an edit has
+//! changed and goes on where an earlier one stopped. [`DpoRun`] and [`FineTune`] are the trainings themselves, which
+//! `apc dpo` and `apc finetune` run, too.
+//!
+//! This module names no embedded model: the caller hands in page, teacher, judges and base as [`Sources`]. It reads no
+//! arguments, and no message names a flag: [`Error::Setting`](crate::Error::Setting) has the name of the setting.
 
-mod config;
-mod discriminators;
+mod changes;
 mod dpo;
-mod evaluate;
 mod finetune;
+mod hashes;
+mod layout;
+mod lock;
+mod models;
 mod page;
-mod record;
+pub mod record;
 mod replies;
 mod run;
-mod sampling;
+mod settings;
+mod stages;
+mod state;
 
-mod teach;
-mod train;
-
-pub use config::{Scale, TrainConfig};
-pub use discriminators::Discriminators;
-pub use dpo::{DpoRun, DpoSummary, DpoTrained};
-pub use evaluate::{Evaluation, Interval, bootstrap_interval};
-pub use finetune::{FineTune, FineTuned};
-pub(crate) use page::check_name;
-pub use page::{find_page, read_page};
-pub use record::{Stage, file_hash};
+pub use changes::{Change, changes};
+pub use dpo::{DpoRun, DpoSummary, DpoTrained, DpoTraining};
+pub use finetune::{FineTune, FineTuneConfig, FineTuned};
+pub use hashes::file_hash;
+pub use models::{Judges, Sources};
+pub use page::{Page, check_name, find_page};
+pub use record::{Output, Stage, StageSpec};
 pub use replies::{SampledReplies, Sampler, sample_replies};
-pub use train::{TeachSummary, TrainSummary, locate, plan, teach, train};
+pub use run::{TeachSummary, TrainSummary, plan, teach, train};
+pub use settings::{JudgeSettings, ReplySettings, Scale, TeacherChoice, TrainConfig};
+pub use stages::{Evaluation, Interval, bootstrap_interval};
+pub use state::{CharacterState, TrainedWith, UsedJudge, state_of, trained_with};

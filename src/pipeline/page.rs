@@ -3,10 +3,92 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::persona::Statement;
+use crate::teacher::imported::Imported;
 use crate::{Error, Result, files};
 
+/// A page that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    path: PathBuf,
+    text: String,
+    hash: String,
+}
+
+impl Page {
+    /// Reads a page, which must be UTF-8 and say something.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = files::read_text(path)?;
+        if text.trim().is_empty() {
+            return Err(Error::invalid(
+                path,
+                "the page is empty; write some sentences about the character",
+            ));
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            // Of what was read: a pipe can be read once.
+            hash: files::checksum_of(&text),
+            text,
+        })
+    }
+
+    /// A page that lies in no file, under a name for it.
+    pub fn new(name: &str, text: &str) -> Self {
+        Self {
+            path: PathBuf::from(name),
+            hash: files::checksum_of(text),
+            text: text.to_string(),
+        }
+    }
+
+    /// The statements that were imported to a folder, which stand for the page they were made from.
+    pub(super) fn imported(folder: &Path) -> Result<Self> {
+        let path = Imported::statements_path(folder)?;
+        let statements: Vec<Statement> = files::read_jsonl(&path)?;
+        let texts: Vec<String> = statements
+            .into_iter()
+            .map(|known| known.statement)
+            .collect();
+        Ok(Self {
+            hash: files::checksum(&path)?,
+            text: texts.join("\n"),
+            path,
+        })
+    }
+
+    /// What it says.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The name of its file, by which records tell of it.
+    pub fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// The SHA-256 of its text.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
 /// The page of a character in a folder: `{character}.txt`, or under the original's names.
-pub fn find_page(folder: &Path, character: &str) -> Result<PathBuf> {
+///
+/// # Errors
+///
+/// No such page; `others` are characters whose pages are elsewhere, and are told with those of the folder.
+pub fn find_page(
+    folder: &Path,
+    character: &str,
+    others: &mut dyn Iterator<Item = &'static str>,
+) -> Result<PathBuf> {
     check_name(character)?;
     let names = [
         format!("{character}.txt"),
@@ -20,20 +102,27 @@ pub fn find_page(folder: &Path, character: &str) -> Result<PathBuf> {
     {
         return Ok(path);
     }
-    let known = known_characters(folder);
+    let mut known = known_characters(folder);
+    known.extend(others.map(str::to_string));
+    known.sort();
+    known.dedup();
     let known = if known.is_empty() {
         String::new()
     } else {
         format!("; there are pages about {}", known.join(", "))
     };
     Err(Error::Usage(format!(
-        "there is no page about {character}: write one to {}, or name one with --wiki PATH{known}",
+        "there is no page about {character}: write one to {}{known}",
         folder.join(&names[0]).display()
     )))
 }
 
 /// A character's name is also the name of folders, of which models/tiny is taken.
-pub(crate) fn check_name(character: &str) -> Result<()> {
+///
+/// # Errors
+///
+/// A name that is empty, that is a path, or that is taken.
+pub fn check_name(character: &str) -> Result<()> {
     let bad = character.trim().is_empty()
         || character == "tiny"
         || character.starts_with('.')
@@ -41,9 +130,10 @@ pub(crate) fn check_name(character: &str) -> Result<()> {
             .chars()
             .any(|c| matches!(c, '/' | '\\' | ':') || c.is_control());
     if bad {
-        return Err(Error::Usage(format!(
-            "--character {character:?} cannot be the name of a folder"
-        )));
+        return Err(Error::Setting {
+            name: "character",
+            reason: format!("{character:?} cannot be the name of a folder"),
+        });
     }
     Ok(())
 }
@@ -72,16 +162,4 @@ fn known_characters(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
-}
-
-/// Reads a page, which must be UTF-8 and say something.
-pub fn read_page(path: &Path) -> Result<String> {
-    let page = files::read_text(path)?;
-    if page.trim().is_empty() {
-        return Err(Error::invalid(
-            path,
-            "the page is empty; write some sentences about the character",
-        ));
-    }
-    Ok(page)
 }

@@ -244,7 +244,7 @@ fn score_replies(
     }
     if n_cut > 0 {
         job.progress.note(&format!(
-            "{n_cut} replies are longer than the judge reads, and are scored by how they begin; lower --max-new-tokens"
+            "{n_cut} replies are longer than the judge reads, and are scored by how they begin; lower `max_new_tokens`"
         ));
     }
     let judged = sampler.nli.nli(sampler.persona, &asked, &job.quiet())?;

@@ -1,482 +1,425 @@
-//! The stages from the page to the judges' tables.
+//! The run: page → statements → queries → judges → preference pairs → adapter → evaluation.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::files::Checkpoint;
 use crate::hub::Hub;
 use crate::parallel::Devices;
-use crate::persona::{
-    self, JudgeInput, JudgeSource, JudgeTask, JudgeTemplate, LocalJudge, NliExample, Query,
-    RelevanceCache, RelevanceExample, RelevanceTable, Statement, find_judge,
+use crate::persona::Persona;
+use crate::pipeline::changes::changes;
+use crate::pipeline::dpo::DpoSummary;
+use crate::pipeline::layout::Layout;
+use crate::pipeline::lock::Lock;
+use crate::pipeline::models::{Judges, Sources};
+use crate::pipeline::page::Page;
+use crate::pipeline::record::{Stage, StageSpec};
+use crate::pipeline::settings::{Scale, TeacherChoice, TrainConfig};
+use crate::pipeline::stages::{
+    self, Evaluation, TeacherData, dpo, evaluate, judge_data, judges, pairs, queries, statements,
 };
-use crate::pipeline::config::{Scale, TrainConfig};
-use crate::pipeline::discriminators::{Discriminators, judge_hash};
-use crate::pipeline::finetune::FineTune;
-use crate::pipeline::page::{find_page, read_page};
-use crate::pipeline::record::{Stage, file_hash};
-use crate::pipeline::teach::{ask, nli_data, relevance_data};
-use crate::pipeline::train::locate;
 use crate::progress::Job;
-use crate::teacher::chat::{ChatModel, ChatTeacher, Language, LocalGemma, OpenAi};
+use crate::teacher::chat::{ChatModel, ChatTeacher, Language, LocalGemma, OpenAi, Usage};
 use crate::teacher::imported::Imported;
-use crate::teacher::{Examples, Plan, Teacher, some_others};
-use crate::text::seed_for;
-use crate::text::{ByteFallback, Engine, EngineConfig, Work};
-use crate::tiny::Offline;
+use crate::teacher::{Plan, Teacher};
+use crate::text::{Engine, EngineConfig, Work};
 use crate::{Error, Result, files};
 
-/// The files of a character.
-pub(super) struct Folders {
-    pub(super) data: PathBuf,
-    pub(super) models: PathBuf,
+/// What a run has made, and how good it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainSummary {
+    /// The character's name.
+    pub character: String,
+    /// TeacherData statements.
+    pub statements: usize,
+    /// Queries made from them to train on.
+    pub queries: usize,
+    /// Those to which replies were sampled.
+    pub trained_on: usize,
+    /// Samples of two replies to them.
+    pub sampled: usize,
+    /// What came of the pairs.
+    pub dpo: DpoSummary,
+    /// Before and after.
+    pub evaluation: Evaluation,
+    /// The adapter's folder.
+    pub adapter: PathBuf,
+    /// What a chat model was asked, if any was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub teacher: Option<Usage>,
+    /// Stages that had something to do; none if all was complete.
+    pub stages_run: Vec<String>,
 }
 
-impl Folders {
-    fn new(output: &Path, character: &str) -> Self {
-        Self {
-            data: output.join("data").join(character),
-            models: output.join("models").join(character),
-        }
-    }
-
-    fn stage(&self, name: &str) -> PathBuf {
-        self.data.join("stages").join(format!("{name}.json"))
-    }
-}
-
-/// What is known of a character, and what is asked.
-pub(super) struct Persona {
-    pub(super) statements: Vec<String>,
+/// What a teacher has made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TeachSummary {
+    /// TeacherData statements.
+    pub statements: usize,
     /// Queries to train on.
-    pub(super) queries: Vec<Query>,
-    /// Queries to evaluate with.
-    pub(super) held_out: Vec<Query>,
+    pub queries: usize,
+    /// Queries that are held out.
+    pub held_out: usize,
+    /// The folder with all of it.
+    pub data: PathBuf,
+    /// What a chat model was asked, if any was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub teacher: Option<Usage>,
 }
 
-fn answers_path(data: &Path) -> PathBuf {
-    data.join("answers.jsonl")
+/// Returns what a chat model would be asked for a run, if it has one for a teacher; nothing is written.
+///
+/// # Errors
+///
+/// Settings, a page or a model that cannot be used.
+pub fn plan(
+    config: &TrainConfig,
+    sources: Sources,
+    devices: &Devices,
+    job: &Job,
+) -> Result<Option<Plan>> {
+    let mut config = without_model(config);
+    // A plan asks nothing, so it needs no key.
+    config.chat.api_key.get_or_insert_with(|| "none".into());
+    Ok(Run::new(&config, sources, devices, job, Purpose::Plan)?.plan())
 }
 
-/// The original's discriminators for relevance and NLI.
-const PUBLISHED_ENGLISH: [&str; 2] = [
-    "KomeijiForce/deberta-v3-large-relevance-12character",
-    "KomeijiForce/deberta-v3-large-nli-12character",
-];
-/// The same for other languages.
-const PUBLISHED_MULTILINGUAL: [&str; 2] = [
-    "KomeijiForce/xlm-roberta-large-relevance-multilingual-12character",
-    "KomeijiForce/xlm-roberta-large-nli-multilingual-12character",
-];
+/// Runs the stages that need a teacher, and no others.
+///
+/// # Errors
+///
+/// As [`train`].
+pub fn teach(
+    config: &TrainConfig,
+    sources: Sources,
+    devices: &Devices,
+    job: &Job,
+) -> Result<TeachSummary> {
+    let config = &without_model(config);
+    let mut run = Run::new(config, sources, devices, job, Purpose::Make)?;
+    let told = run.tell_changes(&stages::of_teacher(&run))?;
+    let Taught { data, usage } = be_taught(&mut run)?;
+    run.tell_unchanged(&told);
+    Ok(TeachSummary {
+        statements: data.statements.len(),
+        queries: data.queries.len(),
+        held_out: data.held_out.len(),
+        data: run.layout.data,
+        teacher: usage,
+    })
+}
+
+/// Runs all stages, from wherever an earlier run stopped, and again those that an edit has changed.
+///
+/// # Errors
+///
+/// Settings, a page or a model that cannot be used; another run on this character; files that cannot be read or written;
+/// a chat model that cannot be asked; a stop on request.
+pub fn train(
+    config: &TrainConfig,
+    sources: Sources,
+    devices: &Devices,
+    job: &Job,
+) -> Result<TrainSummary> {
+    let mut run = Run::new(config, sources, devices, job, Purpose::Make)?;
+    run.check_memory()?;
+    run.judges = judges::find(&run)?;
+    let told = run.tell_changes(&stages::all(&run)?)?;
+    let Taught { data, usage } = be_taught(&mut run)?;
+    judges::fine_tune(&mut run)?;
+    let TeacherData {
+        statements,
+        queries,
+        held_out,
+    } = data;
+    let persona = Persona::new(&config.character, statements);
+    let trained = stages::ask_to_train(&mut run, &persona, &queries)?;
+    let held_out = stages::ask_held_out(&mut run, &persona, &held_out)?;
+    let grading = stages::grading_relevance(&mut run, &held_out)?;
+
+    let pairs = pairs::make(&mut run, &trained)?;
+    let before = evaluate::before(&mut run, &held_out, &grading)?;
+    let dpo = dpo::make(&mut run, &pairs)?;
+    let after = evaluate::after(&mut run, &held_out, &grading)?;
+    run.tell_unchanged(&told);
+
+    let n_asked = trained.query_idxs.len();
+    let layout = run.layout;
+    let summary = TrainSummary {
+        character: config.character.clone(),
+        statements: persona.statements.len(),
+        queries: queries.len(),
+        trained_on: n_asked,
+        sampled: n_asked * config.replies.samples_per_query(n_asked),
+        dpo,
+        evaluation: Evaluation::new(&before, &after, config.seed),
+        adapter: layout.adapter(),
+        teacher: usage,
+        stages_run: run.stages_run,
+    };
+    let path = layout.summary();
+    // What is complete may lie on a disk that is not to be written.
+    if !summary.stages_run.is_empty() || !path.is_file() {
+        files::write_json(&path, &summary)?;
+    }
+    Ok(summary)
+}
+
+/// The settings of a run that needs no other Gemma than the default, unless that is the teacher; so that nothing is
+/// downloaded for it.
+fn without_model(config: &TrainConfig) -> TrainConfig {
+    let mut config = config.clone();
+    if config.teacher != TeacherChoice::Local {
+        config.model = None;
+        config.prp_scale = Scale::Tiny;
+    }
+    config
+}
+
+/// All that the teacher makes, and what it was asked.
+struct Taught {
+    data: TeacherData,
+    usage: Option<Usage>,
+}
+
+/// Runs the teacher's stages; tells beforehand what it may cost, and afterwards what it has.
+fn be_taught(run: &mut Run<'_>) -> Result<Taught> {
+    if let Some(plan) = run.plan().filter(|plan| plan.requests > 0)
+        && !run.is_taught()?
+    {
+        run.job.progress.note(&plan.to_string());
+    }
+    let taught = teacher_data(run);
+    run.teacher.rest();
+    // What was spent is told whether it was enough or not.
+    let usage = run.teacher.usage().filter(|usage| usage.requests > 0);
+    if let Some(usage) = &usage {
+        let seconds = run.taught.as_secs_f64();
+        run.job.progress.note(&format!("{usage}, {seconds:.1} s"));
+    }
+    Ok(Taught {
+        data: taught?,
+        usage,
+    })
+}
+
+fn teacher_data(run: &mut Run<'_>) -> Result<TeacherData> {
+    let statements = statements::make(run)?;
+    let data = queries::make(run, statements)?;
+    if !run.config.judges.use_pretrained {
+        judge_data::make(run, &data)?;
+    }
+    Ok(data)
+}
+
+/// Whether a run makes something or only tells what it would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Plan,
+    Make,
+}
 
 /// A run under way.
 pub(super) struct Run<'a> {
     pub(super) config: &'a TrainConfig,
     pub(super) devices: &'a Devices,
     pub(super) job: &'a Job,
-    pub(super) folders: Folders,
-    /// The page's text.
-    page: String,
-    page_path: PathBuf,
+    pub(super) layout: Layout,
+    pub(super) hub: Hub,
+    pub(super) page: Page,
     pub(super) teacher: Box<dyn Teacher>,
-    hub: Hub,
     /// The Gemma that answers.
     pub(super) base: Checkpoint,
+    /// What identifies its files.
+    pub(super) base_hash: String,
+    /// The judges that reward, before they are fine-tuned.
+    pub(super) judges: Judges,
+    /// The judges that grade, which took no part in the reward.
+    pub(super) graders: Judges,
     /// The stages that had something to do.
     pub(super) stages_run: Vec<String>,
     /// How long the teacher has worked.
     pub(super) taught: Duration,
+    _lock: Option<Lock>,
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(config: &'a TrainConfig, devices: &'a Devices, job: &'a Job) -> Result<Self> {
-        let folders = Folders::new(&config.output, &config.character);
-        let imported = folders.data.join("imported");
-        let page = match &config.wiki {
-            Some(path) => path.clone(),
-            // What was imported stands for its page.
-            None if config.model_engine == "imported" => Imported::statements_path(&imported)?,
-            None => find_page(&locate("wiki"), &config.character)?,
+    /// Checks settings, page and base, and takes the character's lock if something is to be made.
+    fn new(
+        config: &'a TrainConfig,
+        sources: Sources,
+        devices: &'a Devices,
+        job: &'a Job,
+        purpose: Purpose,
+    ) -> Result<Self> {
+        config.check()?;
+        let layout = Layout::new(&config.output, &config.character);
+        let page = match (&config.teacher, sources.page) {
+            (TeacherChoice::Imported, _) => Page::imported(&layout.imported())?,
+            (_, Some(page)) => page,
+            (_, None) => {
+                let reason = format!("{:?} has no page", config.character);
+                let name = "character";
+                return Err(Error::Setting { name, reason });
+            }
         };
         let hub = Hub::new(config.hub.clone(), job)?;
-        let base = match (&config.model, config.prp_scale.repository()) {
-            (Some(name), _) => hub.checkpoint(name)?,
-            (None, Some(name)) => hub.checkpoint(Path::new(name))?,
-            (None, None) => Checkpoint::folder(locate("models/tiny/gemma")).with_name("embedded"),
+        let on_hub = config.prp_scale.repository().map(PathBuf::from);
+        let base = match config.model.as_ref().or(on_hub.as_ref()) {
+            Some(name) => hub.checkpoint(name)?,
+            None => sources.base,
         };
         // A folder that is no model is told of before the first stage.
         files::read_gemma_config(&base)?;
         files::check_weights(&base)?;
-        let text = if config.model_engine == "imported" {
-            let statements: Vec<Statement> = files::read_jsonl(&page)?;
-            let texts: Vec<String> = statements
-                .into_iter()
-                .map(|known| known.statement)
-                .collect();
-            texts.join("\n")
-        } else {
-            read_page(&page)?
-        };
-        let answers = answers_path(&folders.data);
-        let chat = |model: Box<dyn ChatModel>| -> Result<Box<dyn Teacher>> {
-            Ok(Box::new(ChatTeacher::new(
-                model,
-                Language::of(&text),
-                &answers,
-            )?))
-        };
-        let teacher: Box<dyn Teacher> = match config.model_engine.as_str() {
-            "offline" => Box::new(Offline),
-            "imported" => Box::new(Imported::load(&imported)?),
-            "local" => {
-                let hash = base.hash()?;
-                let name = format!("local {}", &hash[..12]);
-                let engine = EngineConfig::new(
-                    base.clone(),
-                    Work::Reply {
-                        tokens: 4096,
-                        new_tokens: 1024,
-                    },
-                )
-                .with_precision(config.precision);
-                let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
-                chat(Box::new(LocalGemma::new(&name, engine, job)))?
+        let base_hash = base.hash()?;
+        let chat = chat_model(config, &base, &base_hash, devices, job)?;
+        // The lock comes before the answers are read: two runs would tear them.
+        let lock = (purpose == Purpose::Make)
+            .then(|| Lock::take(&layout.lock(), &layout.data))
+            .transpose()?;
+        let teacher: Box<dyn Teacher> = match chat {
+            Some(model) => {
+                let language = Language::of(page.text());
+                Box::new(ChatTeacher::new(model, language, &layout.answers())?)
             }
-            name => chat(Box::new(OpenAi::new(name, config.chat.clone(), job)?))?,
+            None if config.teacher == TeacherChoice::Imported => {
+                Box::new(Imported::load(&layout.imported())?)
+            }
+            None => sources.teacher,
         };
         Ok(Self {
-            teacher,
-            folders,
             config,
             devices,
             job,
-            page: text,
-            page_path: page,
+            layout,
             hub,
+            page,
+            teacher,
             base,
+            base_hash,
+            judges: sources.judges,
+            graders: sources.graders,
             stages_run: Vec::new(),
             taught: Duration::ZERO,
+            _lock: lock,
         })
     }
 
-    /// Opens a stage; tells of it when there is something to do.
-    pub(super) fn open(
-        &mut self,
-        name: &str,
-        inputs: serde_json::Value,
-        outputs: &[PathBuf],
-    ) -> Result<Stage> {
+    /// A stage of that name.
+    pub(super) fn stage(&self, name: &str) -> StageSpec {
+        StageSpec::new(name, self.layout.record(name))
+    }
+
+    /// What the Gemma's weights are kept in, as records have it.
+    pub(super) fn precision(&self) -> Value {
+        json!(self.config.precision)
+    }
+
+    /// What records call the Gemma that answers; a folder is named from the output folder.
+    pub(super) fn base_name(&self) -> String {
+        self.base.reference(&self.config.output)
+    }
+
+    /// The Gemma that answers, for some work.
+    pub(super) fn engine(&self, work: Work, adapter: Option<&Path>) -> Result<Engine> {
+        Engine::open(self.engine_config(work, adapter), self.devices)
+    }
+
+    fn engine_config(&self, work: Work, adapter: Option<&Path>) -> EngineConfig {
+        EngineConfig::new(self.base.clone(), work)
+            .with_adapter(adapter)
+            .with_precision(self.config.precision)
+    }
+
+    /// Tells what the run will need in memory, and stops it now where that cannot fit.
+    fn check_memory(&self) -> Result<()> {
+        let replies = &self.config.replies;
+        let sampling = Work::sample(replies.eval_replies, replies.max_new_tokens);
+        let training = self.config.training_work();
+        for (purpose, work) in [("to sample replies", sampling), ("to train", training)] {
+            let config = self.engine_config(work, None);
+            config.announce(purpose, self.devices.first(), self.job)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a stage; counts it when there is something to do.
+    pub(super) fn open(&mut self, spec: StageSpec) -> Result<Stage> {
         self.job.check()?;
-        let stage = Stage::open(
-            &self.folders.stage(name),
-            inputs,
-            outputs,
-            self.config.force,
-        )?;
+        let name = spec.name.clone();
+        let stage = Stage::open(spec, self.config.force, self.job)?;
         if !stage.is_complete() {
-            self.stages_run.push(name.to_string());
+            self.stages_run.push(name);
         }
         Ok(stage)
     }
 
-    /// Where a chat model's answers are kept.
-    pub(super) fn answers_path(&self) -> PathBuf {
-        answers_path(&self.folders.data)
+    /// Tells which stages are made again and why, a line for each cause; returns those stages.
+    fn tell_changes(&self, specs: &[StageSpec]) -> Result<Vec<String>> {
+        let changes = changes(specs, self.config.force)?;
+        for change in &changes {
+            self.job.progress.note(&change.to_string());
+        }
+        Ok(changes
+            .into_iter()
+            .flat_map(|change| change.stages)
+            .collect())
+    }
+
+    /// Tells which of the stages that were told to be made again have stayed, as all that they read came out the same.
+    fn tell_unchanged(&self, told: &[String]) {
+        let stays = |stage: &&String| !self.stages_run.contains(stage);
+        let stayed: Vec<&str> = told.iter().filter(stays).map(String::as_str).collect();
+        if !stayed.is_empty() {
+            self.job.progress.note(&format!(
+                "what these read came out the same, so they stay: {}",
+                stayed.join(", ")
+            ));
+        }
     }
 
     /// Whether all that the teacher makes is there.
-    pub(super) fn is_taught(&self) -> bool {
-        let data = if self.config.use_pretrained_discriminator {
-            "held-out-queries.jsonl"
-        } else {
-            "nli.jsonl"
-        };
-        self.folders.data.join(data).is_file()
+    fn is_taught(&self) -> Result<bool> {
+        for spec in stages::of_teacher(self) {
+            if self.config.force || !spec.is_current()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What the teacher will be asked, if it is a model.
-    pub(super) fn plan(&self) -> Option<Plan> {
-        let fine_tunes = !self.config.use_pretrained_discriminator;
+    fn plan(&self) -> Option<Plan> {
+        let fine_tunes = !self.config.judges.use_pretrained;
         self.teacher
-            .plan(&self.config.character, &self.page, fine_tunes)
+            .plan(&self.config.character, self.page.text(), fine_tunes)
     }
+}
 
-    /// The statements of the page, and what is asked about them.
-    pub(super) fn persona(&mut self) -> Result<Persona> {
-        let character = &self.config.character;
-        let path = self.folders.data.join("statements.jsonl");
-        let inputs = json!({"character": character, "page": file_hash(&self.page_path)?, "teacher": self.teacher.version()});
-        let mut stage = self.open("statements", inputs, std::slice::from_ref(&path))?;
-        if !stage.is_complete() {
-            let started = Instant::now();
-            let statements = self.teacher.statements(character, &self.page)?;
-            self.settle("statements", started)?;
-            if statements.len() < 2 {
-                return Err(Error::invalid(
-                    &self.page_path,
-                    format!(
-                        "only {} statements about {character} were found; write more whole sentences that name {character}",
-                        statements.len()
-                    ),
-                ));
-            }
-            files::write_jsonl(&path, &statements)?;
-            stage.complete()?;
+/// Tokens of an answer of the local Gemma as teacher, at most.
+const LOCAL_TOKENS: usize = 1024;
+
+/// The chat model that teaches, if one does.
+fn chat_model(
+    config: &TrainConfig,
+    base: &Checkpoint,
+    base_hash: &str,
+    devices: &Devices,
+    job: &Job,
+) -> Result<Option<Box<dyn ChatModel>>> {
+    Ok(match &config.teacher {
+        TeacherChoice::Given | TeacherChoice::Imported => None,
+        TeacherChoice::Local => {
+            let name = format!("local {}", &base_hash[..12]);
+            let engine = EngineConfig::new(base.clone(), Work::reply(LOCAL_TOKENS))
+                .with_precision(config.precision);
+            let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
+            Some(Box::new(LocalGemma::new(&name, engine, job)))
         }
-        let statements: Vec<Statement> = files::read_jsonl(&path)?;
-        let statements: Vec<String> = statements
-            .into_iter()
-            .map(|record| record.statement)
-            .collect();
-
-        let statements_hash = file_hash(&path)?;
-        let paths = ["queries", "held-out-queries"]
-            .map(|name| self.folders.data.join(format!("{name}.jsonl")));
-        let inputs = json!({"statements": statements_hash, "seed": self.config.seed, "teacher": self.teacher.version()});
-        let mut stage = self.open("queries", inputs, &paths)?;
-        if !stage.is_complete() {
-            let started = Instant::now();
-            let (queries, held_out) = ask(
-                self.teacher.as_ref(),
-                character,
-                &statements,
-                self.config.seed,
-                self.job,
-            )?;
-            self.settle("queries", started)?;
-            if queries.is_empty() {
-                return Err(Error::Teacher(format!(
-                    "there is no question about any statement in {}",
-                    path.display()
-                )));
-            }
-            files::write_jsonl(&paths[0], &queries)?;
-            files::write_jsonl(&paths[1], &held_out)?;
-            stage.complete()?;
-            self.job.progress.note(&format!(
-                "{} statements, {} queries, {} more held out",
-                statements.len(),
-                queries.len(),
-                held_out.len()
-            ));
-        }
-        Ok(Persona {
-            statements,
-            queries: files::read_jsonl(&paths[0])?,
-            held_out: files::read_jsonl(&paths[1])?,
-        })
-    }
-
-    /// The judges that are used as they are, or fine-tuned: those that were named, else those that fit the Gemma and the
-    /// page's language.
-    fn base_judges(&self) -> Result<Discriminators> {
-        let config = self.config;
-        let english = Language::of(&self.page) == Language::English;
-        let names = match (
-            config.prp_scale,
-            config.use_pretrained_discriminator,
-            english,
-        ) {
-            (Scale::Tiny, _, _) => [locate("models/tiny/relevance"), locate("models/tiny/nli")],
-            (_, true, true) => PUBLISHED_ENGLISH.map(PathBuf::from),
-            (_, true, false) => PUBLISHED_MULTILINGUAL.map(PathBuf::from),
-            (_, false, true) => ["microsoft/deberta-v3-large"; 2].map(PathBuf::from),
-            (_, false, false) => ["FacebookAI/xlm-roberta-large"; 2].map(PathBuf::from),
-        };
-        let [relevance, nli] = names;
-        let find = |named: &Option<PathBuf>, default: PathBuf, task| {
-            let name = named.as_ref().unwrap_or(&default);
-            find_judge(&self.hub, name, task, config.judge_templates.as_deref())
-        };
-        Ok(Discriminators {
-            relevance: find(&config.relevance, relevance, JudgeTask::Relevance)?,
-            nli: find(&config.nli, nli, JudgeTask::Nli)?,
-        })
-    }
-
-    /// The judges that reward: the embedded ones, or those fine-tuned on the teacher's data.
-    pub(super) fn discriminators(
-        &mut self,
-        statements: &[String],
-        queries: &[Query],
-    ) -> Result<Discriminators> {
-        let base = self.base_judges()?;
-        if self.config.use_pretrained_discriminator {
-            return Ok(base);
-        }
-        let data = self.discriminator_data(statements, queries)?;
-        let (character, seed) = (&self.config.character, self.config.seed);
-        let relevance: Vec<RelevanceExample> = files::read_jsonl(&data[0])?;
-        let nli: Vec<NliExample> = files::read_jsonl(&data[1])?;
-        // A model that is no judge yet is asked as the embedded ones are.
-        let template = |judge: &JudgeSource, task: JudgeTask| match &judge.template {
-            None if !JudgeTemplate::is_in(&judge.checkpoint) => Ok(task.template()),
-            _ => judge.template(),
-        };
-        let relevance_template = template(&base.relevance, JudgeTask::Relevance)?;
-        let nli_template = template(&base.nli, JudgeTask::Nli)?;
-        let relevance_texts = relevance.iter().map(|example| {
-            let text = relevance_template.render(&JudgeInput {
-                character,
-                statement: &example.statement,
-                query: &example.query,
-                response: "",
-            });
-            (text, example.label as usize)
-        });
-        let nli_texts = nli.iter().map(|example| {
-            let text = nli_template.render(&JudgeInput {
-                character,
-                statement: &example.statement,
-                query: &example.query,
-                response: &example.response,
-            });
-            (text, example.label as usize)
-        });
-        let own = ["relevance", "nli"].map(|name| self.folders.models.join(name));
-        let epochs = [
-            self.config.relevance_finetune_epoch,
-            self.config.nli_finetune_epoch,
-        ];
-        let runs = [
-            (
-                "relevance",
-                &base.relevance.checkpoint,
-                &relevance_template,
-                &own[0],
-                &data[0],
-                epochs[0],
-                relevance_texts.collect::<Vec<_>>(),
-            ),
-            (
-                "nli",
-                &base.nli.checkpoint,
-                &nli_template,
-                &own[1],
-                &data[1],
-                epochs[1],
-                nli_texts.collect::<Vec<_>>(),
-            ),
-        ];
-        for (label, base, template, output, data, epochs, texts) in runs {
-            let work = self.folders.models.join(format!("{label}.training"));
-            let inputs = json!({
-                "data": file_hash(data)?, "base": base.hash()?, "template": template, "epochs": epochs, "seed": seed,
-            });
-            let mut stage = self.open(
-                &format!("discriminator-{label}"),
-                inputs,
-                &[output.clone(), work.clone()],
-            )?;
-            if !stage.is_complete() {
-                FineTune {
-                    label,
-                    base,
-                    output,
-                    work: &work,
-                    epochs,
-                    batch_size: 8,
-                    learning_rate: 1e-5,
-                    held_out: 0.2,
-                    shuffle: true,
-                    dropout: false,
-                    byte_fallback: ByteFallback::Unknown,
-                    seed,
-                    record_steps: false,
-                }
-                .run(&texts, self.devices, self.job)?;
-                template.save(output)?;
-                stage.complete()?;
-                // The checkpoints have done their part.
-                files::remove_dir(&work.join("checkpoint"))?;
-            }
-        }
-        let [relevance, nli] = own.map(|folder| Checkpoint::from(folder).into());
-        Ok(Discriminators { relevance, nli })
-    }
-
-    /// The files of what judges are fine-tuned on, for relevance and NLI.
-    pub(super) fn discriminator_data(
-        &mut self,
-        statements: &[String],
-        queries: &[Query],
-    ) -> Result<[PathBuf; 2]> {
-        let (character, seed) = (&self.config.character, self.config.seed);
-        let data = [
-            self.folders.data.join("relevance.jsonl"),
-            self.folders.data.join("nli.jsonl"),
-        ];
-        let inputs = json!({
-            "queries": file_hash(&self.folders.data.join("queries.jsonl"))?,
-            "seed": seed,
-            "teacher": self.teacher.version(),
-        });
-        let mut stage = self.open("discriminator-data", inputs, &data)?;
-        if !stage.is_complete() {
-            let started = Instant::now();
-            let teacher = self.teacher.as_ref();
-            let Examples { relevance, nli } = match teacher.examples() {
-                Some(examples) => examples,
-                None => Examples {
-                    relevance: relevance_data(
-                        teacher, character, statements, queries, seed, self.job,
-                    )?,
-                    nli: nli_data(teacher, character, statements, queries, seed, self.job)?,
-                },
-            };
-            self.settle("discriminator-data", started)?;
-            files::write_jsonl(&data[0], &relevance)?;
-            files::write_jsonl(&data[1], &nli)?;
-            stage.complete()?;
-        }
-        Ok(data)
-    }
-
-    /// The judges that grade took no part in the reward.
-    pub(super) fn graders(&self) -> Discriminators {
-        Discriminators {
-            relevance: Checkpoint::from(locate("models/tiny/evaluation/relevance")).into(),
-            nli: Checkpoint::from(locate("models/tiny/evaluation/nli")).into(),
-        }
-    }
-
-    /// Relevance of every statement to every query by one judge, once; `files` are the names of the queries and the table.
-    pub(super) fn relevance(
-        &mut self,
-        [asked, table]: [&str; 2],
-        judge: &JudgeSource,
-        persona: &persona::Persona,
-        queries: &[Query],
-    ) -> Result<RelevanceTable> {
-        let path = self.folders.data.join(format!("{table}.jsonl"));
-        let inputs = json!({
-            "statements": file_hash(&self.folders.data.join("statements.jsonl"))?,
-            "queries": file_hash(&self.folders.data.join(format!("{asked}.jsonl")))?,
-            "judge": judge_hash(judge)?,
-        });
-        let mut stage = self.open(table, inputs, std::slice::from_ref(&path))?;
-        if !stage.is_complete() {
-            let cache = self.folders.data.join("relevance-cache.jsonl");
-            let mut cache = RelevanceCache::open(&cache, &judge_hash(judge)?.to_string())?;
-            let judge = LocalJudge::load(judge, JudgeTask::Relevance, self.devices)?;
-            let queries: Vec<String> = queries.iter().map(|query| query.query.clone()).collect();
-            let table = judge.relevance(Some(&mut cache), persona, &queries, self.job)?;
-            files::write_jsonl(&path, &table.rows)?;
-            stage.complete()?;
-        }
-        Ok(RelevanceTable {
-            rows: files::read_jsonl(&path)?,
-        })
-    }
-
-    /// At most `limit` of the queries, drawn by seed, in their order.
-    pub(super) fn some_of(&self, n_queries: usize, limit: usize) -> Vec<usize> {
-        let all: Vec<usize> = (0..n_queries).collect();
-        let seed = seed_for(self.config.seed, &[2]);
-        let mut some = some_others(&all, usize::MAX, limit, seed);
-        some.sort_unstable();
-        some
-    }
+        TeacherChoice::Chat(name) => Some(Box::new(OpenAi::new(name, config.chat.clone(), job)?)),
+    })
 }

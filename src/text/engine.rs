@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::module::Module;
+use burn::tensor::Device;
+use bytesize::ByteSize;
 
 use crate::files::{self, Checkpoint, Precision};
 use crate::nn::{Gemma, GemmaConfig};
@@ -13,7 +15,7 @@ use crate::text::{
     ChatTemplate, DraftModel, GenerateConfig, Prompt, Requirements, Tokenizer, Work, generate,
     response_logprobs,
 };
-use crate::{Error, Result, kernels};
+use crate::{Error, Result, kernels, memory};
 
 /// What makes an [`Engine`].
 #[derive(Clone, Debug)]
@@ -49,6 +51,27 @@ impl EngineConfig {
     pub fn with_precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
         self
+    }
+
+    /// Tells what the work needs in memory beside what is free, where that is worth a line; on a CPU what cannot fit is an
+    /// error.
+    pub fn announce(&self, purpose: &str, device: &Device, job: &Job) -> Result<()> {
+        /// Less is had everywhere.
+        const WORTH_A_LINE: u64 = 1 << 29;
+        let (needs, name) = (self.requirements()?, self.checkpoint.name());
+        if needs.total() >= WORTH_A_LINE {
+            let free = if kernels::is_cpu(device) {
+                format!("; {} are free", ByteSize(memory::available()))
+            } else {
+                String::new()
+            };
+            let note = format!("{name} needs {needs} {purpose}{free}");
+            job.progress.note(&note);
+        }
+        if kernels::is_cpu(device) {
+            needs.check(&name)?;
+        }
+        Ok(())
     }
 
     /// What the work needs in memory.
@@ -97,7 +120,7 @@ impl Engine {
     pub fn open(config: EngineConfig, devices: &Devices) -> Result<Self> {
         let dtype = config.precision.dtype;
         if !dtype.is_supported_by(devices.first()) {
-            let reason = format!("this device does not compute in {}", dtype.name());
+            let reason = format!("is {}, which this device does not compute in", dtype.name());
             return Err(Error::setting("dtype", reason));
         }
         let shape = files::read_gemma_config(&config.checkpoint)?;
@@ -168,7 +191,7 @@ impl Engine {
         let config = &self.config;
         let device = self.devices.first();
         if kernels::is_cpu(device) {
-            config.requirements()?.check(config.checkpoint.name())?;
+            config.requirements()?.check(&config.checkpoint.name())?;
         }
         let mut model = files::load_gemma(&config.checkpoint, config.precision, device)?;
         if !config.work.is_training() {

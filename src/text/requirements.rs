@@ -54,6 +54,17 @@ impl Work {
         }
     }
 
+    /// Replies to many queries at once, so many to each.
+    pub fn sample(replies: usize, max_new_tokens: usize) -> Self {
+        /// Tokens of a prompt, generously, and replies under way at the same time.
+        const PROMPT: usize = 512;
+        const ROWS: usize = 64;
+        Self::Sample {
+            rows: replies.max(ROWS),
+            tokens: PROMPT.saturating_add(max_new_tokens),
+        }
+    }
+
     pub(crate) fn is_training(&self) -> bool {
         matches!(self, Self::Train { .. })
     }

@@ -2,6 +2,7 @@
 
 use burn::tensor::{DType, Device};
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use crate::files::{self, Precision};
 use crate::parallel::Devices;
@@ -55,7 +56,8 @@ impl DeviceArgs {
 }
 
 /// What weights are kept in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// As exact as weights come.
     Float32,
@@ -87,7 +89,7 @@ pub(crate) fn supported(dtype: Dtype, device: &Device) -> Result<files::Dtype> {
     if dtype.is_supported_by(device) {
         return Ok(dtype);
     }
-    let reason = format!("this device does not compute in {}", dtype.name());
+    let reason = format!("is {}, which this device does not compute in", dtype.name());
     Err(Error::setting("dtype", reason))
 }
 
@@ -134,7 +136,8 @@ impl JudgePrecisionArgs {
 }
 
 /// In how many bits weights are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Quantization {
     /// As the checkpoint has them.
     #[default]

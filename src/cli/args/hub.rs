@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::Result;
 use crate::files::Checkpoint;
 use crate::hub::{Hub, HubConfig};
-use crate::pipeline::locate;
 use crate::progress::Job;
+pub(crate) use crate::tiny::EMBEDDED;
+use crate::tiny::Embedded;
 
 /// The folder of the user's caches.
 pub(crate) fn caches() -> PathBuf {
@@ -35,13 +36,10 @@ pub(crate) fn config() -> HubConfig {
     config
 }
 
-/// What the embedded Gemma is called where a model is named.
-pub(crate) const EMBEDDED: &str = "embedded";
-
 /// A model that is named by its folder, by its name on the hub, or as the embedded one.
 pub(crate) fn checkpoint(name: &Path, job: &Job) -> Result<Checkpoint> {
     if name == Path::new(EMBEDDED) {
-        return Ok(Checkpoint::folder(locate("models/tiny/gemma")).with_name(EMBEDDED));
+        return Ok(Embedded::Gemma.checkpoint());
     }
     Hub::new(config(), job)?.checkpoint(name)
 }

@@ -12,9 +12,9 @@ use crate::files::Checkpoint;
 use crate::hub::Hub;
 use crate::parallel::Devices;
 use crate::persona::{Judge, JudgeSource, JudgeTask, Persona, Scorer, find_judge};
-use crate::pipeline::locate;
 use crate::progress::Job;
 use crate::teacher::chat::{ChatTeacher, Language, OpenAi};
+use crate::tiny::Embedded;
 
 /// Which judges score.
 #[derive(Args, Debug)]
@@ -62,7 +62,7 @@ impl JudgeArgs {
             }
             let mut judge = match given {
                 Some(name) => find_judge(&hub, name, task, self.judge_templates.as_deref())?,
-                None => own_judge(output, &persona.name, name),
+                None => own_judge(output, &persona.name, name, task),
             };
             judge.precision = self.precision.precision();
             Judge::load(&judge, task, devices)
@@ -75,11 +75,14 @@ impl JudgeArgs {
 }
 
 /// A character's own judge if it was fine-tuned, else the embedded one.
-fn own_judge(output: &Path, character: &str, name: &str) -> JudgeSource {
+fn own_judge(output: &Path, character: &str, name: &str, task: JudgeTask) -> JudgeSource {
     let own = output.join("models").join(character).join(name);
     if own.join("config.json").is_file() {
         Checkpoint::from(own).into()
     } else {
-        Checkpoint::from(locate(&format!("models/tiny/{name}"))).into()
+        match task {
+            JudgeTask::Relevance => Embedded::Relevance.checkpoint().into(),
+            JudgeTask::Nli => Embedded::Nli.checkpoint().into(),
+        }
     }
 }

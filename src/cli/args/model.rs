@@ -2,16 +2,15 @@
 
 use std::path::PathBuf;
 
-use bytesize::ByteSize;
 use clap::Args;
 
+use crate::Result;
 use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
 use crate::files::Precision;
 use crate::parallel::Devices;
 use crate::progress::Job;
 use crate::text::{ByteFallback, Engine, EngineConfig, Work};
-use crate::{Result, memory};
 
 #[derive(Args, Debug)]
 pub(crate) struct GemmaArgs {
@@ -36,22 +35,9 @@ impl GemmaArgs {
         let config = EngineConfig::new(hub::checkpoint(&self.model, job)?, work)
             .with_adapter(adapter.as_deref())
             .with_precision(self.precision.precision(Precision::default()));
-        tell_requirements(&config, job)?;
+        config.announce("for this", devices.first(), job)?;
         Engine::open(config, &devices)
     }
-}
-
-/// Tells what a model needs in memory, beside what is free, where that is worth a line.
-pub(crate) fn tell_requirements(config: &EngineConfig, job: &Job) -> Result<()> {
-    /// Less is had everywhere.
-    const WORTH_A_LINE: u64 = 1 << 29;
-    let needs = config.requirements()?;
-    if needs.total() >= WORTH_A_LINE {
-        let (name, free) = (config.checkpoint.name(), ByteSize(memory::available()));
-        job.progress
-            .note(&format!("{name} needs {needs}; {free} are free"));
-    }
-    Ok(())
 }
 
 #[derive(Args, Debug)]

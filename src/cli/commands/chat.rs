@@ -9,7 +9,6 @@ use rustyline::error::ReadlineError;
 use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
 use crate::cli::args::judges::JudgeArgs;
-use crate::cli::args::model::tell_requirements;
 use crate::cli::commands::score::{check_length, own_statements};
 use crate::cli::table::score_table;
 use crate::cli::{Format, print, print_json};
@@ -150,7 +149,7 @@ impl<'a> Chat<'a> {
         let engine = EngineConfig::new(base, Work::reply(args.max_new_tokens))
             .with_adapter(adapter.as_deref())
             .with_precision(args.precision.precision(Precision::default()));
-        tell_requirements(&engine, job)?;
+        engine.announce("to chat", devices.first(), job)?;
         let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
         engine.load()?;
         let scorer = args.judges.load(&args.output, &persona, &devices, job)?;

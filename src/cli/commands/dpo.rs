@@ -9,15 +9,21 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
-use crate::cli::args::model::tell_requirements;
-use crate::cli::{Format, check_output, print, print_json};
+use crate::cli::{Format, check_output, open_stage, print, print_json};
 use crate::files::{Precision, folder_hash};
 use crate::nn::{LoraConfig, Projection};
-use crate::pipeline::{DpoRun, Stage, file_hash};
+use crate::pipeline::{DpoRun, DpoTraining, Output, StageSpec};
 use crate::progress::Job;
 use crate::text::{Engine, EngineConfig, Work};
 use crate::train::{DpoConfig, DpoExample, LossType, Preference, PreferenceEncoder};
 use crate::{Error, Result, files, memory};
+
+/// The files that a training makes.
+const MADE: [&str; 3] = [
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "steps.jsonl",
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Loss {
@@ -116,7 +122,7 @@ pub(crate) struct DpoArgs {
     /// Everything random comes from it.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
-    /// Throw away what was made with other settings.
+    /// Train anew even if nothing has changed.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -189,36 +195,35 @@ impl DpoArgs {
             };
             EngineConfig::new(model.clone(), work).with_precision(precision)
         };
-        let pairs = self.read_pairs(&Engine::open(config(0), &devices)?, job)?;
+        let text = files::read_text(&self.pairs)?;
+        let pairs = self.read_pairs(&text, &Engine::open(config(0), &devices)?, job)?;
         let longest = pairs.iter().map(DpoExample::len).max().unwrap_or(0);
         let config = config(self.batch_size.saturating_mul(longest));
 
+        let training =
+            DpoTraining::new(LoraConfig::new(self.lora_rank, alpha).with_target_modules(targets))
+                .with_lora_dtype(lora_dtype)
+                .with_dpo(dpo)
+                .with_epochs(self.epochs)
+                .with_batch_size(self.batch_size)
+                .with_learning_rate(self.learning_rate)
+                .with_seed(self.seed)
+                .with_shuffle(!self.no_shuffle);
         let work = self.output.join("training");
-        let config_path = self.output.join("adapter_config.json");
-        let inputs = json!({
-            "model": model.hash()?,
-            "pairs": file_hash(&self.pairs)?,
-            "adapter": adapter.as_deref().map(folder_hash).transpose()?,
-            "lora_rank": self.lora_rank,
-            "lora_alpha": alpha,
-            "lora_targets": targets,
-            "dpo": dpo,
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "learning_rate": self.learning_rate,
-            "max_length": self.max_length,
-            "shuffle": !self.no_shuffle,
-            "seed": self.seed,
-            "lora_dtype": files::Dtype::from(self.lora_dtype),
-            "precision": precision,
-        });
-        let outputs = [
-            config_path,
-            self.output.join("adapter_model.safetensors"),
-            self.output.join("steps.jsonl"),
-            work.clone(),
-        ];
-        let mut stage = Stage::open(&self.output.join("dpo.json"), inputs, &outputs, self.force)?;
+        let mut spec = StageSpec::new("dpo", self.output.join("dpo.json"))
+            .with_settings(json!(training))
+            .with_settings(json!({
+                "model": model.hash()?,
+                "pairs": files::checksum_of(&text),
+                "adapter": adapter.as_deref().map(folder_hash).transpose()?,
+                "max_length": self.max_length,
+            }))
+            .with_settings(json!(precision))
+            .writes(Output::work(&work));
+        for name in MADE {
+            spec = spec.writes(Output::result(self.output.join(name)));
+        }
+        let mut stage = open_stage(spec, self.force, job)?;
         if stage.is_complete() {
             job.progress.note(&format!(
                 "{} is complete, nothing was done",
@@ -226,19 +231,12 @@ impl DpoArgs {
             ));
             return self.tell(None);
         }
-        tell_requirements(&config, job)?;
+        config.announce("to train", devices.first(), job)?;
         let base = Engine::open(config, &devices)?.load()?;
         let run = DpoRun {
-            lora: &LoraConfig::new(self.lora_rank, alpha).with_target_modules(targets),
-            lora_dtype,
+            training: &training,
             adapter: adapter.as_deref(),
-            dpo: &dpo,
-            batch_size: self.batch_size,
-            epochs: self.epochs,
-            learning_rate: self.learning_rate,
-            seed: self.seed,
-            shuffle: !self.no_shuffle,
-            base: model.name(),
+            base: &model.reference(&self.output),
             output: &self.output,
             work: &work,
             gradient_checkpointing: self.gradient_checkpointing,
@@ -307,7 +305,7 @@ impl DpoArgs {
         Ok(())
     }
 
-    fn read_pairs(&self, engine: &Engine, job: &Job) -> Result<Vec<DpoExample>> {
+    fn read_pairs(&self, text: &str, engine: &Engine, job: &Job) -> Result<Vec<DpoExample>> {
         let tokenizer = engine.tokenizer().clone();
         let eos = engine.eos_token_ids().first();
         let eos = eos.and_then(|id| tokenizer.token(*id)).ok_or_else(|| {
@@ -315,7 +313,7 @@ impl DpoArgs {
             Error::invalid(engine.checkpoint().name(), reason)
         })?;
         let max_length = self.max_length.min(engine.max_tokens());
-        let records: Vec<Preference> = files::read_jsonl(&self.pairs)?;
+        let records: Vec<Preference> = files::parse_jsonl(&self.pairs, text)?;
         let mut pairs = Vec::with_capacity(records.len());
         let encoder = PreferenceEncoder {
             tokenizer,

@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::hub;
 use crate::cli::args::model::TokenizerArgs;
-use crate::cli::{Format, check_output, print, print_json};
-use crate::pipeline::{FineTune, FineTuned, Stage, file_hash};
+use crate::cli::{Format, check_output, open_stage, print, print_json};
+use crate::pipeline::{FineTune, FineTuneConfig, FineTuned, Output, StageSpec};
 use crate::progress::Job;
 use crate::{Error, Result, files};
 
@@ -49,7 +49,7 @@ pub(crate) struct FinetuneArgs {
     /// Everything random comes from it.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
-    /// Throw away what was made with other settings.
+    /// Train anew even if nothing has changed.
     #[arg(long)]
     force: bool,
     /// How the steps are printed.
@@ -58,6 +58,19 @@ pub(crate) struct FinetuneArgs {
     #[command(flatten)]
     device: DeviceArgs,
 }
+
+/// What a fine-tuning tells of itself.
+const SUMMARY: &str = "accuracies.json";
+/// The files that it makes.
+const MADE: [&str; 7] = [
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "judge.json",
+    "steps.jsonl",
+    SUMMARY,
+];
 
 #[derive(Deserialize)]
 struct Example {
@@ -100,7 +113,8 @@ impl FinetuneArgs {
         let devices = self.device.devices(job)?;
         /// More classes than any text classifier has; the head has a row for each.
         const MOST_CLASSES: usize = 1 << 16;
-        let examples: Vec<Example> = files::read_jsonl(&self.data)?;
+        let text = files::read_text(&self.data)?;
+        let examples: Vec<Example> = files::parse_jsonl(&self.data, &text)?;
         if let Some(place) = examples
             .iter()
             .position(|example| example.label >= MOST_CLASSES)
@@ -122,33 +136,27 @@ impl FinetuneArgs {
         let model = hub::checkpoint(&self.model, job)?;
         let read: Vec<&Path> = model.as_folder().into_iter().collect();
         check_output(&self.output, &read, "finetune.json", &["config.json"])?;
-        let inputs = json!({
-            "model": model.hash()?,
-            "data": file_hash(&self.data)?,
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "learning_rate": self.learning_rate,
-            "held_out": self.held_out,
-            "shuffle": !self.no_shuffle,
-            "dropout": self.dropout,
-            "byte_fallback": self.tokenizer.byte_fallback(),
-            "seed": self.seed,
-        });
+        let config = FineTuneConfig::new(self.epochs)
+            .with_batch_size(self.batch_size)
+            .with_learning_rate(self.learning_rate)
+            .with_held_out(self.held_out)
+            .with_shuffle(!self.no_shuffle)
+            .with_dropout(self.dropout)
+            .with_seed(self.seed);
         let work = self.output.join("training");
-        let summary = self.output.join("accuracies.json");
-        let outputs = [
-            self.output.join("config.json"),
-            self.output.join("model.safetensors"),
-            self.output.join("steps.jsonl"),
-            summary.clone(),
-            work.clone(),
-        ];
-        let mut stage = Stage::open(
-            &self.output.join("finetune.json"),
-            inputs,
-            &outputs,
-            self.force,
-        )?;
+        let summary = self.output.join(SUMMARY);
+        let mut spec = StageSpec::new("finetune", self.output.join("finetune.json"))
+            .with_settings(json!(config))
+            .with_settings(json!({
+                "model": model.hash()?,
+                "data": files::checksum_of(&text),
+                "byte_fallback": self.tokenizer.byte_fallback(),
+            }))
+            .writes(Output::work(&work));
+        for name in MADE {
+            spec = spec.writes(Output::result(self.output.join(name)));
+        }
+        let mut stage = open_stage(spec, self.force, job)?;
         if stage.is_complete() {
             job.progress.note(&format!(
                 "{} is complete, nothing was done",
@@ -158,17 +166,11 @@ impl FinetuneArgs {
         }
         let run = FineTune {
             label: "finetune",
+            config: &config,
             base: &model,
             output: &self.output,
             work: &work,
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            learning_rate: self.learning_rate,
-            held_out: self.held_out,
-            shuffle: !self.no_shuffle,
-            dropout: self.dropout,
             byte_fallback: self.tokenizer.byte_fallback(),
-            seed: self.seed,
             record_steps: true,
         };
         let trained = run.run(&texts, &devices, job)?;

@@ -7,10 +7,10 @@ use serde_json::json;
 
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::{Format, print, print_json};
-use crate::pipeline::Stage;
+use crate::pipeline::{Output, Stage, StageSpec};
 use crate::progress::Job;
 use crate::tiny::pretrain::{Pretrain, evaluate_judges, pretrain};
-use crate::{Result, files};
+use crate::{Error, Result, files};
 
 #[derive(Args, Debug)]
 pub(crate) struct PretrainArgs {
@@ -32,7 +32,7 @@ pub(crate) struct PretrainArgs {
     /// Texts that each relevance judge learns from.
     #[arg(long, value_name = "N", default_value_t = Pretrain::new().relevance_examples)]
     relevance_examples: usize,
-    /// Throw away what was made with other settings.
+    /// Make all of it anew, whatever made what is there.
     #[arg(long)]
     force: bool,
     /// How the judges' accuracies are printed.
@@ -53,6 +53,22 @@ impl PretrainArgs {
         format!(" --model {gemma} --relevance {relevance} --nli {nli}")
     }
 
+    /// Models take hours, so that those of other settings are never made again by chance; and checkpoints of other
+    /// settings are no beginning.
+    fn check_same(&self, known: bool, changed: &[String], made: &[PathBuf]) -> Result<()> {
+        let differs = match changed {
+            [] if known || !made.iter().any(|path| path.exists()) => return Ok(()),
+            [] => "settings that are not known any more".to_string(),
+            changed => format!("other settings: {}", changed.join(", ")),
+        };
+        Err(Error::invalid(
+            &self.output,
+            format!(
+                "was made with {differs}; use --force to make it again, or --output for another folder"
+            ),
+        ))
+    }
+
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
         let device = self.device.device(job)?;
         let config = Pretrain::new()
@@ -65,18 +81,20 @@ impl PretrainArgs {
             name.push(".training");
             name.into()
         });
-        // Checkpoints of other settings are no beginning.
+        let record = work.join("pretrain.json");
+        let known = record.is_file();
         let checkpoints = work.join("checkpoints");
-        let mut outputs = ["gemma", "relevance", "nli", "evaluation"]
-            .map(|name| self.output.join(name))
-            .to_vec();
-        outputs.push(checkpoints.clone());
-        let mut stage = Stage::open(
-            &work.join("pretrain.json"),
-            json!(config),
-            &outputs,
-            self.force,
-        )?;
+        let made = ["gemma", "relevance", "nli", "evaluation"].map(|name| self.output.join(name));
+        let mut spec = StageSpec::new("pretrain", record)
+            .with_settings(json!(config))
+            .writes(Output::work(&checkpoints));
+        for path in &made {
+            spec = spec.writes(Output::result(path));
+        }
+        if !self.force {
+            self.check_same(known, &spec.changed_settings()?, &made)?;
+        }
+        let mut stage = Stage::open(spec, self.force, job)?;
         pretrain(&config, &self.output, &checkpoints, &device, job)?;
         stage.complete()?;
         files::remove_dir(&checkpoints)?;

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::judges::JudgeArgs;
 use crate::cli::commands::reply_file::ReplyFile;
+use crate::cli::embedded;
 use crate::cli::table::score_table;
 use crate::cli::{Format, print, print_json};
 use crate::persona::{Persona, Score};
-use crate::pipeline::{find_page, locate, read_page};
 use crate::progress::Job;
 use crate::tiny::english;
 use crate::{Error, Result, files};
@@ -184,11 +184,11 @@ pub(crate) fn own_statements(output: &Path, character: &str) -> Result<Vec<Strin
     if path.is_file() {
         return read_statements(&path);
     }
-    let page = find_page(&locate("wiki"), character)?;
-    let statements = english::statements(character, &read_page(&page)?);
+    let page = embedded::page(character)?;
+    let statements = english::statements(character, page.text());
     if statements.is_empty() {
         return Err(Error::invalid(
-            page,
+            page.path(),
             format!("no statements about {character} were found in it"),
         ));
     }

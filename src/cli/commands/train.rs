@@ -6,15 +6,20 @@ use std::time::Instant;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 
-use crate::Result;
 use crate::cli::args::chat_model::ChatModelArgs;
 use crate::cli::args::device::{DeviceArgs, JudgePrecisionArgs, PrecisionArgs};
 use crate::cli::args::hub;
+use crate::cli::embedded;
 use crate::cli::{Format, elsewhere, print, print_json, quoted};
 use crate::files::{Dtype, Precision};
+use crate::nn::LoraConfig;
 use crate::parallel::is_cpu;
-use crate::pipeline::{Scale, TrainConfig, TrainSummary, plan, teach, train};
+use crate::pipeline::{
+    DpoTraining, JudgeSettings, Page, ReplySettings, Scale, TeacherChoice, TrainConfig,
+    TrainSummary, plan, teach, train,
+};
 use crate::progress::Job;
+use crate::{Error, Result};
 
 /// The defaults of a library's run are those of the command line.
 fn defaults() -> TrainConfig {
@@ -66,55 +71,55 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     judge_templates: Option<PathBuf>,
     /// Use the judges as they are (true), or fine-tune them on the teacher's data first (false).
-    #[arg(long, value_name = "BOOL", default_value_t = defaults().use_pretrained_discriminator, action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "BOOL", default_value_t = defaults().judges.use_pretrained, action = clap::ArgAction::Set)]
     use_pretrained_discriminator: bool,
     /// Epochs of the relevance judge's fine-tuning.
-    #[arg(long, value_name = "N", default_value_t = defaults().relevance_finetune_epoch)]
+    #[arg(long, value_name = "N", default_value_t = defaults().judges.relevance_epochs)]
     relevance_finetune_epoch: usize,
     /// Epochs of the NLI judge's fine-tuning.
-    #[arg(long, value_name = "N", default_value_t = defaults().nli_finetune_epoch)]
+    #[arg(long, value_name = "N", default_value_t = defaults().judges.nli_epochs)]
     nli_finetune_epoch: usize,
     /// Statements in the prompt.
-    #[arg(long, value_name = "N", default_value_t = defaults().rag_top_k)]
+    #[arg(long, value_name = "N", default_value_t = defaults().replies.rag_top_k)]
     rag_top_k: usize,
     /// Samples of two replies; where queries are fewer, each gets several, and its best reply is paired with its worst.
-    #[arg(long, value_name = "N", default_value_t = defaults().max_dpo_data)]
+    #[arg(long, value_name = "N", default_value_t = defaults().replies.max_dpo_data)]
     max_dpo_data: usize,
     /// Epochs of DPO.
-    #[arg(long, value_name = "N", default_value_t = defaults().prp_dpo_epoch)]
+    #[arg(long, value_name = "N", default_value_t = defaults().adapter.epochs)]
     prp_dpo_epoch: usize,
     /// Rank of the LoRA factors.
-    #[arg(long, value_name = "N", default_value_t = defaults().lora_rank)]
+    #[arg(long, value_name = "N", default_value_t = defaults().adapter.lora.rank)]
     lora_rank: usize,
     /// Numerator of the LoRA scaling [default: the rank].
     #[arg(long, value_name = "X")]
     lora_alpha: Option<f64>,
     /// First learning rate of DPO; it falls to zero in a line.
-    #[arg(long, value_name = "X", default_value_t = defaults().learning_rate)]
+    #[arg(long, value_name = "X", default_value_t = defaults().adapter.learning_rate)]
     learning_rate: f64,
     /// How strongly DPO holds the policy to the reference.
-    #[arg(long, value_name = "X", default_value_t = defaults().beta)]
+    #[arg(long, value_name = "X", default_value_t = defaults().adapter.dpo.beta)]
     beta: f64,
     /// Weight of the chosen replies' own likelihood beside DPO's loss; 0 is DPO alone.
-    #[arg(long, value_name = "X", default_value_t = defaults().sft_weight)]
+    #[arg(long, value_name = "X", default_value_t = defaults().adapter.dpo.sft_weight)]
     sft_weight: f64,
     /// Prompts in a batch, each with all of its pairs.
-    #[arg(long, value_name = "N", default_value_t = defaults().batch_size)]
+    #[arg(long, value_name = "N", default_value_t = defaults().adapter.batch_size)]
     batch_size: usize,
     /// Batches in an optimizer step.
-    #[arg(long, value_name = "N", default_value_t = defaults().accumulate)]
+    #[arg(long, value_name = "N", default_value_t = defaults().adapter.dpo.accumulate)]
     accumulate: usize,
     /// Held-out queries to evaluate with, at most.
-    #[arg(long, value_name = "N", default_value_t = defaults().max_eval_queries)]
+    #[arg(long, value_name = "N", default_value_t = defaults().replies.max_eval_queries)]
     max_eval_queries: usize,
     /// Replies to each of them, before and after.
-    #[arg(long, value_name = "N", default_value_t = defaults().eval_replies)]
+    #[arg(long, value_name = "N", default_value_t = defaults().replies.eval_replies)]
     eval_replies: usize,
     /// Draw replies from the likeliest tokens whose probabilities reach this sum; 1 is the model's own distribution.
-    #[arg(long, value_name = "X", default_value_t = defaults().top_p)]
+    #[arg(long, value_name = "X", default_value_t = defaults().replies.top_p)]
     top_p: f32,
     /// Longest reply, in tokens.
-    #[arg(long, value_name = "N", default_value_t = defaults().max_new_tokens)]
+    #[arg(long, value_name = "N", default_value_t = defaults().replies.max_new_tokens)]
     max_new_tokens: usize,
     /// Everything random comes from it.
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
@@ -123,7 +128,7 @@ pub(crate) struct TrainArgs {
     /// the CPU's memory would be short.
     #[arg(long)]
     gradient_checkpointing: bool,
-    /// Throw away what was made with other settings, instead of an error.
+    /// Make everything again, but for what a chat model has answered.
     #[arg(long)]
     force: bool,
     /// How the summary is printed.
@@ -159,12 +164,22 @@ impl TrainArgs {
         if scale { precision.in_nf4() } else { precision }
     }
 
+    fn teacher(&self) -> TeacherChoice {
+        match self.model_engine.as_str() {
+            "offline" => TeacherChoice::Given,
+            "local" => TeacherChoice::Local,
+            "imported" => TeacherChoice::Imported,
+            name => TeacherChoice::Chat(name.to_string()),
+        }
+    }
+
     fn config(&self, device: &Device) -> TrainConfig {
+        let alpha = self.lora_alpha.unwrap_or(self.lora_rank as f64);
+        let defaults = defaults();
         TrainConfig {
             character: self.character.clone(),
-            wiki: self.wiki.clone(),
             output: self.output.clone(),
-            model_engine: self.model_engine.clone(),
+            teacher: self.teacher(),
             chat: self.chat.config(),
             prp_scale: match self.prp_scale {
                 ScaleArg::Tiny => Scale::Tiny,
@@ -173,39 +188,66 @@ impl TrainArgs {
             },
             model: self.model.clone(),
             precision: self.precision.precision(self.suited(device)),
-            judge_precision: self.judge_precision.precision(),
-            relevance: self.relevance.clone(),
-            nli: self.nli.clone(),
-            judge_templates: self.judge_templates.clone(),
             hub: hub::config(),
-            use_pretrained_discriminator: self.use_pretrained_discriminator,
-            relevance_finetune_epoch: self.relevance_finetune_epoch,
-            nli_finetune_epoch: self.nli_finetune_epoch,
-            rag_top_k: self.rag_top_k,
-            max_dpo_data: self.max_dpo_data,
-            prp_dpo_epoch: self.prp_dpo_epoch,
-            lora_rank: self.lora_rank,
-            lora_alpha: self.lora_alpha,
-            learning_rate: self.learning_rate,
-            beta: self.beta,
-            sft_weight: self.sft_weight,
-            batch_size: self.batch_size,
-            accumulate: self.accumulate,
-            max_eval_queries: self.max_eval_queries,
-            eval_replies: self.eval_replies,
-            top_p: self.top_p,
-            max_new_tokens: self.max_new_tokens,
-            seed: self.seed,
+            judges: JudgeSettings {
+                relevance: self.relevance.clone(),
+                nli: self.nli.clone(),
+                templates: self.judge_templates.clone(),
+                precision: self.judge_precision.precision(),
+                use_pretrained: self.use_pretrained_discriminator,
+                relevance_epochs: self.relevance_finetune_epoch,
+                nli_epochs: self.nli_finetune_epoch,
+            },
+            replies: ReplySettings {
+                rag_top_k: self.rag_top_k,
+                max_dpo_data: self.max_dpo_data,
+                max_eval_queries: self.max_eval_queries,
+                eval_replies: self.eval_replies,
+                top_p: self.top_p,
+                max_new_tokens: self.max_new_tokens,
+            },
+            adapter: DpoTraining {
+                lora: LoraConfig::new(self.lora_rank, alpha),
+                dpo: defaults
+                    .adapter
+                    .dpo
+                    .clone()
+                    .with_beta(self.beta)
+                    .with_sft_weight(self.sft_weight)
+                    .with_accumulate(self.accumulate),
+                epochs: self.prp_dpo_epoch,
+                batch_size: self.batch_size,
+                learning_rate: self.learning_rate,
+                ..defaults.adapter
+            },
             gradient_checkpointing: self.gradient_checkpointing,
+            seed: self.seed,
             force: self.force,
         }
+    }
+
+    /// The page that was named, or the character's own; data that was imported stands for its page.
+    fn page(&self) -> Result<Option<Page>> {
+        let page = match &self.wiki {
+            _ if self.teacher() == TeacherChoice::Imported => return Ok(None),
+            Some(path) => Page::read(path),
+            None => embedded::page(&self.character).map_err(|error| match error {
+                Error::Usage(told) => Error::Usage(format!("{told}; --wiki PATH names another")),
+                other => other,
+            }),
+        };
+        page.map(Some)
     }
 
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
         let started = Instant::now();
         let devices = self.device.devices(job)?;
+        let (config, sources) = (
+            self.config(devices.first()),
+            embedded::sources(self.page()?),
+        );
         if self.dry_run {
-            let plan = plan(&self.config(devices.first()), &devices, job)?;
+            let plan = plan(&config, sources, &devices, job)?;
             return match (self.format, plan) {
                 (Format::Json, plan) => print_json(&plan),
                 (Format::Text, Some(plan)) => print(&plan.to_string()),
@@ -213,7 +255,7 @@ impl TrainArgs {
             };
         }
         if self.data_only {
-            let made = teach(&self.config(devices.first()), &devices, job)?;
+            let made = teach(&config, sources, &devices, job)?;
             return match self.format {
                 Format::Json => print_json(&made),
                 Format::Text => print(&format!(
@@ -226,7 +268,7 @@ impl TrainArgs {
                 )),
             };
         }
-        let summary = train(&self.config(devices.first()), &devices, job)?;
+        let summary = train(&config, sources, &devices, job)?;
         match self.format {
             Format::Json => print_json(&summary),
             Format::Text => print(&self.text(&summary, started.elapsed().as_secs_f64())),

@@ -1,10 +1,89 @@
 //! How much better the replies became, told by judges that took no part in the reward.
 
+use std::path::Path;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use crate::persona::RelevanceTable;
+use crate::pipeline::record::{Output, StageSpec};
 use crate::pipeline::replies::SampledReplies;
+use crate::pipeline::run::Run;
+use crate::pipeline::stages::relevance::{Table, spec_with_judge};
+use crate::pipeline::stages::sample::{Samples, reads_samples, sample};
+use crate::pipeline::stages::{Asked, Queries};
+use crate::text::seed_for;
+use crate::{Result, files};
+
+const BEFORE: &str = "evaluation-before";
+const AFTER: &str = "evaluation-after";
+
+/// The evaluation of the base model.
+pub(super) fn spec_before(run: &Run<'_>) -> Result<StageSpec> {
+    spec(run, BEFORE)
+}
+
+/// The evaluation of the base model with the adapter.
+pub(super) fn spec_after(run: &Run<'_>) -> Result<StageSpec> {
+    Ok(spec(run, AFTER)?.reads("adapter", run.layout.adapter()))
+}
+
+fn spec(run: &Run<'_>, name: &str) -> Result<StageSpec> {
+    let replies = &run.config.replies;
+    let spec = reads_samples(run, run.stage(name), Queries::HeldOut)
+        .with_settings(json!({
+            "max_eval_queries": replies.max_eval_queries,
+            "eval_replies": replies.eval_replies,
+        }))
+        .reads("grading", run.layout.jsonl(Table::Grading.name()))
+        .writes(Output::result(run.layout.jsonl(name)));
+    spec_with_judge(run, spec, &run.graders.nli)
+}
+
+pub(in crate::pipeline) fn before(
+    run: &mut Run<'_>,
+    asked: &Asked<'_>,
+    grading: &RelevanceTable,
+) -> Result<Vec<SampledReplies>> {
+    let spec = spec_before(run)?;
+    make(run, spec, asked, grading, None)
+}
+
+pub(in crate::pipeline) fn after(
+    run: &mut Run<'_>,
+    asked: &Asked<'_>,
+    grading: &RelevanceTable,
+) -> Result<Vec<SampledReplies>> {
+    let (spec, adapter) = (spec_after(run)?, run.layout.adapter());
+    make(run, spec, asked, grading, Some(&adapter))
+}
+
+fn make(
+    run: &mut Run<'_>,
+    spec: StageSpec,
+    asked: &Asked<'_>,
+    grading: &RelevanceTable,
+    adapter: Option<&Path>,
+) -> Result<Vec<SampledReplies>> {
+    let path = run.layout.jsonl(&spec.name);
+    let mut stage = run.open(spec)?;
+    if !stage.is_complete() {
+        let samples = Samples {
+            path: &path,
+            asked,
+            relevance: grading,
+            nli: &run.graders.nli,
+            n_replies: run.config.replies.eval_replies,
+            adapter,
+            seed: seed_for(run.config.seed, &[4]),
+        };
+        sample(run, &samples)?;
+        stage.complete()?;
+    }
+    files::read_jsonl(&path)
+}
 
 /// A 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,65 @@
+//! One run at a time works on a character.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use crate::{Error, Result, files};
+
+/// Holds a character's files for one run; the system lets go of them when the run ends, however it ends.
+#[derive(Debug)]
+pub(super) struct Lock(#[expect(dead_code, reason = "held open until it is dropped")] File);
+
+impl Lock {
+    /// Takes the lock file at `path`, which stands for the folder `holds`.
+    ///
+    /// # Errors
+    ///
+    /// Another run that has it, and a folder that cannot be written.
+    pub(super) fn take(path: &Path, holds: &Path) -> Result<Self> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
+            files::create_dir(folder)?;
+        }
+        let created = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path);
+        // What is complete can be read from a disk that is not to be written.
+        let mut file = created
+            .or_else(|error| File::open(path).map_err(|_| error))
+            .map_err(Error::io("lock", path))?;
+        match file.try_lock() {
+            Ok(()) => {
+                // Whose lock it is, for people; nothing reads it.
+                let _ = writeln!(file, "{:<10}", std::process::id());
+                Ok(Self(file))
+            }
+            Err(TryLockError::WouldBlock) => Err(Error::invalid(
+                holds,
+                "another run is at work here; wait until it has ended, or stop it",
+            )),
+            // A file system without locks.
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
+                Ok(Self(file))
+            }
+            Err(TryLockError::Error(error)) => Err(Error::io("lock", path)(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_had_once_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stages/lock");
+        let held = Lock::take(&path, folder.path()).unwrap();
+        let error = Lock::take(&path, folder.path()).unwrap_err().to_string();
+        assert!(error.contains("another run is at work"), "{error}");
+        drop(held);
+        Lock::take(&path, folder.path()).unwrap();
+    }
+}

@@ -1,0 +1,356 @@
+//! Records of stages: what a stage's files were made from, and when they can be used as they are.
+//!
+//! A record is written before a stage begins and again when its files are whole. It holds the hashes of what the stage
+//! read and of what it wrote:
+//!
+//! - Other inputs than those recorded: the stage is made again. What of its files is as recorded is removed; what is
+//!   not, somebody has edited or put there, and it is moved aside.
+//! - The same inputs, not whole: the stage goes on where it stopped.
+//! - The same inputs, whole: nothing is done. [`Output::data`] that was edited since is used as it is; an
+//!   [`Output::result`] that is not as recorded is damaged, and the stage is made again.
+
+mod output;
+mod spec;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use output::Output;
+pub(in crate::pipeline) use spec::InputFile;
+pub use spec::StageSpec;
+
+use crate::progress::Job;
+use crate::{Error, Result, files};
+use output::Kind;
+
+/// What is known of a stage.
+pub(in crate::pipeline) enum Known {
+    /// There is no record.
+    Nothing,
+    /// There is one that cannot be read.
+    Damaged,
+    /// There is one.
+    Record(Record),
+}
+
+impl Known {
+    /// Whether all of an output is as the program made it.
+    fn made(&self, output: &Output) -> Result<bool> {
+        match self {
+            Self::Nothing => Ok(false),
+            Self::Damaged => Ok(output.kind == Kind::Work),
+            Self::Record(record) if !record.complete || output.kind == Kind::Work => Ok(true),
+            // The first versions recorded no hashes; nobody edits results.
+            Self::Record(record) if record.version.is_empty() && output.kind == Kind::Result => {
+                Ok(true)
+            }
+            Self::Record(record) => {
+                let hashes = output.hashes()?;
+                let as_made = |(name, hash)| record.outputs.get(name) == Some(hash);
+                Ok(hashes.iter().all(as_made))
+            }
+        }
+    }
+}
+
+/// What lies on disk for a stage.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::pipeline) struct Record {
+    /// The version of the program that made the stage.
+    #[serde(default)]
+    version: String,
+    /// Whether its files are whole.
+    complete: bool,
+    /// Settings, and hashes of what was read.
+    pub(in crate::pipeline) inputs: Map<String, Value>,
+    /// Names of models and the like.
+    #[serde(default)]
+    pub(in crate::pipeline) about: Map<String, Value>,
+    /// Hashes of what was written.
+    #[serde(default)]
+    pub(in crate::pipeline) outputs: BTreeMap<String, String>,
+}
+
+impl Record {
+    pub(in crate::pipeline) fn read(path: &Path) -> Result<Known> {
+        match fs::read(path) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).map_or(Known::Damaged, Known::Record)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Known::Nothing),
+            Err(error) => Err(Error::io("read", path)(error)),
+        }
+    }
+
+    /// The record of a stage that is whole.
+    pub(in crate::pipeline) fn complete(path: &Path) -> Result<Option<Self>> {
+        match Self::read(path)? {
+            Known::Record(record) if record.complete => Ok(Some(record)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Which outputs cannot be used: results that are not as recorded, data that is missing or empty.
+    fn damaged(&self, outputs: &[Output]) -> Result<Vec<String>> {
+        let mut damaged = Vec::new();
+        for output in outputs.iter().filter(|output| output.kind != Kind::Work) {
+            let name = output.name();
+            let hashes = output.hashes()?;
+            let below = format!("{name}/");
+            let mut recorded = self
+                .outputs
+                .iter()
+                .filter(|(file, _)| **file == name || file.starts_with(&below))
+                .peekable();
+            // Records of the first versions have no hashes.
+            if hashes.is_empty() && (recorded.peek().is_some() || self.outputs.is_empty()) {
+                damaged.push(format!("{name} missing"));
+                continue;
+            }
+            for (file, hash) in recorded {
+                match hashes.get(file) {
+                    None => damaged.push(format!("{file} missing")),
+                    Some(found) if found == hash => {}
+                    Some(_) if output.kind == Kind::Result => {
+                        damaged.push(format!("{file} damaged"));
+                    }
+                    Some(_) if fs::metadata(&output.path).is_ok_and(|file| file.len() == 0) => {
+                        damaged.push(format!("{file} empty"));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        Ok(damaged)
+    }
+}
+
+/// A stage under way or whole.
+#[derive(Debug)]
+pub struct Stage {
+    spec: StageSpec,
+    inputs: Map<String, Value>,
+    complete: bool,
+}
+
+impl Stage {
+    /// Looks at what is there of a stage and makes room for what is to be made, with `anew` all of it; see the
+    /// [module](self).
+    ///
+    /// # Errors
+    ///
+    /// A file that the stage reads and that is not there; what cannot be read, moved, removed or written.
+    pub fn open(spec: StageSpec, anew: bool, job: &Job) -> Result<Self> {
+        let look = spec.look()?;
+        let inputs = spec.inputs()?;
+        let complete = !anew && look.is_current();
+        if !complete && (anew || !look.is_begun()) {
+            spec.clear(&look.record, job)?;
+        }
+        let stage = Self {
+            spec,
+            inputs,
+            complete,
+        };
+        if !complete {
+            stage.write(BTreeMap::new())?;
+        }
+        Ok(stage)
+    }
+
+    /// Whether there is nothing left to do.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Says that the files are whole.
+    pub fn complete(&mut self) -> Result<()> {
+        let mut outputs = BTreeMap::new();
+        for output in &self.spec.outputs {
+            outputs.extend(output.hashes()?);
+        }
+        self.complete = true;
+        self.write(outputs)
+    }
+
+    fn write(&self, outputs: BTreeMap<String, String>) -> Result<()> {
+        files::write_json(
+            &self.spec.record,
+            &Record {
+                version: env!("CARGO_PKG_VERSION").to_string(),
+                complete: self.complete,
+                inputs: self.inputs.clone(),
+                about: self.spec.about.clone(),
+                outputs,
+            },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spec::{OLDER, differences};
+    use super::*;
+    use serde_json::json;
+    use std::path::PathBuf;
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn spec(&self, seed: u64) -> StageSpec {
+            StageSpec::new("a", self.path("a.json"))
+                .with_settings(json!({"seed": seed, "page": "0".repeat(64)}))
+                .writes(Output::data(self.path("a.jsonl")))
+                .writes(Output::result(self.path("b")))
+                .writes(Output::work(self.path("work")))
+        }
+
+        fn open(&self, seed: u64) -> Stage {
+            Stage::open(self.spec(seed), false, &Job::default()).unwrap()
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+            fs::write(self.path(name), text).unwrap();
+        }
+
+        fn read(&self, name: &str) -> Option<String> {
+            fs::read_to_string(self.path(name)).ok()
+        }
+
+        /// Makes the stage with these texts.
+        fn make(&self, seed: u64) {
+            let mut stage = self.open(seed);
+            assert!(!stage.is_complete());
+            self.write("a.jsonl", "made\n");
+            self.write("b/weights", "made");
+            self.write("work/checkpoint", "made");
+            stage.complete().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_stage_is_skipped_when_whole_goes_on_when_begun_and_is_made_again_when_its_inputs_changed()
+    {
+        let folder = Folder::new();
+        folder.make(1);
+        assert!(folder.open(1).is_complete());
+        fs::remove_dir_all(folder.path("work")).unwrap();
+        assert!(
+            folder.open(1).is_complete(),
+            "checkpoints have done their part"
+        );
+
+        let told = folder.spec(2).changed_settings().unwrap();
+        assert_eq!(told, ["seed 1 → 2"]);
+        assert!(!folder.open(2).is_complete());
+        assert_eq!(
+            (folder.read("a.jsonl"), folder.read("b/weights")),
+            (None, None)
+        );
+        folder.write("a.jsonl", "half");
+        assert!(!folder.open(2).is_complete());
+        assert_eq!(
+            folder.read("a.jsonl").unwrap(),
+            "half",
+            "begun, so it goes on"
+        );
+        assert!(!folder.open(1).is_complete());
+        assert_eq!(folder.read("a.jsonl"), None, "begun from something else");
+    }
+
+    #[test]
+    fn an_edit_is_used_while_the_inputs_are_the_same_and_moved_aside_when_the_stage_is_made_again()
+    {
+        let folder = Folder::new();
+        folder.make(1);
+        folder.write("a.jsonl", "edited\n");
+        assert!(folder.open(1).is_complete());
+        assert_eq!(folder.read("a.jsonl").unwrap(), "edited\n");
+        for (seed, aside) in [(2, "a.edited-1.jsonl"), (3, "a.edited-2.jsonl")] {
+            folder.make(seed);
+            assert_eq!(folder.read(aside).unwrap(), "edited\n");
+            folder.write("a.jsonl", "edited\n");
+        }
+    }
+
+    #[test]
+    fn a_damaged_result_a_missing_file_and_a_damaged_record_are_made_again() {
+        let folder = Folder::new();
+        folder.make(1);
+        folder.write("b/weights", "cut");
+        assert_eq!(
+            folder.spec(1).look().unwrap().damaged,
+            ["b/weights damaged"]
+        );
+        folder.make(1);
+        assert_eq!(folder.read("b.edited-1/weights").unwrap(), "cut");
+        assert_eq!(folder.read("a.edited-1.jsonl"), None, "it was as made");
+
+        fs::remove_file(folder.path("b/weights")).unwrap();
+        folder.make(1);
+        folder.write("a.jsonl", "");
+        folder.make(1);
+        folder.write("a.json", "{\"comp");
+        folder.make(1);
+        assert_eq!(folder.read("a.edited-2.jsonl").unwrap(), "made\n");
+        assert!(folder.open(1).is_complete());
+    }
+
+    #[test]
+    fn what_the_program_did_not_make_is_never_removed() {
+        let folder = Folder::new();
+        folder.write("a.jsonl", "mine");
+        folder.write("work/notes", "mine");
+        folder.make(1);
+        assert_eq!(folder.read("a.edited-1.jsonl").unwrap(), "mine");
+        assert_eq!(folder.read("work.edited-1/notes").unwrap(), "mine");
+
+        folder.write("b/notes", "mine");
+        assert!(folder.open(1).is_complete(), "it does no harm there");
+        Stage::open(folder.spec(1), true, &Job::default()).unwrap();
+        assert_eq!(folder.read("b.edited-1/notes").unwrap(), "mine");
+        assert_eq!(folder.read("a.jsonl"), None);
+    }
+
+    #[test]
+    fn records_have_the_version_and_hashes_and_no_absolute_path() {
+        let folder = Folder::new();
+        folder.make(1);
+        let record: Value = files::read_json(&folder.path("a.json")).unwrap();
+        assert_eq!(record["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(record["outputs"]["b/weights"], files::checksum_of("made"));
+        assert_eq!(record["outputs"].as_object().unwrap().len(), 2);
+        let text = folder.read("a.json").unwrap();
+        assert!(!text.contains(folder.0.path().to_str().unwrap()), "{text}");
+    }
+
+    #[test]
+    fn differences_are_told_field_by_field() {
+        let mut told = Vec::new();
+        let old = json!({"rank": 2, "alpha": 2.0, "names": ["a"]});
+        let new = json!({"rank": 3, "alpha": 2.0, "names": ["a", "b"]});
+        differences("lora", Some(&old), &new, &mut told);
+        differences(
+            "page",
+            Some(&json!("0".repeat(64))),
+            &json!("1".repeat(64)),
+            &mut told,
+        );
+        differences("dtype", None, &json!("float32"), &mut told);
+        differences("shuffle", None, &json!(true), &mut told);
+        let wanted = ["lora_rank 2 → 3", "lora_names changed", "page changed"];
+        assert_eq!(told[..3], wanted);
+        assert_eq!(told[3..], [OLDER]);
+    }
+}

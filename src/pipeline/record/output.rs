@@ -1,0 +1,109 @@
+//! The files that a stage writes: what becomes of each when somebody has edited it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::pipeline::hashes::file_hash;
+use crate::{Error, Result};
+
+/// A file or folder that a stage writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    pub(super) path: PathBuf,
+    pub(super) kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Data,
+    Result,
+    Work,
+}
+
+impl Output {
+    /// A file that people may edit: later stages use it as it is.
+    pub fn data(path: impl Into<PathBuf>) -> Self {
+        let (path, kind) = (path.into(), Kind::Data);
+        Self { path, kind }
+    }
+
+    /// A file or folder that nobody edits.
+    pub fn result(path: impl Into<PathBuf>) -> Self {
+        let (path, kind) = (path.into(), Kind::Result);
+        Self { path, kind }
+    }
+
+    /// Checkpoints and the like, which matter only until the stage is whole.
+    pub fn work(path: impl Into<PathBuf>) -> Self {
+        let (path, kind) = (path.into(), Kind::Work);
+        Self { path, kind }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn name(&self) -> String {
+        name_of(&self.path)
+    }
+
+    /// The hashes of its files, by the output's name and, in a folder, their paths in it.
+    pub(super) fn hashes(&self) -> Result<BTreeMap<String, String>> {
+        let mut hashes = BTreeMap::new();
+        if self.kind != Kind::Work {
+            hash_below(&self.path, &self.name(), &mut hashes)?;
+        }
+        Ok(hashes)
+    }
+
+    pub(super) fn remove(&self) -> Result<()> {
+        let removed = if self.path.is_dir() {
+            fs::remove_dir_all(&self.path)
+        } else {
+            fs::remove_file(&self.path)
+        };
+        removed.map_err(Error::io("remove", &self.path))
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+fn hash_below(path: &Path, name: &str, hashes: &mut BTreeMap<String, String>) -> Result<()> {
+    if path.is_file() {
+        hashes.insert(name.to_string(), file_hash(path)?);
+    } else if path.is_dir() {
+        for entry in fs::read_dir(path).map_err(Error::io("read", path))? {
+            let entry = entry.map_err(Error::io("read", path))?.path();
+            hash_below(&entry, &format!("{name}/{}", name_of(&entry)), hashes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Renames a file or folder to a free name beside it, `name.edited-1.ending`, and returns that.
+pub(super) fn move_aside(path: &Path) -> Result<PathBuf> {
+    let (stem, ending) = match path.extension() {
+        Some(ending) if path.is_file() => (
+            path.file_stem().unwrap_or_default().to_string_lossy(),
+            format!(".{}", ending.to_string_lossy()),
+        ),
+        _ => (
+            path.file_name().unwrap_or_default().to_string_lossy(),
+            String::new(),
+        ),
+    };
+    let mut number = 1;
+    loop {
+        let aside = path.with_file_name(format!("{stem}.edited-{number}{ending}"));
+        if !aside.exists() {
+            fs::rename(path, &aside).map_err(Error::io("move", path))?;
+            return Ok(aside);
+        }
+        number += 1;
+    }
+}

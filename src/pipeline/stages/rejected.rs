@@ -1,0 +1,57 @@
+//! Answers of a teacher that could not be used: kept aside, counted, and an error if they are many.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pipeline::run::Run;
+use crate::teacher::{Outcome, Rejected};
+use crate::{Error, Result, files};
+
+/// A task whose answers could not be used, with its stage.
+#[derive(Serialize, Deserialize)]
+struct Aside {
+    stage: String,
+    #[serde(flatten)]
+    rejected: Rejected,
+}
+
+/// Ends what a teacher did for a stage since `started`.
+///
+/// # Errors
+///
+/// More than a tenth of the answers that could not be used.
+pub(super) fn settle(run: &mut Run<'_>, stage: &str, started: Instant) -> Result<()> {
+    run.taught += started.elapsed();
+    let Outcome { asked, rejected } = run.teacher.take_outcome();
+    let path = run.layout.rejected();
+    let mut aside: Vec<Aside> = if path.is_file() {
+        files::read_jsonl(&path)?
+    } else {
+        Vec::new()
+    };
+    aside.retain(|other| other.stage != stage);
+    let count = rejected.len();
+    aside.extend(rejected.into_iter().map(|rejected| Aside {
+        stage: stage.to_string(),
+        rejected,
+    }));
+    if path.is_file() || !aside.is_empty() {
+        files::write_jsonl(&path, &aside)?;
+    }
+    if count * 10 > asked {
+        return Err(Error::Teacher(format!(
+            "{count} of {asked} answers for the stage {stage} could not be used; {} tells why. Try another teacher, or \
+             remove {} to ask the same one again",
+            path.display(),
+            run.layout.answers().display(),
+        )));
+    }
+    if count > 0 {
+        run.job.progress.note(&format!(
+            "{count} of {asked} answers for the stage {stage} could not be used; they are in {}",
+            path.display()
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! From the page to persona statements.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::persona::Statement;
+use crate::pipeline::record::{Output, StageSpec};
+use crate::pipeline::run::Run;
+use crate::pipeline::stages::rejected::settle;
+use crate::{Error, Result, files};
+
+pub(in crate::pipeline) fn spec(run: &Run<'_>) -> StageSpec {
+    run.stage("statements")
+        .with_settings(json!({
+            "character": run.config.character,
+            "page": run.page.hash(),
+            "teacher": run.teacher.version(),
+        }))
+        .with_about(json!({"page_name": run.page.name()}))
+        .writes(Output::data(run.layout.statements()))
+}
+
+pub(in crate::pipeline) fn make(run: &mut Run<'_>) -> Result<Vec<String>> {
+    let path = run.layout.statements();
+    let mut stage = run.open(spec(run))?;
+    if !stage.is_complete() {
+        let (character, started) = (&run.config.character, Instant::now());
+        let statements = run.teacher.statements(character, run.page.text())?;
+        settle(run, "statements", started)?;
+        if statements.len() < 2 {
+            let n_found = statements.len();
+            let reason = format!(
+                "only {n_found} statements about {character} were found; write more whole sentences that name {character}"
+            );
+            return Err(Error::invalid(run.page.path(), reason));
+        }
+        files::write_jsonl(&path, &statements)?;
+        stage.complete()?;
+    }
+    let statements: Vec<Statement> = files::read_jsonl(&path)?;
+    let texts = statements.into_iter().map(|known| known.statement);
+    Ok(texts.collect())
+}

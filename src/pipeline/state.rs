@@ -1,0 +1,216 @@
+//! What the records tell of a character: for programs that use what a run has made.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Result;
+use crate::pipeline::hashes::file_hash;
+use crate::pipeline::layout::Layout;
+use crate::pipeline::page::Page;
+use crate::pipeline::record::Record;
+
+/// How a character's files stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CharacterState {
+    /// Whether the statements were made from the page as it is now; absent if there are none, or if they were made from a
+    /// file of another name.
+    pub statements_of_page: Option<bool>,
+    /// Whether an adapter was trained.
+    pub trained: bool,
+    /// Whether it was trained on pairs that were made from the statements as they are now; absent if there is none.
+    pub adapter_matches: Option<bool>,
+}
+
+/// Returns how a character's files in `output` stand to the page, if there is one, and to each other.
+///
+/// # Errors
+///
+/// A file that cannot be read.
+pub fn state_of(output: &Path, character: &str, page: Option<&Page>) -> Result<CharacterState> {
+    let layout = Layout::new(output, character);
+    let record = |stage: &str| Record::complete(&layout.record(stage));
+    let (statements, pairs, dpo) = (record("statements")?, record("pairs")?, record("dpo")?);
+    let adapter = layout.adapter();
+    let trained = adapter.join("adapter_config.json").is_file()
+        && adapter.join("adapter_model.safetensors").is_file();
+    let statements_of_page = match (&statements, page) {
+        (Some(record), Some(page)) if layout.statements().is_file() => {
+            let made_from = record.about.get("page_name").and_then(Value::as_str);
+            let same_name = made_from.is_none_or(|name| name == page.name());
+            let same = record.inputs.get("page").and_then(Value::as_str) == Some(page.hash());
+            same_name.then_some(same)
+        }
+        _ => None,
+    };
+    let reads = |record: &Option<Record>, input: &str, path: &Path| -> Result<bool> {
+        let read = record.as_ref().and_then(|record| record.inputs.get(input));
+        let Some(read) = read.and_then(Value::as_str).filter(|_| path.is_file()) else {
+            return Ok(false);
+        };
+        Ok(read == file_hash(path)?)
+    };
+    let adapter_matches = match trained {
+        true => Some(
+            reads(&pairs, "statements", &layout.statements())?
+                && reads(&dpo, "pairs", &layout.pairs())?,
+        ),
+        false => None,
+    };
+    Ok(CharacterState {
+        statements_of_page,
+        trained,
+        adapter_matches,
+    })
+}
+
+/// A judge that rewarded the replies that an adapter was trained on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedJudge {
+    /// `embedded`, a name on the hub with its revision, or a folder: relative to where the program ran, or the last part
+    /// of an absolute path.
+    pub name: String,
+    /// How it was asked, if its files do not say so.
+    #[serde(default)]
+    pub template: Option<String>,
+}
+
+/// What a character's adapter was trained with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrainedWith {
+    /// The base model, named as [`UsedJudge::name`].
+    pub base: String,
+    /// The relevance judge.
+    pub relevance: UsedJudge,
+    /// The NLI judge.
+    pub nli: UsedJudge,
+    /// What the base's weights were kept in: `float32`, `bfloat16`, `float16`.
+    pub dtype: String,
+    /// In how many bits: `none`, `nf4`.
+    pub quantization: String,
+}
+
+/// Returns what a character's adapter in `output` was trained with; nothing if it is untrained, or was trained before
+/// records told.
+///
+/// # Errors
+///
+/// A record that cannot be read.
+pub fn trained_with(output: &Path, character: &str) -> Result<Option<TrainedWith>> {
+    let layout = Layout::new(output, character);
+    let record = |stage: &str| Record::complete(&layout.record(stage));
+    let (relevance, pairs, dpo) = (record("relevance-table")?, record("pairs")?, record("dpo")?);
+    let (Some(relevance), Some(pairs), Some(dpo)) = (relevance, pairs, dpo) else {
+        return Ok(None);
+    };
+    let judge = |record: &Record| -> Option<UsedJudge> {
+        serde_json::from_value(record.about.get("judge")?.clone()).ok()
+    };
+    let text = |fields: &serde_json::Map<String, Value>, name: &str| -> Option<String> {
+        Some(fields.get(name)?.as_str()?.to_string())
+    };
+    let found = || {
+        Some(TrainedWith {
+            base: text(&dpo.about, "model_name")?,
+            relevance: judge(&relevance)?,
+            nli: judge(&pairs)?,
+            dtype: text(&dpo.inputs, "dtype")?,
+            quantization: text(&dpo.inputs, "quantization")?,
+        })
+    };
+    Ok(found())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files;
+    use serde_json::json;
+    use std::fs;
+
+    /// Files and records as a run leaves them.
+    fn made(output: &Path, page: &Page) -> Layout {
+        let layout = Layout::new(output, "Mira");
+        files::create_dir(&layout.data).unwrap();
+        files::create_dir(&layout.adapter()).unwrap();
+        for path in [layout.statements(), layout.pairs()] {
+            fs::write(path, "{}\n").unwrap();
+        }
+        for name in ["adapter_config.json", "adapter_model.safetensors"] {
+            fs::write(layout.adapter().join(name), "{}").unwrap();
+        }
+        let hash = files::checksum_of("{}\n");
+        let judge = json!({"judge": {"name": "embedded"}});
+        let precision = json!({"pairs": hash, "dtype": "bfloat16", "quantization": "nf4"});
+        for (stage, inputs, about) in [
+            (
+                "statements",
+                json!({"page": page.hash()}),
+                json!({"page_name": page.name()}),
+            ),
+            ("relevance-table", json!({}), judge.clone()),
+            ("pairs", json!({"statements": hash}), judge),
+            ("dpo", precision, json!({"model_name": "a/b@0123"})),
+        ] {
+            let record = json!({"complete": true, "inputs": inputs, "about": about});
+            files::write_json(&layout.record(stage), &record).unwrap();
+        }
+        layout
+    }
+
+    #[test]
+    fn a_newer_page_and_an_adapter_of_other_statements_are_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("Mira.txt");
+        let page = |text: &str| {
+            fs::write(&path, text).unwrap();
+            Page::read(&path).unwrap()
+        };
+        let old = page("Mira sings.");
+        let state = |page| state_of(folder.path(), "Mira", page).unwrap();
+        let seen = |of_page, trained, matches| CharacterState {
+            statements_of_page: of_page,
+            trained,
+            adapter_matches: matches,
+        };
+        assert_eq!(
+            state(Some(&old)),
+            seen(None, false, None),
+            "nothing is made"
+        );
+        let layout = made(folder.path(), &old);
+        assert_eq!(state(Some(&old)), seen(Some(true), true, Some(true)));
+        assert_eq!(state(None), seen(None, true, Some(true)));
+        let new = page("Mira swims.");
+        assert_eq!(state(Some(&new)), seen(Some(false), true, Some(true)));
+        let other = folder.path().join("other.txt");
+        fs::write(&other, "Mira swims.").unwrap();
+        let other = Page::read(&other).unwrap();
+        assert_eq!(state(Some(&other)).statements_of_page, None);
+        for path in [layout.pairs(), layout.statements()] {
+            fs::write(&path, "{\"other\": 1}\n").unwrap();
+            assert_eq!(state(None).adapter_matches, Some(false), "{path:?}");
+            fs::write(&path, "{}\n").unwrap();
+        }
+        fs::remove_file(layout.adapter().join("adapter_model.safetensors")).unwrap();
+        assert_eq!(state(None), seen(None, false, None));
+    }
+
+    #[test]
+    fn what_an_adapter_was_trained_with_is_read_from_the_records() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(trained_with(folder.path(), "Mira").unwrap(), None);
+        let path = folder.path().join("Mira.txt");
+        fs::write(&path, "Mira sings.").unwrap();
+        made(folder.path(), &Page::read(&path).unwrap());
+        let with = trained_with(folder.path(), "Mira").unwrap().unwrap();
+        let embedded = UsedJudge {
+            name: "embedded".into(),
+            template: None,
+        };
+        assert_eq!((with.relevance, with.nli), (embedded.clone(), embedded));
+        assert_eq!(with.base, "a/b@0123");
+        assert_eq!((&*with.dtype, &*with.quantization), ("bfloat16", "nf4"));
+    }
+}
