@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Result;
+use crate::files::Precision;
 use crate::pipeline::hashes::file_hash;
 use crate::pipeline::layout::Layout;
 use crate::pipeline::page::Page;
@@ -68,12 +69,14 @@ pub fn state_of(output: &Path, character: &str, page: Option<&Page>) -> Result<C
 /// A judge that rewarded the replies that an adapter was trained on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsedJudge {
-    /// `embedded`, a name on the hub with its revision, or a folder: relative to where the program ran, or the last part
-    /// of an absolute path.
+    /// `embedded` with its own name, a name on the hub with its revision, or the path of a folder from the output folder.
     pub name: String,
     /// How it was asked, if its files do not say so.
     #[serde(default)]
     pub template: Option<String>,
+    /// How its weights were kept.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 /// What a character's adapter was trained with.
@@ -85,10 +88,8 @@ pub struct TrainedWith {
     pub relevance: UsedJudge,
     /// The NLI judge.
     pub nli: UsedJudge,
-    /// What the base's weights were kept in: `float32`, `bfloat16`, `float16`.
-    pub dtype: String,
-    /// In how many bits: `none`, `nf4`.
-    pub quantization: String,
+    /// How the base's weights were kept.
+    pub precision: Precision,
 }
 
 /// Returns what a character's adapter in `output` was trained with; nothing if it is untrained, or was trained before
@@ -115,8 +116,11 @@ pub fn trained_with(output: &Path, character: &str) -> Result<Option<TrainedWith
             base: text(&dpo.about, "model_name")?,
             relevance: judge(&relevance)?,
             nli: judge(&pairs)?,
-            dtype: text(&dpo.inputs, "dtype")?,
-            quantization: text(&dpo.inputs, "quantization")?,
+            precision: serde_json::from_value(json!({
+                "dtype": dpo.inputs.get("dtype")?,
+                "quantization": dpo.inputs.get("quantization")?,
+            }))
+            .ok()?,
         })
     };
     Ok(found())
@@ -125,8 +129,7 @@ pub fn trained_with(output: &Path, character: &str) -> Result<Option<TrainedWith
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files;
-    use serde_json::json;
+    use crate::files::{self, Dtype};
     use std::fs;
 
     /// Files and records as a run leaves them.
@@ -208,9 +211,10 @@ mod tests {
         let embedded = UsedJudge {
             name: "embedded".into(),
             template: None,
+            precision: Precision::default(),
         };
         assert_eq!((with.relevance, with.nli), (embedded.clone(), embedded));
         assert_eq!(with.base, "a/b@0123");
-        assert_eq!((&*with.dtype, &*with.quantization), ("bfloat16", "nf4"));
+        assert_eq!(with.precision, Precision::from(Dtype::Bfloat16).in_nf4());
     }
 }

@@ -118,20 +118,22 @@ impl PrecisionArgs {
 /// How the weights of local judges are kept.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct JudgePrecisionArgs {
-    /// What the weights of judges are kept in.
-    #[arg(long, value_enum, default_value = "float32")]
-    judge_dtype: Dtype,
-    /// In how many bits the projections of judges are kept.
-    #[arg(long, value_enum, default_value = "none")]
-    judge_quantization: Quantization,
+    /// What the weights of judges are kept in [default: float32, or what the character was trained with].
+    #[arg(long, value_enum)]
+    judge_dtype: Option<Dtype>,
+    /// In how many bits the projections of judges are kept [default: none, or what the character was trained with].
+    #[arg(long, value_enum)]
+    judge_quantization: Option<Quantization>,
 }
 
 impl JudgePrecisionArgs {
-    pub(crate) fn precision(self) -> Precision {
-        Precision {
-            dtype: self.judge_dtype.into(),
-            quantization: self.judge_quantization.into(),
+    /// What was asked for, and `default` for the rest.
+    pub(crate) fn precision(self, default: Precision) -> Precision {
+        PrecisionArgs {
+            dtype: self.judge_dtype,
+            quantization: self.judge_quantization,
         }
+        .precision(default)
     }
 }
 

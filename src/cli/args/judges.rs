@@ -11,7 +11,8 @@ use crate::cli::args::hub;
 use crate::files::Checkpoint;
 use crate::hub::Hub;
 use crate::parallel::Devices;
-use crate::persona::{Judge, JudgeSource, JudgeTask, Persona, Scorer, find_judge};
+use crate::persona::{Judge, JudgeSource, JudgeTask, JudgeTemplate, Persona, Scorer, find_judge};
+use crate::pipeline::{UsedJudge, trained_with};
 use crate::progress::Job;
 use crate::teacher::chat::{ChatTeacher, Language, OpenAi};
 use crate::tiny::Embedded;
@@ -19,8 +20,8 @@ use crate::tiny::Embedded;
 /// Which judges score.
 #[derive(Args, Debug)]
 pub(crate) struct JudgeArgs {
-    /// The relevance judge: a folder, a name on the hub, or openai:MODEL for a chat model [default: the character's own,
-    /// else the embedded one].
+    /// The relevance judge: a folder, a name on the hub, or openai:MODEL for a chat model [default: the one that the
+    /// character was trained with, else the embedded one].
     #[arg(long, value_name = "DIR|NAME")]
     relevance: Option<PathBuf>,
     /// The NLI judge, likewise.
@@ -45,6 +46,14 @@ impl JudgeArgs {
         job: &Job,
     ) -> Result<Scorer> {
         let hub = Hub::new(hub::config(), job)?;
+        let trained_with = trained_with(output, &persona.name)?;
+        let used = |task| {
+            let with = trained_with.as_ref()?;
+            Some(match task {
+                JudgeTask::Relevance => &with.relevance,
+                JudgeTask::Nli => &with.nli,
+            })
+        };
         let load = |given: &Option<PathBuf>, name: &str, task| {
             let chat = given
                 .as_ref()
@@ -60,11 +69,12 @@ impl JudgeArgs {
                 let teacher = ChatTeacher::new(Box::new(model), language, &answers)?;
                 return Ok(Judge::Chat(Box::new(teacher)));
             }
-            let mut judge = match given {
-                Some(name) => find_judge(&hub, name, task, self.judge_templates.as_deref())?,
-                None => own_judge(output, &persona.name, name, task),
+            let mut judge = match (given, used(task)) {
+                (Some(name), _) => find_judge(&hub, name, task, self.judge_templates.as_deref())?,
+                (None, Some(used)) => used_judge(output, used, &hub, task)?,
+                (None, None) => own_judge(output, &persona.name, name, task),
             };
-            judge.precision = self.precision.precision();
+            judge.precision = self.precision.precision(judge.precision);
             Judge::load(&judge, task, devices)
         };
         Ok(Scorer {
@@ -72,6 +82,25 @@ impl JudgeArgs {
             nli: load(&self.nli, "nli", JudgeTask::Nli)?,
         })
     }
+}
+
+/// The judge that a character was trained with.
+fn used_judge(output: &Path, used: &UsedJudge, hub: &Hub, task: JudgeTask) -> Result<JudgeSource> {
+    let embedded = used.name.strip_prefix(hub::EMBEDDED);
+    let embedded = embedded.and_then(|name| Embedded::from_name(name.trim_start_matches('/')));
+    let folder = output.join(&used.name);
+    let mut judge = match embedded {
+        Some(embedded) => embedded.checkpoint().into(),
+        None if folder.join("config.json").is_file() => Checkpoint::folder(folder).into(),
+        None => find_judge(hub, Path::new(&used.name), task, None)?,
+    };
+    if let Some(template) = &used.template {
+        judge.template = Some(JudgeTemplate {
+            template: template.clone(),
+        });
+    }
+    judge.precision = used.precision;
+    Ok(judge)
 }
 
 /// A character's own judge if it was fine-tuned, else the embedded one.

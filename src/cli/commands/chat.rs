@@ -11,10 +11,11 @@ use crate::cli::args::hub;
 use crate::cli::args::judges::JudgeArgs;
 use crate::cli::commands::score::{check_length, own_statements};
 use crate::cli::table::score_table;
-use crate::cli::{Format, print, print_json};
+use crate::cli::{Format, elsewhere, embedded, print, print_json, quoted};
 use crate::files::{AdapterConfig, Checkpoint, Precision};
 use crate::parallel::Devices;
 use crate::persona::{Answer, AnswerConfig, Character, Persona};
+use crate::pipeline::{state_of, trained_with};
 use crate::progress::Job;
 use crate::text::{Engine, EngineConfig, Work};
 use crate::{Error, Result};
@@ -95,6 +96,37 @@ impl ChatArgs {
     }
 }
 
+impl ChatArgs {
+    /// Tells what a user may not expect: that the character is untrained, or that its page or statements have changed.
+    fn tell_state(&self, job: &Job) -> Result<()> {
+        let name = quoted(&self.character);
+        let elsewhere = elsewhere(&self.output);
+        let train = format!("apc train --character {name}{elsewhere}");
+        let page = embedded::page(&self.character).ok();
+        let state = state_of(&self.output, &self.character, page.as_ref())?;
+        let note = |line: &str| job.progress.note(line);
+        if state.statements_of_page == Some(false) {
+            note(&format!(
+                "the page has changed since its statements were made; {train} follows it"
+            ));
+        }
+        if self.adapter.is_some() {
+            return Ok(());
+        }
+        if !state.trained {
+            note(&format!(
+                "{} is not trained, so the base model answers; {train} trains it",
+                self.character
+            ));
+        } else if state.adapter_matches == Some(false) {
+            note(&format!(
+                "the adapter was trained on other statements; {train} follows them"
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// The model that an adapter was trained on; the embedded one, if there is no adapter or it does not tell.
 fn base_of(adapter: Option<&Path>, job: &Job) -> Result<Checkpoint> {
     let config = adapter.map(AdapterConfig::load).transpose()?;
@@ -137,6 +169,9 @@ impl<'a> Chat<'a> {
         let persona = Persona::new(&args.character, statements);
         let own = args.output.join("models").join(&args.character);
         let own = own.join("adapter");
+        let is_own = args.adapter.is_none() && args.model.is_none();
+        let with = trained_with(&args.output, &args.character)?.filter(|_| is_own);
+        args.tell_state(job)?;
         let adapter = match args.adapter.as_deref() {
             Some("none") => None,
             Some(name) => Some(hub::folder(Path::new(name), job)?),
@@ -148,7 +183,10 @@ impl<'a> Chat<'a> {
         };
         let engine = EngineConfig::new(base, Work::reply(args.max_new_tokens))
             .with_adapter(adapter.as_deref())
-            .with_precision(args.precision.precision(Precision::default()));
+            .with_precision(
+                args.precision
+                    .precision(with.map_or_else(Precision::default, |with| with.precision)),
+            );
         engine.announce("to chat", devices.first(), job)?;
         let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
         engine.load()?;

@@ -193,7 +193,7 @@ impl TrainArgs {
                 relevance: self.relevance.clone(),
                 nli: self.nli.clone(),
                 templates: self.judge_templates.clone(),
-                precision: self.judge_precision.precision(),
+                precision: self.judge_precision.precision(Precision::default()),
                 use_pretrained: self.use_pretrained_discriminator,
                 relevance_epochs: self.relevance_finetune_epoch,
                 nli_epochs: self.nli_finetune_epoch,
