@@ -183,7 +183,7 @@ fn damaged_results_and_records_are_made_again_to_the_same_bytes() {
         ),
         (
             &[(adapter, None), (after, Some(b""))],
-            "adapter/adapter_model.safetensors missing, evaluation-after.jsonl damaged: dpo, evaluation-after again",
+            "adapter/adapter_model.safetensors missing: dpo, evaluation-after again",
         ),
         (
             &[("data/Mira/dpo.json", Some(b"{\"pai"))],

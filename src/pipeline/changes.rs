@@ -94,7 +94,7 @@ fn fate(
 ) -> Result<Fate> {
     let spec = &specs[spec_idx];
     let look = spec.look()?;
-    let mut own = [&look.settings[..], &look.damaged].concat();
+    let mut own = look.settings.clone();
     match look.record {
         Known::Record(_) if anew => own.push("asked for".into()),
         Known::Damaged => own.push(format!("record of {} damaged", spec.name)),
@@ -105,18 +105,29 @@ fn fate(
         runs: !look.is_complete(),
         was_made: !matches!(look.record, Known::Nothing),
     };
+    // Of files that an earlier run has made since, the first is why the others are others.
+    let mut first: Option<(usize, &InputFile)> = None;
     for (file_idx, file) in spec.files.iter().enumerate() {
         let producer = producer(specs, spec_idx, file);
-        match producer.map(|producer_idx| &before[producer_idx]) {
-            Some(before) if before.runs => {
+        match producer.map(|producer_idx| (producer_idx, &before[producer_idx])) {
+            Some((_, before)) if before.runs => {
                 fate.runs = true;
                 fate.causes.extend(&before.causes);
             }
-            _ if look.files.contains(&file_idx) => {
-                own.push(changed(file, producer.map(|idx| &specs[idx]))?);
+            _ if !look.files.contains(&file_idx) => {}
+            Some((producer_idx, _)) if first.is_none_or(|(first, _)| producer_idx < first) => {
+                first = Some((producer_idx, file));
             }
-            _ => {}
+            Some(_) => {}
+            None => own.push(format!("{} changed", file.name)),
         }
+    }
+    if let Some((producer_idx, file)) = first {
+        own.push(changed(file, &specs[producer_idx])?);
+    }
+    // What is made again for another reason need not be whole.
+    if own.is_empty() && !fate.runs {
+        own = look.damaged;
     }
     fate.runs |= !own.is_empty();
     fate.causes
@@ -131,10 +142,7 @@ fn producer(specs: &[StageSpec], before: usize, file: &InputFile) -> Option<usiz
 }
 
 /// Why a file is not what it was, although no stage is about to make it.
-fn changed(file: &InputFile, producer: Option<&StageSpec>) -> Result<String> {
-    let Some(producer) = producer else {
-        return Ok(format!("{} changed", file.name));
-    };
+fn changed(file: &InputFile, producer: &StageSpec) -> Result<String> {
     let name = file.path.file_name().unwrap_or_default().to_string_lossy();
     let is_edited = producer.is_edited(&file.path)?;
     let how = if is_edited {
@@ -259,9 +267,17 @@ mod tests {
         let edited = ["queries.jsonl edited by hand: pairs, dpo again"];
         assert_eq!(told(&specs(folder, 1, 1, 1), false), edited);
 
-        // Stopped before what follows was made.
-        let first = specs(folder, 1, 1, 1).swap_remove(2);
-        Stage::open(first, false, &Job::default()).unwrap();
-        assert!(told(&specs(folder, 1, 1, 1), false).is_empty());
+        // Stopped between what a change makes again: told by the first file that is another.
+        make(specs(folder, 1, 1, 1));
+        make(specs(folder, 2, 1, 1)[..2].to_vec());
+        fs::remove_file(folder.join("dpo.jsonl")).unwrap();
+        assert_eq!(
+            told(&specs(folder, 2, 1, 1), false),
+            ["queries.jsonl changed: pairs, dpo again"]
+        );
+        // Stopped while a stage was made: told before.
+        let pairs = specs(folder, 2, 1, 1).swap_remove(2);
+        Stage::open(pairs, false, &Job::default()).unwrap();
+        assert!(told(&specs(folder, 2, 1, 1), false).is_empty());
     }
 }

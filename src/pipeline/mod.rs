@@ -1,7 +1,7 @@
 //! From a page to an adapter: the run, its stages, and the records that say what can stay.
 //!
 //! [`train`] runs all stages and [`teach`] those that need a teacher; `stages/` has one file for each. A stage reads files
-//! and writes files, and its [record](record) tells what they were made from, so that a run makes again what an edit has
+//! and writes files, and its [`record`] tells what they were made from, so that a run makes again what an edit has
 //! changed and goes on where an earlier one stopped. [`DpoRun`] and [`FineTune`] are the trainings themselves, which
 //! `apc dpo` and `apc finetune` run, too.
 //!

@@ -160,12 +160,26 @@ pub fn train(
         teacher: usage,
         stages_run: run.stages_run,
     };
-    let path = layout.summary();
-    // What is complete may lie on a disk that is not to be written.
-    if !summary.stages_run.is_empty() || !path.is_file() {
-        files::write_json(&path, &summary)?;
-    }
+    write_summary(&layout.summary(), &summary)?;
     Ok(summary)
+}
+
+/// Writes a summary unless the same is there: what is complete may lie on a disk that is not to be written.
+fn write_summary(path: &Path, summary: &TrainSummary) -> Result<()> {
+    let there = files::read_json::<TrainSummary>(path).ok();
+    let same = there.is_some_and(|there| {
+        let (stages_run, teacher) = (summary.stages_run.clone(), summary.teacher);
+        let there = TrainSummary {
+            stages_run,
+            teacher,
+            ..there
+        };
+        there == *summary
+    });
+    if same && summary.stages_run.is_empty() {
+        return Ok(());
+    }
+    files::write_json(path, summary)
 }
 
 /// The settings of a run that needs no other Gemma than the default, unless that is the teacher; so that nothing is
