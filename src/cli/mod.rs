@@ -3,20 +3,19 @@
 mod args;
 mod commands;
 mod embedded;
+mod flags;
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
 mod kernels;
+mod output;
 mod table;
 mod terminal;
 
-use std::collections::HashSet;
-use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::pipeline::{Stage, StageSpec, changes};
 use crate::progress::Job;
 use crate::{Error, Result};
 
@@ -74,19 +73,15 @@ struct Train {
     args: TrainArgs,
 }
 
-/// How results are printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs.
-    Json,
+/// The program with all of its commands.
+fn program() -> clap::Command {
+    Apc::command()
 }
 
 /// Parses the arguments of `apc` and runs it.
 pub fn run_apc() -> ExitCode {
     keep_freed_memory();
+    flags::remember(&program());
     let args: Apc = match parse() {
         Ok(args) => args,
         Err(code) => return code,
@@ -110,6 +105,7 @@ pub fn run_apc() -> ExitCode {
 /// Parses the arguments of `train` and runs it.
 pub fn run_train() -> ExitCode {
     keep_freed_memory();
+    flags::remember(&program());
     let args: Train = match parse() {
         Ok(args) => args,
         Err(code) => return code,
@@ -186,146 +182,8 @@ fn finish(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", message(&error).replace('\n', " "));
+            eprintln!("error: {}", flags::message(&error).replace('\n', " "));
             ExitCode::from(error.exit_code())
         }
-    }
-}
-
-/// An error with the flags that mend it, which the library does not know.
-fn message(error: &Error) -> String {
-    let text = match error {
-        Error::Memory { training, .. } => {
-            let more = if *training {
-                "`gradient_checkpointing` or a lower `batch_size`"
-            } else {
-                "a lower `max_new_tokens`"
-            };
-            format!("{error}; try `quantization` nf4, `dtype` bfloat16, {more}")
-        }
-        _ => error.to_string(),
-    };
-    with_flags(&text)
-}
-
-/// A message of the library with its settings, which stand in backticks, as flags or variables of the environment.
-pub(crate) fn with_flags(text: &str) -> String {
-    let mut told = String::new();
-    let mut rest = text;
-    while let Some((before, opened)) = rest.split_once('`') {
-        let Some((setting, after)) = opened.split_once('`') else {
-            break;
-        };
-        told += before;
-        let flag = setting.replace('_', "-");
-        told += &match setting {
-            "api_key" => "OPENAI_API_KEY".to_string(),
-            _ if flags().contains(&flag) => format!("--{flag}"),
-            _ => format!("`{setting}`"),
-        };
-        rest = after;
-    }
-    told + rest
-}
-
-/// The long names of all flags.
-fn flags() -> &'static HashSet<String> {
-    static FLAGS: OnceLock<HashSet<String>> = OnceLock::new();
-    FLAGS.get_or_init(|| {
-        let apc = Apc::command();
-        let args = apc.get_subcommands().flat_map(clap::Command::get_arguments);
-        args.filter_map(|arg| arg.get_long().map(str::to_string))
-            .collect()
-    })
-}
-
-/// Prints a result to stdout; a closed pipe is no failure.
-fn print(text: &str) -> Result<()> {
-    use std::io::Write;
-    match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::io("write to", std::path::Path::new("stdout"))(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Prints a value as one line of JSON.
-fn print_json<T: serde::Serialize>(value: &T) -> Result<()> {
-    let text = serde_json::to_string(value)
-        .map_err(|error| Error::Usage(format!("cannot print JSON: {error}")))?;
-    print(&text)
-}
-
-/// The argument that tells the next command of an output folder other than the default.
-fn elsewhere(output: &Path) -> String {
-    if output.as_os_str() == "." {
-        String::new()
-    } else {
-        format!(" --output {}", output.display())
-    }
-}
-
-/// Refuses to write where a model is read from, or where another one lies that the command has not made.
-fn check_output(output: &Path, read: &[&Path], record: &str, marks: &[&str]) -> Result<()> {
-    let place = |path: &Path| path.canonicalize().ok();
-    let here = place(output);
-    if here.is_some() && read.iter().any(|read| place(read) == here) {
-        return Err(Error::Usage(format!(
-            "--output {} is where the model is read from; name another folder",
-            output.display()
-        )));
-    }
-    if !output.join(record).is_file() && marks.iter().any(|mark| output.join(mark).is_file()) {
-        let reason = "holds a model already; name another folder";
-        return Err(Error::invalid(output, reason));
-    }
-    Ok(())
-}
-
-/// Opens a stage that stands alone, and tells why it is made again if it is.
-fn open_stage(spec: StageSpec, force: bool, job: &Job) -> Result<Stage> {
-    for change in changes(std::slice::from_ref(&spec), force)? {
-        job.progress.note(&change.to_string());
-    }
-    Stage::open(spec, force, job)
-}
-
-/// A name as a shell takes it.
-fn quoted(name: &str) -> String {
-    if name
-        .chars()
-        .all(|c| c.is_alphanumeric() || c == '_' || c == '-')
-    {
-        name.to_string()
-    } else {
-        format!("\"{name}\"")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_in_backticks_are_told_as_flags_and_variables() {
-        for (text, told) in [
-            (
-                "lower `rag_top_k`, or `seed` 3",
-                "lower --rag-top-k, or --seed 3",
-            ),
-            ("set `api_key`", "set OPENAI_API_KEY"),
-            ("`A b` stays, a lone ` too", "`A b` stays, a lone ` too"),
-            (
-                "the server says `unknown_thing`",
-                "the server says `unknown_thing`",
-            ),
-            ("``", "``"),
-            ("plain", "plain"),
-        ] {
-            assert_eq!(with_flags(text), told);
-        }
-        let error = Error::setting("lora_rank", "is 0");
-        assert_eq!(message(&error), "--lora-rank: is 0");
     }
 }

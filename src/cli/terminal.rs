@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytesize::ByteSize;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::cli::with_flags;
+use crate::cli::flags::with_flags;
 use crate::progress::{Progress, Task};
 
 /// Work shorter than this is not worth telling.

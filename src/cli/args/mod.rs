@@ -4,3 +4,4 @@ pub(crate) mod device;
 pub(crate) mod hub;
 pub(crate) mod judges;
 pub(crate) mod model;
+pub(crate) mod persona;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::args::device::{DeviceArgs, Dtype, supported};
 use crate::cli::args::hub;
 use crate::cli::args::model::TokenizerArgs;
-use crate::cli::{Format, print, print_json};
+use crate::cli::output::{Format, print, print_json};
 use crate::progress::Job;
 use crate::text::Classifier;
 use crate::{Error, Result, files};

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
-use crate::cli::{Format, check_output, open_stage, print, print_json};
+use crate::cli::output::{Format, check_output, open_stage, print, print_json};
 use crate::files::{Precision, folder_hash};
 use crate::nn::{LoraConfig, Projection};
 use crate::pipeline::{DpoRun, DpoTraining, Output, StageSpec};

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::hub;
 use crate::cli::args::model::TokenizerArgs;
-use crate::cli::{Format, check_output, open_stage, print, print_json};
+use crate::cli::output::{Format, check_output, open_stage, print, print_json};
 use crate::pipeline::{FineTune, FineTuneConfig, FineTuned, Output, StageSpec};
 use crate::progress::Job;
 use crate::{Error, Result, files};

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::args::model::GemmaArgs;
-use crate::cli::{Format, print, print_json};
+use crate::cli::output::{Format, print, print_json};
 use crate::progress::Job;
 use crate::text::{GenerateConfig, Prompt, Sampling, Work};
 use crate::{Error, Result};

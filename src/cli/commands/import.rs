@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::Result;
-use crate::cli::{Format, elsewhere, print, print_json, quoted};
+use crate::cli::output::{Format, elsewhere, print, print_json, quoted};
 use crate::pipeline::check_name;
 use crate::teacher::imported::import;
 

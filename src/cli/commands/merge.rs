@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::cli::args::device::{DeviceArgs, Dtype};
 use crate::cli::args::hub;
-use crate::cli::{Format, print, print_json};
+use crate::cli::output::{Format, print, print_json};
 use crate::progress::Job;
 use crate::{Error, Result, files};
 

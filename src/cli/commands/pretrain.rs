@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::args::device::DeviceArgs;
-use crate::cli::{Format, print, print_json};
+use crate::cli::output::{Format, print, print_json};
 use crate::pipeline::{Output, Stage, StageSpec};
 use crate::progress::Job;
 use crate::tiny::pretrain::{Pretrain, evaluate_judges, pretrain};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::cli::commands::score::check_length;
+use crate::cli::args::persona::check_length;
 use crate::files::Journal;
 use crate::persona::{Persona, Score, Scorer};
 use crate::progress::Job;

@@ -10,7 +10,7 @@ use crate::cli::args::chat_model::ChatModelArgs;
 use crate::cli::args::device::{DeviceArgs, JudgePrecisionArgs, PrecisionArgs};
 use crate::cli::args::hub;
 use crate::cli::embedded;
-use crate::cli::{Format, elsewhere, print, print_json, quoted};
+use crate::cli::output::{Format, elsewhere, print, print_json, quoted};
 use crate::files::{Dtype, Precision};
 use crate::nn::LoraConfig;
 use crate::parallel::is_cpu;

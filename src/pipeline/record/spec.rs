@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::output::{Output, move_aside};
-use super::{Known, Record};
+use super::stored::{Known, Record};
 use crate::files::folder_hash;
 use crate::pipeline::hashes::file_hash;
 use crate::progress::Job;

@@ -11,9 +11,10 @@ use crate::persona::RelevanceTable;
 use crate::pipeline::record::{Output, StageSpec};
 use crate::pipeline::replies::SampledReplies;
 use crate::pipeline::run::Run;
-use crate::pipeline::stages::relevance::{Table, spec_with_judge};
+use crate::pipeline::stages::asked::Table;
+use crate::pipeline::stages::asked::{Asked, Queries};
+use crate::pipeline::stages::judges::spec_with_judge;
 use crate::pipeline::stages::sample::{Samples, reads_samples, sample};
-use crate::pipeline::stages::{Asked, Queries};
 use crate::text::seed_for;
 use crate::{Result, files};
 

@@ -10,12 +10,11 @@ use crate::persona::{
     read_template,
 };
 use crate::pipeline::finetune::{FineTune, FineTuneConfig};
-use crate::pipeline::models::{Judges, about};
+use crate::pipeline::models::{Judges, about, identity};
 use crate::pipeline::record::{Output, StageSpec};
 use crate::pipeline::run::Run;
 use crate::pipeline::settings::Scale;
 use crate::pipeline::stages::judge_data;
-use crate::pipeline::stages::relevance::spec_with_judge;
 use crate::teacher::chat::Language;
 use crate::text::ByteFallback;
 use crate::{Result, files};
@@ -101,6 +100,17 @@ pub(in crate::pipeline) fn rewarding(run: &Run<'_>) -> Judges {
         relevance: own(JudgeTask::Relevance),
         nli: own(JudgeTask::Nli),
     }
+}
+
+/// The same stage, whose judge no stage makes.
+pub(super) fn spec_with_judge(
+    run: &Run<'_>,
+    spec: StageSpec,
+    judge: &JudgeSource,
+) -> Result<StageSpec> {
+    Ok(spec
+        .with_settings(json!({"judge": identity(judge)?}))
+        .with_about(json!({"judge": about(judge, &run.config.output)})))
 }
 
 /// The same stage, which reads a rewarding judge.

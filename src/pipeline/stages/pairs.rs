@@ -6,9 +6,9 @@ use crate::persona::{JudgeTask, PreferencePair};
 use crate::pipeline::record::{Output, StageSpec};
 use crate::pipeline::replies::SampledReplies;
 use crate::pipeline::run::Run;
+use crate::pipeline::stages::asked::{Asked, Queries};
 use crate::pipeline::stages::judges;
 use crate::pipeline::stages::sample::{Samples, reads_samples, sample};
-use crate::pipeline::stages::{Asked, Queries};
 use crate::text::seed_for;
 use crate::{Error, Result, files};
 

@@ -9,7 +9,7 @@ use crate::parallel::at_once;
 use crate::persona::Query;
 use crate::pipeline::record::{Output, StageSpec};
 use crate::pipeline::run::Run;
-use crate::pipeline::stages::TeacherData;
+use crate::pipeline::stages::asked::TeacherData;
 use crate::pipeline::stages::rejected::settle;
 use crate::progress::Job;
 use crate::teacher::{Teacher, some_others};

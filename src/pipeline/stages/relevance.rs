@@ -1,44 +1,14 @@
 //! Relevance of every statement to every query.
 
-use serde_json::json;
-
-use crate::persona::{
-    JudgeSource, JudgeTask, LocalJudge, Persona, Query, RelevanceCache, RelevanceTable,
-};
-use crate::pipeline::models::{about, identity};
+use crate::persona::{JudgeTask, LocalJudge, Persona, Query, RelevanceCache, RelevanceTable};
+use crate::pipeline::models::identity;
 use crate::pipeline::record::{Output, StageSpec};
 use crate::pipeline::run::Run;
-use crate::pipeline::stages::{Queries, judges};
+use crate::pipeline::stages::asked::{Asked, Queries, Table};
+use crate::pipeline::stages::judges;
+use crate::teacher::some_others;
+use crate::text::seed_for;
 use crate::{Result, files};
-
-/// Which queries, by whose judgement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Table {
-    /// Those to train on, by the rewarding judge.
-    Training,
-    /// Those held out, by the rewarding judge, which retrieves.
-    HeldOut,
-    /// Those held out, by the grading judge, which scores.
-    Grading,
-}
-
-impl Table {
-    /// The name of the stage and of its file.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Training => "relevance-table",
-            Self::HeldOut => "held-out-relevance-table",
-            Self::Grading => "grading-relevance-table",
-        }
-    }
-
-    fn queries(self) -> Queries {
-        match self {
-            Self::Training => Queries::ToTrain,
-            Self::HeldOut | Self::Grading => Queries::HeldOut,
-        }
-    }
-}
 
 pub(super) fn spec(run: &Run<'_>, table: Table) -> Result<StageSpec> {
     let spec = run
@@ -47,20 +17,9 @@ pub(super) fn spec(run: &Run<'_>, table: Table) -> Result<StageSpec> {
         .reads("queries", table.queries().path(&run.layout))
         .writes(Output::result(run.layout.jsonl(table.name())));
     match table {
-        Table::Grading => spec_with_judge(run, spec, &run.graders.relevance),
+        Table::Grading => judges::spec_with_judge(run, spec, &run.graders.relevance),
         _ => judges::reads_rewarding(run, spec, JudgeTask::Relevance),
     }
-}
-
-/// The same stage, whose judge no stage makes.
-pub(super) fn spec_with_judge(
-    run: &Run<'_>,
-    spec: StageSpec,
-    judge: &JudgeSource,
-) -> Result<StageSpec> {
-    Ok(spec
-        .with_settings(json!({"judge": identity(judge)?}))
-        .with_about(json!({"judge": about(judge, &run.config.output)})))
 }
 
 pub(super) fn make(
@@ -88,4 +47,55 @@ pub(super) fn make(
     Ok(RelevanceTable {
         rows: files::read_jsonl(&path)?,
     })
+}
+
+/// What is asked to train on.
+pub(in crate::pipeline) fn ask_to_train<'a>(
+    run: &mut Run<'_>,
+    persona: &'a Persona,
+    queries: &'a [Query],
+) -> Result<Asked<'a>> {
+    let limit = run.config.replies.max_dpo_data;
+    ask(run, Queries::ToTrain, persona, queries, limit)
+}
+
+/// What is asked to evaluate.
+pub(in crate::pipeline) fn ask_held_out<'a>(
+    run: &mut Run<'_>,
+    persona: &'a Persona,
+    queries: &'a [Query],
+) -> Result<Asked<'a>> {
+    let limit = run.config.replies.max_eval_queries;
+    ask(run, Queries::HeldOut, persona, queries, limit)
+}
+
+fn ask<'a>(
+    run: &mut Run<'_>,
+    which: Queries,
+    persona: &'a Persona,
+    queries: &'a [Query],
+    limit: usize,
+) -> Result<Asked<'a>> {
+    Ok(Asked {
+        persona,
+        queries,
+        query_idxs: some_of(queries.len(), limit, run.config.seed),
+        retrieval: make(run, which.retrieval(), persona, queries)?,
+    })
+}
+
+/// The grading judge's relevance for what is held out.
+pub(in crate::pipeline) fn grading_relevance(
+    run: &mut Run<'_>,
+    asked: &Asked<'_>,
+) -> Result<RelevanceTable> {
+    make(run, Table::Grading, asked.persona, asked.queries)
+}
+
+/// At most `limit` of the queries, drawn by seed, in their order.
+fn some_of(n_queries: usize, limit: usize, seed: u64) -> Vec<usize> {
+    let all: Vec<usize> = (0..n_queries).collect();
+    let mut some = some_others(&all, usize::MAX, limit, seed_for(seed, &[2]));
+    some.sort_unstable();
+    some
 }

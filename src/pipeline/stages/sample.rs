@@ -8,7 +8,7 @@ use crate::persona::{Judge, JudgeSource, JudgeTask, RelevanceTable};
 use crate::pipeline::record::StageSpec;
 use crate::pipeline::replies::{SampledReplies, Sampler, sample_replies};
 use crate::pipeline::run::Run;
-use crate::pipeline::stages::{Asked, Queries};
+use crate::pipeline::stages::asked::{Asked, Queries};
 use crate::text::{Sampling, Work};
 use crate::{Result, files};
 

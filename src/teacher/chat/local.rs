@@ -3,8 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::progress::Job;
+use crate::teacher::chat::model::Usage;
 use crate::teacher::chat::model::{ChatModel, Completion, Question};
-use crate::teacher::chat::openai::Usage;
 use crate::text::{Engine, GenerateConfig, Message, Prompt, Sampling};
 use crate::{Error, Result};
 

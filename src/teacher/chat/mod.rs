@@ -25,8 +25,8 @@ use crate::text::Message;
 use crate::{Result, files};
 
 pub use local::LocalGemma;
-pub use model::{ChatModel, Completion, Question, TokenLogprobs};
-pub use openai::{OpenAi, OpenAiConfig, Usage};
+pub use model::{ChatModel, Completion, Question, TokenLogprobs, Usage};
+pub use openai::{OpenAi, OpenAiConfig};
 pub use prompts::Language;
 
 use parse::Unusable;

@@ -1,10 +1,11 @@
 //! Who answers a chat model's questions.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Result;
-use crate::teacher::chat::openai::Usage;
 use crate::text::Message;
 
 /// What a chat model is asked.
@@ -77,4 +78,36 @@ pub(super) fn estimated_tokens(text: &str) -> u64 {
     let ascii = text.chars().filter(char::is_ascii).count() as u64;
     let others = text.chars().count() as u64 - ascii;
     ascii.div_ceil(4) + others
+}
+
+/// What was sent and what came back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Requests sent, retries included.
+    pub requests: u64,
+    /// Those that were answered.
+    pub answered: u64,
+    /// Those that failed, or were put off, and were sent again.
+    pub retried: u64,
+    /// Tokens of the prompts that were answered.
+    pub prompt_tokens: u64,
+    /// Tokens of the answers.
+    pub completion_tokens: u64,
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            requests,
+            answered,
+            retried,
+            prompt_tokens,
+            completion_tokens,
+        } = self;
+        write!(
+            f,
+            "{requests} requests, {answered} answered, {retried} sent again, {prompt_tokens} tokens asked and \
+             {completion_tokens} answered"
+        )
+    }
 }

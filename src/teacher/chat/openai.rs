@@ -14,12 +14,12 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::progress::Job;
 use crate::teacher::chat::model::{
-    ChatModel, Completion, Question, TokenLogprobs, estimated_tokens,
+    ChatModel, Completion, Question, TokenLogprobs, Usage, estimated_tokens,
 };
 use crate::{Error, Result};
 
@@ -58,38 +58,6 @@ impl Default for OpenAiConfig {
             max_requests: None,
             max_tokens: None,
         }
-    }
-}
-
-/// What was sent and what came back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Requests sent, retries included.
-    pub requests: u64,
-    /// Those that were answered.
-    pub answered: u64,
-    /// Those that failed, or were put off, and were sent again.
-    pub retried: u64,
-    /// Tokens of the prompts that were answered.
-    pub prompt_tokens: u64,
-    /// Tokens of the answers.
-    pub completion_tokens: u64,
-}
-
-impl fmt::Display for Usage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            requests,
-            answered,
-            retried,
-            prompt_tokens,
-            completion_tokens,
-        } = self;
-        write!(
-            f,
-            "{requests} requests, {answered} answered, {retried} sent again, {prompt_tokens} tokens asked and \
-             {completion_tokens} answered"
-        )
     }
 }
 

@@ -1,0 +1,81 @@
+//! Messages of the library with its settings as flags.
+
+use std::collections::HashSet;
+use std::sync::OnceLock;
+
+use crate::Error;
+
+/// The long names of all flags.
+static FLAGS: OnceLock<HashSet<String>> = OnceLock::new();
+
+/// Remembers the flags of a program and of its commands.
+pub(super) fn remember(program: &clap::Command) {
+    let commands = std::iter::once(program).chain(program.get_subcommands());
+    let args = commands.flat_map(clap::Command::get_arguments);
+    let flags = args.filter_map(|arg| arg.get_long().map(str::to_string));
+    FLAGS.get_or_init(|| flags.collect());
+}
+
+/// An error with the flags that mend it, which the library does not know.
+pub(super) fn message(error: &Error) -> String {
+    let text = match error {
+        Error::Memory { training, .. } => {
+            let more = if *training {
+                "`gradient_checkpointing` or a lower `batch_size`"
+            } else {
+                "a lower `max_new_tokens`"
+            };
+            format!("{error}; try `quantization` nf4, `dtype` bfloat16, {more}")
+        }
+        _ => error.to_string(),
+    };
+    with_flags(&text)
+}
+
+/// A message of the library with its settings, which stand in backticks, as flags or variables of the environment.
+pub(super) fn with_flags(text: &str) -> String {
+    let mut told = String::new();
+    let mut rest = text;
+    while let Some((before, opened)) = rest.split_once('`') {
+        let Some((setting, after)) = opened.split_once('`') else {
+            break;
+        };
+        told += before;
+        let flag = setting.replace('_', "-");
+        told += &match setting {
+            "api_key" => "OPENAI_API_KEY".to_string(),
+            _ if FLAGS.get().is_some_and(|flags| flags.contains(&flag)) => format!("--{flag}"),
+            _ => format!("`{setting}`"),
+        };
+        rest = after;
+    }
+    told + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_in_backticks_are_told_as_flags_and_variables() {
+        remember(&crate::cli::program());
+        for (text, told) in [
+            (
+                "lower `rag_top_k`, or `seed` 3",
+                "lower --rag-top-k, or --seed 3",
+            ),
+            ("set `api_key`", "set OPENAI_API_KEY"),
+            ("`A b` stays, a lone ` too", "`A b` stays, a lone ` too"),
+            (
+                "the server says `unknown_thing`",
+                "the server says `unknown_thing`",
+            ),
+            ("``", "``"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(with_flags(text), told);
+        }
+        let error = Error::setting("lora_rank", "is 0");
+        assert_eq!(message(&error), "--lora-rank: is 0");
+    }
+}
