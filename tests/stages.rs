@@ -328,7 +328,8 @@ fn finetune_keeps_the_best_epoch_and_goes_on_where_it_was_stopped() {
         (3, 3 * 6),
         "48 texts, 8 a step"
     );
-    assert!(losses[17] < losses[0]);
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+    assert!(mean(&losses[12..]) < mean(&losses[..6]), "{losses:?}");
     let best = accuracies.iter().copied().fold(0.0, f64::max);
     let best_epoch = trained["best_epoch"].as_u64().unwrap() as usize;
     assert_eq!(
