@@ -359,13 +359,13 @@ fn a_published_judge_is_asked_as_its_authors_say() {
     let file = "/prompt.py";
     refused(
         score(&[]),
-        &[file, "cannot be had", "--judge-templates FILE"],
+        &[file, "cannot be had", "--judge-templates"],
     );
     let mut offline = score(&[]);
     offline.env("HF_HUB_OFFLINE", "1");
     refused(
         offline,
-        &[file, "HF_HUB_OFFLINE is set", "--judge-templates FILE"],
+        &[file, "HF_HUB_OFFLINE is set", "--judge-templates"],
     );
 
     let templates = cache.path().join("templates.json");

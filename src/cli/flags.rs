@@ -76,6 +76,6 @@ mod tests {
             assert_eq!(with_flags(text), told);
         }
         let error = Error::setting("lora_rank", "is 0");
-        assert_eq!(message(&error), "--lora-rank: is 0");
+        assert_eq!(message(&error), "--lora-rank is 0");
     }
 }

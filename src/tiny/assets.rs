@@ -17,8 +17,8 @@ pub const EMBEDDED: &str = "embedded";
 /// use burn::tensor::Device;
 ///
 /// let scorer = apc::tiny::scorer(&Device::flex().into())?;
-/// let mira = Persona::new("Mira", ["Mira plays the cello."]);
-/// let score = scorer.score(&mira, "What do you play?", "I play the cello.")?;
+/// let mira = Persona::new("Mira", ["Mira plays the cello.", "Mira lives in Bergen."]);
+/// let score = scorer.score(&mira, "Which instrument do you play?", "I play the cello.")?;
 /// assert!(score.delta_apc > 0.5);
 /// # Ok::<(), apc::Error>(())
 /// ```
