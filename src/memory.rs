@@ -9,7 +9,10 @@ pub fn available() -> u64 {
     let machine = system.available_memory();
     system
         .cgroup_limits()
-        .map_or(machine, |limits| machine.min(limits.free_memory))
+        // What a group has read of files counts as taken, though the system gives it back: only what processes hold does not.
+        .map_or(machine, |limits| {
+            machine.min(limits.total_memory.saturating_sub(limits.rss))
+        })
 }
 
 /// The most memory that this process has held, in bytes, if the system tells.

@@ -357,10 +357,7 @@ fn a_published_judge_is_asked_as_its_authors_say() {
         command
     };
     let file = "/prompt.py";
-    refused(
-        score(&[]),
-        &[file, "cannot be had", "--judge-templates"],
-    );
+    refused(score(&[]), &[file, "cannot be had", "--judge-templates"]);
     let mut offline = score(&[]);
     offline.env("HF_HUB_OFFLINE", "1");
     refused(

@@ -1,10 +1,13 @@
 //! Tensors in safetensors files, or where there are none in PyTorch's: one file, or shards with an index.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use burn::store::{ModuleStore, PytorchStore, SafetensorsStore, bridge, burn_pack};
-use burn::tensor::{DType, TensorData};
+use burn::store::{ModuleStore, PytorchStore, bridge, burn_pack};
+use burn::tensor::{DType, TensorData, bf16, f16};
+use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
@@ -39,81 +42,186 @@ pub(super) struct StoredTensor {
 
 #[derive(Clone, Debug)]
 enum Values {
-    File(PathBuf),
+    /// Bytes of a safetensors file.
+    Range {
+        path: PathBuf,
+        start: u64,
+        len: usize,
+    },
+    /// A tensor of a PyTorch file, by its name.
+    PyTorch(PathBuf),
+    /// Bytes inside the program.
     Bytes(&'static [u8]),
 }
 
 impl StoredTensor {
     /// Copies the values.
-    ///
-    /// A file is mapped into memory no longer than that takes, so that its pages do not count as this process's memory.
     pub(super) fn read(&self) -> std::result::Result<TensorData, String> {
+        self.read_as(self.dtype)
+    }
+
+    /// Copies the values as numbers of `dtype`.
+    ///
+    /// Floats become f32 some at a time, so that no more memory is taken than the result has.
+    pub(super) fn read_as(&self, dtype: DType) -> std::result::Result<TensorData, String> {
         let failed = |error: &str| format!("{} cannot be read: {error}", self.name);
-        match &self.values {
-            Values::File(path) => {
-                let tensor = tensors_in(path)
+        let is_float = matches!(self.dtype, DType::F32 | DType::BF16 | DType::F16);
+        let read = |mut bytes: Box<dyn Read>, len: usize| -> std::io::Result<TensorData> {
+            if dtype == DType::F32 && is_float {
+                let values = floats(&mut bytes, len, self.dtype)?;
+                return Ok(TensorData::new(values, self.shape.clone()));
+            }
+            let mut values = Vec::with_capacity(len);
+            bytes.read_to_end(&mut values)?;
+            if values.len() != len {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            let data = TensorData::from_bytes_vec(values, self.shape.clone(), self.dtype);
+            Ok(data.convert_dtype(dtype))
+        };
+        let result = match &self.values {
+            Values::Range { path, start, len } => File::open(path).and_then(|mut file| {
+                file.seek(SeekFrom::Start(*start))?;
+                read(Box::new(file.take(*len as u64)), *len)
+            }),
+            Values::Bytes(bytes) => read(Box::new(*bytes), bytes.len()),
+            Values::PyTorch(path) => {
+                let tensor = pytorch(path)
                     .map_err(|error| failed(&error))?
                     .remove(&self.name)
                     .ok_or_else(|| failed("it is gone"))?;
-                bridge::into_data(tensor).map_err(|error| failed(&error.to_string()))
+                let data = bridge::into_data(tensor).map_err(|error| failed(&error.to_string()))?;
+                return Ok(data.convert_dtype(dtype));
             }
-            Values::Bytes(bytes) => Ok(TensorData::from_bytes_vec(
-                bytes.to_vec(),
-                self.shape.clone(),
-                self.dtype,
-            )),
+        };
+        result.map_err(|error| failed(&error.to_string()))
+    }
+}
+
+/// Reads `len` bytes of floats as f32.
+fn floats(bytes: &mut dyn Read, len: usize, dtype: DType) -> std::io::Result<Vec<f32>> {
+    /// Bytes that are read at a time.
+    const PIECE: usize = 1 << 20;
+    let mut values = Vec::with_capacity(len / dtype.size());
+    let mut piece = vec![0; PIECE.min(len)];
+    let mut rest = len;
+    while rest > 0 {
+        let piece = &mut piece[..PIECE.min(rest)];
+        bytes.read_exact(piece)?;
+        rest -= piece.len();
+        match dtype {
+            DType::BF16 => {
+                let halves = piece.chunks_exact(2);
+                values.extend(halves.map(|half| bf16::from_le_bytes([half[0], half[1]]).to_f32()));
+            }
+            DType::F16 => {
+                let halves = piece.chunks_exact(2);
+                values.extend(halves.map(|half| f16::from_le_bytes([half[0], half[1]]).to_f32()));
+            }
+            _ => {
+                let floats = piece.chunks_exact(4);
+                values.extend(floats.map(|x| f32::from_le_bytes([x[0], x[1], x[2], x[3]])));
+            }
         }
     }
+    Ok(values)
 }
 
 fn is_pytorch(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "bin")
 }
 
-/// The tensors of a file, whose values are read when they are asked for.
-fn tensors_in(path: &Path) -> std::result::Result<BTreeMap<String, burn_pack::Tensor>, String> {
-    fn all<S: ModuleStore>(
-        mut store: S,
-    ) -> std::result::Result<BTreeMap<String, burn_pack::Tensor>, String>
-    where
-        S::Error: std::fmt::Display,
-    {
-        let found = store.get_all_tensors().map_err(|error| error.to_string())?;
-        Ok(found.clone())
-    }
-    if is_pytorch(path) {
-        all(PytorchStore::from_file(path).map_indices_contiguous(false))
-    } else {
-        all(SafetensorsStore::from_file(path))
-    }
+/// The tensors of a PyTorch file, whose values are read when they are asked for.
+fn pytorch(path: &Path) -> std::result::Result<BTreeMap<String, burn_pack::Tensor>, String> {
+    let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
+    let found = store.get_all_tensors().map_err(|error| error.to_string())?;
+    Ok(found.clone())
 }
 
-/// The headers of a source.
+/// The header of a safetensors file, and where its values begin.
+fn header(path: &Path) -> std::result::Result<(Metadata, u64), String> {
+    /// No header is longer, by the format's own reader.
+    const MOST: u64 = 100_000_000;
+    let told = |error: std::io::Error| error.to_string();
+    let mut file = File::open(path).map_err(told)?;
+    let file_len = file.metadata().map_err(told)?.len();
+    let mut len = [0; 8];
+    file.read_exact(&mut len)
+        .map_err(|_| "it has no header".to_string())?;
+    let len = u64::from_le_bytes(len);
+    if len > MOST || len > file_len.saturating_sub(8) {
+        return Err(format!("its header would have {len} bytes"));
+    }
+    let mut text = vec![0; len as usize];
+    file.read_exact(&mut text).map_err(told)?;
+    let metadata: Metadata =
+        serde_json::from_slice(&text).map_err(|error| format!("its header: {error}"))?;
+    let start = 8 + len;
+    let (values, there) = (metadata.data_len() as u64, file_len - start);
+    if values != there {
+        return Err(format!(
+            "its header tells of {values} bytes of values, but there are {there}"
+        ));
+    }
+    Ok((metadata, start))
+}
+
+/// The dtype of a tensor by the name that safetensors has for it.
+fn dtype_of(name: &str, dtype: Dtype) -> std::result::Result<DType, String> {
+    Ok(match dtype {
+        Dtype::F64 => DType::F64,
+        Dtype::F32 => DType::F32,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        Dtype::I64 => DType::I64,
+        Dtype::I32 => DType::I32,
+        Dtype::I16 => DType::I16,
+        Dtype::I8 => DType::I8,
+        Dtype::U64 => DType::U64,
+        Dtype::U32 => DType::U32,
+        Dtype::U16 => DType::U16,
+        Dtype::U8 => DType::U8,
+        other => return Err(format!("{name} is {other:?}, which is not supported")),
+    })
+}
+
+/// The tensors of a source, told by their headers.
 fn stored(source: &Source) -> std::result::Result<Vec<StoredTensor>, String> {
     match source {
-        Source::File(path) => {
-            let found = tensors_in(path)?;
+        Source::File(path) if is_pytorch(path) => {
+            let found = pytorch(path)?;
             let stored = found.iter().map(|(name, tensor)| StoredTensor {
                 name: name.clone(),
                 shape: tensor.shape.to_vec(),
                 dtype: tensor.dtype,
-                values: Values::File(path.clone()),
+                values: Values::PyTorch(path.clone()),
             });
             Ok(stored.collect())
+        }
+        Source::File(path) => {
+            let (metadata, begin) = header(path)?;
+            let stored = metadata.tensors().into_iter().map(|(name, info)| {
+                let (start, end) = info.data_offsets;
+                Ok(StoredTensor {
+                    shape: info.shape.clone(),
+                    dtype: dtype_of(&name, info.dtype)?,
+                    values: Values::Range {
+                        path: path.clone(),
+                        start: begin + start as u64,
+                        len: end - start,
+                    },
+                    name,
+                })
+            });
+            stored.collect()
         }
         Source::Bytes(_, bytes) => {
             let found = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
             let stored = found.iter().map(|(name, view)| {
-                let dtype = match view.dtype() {
-                    Dtype::F32 => DType::F32,
-                    Dtype::BF16 => DType::BF16,
-                    Dtype::F16 => DType::F16,
-                    other => return Err(format!("{name} is {other:?}")),
-                };
                 Ok(StoredTensor {
                     name: name.to_string(),
                     shape: view.shape().to_vec(),
-                    dtype,
+                    dtype: dtype_of(name, view.dtype())?,
                     values: Values::Bytes(view.data()),
                 })
             });

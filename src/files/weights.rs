@@ -88,21 +88,18 @@ pub(super) fn load(
         if found != wanted {
             return problems.push(format!("{name} has shape {found:?}, not {wanted:?}"));
         }
-        match tensor.read() {
-            Ok(data) => {
-                let data = data.convert_dtype(dtype);
-                match &mut weight {
-                    WeightMut::Matrix(matrix)
-                        if precision.quantization == Quantization::Nf4
-                            && nf4::is_projection(name) =>
-                    {
-                        let shape = matrix.shape();
-                        let packed = Nf4::from_values(&nf4::floats(data), shape, dtype, device);
-                        weight.set_nf4(packed);
-                    }
-                    _ => weight.set_frozen(data, dtype, device),
+        let is_packed = precision.quantization == Quantization::Nf4
+            && matches!(weight, WeightMut::Matrix(_))
+            && nf4::is_projection(name);
+        match tensor.read_as(dtype) {
+            Ok(data) => match &mut weight {
+                WeightMut::Matrix(matrix) if is_packed => {
+                    let shape = matrix.shape();
+                    let packed = Nf4::from_values(&nf4::floats(data), shape, dtype, device);
+                    weight.set_nf4(packed);
                 }
-            }
+                _ => weight.set_frozen(data, dtype, device),
+            },
             Err(problem) => problems.push(problem),
         }
     });

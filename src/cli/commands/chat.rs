@@ -138,7 +138,7 @@ fn base_of(adapter: Option<&Path>, job: &Job) -> Result<Checkpoint> {
     // A folder is named from the adapter's own.
     let beside = adapter.join(base);
     let found = if base != hub::EMBEDDED && beside.join("config.json").is_file() {
-        Ok(Checkpoint::folder(beside))
+        Ok(Checkpoint::folder(beside.canonicalize().unwrap_or(beside)))
     } else {
         hub::checkpoint(Path::new(base), job)
     };

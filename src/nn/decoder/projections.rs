@@ -119,6 +119,9 @@ impl Gemma {
     /// Call it once for a model that continues single sequences. The copy takes half the memory of the model's
     /// projections and head; everything else is shared.
     pub fn to_draft(&self) -> Option<Self> {
+        if self.is_quantized() {
+            return None;
+        }
         let mut draft = self.clone();
         draft.lm_head = Some(self.head().to_bf16()?);
         for (_, _, linear) in draft.projections_mut() {

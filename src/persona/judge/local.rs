@@ -69,15 +69,18 @@ impl LocalJudge {
         query: &str,
         response: &'a str,
     ) -> Result<&'a str> {
-        let Persona { name, statements } = persona;
+        let statements = &persona.statements;
         let most = self.classifier.max_tokens();
+        let (frame, gaps) = self.template.frame();
+        let fixed: usize = frame.iter().map(|text| text.len()).sum();
         let mut response = response;
         loop {
             // A token has at least one byte, but for those that are added to every text.
             const ADDED: usize = 8;
             let bytes = |statement: &String| {
-                let template = self.template.template.len() + ADDED;
-                template + name.len() + statement.len() + query.len() + response.len()
+                let input = persona.input(statement, query, response);
+                let filled: usize = gaps.iter().map(|&gap| input.value(gap).len()).sum();
+                fixed + filled + ADDED
             };
             if statements.iter().all(|statement| bytes(statement) <= most) {
                 return Ok(response);
