@@ -348,3 +348,61 @@ fn a_file_of_replies_is_scored_line_by_line_and_goes_on_where_it_was_cut() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("other replies"));
 }
+
+/// A Gemma of the shape of 2b, whose weights are a file with holes that takes no room.
+#[cfg(unix)]
+fn large_model(folder: &Path) {
+    let config = serde_json::json!({
+        "model_type": "gemma", "vocab_size": 256_000, "hidden_size": 2048, "intermediate_size": 16_384,
+        "num_hidden_layers": 18, "num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 256,
+    });
+    fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/gemma/tokenizer.json");
+    fs::copy(tiny, folder.join("tokenizer.json")).unwrap();
+    let bytes = 256_000_u64 * 2048 * 2;
+    let header = format!(
+        r#"{{"model.embed_tokens.weight":{{"dtype":"BF16","shape":[256000,2048],"data_offsets":[0,{bytes}]}}}}"#
+    );
+    let path = folder.join("model.safetensors");
+    let mut content = (header.len() as u64).to_le_bytes().to_vec();
+    content.extend(header.as_bytes());
+    fs::write(&path, &content).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(content.len() as u64 + bytes).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_model_that_the_memory_has_no_room_for_is_told_of_before_it_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    large_model(folder.path());
+    let apc = assert_cmd::cargo::cargo_bin!("apc").display().to_string();
+    let under = |gib: u64, flags: &str| {
+        let limit = gib << 20;
+        let model = folder.path().display();
+        let script = format!(
+            "ulimit -v {limit}; exec {apc} generate --model {model} --prompt Hello {flags}"
+        );
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    // In f32 it takes 10 GiB, in four bits 4.
+    let (code, told) = under(8, "");
+    assert_eq!(code, Some(1), "{told}");
+    for part in [
+        "needs about",
+        "weights",
+        "are free",
+        "--quantization nf4",
+        "--dtype bfloat16",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // There is room in four bits, so what comes next is told: this file has one weight alone.
+    let (code, told) = under(8, "--quantization nf4");
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("is missing") && !told.contains("--dtype"),
+        "{told}"
+    );
+}

@@ -1,5 +1,6 @@
 //! The weights of a model: filled from a checkpoint's tensors, and written.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use burn::tensor::{DType, Device, TensorData};
@@ -67,9 +68,43 @@ pub(super) fn load(
     };
     let mut tensors = open(&weight_files(checkpoint)?)?;
     tensors.retain(|name, _| !starts(name, &OTHER_HEADS) && !starts(name, &HEAD));
+    // Names and shapes are checked before any value is read.
     let mut problems = Vec::new();
-    model.weights("", &mut |name, mut weight| {
+    let mut unexpected: BTreeSet<String> = tensors.keys().cloned().collect();
+    model.weights("", &mut |name, weight| {
         if starts(name, &HEAD) {
+            return;
+        }
+        unexpected.remove(name);
+        if nf4::is_packed(name, &tensors) {
+            let part = format!("{name}.");
+            return unexpected.retain(|other| !other.starts_with(&part));
+        }
+        let wanted = weight.shape();
+        match tensors.get(name).map(|tensor| &tensor.shape) {
+            None => problems.push(format!("{name} is missing")),
+            Some(found) if *found != wanted => {
+                problems.push(format!("{name} has shape {found:?}, not {wanted:?}"));
+            }
+            Some(_) => {}
+        }
+    });
+    unexpected.retain(|name| !IGNORED.iter().any(|ignored| name.ends_with(ignored)));
+    problems.extend(
+        unexpected
+            .iter()
+            .map(|name| format!("{name} is unexpected")),
+    );
+    let failed = |problems: Vec<String>| {
+        let problems = problems.join("; ");
+        let reason = format!("the weights do not fit config.json: {problems}");
+        Error::invalid(checkpoint.name(), reason)
+    };
+    if !problems.is_empty() {
+        return Err(failed(problems));
+    }
+    model.weights("", &mut |name, mut weight| {
+        if starts(name, &HEAD) || !problems.is_empty() {
             return;
         }
         if let WeightMut::Matrix(matrix) = &weight
@@ -84,39 +119,21 @@ pub(super) fn load(
         let Some(tensor) = tensors.remove(name) else {
             return problems.push(format!("{name} is missing"));
         };
-        let (found, wanted) = (tensor.shape.clone(), weight.shape());
-        if found != wanted {
-            return problems.push(format!("{name} has shape {found:?}, not {wanted:?}"));
-        }
-        let is_packed = precision.quantization == Quantization::Nf4
-            && matches!(weight, WeightMut::Matrix(_))
-            && nf4::is_projection(name);
-        match tensor.read_as(dtype) {
-            Ok(data) => match &mut weight {
-                WeightMut::Matrix(matrix) if is_packed => {
-                    let shape = matrix.shape();
-                    let packed = Nf4::from_values(&nf4::floats(data), shape, dtype, device);
-                    weight.set_nf4(packed);
-                }
-                _ => weight.set_frozen(data, dtype, device),
-            },
-            Err(problem) => problems.push(problem),
+        let quantize = precision.quantization == Quantization::Nf4 && nf4::is_projection(name);
+        match (tensor.read_as(dtype), &mut weight) {
+            (Err(problem), _) => problems.push(problem),
+            (Ok(data), WeightMut::Matrix(matrix)) if quantize => {
+                let (values, shape) = (nf4::floats(data), matrix.shape());
+                weight.set_nf4(Nf4::from_values(&values, shape, dtype, device));
+            }
+            (Ok(data), weight) => weight.set_frozen(data, dtype, device),
         }
     });
-    let unexpected = tensors
-        .keys()
-        .filter(|name| !IGNORED.iter().any(|ignored| name.ends_with(ignored)));
-    problems.extend(unexpected.map(|name| format!("{name} is unexpected")));
     if problems.is_empty() {
-        return Ok(());
+        Ok(())
+    } else {
+        Err(failed(problems))
     }
-    Err(Error::invalid(
-        checkpoint.name(),
-        format!(
-            "the weights do not fit config.json: {}",
-            problems.join("; ")
-        ),
-    ))
 }
 
 /// Whether the checkpoint's files of weights are there and whole, told by their headers alone.
