@@ -1,4 +1,7 @@
 //! The command line: arguments, printing, exit codes.
+//!
+//! Only this module reads arguments and the environment, prints, exits, or names a flag in a message. It hands the embedded
+//! models and teacher to the pipeline, which knows neither; everything else it calls is the library's public API.
 
 mod args;
 mod commands;

@@ -1,9 +1,9 @@
-//! From a page to an adapter: the run, its stages, and the records that say what can stay.
+//! From a page to an adapter: the run, its stages, and the records that say which files are still valid.
 //!
 //! [`train`] runs all stages and [`teach`] those that need a teacher; `stages/` has one file for each. A stage reads files
-//! and writes files, and its [`record`] tells what they were made from, so that a run makes again what an edit has
-//! changed and goes on where an earlier one stopped. [`DpoRun`] and [`FineTune`] are the trainings themselves, which
-//! `apc dpo` and `apc finetune` run, too.
+//! and writes files, and its [`record`] says what they were made from, so a run redoes what an edit has changed and
+//! resumes where an earlier one stopped. [`DpoRun`] and [`FineTune`] are the trainings themselves, which `apc dpo` and
+//! `apc finetune` run, too.
 //!
 //! This module names no embedded model: the caller hands in page, teacher, judges and base as [`Sources`]. It reads no
 //! arguments, and no message names a flag: [`Error::Setting`](crate::Error::Setting) has the name of the setting.

@@ -1,7 +1,7 @@
 //! Who writes the data: the trait, chat models, and data that was imported.
 //!
 //! A teacher turns a page into statements, asks about them, and writes the data that judges are fine-tuned on. Teachers
-//! know records and nothing of stages: where answers end up on disk is the pipeline's business.
+//! know records but not stages: the pipeline decides which files the results go to.
 
 pub mod chat;
 pub mod imported;

@@ -1,4 +1,7 @@
-//! Text to ids and back, the classes of texts, and the sampling of replies.
+//! Models that read and write text: tokenizer, chat template, classifier, sampling, and the [`Engine`].
+//!
+//! The engine is the one place that loads a language model: base, adapter, tokenizer, precision, limits and device.
+//! Nothing here knows characters, judges or stages, or trains.
 
 mod chat_template;
 mod classifier;

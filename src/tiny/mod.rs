@@ -1,8 +1,8 @@
-//! The embedded default, which works with no network and nothing to download: small models as bytes, pages, a teacher by rules for English,
-//! invented personas, and the making of the models.
+//! The embedded default, which needs no network and no download: small models as bytes, pages, a rule-based teacher for English, invented
+//! personas, and the program that trains the models.
 //!
-//! Only the command line uses it, and hands what it needs to the pipeline: teacher, judges, base model. What holds for any model or teacher
-//! does not belong here.
+//! Only the command line uses it: it hands teacher, judges and base model to the pipeline. What any model or teacher could use does not
+//! belong here.
 
 mod assets;
 pub mod english;

@@ -1,8 +1,8 @@
 //! Training through burn's learner: language models from scratch, classifiers, and LoRA adapters by DPO.
 //!
-//! A model file never learns that it is trained: the steps live here. Batches are plain ids, so that nothing but a step
-//! touches a device; the order of the examples depends on the seed and the epoch alone, so that a run which goes on from
-//! a checkpoint sees what an undisturbed one would have seen.
+//! The training steps live here and not in `nn`: a model does not know that it is trained. Batches are plain ids, so only
+//! a step touches a device. The order of the examples depends on the seed and the epoch alone, so a run that resumes from
+//! a checkpoint sees the same batches as one that was never interrupted. No character, judge or stage is known here.
 
 mod adamw;
 mod classifier;

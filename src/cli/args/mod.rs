@@ -1,4 +1,7 @@
-//! cli args
+//! Groups of flags that several commands share, and the settings they stand for.
+//!
+//! Nothing here runs a command. A flag that only one command has belongs to that command's file.
+
 pub(crate) mod chat_model;
 pub(crate) mod device;
 pub(crate) mod hub;

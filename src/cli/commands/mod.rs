@@ -1,4 +1,8 @@
-//! cli commands
+//! One file per command: its flags, its checks, its calls into the library, and what it prints.
+//!
+//! A command computes nothing itself: what a library user would need, too, belongs outside `cli`. Flags that commands share
+//! are in `args`.
+
 pub(crate) mod chat;
 pub(crate) mod classify;
 pub(crate) mod dpo;

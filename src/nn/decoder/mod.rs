@@ -1,6 +1,6 @@
 //! Decoders: Gemma, its layer, its cache of keys and values, and the log-probabilities of tokens.
 //!
-//! No sampling and no loss: those are built on this one floor up.
+//! They take ids and return logits. Sampling is in `text`, losses are in `train`.
 
 pub(crate) mod config;
 pub(crate) mod input;

@@ -1,6 +1,6 @@
 //! Encoders that classify a text: DeBERTa and RoBERTa with a head of classes, on layers that both share.
 //!
-//! No tokenizer, no labels' names and no loss: those are one floor up.
+//! They take ids and return logits. Tokenizers and label names are in `text` and `files`, losses in `train`.
 
 pub(crate) mod deberta_config;
 pub(crate) mod input;

@@ -1,6 +1,6 @@
 //! The layers that models are built of: projections with LoRA, weights in every precision, norms, rotary angles, attention.
 //!
-//! Nothing here knows which model it is in.
+//! No layer knows which model uses it; what only one model needs is beside that model.
 
 pub(crate) mod activation;
 pub(crate) mod attention;

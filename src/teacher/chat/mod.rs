@@ -1,4 +1,7 @@
 //! A chat model as teacher: it is asked each task in the language of the page, and every answer is kept.
+//!
+//! The model is a server that speaks OpenAI's API or a Gemma on this machine. Prompts, the parsing of answers and the
+//! journal of answers live here; stages and their files do not.
 
 mod judged;
 mod local;

@@ -4,8 +4,8 @@
 //! from it, contradict it, or leave it alone. It knows word order, agreement and about a thousand verbs; it does not know what words mean.
 //! Everything is deterministic for a seed, and the time is linear in the length of the page.
 //!
-//! Each room uses only those before it: `words`, `clause`, then `page` (from a page to statements), `questions`, `judge`, and `replies`, which asks
-//! the judge. A change of what the rules say needs a new version of them, see [`Offline`](super::Offline).
+//! Each module uses only those before it: `words`, `clause`, then `page` (from a page to statements), `questions`, `judge`, and `replies`, which asks
+//! the judge. A change of the rules' output needs a new version number, see [`Offline`](super::Offline).
 //!
 //! # Limits
 //!

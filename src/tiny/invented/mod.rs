@@ -5,7 +5,7 @@
 //!
 //! A [`Persona`] has [`Fact`]s. A fact has the sentence patterns of its kind: `kinds` reads the hand-made ones, `grammar` composes others with
 //! `patterns`, `predicate` and `verbs`. `template` fills patterns in with values of the `lexicon`; `questions`, `replies` and `neutral` choose
-//! among them. The English of pages is in [`english`](super::english): nothing here reads text that it has not written.
+//! among them. The rules that read people's pages are in [`english`](super::english); nothing here parses foreign text.
 
 mod fact;
 mod grammar;

@@ -1,6 +1,6 @@
-//! The embedded models, trained from nothing on invented personas: examples, vocabulary, the way to begin, training, the files.
+//! Trains the embedded models from scratch on invented personas: examples, vocabulary, initial weights, training, files.
 //!
-//! One maintainer's command uses it. Nothing that runs a character belongs here.
+//! Only `apc pretrain`, a maintainer's command, uses it. Nothing that runs a character belongs here.
 
 mod examples;
 mod garbled;

@@ -1,4 +1,4 @@
-//! The clause: subject, verb, who is meant by names and pronouns, its phrases, and the same clause in another person.
+//! Parses a clause: subject, verb, phrases, whom names and pronouns refer to; and rewrites it in another grammatical person.
 //!
 //! Everything works on [`tokens`](super::words::tokens) in which the mentions of the character are marked. Nothing here knows pages, questions
 //! or replies.

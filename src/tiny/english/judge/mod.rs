@@ -1,6 +1,6 @@
-//! Judging by words: whether a question wants a statement (`relevance`), and what a reply does to one (`label`).
+//! Rule-based judges: is a statement relevant to a question (`relevance`), and does a reply follow from it (`label`)?
 //!
-//! Nothing here writes text.
+//! They compare words. Nothing here writes text.
 
 pub(super) mod label;
 pub(super) mod relevance;

@@ -1,8 +1,8 @@
-//! From a page to statements: blocks without markup, sentences about the character, one fact each.
+//! Turns a page into statements: blocks without markup, sentences about the character, one fact each.
 //!
-//! [`statements`] runs the steps: `blocks` cleans the page, `profile` finds names, pronoun and who speaks, `fields` with its `templates` words
-//! `Age: 26` as a sentence; then each sentence is split (`splitting`), dropped where it needs its neighbours (`context`), put into the
-//! `third_person`, and a description is taken apart (`descriptions`). Nothing here asks or replies.
+//! [`statements`] runs the steps: `blocks` removes the markup, `profile` finds names, pronoun and speaker, `fields` and its `templates` write
+//! `Age: 26` as a sentence; then each sentence is split (`splitting`), dropped if it depends on its neighbours (`context`), put into the
+//! `third_person`, and descriptions are split into facts (`descriptions`). Nothing here writes questions or replies.
 
 pub(super) mod blocks;
 pub(super) mod context;

@@ -1,7 +1,7 @@
-//! Replies whose label is known: in line with a statement, against it, or beside it.
+//! Replies whose label is known: entailed by a statement, contradicting it, or neutral to it.
 //!
-//! `answers` say the words of the statement in the first person (`said`), negated (`negate`), or with a word or a name swapped for another
-//! of its kind (`swap`, `renames`); `evasion` leaves the statement alone. Nothing here knows pages or asks questions.
+//! `answers` repeats the statement in the first person (`said`), negates it (`negate`), or swaps a word or a name for another of its kind
+//! (`swap`, `renames`); `evasion` writes neutral replies. Nothing here reads pages or asks questions.
 
 pub(super) mod answers;
 pub(super) mod evasion;

@@ -1,4 +1,4 @@
-//! Words by themselves: word lists, verb forms, parts of speech, people, articles; and text as tokens and sentences.
+//! Single words: word lists, verb forms, parts of speech, people, articles; and text split into tokens and sentences.
 //!
 //! Nothing here looks at a whole clause or knows a character.
 
