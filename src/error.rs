@@ -1,10 +1,10 @@
 //! The one error type of the crate.
 //!
-//! A message that advises to change a setting names it as the settings do, in backticks; the command line shows the flag.
+//! A message that advises to change a setting names the config field in backticks; the command line shows the flag instead.
 
 use std::path::{Path, PathBuf};
 
-/// What can go wrong, told so that the reader knows what to do next.
+/// What can go wrong. Messages say what to do next.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,14 +14,14 @@ pub enum Error {
     /// A file or folder could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried: "read", "write", …
+        /// The operation that failed: "read", "write", …
         action: &'static str,
         /// Which file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// A file was read, but what it says cannot be used.
+    /// A file was read, but its content cannot be used.
     #[error("{}: {reason}", path.display())]
     Invalid {
         /// Which file or folder.
@@ -42,11 +42,11 @@ pub enum Error {
     Memory {
         /// The model.
         name: String,
-        /// How much, and what for.
+        /// How much it needs, and what for.
         needs: String,
-        /// How much there is.
+        /// How much is available.
         free: String,
-        /// Whether it was to be trained on.
+        /// Whether the model was to be trained.
         training: bool,
     },
     /// Someone asked the program to stop.
@@ -55,7 +55,7 @@ pub enum Error {
     /// A chat model could not be asked, or its answers could not be used.
     #[error("{0}")]
     Teacher(String),
-    /// A model could not be had from the hub.
+    /// A model could not be downloaded from the hub.
     #[error("{0}")]
     Hub(String),
     /// A training run failed.
@@ -71,12 +71,12 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Setting { .. } => 2,
-            Self::Interrupted => 130, // as a shell tells of Ctrl-C
+            Self::Interrupted => 130, // a shell's code for Ctrl-C
             _ => 1,
         }
     }
 
-    /// A setting that makes no sense, by its name in the settings.
+    /// Makes an error about a setting, named by its config field.
     pub fn setting(name: &'static str, reason: impl Into<String>) -> Self {
         Self::Setting {
             name,
@@ -84,7 +84,7 @@ impl Error {
         }
     }
 
-    /// An unusable file.
+    /// Makes an error about a file that cannot be used.
     pub fn invalid(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
         Self::Invalid {
             path: path.into(),
@@ -92,7 +92,7 @@ impl Error {
         }
     }
 
-    /// A closure that names the file in an input or output error.
+    /// Returns a closure that turns an I/O error into one that names the file.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io {

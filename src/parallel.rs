@@ -1,8 +1,8 @@
 //! Several batches at once, on the cores of a CPU or on several devices.
 //!
 //! Small models spend much of their time in element-wise operations, which the CPU backend runs on one thread. So a
-//! batch is cut into one part for each core, and each part runs from end to end on a thread of its own, inside which
-//! the backend's own parallelism is off: nothing waits, and the result does not depend on timing. Of several devices
+//! batch is split into one part per core, and each part runs from start to end on its own thread with the backend's
+//! parallelism off: threads never wait for each other, and the result does not depend on timing. With several devices,
 //! each gets a part and has a copy of the model.
 
 use std::panic::resume_unwind;
@@ -17,7 +17,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 
 use crate::{Error, Result};
 
-/// The devices of one kind that share the work; the first does alone what is not shared.
+/// Devices of one kind that share the work; work that cannot be shared runs on the first.
 #[derive(Clone, Debug)]
 pub struct Devices(Vec<Device>);
 
@@ -28,11 +28,11 @@ impl From<Device> for Devices {
 }
 
 impl Devices {
-    /// These devices, which are of one kind.
+    /// Makes a group of devices, which must be of one kind.
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// Panics if `devices` is empty.
     pub fn new(devices: Vec<Device>) -> Self {
         assert!(!devices.is_empty(), "work is done on at least one device");
         Self(devices)
@@ -53,7 +53,7 @@ impl Devices {
         self.0.len()
     }
 
-    /// How many parts work is best cut into: the number of cores for a CPU, one for any other device.
+    /// The number of parts to split work into: one per core on a CPU, one per device elsewhere.
     pub fn workers(&self) -> usize {
         let each = if is_cpu(self.first()) {
             pools().len()
@@ -63,7 +63,7 @@ impl Devices {
         self.count() * each
     }
 
-    /// Applies `work` to every part, as many at once as there are workers; the results keep the order of the parts.
+    /// Applies `work` to every part, one part per worker at a time; the results keep the order of the parts.
     pub fn map<I: Send, O: Send>(&self, parts: Vec<I>, work: impl Fn(I) -> O + Sync) -> Vec<O> {
         if is_cpu(self.first()) {
             map(parts, work)
@@ -93,7 +93,7 @@ impl<M: Module + Sync> Replicas<M> {
         }
     }
 
-    /// What `change` makes of every model, brought to its device.
+    /// Applies `change` to every model and moves the result to the model's device.
     pub fn each(&self, change: impl Fn(&M) -> M) -> Self {
         let models = self.models.iter().zip(self.devices.iter());
         Self {
@@ -104,7 +104,7 @@ impl<M: Module + Sync> Replicas<M> {
         }
     }
 
-    /// The model of the first device.
+    /// The model on the first device.
     pub fn first(&self) -> &M {
         &self.models[0]
     }
@@ -119,14 +119,14 @@ impl<M: Module + Sync> Replicas<M> {
         &self.devices
     }
 
-    /// Applies `work` to every part with the model of a device, the devices taking turns; see [`Devices::map`].
+    /// Applies `work` to every part with the model of one device; parts go to the devices in turn. See [`Devices::map`].
     pub fn map<I: Send, O: Send>(&self, parts: Vec<I>, work: impl Fn(&M, I) -> O + Sync) -> Vec<O> {
         let parts = self.models.iter().cycle().zip(parts).collect();
         self.devices.map(parts, |(model, part)| work(model, part))
     }
 }
 
-/// One pool of a single thread for each core.
+/// One single-threaded pool per core.
 fn pools() -> &'static [ThreadPool] {
     static POOLS: OnceLock<Vec<ThreadPool>> = OnceLock::new();
     POOLS.get_or_init(|| {
@@ -138,14 +138,14 @@ fn pools() -> &'static [ThreadPool] {
     })
 }
 
-/// Whether tensors on `device` are in the machine's own memory.
+/// Whether tensors on `device` are in main memory.
 pub fn is_cpu(device: &Device) -> bool {
     crate::kernels::is_cpu(device)
 }
 
-/// Runs `work`, on a CPU with the backend's other threads awake: they look for a share of it until it is done.
+/// Runs `work`; on a CPU, keeps the backend's other threads spinning until it is done.
 ///
-/// A thread that sleeps is woken in the time that a decoding step takes for one of its hundred products.
+/// Waking a sleeping thread takes as long as one of the hundred matrix products of a decoding step.
 pub fn awake<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
     if !is_cpu(device) {
         return work();
@@ -154,7 +154,7 @@ pub fn awake<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|scope| {
         let own = rayon::current_thread_index();
         for _ in 1..rayon::current_num_threads() {
-            // One that nobody has taken when the work is done comes back to the thread that has done it.
+            // A task that no thread has taken by the time the work is done runs on the thread that did the work.
             scope.spawn(move |_| {
                 while rayon::current_thread_index() != own && !done.load(Ordering::Acquire) {
                     if rayon::yield_now() != Some(Yield::Executed) {
@@ -163,7 +163,7 @@ pub fn awake<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
                 }
             });
         }
-        // Also when it panics, as the scope waits for the others.
+        // Stop them on a panic as well: the scope waits for them.
         let _done = Done(done);
         work()
     })
@@ -177,7 +177,7 @@ impl Drop for Done<'_> {
     }
 }
 
-/// Applies `work` to every part, as many at once as there are cores; the results keep the order of the parts.
+/// Applies `work` to every part, one part per core at a time; the results keep the order of the parts.
 pub fn map<I: Send, O: Send>(parts: Vec<I>, work: impl Fn(I) -> O + Sync) -> Vec<O> {
     if parts.len() < 2 {
         return parts.into_iter().map(work).collect();
@@ -203,7 +203,7 @@ pub fn map<I: Send, O: Send>(parts: Vec<I>, work: impl Fn(I) -> O + Sync) -> Vec
         .collect()
 }
 
-/// Does `work` for every item, so many at once; the results keep the order of the items.
+/// Applies `work` to every item, `concurrency` at a time; the results keep the order of the items.
 pub(crate) fn at_once<I: Sync, O: Send>(
     items: &[I],
     concurrency: usize,
@@ -219,9 +219,9 @@ pub(crate) fn at_once<I: Sync, O: Send>(
     pool.install(|| items.par_iter().with_max_len(1).map(work).collect())
 }
 
-/// Applies `work` to every part on so many threads, which take turns at the parts; the results keep the order of the parts.
+/// Applies `work` to every part on several threads, part `i` on thread `i % threads`; the results keep the order of the parts.
 ///
-/// Devices keep a pool of memory for each stream, and a thread has a stream of its own: here all go on with the caller's.
+/// Devices keep a memory pool per stream and by default a stream per thread: here all threads use the caller's stream.
 fn on_threads<I: Send, O: Send>(
     n_threads: usize,
     parts: Vec<I>,

@@ -1,27 +1,27 @@
-//! How work tells of itself, and how it is asked to stop.
+//! Progress reports and cancellation of long jobs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{Error, Result};
 
-/// Someone who is told how work goes on; the command line draws it, a library may keep silent.
+/// Receives progress reports: the command line draws bars, a library may ignore them.
 pub trait Progress: Send + Sync {
-    /// A task of `total` units begins.
+    /// Starts a task of `total` units.
     fn task(&self, label: &str, total: usize, unit: &'static str) -> Box<dyn Task>;
-    /// Something worth a line of its own.
+    /// Reports a message on a line of its own.
     fn note(&self, line: &str);
 }
 
-/// A task under way; it ends when it is dropped.
+/// A running task; dropping it ends it.
 pub trait Task: Send + Sync {
-    /// So many more units are done.
+    /// Reports that so many more units are done.
     fn advance(&self, units: usize);
-    /// What is best shown beside the bar just now.
+    /// Sets the text shown beside the bar.
     fn message(&self, message: &str);
 }
 
-/// Tells nobody.
+/// Ignores all reports.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 
@@ -37,10 +37,10 @@ impl Task for Silent {
     fn message(&self, _message: &str) {}
 }
 
-/// What every long job is given: whom to tell, and whether to stop.
+/// Given to every long job: where to report progress, and whether to stop.
 #[derive(Clone)]
 pub struct Job {
-    /// Whom to tell.
+    /// Receives the reports.
     pub progress: Arc<dyn Progress>,
     stop: Arc<AtomicBool>,
 }
@@ -60,7 +60,7 @@ impl Default for Job {
 }
 
 impl Job {
-    /// A job that tells `progress`.
+    /// Makes a job that reports to `progress`.
     pub fn new(progress: Arc<dyn Progress>) -> Self {
         Self {
             progress,
@@ -68,7 +68,7 @@ impl Job {
         }
     }
 
-    /// The same job, told to nobody: for a part of a task that has a bar already.
+    /// The same job without reports: for a part of a task that already has a bar.
     pub fn quiet(&self) -> Self {
         Self {
             progress: Arc::new(Silent),
@@ -86,7 +86,7 @@ impl Job {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// An error once someone asked the job to stop.
+    /// Returns an error once someone asked the job to stop.
     pub fn check(&self) -> Result<()> {
         if self.stopped() {
             Err(Error::Interrupted)

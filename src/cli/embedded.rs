@@ -1,4 +1,4 @@
-//! The embedded default: what a run starts from without other models and pages.
+//! The embedded default: the models and pages that a run uses unless others are named.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use crate::Result;
 use crate::pipeline::{Judges, Page, Sources, find_page};
 use crate::tiny::{Embedded, Offline, pages};
 
-/// The page of a character: in the folder `wiki` below the current one, or inside the program.
+/// Finds a character's page: in `wiki` in the current folder, or inside the program.
 pub(crate) fn page(character: &str) -> Result<Page> {
     let found = find_page(Path::new("wiki"), character, &mut pages::characters());
     match (found, pages::page(character)) {
@@ -16,7 +16,7 @@ pub(crate) fn page(character: &str) -> Result<Page> {
     }
 }
 
-/// What a run about a page starts from, unless its settings name something else.
+/// The embedded sources of a run about a page, used unless its settings name others.
 pub(crate) fn sources(page: Option<Page>) -> Sources {
     let judges = |relevance: Embedded, nli: Embedded| Judges {
         relevance: relevance.checkpoint().into(),

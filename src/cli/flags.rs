@@ -1,4 +1,4 @@
-//! Messages of the library with its settings as flags.
+//! Turns the setting names in the library's messages into flags.
 
 use std::collections::HashSet;
 use std::sync::OnceLock;
@@ -8,7 +8,7 @@ use crate::Error;
 /// The long names of all flags.
 static FLAGS: OnceLock<HashSet<String>> = OnceLock::new();
 
-/// Remembers the flags of a program and of its commands.
+/// Remembers the flags of a program and its commands.
 pub(super) fn remember(program: &clap::Command) {
     let commands = std::iter::once(program).chain(program.get_subcommands());
     let args = commands.flat_map(clap::Command::get_arguments);
@@ -16,7 +16,7 @@ pub(super) fn remember(program: &clap::Command) {
     FLAGS.get_or_init(|| flags.collect());
 }
 
-/// An error with the flags that mend it, which the library does not know.
+/// Adds to an error the flags that fix it, which the library does not know.
 pub(super) fn message(error: &Error) -> String {
     let text = match error {
         Error::Memory { training, .. } => {
@@ -32,7 +32,7 @@ pub(super) fn message(error: &Error) -> String {
     with_flags(&text)
 }
 
-/// A message of the library with its settings, which stand in backticks, as flags or variables of the environment.
+/// Replaces the settings in a message, which are in backticks, by flags or environment variables.
 pub(super) fn with_flags(text: &str) -> String {
     let mut told = String::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Where a device's compiled kernels, and what was found out about their speed, are kept from run to run.
+//! The cache of compiled kernels and autotune results between runs.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +11,11 @@ use log::{LevelFilter, Log, Metadata, Record};
 use crate::cli::args::hub;
 use crate::progress::Job;
 
-/// Keeps kernels in the user's cache folder, and tells when one is compiled.
+/// Keeps kernels in the user's cache folder, and prints a note when the first one is compiled.
 ///
-/// Burn's backends compile a kernel when it is first used and try several for each product of matrices. By default what
-/// comes of it is kept below the current folder, if that is a Rust project, and the kernels themselves not at all. A
-/// `cubecl.toml` or `burn.toml` at or above the current folder is followed as it is, and so are cubecl's variables.
+/// Burn's backends compile a kernel when it is first used and benchmark several for each matrix product. By default the
+/// benchmarks are kept below the current folder, if that is a Rust project, and the kernels are not kept at all. A
+/// `cubecl.toml` or `burn.toml` at or above the current folder takes precedence, and so do cubecl's variables.
 pub(super) fn keep(job: &Job) {
     let mut config = CubeClRuntimeConfig::from_current_dir();
     if !std::env::current_dir().is_ok_and(|folder| has_config(&folder)) {
@@ -31,11 +31,11 @@ pub(super) fn keep(job: &Job) {
             log::set_max_level(LevelFilter::Info);
         }
     }
-    // The first one counts; a second device of the same run finds it set.
+    // A second device of the same run finds it set already.
     CubeClRuntimeConfig::try_set(config.override_from_env());
 }
 
-/// Tells of the first kernel that is compiled, and of nothing else that is logged.
+/// Reports the first kernel that is compiled and ignores all other log messages.
 struct Announcer {
     job: Job,
     told: AtomicBool,
@@ -58,7 +58,7 @@ impl Log for Announcer {
     fn flush(&self) {}
 }
 
-/// Whether a folder or one above it has a file that configures the backends.
+/// Whether a folder or one of its parents has a file that configures the backends.
 fn has_config(folder: &Path) -> bool {
     let sections = CubeClRuntimeConfig::section_file_names();
     let names = CubeClRuntimeConfig::file_names()

@@ -116,7 +116,7 @@ pub fn run_train() -> ExitCode {
     finish(with_job(|job| args.args.run(job)))
 }
 
-/// Parses the command line; help goes to stdout, and an error is told in one line.
+/// Parses the command line; prints help to stdout, and an error in one line.
 #[expect(
     clippy::print_stderr,
     reason = "the one place where errors of usage are told"
@@ -125,7 +125,7 @@ fn parse<P: Parser>() -> std::result::Result<P, ExitCode> {
     P::try_parse().map_err(|error| {
         let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
         if is_help || !error.use_stderr() {
-            // A closed pipe is no failure.
+            // A closed pipe is not a failure.
             let _ = error.print();
         } else {
             let text = error.to_string();
@@ -140,10 +140,10 @@ fn parse<P: Parser>() -> std::result::Result<P, ExitCode> {
     })
 }
 
-/// Starts the program anew with an allocator that does not return freed memory to the system.
+/// Restarts the program with an allocator that does not return freed memory to the system.
 ///
-/// A training step frees and asks for the same tensors over and over; returned pages come back zeroed, which costs up to
-/// a third of the time. The allocator reads its setting from the environment, before `main`, and nowhere else.
+/// A training step frees and allocates the same tensors over and over; returned pages come back zeroed, which costs up to
+/// a third of the time. The allocator reads its setting only from the environment, before `main`.
 #[cfg(unix)]
 fn keep_freed_memory() {
     use std::os::unix::process::CommandExt;
@@ -157,7 +157,7 @@ fn keep_freed_memory() {
         if let Some(name) = args.next() {
             command.arg0(name);
         }
-        // Where the system refuses, the program goes on as it is, only slower.
+        // If the system refuses, the program continues as it is, only slower.
         let _ = command.args(args).env(SETTING, "-1").exec();
     }
 }
@@ -165,7 +165,7 @@ fn keep_freed_memory() {
 #[cfg(not(unix))]
 fn keep_freed_memory() {}
 
-/// A job that is drawn on the terminal and stops at Ctrl-C; a second Ctrl-C ends the program at once.
+/// Makes a job that draws its progress on the terminal and stops at Ctrl-C; a second Ctrl-C ends the program at once.
 fn with_job(work: impl FnOnce(&Job) -> Result<()>) -> Result<()> {
     let job = Job::new(Arc::new(terminal::Terminal::new()));
     let handler = job.clone();

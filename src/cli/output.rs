@@ -18,7 +18,7 @@ pub(super) enum Format {
     Json,
 }
 
-/// Prints a result to stdout; a closed pipe is no failure.
+/// Prints a result to stdout; a closed pipe is not a failure.
 pub(super) fn print(text: &str) -> Result<()> {
     use std::io::Write;
     match writeln!(std::io::stdout(), "{text}") {
@@ -36,7 +36,7 @@ pub(super) fn print_json<T: serde::Serialize>(value: &T) -> Result<()> {
     print(&text)
 }
 
-/// The argument that tells the next command of an output folder other than the default.
+/// Returns the `--output` argument for the next command, if the folder is not the default.
 pub(super) fn elsewhere(output: &Path) -> String {
     if output.as_os_str() == "." {
         String::new()
@@ -45,7 +45,7 @@ pub(super) fn elsewhere(output: &Path) -> String {
     }
 }
 
-/// Refuses to write where a model is read from, or where another one lies that the command has not made.
+/// Fails if the output is a folder that a model is read from, or has a model that this command did not make.
 pub(super) fn check_output(
     output: &Path,
     read: &[&Path],
@@ -67,7 +67,7 @@ pub(super) fn check_output(
     Ok(())
 }
 
-/// Opens a stage that stands alone, and tells why it is made again if it is.
+/// Opens a stage outside a run, and prints why it is made again if it is.
 pub(super) fn open_stage(spec: StageSpec, force: bool, job: &Job) -> Result<Stage> {
     for change in changes(std::slice::from_ref(&spec), force)? {
         job.progress.note(&change.to_string());
@@ -75,7 +75,7 @@ pub(super) fn open_stage(spec: StageSpec, force: bool, job: &Job) -> Result<Stag
     Stage::open(spec, force, job)
 }
 
-/// A name as a shell takes it.
+/// Quotes a name for a shell.
 pub(super) fn quoted(name: &str) -> String {
     shlex::try_quote(name).map_or_else(|_| name.to_string(), Into::into)
 }

@@ -1,4 +1,4 @@
-//! A score as a table.
+//! Prints a score as a table.
 
 use std::io::IsTerminal;
 
@@ -6,7 +6,7 @@ use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 
 use crate::persona::{Score, StatementScore};
 
-/// What a reply does with a statement.
+/// The label of a reply for a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Honoured,
@@ -47,13 +47,13 @@ impl Verdict {
     }
 }
 
-/// Colours are for terminals whose user did not refuse them.
+/// Whether to use colours: on a terminal, unless the user turned them off.
 fn colored() -> bool {
     std::io::stdout().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// The score of one reply: the sums, then each statement, those that count most first.
+/// Formats the score of one reply: the sums, then each statement, those that count most first.
 pub(super) fn score_table(score: &Score) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);

@@ -15,9 +15,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::cli::flags::with_flags;
 use crate::progress::{Progress, Task};
 
-/// Work shorter than this is not worth telling.
+/// Shorter tasks are not reported.
 const SHORT: Duration = Duration::from_secs(2);
-/// The unit that is told in kilobytes, megabytes and so on.
+/// The unit shown in kilobytes, megabytes and so on.
 const BYTES: &str = "bytes";
 /// Time between two plain lines of one task.
 const BETWEEN_LINES: Duration = Duration::from_secs(15);

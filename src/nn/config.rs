@@ -1,4 +1,4 @@
-//! What a model's configuration must hold before a model is made of it.
+//! Checks of a model's configuration before a model is built from it.
 
 use std::error::Error;
 use std::fmt;

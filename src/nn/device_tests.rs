@@ -10,7 +10,7 @@ use crate::nn::{
     Weights,
 };
 
-/// What a Gemma's projections are kept in.
+/// The storage format of a Gemma's projections.
 #[derive(Clone, Copy, Debug)]
 enum Form {
     Nf4,
@@ -104,7 +104,7 @@ fn gradients_of_lora_on_four_bits_are_those_of_the_cpu() {
     }
 }
 
-/// The logits behind two prompts of some length, one of them shorter, and behind a few tokens after them, in f32.
+/// The logits after two prompts of some length, one of them shorter, and after a few more tokens, in f32.
 fn steps(form: Form, prompt: usize, device: &Device) -> Vec<TensorData> {
     let gemma = gemma(form, device);
     let mut cache = KvCache::new(vec![3, 0]).with_lengths(Lengths::on(device));
@@ -115,7 +115,7 @@ fn steps(form: Form, prompt: usize, device: &Device) -> Vec<TensorData> {
     [(1, prompt), (20, 1), (30, 1), (40, 1)]
         .into_iter()
         .map(|(from, seq)| {
-            // What another has of the cache stays as it is.
+            // The other clone of the cache does not change.
             let mut other = cache.clone();
             let logits = |cache: &mut KvCache| {
                 let input = GemmaInput::behind(cache, ids(from, seq));

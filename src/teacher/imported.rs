@@ -1,7 +1,7 @@
-//! Data of the original program, so that what was paid for once need not be asked for again.
+//! Imports the original program's data, so that answers that were paid for need not be bought again.
 //!
-//! It keeps each stage in a JSON array, `{character}.json` and so on; [`import`] turns them into this crate's records, and
-//! [`Imported`] is a teacher that knows them and nothing else.
+//! The original keeps each stage in a JSON array, `{character}.json` and so on; [`import`] turns them into this crate's
+//! records, and [`Imported`] is a teacher that serves only those.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ struct OldPair {
     rejected: String,
 }
 
-/// What was imported.
+/// Counts of imported records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ImportSummary {
     /// Persona statements.
@@ -135,7 +135,7 @@ pub fn import(from: &Path, character: &str, to: &Path) -> Result<ImportSummary> 
             })
         })
         .collect();
-    // The second file has the labels of another look at the replies; where there is none, they are what was asked for.
+    // The second file has labels judged from the replies; without it, the labels are those that the replies were asked for.
     let judged = judged.unwrap_or_else(|| {
         let labelled = replies.into_iter().flat_map(|old| {
             old.nli.into_iter().map(move |(label, response)| OldNli {
@@ -186,7 +186,7 @@ fn array<T: DeserializeOwned>(path: &Path) -> Result<Option<Vec<T>>> {
     path.is_file().then(|| files::read_json(path)).transpose()
 }
 
-/// A teacher that knows what was imported.
+/// A teacher that serves imported data.
 #[derive(Debug)]
 pub struct Imported {
     version: String,

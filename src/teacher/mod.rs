@@ -19,16 +19,16 @@ use crate::persona::{Nli, NliExample, Query, Relevance, RelevanceExample, Statem
 
 /// The five tasks of a teacher.
 ///
-/// Rules depend on their arguments and the seed alone; a chat model gives the same answer because it is kept. A task for
-/// which there is no usable answer gives nothing and is counted.
+/// The result depends on the arguments and the seed only: a chat model's answers are kept and used again. A task without a
+/// usable answer returns nothing and is counted in [`Teacher::take_outcome`].
 pub trait Teacher: Send + Sync {
-    /// A name with the version of its rules or prompts: data from another one is made again.
+    /// The teacher's name with the version of its rules or prompts; data of another version is made again.
     fn version(&self) -> String;
 
-    /// Persona statements from a page, one sentence each.
+    /// Extracts persona statements from a page, one sentence each.
     fn statements(&self, character: &str, page: &str) -> Result<Vec<Statement>>;
 
-    /// Three questions whose answer is in the statement, none of them `asked` before.
+    /// Writes three questions whose answer is in the statement, none of them among `asked`.
     fn queries(
         &self,
         character: &str,
@@ -54,7 +54,7 @@ pub trait Teacher: Send + Sync {
         seed: u64,
     ) -> Result<Option<Vec<NliExample>>>;
 
-    /// What the statement says of a reply.
+    /// Labels a reply: contradicted by the statement, neutral to it, or entailed.
     fn nli(
         &self,
         character: &str,
@@ -63,10 +63,10 @@ pub trait Teacher: Send + Sync {
         response: &str,
     ) -> Result<Option<Nli>>;
 
-    /// What a question is about, however it is worded: questions with one topic are never split between training and
+    /// Returns a question's topic, whatever its wording: questions with one topic are never split between training and
     /// evaluation.
     ///
-    /// By default its words without the character's name, so that only punctuation and case may differ.
+    /// The default is the question's words without the character's name, so that only punctuation and case may differ.
     fn topic(&self, character: &str, query: &str) -> String {
         let words = |text: &str| {
             let text = text.to_lowercase();
@@ -81,39 +81,39 @@ pub trait Teacher: Send + Sync {
         words.collect::<Vec<_>>().join(" ")
     }
 
-    /// What judges are fine-tuned on, if it need not be made.
+    /// Returns the data that judges are fine-tuned on, if it exists already.
     fn examples(&self) -> Option<Examples> {
         None
     }
 
-    /// How often a statement is asked about before all of its questions are there.
+    /// How many times to call [`Teacher::queries`] for each statement.
     fn rounds(&self) -> u64;
 
-    /// How many tasks are best done at once.
+    /// How many tasks to run at once.
     fn concurrency(&self) -> usize {
         1
     }
 
-    /// What was asked since the last call, and which answers could not be used.
+    /// Returns how many tasks were asked since the last call, and which answers could not be used.
     fn take_outcome(&self) -> Outcome {
         Outcome::default()
     }
 
-    /// About what would be asked for a page and, if judges are fine-tuned, for their data; nothing of rules.
+    /// Estimates the requests for a page and, if judges are fine-tuned, for their data; `None` for rules.
     fn plan(&self, _character: &str, _page: &str, _fine_tunes: bool) -> Option<Plan> {
         None
     }
 
-    /// Frees what no task needs until the next.
+    /// Frees memory that is not needed until the next task.
     fn rest(&self) {}
 
-    /// What was sent to a model and came back, if there is one.
+    /// Returns the requests and tokens used, if the teacher is a chat model.
     fn usage(&self) -> Option<chat::Usage> {
         None
     }
 }
 
-/// What judges are fine-tuned on.
+/// The data that judges are fine-tuned on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Examples {
     /// For relevance.
@@ -147,7 +147,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// What became of a teacher's tasks.
+/// The outcome of a teacher's tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// How many tasks there were.
@@ -165,7 +165,7 @@ pub struct Rejected {
     pub asked: String,
     /// The answers, the first and the second.
     pub replies: Vec<String>,
-    /// What is wrong with the second.
+    /// Why the answer was rejected.
     pub reason: String,
 }
 

@@ -12,16 +12,16 @@ use crate::{Error, Result};
 /// A turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// `user`, `assistant`, or what else the template knows.
+    /// `user`, `assistant`, or another role that the template knows.
     pub role: String,
-    /// What is said.
+    /// The text of the turn.
     pub content: String,
 }
 
 /// The Jinja template of a checkpoint, with the special tokens that it may name.
 ///
-/// It is rendered as transformers does: blocks leave no blank lines behind, Python's methods of texts and lists are there,
-/// and `raise_exception` stops it.
+/// It is rendered as transformers does: blocks leave no blank lines, Python's string and list methods work, and
+/// `raise_exception` fails.
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     path: PathBuf,
@@ -45,7 +45,7 @@ struct Named {
 }
 
 impl ChatTemplate {
-    /// The template in a checkpoint's `chat_template.jinja` or `tokenizer_config.json`, if it has one.
+    /// Reads the template from a checkpoint's `chat_template.jinja` or `tokenizer_config.json`, if it has one.
     pub fn load(checkpoint: &Checkpoint) -> Result<Option<Self>> {
         const CONFIG: &str = "tokenizer_config.json";
         const OWN: &str = "chat_template.jinja";
@@ -78,7 +78,7 @@ impl ChatTemplate {
             })?;
             (config_path, text)
         };
-        // A special token is a text, or an object with the text in it.
+        // A special token is a string, or an object with the string in `content`.
         let special_tokens = config
             .into_iter()
             .filter(|(name, _)| name.ends_with("_token"))
@@ -109,11 +109,11 @@ impl ChatTemplate {
         })
     }
 
-    /// The text of a conversation; with `add_generation_prompt` the next turn of the assistant is opened.
+    /// Renders a conversation; with `add_generation_prompt` it ends with the opening of the assistant's turn.
     ///
     /// # Errors
     ///
-    /// What the template refuses, such as two turns of one side in a row.
+    /// Fails if the template refuses the conversation, such as two turns of one side in a row.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
         let failed =
             |error: minijinja::Error| Error::invalid(&self.path, format!("{NAME}: {error}"));
@@ -152,7 +152,7 @@ mod tests {
         folder
     }
 
-    // What transformers' apply_chat_template makes of the same template and messages.
+    // The output of transformers' apply_chat_template for the same template and messages.
     #[test]
     fn a_conversation_is_rendered_as_transformers_does() {
         let folder = folder(serde_json::json!({

@@ -1,4 +1,4 @@
-//! Texts to the probabilities of classes.
+//! Classifies texts: from text to class probabilities.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::text::filled::encode_filled;
 use crate::text::{ByteFallback, Tokenizer};
 use crate::{Error, Result};
 
-/// The index of a text, and the probabilities of its classes.
+/// The index of a text, and its class probabilities.
 pub type TextProbabilities = (usize, Vec<f32>);
 
 /// A sequence classifier with its tokenizer.
@@ -28,12 +28,12 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Reads a classifier; the devices share its texts.
+    /// Loads a classifier; its texts are spread over the devices.
     pub fn load(checkpoint: &Checkpoint, precision: Precision, devices: &Devices) -> Result<Self> {
         Self::load_with(checkpoint, ByteFallback::Unknown, precision, devices)
     }
 
-    /// The same with a choice of what becomes of unknown characters, see [`Tokenizer::load_with`].
+    /// Loads a classifier and chooses how unknown characters are encoded, see [`Tokenizer::load_with`].
     pub fn load_with(
         checkpoint: &Checkpoint,
         fallback: ByteFallback,
@@ -52,7 +52,7 @@ impl Classifier {
         })
     }
 
-    /// The same classifier, which refuses texts of more than `max_tokens`.
+    /// Makes the classifier refuse texts of more than `max_tokens`.
     pub fn with_max_tokens(mut self, max_tokens: usize) -> Self {
         self.max_tokens = self.max_tokens.min(max_tokens);
         self
@@ -63,8 +63,8 @@ impl Classifier {
         self.max_tokens
     }
 
-    /// Tokens in a batch, padding included, where nothing else is asked for: what stays in a core's cache on a CPU, what fills
-    /// a GPU elsewhere.
+    /// The default number of tokens in a batch, padding included: what stays in a core's cache on a CPU, what fills a GPU
+    /// elsewhere.
     pub fn batch_tokens(&self) -> usize {
         if kernels::is_cpu(self.models.devices().first()) {
             1024
@@ -78,21 +78,21 @@ impl Classifier {
         &self.labels
     }
 
-    /// The ids of texts.
+    /// Encodes texts to ids.
     pub fn encode(&self, texts: &[String]) -> Result<Vec<Vec<i32>>> {
         let encode = |text: &String| self.tokenizer.encode(text);
         texts.par_iter().map(encode).collect()
     }
 
-    /// The ids of texts that differ in what fills the gaps of a frame; what comes again is brought into tokens once.
+    /// Encodes texts that share a frame and differ in what fills its gaps; a repeated filling is tokenized once.
     ///
-    /// - frame: what is before the gaps, between them and behind them
-    /// - fillings: of every text, one for each gap
+    /// - frame: the text before, between and after the gaps
+    /// - fillings: for every text, one string per gap
     pub fn encode_filled(&self, frame: &[&str], fillings: &[Vec<&str>]) -> Result<Vec<Vec<i32>>> {
         encode_filled(&self.tokenizer, frame, fillings)
     }
 
-    /// The probabilities of the classes for each text, in the order of the texts; see [`Self::judge`].
+    /// Returns the class probabilities of each text, in the order of the texts; see [`Self::judge`].
     pub fn probabilities(
         &self,
         ids: &[Vec<i32>],
@@ -110,15 +110,15 @@ impl Classifier {
         Ok(probabilities)
     }
 
-    /// Finds the probabilities of the classes for each text, given as ids.
+    /// Computes the class probabilities of each text, given as ids.
     ///
-    /// Texts are sorted by length and go through the model in batches of about `batch_tokens`, as many batches at once
-    /// as there are cores or devices; equal texts go once. `label` names the progress bar; `on_batches` hears of texts by
-    /// their indices, as they are done.
+    /// Texts are sorted by length and go through the model in batches of about `batch_tokens`, one batch per core
+    /// or device at a time; equal texts are computed once. `label` names the progress bar; `on_batches` gets the results
+    /// of finished texts with their indices.
     ///
     /// # Errors
     ///
-    /// A text of more tokens than the model was made for, and what `on_batches` returns.
+    /// Fails if a text has more tokens than the model allows, or if `on_batches` fails.
     pub fn judge(
         &self,
         ids: &[Vec<i32>],
@@ -127,10 +127,10 @@ impl Classifier {
         job: &Job,
         on_batches: &mut dyn FnMut(&[TextProbabilities]) -> Result<()>,
     ) -> Result<()> {
-        /// Batches for each worker, who does not wait for the others after each.
+        /// Batches per worker between two calls of `on_batches`, so that workers do not wait for each other after every batch.
         const AT_ONCE: usize = 4;
-        let mut encoded: Vec<&Vec<i32>> = Vec::new(); // those that are unlike those before them
-        let mut text_idxs: Vec<Vec<usize>> = Vec::new(); // of each of these
+        let mut encoded: Vec<&Vec<i32>> = Vec::new(); // distinct texts
+        let mut text_idxs: Vec<Vec<usize>> = Vec::new(); // the texts that are equal to each
         let mut places = HashMap::new();
         for (text_idx, ids) in ids.iter().enumerate() {
             if ids.len() > self.max_tokens {
@@ -174,7 +174,7 @@ impl Classifier {
                 let rows = rows.chunks_exact(n_labels).map(<[f32]>::to_vec);
                 Ok(batch.into_iter().zip(rows).collect::<Vec<_>>())
             });
-            // Of a job that is stopped, what is done counts.
+            // If the job is stopped, finished batches still count.
             let mut all = Ok(());
             let mut done = Vec::new();
             for result in results {

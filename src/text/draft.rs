@@ -1,23 +1,23 @@
-//! What may come next in a reply that goes on alone, to be tried in one pass.
+//! Speculative decoding for one reply: prompt lookup and a bf16 draft of the model.
 
 use crate::memory;
 use crate::nn::Gemma;
 
-/// A copy of a model that finds nearly the same tokens sooner, if there is one worth its memory.
+/// A bf16 copy of an f32 model for speculative decoding, if it is worth its memory.
 ///
-/// It takes half the bytes of the model, and as long to make as some tokens; it serves any number of replies.
+/// The copy takes half the bytes of the model, and making it takes as long as some tokens; it serves any number of replies.
 #[derive(Clone, Debug)]
 pub struct DraftModel {
     pub(super) model: Option<Gemma>,
 }
 
 impl DraftModel {
-    /// A copy takes as long to make as some tokens, so it is not worth it for shorter replies.
+    /// Making the copy takes as long as some tokens, so it is not worth it for shorter replies.
     pub(crate) const LEAST_TOKENS: usize = 32;
 
-    /// That of a model on a CPU that is large enough to wait for its weights, where the memory has room for it.
+    /// Copies a model on a CPU if decoding is bound by memory bandwidth and the copy fits into memory.
     pub fn of(model: &Gemma) -> Self {
-        /// With fewer weights a copy would hardly be faster.
+        /// With fewer weights the copy would hardly be faster.
         const LEAST_WEIGHTS: usize = 1 << 24;
         let weights = model.num_weights();
         let fits = 2 * weights as u64 <= memory::available() / 2;
@@ -27,17 +27,17 @@ impl DraftModel {
         }
     }
 
-    /// None: every token comes from the model itself.
+    /// No draft: every token comes from the model itself.
     pub fn none() -> Self {
         Self { model: None }
     }
 }
 
-/// Where the tokens to try come from, and how many each source is worth.
+/// Proposes the next tokens and tracks how many of each source's proposals the model accepts.
 ///
-/// One source is what followed the last few tokens when they came before (prompt lookup,
-/// <https://github.com/apoorvumang/prompt-lookup-decoding>): replies repeat names, statements and their own turns of phrase.
-/// The other is a model that finds nearly the same tokens sooner (speculative decoding, Leviathan et al., arXiv 2211.17192).
+/// Prompt lookup (<https://github.com/apoorvumang/prompt-lookup-decoding>) proposes what followed the last few tokens
+/// earlier in the text: replies repeat names, statements and their own phrases. The draft model is speculative decoding
+/// (Leviathan et al., arXiv 2211.17192).
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     tokens: Vec<i32>,
@@ -46,15 +46,15 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Most tokens that are looked up.
+    /// The most tokens that a lookup proposes.
     const MOST_LOOKED_UP: usize = 15;
-    /// Most tokens that a model drafts: with the one before them they are as many rows as a pass has for little more than
-    /// one.
+    /// The most tokens that the model drafts: together with the token before them, a pass over so many rows costs little
+    /// more than one row.
     const MOST_FROM_MODEL: usize = 5;
-    /// How many tokens have to be the same, at best and at least.
+    /// The longest and the shortest run of tokens that a lookup matches.
     const SAME: [usize; 2] = [3, 2];
 
-    /// Nothing is said yet behind a prompt.
+    /// Starts after a prompt, with an empty reply.
     pub(super) fn behind(prompt: &[i32]) -> Self {
         Self {
             tokens: prompt.to_vec(),
@@ -63,17 +63,17 @@ impl Draft {
         }
     }
 
-    /// The reply has a new token.
+    /// Adds a token of the reply.
     pub(super) fn push(&mut self, token: i32) {
         self.tokens.push(token);
     }
 
-    /// How many tokens a model should draft.
+    /// The number of tokens that the model should draft next.
     pub(super) fn wanted(&self) -> usize {
         self.from_model
     }
 
-    /// What followed the last tokens before, at most so much.
+    /// Returns what followed the last tokens earlier in the text, at most so many tokens.
     pub(super) fn look_up(&self, most: usize) -> Vec<i32> {
         let (tokens, len) = (&self.tokens, self.tokens.len());
         let behind = |same: usize| {
@@ -84,12 +84,12 @@ impl Draft {
         let Some(start) = Self::SAME.into_iter().find_map(behind) else {
             return Vec::new();
         };
-        // What comes again and again goes on so.
+        // A repeating text is assumed to keep repeating.
         let again = tokens[start..].iter().cycle();
         again.take(self.looked_up.min(most)).copied().collect()
     }
 
-    /// These tokens were looked up, and those came: the more was right, the more is tried next.
+    /// Records looked-up tokens and the ones chosen: the more were accepted, the more are proposed next.
     pub(super) fn compare_looked_up(&mut self, tried: &[i32], came: &[i32]) {
         if let Some((right, tried)) = compare(tried, came) {
             self.looked_up = if right == tried {
@@ -100,7 +100,7 @@ impl Draft {
         }
     }
 
-    /// A model drafted these tokens, and those came.
+    /// Records drafted tokens and the ones chosen.
     pub(super) fn compare_from_model(&mut self, tried: &[i32], came: &[i32]) {
         if let Some((right, tried)) = compare(tried, came) {
             self.from_model = if right == tried {
@@ -112,7 +112,7 @@ impl Draft {
     }
 }
 
-/// How many of the first tokens were right, and of how many that is known.
+/// Returns how many leading tokens were accepted, and out of how many that were checked.
 fn compare(tried: &[i32], came: &[i32]) -> Option<(usize, usize)> {
     let both = || tried.iter().zip(came);
     let right = both().take_while(|(tried, came)| tried == came).count();

@@ -1,4 +1,4 @@
-//! Texts that fill the gaps of one frame, as a statement and a query do with a judge's template.
+//! Tokenizes texts made from one template, such as a judge's, without tokenizing repeated parts again.
 
 use std::collections::HashMap;
 
@@ -7,11 +7,11 @@ use rayon::prelude::*;
 use crate::Result;
 use crate::text::Tokenizer;
 
-/// The ids of texts that differ in what fills the gaps of a frame, as [`Tokenizer::encode`] gives them; what fills a gap
-/// in many texts is brought into tokens once.
+/// Encodes texts that share a frame and differ in what fills its gaps, to the ids that [`Tokenizer::encode`] returns; a
+/// filling that many texts share is tokenized once.
 ///
-/// - frame: what is before the gaps, between them and behind them
-/// - fillings: of every text, one for each gap
+/// - frame: the text before, between and after the gaps
+/// - fillings: for every text, one string per gap
 pub(super) fn encode_filled(
     tokenizer: &Tokenizer,
     frame: &[&str],
@@ -52,7 +52,7 @@ pub(super) fn encode_filled(
         .collect()
 }
 
-/// A text of its frame and what fills it.
+/// Joins the frame and the fillings of one text.
 pub(crate) fn filled(frame: &[&str], fillings: &[&str]) -> String {
     let behind = fillings.iter().chain(std::iter::once(&""));
     frame
@@ -62,23 +62,23 @@ pub(crate) fn filled(frame: &[&str], fillings: &[&str]) -> String {
         .collect()
 }
 
-/// A frame in tokens.
+/// A tokenized frame.
 struct Frame<'a> {
     tokenizer: &'a Tokenizer,
-    /// What is before, between and behind the gaps; white space before a gap is a part of what fills it, as words begin
-    /// with it.
+    /// The text before, between and after the gaps; white space before a gap counts as part of the filling, because word
+    /// tokens begin with it.
     texts: Vec<&'a str>,
     spaces: Vec<&'a str>,
     ids: Vec<Vec<i32>>,
     /// The special tokens around every text.
     around: [Vec<i32>; 2],
-    /// The first text as a whole, to compare with.
+    /// The first text as a whole, to check the assembled ids against.
     first: Vec<i32>,
 }
 
 impl<'a> Frame<'a> {
-    /// None where texts cannot be put together from tokens of their parts: if two gaps have nothing between them, or if the
-    /// tokenizer does not cut texts into pieces first.
+    /// Returns `None` if texts cannot be assembled from the tokens of their parts: two gaps with nothing between them, or a
+    /// tokenizer without pre-tokenization.
     fn new(tokenizer: &'a Tokenizer, frame: &[&'a str], first: &[&str]) -> Result<Option<Self>> {
         let n_gaps = frame.len().saturating_sub(1);
         let mut texts = frame.to_vec();
@@ -110,7 +110,7 @@ impl<'a> Frame<'a> {
         }))
     }
 
-    /// The tokens of what fills a gap, if they are apart from those of the texts beside it.
+    /// Returns the tokens of a filling, if none of them spans into the frame.
     fn encode(&self, gap: usize, filling: &str) -> Result<Option<Vec<i32>>> {
         let (before, behind) = (self.texts[gap], self.texts[gap + 1]);
         let text = [before, self.spaces[gap], filling, behind].concat();
@@ -120,7 +120,7 @@ impl<'a> Frame<'a> {
         Ok(ids.map(<[i32]>::to_vec))
     }
 
-    /// The tokens of a text from those of what fills its gaps.
+    /// Assembles the tokens of a text from those of its fillings.
     fn join<'b>(&self, parts: impl Iterator<Item = Option<&'b Vec<i32>>>) -> Option<Vec<i32>> {
         let [before, behind] = &self.around;
         let mut ids = [&before[..], &self.ids[0]].concat();
@@ -146,7 +146,7 @@ mod tests {
         .unwrap()
     }
 
-    /// How many parts go through the tokenizer on their own; the ids are those of the whole texts.
+    /// Checks the ids against the whole texts and returns how many parts were tokenized on their own.
     fn n_parts(tokenizer: &Tokenizer, frame: &[&str], fillings: &[Vec<&str>]) -> usize {
         let whole: Vec<Vec<i32>> = fillings
             .iter()

@@ -1,17 +1,17 @@
-//! Many replies at once.
+//! Samples many replies at once.
 
 use crate::Result;
 use crate::nn::Gemma;
 use crate::progress::Job;
 use crate::text::{DraftModel, GenerateConfig, Generation, Prompt, Room};
 
-/// Samples the replies to all prompts, in the order of prompts and seeds; see [`Generation`].
+/// Samples all replies to all prompts, in the order of prompts and seeds; see [`Generation`].
 ///
-/// `on_token` hears of each new token with the index of its reply.
+/// Calls `on_token` for each new token with the index of its reply.
 ///
 /// # Panics
 ///
-/// If a prompt has no token.
+/// Panics if a prompt has no token.
 pub fn generate(
     model: &Gemma,
     draft_model: &DraftModel,

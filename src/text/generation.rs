@@ -1,4 +1,4 @@
-//! Replies under way: those that end make room for those that wait.
+//! Continuous batching: a finished reply makes room for a waiting prompt.
 
 use std::collections::VecDeque;
 
@@ -14,23 +14,23 @@ use crate::text::sampling::choose_on_device;
 use crate::text::{GenerateConfig, Prompt, Room};
 use crate::{Error, Result, kernels, parallel};
 
-/// A reply that is done.
+/// A finished reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// Which one, in the order of prompts and seeds.
+    /// Its index, in the order of prompts and seeds.
     pub reply_idx: usize,
     /// Its tokens.
     pub ids: Vec<i32>,
 }
 
-/// Replies to prompts, made token by token.
+/// Generates replies to prompts, token by token.
 ///
-/// A prompt goes through the model when there is [`Room`] for all of its replies, once, in a batch with others of about its
-/// length; its replies share its keys and values and join those under way. What happens when depends on the prompts, the
-/// room and the replies alone.
+/// A prompt is prefilled once, as soon as there is [`Room`] for all of its replies, in a batch with others of about its
+/// length; its replies share its keys and values and join the running batch. The schedule depends on the prompts, the room
+/// and the replies alone.
 ///
-/// On a CPU, where a pass over a few tokens takes hardly longer than over one, a reply that goes on alone tries what came
-/// behind its last tokens before, or what a [`DraftModel`] says, and keeps what it would have chosen anyway.
+/// On a CPU, where a pass over a few tokens takes hardly longer than over one, a batch of one reply uses speculative
+/// decoding: it checks tokens from prompt lookup or a [`DraftModel`] and keeps those that it would have chosen anyway.
 #[derive(Debug)]
 pub struct Generation<'a> {
     model: &'a Gemma,
@@ -45,29 +45,29 @@ pub struct Generation<'a> {
     ended: Vec<Reply>,
 }
 
-/// A prompt whose replies are not begun.
+/// A prompt whose replies have not started.
 #[derive(Debug)]
 struct Waiting {
     ids: Vec<i32>,
     replies: Vec<(usize, u64)>,
 }
 
-/// A reply that is begun.
+/// A running reply.
 #[derive(Debug)]
 struct Row {
     reply: Reply,
     rng: ChaCha8Rng,
     draft: Draft,
-    /// How many tokens it may come to, its prompt included.
+    /// The most tokens it may have, its prompt included.
     longest: usize,
 }
 
 impl<'a> Generation<'a> {
-    /// Nothing is begun yet.
+    /// Queues all prompts.
     ///
     /// # Panics
     ///
-    /// If a prompt has no token.
+    /// Panics if a prompt has no token.
     pub fn new(
         model: &'a Gemma,
         prompts: &[Prompt],
@@ -113,7 +113,7 @@ impl<'a> Generation<'a> {
         }
     }
 
-    /// The same replies, with another model that drafts for one that goes on alone.
+    /// Sets the draft model, which speeds up a batch of one reply and does not change the replies.
     pub fn with_draft_model(self, draft_model: &'a DraftModel) -> Self {
         Self {
             draft_model: draft_model.model.as_ref(),
@@ -126,9 +126,9 @@ impl<'a> Generation<'a> {
         self.waiting.is_empty() && self.rows.is_empty() && self.ended.is_empty()
     }
 
-    /// Begins what there is room for, adds a token to every reply and returns those that are done.
+    /// Starts the prompts that fit, adds a token to every reply and returns the replies that are finished.
     ///
-    /// `on_token` hears of each new token with the index of its reply.
+    /// Calls `on_token` for each new token with the index of its reply.
     pub fn step(&mut self, job: &Job, on_token: &mut dyn FnMut(usize, i32)) -> Result<Vec<Reply>> {
         loop {
             job.check()?;
@@ -146,9 +146,9 @@ impl<'a> Generation<'a> {
         Ok(std::mem::take(&mut self.ended))
     }
 
-    /// Takes the prompts that are to begin next from those that wait, if there is room.
+    /// Takes the next prompts from the queue, if there is room.
     fn admitted(&mut self) -> Vec<Waiting> {
-        /// Most tokens in a batch of prompts.
+        /// The most tokens in a prefill batch.
         const BATCH_TOKENS: usize = 2048;
         let free = self.room.rows.saturating_sub(self.rows.len());
         let longest = |prompt: &Waiting| prompt.ids.len() + self.config.max_new_tokens;
@@ -167,14 +167,14 @@ impl<'a> Generation<'a> {
             }
             count += 1;
         }
-        // Some more replies may end, so that more prompts begin together.
+        // Wait for more replies to end, so that more prompts are prefilled together.
         if full && free < self.room.rows / 8 {
             count = 0;
         }
         self.waiting.drain(..count).collect()
     }
 
-    /// How many replies will be under way at most, and how many tokens they may come to.
+    /// The most replies that will run at once, and the most tokens they may have.
     fn coming(&self) -> (usize, usize) {
         let waiting = self.waiting.iter().map(|prompt| prompt.replies.len());
         let rows = self.rows.len() + waiting.sum::<usize>();
@@ -183,7 +183,7 @@ impl<'a> Generation<'a> {
         (rows.min(most), tokens)
     }
 
-    /// Runs prompts through the model and chooses the first token of their replies.
+    /// Prefills prompts and chooses the first token of their replies.
     fn begin(&mut self, prompts: &[Waiting], on_token: &mut dyn FnMut(usize, i32)) -> Result<()> {
         let seq = prompts.iter().map(|prompt| prompt.ids.len()).max();
         let seq = self.lengths.round(seq.unwrap_or(0));
@@ -242,8 +242,8 @@ impl<'a> Generation<'a> {
         Ok(())
     }
 
-    /// Runs the last token of the only reply and some that may follow it through the model, and keeps those that are what it
-    /// chooses.
+    /// Runs the last token of the only reply and the proposed tokens through the model, and keeps those that the model
+    /// chooses, too.
     fn go_on_alone(&mut self, on_token: &mut dyn FnMut(usize, i32)) -> Result<()> {
         let row = &self.rows[0];
         let said = row.reply.ids.len();
@@ -281,7 +281,7 @@ impl<'a> Generation<'a> {
         Ok(())
     }
 
-    /// What a model says behind the last token of the only reply, at most so many tokens; none that ends the reply.
+    /// Drafts at most so many tokens after the last token of the only reply, none of them a stop token.
     fn draft(&mut self, model: &Gemma, wanted: usize) -> Result<Vec<i32>> {
         let row = &self.rows[0];
         let (mut rng, said) = (row.rng.clone(), row.reply.ids.len());
@@ -303,20 +303,20 @@ impl<'a> Generation<'a> {
         Ok(drafted)
     }
 
-    /// A row's reply is done.
+    /// Removes the finished reply of a row.
     fn end(&mut self, row_idx: usize) {
         self.ended.push(self.rows.swap_remove(row_idx).reply);
         self.cache.swap_remove(row_idx);
     }
 
-    /// Adds tokens to the cache, as many in every row; returns the [logits] behind the last of them.
+    /// Adds tokens to the cache, the same number in every row; returns the [logits] after the last of them.
     fn advance(&mut self, model: &Gemma, ids: TensorData, n_last: usize) -> Tensor<2> {
         let (device, cache) = (&self.device, &mut self.cache);
         parallel::awake(device, || logits(model, ids, cache, n_last, device))
     }
 }
 
-/// The logits behind the last `n_last` tokens of every row, `[rows · n_last, vocab_size]`.
+/// Computes the logits after the last `n_last` tokens of every row, `[rows · n_last, vocab_size]`.
 fn logits(
     model: &Gemma,
     ids: TensorData,
@@ -334,7 +334,7 @@ fn logits(
     model.logits(hidden)
 }
 
-/// Chooses a token for every row from the logits at its place, and returns which rows go on.
+/// Chooses a token for every row from the logits at its place, and returns which rows continue.
 ///
 /// # Shapes
 ///
@@ -364,7 +364,7 @@ fn add_tokens(
     Ok(goes_on.collect())
 }
 
-/// Chooses tokens from a copy of the logits.
+/// Chooses tokens on the host, from a copy of the logits.
 fn choose_here(
     config: &GenerateConfig,
     logits: Tensor<2>,
@@ -388,14 +388,14 @@ fn choose_here(
     })
 }
 
-/// The logits that were copied from a device.
+/// Logits copied from the device.
 fn numbers(logits: &mut TensorData) -> Result<&mut [f32]> {
     logits
         .as_mut_slice::<f32>()
         .map_err(|error| Error::Training(format!("the logits cannot be read: {error:?}")))
 }
 
-/// A reply that has said so few tokens does not end.
+/// A reply with fewer tokens than this does not end.
 fn forbid_stops(config: &GenerateConfig, logits: &mut [f32], said: usize) {
     if said < config.min_new_tokens {
         for stop in stops(config, logits.len()) {
@@ -404,7 +404,7 @@ fn forbid_stops(config: &GenerateConfig, logits: &mut [f32], said: usize) {
     }
 }
 
-/// Chooses tokens where the logits are; nothing but the tokens is copied from there.
+/// Chooses tokens on the device; only the tokens are copied to the host.
 fn choose_there(
     config: &GenerateConfig,
     logits: Tensor<2>,
@@ -435,7 +435,7 @@ fn choose_there(
     chosen.into_data().iter().collect()
 }
 
-/// The stop tokens that a vocabulary has.
+/// The stop tokens that are in the vocabulary.
 fn stops(config: &GenerateConfig, vocab_size: usize) -> impl Iterator<Item = usize> {
     let stops = config.stop_ids.iter().copied();
     stops
@@ -452,7 +452,7 @@ mod tests {
 
     fn model() -> Gemma {
         let device = Device::default();
-        // From numbers of its own: those of the device are shared with other tests.
+        // Uses its own random numbers: the device's are shared with other tests.
         let mut rng = ChaCha8Rng::seed_from_u64(11);
         let mut model = GemmaConfig::gemma_2b()
             .with_vocab_size(50)
@@ -497,7 +497,7 @@ mod tests {
         (0..count).map(&mut prompt).collect()
     }
 
-    /// All replies in order, and what `look` sees after each step.
+    /// Returns all replies in order, and what `look` returns after each step.
     fn run<T>(
         mut generation: Generation<'_>,
         look: impl Fn(&Generation<'_>) -> T,

@@ -1,14 +1,14 @@
-//! How likely a model holds given tokens.
+//! Log-probabilities of given tokens.
 
 use burn::tensor::{Tensor, TensorData};
 
 use crate::nn::{Gemma, GemmaInput, Lengths};
 
-/// The log-probability of each of a response's tokens, given the prompt and the response before it.
+/// Returns the log-probability of each token of a response, given the prompt and the response before it.
 ///
 /// # Panics
 ///
-/// If the prompt is empty.
+/// Panics if the prompt is empty.
 pub fn response_logprobs(model: &Gemma, prompt_ids: &[i32], response_ids: &[i32]) -> Vec<f32> {
     let n_targets = response_ids.len();
     if n_targets == 0 {

@@ -1,27 +1,27 @@
-//! How the next token is chosen.
+//! Chooses the next token: greedy, temperature, top-k and top-p.
 
 use burn::tensor::{Int, Tensor, TensorData};
 use rand::{Rng, RngExt};
 use sha2::{Digest, Sha256};
 
-/// The way from logits to a token.
+/// How a token is chosen from logits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sampling {
-    /// The likeliest token.
+    /// Takes the likeliest token.
     Greedy,
-    /// A token drawn from the softmax.
+    /// Draws a token from the softmax.
     Random {
-        /// Logits are divided by it.
+        /// Divides the logits.
         temperature: f32,
-        /// Only so many of the likeliest tokens take part, and those that are as likely as the last of them.
+        /// Keeps only so many of the likeliest tokens, and those as likely as the last of them.
         top_k: Option<usize>,
-        /// Of these only the likeliest whose probabilities reach this sum, and those that are as likely as the last.
+        /// Keeps of these only the likeliest whose probabilities reach this sum, and those as likely as the last.
         top_p: Option<f32>,
     },
 }
 
 impl Sampling {
-    /// Greedy at temperature zero, else the whole softmax at that temperature.
+    /// Returns greedy at temperature zero, else the whole softmax at that temperature.
     pub fn at_temperature(temperature: f32) -> Self {
         if temperature > 0.0 {
             Self::Random {
@@ -73,7 +73,7 @@ impl Sampling {
     }
 }
 
-/// Sets to zero what is less than the least weight that takes part.
+/// Sets weights below the smallest kept weight to zero.
 fn leave_out_below(weights: &mut [f32], least: impl FnOnce(&[f32]) -> f32) {
     let least = least(weights);
     for weight in weights {
@@ -83,7 +83,7 @@ fn leave_out_below(weights: &mut [f32], least: impl FnOnce(&[f32]) -> f32) {
     }
 }
 
-/// The `k`th of the weights in falling order.
+/// Returns the `k`th largest weight.
 fn kth_largest(weights: &[f32], k: usize) -> f32 {
     let mut sorted = weights.to_vec();
     let place = k.clamp(1, sorted.len()) - 1;
@@ -91,10 +91,10 @@ fn kth_largest(weights: &[f32], k: usize) -> f32 {
     *least
 }
 
-/// The first of the weights in falling order with which they reach a share of their sum.
+/// Returns the weight at which the sum of the largest weights reaches a share of the whole sum.
 fn last_of_share(weights: &[f32], share: f32) -> f32 {
     let total: f32 = weights.iter().sum();
-    // All that are less than this do not come to the rest together.
+    // The weights below this do not add up to the rest.
     let cut = total * (1.0 - share) / weights.len() as f32;
     let mut sorted: Vec<f32> = weights
         .iter()
@@ -110,8 +110,8 @@ fn last_of_share(weights: &[f32], share: f32) -> f32 {
     sorted.iter().find(reaches).copied().unwrap_or(0.0)
 }
 
-/// Chooses a token from every row where the logits are, as [`Sampling::choose`] does. Of `shares` there is one a row, drawn
-/// from 0 to 1: the share of all weights that lies before the token. Greedy sampling needs none.
+/// Chooses a token for every row on the device, as [`Sampling::choose`] does. `shares` has one number per row, drawn from
+/// 0 to 1: the cumulative probability at which the token lies. Greedy sampling needs none.
 ///
 /// # Shapes
 ///
@@ -122,7 +122,7 @@ pub(super) fn choose_on_device(
     sampling: Sampling,
     shares: Vec<f32>,
 ) -> Tensor<1, Int> {
-    /// Tokens that are summed up on their own, so that a running sum is short.
+    /// Tokens per block of the cumulative sum, so that each running sum is short.
     const BLOCK: usize = 512;
     let [rows, vocab_size] = logits.dims();
     let Sampling::Random {
@@ -165,9 +165,9 @@ pub(super) fn choose_on_device(
     (block * BLOCK as i64 + token).reshape([rows])
 }
 
-/// The least of the largest logits whose numbers come to a goal together, or one that is less by no more than 3e-8.
+/// Finds the threshold at which the numbers of the largest logits add up to a goal, or one at most 3e-8 below it.
 ///
-/// A device cannot sort without a copy to the host, so this closes in on it.
+/// A device cannot sort without a copy to the host, so this bisects.
 ///
 /// # Shapes
 ///
@@ -175,9 +175,9 @@ pub(super) fn choose_on_device(
 /// - numbers: `[rows, n]`, not negative
 /// - goal and output: `[rows, 1]`
 fn least_logit(logits: &Tensor<2>, numbers: &Tensor<2>, goal: Tensor<2>) -> Tensor<2> {
-    /// A logit that is as good as none.
+    /// A logit with no weight in the softmax.
     const NONE: f32 = -100.0;
-    const HALVINGS: usize = 32; // of 101 to 2.4e-8
+    const HALVINGS: usize = 32; // from 101 to 2.4e-8
     let mut low = Tensor::full_like(&goal, NONE);
     let mut high = Tensor::full_like(&goal, 1.0);
     for _ in 0..HALVINGS {
@@ -191,7 +191,7 @@ fn least_logit(logits: &Tensor<2>, numbers: &Tensor<2>, goal: Tensor<2>) -> Tens
     low
 }
 
-/// Where the running sum of each row passes its goal, and what of the goal is left for the number there.
+/// Finds where the running sum of each row passes its goal, and what is left of the goal at that place.
 ///
 /// # Shapes
 ///
@@ -200,7 +200,7 @@ fn least_logit(logits: &Tensor<2>, numbers: &Tensor<2>, goal: Tensor<2>) -> Tens
 fn reached(weights: Tensor<2>, goal: Tensor<2>) -> (Tensor<2, Int>, Tensor<2>) {
     let [_, n] = weights.dims();
     let ends = weights.clone().cumsum(1);
-    // It lies within the sum of all, however that is rounded.
+    // Keep the goal below the total, whatever the rounding.
     let most = ends.clone().narrow(1, n - 1, 1) * (1.0 - 1e-6);
     let goal = goal.min_pair(most).clamp_min(0.0);
     let passed = ends.clone().lower_equal(goal.clone().expand(ends.dims()));
@@ -209,7 +209,7 @@ fn reached(weights: Tensor<2>, goal: Tensor<2>) -> (Tensor<2, Int>, Tensor<2>) {
     (place, goal - before)
 }
 
-/// The index of the largest number, the first of equals.
+/// Returns the index of the largest number, the first of equals.
 fn argmax(logits: &[f32]) -> usize {
     let mut best = 0;
     for (token, logit) in logits.iter().enumerate() {
@@ -220,7 +220,7 @@ fn argmax(logits: &[f32]) -> usize {
     best
 }
 
-/// A seed for one purpose, from the run's seed and numbers that name the purpose.
+/// Derives a seed for one purpose from the run's seed and numbers that name the purpose.
 pub fn seed_for(seed: u64, purpose: &[u64]) -> u64 {
     let mut hash = Sha256::new();
     hash.update(seed.to_le_bytes());
@@ -277,7 +277,7 @@ mod tests {
         for vocab_size in [1, 4, 511, 2048, 3000] {
             let normal = Distribution::Normal(0.0, 4.0);
             let logits = Tensor::<2>::random([40, vocab_size], normal, &device);
-            // A token that may not come, and two that are equally likely.
+            // One token with no probability, and two that are equally likely.
             let logits = if vocab_size < 4 {
                 logits
             } else {
@@ -328,7 +328,7 @@ mod tests {
         let with = |top_k, top_p| drawn(random(1.0, top_k, top_p));
         assert_eq!(with(Some(1), None), [0, 4000, 0, 0]);
         assert_eq!(with(None, Some(0.5)), [0, 4000, 0, 0]);
-        // Of the two that are left the likelier has 0.73 alone.
+        // Of the two that are left, the likelier has a probability of 0.73.
         assert_eq!(with(Some(2), Some(0.7)), [0, 4000, 0, 0]);
         for (top_k, top_p) in [(Some(2), None), (None, Some(0.8)), (Some(2), Some(0.8))] {
             let two = with(top_k, top_p);

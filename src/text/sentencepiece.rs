@@ -1,7 +1,7 @@
-//! `spm.model`, SentencePiece's vocabulary of a DeBERTa, turned into the pipeline that transformers builds from it.
+//! Builds a DeBERTa tokenizer from SentencePiece's `spm.model`, as transformers does.
 //!
 //! Reference: <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/deberta_v2/tokenization_deberta_v2.py>,
-//! `DebertaV2Tokenizer`: white space in a row becomes one space, texts are brought to NFC, and a unigram model cuts them.
+//! `DebertaV2Tokenizer`: runs of white space become one space, texts are normalized to NFC, and a unigram model splits them.
 //! SentencePiece itself normalizes by NFKC and turns characters that it does not know into their bytes; the fast
 //! tokenizers, with which the published classifiers were trained, turn them into `[UNK]`. [`ByteFallback`] chooses.
 
@@ -16,19 +16,19 @@ use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, Tokenizer};
 
 use crate::{Error, Result};
 
-/// What becomes of a character that the vocabulary does not have.
+/// How a character that is not in the vocabulary is encoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ByteFallback {
-    /// One `[UNK]`, as in transformers' fast tokenizers.
+    /// As one `[UNK]`, as in transformers' fast tokenizers.
     #[default]
     Unknown,
-    /// A token for each of its bytes, as in SentencePiece, if the vocabulary has them; a text that spells such a token,
-    /// `<0x41>`, is taken for it.
+    /// As one token per byte, as in SentencePiece, if the vocabulary has them; a text that spells such a token, `<0x41>`,
+    /// is encoded as that token.
     Bytes,
 }
 
-/// The parts of SentencePiece's model file that say how texts are cut.
+/// The parts of SentencePiece's model file that define the tokenizer.
 #[derive(Clone, PartialEq, Message)]
 struct ModelProto {
     #[prost(message, repeated, tag = "1")]
@@ -63,7 +63,7 @@ const USER_DEFINED: i32 = 4;
 /// The special tokens of a DeBERTa.
 const SPECIAL: [&str; 5] = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"];
 
-/// The tokenizer that the bytes of an `spm.model` describe; `path` names the file in errors.
+/// Builds the tokenizer that the bytes of an `spm.model` describe; `path` names the file in errors.
 pub(super) fn load(path: &Path, bytes: &[u8], fallback: ByteFallback) -> Result<Tokenizer> {
     let model = ModelProto::decode(bytes)
         .map_err(|error| Error::invalid(path, format!("is no SentencePiece model: {error}")))?;

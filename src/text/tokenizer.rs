@@ -8,7 +8,7 @@ use crate::files::{self, Checkpoint};
 use crate::text::sentencepiece::{self, ByteFallback};
 use crate::{Error, Result};
 
-/// Turns text into ids and back as the tokenizer of a checkpoint does.
+/// The tokenizer of a checkpoint: text to ids and back.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     path: PathBuf,
@@ -16,17 +16,17 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads a checkpoint's `tokenizer.json`, or where there is none its `spm.model`, in which characters that the
-    /// vocabulary does not have are unknown as in transformers' fast tokenizers.
+    /// Reads a checkpoint's `tokenizer.json`, or if there is none its `spm.model`; with the latter, characters that are not
+    /// in the vocabulary become `[UNK]` as in transformers' fast tokenizers.
     pub fn load(checkpoint: &Checkpoint) -> Result<Self> {
         Self::load_with(checkpoint, ByteFallback::Unknown)
     }
 
-    /// The same with a choice of what becomes of unknown characters in `spm.model`.
+    /// Reads a checkpoint's tokenizer and chooses how `spm.model` encodes unknown characters.
     ///
     /// # Errors
     ///
-    /// [`ByteFallback::Bytes`] where there is a `tokenizer.json`, which says itself what becomes of them.
+    /// Fails on [`ByteFallback::Bytes`] if there is a `tokenizer.json`, which defines that itself.
     pub fn load_with(checkpoint: &Checkpoint, fallback: ByteFallback) -> Result<Self> {
         const OWN: &str = "tokenizer.json";
         const SENTENCEPIECE: &str = "spm.model";
@@ -48,7 +48,7 @@ impl Tokenizer {
         }
         let mut inner = tokenizers::Tokenizer::from_bytes(checkpoint.read(OWN)?)
             .map_err(|error| Error::invalid(&path, format!("is no tokenizer: {error}")))?;
-        // A file may keep how it was last used in Python, but no text is cut or padded here.
+        // The file may keep the truncation and padding last used in Python; neither is wanted here.
         inner
             .with_padding(None)
             .with_truncation(None)
@@ -65,12 +65,12 @@ impl Tokenizer {
         files::write(&folder.join("tokenizer.json"), json.as_bytes())
     }
 
-    /// The ids of a text, with the tokenizer's own special tokens around it.
+    /// Encodes a text, with the tokenizer's own special tokens around it.
     pub fn encode(&self, text: &str) -> Result<Vec<i32>> {
         self.encode_with(text, true)
     }
 
-    /// The ids of a text alone.
+    /// Encodes a text without special tokens.
     pub fn encode_bare(&self, text: &str) -> Result<Vec<i32>> {
         self.encode_with(text, false)
     }
@@ -83,7 +83,7 @@ impl Tokenizer {
         Ok(encoding.get_ids().iter().map(|&id| id as i32).collect())
     }
 
-    /// The ids of a text alone, each with the byte range of the text it stands for.
+    /// Encodes a text without special tokens; each id comes with its byte range in the text.
     pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<(i32, std::ops::Range<usize>)>> {
         let encoding = self
             .inner
@@ -100,7 +100,7 @@ impl Tokenizer {
             .collect())
     }
 
-    /// The text of some ids, without special tokens.
+    /// Decodes ids to text, without special tokens.
     pub fn decode(&self, ids: &[i32]) -> Result<String> {
         let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
         self.inner
@@ -108,17 +108,17 @@ impl Tokenizer {
             .map_err(|error| self.failed(&error))
     }
 
-    /// The id of a token, if the vocabulary has it.
+    /// Returns the id of a token, if the vocabulary has it.
     pub fn token_id(&self, token: &str) -> Option<i32> {
         self.inner.token_to_id(token).map(|id| id as i32)
     }
 
-    /// The token with an id, if there is one.
+    /// Returns the token with an id, if there is one.
     pub fn token(&self, id: i32) -> Option<String> {
         self.inner.id_to_token(u32::try_from(id).ok()?)
     }
 
-    /// Whether texts are cut into pieces first, which never share a token.
+    /// Whether texts are split into pieces first (pre-tokenization), so that no token spans two pieces.
     pub(super) fn has_words(&self) -> bool {
         match self.inner.get_pre_tokenizer() {
             Some(PreTokenizerWrapper::Metaspace(metaspace)) => metaspace.get_split(),
@@ -127,7 +127,7 @@ impl Tokenizer {
         }
     }
 
-    /// How many ids there are.
+    /// The size of the vocabulary.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
     }

@@ -1,4 +1,4 @@
-//! AdamW as PyTorch has it.
+//! AdamW with PyTorch's names and defaults.
 
 use burn::config::Config;
 use burn::optim::{AdamWState, AdaptiveMomentumState, LearningRate, Optimizer};
@@ -8,19 +8,19 @@ use crate::kernels::ops::adamw::{AdamWStep, adamw_step};
 
 /// AdamW (Loshchilov and Hutter, arXiv 1711.05101) by PyTorch's names and defaults.
 ///
-/// It is burn's, except that on a CPU moments and weights change where they lie, on all cores.
+/// It is burn's AdamW, except that on a CPU moments and weights are updated in place, on all cores.
 #[derive(Config, Debug)]
 pub struct AdamW {
-    /// How much of the first moment stays.
+    /// Decay rate of the first moment.
     #[config(default = 0.9)]
     pub beta_1: f32,
-    /// How much of the second moment stays.
+    /// Decay rate of the second moment.
     #[config(default = 0.999)]
     pub beta_2: f32,
     /// Added to the root of the second moment.
     #[config(default = 1e-8)]
     pub epsilon: f32,
-    /// What the weights lose in a step, times the learning rate.
+    /// Decoupled weight decay, times the learning rate.
     #[config(default = 0.01)]
     pub weight_decay: f32,
 }

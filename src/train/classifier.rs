@@ -68,7 +68,7 @@ impl ClassifierExample {
 }
 
 impl ClassifierBatch {
-    /// At most so many parts, each with its share of the examples and, if there are any, a source of what it drops.
+    /// Splits the batch into at most `n_parts`, each with its share of the examples and its own dropout, if there is any.
     fn parts(self, n_parts: usize, dropout: Option<&StepDropout>) -> Vec<(Self, f64)> {
         let mut sources = dropout.map(StepDropout::next);
         let lengths: Vec<usize> = self.ids.iter().map(Vec::len).collect();
@@ -90,8 +90,8 @@ impl ClassifierBatch {
 
 /// A classifier whose weights are all trained, with a second head that is thrown away after training.
 ///
-/// From class labels alone a small model from scratch does not find out that it must compare statement and reply; the
-/// second head asks it of every token whether it was replaced, which is how DeBERTa-v3 is pretrained.
+/// From class labels alone, a small model trained from scratch does not learn to compare statement and reply. The second
+/// head predicts for every token whether it was replaced, which is how DeBERTa-v3 is pretrained.
 #[derive(Module, Debug)]
 pub struct ClassifierModel {
     /// The classifier.
@@ -212,7 +212,7 @@ impl TrainStep for ClassifierModel {
 
     fn step(&self, batch: ClassifierBatch) -> TrainOutput<Scalars> {
         let parts = batch.parts(self.devices.workers(), self.dropout.as_deref());
-        // All weights are trained, so each device gets them anew.
+        // All weights are trained, so each device gets a new copy.
         let models = vec![self.clone(); self.devices.count()];
         let step = whole_step(Self::forward);
         let (grads, item) = step_in_parts(&models, &self.devices, parts, step);

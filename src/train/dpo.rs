@@ -20,7 +20,7 @@ use crate::train::recompute::gradients_by_layer;
 use crate::train::shards::{step_in_parts, whole_step};
 use crate::train::steps::StepRecorder;
 
-/// What is made of the difference between the two replies, by TRL's names.
+/// The loss as a function of the difference between the two replies, by TRL's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LossType {
@@ -35,17 +35,17 @@ pub enum LossType {
 /// DPO's settings.
 #[derive(Config, Debug)]
 pub struct DpoConfig {
-    /// How strongly the policy is held to the reference.
+    /// How strongly the policy is kept close to the reference.
     #[config(default = 0.1)]
     pub beta: f64,
-    /// What is made of the difference between the two replies.
+    /// The loss function.
     #[config(default = "LossType::Sigmoid")]
     pub loss_type: LossType,
-    /// How many of the preferences are taken to be wrong, from 0 to 0.5; the sigmoid loss alone heeds it.
+    /// The share of preferences assumed to be wrong, from 0 to 0.5; used by the sigmoid loss only.
     #[config(default = 0.0)]
     pub label_smoothing: f64,
     /// Weight of a second loss, the mean negative log-probability of the chosen replies' tokens: without it both replies
-    /// often become less likely, and others that nobody has judged take their place (arXiv 2404.19733).
+    /// often become less likely in favour of others that no pair contains (arXiv 2404.19733).
     #[config(default = 0.0)]
     pub sft_weight: f64,
     /// Largest norm of all gradients together.
@@ -56,14 +56,14 @@ pub struct DpoConfig {
     pub accumulate: usize,
 }
 
-/// The losses, as TRL's `DPOTrainer` has them.
+/// The losses of TRL's `DPOTrainer`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DpoLoss {
-    /// What is made of the difference between the two replies.
+    /// The loss function.
     pub loss_type: LossType,
-    /// How strongly the policy is held to the reference.
+    /// How strongly the policy is kept close to the reference.
     pub beta: f64,
-    /// How many of the preferences are taken to be wrong.
+    /// The share of preferences assumed to be wrong.
     pub label_smoothing: f64,
 }
 
@@ -150,8 +150,8 @@ impl DpoModel {
         }
     }
 
-    /// The same model, which keeps what goes into each layer and computes the rest anew in the backward pass, if that is
-    /// asked for: slower, with one layer's activations in memory at a time.
+    /// Turns gradient checkpointing on or off. With it the forward pass keeps only the inputs of each layer and the backward
+    /// pass recomputes the rest: slower, with one layer's activations in memory at a time.
     pub fn with_gradient_checkpointing(mut self, gradient_checkpointing: bool) -> Self {
         self.gradient_checkpointing = gradient_checkpointing;
         self
@@ -218,7 +218,7 @@ impl DpoModel {
         (loss, Scalars::read(values, examples))
     }
 
-    /// The names of the numbers that a step gives, and whether more is better.
+    /// The names of the numbers that a step returns, and whether higher is better.
     pub const METRICS: [(&'static str, bool); 7] = [
         ("loss", false),
         ("rewards/chosen", true),

@@ -1,4 +1,4 @@
-//! What each step drops, from one seed.
+//! Dropout of each training step, from one seed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::nn::Dropout;
 
-/// Gives each part of each step a source of its own, so that a run that was stopped goes on as if it had not been.
+/// Gives each part of each step its own random source, so that a resumed run draws the same as an uninterrupted one.
 #[derive(Debug)]
 pub struct StepDropout {
     seed: u64,
@@ -15,7 +15,7 @@ pub struct StepDropout {
 }
 
 impl StepDropout {
-    /// Sources for the steps behind the first `steps_done`.
+    /// Makes the sources for the steps after the first `steps_done`.
     pub fn new(seed: u64, steps_done: usize) -> Self {
         Self {
             seed,

@@ -1,4 +1,4 @@
-//! One training run through burn's learner, which goes on from its last checkpoint.
+//! One training run through burn's learner, which resumes from its last checkpoint.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,23 +19,23 @@ use crate::train::metrics::{Scalar, Scalars};
 use crate::train::renderer::Renderer;
 use crate::{Error, Result, files};
 
-/// How a run goes.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub struct Fit<'a> {
-    /// What the bar is called.
+    /// The label of the progress bar.
     pub label: &'a str,
     /// Where checkpoints and burn's metric files go.
     pub folder: &'a Path,
-    /// How many epochs.
+    /// The number of epochs.
     pub epochs: usize,
     /// How many batches make one optimizer step, which gets the sum of their gradients; [`DpoModel`](crate::train::DpoModel) takes
     /// the mean of it.
     pub accumulate: usize,
-    /// The metrics to log: a name of the steps' numbers, and whether more is better.
+    /// The metrics to log: the name of a step's number, and whether higher is better.
     pub metrics: &'a [(&'static str, bool)],
 }
 
-/// Trains a model from the last whole checkpoint in the folder, or from the start.
+/// Trains a model from the last complete checkpoint in the folder, or from the start.
 ///
 /// Checkpoints hold trained weights, the optimizer and the schedule, and are kept for the last two epochs. The numbers
 /// of every step go to `metrics.jsonl` in the folder.
@@ -102,7 +102,7 @@ where
     Ok(result.model)
 }
 
-/// The epoch from which a run in the folder would go on: the last, of those wanted, whose checkpoint is whole.
+/// Returns the epoch from which a run in the folder would resume: the last of those wanted with a complete checkpoint.
 pub fn epochs_done(folder: &Path, epochs_wanted: usize) -> Result<usize> {
     let folder: PathBuf = folder.join("checkpoint");
     if !folder.is_dir() {

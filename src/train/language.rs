@@ -28,7 +28,7 @@ pub struct LanguageBatch {
 }
 
 impl LanguageExample {
-    /// Adds tokens to segment 1, which comes first, or to one of its continuations, 2 and on.
+    /// Adds tokens to segment 1, the prompt, or to one of its continuations, 2 and up.
     pub fn extend(&mut self, segment: i32, ids: &[i32], weight: f32) {
         self.ids.extend(ids);
         self.segments.resize(self.ids.len(), segment);
@@ -85,7 +85,7 @@ impl LanguageBatch {
         }
     }
 
-    /// At most so many parts, each with its share of the targets' weight.
+    /// Splits the batch into at most `n_parts`, each with its share of the targets' weight.
     fn parts(self, n_parts: usize) -> Vec<(Self, f64)> {
         let size = self.examples.len().div_ceil(n_parts).max(1);
         let weight = |examples: &[LanguageExample]| -> f64 {
@@ -127,7 +127,7 @@ impl LanguageModel {
             }
         }
         let n_targets = targets.len();
-        // What fills up the targets weighs nothing.
+        // Padding of the targets has weight zero.
         let n_rows = lengths.round(n_targets);
         rows.resize(n_rows, 0);
         targets.resize(n_rows, 0);

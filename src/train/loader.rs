@@ -1,4 +1,4 @@
-//! Batches whose order depends on the seed and the epoch alone.
+//! A data loader whose order depends on the seed and the epoch only.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ type Source<I> = Arc<dyn Fn(usize) -> Arc<Vec<I>> + Send + Sync>;
 
 /// A data loader for burn's learner that can begin at any epoch.
 ///
-/// With a seed the examples are shuffled, then brought into batches of similar length; without one they come in order.
+/// With a seed the examples are shuffled, then batched by similar length; without one they keep their order.
 pub struct EpochLoader<I, B> {
     source: Source<I>,
     n_items: usize,
@@ -68,7 +68,7 @@ impl<I: Send + Sync + 'static, B> EpochLoader<I, B> {
         )
     }
 
-    /// Examples that are made anew for each epoch, `n_items` of them.
+    /// Loads examples that are generated for each epoch, `n_items` of them.
     pub fn generated(
         source: Source<I>,
         n_items: usize,
@@ -97,14 +97,13 @@ impl<I: Send + Sync + 'static, B> EpochLoader<I, B> {
         self
     }
 
-    /// Gives so many batches at once, of which each behind the first goes through `join`; at the end of an epoch there may
-    /// be fewer.
+    /// Joins so many batches into one, each after the first through `join`; the last of an epoch may have fewer.
     pub fn together(mut self, batches: usize, join: fn(&mut B, B)) -> Self {
         self.together = (batches, join);
         self
     }
 
-    /// Examples a second, of the epochs that came to their end, 0 if none did; what is done between epochs does not count.
+    /// Returns the examples per second of finished epochs, 0 if there are none; time between epochs does not count.
     pub fn rate(&self) -> f64 {
         let (examples, time) = match self.done.lock() {
             Ok(done) => *done,

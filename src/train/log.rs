@@ -1,4 +1,4 @@
-//! The numbers of every step, one line a step.
+//! Logs the numbers of every step, one line per step.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(super) struct StepLog {
 }
 
 impl StepLog {
-    /// Opens the file and drops what a run noted of epochs behind its last checkpoint.
+    /// Opens the file and drops the lines of epochs after the last checkpoint.
     pub(super) fn open(
         path: &Path,
         epochs_done: usize,
@@ -75,7 +75,7 @@ impl MetricLogger for StepLog {
             }
         }
         if line.len() == 2 {
-            return; // the end of an epoch, whose means can be had from its steps
+            return; // the end of an epoch, whose means follow from its steps
         }
         let text = Value::Object(line).to_string() + "\n";
         if let Err(error) = self.file.write_all(text.as_bytes())

@@ -1,4 +1,4 @@
-//! Preference pairs in batches: each prompt once, its replies behind it, several prompts in a sequence.
+//! Preference pairs in batches: each prompt once, followed by its replies, several prompts in a sequence.
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
@@ -85,7 +85,7 @@ impl DpoBatch {
         self.pairs().count()
     }
 
-    /// At most so many parts of about as many tokens, each with its share of the pairs.
+    /// Splits the batch into at most `n_parts` of about equal tokens, each with its share of the pairs.
     pub(super) fn parts(self, n_parts: usize) -> Vec<(Self, f64)> {
         let n_pairs = self.n_pairs();
         let part = |example_idxs: Vec<usize>| {
@@ -195,7 +195,7 @@ impl ReplyTokens {
             ids.push(row_ids);
             segments.push(row_segments);
         }
-        // What fills up the targets belongs to no reply.
+        // Padding of the targets belongs to no reply.
         let n_targets = lengths.round(targets.len());
         before.resize(n_targets, 0);
         targets.resize(n_targets, 0);

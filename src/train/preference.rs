@@ -9,7 +9,7 @@ use crate::{Error, Result};
 /// A prompt with a better and a worse reply, in TRL's standard or conversational format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preference {
-    /// What comes first: with all marks of turns that it needs, or as messages.
+    /// The prompt: a text with all turn markers that it needs, or messages.
     pub prompt: Turns,
     /// The better reply.
     pub chosen: Turns,
@@ -27,7 +27,7 @@ pub enum Turns {
     Messages(Vec<Message>),
 }
 
-/// What brings pairs into tokens.
+/// Tokenizes pairs.
 #[derive(Debug)]
 pub struct PreferenceEncoder {
     /// The checkpoint's tokenizer.
@@ -41,16 +41,16 @@ pub struct PreferenceEncoder {
 }
 
 impl PreferenceEncoder {
-    /// Brings a pair into tokens as `DPOTrainer` does.
+    /// Tokenizes a pair as `DPOTrainer` does.
     ///
-    /// Prompt and reply are one text for the tokenizer. In the standard format it has the tokenizer's special tokens, and
-    /// `eos` behind the reply unless the reply ends with it already; a conversation has what its template writes. The prompt
-    /// is what both texts and the prompt alone have in common at the front. Behind `max_length` tokens, prompt included,
-    /// replies are cut. A prompt without a token, or one that leaves none for a reply, gives nothing.
+    /// Prompt and reply are tokenized as one text. In the standard format it gets the tokenizer's special tokens, and `eos`
+    /// after the reply unless the reply ends with it already; a conversation is rendered by its template. The prompt is the
+    /// common prefix of both texts and the tokenized prompt. Replies are cut at `max_length` tokens, prompt included.
+    /// Returns `None` if the prompt has no token or leaves no room for a reply.
     ///
     /// # Errors
     ///
-    /// A conversation where there is no template or that the template refuses, and one with parts that are none.
+    /// Fails if a conversation has no template, is refused by it, or has a part that is a plain text.
     pub fn encode(&self, pair: &Preference) -> Result<Option<DpoExample>> {
         let [mut prompt, chosen, rejected] = match (&pair.prompt, &pair.chosen, &pair.rejected) {
             (Turns::Text(prompt), Turns::Text(chosen), Turns::Text(rejected)) => {

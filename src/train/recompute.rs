@@ -1,4 +1,4 @@
-//! Gradients with one layer's activations in memory at a time.
+//! Gradient checkpointing: gradients with one layer's activations in memory at a time.
 
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
@@ -6,11 +6,10 @@ use burn::tensor::{Int, Tensor};
 
 use crate::nn::{Gemma, GemmaInput};
 
-/// The gradients of a loss to the LoRA factors of a Gemma, and what else the loss gives.
+/// Computes the gradients of a loss with respect to the LoRA factors of a Gemma, and returns the loss's other output.
 ///
-/// The forward pass keeps what goes into each layer and nothing else (Chen et al., arXiv 1604.06174); the backward pass
-/// runs one layer after the other once more, the last one first, and goes back through it. Of a base in four bits no more
-/// than one layer is dense at a time.
+/// The forward pass keeps only the inputs of each layer (Chen et al., arXiv 1604.06174); the backward pass runs each layer
+/// again, from the last to the first, and goes back through it. Of a base in four bits, one layer at a time is dense.
 ///
 /// `loss` gets the last hidden states of `tokens`, `[n, hidden_size]`.
 pub(super) fn gradients_by_layer<T>(
@@ -29,7 +28,7 @@ pub(super) fn gradients_by_layer<T>(
     drop(plain);
     let last = hidden.autodiff().require_grad();
     let (loss, scalars) = loss(gemma.end(last.clone()));
-    // The gradient to what a layer gives is that of `gives · slope`, where the slope is that of the loss behind it.
+    // The vector-Jacobian product of a layer is the gradient of `output · slope`, where `slope` is the loss's gradient at its output.
     let mut slope = last.grad(&loss.backward());
     let mut accumulator = GradientsAccumulator::new();
     while let (Some(hidden), Some(behind)) = (inputs.pop(), slope.take()) {

@@ -1,4 +1,4 @@
-//! burn's learner tells the crate's own progress.
+//! Reports the progress of burn's learner to the crate's own `Progress`.
 
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
 use burn::train::metric::{MetricDefinition, MetricId, NumericEntry};
@@ -71,7 +71,7 @@ impl TrainingProgressLogger for Renderer {
         self.training = split.eq_ignore_ascii_case("train");
         self.done = 0;
         if self.training && self.task.is_none() {
-            // What an earlier run had done would make this one look faster than it is.
+            // Steps of an earlier run would make this one look faster than it is.
             let to_do = total_items * (self.epochs - self.epoch);
             self.task = Some(self.job.progress.task(&self.label, to_do, "examples"));
         }

@@ -1,4 +1,4 @@
-//! One step's batch in several parts at once.
+//! Data parallelism: one step's batch in several parts at once.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -7,12 +7,11 @@ use burn::tensor::Tensor;
 use crate::parallel::Devices;
 use crate::train::Scalars;
 
-/// Sums the gradients and numbers that `step` gives for every part of a batch, each part's with its weight.
+/// Sums the gradients and numbers that `step` returns for every part of a batch, weighted by the part's weight.
 ///
-/// There is a model for each device, the first being the one that is trained; each is brought to its device first, which
-/// moves what is not there yet. Every worker has leaves of its own on the autodiff tape, so that the workers do not wait
-/// for each other, and goes through its parts one after the other; the gradients come together on the first device. `step`
-/// multiplies the loss by the weight before it goes back.
+/// There is one model per device, the first being the one that is trained; each is moved to its device first. Every worker
+/// has its own leaves on the autodiff tape, so that workers do not wait for each other, and runs its parts in order; the
+/// gradients are summed on the first device. `step` multiplies the loss by the weight before the backward pass.
 pub(super) fn step_in_parts<M, B>(
     models: &[M],
     devices: &Devices,
@@ -70,7 +69,7 @@ impl Sum {
     }
 }
 
-/// Adds gradients to those of the same parameters where these lie; burn's own accumulator writes each sum anew.
+/// Adds gradients to those of the same parameters in place; burn's own accumulator allocates each sum.
 pub(super) fn add_gradients<M: Module>(
     model: &M,
     sum: &mut GradientsParams,
@@ -96,8 +95,8 @@ impl ModuleVisitor for AddGradients<'_> {
     }
 }
 
-/// Cuts a batch into parts of texts of about one length, so that the part with most tokens, padding included, has as few
-/// as can be; each part holds indices of `lengths`.
+/// Splits a batch into parts of similar text lengths such that the largest part, in tokens with padding, is as small as
+/// possible; each part holds indices of `lengths`.
 pub(super) fn even_parts(lengths: &[usize], n_parts: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|&idx| std::cmp::Reverse(lengths[idx]));
@@ -120,13 +119,13 @@ pub(super) fn even_parts(lengths: &[usize], n_parts: usize) -> Vec<Vec<usize>> {
     sizes.get(enough).map_or(Vec::new(), |&most| cut(most))
 }
 
-/// Shares texts out to `n_parts` so that each has about as many tokens; each part holds indices of `lengths`.
+/// Splits texts into `n_parts` of about equal numbers of tokens; each part holds indices of `lengths`.
 pub(super) fn balanced_parts(lengths: &[usize], n_parts: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|&idx| std::cmp::Reverse(lengths[idx]));
     let mut parts = vec![(0, Vec::new()); n_parts.min(lengths.len())];
     for idx in order {
-        // The longest that is left goes where there is least.
+        // The longest text left goes to the part with the fewest tokens.
         if let Some((tokens, part)) = parts.iter_mut().min_by_key(|(tokens, _)| *tokens) {
             *tokens += lengths[idx];
             part.push(idx);

@@ -12,7 +12,7 @@ use crate::{Result, files};
 /// Gathers the batches of each optimizer step into one record: the means of their numbers, the norm of the gradients
 /// before clipping, the learning rate.
 ///
-/// Records go to a JSON Lines file as they come, and to whoever follows the job.
+/// Records are appended to a JSON Lines file and shown as notes of the job.
 #[derive(Debug)]
 pub struct StepRecorder {
     job: Job,
@@ -29,7 +29,7 @@ struct State {
 }
 
 impl StepRecorder {
-    /// Goes on behind the first `steps_done` records of the file; later ones are of steps that will be made again.
+    /// Continues after the first `steps_done` records of the file and drops later ones, whose steps will run again.
     pub fn open(path: &Path, steps_done: usize, job: &Job) -> Result<Self> {
         let mut steps: Vec<Map<String, Value>> = if path.is_file() {
             files::Journal::open(path)?.1

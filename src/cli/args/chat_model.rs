@@ -1,4 +1,4 @@
-//! `--api-base` and what else says where a chat model is and what it may cost.
+//! `--api-base` and the other flags of a chat model: where it is and what it may cost.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(crate) struct ChatModelArgs {
 }
 
 impl ChatModelArgs {
-    /// The settings, with the key from the environment.
+    /// Returns the settings, with the key from the environment.
     pub(crate) fn config(&self) -> OpenAiConfig {
         OpenAiConfig {
             api_base: self.api_base.clone(),

@@ -1,4 +1,4 @@
-//! `--device`, `--dtype`.
+//! `--device`, `--dtype`, `--quantization`.
 
 use burn::tensor::{DType, Device};
 use clap::{Args, ValueEnum};
@@ -19,12 +19,12 @@ pub(crate) struct DeviceArgs {
 }
 
 impl DeviceArgs {
-    /// The first device, for what is not shared.
+    /// Returns the first device, for work that is not shared.
     pub(crate) fn device(&self, job: &Job) -> Result<Device> {
         Ok(self.devices(job)?.first().clone())
     }
 
-    /// The devices, if this build has them and the machine too.
+    /// Returns the devices, if this build supports them and the machine has them.
     pub(crate) fn devices(&self, job: &Job) -> Result<Devices> {
         let refused =
             |reason: String| Error::Usage(format!("--device {}: {reason}", self.device.join(",")));
@@ -83,7 +83,7 @@ impl From<Dtype> for DType {
     }
 }
 
-/// The dtype, if the device computes in it.
+/// Returns the dtype, if the device supports it.
 pub(crate) fn supported(dtype: Dtype, device: &Device) -> Result<files::Dtype> {
     let dtype = files::Dtype::from(dtype);
     if dtype.is_supported_by(device) {
@@ -190,14 +190,14 @@ fn vulkan(_index: usize, _job: &Job) -> Found {
     Err("this build has no Vulkan backend; build with --features vulkan".into())
 }
 
-/// A device, or what keeps it from being used.
+/// Parses and opens a device, or says why it cannot be used.
 type Found = std::result::Result<Device, String>;
 
-/// The device of that index among those of its kind.
+/// Returns the device with an index among those of its kind.
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
 fn found(kind: burn::tensor::DeviceType, name: &str, index: usize, job: &Job) -> Found {
     crate::cli::kernels::keep(job);
-    // Without a driver the backend panics when it is asked for its devices.
+    // Without a driver the backend panics when its devices are listed.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let devices = std::panic::catch_unwind(|| Device::enumerate(kind).to_vec());

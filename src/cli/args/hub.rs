@@ -1,4 +1,4 @@
-//! Models by name: where the environment says that the hub and its cache are.
+//! Models by name: hub and cache from the environment.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::progress::Job;
 pub(crate) use crate::tiny::EMBEDDED;
 use crate::tiny::Embedded;
 
-/// The folder of the user's caches.
+/// Returns the user's cache folder.
 pub(crate) fn caches() -> PathBuf {
     let folder = std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty());
     folder
@@ -18,7 +18,7 @@ pub(crate) fn caches() -> PathBuf {
         .unwrap_or_default()
 }
 
-/// The hub as the environment says, by the variables of its Python library.
+/// Reads the hub's settings from the environment variables of its Python library.
 pub(crate) fn config() -> HubConfig {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let folder = |name: &str| variable(name).map(PathBuf::from);
@@ -36,7 +36,7 @@ pub(crate) fn config() -> HubConfig {
     config
 }
 
-/// A model that is named by its folder, by its name on the hub, or as the embedded one.
+/// Finds a model by its folder, by its name on the hub, or as the embedded one.
 pub(crate) fn checkpoint(name: &Path, job: &Job) -> Result<Checkpoint> {
     if name == Path::new(EMBEDDED) {
         return Ok(Embedded::Gemma.checkpoint());
@@ -44,7 +44,7 @@ pub(crate) fn checkpoint(name: &Path, job: &Job) -> Result<Checkpoint> {
     Hub::new(config(), job)?.checkpoint(name)
 }
 
-/// The folder of a model that is named by its folder or by its name on the hub.
+/// Finds a model's folder by its path or by its name on the hub.
 pub(crate) fn folder(name: &Path, job: &Job) -> Result<PathBuf> {
     Hub::new(config(), job)?.folder(name)
 }

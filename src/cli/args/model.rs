@@ -27,7 +27,7 @@ pub(crate) struct GemmaArgs {
 }
 
 impl GemmaArgs {
-    /// The engine of this model for some work; tells what it needs if that is much.
+    /// Loads this model for some work; prints the memory that it needs if that is much.
     pub(crate) fn engine(&self, work: Work, job: &Job) -> Result<Engine> {
         let devices = Devices::from(self.device.device(job)?);
         let find = |name: &PathBuf| hub::folder(name, job);

@@ -1,4 +1,4 @@
-//! Whose statements: those that `train` made, those of the page, or a file.
+//! Where statements come from: `train`'s files, the page, or a file of the user's.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use crate::cli::embedded;
 use crate::tiny::english;
 use crate::{Error, Result, files};
 
-/// The longest query or reply that is worth reading, in bytes; the judges read far less.
+/// The longest query or reply that is accepted, in bytes; judges read far less.
 pub(crate) const MAX_TEXT: usize = 64 << 10;
 
-/// An error for a text that no judge could read.
+/// Fails if a text is too long for any judge.
 pub(crate) fn check_length(text: &str) -> Result<()> {
     if text.len() > MAX_TEXT {
         return Err(Error::Usage(format!(
@@ -25,7 +25,7 @@ pub(crate) fn check_length(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// The statements that `train` made, or those of the character's page.
+/// Reads the statements that `train` made, or extracts those of the character's page.
 pub(crate) fn own_statements(output: &Path, character: &str) -> Result<Vec<String>> {
     let path = output.join("data").join(character).join("statements.jsonl");
     if path.is_file() {
@@ -57,7 +57,7 @@ impl Entry {
     }
 }
 
-/// Reads statements from JSON Lines, a JSON array, or one a line.
+/// Reads statements from JSON Lines, a JSON array, or plain lines.
 pub(crate) fn read_statements(path: &Path) -> Result<Vec<String>> {
     let text = files::read_text(path)?;
     let statements: Vec<String> = if text.trim_start().starts_with('[') {

@@ -146,12 +146,12 @@ struct Trained {
     peak_bytes: Option<u64>,
 }
 
-/// How fast a run was; zeros if nothing was done.
+/// The speed of a run; zeros if nothing was done.
 #[derive(Default, Serialize)]
 struct Speed {
-    /// The reference's log-probabilities, which come first.
+    /// Seconds for the reference's log-probabilities, before the first step.
     reference_seconds: f64,
-    /// Behind them, in the steps.
+    /// The steps' own speed.
     pairs_per_second: f64,
 }
 
@@ -162,7 +162,7 @@ impl DpoArgs {
         let targets = if self.lora_targets.is_empty() {
             Projection::ALL.to_vec()
         } else {
-            // `check` has refused every name that is no projection's.
+            // `check` has refused unknown names.
             let named = |name: &String| Projection::from_name(name);
             self.lora_targets.iter().filter_map(named).collect()
         };
@@ -244,7 +244,7 @@ impl DpoArgs {
         };
         let trained = run.run(base.model(), pairs, &devices, job)?;
         stage.complete()?;
-        // The checkpoints have done their part.
+        // The checkpoints are no longer needed.
         files::remove_dir(&work.join("checkpoint"))?;
         self.tell(Some(Speed {
             reference_seconds: trained.reference_seconds,

@@ -59,7 +59,7 @@ pub(crate) struct FinetuneArgs {
     device: DeviceArgs,
 }
 
-/// What a fine-tuning tells of itself.
+/// The file with a fine-tuning's summary.
 const SUMMARY: &str = "accuracies.json";
 /// The files that it makes.
 const MADE: [&str; 7] = [
@@ -176,7 +176,7 @@ impl FinetuneArgs {
         let trained = run.run(&texts, &devices, job)?;
         files::write_json(&summary, &trained)?;
         stage.complete()?;
-        // The checkpoints have done their part.
+        // The checkpoints are no longer needed.
         files::remove_dir(&work.join("checkpoint"))?;
         self.tell(&trained)
     }

@@ -1,4 +1,4 @@
-//! `apc merge`, and what it has in common with `apc quantize`.
+//! `apc merge`, and the arguments that it shares with `apc quantize`.
 
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub(crate) struct MergeArgs {
     device: DeviceArgs,
 }
 
-/// Where a model goes, and how it is told.
+/// Where to write a model, and how to print the result.
 #[derive(Args, Debug)]
 pub(crate) struct OutputArgs {
     /// A new folder for the model.
@@ -67,7 +67,7 @@ impl OutputArgs {
         }
     }
 
-    /// Tells what was written; `changed` is what the weights are called that are not those of the model.
+    /// Prints what was written; `changed` names the weights that differ from the model's.
     pub(crate) fn tell(&self, changed: &str, written: &files::Written) -> Result<()> {
         let output = self.output.display();
         match self.format {

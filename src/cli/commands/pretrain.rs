@@ -43,7 +43,7 @@ pub(crate) struct PretrainArgs {
 }
 
 impl PretrainArgs {
-    /// The arguments that name the models, where they are not the embedded ones.
+    /// The arguments that name the models, if they are not the embedded ones.
     fn models(&self) -> String {
         if self.output == Path::new("models/tiny") {
             return String::new();
@@ -53,8 +53,8 @@ impl PretrainArgs {
         format!(" --model {gemma} --relevance {relevance} --nli {nli}")
     }
 
-    /// Models take hours, so that those of other settings are never made again by chance; and checkpoints of other
-    /// settings are no beginning.
+    /// Fails if the output or the checkpoints were made with other settings: models take hours and must not be replaced by
+    /// accident.
     fn check_same(&self, known: bool, changed: &[String], made: &[PathBuf]) -> Result<()> {
         let differs = match changed {
             [] if known || !made.iter().any(|path| path.exists()) => return Ok(()),
@@ -98,7 +98,7 @@ impl PretrainArgs {
         pretrain(&config, &self.output, &checkpoints, &device, job)?;
         stage.complete()?;
         files::remove_dir(&checkpoints)?;
-        // Personas that no judge has seen: of a seed that no training used.
+        // Personas that no judge has seen: from a seed that no training uses.
         let [relevance, nli] = evaluate_judges(&self.output, self.seed + 77, 3000, &device, job)?;
         let [grading_relevance, grading_nli] = evaluate_judges(
             &self.output.join("evaluation"),

@@ -21,7 +21,7 @@ use crate::pipeline::{
 use crate::progress::Job;
 use crate::{Error, Result};
 
-/// The defaults of a library's run are those of the command line.
+/// The library's defaults, which are the command line's, too.
 fn defaults() -> TrainConfig {
     TrainConfig::new("")
 }
@@ -148,7 +148,7 @@ enum ScaleArg {
 }
 
 impl TrainArgs {
-    /// How the weights of the Gemma that answers are best kept: a large one as in the original, in four bits.
+    /// The default precision of the Gemma that answers: four bits for a large one, as in the original.
     fn suited(&self, device: &Device) -> Precision {
         let scale = self.model.is_none() && self.prp_scale != ScaleArg::Tiny;
         let is_embedded = match &self.model {
@@ -226,7 +226,7 @@ impl TrainArgs {
         }
     }
 
-    /// The page that was named, or the character's own; data that was imported stands for its page.
+    /// Finds the page that was named, or the character's own; imported data needs no page.
     fn page(&self) -> Result<Option<Page>> {
         let page = match &self.wiki {
             _ if self.teacher() == TeacherChoice::Imported => return Ok(None),

@@ -11,11 +11,11 @@ use crate::nn::decoder::storage::{BLOCK, Storage, clear, view, write};
 
 /// A key/value cache for every layer of a decoder; an argument of its forward pass, never a part of the model.
 ///
-/// All rows end at the same column, so that one write takes in a token of each. A shorter row begins at a later column;
-/// what is before that is padding. The storage has columns to spare, into which new tokens are written in place.
+/// All rows end at the same column, so that one write adds a token to each. A shorter row begins at a later column; the
+/// columns before it are padding. The storage has spare columns, and new tokens are written into them in place.
 #[derive(Clone, Debug)]
 pub struct KvCache {
-    /// With at least as many slots as there are rows.
+    /// Has at least as many slots as there are rows.
     storage: Storage,
     rows: Vec<Row>,
     /// The columns that the rows use.
@@ -45,12 +45,12 @@ pub(crate) struct Extension {
     pub(crate) positions: Tensor<2, Int>,
     /// True where a column that the layers see is padding, `[rows, columns]`.
     pub(crate) padding: Tensor<2, Bool>,
-    /// How many columns come behind those of the new tokens.
+    /// The number of columns after those of the new tokens.
     pub(crate) behind: usize,
 }
 
 impl KvCache {
-    /// An empty cache of as many rows as there are numbers: how many tokens of padding each row will begin with.
+    /// Makes an empty cache with one row per number, which is how many tokens of padding the row will begin with.
     pub fn new(padding: Vec<usize>) -> Self {
         let rows = padding.into_iter().enumerate().map(|(prompt, start)| Row {
             start,
@@ -73,7 +73,7 @@ impl KvCache {
         Self { lengths, ..self }
     }
 
-    /// Asks for room for so many rows of so many tokens when storage is next too small, instead of growing bit by bit.
+    /// Reserves room for so many rows of so many tokens when the storage next has to grow, instead of growing step by step.
     pub fn reserve(&mut self, rows: usize, tokens: usize) {
         self.reserved = [rows, tokens];
     }
@@ -83,7 +83,7 @@ impl KvCache {
         self.rows.len()
     }
 
-    /// How many tokens the longest row holds.
+    /// The number of tokens in the longest row.
     pub fn seq_len(&self) -> usize {
         self.used.len()
     }
@@ -167,7 +167,7 @@ impl KvCache {
     }
 
     /// Lets a kernel write a token of each row into a layer's storage, `[slots, kv_heads, columns, head_dim]`, at the column
-    /// it is told. `None` if the layer has no storage yet.
+    /// passed to it. Returns `None` if the layer has no storage yet.
     #[cfg(any(feature = "cuda", feature = "vulkan"))]
     pub(crate) fn step<T>(
         &mut self,
@@ -218,7 +218,7 @@ impl KvCache {
         self.n_prompts += other.rows();
         for (mine, theirs) in self.storage.layers.iter_mut().zip(&other.storage.layers) {
             for (stored, added) in mine.iter_mut().zip(theirs) {
-                // What a row that has left wrote there counts for nothing, as long as it is a number.
+                // Leftovers of a removed row are masked, so they only must not be NaN.
                 clear(stored, new.clone(), 0..place.start);
                 write(stored, new.clone(), place.clone(), pick(added));
             }
@@ -257,12 +257,12 @@ impl KvCache {
         self.used.start = starts.min().unwrap_or(self.used.end);
     }
 
-    /// Moves all rows to where `ahead` columns before them and at least `behind` after them are free: within their storage,
-    /// if that has room for it.
+    /// Moves all rows so that `ahead` columns before them and at least `behind` after them are free: within their storage,
+    /// if it has room.
     fn relocate(&mut self, slots: usize, ahead: usize, behind: usize) {
         let [own_slots, own_columns] = self.storage.room();
         let place = ahead..ahead + self.seq_len();
-        // What is left of a move may be seen where columns are rounded up.
+        // Leftovers of a move may be visible where columns are rounded up.
         let has_room = slots <= own_slots && place.end + behind <= own_columns;
         if !has_room || self.lengths != Lengths::Exact {
             return self.take_storage(slots, ahead, behind);
@@ -316,7 +316,7 @@ mod tests {
         [keys.clone(), -keys]
     }
 
-    /// Puts tokens into both layers and returns what the second layer sees.
+    /// Writes tokens into both layers and returns the keys and values that the second layer sees.
     fn append(cache: &mut KvCache, numbers: &[Vec<f32>]) -> [Tensor<4>; 2] {
         cache.extend(numbers[0].len(), &Device::default());
         let [keys, values] = tokens(numbers);

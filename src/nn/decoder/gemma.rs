@@ -1,8 +1,8 @@
 //! Gemma 1 and 1.1.
 //!
 //! Reference: <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/gemma/modeling_gemma.py>.
-//! What is f32 whatever the weights are: norms, rotary angles, attention weights before they are applied. Everything
-//! else follows the weights' dtype, the scaling of the embeddings included.
+//! Norms, rotary angles and attention weights before they are applied are f32 whatever the weights are. Everything else
+//! follows the weights' dtype, the scaling of the embeddings included.
 
 use burn::module::{Initializer, Module};
 use burn::tensor::{Device, Int, Tensor, assert_shape, module};
@@ -165,12 +165,12 @@ impl Gemma {
         self.layers.len()
     }
 
-    /// The last hidden states from what the last layer gives.
+    /// Computes the last hidden states from the output of the last layer.
     pub(crate) fn end(&self, hidden: Tensor<3>) -> Tensor<2> {
         self.norm.forward(hidden).flatten(0, 1)
     }
 
-    /// The logits of the next token, for as many hidden states as are given.
+    /// Computes the logits of the next token for each of the hidden states.
     ///
     /// # Shapes
     ///
@@ -184,7 +184,7 @@ impl Gemma {
         self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
     }
 
-    /// The log-probability of the next token, for as many hidden states as are given, in f32.
+    /// Computes the log-probability of the next token for each of the hidden states, in f32.
     ///
     /// Holds the logits of some rows at a time, never of all; the head gets no gradient.
     ///
@@ -231,13 +231,13 @@ impl Gemma {
             + self.lm_head.as_ref().map_or(0, table)
     }
 
-    /// What a token takes in a cache, in bytes.
+    /// The bytes that a token takes in a cache.
     pub fn cache_bytes(&self) -> usize {
         let numbers: usize = self.layers.iter().map(DecoderLayer::cached).sum();
         numbers * self.embed_tokens.val().dtype().size()
     }
 
-    /// What a training step keeps of a pass through all layers, about, in bytes.
+    /// About how many bytes per token a training step keeps of a pass through all layers.
     pub fn activation_bytes(&self, batch: usize, seq: usize) -> usize {
         let per_token: usize = self.layers.iter().map(|layer| layer.activations(seq)).sum();
         batch * seq * per_token * self.embed_tokens.val().dtype().size()

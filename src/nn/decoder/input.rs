@@ -1,4 +1,4 @@
-//! What goes into a decoder.
+//! Inputs of a decoder: ids, positions, mask.
 
 use burn::tensor::{Bool, Device, Int, Tensor};
 
@@ -66,11 +66,11 @@ impl GemmaInput {
         Self::with_segments(&ids, &segments.collect::<Vec<_>>(), device)
     }
 
-    /// Packed rows: prompts with several replies behind each, as preference pairs share one pass over their prompt.
+    /// Packed rows: prompts, each followed by several replies, so that preference pairs share one pass over their prompt.
     ///
     /// A token's segment says what it belongs to. 0 is padding, 1 a prompt, and 2, 3, … are replies to the prompt before
-    /// them: a reply sees that prompt and itself but no other reply, and its positions go on from the prompt's. A prompt
-    /// behind a reply begins anew and sees nothing before it.
+    /// them: a reply sees that prompt and itself but no other reply, and its positions continue the prompt's. A prompt
+    /// after a reply starts over and sees nothing before it.
     ///
     /// # Shapes
     ///
@@ -93,7 +93,7 @@ impl GemmaInput {
         }
     }
 
-    /// Tokens that come behind those of `cache`, as many in every row.
+    /// Tokens that follow those of `cache`, the same number in every row.
     ///
     /// # Shapes
     ///

@@ -1,4 +1,4 @@
-//! One layer of Gemma: attention and a gated feed-forward network, each behind a norm.
+//! One layer of Gemma: attention and a gated feed-forward network, each after a norm.
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
@@ -14,7 +14,7 @@ use crate::nn::layers::norm::RmsNorm;
 use crate::nn::layers::rope::Rope;
 use crate::nn::layers::weight::{WeightMut, Weights, join};
 
-/// What all layers of a forward pass share.
+/// Inputs that all layers of a forward pass share.
 #[derive(Clone, Debug)]
 pub(crate) struct Pass {
     pub(crate) input: GemmaInput,
@@ -70,7 +70,7 @@ impl DecoderLayer {
         hidden + self.mlp.forward(normed)
     }
 
-    /// The same of one token a row behind a cache, where a device has kernels for it.
+    /// Runs the layer for one new token per row with a cache, if the device has kernels for it.
     #[cfg(any(feature = "cuda", feature = "vulkan"))]
     fn step(
         &self,
@@ -224,7 +224,7 @@ impl Attention {
         }
     }
 
-    /// What the heads see, before `o_proj`.
+    /// Computes the output of the heads, before `o_proj`.
     ///
     /// # Shapes
     ///

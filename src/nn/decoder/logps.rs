@@ -5,10 +5,10 @@ use burn::tensor::{Bool, DType, Int, Tensor};
 use crate::kernels::ops::{linear, masked_softmax};
 use crate::nn::matmul;
 
-/// The log-probability of each target behind its hidden state, in f32, with the logits of `size` rows at a time.
+/// Computes the log-probability of each target after its hidden state, in f32, with the logits of `size` rows at a time.
 ///
-/// What the backward pass needs of the logits is made of them at once: the slope `head[target] − softmax(logits)·head` of
-/// each log-probability. The head itself gets no gradient.
+/// The logits are not kept for the backward pass: the gradient `head[target] − softmax(logits)·head` of each
+/// log-probability is computed while they are at hand. The head itself gets no gradient.
 ///
 /// # Shapes
 ///

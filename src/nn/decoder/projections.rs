@@ -31,8 +31,7 @@ impl Gemma {
 
     /// Adds fresh LoRA factors to the projections that `config` names, in place of any they had.
     ///
-    /// The factors are drawn now, layer after layer, from the generator of `device`: the same seed gives the same
-    /// factors.
+    /// The factors are drawn layer by layer from the random generator of `device`: the same seed gives the same factors.
     ///
     /// # Panics
     ///

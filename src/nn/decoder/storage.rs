@@ -70,8 +70,7 @@ impl Storage {
         }
     }
 
-    /// Replaces the storage by one of so many slots and columns, and copies rows and columns of the old one to the columns
-    /// `to`.
+    /// Replaces the storage by one of another size, and copies rows and columns of the old one to the columns `to`.
     pub(super) fn grow(
         &mut self,
         [slots, columns]: [usize; 2],

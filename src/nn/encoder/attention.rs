@@ -56,7 +56,7 @@ pub(crate) struct SelfAttentionConfig {
     /// Whether positions go through the projections of the content.
     pub(crate) share_att_key: bool,
     pub(crate) position: PositionTerms,
-    /// What the names of the projections end in: `_proj` in DeBERTa, nothing in RoBERTa.
+    /// The suffix of the projections' names: `_proj` in DeBERTa, empty in RoBERTa.
     pub(crate) suffix: &'static str,
     pub(crate) std: f64,
     pub(crate) hidden_dropout_prob: f64,
@@ -126,7 +126,7 @@ impl SelfAttention {
     ) -> Tensor<3> {
         let [batch, _, hidden_size] = hidden.dims();
         let (heads, head_dim) = (self.heads, hidden_size / self.heads);
-        // Heads come first, so that the positions of a head are multiplied with all rows of the batch at once.
+        // With heads as the first axis, the positions of a head are multiplied with all rows of the batch at once.
         let split = |x: Tensor<3>| {
             let [_, tokens, _] = x.dims();
             x.reshape([batch, tokens, heads, head_dim])
@@ -198,10 +198,10 @@ impl SelfAttention {
         attended.reshape([batch, queries, hidden_size])
     }
 
-    /// Attends from the first token alone, without a gradient, in one pass over the hidden states.
+    /// Attends from the first token only, without a gradient, in one pass over the hidden states.
     ///
-    /// No token becomes a key or a value: the weights they are made with go to the other side, `q·(Wx) = (Wᵀq)·x` and
-    /// `Σ p·(Wx) = W·(Σ p·x)`, where there is one vector for a head instead of one for a token.
+    /// Keys and values are never computed: their weights are applied to the query and to the weighted sum instead,
+    /// `q·(Wx) = (Wᵀq)·x` and `Σ p·(Wx) = W·(Σ p·x)`, so there is one vector per head instead of one per token.
     fn attend_first(
         &self,
         hidden: &Tensor<3>,
@@ -272,13 +272,13 @@ fn project_rows(linear: &Linear, table: Tensor<2>, rows: &Tensor<1, Int>) -> Ten
 /// The vectors of a layer's relative positions, `[heads, 2·seq, head_dim]`, for distances from `seq - 1` down.
 #[derive(Default)]
 struct Positions {
-    /// What queries are multiplied with, by the distance `query - key`.
+    /// The position keys that queries are multiplied with, by the distance `query - key`.
     of_keys: Option<Tensor<3>>,
-    /// What keys are multiplied with, by the distance `key - query`.
+    /// The position queries that keys are multiplied with, by the distance `key - query`.
     of_queries: Option<Tensor<3>>,
 }
 
-/// Computes [`ops::disentangled_weights`] for the first token alone, which meets every other token at one distance.
+/// Computes [`ops::disentangled_weights`] for the first token only, which has exactly one distance to every other token.
 ///
 /// # Shapes
 ///

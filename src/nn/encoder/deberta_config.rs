@@ -59,7 +59,7 @@ pub struct DebertaConfig {
     /// Whether attention has relative positions at all.
     #[config(default = true)]
     pub relative_attention: bool,
-    /// Number of logarithmic buckets; `None` keeps each distance apart.
+    /// Number of logarithmic buckets; `None` gives every distance its own.
     #[config(default = "Some(256)")]
     pub position_buckets: Option<usize>,
     /// Largest distance; `None` is `max_position_embeddings`.

@@ -1,4 +1,4 @@
-//! What goes into a classifier.
+//! Inputs of a classifier: ids, mask, dropout.
 
 use burn::tensor::{Bool, Device, Int, Tensor};
 
@@ -23,7 +23,7 @@ pub struct ClassifierInput {
     pub input_ids: Tensor<2, Int>,
     /// `[batch, seq]`, true where a token is padding
     pub padding: Tensor<2, Bool>,
-    /// What is dropped while training; `None` to classify
+    /// The dropout of a training step; `None` to classify
     pub dropout: Option<Dropout>,
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct EncoderConfig {
     pub(crate) activation: Activation,
 }
 
-/// The layers of a BERT-like model, one behind the other.
+/// The layers of a BERT-like model, in order.
 #[derive(Module, Debug)]
 pub(crate) struct Encoder {
     layers: Vec<EncoderLayer>,
@@ -36,7 +36,7 @@ impl Encoder {
         }
     }
 
-    /// Runs all layers; the last one alone skips the positions that are not wanted.
+    /// Runs all layers; only the last one skips the positions that are not wanted.
     ///
     /// # Shapes
     ///
@@ -63,7 +63,7 @@ impl Encoder {
         hidden
     }
 
-    /// Keeps the weights in panels; those that the last layer reads for the first position alone stay as they are.
+    /// Keeps the weights in panels, except those that the last layer reads for the first position only.
     pub(crate) fn keep_in_panels(&mut self, wanted_of_last: Wanted) {
         let n_layers = self.layers.len();
         for (layer_idx, layer) in self.layers.iter_mut().enumerate() {
@@ -81,7 +81,7 @@ impl Weights for Encoder {
     }
 }
 
-/// A layer: attention and a feed-forward network, each with a norm behind it.
+/// A layer: attention and a feed-forward network, each followed by a norm.
 #[derive(Module, Debug)]
 pub(crate) struct EncoderLayer {
     attention: SelfAttention,
@@ -158,7 +158,7 @@ impl EncoderLayer {
         self.output_norm.forward(drop_out(inner) + hidden)
     }
 
-    /// Computes what comes behind attention, if all weights are in panels and no gradient is asked for.
+    /// Computes the part of the layer after attention, if all weights are in panels and no gradient is needed.
     fn forward_from_panels(
         &self,
         attended: &Tensor<3>,

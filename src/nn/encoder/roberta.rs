@@ -41,7 +41,7 @@ pub struct RobertaConfig {
     /// Number of classes.
     #[config(default = 2)]
     pub num_labels: usize,
-    /// Rows of the position table; the first `pad_token_id + 1` stand for no position.
+    /// Rows of the position table; the first `pad_token_id + 1` are no positions.
     #[config(default = 514)]
     pub max_position_embeddings: usize,
     /// Number of token types.
@@ -88,7 +88,7 @@ impl RobertaConfig {
     ///
     /// # Errors
     ///
-    /// Fails, naming the field, if a size is zero, the width is no multiple of the heads, no position is left behind
+    /// Fails, naming the field, if a size is zero, the width is no multiple of the heads, no position is left after
     /// `pad_token_id`, or a dropout is not a probability below 1.
     pub fn check(&self) -> Result<(), InvalidConfig> {
         check_multiple(

@@ -8,7 +8,7 @@ use crate::kernels::ops::{self, SharedPrompt};
 /// Builds the mask of keys that each query may not see.
 ///
 /// Segment 0 is padding, 1 a prompt, and each further number a reply that sees the prompt before it and itself but no
-/// other reply. A prompt behind a reply begins anew and sees nothing before it. With zeros and ones only, this is the
+/// other reply. A prompt after a reply starts over and sees nothing before it. With zeros and ones only, this is the
 /// usual causal mask with padding.
 ///
 /// # Shapes
@@ -45,7 +45,7 @@ pub(crate) fn prompt_starts(segments: &[i32]) -> Vec<usize> {
     segments.iter().enumerate().map(start_of).collect()
 }
 
-/// Builds the mask of new tokens in a cache, which end `behind` keys before its end: causal, and without padding.
+/// Builds the mask of new tokens that end `behind` keys before the end of a cache: causal, and without padding.
 ///
 /// # Shapes
 ///

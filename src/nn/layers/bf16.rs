@@ -1,6 +1,6 @@
 //! Weights in bf16 that are computed with in f32.
 //!
-//! What a lone reply on a CPU waits for is the reading of the weights. Their upper halves are read in half the time.
+//! Decoding one reply on a CPU is bound by reading the weights; their upper halves are read in half the time.
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
@@ -29,7 +29,7 @@ impl<const D: usize> Bf16<D> {
         self.shape
     }
 
-    /// The weight in f32, made anew.
+    /// Converts the weight back to f32.
     pub(crate) fn widen(&self) -> Tensor<D> {
         widen_bf16(self.words.clone()).reshape(self.shape)
     }

@@ -1,25 +1,25 @@
-//! Dropout whose random numbers come from the caller.
+//! Dropout with the caller's random numbers.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Tensor, TensorData};
 
-/// Draws the factors of so many values, each dropped with a probability.
+/// Draws the factors of a number of values, each dropped with a probability.
 type Masks = dyn FnMut(usize, f64) -> Vec<f32> + Send;
 
-/// The factors by which values are multiplied while training: zero for those that are dropped, and more than one for the
-/// others, so that the mean stays.
+/// The factors by which values are multiplied while training: zero for dropped values, and above one for the others, so
+/// that the mean stays the same.
 ///
-/// Unlike `burn::nn::Dropout`, whose draws come from one source for all threads, a pass draws from a source of its own:
-/// what is dropped depends on neither the device nor the number of threads.
+/// `burn::nn::Dropout` draws from one source for all threads; here each pass has its own source, so the dropped values
+/// depend on neither the device nor the number of threads.
 #[derive(Clone)]
 pub struct Dropout(Arc<Mutex<Masks>>);
 
 impl Dropout {
-    /// Factors from `masks`, which is told how many are wanted and with which probability a value is dropped.
+    /// Takes factors from `masks`, which is called with the number of values and the probability that a value is dropped.
     ///
-    /// The values of a pass come in the same order each time, so a seeded generator gives the same factors.
+    /// The order of the calls in a pass is always the same, so a seeded generator gives the same factors.
     pub fn new(masks: impl FnMut(usize, f64) -> Vec<f32> + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(masks)))
     }

@@ -75,7 +75,7 @@ pub struct LoraConfig {
     pub rank: usize,
     /// Numerator of the scaling `alpha / rank`, PEFT's `lora_alpha`.
     pub alpha: f64,
-    /// Which projections get factors, PEFT's `target_modules`; all seven unless told otherwise.
+    /// Which projections get factors, PEFT's `target_modules`; all seven by default.
     #[config(default = "Projection::ALL.to_vec()")]
     pub target_modules: Vec<Projection>,
 }

@@ -2,7 +2,7 @@
 //!
 //! A weight is cut into blocks of its flattened values. A block keeps its largest absolute value, and each value keeps
 //! the nearest of sixteen quantiles of the normal distribution, scaled by it. Two values share a byte, the first in the
-//! high half. What is computed with is `quantile · absmax` in f32, cast to the dtype of the model.
+//! high half. The dequantized value is `quantile · absmax` in f32, cast to the dtype of the model.
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
@@ -63,7 +63,7 @@ pub fn absmax(values: &[f32], block_size: usize) -> Vec<f32> {
         .collect()
 }
 
-/// The codes of the values, two in a byte; a half that is left over holds the code of zero.
+/// Returns the codes of the values, two per byte; an unused half byte holds the code of zero.
 pub fn quantize(values: &[f32], block_size: usize) -> Vec<u8> {
     let scales = absmax(values, block_size);
     let codes: Vec<u8> = values
@@ -91,7 +91,7 @@ pub struct Nf4<const D: usize> {
     codes: Tensor<1, Int>,
     /// f32, `[blocks]`.
     absmax: Tensor<1>,
-    /// What each code stands for, f32, `[16]`.
+    /// The value of each code, f32, `[16]`.
     code: Tensor<1>,
     #[module(skip)]
     shape: [usize; D],

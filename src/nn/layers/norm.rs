@@ -25,7 +25,7 @@ impl RmsNorm {
         }
     }
 
-    /// How many numbers the scale holds.
+    /// The size of the normalized axis.
     pub(crate) fn num_weights(&self) -> usize {
         let [hidden_size] = self.weight.shape();
         hidden_size
@@ -40,7 +40,7 @@ impl RmsNorm {
         ops::rms_norm(x, self.weight.val(), self.eps)
     }
 
-    /// The scale less one, and what is added to the mean square.
+    /// The scale minus one, and the epsilon added to the mean square.
     #[cfg(any(feature = "cuda", feature = "vulkan"))]
     pub(crate) fn parts(&self) -> (Tensor<1>, f64) {
         (self.weight.val(), self.eps)

@@ -1,13 +1,13 @@
-//! Weights in the order in which a CPU multiplies with them.
+//! Weights packed in the order in which the CPU's matrix product reads them.
 //!
-//! A general product copies a weight into that order each time. One that meets batch after batch is better kept so.
+//! A general product packs a weight each time; a weight that is used for many batches is packed once and kept so.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::kernels::ops::panels::{PanelLayer, from_panels, panel_linear, to_panels};
 
-/// A frozen weight in panels, each of as many columns of the product as a processor makes at once.
+/// A frozen weight in panels, each as many columns of the product as the processor computes at once.
 #[derive(Module, Debug)]
 pub(crate) struct Panels<const D: usize> {
     numbers: Tensor<1>,
@@ -28,7 +28,7 @@ impl<const D: usize> Panels<D> {
         self.shape
     }
 
-    /// The weight as it was, made anew.
+    /// Converts the weight back.
     pub(crate) fn dense(&self) -> Tensor<D> {
         let inner = self.shape[1..].iter().product();
         from_panels(self.numbers.clone(), self.shape[0], inner).reshape(self.shape)

@@ -75,7 +75,7 @@ impl Rope {
 
 /// Computes positions that count each prompt's real tokens from zero; padding gets zero.
 ///
-/// A reply's tokens count on from the end of the prompt before it, so that two replies packed behind one prompt both
+/// A reply's positions continue from the end of the prompt before it, so that two replies packed after one prompt both
 /// start there. Segments are those of [`attention_mask`](crate::nn::attention_mask).
 ///
 /// # Shapes

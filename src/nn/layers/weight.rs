@@ -11,7 +11,7 @@ use crate::nn::layers::panels::Panels;
 /// A weight of a model: a constant in some storage format, or a parameter that an optimizer trains.
 ///
 /// A constant is held as plain tensors. burn's learner, `num_params` and `save_file` do not see those, so a frozen
-/// model costs an optimizer nothing and a checkpoint of it holds its LoRA factors alone. A trained weight is a burn
+/// model costs the optimizer nothing and a checkpoint of it holds only its LoRA factors. A trained weight is a burn
 /// [`Param`]. [`Weight::freeze`] and [`Weight::unfreeze`] turn one into the other.
 #[derive(Module, Debug)]
 pub struct Weight<const D: usize> {
@@ -266,7 +266,7 @@ pub trait Weights {
     }
 }
 
-/// `prefix` and `name` joined by a dot, or `name` alone.
+/// Joins `prefix` and `name` with a dot; returns `name` if there is no prefix.
 pub(crate) fn join(prefix: &str, name: &str) -> String {
     if prefix.is_empty() {
         name.to_string()

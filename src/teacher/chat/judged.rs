@@ -1,9 +1,9 @@
-//! From the tokens of a judgement to probabilities of its labels.
+//! Label probabilities from the token probabilities of a chat model's judgement.
 
 use crate::teacher::chat::model::TokenLogprobs;
 
-/// The probabilities of some labels, by the first token that one of them begins with where it stands for a value; `None`
-/// if there is no such token.
+/// Returns the label probabilities at the first token that begins one of the labels as a value; `None` if there is no
+/// such token.
 pub(super) fn probabilities(tokens: &[TokenLogprobs], labels: &[&[&str]]) -> Option<Vec<f64>> {
     let begins = |token: &str| {
         let token = token
@@ -38,7 +38,7 @@ pub(super) fn probabilities(tokens: &[TokenLogprobs], labels: &[&[&str]]) -> Opt
     (total > 0.0).then(|| sums.into_iter().map(|sum| sum / total).collect())
 }
 
-/// The first token behind what a model thinks aloud; `None` if it does not come to an end.
+/// Returns the index of the first token after `</think>`; `None` if the model's thinking does not end.
 fn behind_thoughts(tokens: &[TokenLogprobs]) -> Option<usize> {
     let mut said = String::new();
     let thinks = |said: &str| said.trim_start().starts_with("<think>");

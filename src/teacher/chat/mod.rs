@@ -155,7 +155,7 @@ impl ChatTeacher {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The question of a task, as a conversation of one turn behind what the model is told beforehand.
+    /// Builds the conversation of a task: the system prompt and one question.
     fn question(&self, task: &Task, character: &str, values: &[PromptValue]) -> Question {
         let message = |role: &str, content: String| Message {
             role: role.into(),
@@ -285,8 +285,8 @@ impl ChatJudge for ChatTeacher {
 }
 
 impl ChatTeacher {
-    /// The probabilities of a task's labels: those of the tokens with which they begin where the model tells them, else
-    /// one for the label that it says.
+    /// Returns the probabilities of a task's labels: from the token probabilities if the model returns them, else 1 for the
+    /// label that it replies with.
     fn judge(
         &self,
         task: &Task,
@@ -322,7 +322,7 @@ impl ChatTeacher {
 /// A task: its prompt and its answer's form.
 struct Task {
     name: &'static str,
-    /// The fields of the answer, and what each holds.
+    /// The fields of the answer, and the type of each.
     fields: &'static [(&'static str, Kind)],
     /// With room for what a model thinks before it answers.
     max_tokens: u64,
@@ -412,7 +412,7 @@ impl Teacher for ChatTeacher {
         let parts = parts(page, PART_CHARS);
         let read = at_once(&parts, self.model.concurrency(), |part| {
             self.ask(&STATEMENTS, character, &[part.as_str().into()], |reply| {
-                // A refusal names nobody.
+                // A refusal does not name the character.
                 parse::strings(reply, STATEMENTS.field(), |line| line.contains(character))
             })
         })?;

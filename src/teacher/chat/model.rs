@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::Result;
 use crate::text::Message;
 
-/// What a chat model is asked.
+/// A request to a chat model.
 #[derive(Clone, Debug)]
 pub struct Question {
     /// The task's name.
@@ -19,7 +19,7 @@ pub struct Question {
     pub schema: Value,
     /// The longest answer, in tokens.
     pub max_tokens: u64,
-    /// Whether to tell how likely other tokens were.
+    /// Whether to return the probabilities of alternative tokens.
     pub logprobs: bool,
 }
 
@@ -34,15 +34,15 @@ impl Question {
 /// A chat model's answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Completion {
-    /// What it says.
+    /// The text of the reply.
     pub reply: String,
-    /// Whether it ends where it had no more tokens.
+    /// Whether it was cut off at the token limit.
     pub is_cut: bool,
     /// Tokens of the conversation.
     pub prompt_tokens: u64,
     /// Tokens of the reply.
     pub completion_tokens: u64,
-    /// Each token of the reply with the likeliest in its place, if the question asked for them and the model tells them.
+    /// Each token of the reply with its likeliest alternatives, if the question asked for them and the model returns them.
     pub logprobs: Vec<TokenLogprobs>,
 }
 
@@ -66,7 +66,7 @@ pub trait ChatModel: Send + Sync {
     /// Answers one question.
     fn complete(&self, question: &Question) -> Result<Completion>;
 
-    /// What was used so far.
+    /// Returns the usage so far.
     fn usage(&self) -> Usage;
 
     /// Frees what no question needs until the next.
@@ -80,7 +80,7 @@ pub(super) fn estimated_tokens(text: &str) -> u64 {
     ascii.div_ceil(4) + others
 }
 
-/// What was sent and what came back.
+/// Requests and tokens used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Requests sent, retries included.

@@ -61,7 +61,7 @@ impl Default for OpenAiConfig {
     }
 }
 
-/// A chat model behind OpenAI's API.
+/// A chat model reached over OpenAI's API.
 pub struct OpenAi {
     model: String,
     /// The server's address.
@@ -71,9 +71,9 @@ pub struct OpenAi {
     runtime: tokio::runtime::Runtime,
     client: Client<OpenAIConfig>,
     traffic: Arc<Traffic>,
-    /// What the server takes, once its first answer has told.
+    /// The request form that the server accepts, known after its first answer.
     form: tokio::sync::Mutex<Option<Form>>,
-    /// Tokens that were used, and that requests under way may use.
+    /// Tokens used, and those that running requests may still use.
     reserved: Mutex<u64>,
 }
 
@@ -154,7 +154,7 @@ impl OpenAi {
                 "`api_base` {base} is no address of a server, such as http://localhost:8000/v1"
             )));
         };
-        // What is told of it has no password.
+        // The address shown in messages has no password.
         if address
             .set_username("")
             .and(address.set_password(None))
@@ -228,7 +228,7 @@ impl OpenAi {
             drop(known);
             return self.request(question, form).await.map_err(|e| self.told(e));
         }
-        // The first question is asked alone, and finds out what the server takes.
+        // The first question is asked alone, to find out what the server accepts.
         let mut form = Form {
             structured: true,
             temperature: true,
@@ -246,7 +246,7 @@ impl OpenAi {
                             || form.temperature
                             || form.logprobs && question.logprobs) =>
                 {
-                    // What the refusal names, else one after the other.
+                    // Drop the part that the refusal names, else one part after the other.
                     let names = |part: &str| error.api_error.message.contains(part);
                     let logprobs = form.logprobs && question.logprobs;
                     if logprobs && (names("logprobs") || !(form.structured || form.temperature)) {
@@ -446,8 +446,8 @@ impl ChatModel for OpenAi {
     }
 }
 
-/// Whether the encryption of a connection failed; its errors come wrapped in those of the system, and a server that hangs
-/// up on it is told of in words alone.
+/// Whether a connection failed in TLS. Its errors are wrapped in I/O errors; a server that hangs up during the handshake
+/// shows in the message only.
 fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
     let inner = error
         .downcast_ref::<std::io::Error>()
@@ -593,7 +593,7 @@ fn api_error(status_code: StatusCode, message: String) -> OpenAIError {
     })
 }
 
-/// What a server says of a failure; servers differ in how they say it.
+/// Reads a server's error message, which differs in form between servers.
 fn read_api_error(status: StatusCode, body: &[u8]) -> OpenAIError {
     let text = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),

@@ -1,14 +1,14 @@
-//! From a chat model's reply to what was asked for.
+//! Parses a chat model's reply.
 //!
-//! Models that were asked for one JSON object answer with fences around it, in single quotes, with a comma too many, or
-//! with a list of lines. All of that is read; what is cut off or is something else is not guessed at.
+//! Models that are asked for one JSON object answer with fences around it, in single quotes, with a comma too many, or
+//! with a list of lines. All of that is accepted; a reply that is cut off or anything else is rejected, not guessed at.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::Value;
 
-/// Why a reply cannot be used, told to the model and to the user.
+/// Why a reply cannot be used; shown to the model and to the user.
 pub(super) type Unusable = String;
 
 /// The strings of a list: of the JSON field `name`, or one a line; lines that no bullet or number marks must be `likely`.
@@ -109,7 +109,7 @@ fn label_of(text: &str, labels: &[&[&str]]) -> Result<usize, Unusable> {
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .collect();
-    // Scripts without spaces have no words: there a label is found wherever it stands.
+    // Scripts without spaces have no word boundaries: there a label may be anywhere.
     let has = |spelling: &&str| {
         words.contains(spelling) || (!spelling.is_ascii() && text.contains(*spelling))
     };
@@ -128,7 +128,7 @@ fn label_of(text: &str, labels: &[&[&str]]) -> Result<usize, Unusable> {
     }
 }
 
-/// A reply without what a model thought aloud.
+/// Removes the model's thinking from a reply.
 fn answer(reply: &str) -> Result<String, Unusable> {
     static THOUGHTS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?s)^\s*<think>.*?</think>"));
     let reply = THOUGHTS.replace(reply, "").trim().to_string();
@@ -186,7 +186,7 @@ fn depth(text: &str) -> usize {
     text.chars().map(depth_at).max().unwrap_or(0)
 }
 
-/// The field of a name, whatever its case, or the only list or object, and what is in that.
+/// Finds a field by name, ignoring case; else looks into the only list or object.
 fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     let fields = value.as_object()?;
     let named = fields
@@ -228,7 +228,7 @@ fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// What stands before an item of a list: a bullet, a number, a letter with a bracket.
+/// The marker before a list item: a bullet, a number, a letter with a bracket.
 static MARK: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"^\s*(?:[-*+•·●▪–—]\s*|\(?(?:\d{1,3}|[a-zA-Z])[.)）、:：]\s*|（\d{1,3}）\s*|[①-⑳]\s*|[Qq]\d{1,3}\s*[.:：]\s*)",
@@ -286,7 +286,7 @@ mod tests {
     use serde_json::json;
     use std::path::Path;
 
-    /// What is made of each of the replies in a file; `APC_TEST_UPDATE` writes it anew, to be looked through.
+    /// The parsed form of each of the replies in a file; `APC_TEST_UPDATE` rewrites it, for review.
     #[test]
     fn brackets_without_end_are_no_answer() {
         for deep in ["[".repeat(100_000), "{\"a\":".repeat(50_000)] {

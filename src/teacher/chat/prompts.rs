@@ -1,4 +1,4 @@
-//! What a chat model is asked, in the language of the page.
+//! Prompts for a chat model, in the language of the page.
 
 use std::sync::LazyLock;
 
