@@ -17,14 +17,18 @@ impl DraftModel {
 
     /// That of a model on a CPU that is large enough to wait for its weights, where the memory has room for it.
     pub fn of(model: &Gemma) -> Self {
-        /// With fewer weights a copy would hardly be faster.
-        const LEAST_WEIGHTS: usize = 1 << 24;
-        let weights = model.num_weights();
-        let fits = 2 * weights as u64 <= memory::available() / 2;
-        let model = (weights >= LEAST_WEIGHTS && fits).then(|| model.to_draft());
+        let is_worth = Self::is_worth(model.num_weights() as u64, memory::available() / 2);
+        let model = is_worth.then(|| model.to_draft());
         Self {
             model: model.flatten(),
         }
+    }
+
+    /// Whether a model of so many weights waits for them, and its copy takes at most `most` bytes.
+    pub(crate) fn is_worth(n_weights: u64, most: u64) -> bool {
+        /// With fewer weights a copy would hardly be faster.
+        const LEAST_WEIGHTS: u64 = 1 << 24;
+        n_weights >= LEAST_WEIGHTS && 2 * n_weights <= most
     }
 
     /// None: every token comes from the model itself.
