@@ -37,6 +37,11 @@ pub fn peak() -> Option<u64> {
     status("VmHWM:")
 }
 
+/// The memory that this process holds, in bytes, if the system tells.
+pub fn resident() -> Option<u64> {
+    status("VmRSS:")
+}
+
 /// A size that Linux tells of this process, in bytes.
 fn status(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

@@ -349,26 +349,50 @@ fn a_file_of_replies_is_scored_line_by_line_and_goes_on_where_it_was_cut() {
     assert!(text(&refused.stderr).contains("other replies"));
 }
 
-/// A Gemma of the shape of 2b, whose weights are a file with holes that takes no room.
+/// A Gemma of the shape of 2b, whose weights are a file with holes that takes no room; its last norm is missing.
 #[cfg(unix)]
 fn large_model(folder: &Path) {
+    const HIDDEN: u64 = 2048;
+    const INNER: u64 = 16_384;
+    const HEADS: u64 = 8 * 256;
     let config = serde_json::json!({
-        "model_type": "gemma", "vocab_size": 256_000, "hidden_size": 2048, "intermediate_size": 16_384,
+        "model_type": "gemma", "vocab_size": 256_000, "hidden_size": HIDDEN, "intermediate_size": INNER,
         "num_hidden_layers": 18, "num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 256,
     });
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/gemma/tokenizer.json");
     fs::copy(tiny, folder.join("tokenizer.json")).unwrap();
-    let bytes = 256_000_u64 * 2048 * 2;
-    let header = format!(
-        r#"{{"model.embed_tokens.weight":{{"dtype":"BF16","shape":[256000,2048],"data_offsets":[0,{bytes}]}}}}"#
-    );
+    let mut weights = vec![("model.embed_tokens".to_string(), vec![256_000, HIDDEN])];
+    for layer in 0..18 {
+        for (name, shape) in [
+            ("input_layernorm", vec![HIDDEN]),
+            ("mlp.down_proj", vec![HIDDEN, INNER]),
+            ("mlp.gate_proj", vec![INNER, HIDDEN]),
+            ("mlp.up_proj", vec![INNER, HIDDEN]),
+            ("post_attention_layernorm", vec![HIDDEN]),
+            ("self_attn.k_proj", vec![256, HIDDEN]),
+            ("self_attn.o_proj", vec![HIDDEN, HEADS]),
+            ("self_attn.q_proj", vec![HEADS, HIDDEN]),
+            ("self_attn.v_proj", vec![256, HIDDEN]),
+        ] {
+            weights.push((format!("model.layers.{layer}.{name}"), shape));
+        }
+    }
+    let (mut header, mut end) = (serde_json::Map::new(), 0);
+    for (name, shape) in weights {
+        let start = end;
+        end += 2 * shape.iter().product::<u64>();
+        let info =
+            serde_json::json!({"dtype": "BF16", "shape": shape, "data_offsets": [start, end]});
+        header.insert(format!("{name}.weight"), info);
+    }
+    let header = Value::Object(header).to_string();
     let path = folder.join("model.safetensors");
     let mut content = (header.len() as u64).to_le_bytes().to_vec();
     content.extend(header.as_bytes());
     fs::write(&path, &content).unwrap();
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-    file.set_len(content.len() as u64 + bytes).unwrap();
+    file.set_len(content.len() as u64 + end).unwrap();
 }
 
 #[cfg(unix)]
@@ -398,7 +422,7 @@ fn a_model_that_the_memory_has_no_room_for_is_told_of_before_it_is_loaded() {
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    // There is room in four bits, so what comes next is told: this file has one weight alone.
+    // There is room in four bits, so what comes next is told.
     let (code, told) = under(8, "--quantization nf4");
     assert_eq!(code, Some(1), "{told}");
     assert!(

@@ -134,12 +134,13 @@ fn dpo(
             .with_seed(7),
         adapter: Some(&first),
         base: "tiny",
+        precision: Precision::default(),
         output: folder,
         work: &folder.join("work"),
         gradient_checkpointing,
         record_steps: true,
     };
-    let trained = run.run(&gemma, examples(), devices, job)?;
+    let trained = run.run(&Replicas::new(gemma, devices), examples(), job)?;
     run.summarize(&trained, job).map(|_| ())
 }
 

@@ -14,7 +14,7 @@ mod models;
 use std::time::Instant;
 
 use apc::cli::Dtype;
-use apc::files::{self, Checkpoint};
+use apc::files::{self, Checkpoint, Precision};
 use apc::nn::{Lengths, Linear, LoraConfig, SequenceClassifier, Weight, WeightMut, Weights};
 use apc::parallel::{self, Devices, Replicas};
 use apc::persona::{JudgeTask, Nli, Persona, RelevanceTable, persona_prompt};
@@ -298,6 +298,7 @@ impl Bench<'_> {
                 3.0 * once
             })
             .sum();
+        let bases = Replicas::new(gemma, &self.models.device.clone().into());
         let run = || {
             let folder = tempfile::tempdir().expect("a folder for the adapter");
             let run = DpoRun {
@@ -309,17 +310,13 @@ impl Bench<'_> {
                     .with_shuffle(false),
                 adapter: None,
                 base: "random",
+                precision: Precision::default(),
                 output: folder.path(),
                 work: &folder.path().join("work"),
                 gradient_checkpointing: self.arguments.gradient_checkpointing,
                 record_steps: false,
             };
-            run.run(
-                &gemma,
-                pairs.clone(),
-                &self.models.device.clone().into(),
-                &self.job,
-            )
+            run.run(&bases, pairs.clone(), &self.job)
         };
         if self.warms_up() {
             run()?;

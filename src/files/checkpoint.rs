@@ -86,14 +86,14 @@ impl Checkpoint {
         let (None, Place::Folder(folder)) = (&self.name, &self.place) else {
             return self.name();
         };
-        let absolute = |path: &Path| {
-            path.canonicalize()
-                .or_else(|_| std::path::absolute(path))
-                .unwrap_or_else(|_| path.to_path_buf())
-        };
-        let relative = pathdiff::diff_paths(absolute(folder), absolute(from));
-        let relative = relative.unwrap_or_else(|| folder.clone());
-        relative.to_string_lossy().replace('\\', "/")
+        let relative = pathdiff::diff_paths(resolved(folder), resolved(from));
+        // On another drive there is no way from one to the other: the folder's name is all that can be told.
+        let relative = relative.filter(|path| path.is_relative());
+        let relative = relative.unwrap_or_else(|| folder.file_name().unwrap_or_default().into());
+        let parts = relative
+            .components()
+            .map(|part| part.as_os_str().to_string_lossy());
+        parts.collect::<Vec<_>>().join("/")
     }
 
     /// The folder, if the files lie in one.
@@ -190,6 +190,17 @@ impl Checkpoint {
             }
         }
     }
+}
+
+/// A path without links; what of it is not there yet is added to the part that is.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    for there in absolute.ancestors() {
+        if let (Ok(real), Ok(rest)) = (there.canonicalize(), absolute.strip_prefix(there)) {
+            return real.join(rest);
+        }
+    }
+    absolute
 }
 
 /// Whether a file of that name makes a model what it is.

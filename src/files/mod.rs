@@ -30,4 +30,4 @@ pub use merge::merge_adapter;
 pub use peft::{AdapterConfig, load_adapter, save_adapter};
 pub use precision::{Dtype, Precision, Quantization};
 pub use quantize::quantize_model;
-pub use weights::{check_weights, load_weights, save_weights};
+pub use weights::{WeightSizes, check_weights, load_weights, save_weights, weight_sizes};

@@ -110,16 +110,27 @@ impl AdapterConfig {
             layers_to_transform: None,
             rest: rest.as_object().cloned().unwrap_or_default(),
         }
+        .with_base(base)
     }
 
-    /// The model that it was trained on, a folder or a name on the hub, if it tells.
-    pub fn base(&self) -> Option<&str> {
-        self.base_model_name_or_path.as_deref()
+    /// The model that it was trained on, if it tells: a folder, or a name on the hub, with `@` and the revision if it has
+    /// one.
+    pub fn base(&self) -> Option<String> {
+        let base = self.base_model_name_or_path.clone()?;
+        match self.rest.get("revision").and_then(Value::as_str) {
+            Some(revision) if !revision.is_empty() => Some(format!("{base}@{revision}")),
+            _ => Some(base),
+        }
     }
 
-    /// The same for the model in another folder.
+    /// The same for another model, named as [`Self::base`] names it; a revision goes into PEFT's own field.
     pub fn with_base(mut self, base: &str) -> Self {
-        self.base_model_name_or_path = Some(base.to_string());
+        let (name, revision) = match base.split_once('@') {
+            Some((name, revision)) if is_hub_name(name) => (name, json!(revision)),
+            _ => (base, Value::Null),
+        };
+        self.base_model_name_or_path = Some(name.to_string());
+        self.rest.insert("revision".to_string(), revision);
         self
     }
 
@@ -299,6 +310,13 @@ fn key(layer_idx: usize, projection: Projection, factor: &str) -> String {
         "base_model.model.{}.{factor}.weight",
         module_path(layer_idx, projection)
     )
+}
+
+/// Whether a name is `owner/name`, as models on the hub are called, and no path.
+fn is_hub_name(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(owner, model)| {
+        !owner.is_empty() && !owner.starts_with('.') && !model.is_empty() && !model.contains('/')
+    })
 }
 
 /// Whether a setting of PEFT is absent in all but name.
@@ -490,5 +508,19 @@ mod tests {
                 "11.down 4 8.0000",
             ]
         );
+    }
+
+    #[test]
+    fn a_revision_of_the_base_is_kept_where_peft_keeps_it() {
+        let lora = LoraConfig::new(2, 2.0);
+        let config = AdapterConfig::new(&lora, "owner/name@0123abc");
+        let value = serde_json::to_value(&config).unwrap();
+        assert_eq!(value["base_model_name_or_path"], "owner/name");
+        assert_eq!(value["revision"], "0123abc");
+        assert_eq!(config.base().as_deref(), Some("owner/name@0123abc"));
+        for base in ["embedded", "../../a@b/gemma", "gemma"] {
+            let config = AdapterConfig::new(&lora, base);
+            assert_eq!(config.base().as_deref(), Some(base));
+        }
     }
 }

@@ -55,6 +55,16 @@ pub enum Quantization {
     Nf4,
 }
 
+impl Quantization {
+    /// Its name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Nf4 => "nf4",
+        }
+    }
+}
+
 /// How a model's weights are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Precision {

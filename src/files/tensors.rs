@@ -48,8 +48,8 @@ enum Values {
         start: u64,
         len: usize,
     },
-    /// A tensor of a PyTorch file, by its name.
-    PyTorch(PathBuf),
+    /// A tensor of a PyTorch file, which reads its values itself.
+    PyTorch(burn_pack::Tensor),
     /// Bytes inside the program.
     Bytes(&'static [u8]),
 }
@@ -85,12 +85,9 @@ impl StoredTensor {
                 read(Box::new(file.take(*len as u64)), *len)
             }),
             Values::Bytes(bytes) => read(Box::new(*bytes), bytes.len()),
-            Values::PyTorch(path) => {
-                let tensor = pytorch(path)
-                    .map_err(|error| failed(&error))?
-                    .remove(&self.name)
-                    .ok_or_else(|| failed("it is gone"))?;
-                let data = bridge::into_data(tensor).map_err(|error| failed(&error.to_string()))?;
+            Values::PyTorch(tensor) => {
+                let data = bridge::into_data(tensor.clone())
+                    .map_err(|error| failed(&error.to_string()))?;
                 return Ok(data.convert_dtype(dtype));
             }
         };
@@ -194,7 +191,7 @@ fn stored(source: &Source) -> std::result::Result<Vec<StoredTensor>, String> {
                 name: name.clone(),
                 shape: tensor.shape.to_vec(),
                 dtype: tensor.dtype,
-                values: Values::PyTorch(path.clone()),
+                values: Values::PyTorch(tensor.clone()),
             });
             Ok(stored.collect())
         }

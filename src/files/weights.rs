@@ -141,6 +141,43 @@ pub fn check_weights(checkpoint: &Checkpoint) -> Result<()> {
     open(&weight_files(checkpoint)?).map(drop)
 }
 
+/// What a checkpoint's weights take in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WeightSizes {
+    /// How many values there are; codes in four bits count as two.
+    pub values: u64,
+    /// Bytes of all of them as they are kept.
+    pub total: u64,
+    /// Bytes of the largest one.
+    pub largest: u64,
+}
+
+/// Returns what a checkpoint's weights take in memory, told by the headers of its files.
+///
+/// # Errors
+///
+/// Files that are not there or not whole.
+pub fn weight_sizes(checkpoint: &Checkpoint, precision: Precision) -> Result<WeightSizes> {
+    let kept = DType::from(precision.dtype).size() as u64;
+    let mut sizes = WeightSizes::default();
+    for (name, tensor) in open(&weight_files(checkpoint)?)? {
+        let values: u64 = tensor.shape.iter().map(|&size| size as u64).product();
+        let is_float = matches!(tensor.dtype, DType::F32 | DType::BF16 | DType::F16);
+        let quantized = precision.quantization == Quantization::Nf4 && nf4::is_projection(&name);
+        let bytes = match (is_float, quantized) {
+            // Codes and the like stay as they are.
+            (false, _) => values * tensor.dtype.size() as u64,
+            // Half a byte a value, and a scale in f32 for each block of 64.
+            (true, true) => values / 2 + values / 64 * 4,
+            (true, false) => values * kept,
+        };
+        sizes.values += if is_float { values } else { 2 * values };
+        sizes.total += bytes;
+        sizes.largest = sizes.largest.max(bytes);
+    }
+    Ok(sizes)
+}
+
 /// Whether the checkpoint's weights have the head of a classifier.
 pub(super) fn has_head(checkpoint: &Checkpoint) -> Result<bool> {
     let tensors = open(&weight_files(checkpoint)?)?;

@@ -12,6 +12,7 @@ use burn::tensor::{DType, Device};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
+use crate::files::Precision;
 use crate::files::{self, AdapterConfig};
 use crate::kernels;
 use crate::nn::{Gemma, LoraConfig};
@@ -83,6 +84,23 @@ pub struct DpoTraining {
     pub shuffle: bool,
 }
 
+/// What an adapter was trained on, beside it as `apc.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeWith {
+    /// The version of the program.
+    pub version: String,
+    /// The base model: `embedded`, a name on the hub with its revision, or a folder's path from the adapter's own.
+    pub base: String,
+    /// How the base's weights were kept.
+    #[serde(flatten)]
+    pub precision: Precision,
+}
+
+impl MadeWith {
+    /// The file's name in the adapter's folder.
+    pub const FILE: &'static str = "apc.json";
+}
+
 /// The training of an adapter, with its files.
 #[derive(Debug)]
 pub struct DpoRun<'a> {
@@ -90,8 +108,10 @@ pub struct DpoRun<'a> {
     pub training: &'a DpoTraining,
     /// The adapter to go on from, in place of fresh factors; it is the reference, too.
     pub adapter: Option<&'a Path>,
-    /// What the adapter names as its base: a folder, or a name on the hub.
+    /// What the adapter names as its base: a name on the hub, or a folder's path from the adapter's own.
     pub base: &'a str,
+    /// How the base's weights are kept, which is told beside the adapter.
+    pub precision: Precision,
     /// The adapter's folder.
     pub output: &'a Path,
     /// Where checkpoints are kept.
@@ -112,15 +132,13 @@ impl DpoRun<'_> {
     /// Trains and writes the adapter.
     pub fn run(
         &self,
-        base: &Gemma,
+        bases: &Replicas<Gemma>,
         mut examples: Vec<DpoExample>,
-        devices: &Devices,
         job: &Job,
     ) -> Result<DpoTrained> {
-        let training = self.training;
+        let (training, devices) = (self.training, bases.devices());
         devices.first().seed(training.seed);
-        let Policy { model, config } = self.policy(base, devices.first())?;
-        let bases = Replicas::new(base.clone(), devices);
+        let Policy { model, config } = self.policy(bases.first(), devices.first())?;
         let with_lora_of = |policy: &Gemma| bases.each(|base| base.with_lora_of(policy));
         let reference = match self.adapter {
             Some(_) => with_lora_of(&model.valid()),
@@ -142,7 +160,7 @@ impl DpoRun<'_> {
         let start = Instant::now();
         let trained = fit(
             DpoModel::new(model, &training.dpo)
-                .with_bases(&bases)
+                .with_bases(bases)
                 .with_gradient_checkpointing(gradient_checkpointing)
                 .with_recorder(recorder.clone()),
             AdamW::new().with_weight_decay(0.0).into(),
@@ -164,6 +182,12 @@ impl DpoRun<'_> {
         let train_seconds = start.elapsed().as_secs_f64();
         let n_pairs: usize = examples.iter().map(|example| example.pairs.len()).sum();
         files::save_adapter(&policy, &config, self.output)?;
+        let made_with = MadeWith {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            base: self.base.to_string(),
+            precision: self.precision,
+        };
+        files::write_json(&self.output.join(MadeWith::FILE), &made_with)?;
         Ok(DpoTrained {
             policy: with_lora_of(&policy),
             examples,

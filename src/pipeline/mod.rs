@@ -25,7 +25,7 @@ mod state;
 mod train;
 
 pub use changes::{Change, changes};
-pub use dpo::{DpoRun, DpoSummary, DpoTrained, DpoTraining};
+pub use dpo::{DpoRun, DpoSummary, DpoTrained, DpoTraining, MadeWith};
 pub use finetune::{FineTune, FineTuneConfig, FineTuned};
 pub use hashes::file_hash;
 pub use models::{Judges, Sources};

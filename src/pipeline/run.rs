@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::files::Checkpoint;
+use crate::files::{Checkpoint, Precision};
 use crate::hub::Hub;
 use crate::parallel::Devices;
+use crate::persona::JudgeSource;
 use crate::pipeline::changes::changes;
 use crate::pipeline::layout::Layout;
 use crate::pipeline::lock::Lock;
@@ -142,14 +143,26 @@ impl<'a> Run<'a> {
             .with_precision(self.config.precision)
     }
 
-    /// Tells what the run will need in memory, and stops it now where that cannot fit.
-    pub(super) fn check_memory(&self) -> Result<()> {
+    /// Tells what stages that have something to do will need in memory, and stops the run now where that cannot fit.
+    ///
+    /// - samples: whether replies are to be sampled
+    /// - trains: whether an adapter is to be trained
+    pub(super) fn check_memory(&self, samples: bool, trains: bool) -> Result<()> {
         let replies = &self.config.replies;
+        let nli = [&self.judges.nli, &self.graders.nli].map(JudgeSource::bytes);
+        let [rewarding, grading] = nli;
+        let judges = rewarding?.max(grading?);
         let sampling = Work::sample(replies.eval_replies, replies.max_new_tokens);
         let training = self.config.training_work();
-        for (purpose, work) in [("to sample replies", sampling), ("to train", training)] {
-            let config = self.engine_config(work, None);
-            config.announce(purpose, self.devices.first(), self.job)?;
+        let device = self.devices.first();
+        for (wanted, purpose, work, judges) in [
+            (samples, "to sample replies", sampling, judges),
+            (trains, "to train", training, 0),
+        ] {
+            if wanted {
+                let config = self.engine_config(work, None);
+                config.announce(purpose, judges, device, self.job)?;
+            }
         }
         Ok(())
     }
@@ -211,7 +224,14 @@ fn chat_model(
     Ok(match &config.teacher {
         TeacherChoice::Given | TeacherChoice::Imported => None,
         TeacherChoice::Local => {
-            let name = format!("local {}", &base_hash[..12]);
+            let mut name = format!("local {}", &base_hash[..12]);
+            if config.precision != Precision::default() {
+                let Precision {
+                    dtype,
+                    quantization,
+                } = config.precision;
+                name += &format!(" {} {}", dtype.name(), quantization.name());
+            }
             let engine = EngineConfig::new(base.clone(), Work::reply(LOCAL_TOKENS))
                 .with_precision(config.precision);
             let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;

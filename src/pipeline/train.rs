@@ -8,6 +8,7 @@ use crate::parallel::Devices;
 use crate::persona::Persona;
 use crate::pipeline::dpo::DpoSummary;
 use crate::pipeline::models::Sources;
+use crate::pipeline::record::StageSpec;
 use crate::pipeline::run::{Purpose, Run};
 use crate::pipeline::settings::{Scale, TeacherChoice, TrainConfig};
 use crate::pipeline::stages::asked::TeacherData;
@@ -24,7 +25,7 @@ use crate::{Result, files};
 pub struct TrainSummary {
     /// The character's name.
     pub character: String,
-    /// TeacherData statements.
+    /// Persona statements.
     pub statements: usize,
     /// Queries made from them to train on.
     pub queries: usize,
@@ -48,7 +49,7 @@ pub struct TrainSummary {
 /// What a teacher has made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TeachSummary {
-    /// TeacherData statements.
+    /// Persona statements.
     pub statements: usize,
     /// Queries to train on.
     pub queries: usize,
@@ -116,9 +117,10 @@ pub fn train(
     job: &Job,
 ) -> Result<TrainSummary> {
     let mut run = Run::new(config, sources, devices, job, Purpose::Make)?;
-    run.check_memory()?;
     run.judges = judges::find(&run)?;
-    let told = run.tell_changes(&stages::all(&run)?)?;
+    let specs = stages::all(&run)?;
+    check_memory(&run, &specs)?;
+    let told = run.tell_changes(&specs)?;
     let Taught { data, usage } = be_taught(&mut run)?;
     judges::fine_tune(&mut run)?;
     let TeacherData {
@@ -228,4 +230,17 @@ fn is_taught(run: &Run<'_>) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Checks the memory for what the stages that are not current will do.
+fn check_memory(run: &Run<'_>, specs: &[StageSpec]) -> Result<()> {
+    let (mut samples, mut trains) = (false, false);
+    for spec in specs {
+        if run.config.force || !spec.is_current()? {
+            trains |= spec.name == dpo::NAME;
+            samples |=
+                [pairs::NAME, evaluate::BEFORE, evaluate::AFTER].contains(&spec.name.as_str());
+        }
+    }
+    run.check_memory(samples, trains)
 }

@@ -17,14 +17,18 @@ impl DraftModel {
 
     /// Copies a model on a CPU if decoding is bound by memory bandwidth and the copy fits into memory.
     pub fn of(model: &Gemma) -> Self {
-        /// With fewer weights the copy would hardly be faster.
-        const LEAST_WEIGHTS: usize = 1 << 24;
-        let weights = model.num_weights();
-        let fits = 2 * weights as u64 <= memory::available() / 2;
-        let model = (weights >= LEAST_WEIGHTS && fits).then(|| model.to_draft());
+        let is_worth = Self::is_worth(model.num_weights() as u64, memory::available() / 2);
+        let model = is_worth.then(|| model.to_draft());
         Self {
             model: model.flatten(),
         }
+    }
+
+    /// Whether decoding with so many weights is bound by memory bandwidth, and the copy takes at most `most` bytes.
+    pub(crate) fn is_worth(n_weights: u64, most: u64) -> bool {
+        /// With fewer weights the copy would hardly be faster.
+        const LEAST_WEIGHTS: u64 = 1 << 24;
+        n_weights >= LEAST_WEIGHTS && 2 * n_weights <= most
     }
 
     /// No draft: every token comes from the model itself.

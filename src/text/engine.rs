@@ -53,31 +53,71 @@ impl EngineConfig {
         self
     }
 
-    /// Tells what the work needs in memory beside what is free, where that is worth a line; on a CPU what cannot fit is an
-    /// error.
-    pub fn announce(&self, purpose: &str, device: &Device, job: &Job) -> Result<()> {
-        /// Less is had everywhere.
+    /// Tells what the work needs in memory beside what is free, where that is worth a line; what cannot fit on a CPU is an
+    /// error. How much a graphics card has free is not known.
+    ///
+    /// - judges: bytes of judges that are loaded beside the model
+    pub fn announce(&self, purpose: &str, judges: u64, device: &Device, job: &Job) -> Result<()> {
+        /// Every machine has so much, so it is not worth a line.
         const WORTH_A_LINE: u64 = 1 << 29;
-        let (needs, name) = (self.requirements()?, self.checkpoint.name());
+        let (is_cpu, free) = (kernels::is_cpu(device), memory::available());
+        let mut needs = self.requirements(is_cpu.then_some(free))?;
+        needs.judges = judges;
+        let name = self.checkpoint.name();
         if needs.total() >= WORTH_A_LINE {
-            let free = if kernels::is_cpu(device) {
-                format!("; {} are free", ByteSize(memory::available()))
-            } else {
-                String::new()
+            let free = match is_cpu {
+                true => format!("{} are free", ByteSize(free)),
+                false => "how much the device has free is not known".to_string(),
             };
-            let note = format!("{name} needs {needs} {purpose}{free}");
+            let note = format!("{name} needs {needs} {purpose}; {free}");
             job.progress.note(&note);
         }
-        if kernels::is_cpu(device) {
-            needs.check(&name)?;
+        if is_cpu {
+            needs.check(&name, free)?;
         }
         Ok(())
     }
 
-    /// What the work needs in memory.
-    pub fn requirements(&self) -> Result<Requirements> {
+    /// What the work needs in memory, of which `free` bytes are left on a CPU.
+    ///
+    /// Training computes activations anew where they would take more than half of that, and replies are drafted where a
+    /// draft takes less than half.
+    pub fn requirements(&self, free: Option<u64>) -> Result<Requirements> {
         let config = files::read_gemma_config(&self.checkpoint)?;
-        Ok(Requirements::of(&config, self.precision, &self.work))
+        let mut needs = Requirements::of(&config, self.precision, &self.work);
+        // What the files hold counts: a checkpoint may be in four bits already.
+        let sizes = files::weight_sizes(&self.checkpoint, self.precision)?;
+        needs.weights = sizes.total + sizes.largest / 2;
+        let Some(free) = free else {
+            return Ok(needs);
+        };
+        let half = free / 2;
+        let is_dense = sizes.total >= 4 * sizes.values;
+        match &self.work {
+            Work::Train {
+                rank,
+                factor_bytes,
+                batch_tokens,
+                gradient_checkpointing: false,
+            } if needs.activations > half || !is_dense => {
+                let anew = Work::Train {
+                    rank: *rank,
+                    factor_bytes: *factor_bytes,
+                    batch_tokens: *batch_tokens,
+                    gradient_checkpointing: true,
+                };
+                needs.activations = Requirements::of(&config, self.precision, &anew).activations;
+            }
+            Work::Reply { new_tokens, .. }
+                if is_dense
+                    && *new_tokens >= DraftModel::LEAST_TOKENS
+                    && DraftModel::is_worth(sizes.values, half) =>
+            {
+                needs.draft = 2 * sizes.values;
+            }
+            _ => {}
+        }
+        Ok(needs)
     }
 }
 
@@ -191,7 +231,10 @@ impl Engine {
         let config = &self.config;
         let device = self.devices.first();
         if kernels::is_cpu(device) {
-            config.requirements()?.check(&config.checkpoint.name())?;
+            // What this process has freed it keeps for the next model.
+            let free = memory::available().saturating_add(memory::resident().unwrap_or(0));
+            let needs = config.requirements(Some(free))?;
+            needs.check(&config.checkpoint.name(), free)?;
         }
         let mut model = files::load_gemma(&config.checkpoint, config.precision, device)?;
         if !config.work.is_training() {

@@ -39,12 +39,16 @@ impl Room {
     /// they take in f32, or half a gibibyte.
     pub fn of(model: &Gemma) -> Self {
         const ROWS: usize = 64;
-        const BYTES: usize = 1 << 29;
-        let weights = model.num_weights();
         Self {
             rows: ROWS,
-            tokens: weights.max(BYTES) / model.cache_bytes(),
+            tokens: Self::cache_bytes(model.num_weights()) / model.cache_bytes(),
         }
+    }
+
+    /// The bytes that the cache of a model with so many weights may take.
+    pub(crate) fn cache_bytes(n_weights: usize) -> usize {
+        const LEAST: usize = 1 << 29;
+        n_weights.max(LEAST)
     }
 
     /// The room of each of `parts` that go on at the same time: as many rows, but a part of the cache.

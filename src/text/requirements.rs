@@ -6,7 +6,8 @@ use bytesize::ByteSize;
 
 use crate::files::{Precision, Quantization};
 use crate::nn::GemmaConfig;
-use crate::{Error, Result, memory};
+use crate::text::Room;
+use crate::{Error, Result};
 
 /// What a model will do.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +76,10 @@ impl Work {
 pub struct Requirements {
     /// The weights, and the largest of them once more while it is read.
     pub weights: u64,
+    /// A copy of the weights that drafts replies; made only where there is room for it.
+    pub draft: u64,
+    /// Judges that are loaded beside the model.
+    pub judges: u64,
     /// LoRA factors, their gradients and the optimizer's moments.
     pub factors: u64,
     /// Keys and values of the tokens so far.
@@ -94,7 +99,9 @@ impl Requirements {
             Quantization::Nf4 => shape.projections / 2 + shape.projections / 64 * 4,
         };
         let weights = projections + (shape.embeddings + shape.norms) * size;
-        let cached = |tokens: u64| tokens * shape.cached * size;
+        let values = shape.projections + shape.embeddings;
+        let most_cached = Room::cache_bytes(values as usize) as u64;
+        let cached = |tokens: u64| (tokens * shape.cached * size).min(most_cached);
         let logits = |rows: u64| rows * config.vocab_size as u64 * 4;
         let layers = config.num_hidden_layers as u64;
         let (factors, cache, activations) = match *work {
@@ -132,29 +139,21 @@ impl Requirements {
         };
         Self {
             weights: weights + shape.largest * size_of_dtype(precision) / 2,
+            draft: 0,
+            judges: 0,
             factors,
             cache,
             activations,
         }
     }
 
-    /// All of it.
+    /// All that has to be there; a draft has not.
     pub fn total(&self) -> u64 {
-        self.weights + self.factors + self.cache + self.activations
+        self.weights + self.judges + self.factors + self.cache + self.activations
     }
 
-    /// The larger of each part, for works that come one after the other.
-    pub fn max(self, other: Self) -> Self {
-        if self.total() >= other.total() {
-            self
-        } else {
-            other
-        }
-    }
-
-    /// An error if the machine has not so much memory left.
-    pub fn check(&self, name: &str) -> Result<()> {
-        let free = memory::available();
+    /// An error if the need is greater than what is free, `free` bytes.
+    pub fn check(&self, name: &str, free: u64) -> Result<()> {
         if self.total() <= free {
             return Ok(());
         }
@@ -171,6 +170,8 @@ impl fmt::Display for Requirements {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
             ("weights", self.weights),
+            ("draft", self.draft),
+            ("judges", self.judges),
             ("factors and moments", self.factors),
             ("cache", self.cache),
             ("activations", self.activations),
@@ -183,7 +184,7 @@ impl fmt::Display for Requirements {
         write!(
             f,
             "about {} of memory ({})",
-            ByteSize(self.total()),
+            ByteSize(self.total() + self.draft),
             parts.join(", ")
         )
     }
@@ -286,11 +287,11 @@ mod tests {
             weights: 1 << 50,
             ..Requirements::default()
         };
-        let error = huge.check("a model").unwrap_err().to_string();
+        let error = huge.check("a model", 1 << 40).unwrap_err().to_string();
         assert!(
             error.contains("a model") && error.contains("free"),
             "{error}"
         );
-        Requirements::default().check("nothing").unwrap();
+        Requirements::default().check("nothing", 0).unwrap();
     }
 }

@@ -35,7 +35,7 @@ impl GemmaArgs {
         let config = EngineConfig::new(hub::checkpoint(&self.model, job)?, work)
             .with_adapter(adapter.as_deref())
             .with_precision(self.precision.precision(Precision::default()));
-        config.announce("for this", devices.first(), job)?;
+        config.announce("for this", 0, devices.first(), job)?;
         Engine::open(config, &devices)
     }
 }

@@ -131,16 +131,15 @@ impl ChatArgs {
 /// The model that an adapter was trained on; the embedded one, if there is no adapter or it does not tell.
 fn base_of(adapter: Option<&Path>, job: &Job) -> Result<Checkpoint> {
     let config = adapter.map(AdapterConfig::load).transpose()?;
-    let (Some(adapter), Some(base)) = (adapter, config.as_ref().and_then(AdapterConfig::base))
-    else {
+    let (Some(adapter), Some(base)) = (adapter, config.and_then(|config| config.base())) else {
         return hub::checkpoint(Path::new(hub::EMBEDDED), job);
     };
     // A folder is named from the adapter's own.
-    let beside = adapter.join(base);
+    let beside = adapter.join(&base);
     let found = if base != hub::EMBEDDED && beside.join("config.json").is_file() {
         Ok(Checkpoint::folder(beside.canonicalize().unwrap_or(beside)))
     } else {
-        hub::checkpoint(Path::new(base), job)
+        hub::checkpoint(Path::new(&base), job)
     };
     match found {
         Ok(found) if found.has("config.json") => Ok(found),
@@ -188,7 +187,7 @@ impl<'a> Chat<'a> {
                 args.precision
                     .precision(with.map_or_else(Precision::default, |with| with.precision)),
             );
-        engine.announce("to chat", devices.first(), job)?;
+        engine.announce("to chat", 0, devices.first(), job)?;
         let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
         engine.load()?;
         let scorer = args.judges.load(&args.output, &persona, &devices, job)?;

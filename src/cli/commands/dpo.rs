@@ -19,9 +19,10 @@ use crate::train::{DpoConfig, DpoExample, LossType, Preference, PreferenceEncode
 use crate::{Error, Result, files, memory};
 
 /// The files that a training makes.
-const MADE: [&str; 3] = [
+const MADE: [&str; 4] = [
     "adapter_config.json",
     "adapter_model.safetensors",
+    "apc.json",
     "steps.jsonl",
 ];
 
@@ -219,6 +220,7 @@ impl DpoArgs {
                 "max_length": self.max_length,
             }))
             .with_settings(json!(precision))
+            .with_about(json!({"model_name": model.reference(&self.output)}))
             .writes(Output::work(&work));
         for name in MADE {
             spec = spec.writes(Output::result(self.output.join(name)));
@@ -231,18 +233,19 @@ impl DpoArgs {
             ));
             return self.tell(None);
         }
-        config.announce("to train", devices.first(), job)?;
+        config.announce("to train", 0, devices.first(), job)?;
         let base = Engine::open(config, &devices)?.load()?;
         let run = DpoRun {
             training: &training,
             adapter: adapter.as_deref(),
             base: &model.reference(&self.output),
+            precision,
             output: &self.output,
             work: &work,
             gradient_checkpointing: self.gradient_checkpointing,
             record_steps: true,
         };
-        let trained = run.run(base.model(), pairs, &devices, job)?;
+        let trained = run.run(&base.models, pairs, job)?;
         stage.complete()?;
         // The checkpoints are no longer needed.
         files::remove_dir(&work.join("checkpoint"))?;

@@ -152,6 +152,7 @@ impl FinetuneArgs {
                 "data": files::checksum_of(&text),
                 "byte_fallback": self.tokenizer.byte_fallback(),
             }))
+            .with_about(json!({"model_name": model.reference(&self.output)}))
             .writes(Output::work(&work));
         for name in MADE {
             spec = spec.writes(Output::result(self.output.join(name)));

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Persona, RelevanceTable};
 use crate::Result;
-use crate::files::{Checkpoint, Precision};
+use crate::files::{self, Checkpoint, Precision};
 use crate::parallel::{Devices, at_once};
 use crate::progress::Job;
 
@@ -113,6 +113,11 @@ impl From<Checkpoint> for JudgeSource {
 }
 
 impl JudgeSource {
+    /// What its weights take in memory, in bytes.
+    pub fn bytes(&self) -> Result<u64> {
+        Ok(files::weight_sizes(&self.checkpoint, self.precision)?.total)
+    }
+
     /// How the judge is asked.
     pub fn template(&self) -> Result<JudgeTemplate> {
         match &self.template {

@@ -10,8 +10,11 @@ use crate::pipeline::record::{Output, StageSpec};
 use crate::pipeline::run::Run;
 use crate::{Result, files};
 
+/// The stage's name.
+pub(in crate::pipeline) const NAME: &str = "dpo";
+
 pub(super) fn spec(run: &Run<'_>) -> StageSpec {
-    run.stage("dpo")
+    run.stage(NAME)
         .with_settings(json!({"model": run.base_hash}))
         .with_settings(json!(run.config.training()))
         .with_settings(run.precision())
@@ -38,12 +41,13 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>, pairs: &[PreferencePair]) -> 
             training: &training,
             adapter: None,
             base: &run.base.reference(&adapter),
+            precision: run.config.precision,
             output: &adapter,
             work: &work,
             gradient_checkpointing: run.config.gradient_checkpointing,
             record_steps: false,
         };
-        let trained = dpo.run(engine.load()?.model(), examples, run.devices, run.job)?;
+        let trained = dpo.run(&engine.load()?.models, examples, run.job)?;
         let summary = dpo.summarize(&trained, run.job)?;
         files::write_json(&path, &summary)?;
         stage.complete()?;

@@ -18,8 +18,10 @@ use crate::pipeline::stages::sample::{Samples, reads_samples, sample};
 use crate::text::seed_for;
 use crate::{Result, files};
 
-const BEFORE: &str = "evaluation-before";
-const AFTER: &str = "evaluation-after";
+/// The name of the stage before training.
+pub(in crate::pipeline) const BEFORE: &str = "evaluation-before";
+/// The name of the stage after training.
+pub(in crate::pipeline) const AFTER: &str = "evaluation-after";
 
 /// The evaluation of the base model.
 pub(super) fn spec_before(run: &Run<'_>) -> Result<StageSpec> {

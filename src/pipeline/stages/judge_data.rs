@@ -34,7 +34,7 @@ pub(in crate::pipeline) fn spec(run: &Run<'_>) -> StageSpec {
 }
 
 /// Has the teacher write what judges are fine-tuned on.
-pub(in crate::pipeline) fn make(run: &mut Run<'_>, persona: &TeacherData) -> Result<()> {
+pub(in crate::pipeline) fn make(run: &mut Run<'_>, data: &TeacherData) -> Result<()> {
     let mut stage = run.open(spec(run))?;
     if stage.is_complete() {
         return Ok(());
@@ -47,8 +47,8 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>, persona: &TeacherData) -> Res
             let asking = Asking {
                 teacher,
                 character: &run.config.character,
-                statements: &persona.statements,
-                queries: &persona.queries,
+                statements: &data.statements,
+                queries: &data.queries,
                 seed: run.config.seed,
                 job: run.job,
             };

@@ -130,6 +130,7 @@ pub(super) fn reads_rewarding(
         return spec_with_judge(run, spec, &judge);
     }
     Ok(spec
+        .with_settings(json!({"judge_precision": judge.precision}))
         .reads("judge", own_path(run, task))
         .with_about(json!({"judge": about(&judge, &run.config.output)})))
 }

@@ -15,8 +15,11 @@ use crate::{Error, Result, files};
 /// Pairs whose scores are closer than this tell nothing.
 const THRESHOLD: f64 = 0.2;
 
+/// The stage's name.
+pub(in crate::pipeline) const NAME: &str = "pairs";
+
 pub(super) fn spec(run: &Run<'_>) -> Result<StageSpec> {
-    let spec = reads_samples(run, run.stage("pairs"), Queries::ToTrain)
+    let spec = reads_samples(run, run.stage(NAME), Queries::ToTrain)
         .with_settings(json!({"max_dpo_data": run.config.replies.max_dpo_data}))
         .writes(Output::result(run.layout.replies()))
         .writes(Output::data(run.layout.pairs()));
