@@ -215,7 +215,10 @@ pub(crate) fn at_once<I: Sync, O: Send>(
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(concurrency)
         .build()
-        .map_err(|error| Error::Usage(format!("cannot start {concurrency} threads: {error}")))?;
+        .map_err(|error| {
+            let told = format!("cannot start {concurrency} threads: {error}; lower `concurrency`");
+            Error::Teacher(told)
+        })?;
     pool.install(|| items.par_iter().with_max_len(1).map(work).collect())
 }
 

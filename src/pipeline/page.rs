@@ -111,10 +111,13 @@ pub fn find_page(
     } else {
         format!("; there are pages about {}", known.join(", "))
     };
-    Err(Error::Usage(format!(
-        "there is no page about {character}: write one to {}{known}",
-        folder.join(&names[0]).display()
-    )))
+    Err(Error::setting(
+        "character",
+        format!(
+            "is {character}, but there is no page about {character}: write one to {}{known}",
+            folder.join(&names[0]).display()
+        ),
+    ))
 }
 
 /// A character's name is also the name of folders, of which models/tiny is taken.
@@ -130,10 +133,8 @@ pub fn check_name(character: &str) -> Result<()> {
             .chars()
             .any(|c| matches!(c, '/' | '\\' | ':') || c.is_control());
     if bad {
-        return Err(Error::Setting {
-            name: "character",
-            reason: format!("{character:?} cannot be the name of a folder"),
-        });
+        let reason = format!("{character:?} cannot be the name of a folder");
+        return Err(Error::setting("character", reason));
     }
     Ok(())
 }

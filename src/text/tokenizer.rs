@@ -41,10 +41,11 @@ impl Tokenizer {
             return Ok(Self { path, inner });
         }
         if fallback == ByteFallback::Bytes {
-            return Err(Error::Usage(format!(
-                "{} says itself what becomes of unknown characters; byte fallback is for spm.model alone",
+            let reason = format!(
+                "is for spm.model alone: {} says itself what becomes of unknown characters",
                 path.display()
-            )));
+            );
+            return Err(Error::setting("byte_fallback", reason));
         }
         let mut inner = tokenizers::Tokenizer::from_bytes(checkpoint.read(OWN)?)
             .map_err(|error| Error::invalid(&path, format!("is no tokenizer: {error}")))?;

@@ -16,7 +16,7 @@ use crate::nn::LoraConfig;
 use crate::parallel::is_cpu;
 use crate::pipeline::{
     DpoTraining, JudgeSettings, Page, ReplySettings, Scale, TeacherChoice, TrainConfig,
-    TrainSummary, plan, teach, train,
+    TrainSummary, check_name, plan, teach, train,
 };
 use crate::progress::Job;
 use crate::{Error, Result};
@@ -231,10 +231,15 @@ impl TrainArgs {
         let page = match &self.wiki {
             _ if self.teacher() == TeacherChoice::Imported => return Ok(None),
             Some(path) => Page::read(path),
-            None => embedded::page(&self.character).map_err(|error| match error {
-                Error::Usage(told) => Error::Usage(format!("{told}; --wiki PATH names another")),
-                other => other,
-            }),
+            None => {
+                check_name(&self.character)?;
+                embedded::page(&self.character).map_err(|error| match error {
+                    Error::Setting { name, reason } => {
+                        Error::setting(name, format!("{reason}; --wiki PATH names another"))
+                    }
+                    other => other,
+                })
+            }
         };
         page.map(Some)
     }

@@ -30,7 +30,7 @@ const MOST_FAILURES: usize = 8;
 /// How often one request is put off by a server that is busy, before the run ends.
 const MOST_WAITS: usize = 40;
 
-/// Where chat models are, and what they may cost.
+/// The address, key and limits of a chat model's server.
 #[derive(Clone, Debug)]
 pub struct OpenAiConfig {
     /// The server, up to and with `/v1`; OpenAI's own if absent.
@@ -133,16 +133,21 @@ struct Tokens {
 }
 
 impl OpenAi {
-    /// A client that sends nothing yet; `job` can stop it.
+    /// Makes a client, which sends nothing yet; `job` can stop it.
     ///
     /// # Errors
     ///
-    /// A key that no header can carry, no key for OpenAI's own server, an address that is none, or nothing at once.
+    /// Fails if the key cannot be sent in a header or is missing for OpenAI's own server, if the address is none, or if
+    /// `concurrency` or `timeout` is 0.
     pub fn new(model: &str, config: OpenAiConfig, job: &Job) -> Result<Self> {
-        if config.concurrency == 0 || config.timeout.is_zero() {
-            return Err(Error::Usage(
-                "`concurrency` must be at least 1, and `timeout` above 0".into(),
+        if config.concurrency == 0 {
+            return Err(Error::setting(
+                "concurrency",
+                "is 0, but must be at least 1",
             ));
+        }
+        if config.timeout.is_zero() {
+            return Err(Error::setting("timeout", "must be above 0 seconds"));
         }
         let base = config.api_base.clone().unwrap_or_else(|| OPENAI.into());
         let base = base.trim_end_matches('/').to_string();
@@ -150,9 +155,10 @@ impl OpenAi {
         let is_server =
             |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
         let Some(mut address) = parsed.filter(is_server) else {
-            return Err(Error::Usage(format!(
-                "`api_base` {base} is no address of a server, such as http://localhost:8000/v1"
-            )));
+            return Err(Error::setting(
+                "api_base",
+                format!("{base} is no address of a server, such as http://localhost:8000/v1"),
+            ));
         };
         // The address shown in messages has no password.
         if address
@@ -164,15 +170,19 @@ impl OpenAi {
         }
         let key = config.api_key.as_ref().map(ExposeSecret::expose_secret);
         if key.is_some_and(|key| HeaderValue::from_str(key).is_err() || key.trim() != key) {
-            return Err(Error::Usage(
-                "`api_key` has a space or a line break in it; set it to the key alone".into(),
+            return Err(Error::setting(
+                "api_key",
+                "has a space or a line break in it; set it to the key alone",
             ));
         }
         if key.is_none_or(str::is_empty) && base == OPENAI {
-            return Err(Error::Usage(format!(
-                "`api_key` is not set, but {model} needs it: set it to your key, name another server with `api_base`, \
-                 or use `model_engine` offline"
-            )));
+            return Err(Error::setting(
+                "api_key",
+                format!(
+                    "is not set, but {model} needs it: set it to your key, name another server with `api_base`, \
+                     or use `model_engine` offline"
+                ),
+            ));
         }
         let failed = |what: &str, error: &dyn fmt::Display| {
             Error::Teacher(format!("cannot set up {what}: {error}"))
@@ -347,7 +357,7 @@ impl OpenAi {
         Ok(most)
     }
 
-    /// A failure in one line that says what to do, without the key.
+    /// Turns a failure into one line that says what to do, without the key.
     fn told(&self, error: OpenAIError) -> Error {
         let (base, model) = (&self.base, &self.model);
         let message = match &error {
@@ -576,7 +586,7 @@ impl Traffic {
     }
 }
 
-/// A response whose body was read already.
+/// Rebuilds a response from a body that was read already.
 fn whole_response(status: StatusCode, body: Vec<u8>) -> Response {
     let mut response = http::Response::new(body);
     *response.status_mut() = status;
