@@ -12,11 +12,17 @@ use crate::cli::args::hub;
 use crate::cli::output::{Format, check_output, open_stage, print, print_json};
 use crate::files::{Precision, folder_hash};
 use crate::nn::{LoraConfig, Projection};
-use crate::pipeline::{DpoRun, DpoTraining, Output, StageSpec};
+use crate::pipeline::{DpoRun, DpoTraining, Output, StageSpec, TrainConfig};
 use crate::progress::Job;
 use crate::text::{Engine, EngineConfig, Work};
 use crate::train::{DpoConfig, DpoExample, LossType, Preference, PreferenceEncoder};
 use crate::{Error, Result, files, memory};
+
+/// The library's defaults, with the adapter of a run and, as each batch is one pair, eight batches in a step.
+fn defaults() -> DpoTraining {
+    DpoTraining::new(TrainConfig::new("").adapter.lora)
+        .with_dpo(DpoConfig::new().with_accumulate(8))
+}
 
 /// The files that a training makes.
 const MADE: [&str; 4] = [
@@ -42,6 +48,16 @@ impl From<Loss> for LossType {
             Loss::Sigmoid => Self::Sigmoid,
             Loss::Ipo => Self::Ipo,
             Loss::Hinge => Self::Hinge,
+        }
+    }
+}
+
+impl From<LossType> for Loss {
+    fn from(loss_type: LossType) -> Self {
+        match loss_type {
+            LossType::Sigmoid => Self::Sigmoid,
+            LossType::Ipo => Self::Ipo,
+            LossType::Hinge => Self::Hinge,
         }
     }
 }
@@ -79,7 +95,7 @@ pub(crate) struct DpoArgs {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["lora_rank", "lora_alpha", "lora_targets"])]
     adapter: Option<PathBuf>,
     /// Rank of the LoRA factors.
-    #[arg(long, value_name = "R", default_value_t = 32)]
+    #[arg(long, value_name = "R", default_value_t = defaults().lora.rank)]
     lora_rank: usize,
     /// Numerator of their scaling [default: the rank].
     #[arg(long, value_name = "A")]
@@ -91,28 +107,28 @@ pub(crate) struct DpoArgs {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     lora_targets: Vec<String>,
     /// Passes over the pairs.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = defaults().epochs)]
     epochs: usize,
     /// Pairs in a batch.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = defaults().batch_size)]
     batch_size: usize,
     /// Batches in an optimizer step.
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = defaults().dpo.accumulate)]
     accumulate: usize,
     /// The first learning rate; it falls to zero in a line.
-    #[arg(long, value_name = "X", default_value_t = 2e-4)]
+    #[arg(long, value_name = "X", default_value_t = defaults().learning_rate)]
     learning_rate: f64,
     /// How strongly the policy is held to the reference.
-    #[arg(long, value_name = "X", default_value_t = 0.1)]
+    #[arg(long, value_name = "X", default_value_t = defaults().dpo.beta)]
     beta: f64,
     /// What is made of the difference between the two replies.
-    #[arg(long, value_enum, default_value = "sigmoid")]
+    #[arg(long, value_enum, default_value_t = defaults().dpo.loss_type.into())]
     loss: Loss,
     /// How many of the preferences are taken to be wrong, from 0 to 0.5; for the sigmoid loss.
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    #[arg(long, value_name = "X", default_value_t = defaults().dpo.label_smoothing)]
     label_smoothing: f64,
     /// Weight of the chosen replies' own likelihood beside the loss.
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    #[arg(long, value_name = "X", default_value_t = defaults().dpo.sft_weight)]
     sft_weight: f64,
     /// Tokens of prompt and reply together, at most; replies are cut there.
     #[arg(long, value_name = "N", default_value_t = 1024)]
@@ -121,7 +137,7 @@ pub(crate) struct DpoArgs {
     #[arg(long)]
     no_shuffle: bool,
     /// Everything random comes from it.
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
     /// Train anew even if nothing has changed.
     #[arg(long)]

@@ -14,6 +14,11 @@ use crate::pipeline::{FineTune, FineTuneConfig, FineTuned, Output, StageSpec};
 use crate::progress::Job;
 use crate::{Error, Result, files};
 
+/// The library's defaults; the number of epochs has none.
+fn defaults() -> FineTuneConfig {
+    FineTuneConfig::new(1)
+}
+
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct FinetuneArgs {
@@ -30,13 +35,13 @@ pub(crate) struct FinetuneArgs {
     #[arg(long, value_name = "N")]
     epochs: usize,
     /// Texts in a step.
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = defaults().batch_size)]
     batch_size: usize,
     /// AdamW's learning rate, which stays the same.
-    #[arg(long, value_name = "X", default_value_t = 1e-5)]
+    #[arg(long, value_name = "X", default_value_t = defaults().learning_rate)]
     learning_rate: f64,
     /// The share of the texts that is held out; the weights of the epoch that is best on them are kept, with 0 the last.
-    #[arg(long, value_name = "X", default_value_t = 0.2)]
+    #[arg(long, value_name = "X", default_value_t = defaults().held_out)]
     held_out: f64,
     /// Take the texts in the file's order, and hold out those at its end.
     #[arg(long)]
@@ -47,7 +52,7 @@ pub(crate) struct FinetuneArgs {
     #[arg(long)]
     dropout: bool,
     /// Everything random comes from it.
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
     /// Train anew even if nothing has changed.
     #[arg(long)]
