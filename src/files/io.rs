@@ -15,7 +15,7 @@ pub fn read_text(path: &Path) -> Result<String> {
     text(path, fs::read(path).map_err(Error::io("read", path))?)
 }
 
-/// The text that the bytes of a file are, without a byte order mark.
+/// Decodes the bytes of a text file, without a byte order mark.
 pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Result<String> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -35,12 +35,12 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     parse_json(path, &read_text(path)?)
 }
 
-/// The value that the text of a JSON file has.
+/// Parses the text of a JSON file.
 pub(super) fn parse_json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| Error::invalid(path, error.to_string()))
 }
 
-/// The SHA-256 of a file's bytes, in hexadecimal.
+/// Returns the SHA-256 of a file's bytes, in hexadecimal.
 pub fn checksum(path: &Path) -> Result<String> {
     let mut file = File::open(path).map_err(Error::io("read", path))?;
     let mut hash = Sha256::new();
@@ -48,22 +48,22 @@ pub fn checksum(path: &Path) -> Result<String> {
     Ok(hex(&hash.finalize()))
 }
 
-/// The SHA-256 of some bytes, in hexadecimal.
+/// Returns the SHA-256 of some bytes, in hexadecimal.
 pub fn checksum_of(bytes: impl AsRef<[u8]>) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Bytes in hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
+/// Formats bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Makes a folder and those above it.
+/// Creates a folder and its parents.
 pub fn create_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(Error::io("create", path))
 }
 
-/// Removes a folder with all that is in it, if it is there.
+/// Removes a folder and its content, if it exists.
 pub fn remove_dir(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -80,8 +80,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
-/// The same for what is written piece by piece; an error leaves the old file.
-pub fn write_by(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+/// Writes a file as [`write`] does, piece by piece; an error leaves the old file.
+pub(crate) fn write_by(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let folder = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
@@ -97,7 +97,7 @@ pub fn write_by(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Resu
     Ok(())
 }
 
-/// A new file in the folder, readable by whom the user's mask allows, as any other file is.
+/// Creates a temporary file in the folder with the permissions of any new file, as the user's umask says.
 fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
@@ -113,12 +113,12 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     write(path, text.as_bytes())
 }
 
-/// Reads JSON Lines; every line must be whole.
+/// Reads JSON Lines; every line must be complete.
 pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     parse_jsonl(path, &read_text(path)?)
 }
 
-/// The records of JSON Lines that were read from a file; every line must be whole.
+/// Parses the text of a JSON Lines file; every line must be complete.
 pub fn parse_jsonl<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T>> {
     let lines = text
         .lines()

@@ -31,7 +31,7 @@ enum Storage<const D: usize> {
     Nf4(Nf4<D>),
     /// A constant in bf16, widened to f32 on each use.
     Bf16(Bf16<D>),
-    /// A constant in the order in which a CPU multiplies with it.
+    /// A constant packed in the order in which the CPU's matrix product reads it.
     Panels(Panels<D>),
     /// A parameter.
     Trained(Param<Tensor<D>>),
@@ -79,11 +79,6 @@ impl<const D: usize> Weight<D> {
             Storage::Panels(weight) => weight.shape(),
             Storage::Trained(param) => param.lazy_shape().dims(),
         }
-    }
-
-    /// Whether the weight is a parameter.
-    pub fn is_trained(&self) -> bool {
-        matches!(self.storage, Storage::Trained(_))
     }
 
     /// Whether the weight is stored in four bits a value.
@@ -247,7 +242,7 @@ impl WeightMut<'_> {
     }
 }
 
-/// A module whose weights go by Hugging Face's names.
+/// A module whose weights have Hugging Face's names.
 ///
 /// burn's `save_file` leaves frozen weights out, so this walk is the way to save and load a whole model; the feature
 /// `files` does it with `apc::files::save_weights` and `load_weights`.
