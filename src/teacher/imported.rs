@@ -86,7 +86,7 @@ pub struct ImportSummary {
 ///
 /// # Errors
 ///
-/// A folder without statements of that character, and a file that is not of that form; nothing is written then.
+/// Fails if the folder has no statements of the character, or a file has another form; nothing is written then.
 pub fn import(from: &Path, character: &str, to: &Path) -> Result<ImportSummary> {
     let path = |ending: &str| from.join(format!("{character}{ending}"));
     let statements: Vec<OldStatement> = array(&path(".json"))?.ok_or_else(|| {

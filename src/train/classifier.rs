@@ -88,7 +88,7 @@ impl ClassifierBatch {
     }
 }
 
-/// A classifier whose weights are all trained, with a second head that is thrown away after training.
+/// A classifier whose weights are all trained, with a second head that is dropped after training.
 ///
 /// From class labels alone, a small model trained from scratch does not learn to compare statement and reply. The second
 /// head predicts for every token whether it was replaced, which is how DeBERTa-v3 is pretrained.
@@ -126,25 +126,25 @@ impl ClassifierModel {
         }
     }
 
-    /// The same model, whose gradients together have this norm at most.
+    /// Clips the global norm of the gradients.
     pub fn with_max_grad_norm(mut self, max_grad_norm: f64) -> Self {
         self.max_grad_norm = Some(max_grad_norm);
         self
     }
 
-    /// The same model, whose steps share their batches out to these devices; it is on the first.
+    /// Splits each batch over these devices; the model is on the first.
     pub fn with_devices(mut self, devices: &Devices) -> Self {
         self.devices = devices.clone();
         self
     }
 
-    /// The same model, whose training steps drop values, if there is a source of what they drop.
+    /// Sets the dropout of the training steps, if there is any.
     pub fn with_dropout(mut self, dropout: Option<Arc<StepDropout>>) -> Self {
         self.dropout = dropout;
         self
     }
 
-    /// The same model, whose optimizer steps go to `recorder`, if there is one.
+    /// Sends the optimizer steps to `recorder`, if there is one.
     pub fn with_recorder(mut self, recorder: Option<Arc<StepRecorder>>) -> Self {
         self.recorder = recorder;
         self

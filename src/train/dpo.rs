@@ -157,14 +157,13 @@ impl DpoModel {
         self
     }
 
-    /// The same model, whose steps share their batches out to the devices of `bases`, copies of what the factors are
-    /// added to; the policy is on the first.
+    /// Splits each batch over the devices of `bases`, which are copies of the frozen model; the policy is on the first.
     pub fn with_bases(mut self, bases: &Replicas<Gemma>) -> Self {
         self.bases = bases.clone();
         self
     }
 
-    /// The same model, whose optimizer steps go to `recorder`, if there is one.
+    /// Sends the optimizer steps to `recorder`, if there is one.
     pub fn with_recorder(mut self, recorder: Option<Arc<StepRecorder>>) -> Self {
         self.recorder = recorder;
         self

@@ -27,7 +27,7 @@ pub struct EpochLoader<I, B> {
     collate: fn(&[&I]) -> B,
     batch_size: usize,
     seed: Option<u64>,
-    /// How many batches are given at once, and how one more joins.
+    /// How many batches are joined into one, and how.
     together: (usize, fn(&mut B, B)),
     /// Examples of the epochs that came to their end, and the time these took.
     done: Arc<Mutex<(usize, Duration)>>,

@@ -5,7 +5,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use crate::nn::{Gemma, GemmaInput, Lengths};
 use crate::train::shards::balanced_parts;
 
-/// A better and a worse reply to one prompt, and what the reference model thinks of them.
+/// A better and a worse reply to one prompt, with the reference model's log-probabilities.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DpoPair {
     /// The better reply's tokens, its end included.
@@ -16,12 +16,12 @@ pub struct DpoPair {
     pub reference: [f64; 2],
 }
 
-/// A prompt with its pairs, which go through the model together: the prompt once, then all replies.
+/// A prompt with its pairs, computed in one pass: the prompt once, then all replies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DpoExample {
     /// The prompt's tokens.
     pub prompt: Vec<i32>,
-    /// The pairs of replies to it.
+    /// Its pairs of replies.
     pub pairs: Vec<DpoPair>,
 }
 
@@ -108,9 +108,9 @@ impl DpoBatch {
         self.examples.iter().map(DpoExample::len).collect()
     }
 
-    /// The examples of each row of the sequences that go through the model, and how long these are.
+    /// Packs examples into rows: the examples of each row, and the length of the rows.
     ///
-    /// Longer rows need less padding, but in them attention takes more: so there are as few as cost least.
+    /// Longer rows need less padding, but attention costs more in them; this picks the number of rows with the least cost.
     fn rows(&self, lengths: Lengths) -> (Vec<Vec<usize>>, usize) {
         /// About where attention takes as long as all products with weights, or the memory of its weights as much as all
         /// other activations.
@@ -131,8 +131,8 @@ impl DpoBatch {
     }
 }
 
-/// The summed log-probabilities of both replies of each pair: one pass over each prompt and all its replies together,
-/// several prompts in one sequence where that saves padding, and logits only where a reply's token is predicted.
+/// Computes the summed log-probabilities of both replies of each pair: one pass over each prompt with all its replies,
+/// several prompts per sequence if that saves padding, and logits only where a reply's token is predicted.
 ///
 /// # Shapes
 ///
@@ -149,7 +149,7 @@ pub fn reply_logps(model: &Gemma, batch: &DpoBatch) -> Tensor<2> {
 pub(super) struct ReplyTokens {
     ids: Vec<Vec<i32>>,
     segments: Vec<Vec<i32>>,
-    /// The tokens before those of the replies, counted through the batch.
+    /// The position of the token before each of the replies' tokens, counted through the batch.
     pub(super) before: Tensor<1, Int>,
     /// The replies' tokens.
     targets: Tensor<1, Int>,

@@ -134,7 +134,7 @@ pub(super) fn balanced_parts(lengths: &[usize], n_parts: usize) -> Vec<Vec<usize
     parts.into_iter().map(|(_, part)| part).collect()
 }
 
-/// A step that goes back through all of `forward` at once.
+/// Makes a step with one backward pass through all of `forward`.
 pub(super) fn whole_step<M: Module, B>(
     forward: impl Fn(&M, B) -> (Tensor<1>, Scalars) + Sync,
 ) -> impl Fn(&M, B, f64) -> (GradientsParams, Scalars) + Sync {

@@ -17,7 +17,7 @@ use crate::nn::layers::rope::Rope;
 use crate::nn::layers::weight::{Weight, WeightMut, Weights, join};
 
 impl GemmaConfig {
-    /// A model whose weights are drawn at random on first use.
+    /// Makes a model; its weights are drawn at random on first use.
     ///
     /// # Panics
     ///
@@ -237,7 +237,7 @@ impl Gemma {
         numbers * self.embed_tokens.val().dtype().size()
     }
 
-    /// About how many bytes per token a training step keeps of a pass through all layers.
+    /// Estimates the bytes that a training step keeps of a pass through all layers.
     pub fn activation_bytes(&self, batch: usize, seq: usize) -> usize {
         let per_token: usize = self.layers.iter().map(|layer| layer.activations(seq)).sum();
         batch * seq * per_token * self.embed_tokens.val().dtype().size()

@@ -53,7 +53,7 @@ impl Words {
 pub(crate) struct SelfAttentionConfig {
     pub(crate) hidden_size: usize,
     pub(crate) heads: usize,
-    /// Whether positions go through the projections of the content.
+    /// Whether positions use the projections of the content.
     pub(crate) share_att_key: bool,
     pub(crate) position: PositionTerms,
     /// The suffix of the projections' names: `_proj` in DeBERTa, empty in RoBERTa.

@@ -22,7 +22,7 @@ pub enum SequenceClassifierConfig {
 }
 
 impl SequenceClassifierConfig {
-    /// A classifier whose weights are drawn at random on first use.
+    /// Makes a classifier; its weights are drawn at random on first use.
     ///
     /// # Panics
     ///

@@ -23,7 +23,7 @@ use crate::nn::layers::norm::LayerNorm;
 use crate::nn::layers::weight::{Weight, WeightMut, Weights, join};
 
 impl DebertaConfig {
-    /// A classifier whose weights are drawn at random on first use.
+    /// Makes a classifier; its weights are drawn at random on first use.
     ///
     /// # Panics
     ///
@@ -246,7 +246,7 @@ impl Deberta {
         })
     }
 
-    /// The logits from the last hidden states: the first token goes through the pooler and the classifier.
+    /// Computes the logits from the last hidden state of the first token: pooler, then classifier.
     ///
     /// # Shapes
     ///

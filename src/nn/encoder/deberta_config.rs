@@ -67,7 +67,7 @@ pub struct DebertaConfig {
     /// The terms that relative positions add to the scores.
     #[config(default = "vec![PositionTerm::PositionToContent, PositionTerm::ContentToPosition]")]
     pub pos_att_type: Vec<PositionTerm>,
-    /// Whether positions go through the projections of the content.
+    /// Whether positions use the projections of the content.
     #[config(default = true)]
     pub share_att_key: bool,
     /// Whether the relative embeddings are normalized.

@@ -123,7 +123,7 @@ impl RobertaConfig {
             .saturating_sub(self.pad_token_id + 1)
     }
 
-    /// A classifier whose weights are drawn at random on first use.
+    /// Makes a classifier; its weights are drawn at random on first use.
     ///
     /// # Panics
     ///
@@ -253,7 +253,7 @@ impl Roberta {
             .forward(hidden, None, &padding, None, dropout, wanted)
     }
 
-    /// The logits from the last hidden states: the first token goes through a dense layer, tanh and the output.
+    /// Computes the logits from the last hidden state of the first token: dense layer, tanh, output.
     ///
     /// # Shapes
     ///

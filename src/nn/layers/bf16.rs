@@ -7,7 +7,7 @@ use burn::tensor::{Int, Tensor};
 
 use crate::kernels::ops::bf16::{bf16_linear, to_bf16, widen_bf16};
 
-/// A frozen weight in bf16, whose numbers are widened to f32 as they are read.
+/// A frozen weight in bf16, widened to f32 as it is read.
 #[derive(Module, Debug)]
 pub(crate) struct Bf16<const D: usize> {
     /// Two numbers in each, `[rows, numbers of a row / 2]`.
@@ -17,7 +17,7 @@ pub(crate) struct Bf16<const D: usize> {
 }
 
 impl<const D: usize> Bf16<D> {
-    /// The nearest numbers in bf16; nothing, unless the weight is f32 on the CPU and its rows are of an even number of them.
+    /// Rounds a weight to bf16; returns `None` unless it is f32 on the CPU with an even row length.
     pub(crate) fn nearest(weight: Tensor<D>) -> Option<Self> {
         let shape = weight.dims();
         let words = to_bf16(weight.reshape([shape[0] as i32, -1]))?;

@@ -19,7 +19,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// A layer whose weight is drawn from a normal distribution of deviation `std`; a bias starts at zero.
+    /// Makes a layer; its weight is drawn from a normal distribution with standard deviation `std`, a bias starts at zero.
     pub fn new(
         in_features: usize,
         out_features: usize,

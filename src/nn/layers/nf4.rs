@@ -28,7 +28,7 @@ pub const CODE: [f32; 16] = [
     0.722_956_84,
     1.0,
 ];
-/// A scaled value gets the first code whose threshold it does not pass.
+/// A scaled value gets the first code whose threshold it does not exceed.
 const THRESHOLDS: [f32; 15] = [
     -0.848_096_4,
     -0.610_632_9,

@@ -17,7 +17,7 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
-    /// A norm over `hidden_size` numbers whose scale is one.
+    /// Makes a norm over `hidden_size` numbers with a scale of one.
     pub fn new(hidden_size: usize, eps: f64, device: &Device) -> Self {
         Self {
             weight: Weight::init(&Initializer::Zeros, [hidden_size], device),

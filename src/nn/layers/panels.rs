@@ -16,7 +16,7 @@ pub(crate) struct Panels<const D: usize> {
 }
 
 impl<const D: usize> Panels<D> {
-    /// The same weight; nothing, unless it is f32 on the CPU.
+    /// Packs a weight; returns `None` unless it is f32 on the CPU.
     pub(crate) fn of(weight: Tensor<D>) -> Option<Self> {
         let shape = weight.dims();
         let numbers = to_panels(weight.reshape([shape[0] as i32, -1]))?;

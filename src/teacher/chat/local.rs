@@ -19,7 +19,7 @@ pub struct LocalGemma {
 }
 
 impl LocalGemma {
-    /// A Gemma whose weights are read at the first question; `name` is what it is called.
+    /// Makes a chat model from a Gemma, which is loaded at the first question; `name` is its name in records.
     pub fn new(name: &str, engine: Engine, job: &Job) -> Self {
         let mut stop_ids = engine.eos_token_ids().to_vec();
         stop_ids.extend(engine.tokenizer().token_id("<end_of_turn>"));

@@ -121,7 +121,7 @@ impl fmt::Debug for ChatTeacher {
 }
 
 impl ChatTeacher {
-    /// A teacher that keeps its answers in a JSON Lines file, and asks nothing that is answered there.
+    /// Makes a teacher that keeps its answers in a JSON Lines file and never asks again what is answered there.
     pub fn new(model: Box<dyn ChatModel>, language: Language, answers: &Path) -> Result<Self> {
         let path = answers.to_path_buf();
         let (journal, known) = if path.is_file() {
@@ -551,7 +551,7 @@ impl Teacher for ChatTeacher {
     }
 }
 
-/// A page in parts of about `chars` characters that end where a paragraph does, or a line, or at worst a sentence.
+/// Splits a page into parts of about `chars` characters, at the end of a paragraph, else of a line, else of a sentence.
 fn parts(page: &str, chars: usize) -> Vec<String> {
     let mut pieces: Vec<String> = vec![page.to_string()];
     for (separator, keep) in [("\n\n", "\n\n"), ("\n", "\n"), (". ", ". "), ("。", "。")] {

@@ -46,7 +46,7 @@ pub struct Completion {
     pub logprobs: Vec<TokenLogprobs>,
 }
 
-/// A token of a reply, and how likely it and others were.
+/// A token of a reply, with the log-probabilities of its likeliest alternatives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TokenLogprobs {
     /// The token.
@@ -57,10 +57,10 @@ pub struct TokenLogprobs {
 
 /// A model that answers in conversations; it may be asked from many threads at once.
 pub trait ChatModel: Send + Sync {
-    /// The model's name, which is part of what its answers depend on.
+    /// Returns the model's name; kept answers of another name are not used.
     fn name(&self) -> String;
 
-    /// How many questions are best asked at once.
+    /// How many questions to ask at once.
     fn concurrency(&self) -> usize;
 
     /// Answers one question.

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// Why a reply cannot be used; shown to the model and to the user.
 pub(super) type Unusable = String;
 
-/// The strings of a list: of the JSON field `name`, or one a line; lines that no bullet or number marks must be `likely`.
+/// Reads a list of strings: the JSON field `name`, or one per line; a line without a bullet or number must be `likely`.
 pub(super) fn strings(
     reply: &str,
     name: &str,
@@ -172,7 +172,7 @@ fn json(reply: &str) -> Result<Option<Value>, Unusable> {
 /// Deeper JSON is no answer, and the parser goes down bracket by bracket.
 const MOST_DEPTH: usize = 32;
 
-/// How many brackets are open at once, at most.
+/// The deepest nesting of brackets.
 fn depth(text: &str) -> usize {
     let mut open = 0_usize;
     let depth_at = |c: char| {

@@ -18,7 +18,7 @@ pub enum Language {
 impl Language {
     const ALL: [Self; 3] = [Self::English, Self::Chinese, Self::Japanese];
 
-    /// The language of a page: Japanese where a fair part of it is kana, Chinese where most of it is Han characters.
+    /// Detects the language of a page: Japanese if a fair part of it is kana, Chinese if most of it is Han characters.
     pub fn of(page: &str) -> Self {
         let count = |holds: fn(char) -> bool| page.chars().filter(|&c| holds(c)).count();
         let letters = count(char::is_alphabetic);
