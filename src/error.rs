@@ -38,7 +38,7 @@ pub enum Error {
         reason: String,
     },
     /// A model needs more memory than there is.
-    #[error("{name} needs {needs}, but {free} are free")]
+    #[error("{name} needs {needs}, but {free} are free; try {advice}")]
     Memory {
         /// The model.
         name: String,
@@ -46,8 +46,8 @@ pub enum Error {
         needs: String,
         /// How much is available.
         free: String,
-        /// Whether the model was to be trained.
-        training: bool,
+        /// Which settings would make it less.
+        advice: String,
     },
     /// Someone asked the program to stop.
     #[error("stopped; run the same command again, it goes on from what is kept")]

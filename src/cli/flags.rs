@@ -18,18 +18,7 @@ pub(super) fn remember(program: &clap::Command) {
 
 /// Adds to an error the flags that fix it, which the library does not know.
 pub(super) fn message(error: &Error) -> String {
-    let text = match error {
-        Error::Memory { training, .. } => {
-            let more = if *training {
-                "`gradient_checkpointing` or a lower `batch_size`"
-            } else {
-                "a lower `max_new_tokens`"
-            };
-            format!("{error}; try `quantization` nf4, `dtype` bfloat16, {more}")
-        }
-        _ => error.to_string(),
-    };
-    with_flags(&text)
+    with_flags(&error.to_string())
 }
 
 /// Replaces the settings in a message, which are in backticks, by flags or environment variables.
@@ -44,6 +33,8 @@ pub(super) fn with_flags(text: &str) -> String {
         let flag = setting.replace('_', "-");
         told += &match setting {
             "api_key" => "OPENAI_API_KEY".to_string(),
+            // A field of a file that a reader of JSON names.
+            _ if before.ends_with("field ") => format!("`{setting}`"),
             _ if FLAGS.get().is_some_and(|flags| flags.contains(&flag)) => format!("--{flag}"),
             _ => format!("`{setting}`"),
         };
@@ -70,6 +61,7 @@ mod tests {
                 "the server says `unknown_thing`",
                 "the server says `unknown_thing`",
             ),
+            ("missing field `query`", "missing field `query`"),
             ("``", "``"),
             ("plain", "plain"),
         ] {

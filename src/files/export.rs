@@ -40,8 +40,12 @@ pub(super) fn write_model(
     max_shard_bytes: u64,
     config: &Value,
 ) -> Result<usize> {
-    if output.join("config.json").exists() {
-        let reason = "holds a model already; name another folder";
+    let written = COMPANIONS
+        .iter()
+        .filter(|name| base.has(name))
+        .chain(&["config.json"]);
+    if let Some(there) = written.into_iter().find(|name| output.join(name).exists()) {
+        let reason = format!("holds a model already, or a {there} of its own; name another folder");
         return Err(Error::invalid(output, reason));
     }
     let n_files = write_shards(output, entries, max_shard_bytes)?;

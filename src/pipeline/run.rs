@@ -1,6 +1,6 @@
 //! A run under way: settings, page, teacher, models and devices, and how its stages are opened.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::pipeline::lock::Lock;
 use crate::pipeline::models::{Judges, Sources};
 use crate::pipeline::page::Page;
 use crate::pipeline::record::{Stage, StageSpec};
-use crate::pipeline::settings::{TeacherChoice, TrainConfig};
+use crate::pipeline::settings::{ModelChoice, TeacherChoice, TrainConfig};
 use crate::progress::Job;
 use crate::teacher::chat::{ChatModel, ChatTeacher, Language, LocalGemma, OpenAi};
 use crate::teacher::imported::Imported;
@@ -75,10 +75,13 @@ impl<'a> Run<'a> {
             }
         };
         let hub = Hub::new(config.hub.clone(), job)?;
-        let on_hub = config.prp_scale.repository().map(PathBuf::from);
-        let base = match config.model.as_ref().or(on_hub.as_ref()) {
-            Some(name) => hub.checkpoint(name)?,
-            None => sources.base,
+        let base = match &config.model {
+            Some(ModelChoice::Given) => sources.base,
+            Some(ModelChoice::Named(name)) => hub.checkpoint(name)?,
+            None => match config.prp_scale.repository() {
+                Some(name) => hub.checkpoint(Path::new(name))?,
+                None => sources.base,
+            },
         };
         // A folder that is no model is told of before the first stage.
         files::read_gemma_config(&base)?;

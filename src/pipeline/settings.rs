@@ -47,13 +47,22 @@ pub enum TeacherChoice {
     Chat(String),
 }
 
+/// A model that a run takes in place of the one that suits its scale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelChoice {
+    /// The one that the caller brings.
+    Given,
+    /// A folder, or a name on the hub.
+    Named(PathBuf),
+}
+
 /// Which judges reward, and how they are made.
 #[derive(Clone, Debug)]
 pub struct JudgeSettings {
-    /// The relevance judge, a folder or a name on the hub; one that suits the scale and the page if absent.
-    pub relevance: Option<PathBuf>,
+    /// The relevance judge; one that suits the scale and the page if absent.
+    pub relevance: Option<ModelChoice>,
     /// The NLI judge, likewise.
-    pub nli: Option<PathBuf>,
+    pub nli: Option<ModelChoice>,
     /// How their weights are kept.
     pub precision: Precision,
     /// A file that says how the judges are asked.
@@ -104,8 +113,8 @@ pub struct TrainConfig {
     pub chat: OpenAiConfig,
     /// Which Gemma answers.
     pub prp_scale: Scale,
-    /// A checkpoint in its place, a folder or a name on the hub.
-    pub model: Option<PathBuf>,
+    /// A checkpoint in its place.
+    pub model: Option<ModelChoice>,
     /// How its weights are kept.
     pub precision: Precision,
     /// Where models come from that are not folders here.

@@ -161,8 +161,31 @@ impl Requirements {
             name: name.to_string(),
             needs: self.to_string(),
             free: ByteSize(free).to_string(),
-            training: self.factors > 0,
+            advice: self.advice().to_string(),
         })
+    }
+}
+
+impl Requirements {
+    /// The settings that make the largest part less.
+    fn advice(&self) -> &'static str {
+        let parts = [
+            (self.weights, "`quantization` nf4 or `dtype` bfloat16"),
+            (
+                self.judges,
+                "`judge_quantization` nf4 or `judge_dtype` bfloat16",
+            ),
+            (self.factors, "a lower `lora_rank`"),
+            (self.cache, "a lower `max_new_tokens`"),
+            (
+                self.activations,
+                "`gradient_checkpointing` or a lower `batch_size` or `max_new_tokens`",
+            ),
+        ];
+        parts
+            .into_iter()
+            .max_by_key(|(bytes, _)| *bytes)
+            .map_or("", |(_, advice)| advice)
     }
 }
 
@@ -289,7 +312,7 @@ mod tests {
         };
         let error = huge.check("a model", 1 << 40).unwrap_err().to_string();
         assert!(
-            error.contains("a model") && error.contains("free"),
+            error.contains("a model") && error.contains("free") && error.contains("`quantization`"),
             "{error}"
         );
         Requirements::default().check("nothing", 0).unwrap();

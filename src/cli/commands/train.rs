@@ -15,8 +15,8 @@ use crate::files::{Dtype, Precision};
 use crate::nn::LoraConfig;
 use crate::parallel::is_cpu;
 use crate::pipeline::{
-    DpoTraining, JudgeSettings, Page, ReplySettings, Scale, TeacherChoice, TrainConfig,
-    TrainSummary, check_name, plan, teach, train,
+    DpoTraining, JudgeSettings, ModelChoice, Page, ReplySettings, Scale, TeacherChoice,
+    TrainConfig, TrainSummary, check_name, plan, teach, train,
 };
 use crate::progress::Job;
 use crate::{Error, Result};
@@ -54,12 +54,12 @@ pub(crate) struct TrainArgs {
     /// Which Gemma answers.
     #[arg(long, value_enum, default_value = "tiny")]
     prp_scale: ScaleArg,
-    /// Another Gemma answers, a folder or a name on the Hugging Face hub.
+    /// Another Gemma answers: a folder, a name on the Hugging Face hub, or embedded.
     #[arg(long, value_name = "DIR|NAME")]
     model: Option<PathBuf>,
     #[command(flatten)]
     precision: PrecisionArgs,
-    /// A relevance judge, a folder or a name on the hub [default: the embedded one; with 2b or 7b the original's].
+    /// A relevance judge: a folder, a name on the hub, or embedded [default: the embedded one; with 2b or 7b the original's].
     #[arg(long, value_name = "DIR|NAME")]
     relevance: Option<PathBuf>,
     /// An NLI judge, likewise.
@@ -147,6 +147,14 @@ enum ScaleArg {
     SevenB,
 }
 
+/// The embedded model by its name, or another.
+fn choice(name: Option<&Path>) -> Option<ModelChoice> {
+    name.map(|name| match name.to_str() {
+        Some(hub::EMBEDDED) => ModelChoice::Given,
+        _ => ModelChoice::Named(name.to_path_buf()),
+    })
+}
+
 impl TrainArgs {
     /// The default precision of the Gemma that answers: four bits for a large one, as in the original.
     fn suited(&self, device: &Device) -> Precision {
@@ -186,12 +194,12 @@ impl TrainArgs {
                 ScaleArg::TwoB => Scale::TwoB,
                 ScaleArg::SevenB => Scale::SevenB,
             },
-            model: self.model.clone(),
+            model: choice(self.model.as_deref()),
             precision: self.precision.precision(self.suited(device)),
             hub: hub::config(),
             judges: JudgeSettings {
-                relevance: self.relevance.clone(),
-                nli: self.nli.clone(),
+                relevance: choice(self.relevance.as_deref()),
+                nli: choice(self.nli.as_deref()),
                 templates: self.judge_templates.clone(),
                 precision: self.judge_precision.precision(Precision::default()),
                 use_pretrained: self.use_pretrained_discriminator,

@@ -146,6 +146,15 @@ impl StageSpec {
 
     /// Removes what the program made, and moves aside what it did not.
     pub(super) fn clear(&self, known: &Known, job: &Job) -> Result<()> {
+        // A record that cannot be read may be somebody's own file of that name.
+        if let Known::Damaged = known {
+            let aside = move_aside(&self.record)?;
+            job.progress.note(&format!(
+                "{} is no record of this program: moved to {}",
+                self.record.display(),
+                aside.display()
+            ));
+        }
         for output in &self.outputs {
             if !output.path.exists() {
                 continue;

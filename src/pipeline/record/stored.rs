@@ -24,8 +24,7 @@ impl Known {
     /// Whether all of an output is as the program made it.
     pub(super) fn made(&self, output: &Output) -> Result<bool> {
         match self {
-            Self::Nothing => Ok(false),
-            Self::Damaged => Ok(output.kind == Kind::Work),
+            Self::Nothing | Self::Damaged => Ok(false),
             Self::Record(record) if !record.complete || output.kind == Kind::Work => Ok(true),
             // The first versions recorded no hashes; nobody edits results.
             Self::Record(record) if record.version.is_empty() && output.kind == Kind::Result => {
@@ -63,6 +62,7 @@ impl Record {
         match fs::read(path) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).map_or(Known::Damaged, Known::Record)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Known::Nothing),
+            Err(_) if path.is_dir() => Ok(Known::Damaged),
             Err(error) => Err(Error::io("read", path)(error)),
         }
     }

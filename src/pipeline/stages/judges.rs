@@ -13,7 +13,7 @@ use crate::pipeline::finetune::{FineTune, FineTuneConfig};
 use crate::pipeline::models::{Judges, about, identity};
 use crate::pipeline::record::{Output, StageSpec};
 use crate::pipeline::run::Run;
-use crate::pipeline::settings::Scale;
+use crate::pipeline::settings::{ModelChoice, Scale};
 use crate::pipeline::stages::judge_data;
 use crate::teacher::chat::Language;
 use crate::text::ByteFallback;
@@ -58,9 +58,14 @@ pub(in crate::pipeline) fn find(run: &Run<'_>) -> Result<Judges> {
         (_, false, true) => Some(BASE_ENGLISH),
         (_, false, false) => Some(BASE_MULTILINGUAL),
     };
-    let choose = |named: &Option<PathBuf>, on_hub, given: &JudgeSource, task| {
+    let choose = |chosen: &Option<ModelChoice>, on_hub, given: &JudgeSource, task| {
         let templates = settings.templates.as_deref();
-        let mut judge = match named.as_deref().or(on_hub) {
+        let name = match chosen {
+            Some(ModelChoice::Given) => None,
+            Some(ModelChoice::Named(name)) => Some(name.as_path()),
+            None => on_hub,
+        };
+        let mut judge = match name {
             Some(name) => find_judge(&run.hub, name, task, templates)?,
             None => given.clone(),
         };
