@@ -1,5 +1,5 @@
-//! The domain: who a character is, the judges that hold a reply against that, the score, retrieval, the prompt, and a
-//! character that answers.
+//! The domain: personas and their statements, the judges of replies, the score, retrieval, the prompt, and a character that
+//! answers.
 //!
 //! Nothing here trains, writes stages or reaches a network; a chat model judges through [`ChatJudge`].
 

@@ -1,6 +1,6 @@
 //! GPU kernels, written in cubecl.
 //!
-//! They know tensors and shapes only. Each has a `supports`; whoever calls it has another way for all other devices.
+//! They know tensors and shapes only. Each has a `supports`; where it is false, the caller uses the plain operations.
 
 pub(crate) mod attention;
 pub(crate) mod decode_step;
