@@ -11,6 +11,7 @@ mod golden;
 mod hub;
 mod hub_server;
 mod judges;
+mod recorded;
 mod stages;
 mod teacher;
 mod triples;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::files::Checkpoint;
 use crate::persona::Statement;
 use crate::teacher::imported::Imported;
 use crate::{Error, Result, files};
@@ -13,9 +14,22 @@ pub struct Page {
     path: PathBuf,
     text: String,
     hash: String,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    File,
+    /// It could be read once.
+    Pipe,
+    /// It lies in no file.
+    Inside,
 }
 
 impl Page {
+    /// What records call the place of a page that lies in no file.
+    pub(super) const INSIDE: &str = "embedded";
+
     /// Reads a page, which must be UTF-8 and say something.
     pub fn read(path: &Path) -> Result<Self> {
         let text = files::read_text(path)?;
@@ -30,6 +44,11 @@ impl Page {
             // Of what was read: a pipe can be read once.
             hash: files::checksum_of(&text),
             text,
+            kind: if path.is_file() {
+                Kind::File
+            } else {
+                Kind::Pipe
+            },
         })
     }
 
@@ -39,6 +58,7 @@ impl Page {
             path: PathBuf::from(name),
             hash: files::checksum_of(text),
             text: text.to_string(),
+            kind: Kind::Inside,
         }
     }
 
@@ -54,6 +74,7 @@ impl Page {
             hash: files::checksum(&path)?,
             text: texts.join("\n"),
             path,
+            kind: Kind::File,
         })
     }
 
@@ -71,6 +92,16 @@ impl Page {
     pub fn name(&self) -> String {
         let name = self.path.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
+    }
+
+    /// Returns where records say that it lies: the path of its file from the folder `from`, or `embedded`; nothing for a
+    /// pipe.
+    pub(super) fn reference(&self, from: &Path) -> Option<String> {
+        match self.kind {
+            Kind::File => Some(Checkpoint::folder(&self.path).reference(from)),
+            Kind::Pipe => None,
+            Kind::Inside => Some(Self::INSIDE.to_string()),
+        }
     }
 
     /// The SHA-256 of its text.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Result;
-use crate::files::Precision;
+use crate::files::{self, Precision};
 use crate::pipeline::hashes::file_hash;
 use crate::pipeline::layout::Layout;
 use crate::pipeline::page::Page;
@@ -15,8 +15,10 @@ use crate::pipeline::record::Record;
 /// How a character's files stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CharacterState {
-    /// Whether the statements were made from the page as it is now; absent if there are none, or if they were made from a
-    /// file of another name.
+    /// Whether a run has made statements.
+    pub begun: bool,
+    /// Whether the statements were made from their page as it is now; absent if there are none, or if the page is not
+    /// there any more or cannot be read.
     pub statements_of_page: Option<bool>,
     /// Whether an adapter was trained.
     pub trained: bool,
@@ -24,27 +26,29 @@ pub struct CharacterState {
     pub adapter_matches: Option<bool>,
 }
 
-/// Returns how a character's files in `output` stand to the page, if there is one, and to each other.
+/// Returns how a character's files in `output` stand to the page that they were made from and to each other.
+///
+/// - inside: the page about the character that travels inside the program, if there is one; it is looked at where the
+///   statements were made from such a page, and the file of the page otherwise.
 ///
 /// # Errors
 ///
 /// A file that cannot be read.
-pub fn state_of(output: &Path, character: &str, page: Option<&Page>) -> Result<CharacterState> {
+pub fn state_of(output: &Path, character: &str, inside: Option<&Page>) -> Result<CharacterState> {
     let layout = Layout::new(output, character);
     let record = |stage: &str| Record::complete(&layout.record(stage));
     let (statements, pairs, dpo) = (record("statements")?, record("pairs")?, record("dpo")?);
     let adapter = layout.adapter();
     let trained = adapter.join("adapter_config.json").is_file()
         && adapter.join("adapter_model.safetensors").is_file();
-    let statements_of_page = match (&statements, page) {
-        (Some(record), Some(page)) if layout.statements().is_file() => {
-            let made_from = record.about.get("page_name").and_then(Value::as_str);
-            let same_name = made_from.is_none_or(|name| name == page.name());
-            let same = record.inputs.get("page").and_then(Value::as_str) == Some(page.hash());
-            same_name.then_some(same)
-        }
-        _ => None,
-    };
+    let statements = statements.filter(|_| layout.statements().is_file());
+    let statements_of_page = statements.as_ref().and_then(|record| {
+        let now = match record.about.get("page_reference")?.as_str()? {
+            Page::INSIDE => inside?.hash().to_string(),
+            path => files::checksum_of(files::read_text(&output.join(path)).ok()?),
+        };
+        Some(record.inputs.get("page")?.as_str()? == now)
+    });
     let reads = |record: &Option<Record>, input: &str, path: &Path| -> Result<bool> {
         let read = record.as_ref().and_then(|record| record.inputs.get(input));
         let Some(read) = read.and_then(Value::as_str).filter(|_| path.is_file()) else {
@@ -60,6 +64,7 @@ pub fn state_of(output: &Path, character: &str, page: Option<&Page>) -> Result<C
         false => None,
     };
     Ok(CharacterState {
+        begun: statements.is_some(),
         statements_of_page,
         trained,
         adapter_matches,
@@ -150,7 +155,7 @@ mod tests {
             (
                 "statements",
                 json!({"page": page.hash()}),
-                json!({"page_name": page.name()}),
+                json!({"page_name": page.name(), "page_reference": page.reference(output)}),
             ),
             ("relevance-table", json!({}), judge.clone()),
             ("pairs", json!({"statements": hash}), judge),
@@ -165,39 +170,56 @@ mod tests {
     #[test]
     fn a_newer_page_and_an_adapter_of_other_statements_are_seen() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("Mira.txt");
-        let page = |text: &str| {
-            fs::write(&path, text).unwrap();
-            Page::read(&path).unwrap()
-        };
-        let old = page("Mira sings.");
-        let state = |page| state_of(folder.path(), "Mira", page).unwrap();
-        let seen = |of_page, trained, matches| CharacterState {
+        let pages = folder.path().join("pages");
+        fs::create_dir(&pages).unwrap();
+        let [path, output] = ["pages/Mira.txt", "out"].map(|name| folder.path().join(name));
+        fs::write(&path, "Mira sings.").unwrap();
+        let state = |page: Option<&Page>| state_of(&output, "Mira", page).unwrap();
+        let seen = |of_page: Option<bool>, trained, matches| CharacterState {
+            begun: trained || of_page.is_some(),
             statements_of_page: of_page,
             trained,
             adapter_matches: matches,
         };
+        assert_eq!(state(None), seen(None, false, None), "nothing is made");
+        let layout = made(&output, &Page::read(&path).unwrap());
+        let inside = |text| Page::new("Mira.txt", text);
+        // A page of the same name somewhere else is another one.
         assert_eq!(
-            state(Some(&old)),
-            seen(None, false, None),
-            "nothing is made"
+            state(Some(&inside("Mira swims."))),
+            seen(Some(true), true, Some(true))
         );
-        let layout = made(folder.path(), &old);
-        assert_eq!(state(Some(&old)), seen(Some(true), true, Some(true)));
+        fs::write(&path, "Mira swims.").unwrap();
+        assert_eq!(state(None), seen(Some(false), true, Some(true)));
+        fs::remove_file(&path).unwrap();
         assert_eq!(state(None), seen(None, true, Some(true)));
-        let new = page("Mira swims.");
-        assert_eq!(state(Some(&new)), seen(Some(false), true, Some(true)));
-        let other = folder.path().join("other.txt");
-        fs::write(&other, "Mira swims.").unwrap();
-        let other = Page::read(&other).unwrap();
-        assert_eq!(state(Some(&other)).statements_of_page, None);
         for path in [layout.pairs(), layout.statements()] {
             fs::write(&path, "{\"other\": 1}\n").unwrap();
             assert_eq!(state(None).adapter_matches, Some(false), "{path:?}");
             fs::write(&path, "{}\n").unwrap();
         }
+        let record = layout.record("statements");
+        let text = fs::read_to_string(&record).unwrap();
+        assert!(text.contains("\"../pages/Mira.txt\""), "{text}");
         fs::remove_file(layout.adapter().join("adapter_model.safetensors")).unwrap();
-        assert_eq!(state(None), seen(None, false, None));
+        let untrained = state(None);
+        assert!(untrained.begun && !untrained.trained);
+        assert_eq!(untrained.adapter_matches, None);
+    }
+
+    #[test]
+    fn a_page_inside_the_program_is_compared_with_the_one_that_is_inside_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = |text| Page::new("Mira.txt", text);
+        made(folder.path(), &inside("Mira sings."));
+        let of_page = |page: Option<&Page>| {
+            state_of(folder.path(), "Mira", page)
+                .unwrap()
+                .statements_of_page
+        };
+        assert_eq!(of_page(Some(&inside("Mira sings."))), Some(true));
+        assert_eq!(of_page(Some(&inside("Mira swims."))), Some(false));
+        assert_eq!(of_page(None), None);
     }
 
     #[test]

@@ -1,21 +1,25 @@
 //! `--relevance` and `--nli`: the judges that score.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::cli::args::chat_model::ChatModelArgs;
 use crate::cli::args::device::JudgePrecisionArgs;
 use crate::cli::args::hub;
-use crate::files::Checkpoint;
+use crate::files::{Checkpoint, Precision};
 use crate::hub::Hub;
 use crate::parallel::Devices;
-use crate::persona::{Judge, JudgeSource, JudgeTask, JudgeTemplate, Persona, Scorer, find_judge};
+use crate::persona::{
+    Judge, JudgeSource, JudgeTask, JudgeTemplate, Persona, Scorer, find_judge, read_template,
+};
 use crate::pipeline::{UsedJudge, trained_with};
 use crate::progress::Job;
 use crate::teacher::chat::{ChatTeacher, Language, OpenAi};
 use crate::tiny::Embedded;
+use crate::{Error, Result};
 
 /// Which judges score.
 #[derive(Args, Debug)]
@@ -27,7 +31,8 @@ pub(crate) struct JudgeArgs {
     /// The NLI judge, likewise.
     #[arg(long, value_name = "DIR|NAME")]
     nli: Option<PathBuf>,
-    /// How judges are asked that do not say so themselves: JSON with relevance and nli, or the original's prompt.py.
+    /// How judges are asked, in place of what their judge.json, their authors or the character's records say: JSON with
+    /// relevance and nli, or the original's prompt.py. A chat model has prompts of its own.
     #[arg(long, value_name = "FILE")]
     judge_templates: Option<PathBuf>,
     #[command(flatten)]
@@ -35,6 +40,71 @@ pub(crate) struct JudgeArgs {
     #[command(flatten)]
     chat: ChatModelArgs,
 }
+
+/// A judge that was chosen, before it is loaded: what is equal is one judge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChosenJudge {
+    task: JudgeTask,
+    place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Local(JudgeSource),
+    Chat {
+        model: String,
+        language: Language,
+        /// Where its answers are kept.
+        answers: PathBuf,
+    },
+}
+
+/// What makes a judge's scores what they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JudgeIdentity {
+    /// What messages call it; the same judge may be called otherwise from elsewhere.
+    pub(crate) name: String,
+    /// The checkpoint's hash; none of a chat model.
+    pub(crate) hash: Option<String>,
+    /// How it is asked; none of a chat model.
+    pub(crate) template: Option<String>,
+    /// How its weights are kept; none of a chat model.
+    pub(crate) precision: Option<Precision>,
+}
+
+impl ChosenJudge {
+    /// Returns what makes its scores what they are; a folder is named from the folder `from`.
+    ///
+    /// # Errors
+    ///
+    /// A checkpoint that cannot be read.
+    pub(crate) fn identity(&self, from: &Path) -> Result<JudgeIdentity> {
+        Ok(match &self.place {
+            Place::Local(judge) => JudgeIdentity {
+                name: judge.checkpoint.reference(from),
+                hash: Some(judge.checkpoint.hash()?),
+                template: Some(judge.template()?.template),
+                precision: Some(judge.precision),
+            },
+            Place::Chat { model, .. } => JudgeIdentity {
+                name: format!("{CHAT}{model}"),
+                hash: None,
+                template: None,
+                precision: None,
+            },
+        })
+    }
+}
+
+/// The judges of a character, before they are loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChosenJudges {
+    pub(crate) relevance: ChosenJudge,
+    pub(crate) nli: ChosenJudge,
+}
+
+/// What comes before the name of a chat model that judges.
+const CHAT: &str = "openai:";
 
 impl JudgeArgs {
     /// The judges of a character.
@@ -45,42 +115,83 @@ impl JudgeArgs {
         devices: &Devices,
         job: &Job,
     ) -> Result<Scorer> {
-        let hub = Hub::new(hub::config(), job)?;
-        let trained_with = trained_with(output, &persona.name)?;
-        let used = |task| {
-            let with = trained_with.as_ref()?;
-            Some(match task {
-                JudgeTask::Relevance => &with.relevance,
-                JudgeTask::Nli => &with.nli,
-            })
-        };
-        let load = |given: &Option<PathBuf>, name: &str, task| {
-            let chat = given
-                .as_ref()
-                .and_then(|name| name.to_str()?.strip_prefix("openai:"));
-            if let Some(model) = chat {
-                let language = Language::of(&persona.statements.join("\n"));
-                let model = OpenAi::new(model, self.chat.config(), job)?;
-                // Each judge has a file of its own, as each writes to it.
-                let answers = output
-                    .join("data")
-                    .join(&persona.name)
-                    .join(format!("{name}-judgements.jsonl"));
-                let teacher = ChatTeacher::new(Box::new(model), language, &answers)?;
-                return Ok(Judge::Chat(Box::new(teacher)));
-            }
-            let mut judge = match (given, used(task)) {
-                (Some(name), _) => find_judge(&hub, name, task, self.judge_templates.as_deref())?,
-                (None, Some(used)) => used_judge(output, used, &hub, task)?,
-                (None, None) => own_judge(output, &persona.name, name, task),
-            };
-            judge.precision = self.precision.precision(judge.precision);
-            Judge::load(&judge, task, devices)
-        };
+        let chosen = self.choose(output, persona, job)?;
         Ok(Scorer {
-            relevance: load(&self.relevance, "relevance", JudgeTask::Relevance)?,
-            nli: load(&self.nli, "nli", JudgeTask::Nli)?,
+            relevance: self.load_one(&chosen.relevance, devices, job)?,
+            nli: self.load_one(&chosen.nli, devices, job)?,
         })
+    }
+
+    /// Finds the judges of a character: those that were named, else those that it was trained with, else its own.
+    pub(crate) fn choose(
+        &self,
+        output: &Path,
+        persona: &Persona,
+        job: &Job,
+    ) -> Result<ChosenJudges> {
+        let hub = Hub::new(hub::config(), job)?;
+        let with = trained_with(output, &persona.name)?;
+        let with = with.as_ref();
+        let choose = |given: &Option<PathBuf>, name: &str, task, used: Option<&UsedJudge>| {
+            let given = given.as_deref();
+            let chat = given.and_then(|name| name.to_str()?.strip_prefix(CHAT));
+            let place = match chat {
+                Some(model) => Place::Chat {
+                    model: model.to_string(),
+                    language: Language::of(&persona.statements.join("\n")),
+                    // Each judge has a file of its own, as each writes to it.
+                    answers: output
+                        .join("data")
+                        .join(&persona.name)
+                        .join(format!("{name}-judgements.jsonl")),
+                },
+                None => {
+                    let templates = self.judge_templates.as_deref();
+                    let mut judge = match (given, used) {
+                        (Some(name), _) => find_judge(&hub, name, task, templates)?,
+                        (None, Some(used)) => used_judge(output, used, &hub, task)?,
+                        (None, None) => own_judge(output, &persona.name, name, task),
+                    };
+                    if let Some(path) = templates {
+                        judge.template = Some(read_template(path, task)?);
+                    }
+                    judge.precision = self.precision.precision(judge.precision);
+                    Place::Local(judge)
+                }
+            };
+            Ok(ChosenJudge { task, place })
+        };
+        let used = with.map(|with| &with.relevance);
+        let relevance = choose(&self.relevance, "relevance", JudgeTask::Relevance, used)?;
+        let nli = choose(&self.nli, "nli", JudgeTask::Nli, with.map(|with| &with.nli))?;
+        let chats = |judge: &ChosenJudge| matches!(judge.place, Place::Chat { .. });
+        if self.judge_templates.is_some() && chats(&relevance) && chats(&nli) {
+            return Err(Error::Usage(
+                "--judge-templates is for judges of this machine: chat models have prompts of their own".into(),
+            ));
+        }
+        Ok(ChosenJudges { relevance, nli })
+    }
+
+    /// Loads a judge.
+    pub(crate) fn load_one(
+        &self,
+        chosen: &ChosenJudge,
+        devices: &Devices,
+        job: &Job,
+    ) -> Result<Judge> {
+        match &chosen.place {
+            Place::Local(judge) => Judge::load(judge, chosen.task, devices),
+            Place::Chat {
+                model,
+                language,
+                answers,
+            } => {
+                let model = OpenAi::new(model, self.chat.config(), job)?;
+                let teacher = ChatTeacher::new(Box::new(model), *language, answers)?;
+                Ok(Judge::Chat(Arc::new(teacher)))
+            }
+        }
     }
 }
 
@@ -92,6 +203,8 @@ fn used_judge(output: &Path, used: &UsedJudge, hub: &Hub, task: JudgeTask) -> Re
     let mut judge = match embedded {
         Some(embedded) => embedded.checkpoint().into(),
         None if folder.join("config.json").is_file() => Checkpoint::folder(folder).into(),
+        // What is recorded of how it was asked takes the place of what its authors say.
+        None if used.template.is_some() => hub.checkpoint(Path::new(&used.name))?.into(),
         None => find_judge(hub, Path::new(&used.name), task, None)?,
     };
     if let Some(template) = &used.template {

@@ -10,15 +10,15 @@ use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
 use crate::cli::args::judges::JudgeArgs;
 use crate::cli::args::persona::{check_length, own_statements};
-use crate::cli::embedded;
 use crate::cli::output::{Format, elsewhere, print, print_json, quoted};
 use crate::cli::table::score_table;
 use crate::files::{AdapterConfig, Checkpoint, Precision};
 use crate::parallel::Devices;
 use crate::persona::{Answer, AnswerConfig, Character, Persona};
-use crate::pipeline::{state_of, trained_with};
+use crate::pipeline::{Page, TrainedWith, state_of, trained_with};
 use crate::progress::Job;
 use crate::text::{Engine, EngineConfig, Work};
+use crate::tiny::pages;
 use crate::{Error, Result};
 
 #[derive(Args, Debug)]
@@ -31,8 +31,8 @@ pub(crate) struct ChatArgs {
     /// trained].
     #[arg(long, value_name = "none|DIR|NAME")]
     adapter: Option<String>,
-    /// The base model, a folder or a name on the hub [default: the one that the adapter was trained on, else the embedded
-    /// one].
+    /// The base model, a folder or a name on the hub [default: the one that the adapter, or with none the character's own,
+    /// was trained on, else the embedded one].
     #[arg(long, value_name = "DIR|NAME")]
     model: Option<PathBuf>,
     #[command(flatten)]
@@ -100,42 +100,56 @@ impl ChatArgs {
 impl ChatArgs {
     /// Tells what a user may not expect: that the character is untrained, or that its page or statements have changed.
     fn tell_state(&self, job: &Job) -> Result<()> {
-        let name = quoted(&self.character);
-        let elsewhere = elsewhere(&self.output);
-        let train = format!("apc train --character {name}{elsewhere}");
-        let page = embedded::page(&self.character).ok();
-        let state = state_of(&self.output, &self.character, page.as_ref())?;
+        let inside = pages::page(&self.character).map(|text| Page::new(&self.character, text));
+        let state = state_of(&self.output, &self.character, inside.as_ref())?;
         let note = |line: &str| job.progress.note(line);
+        // A command that is spelt out would lack what the first one was given.
+        let again = "run the same `apc train` again";
         if state.statements_of_page == Some(false) {
             note(&format!(
-                "the page has changed since its statements were made; {train} follows it"
+                "the page has changed since its statements were made; {again} to follow it"
             ));
         }
         if self.adapter.is_some() {
             return Ok(());
         }
         if !state.trained {
+            let train = if state.begun {
+                "run the same `apc train` to its end to train it".to_string()
+            } else {
+                let (name, elsewhere) = (quoted(&self.character), elsewhere(&self.output));
+                format!("apc train --character {name}{elsewhere} trains it")
+            };
             note(&format!(
-                "{} is not trained, so the base model answers; {train} trains it",
+                "{} is not trained, so the base model answers; {train}",
                 self.character
             ));
         } else if state.adapter_matches == Some(false) {
             note(&format!(
-                "the adapter was trained on other statements; {train} follows them"
+                "the adapter was trained on other statements; {again} to follow them"
             ));
         }
         Ok(())
     }
 }
 
-/// The model that an adapter was trained on; the embedded one, if there is no adapter or it does not tell.
-fn base_of(adapter: Option<&Path>, job: &Job) -> Result<Checkpoint> {
+/// The model that an adapter was trained on or, without one, the character's own; the embedded one, if neither tells.
+fn base_of(
+    adapter: Option<&Path>,
+    output: &Path,
+    with: Option<&TrainedWith>,
+    job: &Job,
+) -> Result<Checkpoint> {
     let config = adapter.map(AdapterConfig::load).transpose()?;
-    let (Some(adapter), Some(base)) = (adapter, config.and_then(|config| config.base())) else {
+    let named = match (adapter, &config) {
+        (Some(adapter), Some(config)) => config.base().map(|base| (adapter, base)),
+        _ => with.map(|with| (output, with.base.clone())),
+    };
+    let Some((folder, base)) = named else {
         return hub::checkpoint(Path::new(hub::EMBEDDED), job);
     };
-    // A folder is named from the adapter's own.
-    let beside = adapter.join(&base);
+    // A folder is named from the one that names it.
+    let beside = folder.join(&base);
     let found = if base != hub::EMBEDDED && beside.join("config.json").is_file() {
         Ok(Checkpoint::folder(beside.canonicalize().unwrap_or(beside)))
     } else {
@@ -147,9 +161,14 @@ fn base_of(adapter: Option<&Path>, job: &Job) -> Result<Checkpoint> {
             let why = found
                 .err()
                 .map_or(String::new(), |error| format!(" ({error})"));
-            let reason =
-                format!("was trained on {base}, which is not there{why}; name it with --model");
-            Err(Error::invalid(adapter, reason))
+            let who = match (adapter, with) {
+                (None, Some(_)) => "the character's adapter ",
+                _ => "",
+            };
+            let reason = format!(
+                "{who}was trained on {base}, which is not there{why}; name it with --model"
+            );
+            Err(Error::invalid(folder, reason))
         }
     }
 }
@@ -169,8 +188,7 @@ impl<'a> Chat<'a> {
         let persona = Persona::new(&args.character, statements);
         let own = args.output.join("models").join(&args.character);
         let own = own.join("adapter");
-        let is_own = args.adapter.is_none() && args.model.is_none();
-        let with = trained_with(&args.output, &args.character)?.filter(|_| is_own);
+        let with = trained_with(&args.output, &args.character)?;
         args.tell_state(job)?;
         let adapter = match args.adapter.as_deref() {
             Some("none") => None,
@@ -179,14 +197,17 @@ impl<'a> Chat<'a> {
         };
         let base = match &args.model {
             Some(name) => hub::checkpoint(name, job)?,
-            None => base_of(adapter.as_deref(), job)?,
+            None => base_of(adapter.as_deref(), &args.output, with.as_ref(), job)?,
         };
+        // The precision that is recorded is that of the recorded base.
+        let with = with.filter(|with| {
+            let is_own = args.adapter.is_none() || base.reference(&args.output) == with.base;
+            args.model.is_none() && is_own
+        });
+        let precision = with.map_or_else(Precision::default, |with| with.precision);
         let engine = EngineConfig::new(base, Work::reply(args.max_new_tokens))
             .with_adapter(adapter.as_deref())
-            .with_precision(
-                args.precision
-                    .precision(with.map_or_else(Precision::default, |with| with.precision)),
-            );
+            .with_precision(args.precision.precision(precision));
         engine.announce("to chat", 0, devices.first(), job)?;
         let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
         engine.load()?;
@@ -299,6 +320,7 @@ fn why(answer: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::UsedJudge;
     use serde_json::json;
 
     #[test]
@@ -314,7 +336,7 @@ mod tests {
             config.to_string(),
         )
         .unwrap();
-        let base_of = |adapter| base_of(adapter, &Job::default());
+        let base_of = |adapter| base_of(adapter, folder.path(), None, &Job::default());
         let error = base_of(Some(folder.path())).unwrap_err().to_string();
         assert!(
             error.contains("base") && error.contains("--model"),
@@ -325,5 +347,35 @@ mod tests {
         let found = base_of(Some(folder.path())).unwrap();
         assert_eq!(found.as_folder(), Some(base.as_path()));
         assert_eq!(base_of(None).unwrap().name(), hub::EMBEDDED);
+    }
+
+    #[test]
+    fn without_an_adapter_the_base_is_the_one_that_the_record_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let [base, output] = ["base", "out"].map(|name| folder.path().join(name));
+        std::fs::create_dir(&output).unwrap();
+        let judge = UsedJudge {
+            name: "embedded/nli".into(),
+            template: None,
+            precision: Precision::default(),
+        };
+        let mut with = TrainedWith {
+            base: "../base".into(),
+            relevance: judge.clone(),
+            nli: judge,
+            precision: Precision::default(),
+        };
+        let found = |with: &TrainedWith| base_of(None, &output, Some(with), &Job::default());
+        let error = found(&with).unwrap_err().to_string();
+        assert!(
+            error.contains("../base") && error.contains("--model"),
+            "{error}"
+        );
+        std::fs::create_dir(&base).unwrap();
+        std::fs::write(base.join("config.json"), "{}").unwrap();
+        let base = found(&with).unwrap();
+        assert_eq!(base.reference(&output), with.base, "so its precision holds");
+        with.base = hub::EMBEDDED.into();
+        assert_eq!(found(&with).unwrap().name(), hub::EMBEDDED);
     }
 }

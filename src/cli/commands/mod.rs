@@ -15,4 +15,5 @@ pub(crate) mod pretrain;
 pub(crate) mod quantize;
 mod reply_file;
 pub(crate) mod score;
+mod score_record;
 pub(crate) mod train;

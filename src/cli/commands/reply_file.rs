@@ -1,15 +1,18 @@
 //! `apc score --input`: the replies of a file, a line each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use crate::cli::args::judges::{ChosenJudge, ChosenJudges, JudgeIdentity};
 use crate::cli::args::persona::check_length;
+use crate::cli::commands::score_record::{ScoreRecord, ScoredWith};
 use crate::files::Journal;
-use crate::persona::{Persona, Score, Scorer};
+use crate::persona::{Judge, Persona, Score, Scorer};
 use crate::progress::Job;
 use crate::{Error, Result, files};
 
@@ -19,6 +22,18 @@ pub(super) struct ReplyFile<'a> {
     pub(super) output: &'a Path,
     /// Whose replies they are where a line does not tell.
     pub(super) character: Option<&'a str>,
+    /// Whether to begin anew where the output has scores.
+    pub(super) force: bool,
+}
+
+/// What replies are scored by.
+pub(super) struct ScoredBy<'a> {
+    /// The statements of a character by name.
+    pub(super) statements: &'a dyn Fn(&str) -> Result<Vec<String>>,
+    /// The judges of a persona, not yet loaded.
+    pub(super) choose: &'a dyn Fn(&Persona) -> Result<ChosenJudges>,
+    /// Loads a judge.
+    pub(super) load: &'a dyn Fn(&ChosenJudge) -> Result<Judge>,
 }
 
 /// A line of the input; what else it has comes back beside the scores.
@@ -67,64 +82,49 @@ impl fmt::Display for Summary {
     }
 }
 
+/// A character whose replies are scored.
+struct Scoring {
+    /// With its own statements; none if each line has its own.
+    persona: Option<Persona>,
+    judges: ChosenJudges,
+}
+
 impl ReplyFile<'_> {
     /// Scores every reply that the output has not yet.
-    ///
-    /// - statements: those of a character by name
-    /// - load: the judges of a persona
-    pub(super) fn score(
-        &self,
-        statements: &dyn Fn(&str) -> Result<Vec<String>>,
-        load: &dyn Fn(&Persona) -> Result<Scorer>,
-        job: &Job,
-    ) -> Result<Summary> {
-        let replies: Vec<Reply> = files::read_jsonl(self.input)?;
-        for (reply_idx, reply) in replies.iter().enumerate() {
-            for text in [&reply.query, &reply.response] {
-                let line = |error: Error| {
-                    Error::invalid(self.input, format!("line {}: {error}", reply_idx + 1))
-                };
-                check_length(text).map_err(line)?;
-            }
-        }
-        let (mut journal, done) = Journal::open::<Scored>(self.output)?;
-        let scored_before = done.len();
-        let differs = done
-            .iter()
-            .zip(&replies)
-            .any(|(scored, reply)| scored.reply != *reply);
-        if differs || scored_before > replies.len() {
-            let reason = "holds scores of other replies; name another file";
-            return Err(Error::invalid(self.output, reason));
-        }
-        let mut scores: Vec<(f64, f64)> = done
-            .iter()
-            .map(|scored| (scored.apc.apc, scored.apc.delta_apc))
-            .collect();
-        drop(done);
+    pub(super) fn score(&self, by: &ScoredBy<'_>, job: &Job) -> Result<Summary> {
+        self.check_paths()?;
+        let replies = self.read()?;
+        let characters = self.characters(&replies, by)?;
+        let (mut journal, mut scores) = self.open(&replies, &self.record(&characters)?)?;
+        let scored_before = scores.len();
         let task = job.progress.task("score", replies.len(), "replies");
         task.advance(scored_before);
-        let mut personas: HashMap<&str, Persona> = HashMap::new();
+        let mut loaded: Vec<(ChosenJudge, Judge)> = Vec::new();
         let mut scorers: HashMap<&str, Scorer> = HashMap::new();
         let quiet = job.quiet();
         for reply in &replies[scored_before..] {
             job.check()?;
-            let name = reply.character.as_deref().or(self.character);
-            let name = name.ok_or_else(|| {
-                Error::Usage("a line names no character; give one to all with --character".into())
-            })?;
+            let name = self.name(reply)?;
+            let Scoring { persona, judges } = &characters[name];
             let own = reply.statements.as_ref();
             let own = own.map(|own| Persona::new(name, own.iter().cloned()));
-            if own.is_none() && !personas.contains_key(name) {
-                personas.insert(name, Persona::new(name, statements(name)?));
-            }
-            let persona = own.as_ref().unwrap_or_else(|| &personas[name]);
+            let persona = own.as_ref().or(persona.as_ref());
+            let persona = persona.expect("a line without statements has those of its character");
             if !scorers.contains_key(name) {
-                scorers.insert(name, load(persona)?);
+                // Most characters share their judges.
+                let mut judge = |chosen: &ChosenJudge| -> Result<Judge> {
+                    if let Some((_, judge)) = loaded.iter().find(|(known, _)| known == chosen) {
+                        return Ok(judge.clone());
+                    }
+                    let judge = (by.load)(chosen)?;
+                    loaded.push((chosen.clone(), judge.clone()));
+                    Ok(judge)
+                };
+                let (relevance, nli) = (judge(&judges.relevance)?, judge(&judges.nli)?);
+                scorers.insert(name, Scorer { relevance, nli });
             }
-            let scorer = &scorers[name];
             let texts = [reply.response.as_str()];
-            let mut found = scorer.score_all(persona, &reply.query, &texts, &quiet)?;
+            let mut found = scorers[name].score_all(persona, &reply.query, &texts, &quiet)?;
             let apc = found.remove(0);
             scores.push((apc.apc, apc.delta_apc));
             let reply = reply.clone();
@@ -141,5 +141,187 @@ impl ReplyFile<'_> {
             mean_delta_apc: mean(|score| score.1),
             output: self.output.to_path_buf(),
         })
+    }
+
+    /// Refuses an output that would be written into the input, or that is a folder.
+    fn check_paths(&self) -> Result<()> {
+        let refused = |reason: &str| {
+            let output = self.output.display();
+            Err(Error::Usage(format!("--output {output} {reason}")))
+        };
+        let place = |path: &Path| path.canonicalize().ok();
+        let input = place(self.input);
+        if self.output.is_dir() {
+            return refused("is a folder; with --input it names the file of the scores");
+        }
+        if input.is_some() && place(self.output) == input {
+            return refused("is the file of the replies; name another file");
+        }
+        if input.is_some() && place(&ScoreRecord::path(self.output)) == input {
+            return refused("has its record where the file of the replies is; name another file");
+        }
+        Ok(())
+    }
+
+    fn read(&self) -> Result<Vec<Reply>> {
+        let replies: Vec<Reply> = files::read_jsonl(self.input)?;
+        for (reply_idx, reply) in replies.iter().enumerate() {
+            for text in [&reply.query, &reply.response] {
+                let line = |error: Error| {
+                    Error::invalid(self.input, format!("line {}: {error}", reply_idx + 1))
+                };
+                check_length(text).map_err(line)?;
+            }
+        }
+        Ok(replies)
+    }
+
+    /// Whose reply it is.
+    fn name<'a>(&'a self, reply: &'a Reply) -> Result<&'a str> {
+        let name = reply.character.as_deref().or(self.character);
+        name.ok_or_else(|| {
+            Error::Usage("a line names no character; give one to all with --character".into())
+        })
+    }
+
+    /// The characters of the replies, with their statements and judges.
+    fn characters<'a>(
+        &'a self,
+        replies: &'a [Reply],
+        by: &ScoredBy<'_>,
+    ) -> Result<BTreeMap<&'a str, Scoring>> {
+        let mut characters: BTreeMap<&str, Scoring> = BTreeMap::new();
+        for reply in replies {
+            let name = self.name(reply)?;
+            let known = characters.get(name);
+            let has_own = reply.statements.is_some();
+            if known.is_some_and(|known| has_own || known.persona.is_some()) {
+                continue;
+            }
+            let persona = match &reply.statements {
+                Some(own) => Persona::new(name, own.iter().cloned()),
+                None => Persona::new(name, (by.statements)(name)?),
+            };
+            let judges = match known {
+                Some(known) => known.judges.clone(),
+                None => (by.choose)(&persona)?,
+            };
+            let persona = (!has_own).then_some(persona);
+            characters.insert(name, Scoring { persona, judges });
+        }
+        Ok(characters)
+    }
+
+    /// What the scores are made with.
+    fn record(&self, characters: &BTreeMap<&str, Scoring>) -> Result<ScoreRecord> {
+        let parent = self.output.parent();
+        let folder = parent.filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        // Hashing a large model takes a while.
+        let mut known: Vec<(ChosenJudge, JudgeIdentity)> = Vec::new();
+        let mut with = BTreeMap::new();
+        for (name, Scoring { persona, judges }) in characters {
+            let mut identity = |judge: &ChosenJudge| -> Result<JudgeIdentity> {
+                if let Some((_, identity)) = known.iter().find(|(known, _)| known == judge) {
+                    return Ok(identity.clone());
+                }
+                let identity = judge.identity(folder)?;
+                known.push((judge.clone(), identity.clone()));
+                Ok(identity)
+            };
+            let statements = persona.as_ref().map(|persona| &persona.statements);
+            let scored_with = ScoredWith {
+                statements: statements
+                    .map(|statements| files::checksum_of(json!(statements).to_string())),
+                relevance: identity(&judges.relevance)?,
+                nli: identity(&judges.nli)?,
+            };
+            with.insert((*name).to_string(), scored_with);
+        }
+        Ok(ScoreRecord::new(self.character, with))
+    }
+
+    /// Opens the output, with the scores that it has; an error if they are of other replies or were made with something
+    /// else.
+    fn open(&self, replies: &[Reply], now: &ScoreRecord) -> Result<(Journal, Vec<(f64, f64)>)> {
+        let (mut journal, mut done) = Journal::open::<Scored>(self.output)?;
+        let refused = |reason: &str| {
+            let reason =
+                format!("{reason}; name another file, or score all of them again with --force");
+            Err(Error::invalid(self.output, reason))
+        };
+        if self.force && !done.is_empty() {
+            drop(journal);
+            fs::remove_file(self.output).map_err(Error::io("remove", self.output))?;
+            (journal, done) = Journal::open::<Scored>(self.output)?;
+        }
+        let differs = done
+            .iter()
+            .zip(replies)
+            .any(|(scored, reply)| scored.reply != *reply);
+        if differs || done.len() > replies.len() {
+            return refused("holds scores of other replies");
+        }
+        if !done.is_empty() {
+            let Some(record) = ScoreRecord::read(self.output)? else {
+                return refused("has no record of what its scores were made with");
+            };
+            let scored = done.iter().map(|scored| scored.reply.character.as_deref());
+            let differences = record.differences(now, scored);
+            if !differences.is_empty() {
+                let reason = format!("was scored otherwise: {}", differences.join(", "));
+                return refused(&reason);
+            }
+        }
+        now.write(self.output)?;
+        let scores = done
+            .iter()
+            .map(|scored| (scored.apc.apc, scored.apc.delta_apc));
+        Ok((journal, scores.collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use burn::tensor::Device;
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::args::judges::JudgeArgs;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        judges: JudgeArgs,
+    }
+
+    #[test]
+    fn characters_with_the_same_judges_share_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let [input, output] = ["replies", "scores"].map(|name| folder.path().join(name));
+        let line = |name: &str| json!({"query": "Hi?", "response": "Ho.", "character": name});
+        let lines = ["Mira", "Odile", "Mira"].map(|name| line(name).to_string());
+        std::fs::write(&input, lines.join("\n")).unwrap();
+        let Arguments { judges } = Arguments::parse_from(["score"]);
+        let (job, devices) = (Job::default(), Device::flex().into());
+        let n_loaded = Cell::new(0);
+        let by = ScoredBy {
+            statements: &|name| Ok(vec![format!("{name} sings.")]),
+            choose: &|persona| judges.choose(folder.path(), persona, &job),
+            load: &|judge| {
+                n_loaded.set(n_loaded.get() + 1);
+                judges.load_one(judge, &devices, &job)
+            },
+        };
+        let file = ReplyFile {
+            input: &input,
+            output: &output,
+            character: None,
+            force: false,
+        };
+        assert_eq!(file.score(&by, &job).unwrap().replies, 3);
+        assert_eq!(n_loaded.get(), 2, "one for each task");
     }
 }

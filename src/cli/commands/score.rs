@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::judges::JudgeArgs;
 use crate::cli::args::persona::{check_length, own_statements, read_statements};
-use crate::cli::commands::reply_file::ReplyFile;
+use crate::cli::commands::reply_file::{ReplyFile, ScoredBy};
 use crate::cli::output::{Format, print, print_json};
 use crate::cli::table::score_table;
 use crate::persona::{Persona, Score};
@@ -41,9 +41,13 @@ pub(crate) struct ScoreArgs {
     )]
     response: Vec<String>,
     /// Score a file of replies: JSON Lines with query and response, and where they differ character or statements. The
-    /// scores go to --output, a line each; a run that was stopped goes on where it was.
+    /// scores go to --output, a line each, and what they were made with beside it; a run that was stopped goes on where it
+    /// was.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["query", "response", "verbose"], requires = "output")]
     input: Option<PathBuf>,
+    /// Score all of --input again, in place of the scores that are in --output.
+    #[arg(long, requires = "input")]
+    force: bool,
     #[command(flatten)]
     judges: JudgeArgs,
     /// Show what the judges read of the first statement and the first reply.
@@ -146,13 +150,20 @@ impl ScoreArgs {
             Some(statements) => Ok(statements.clone()),
             None => own_statements(&self.characters, character),
         };
-        let load = |persona: &Persona| self.judges.load(&self.characters, persona, &devices, job);
         let scored = ReplyFile {
             input,
             output,
             character: self.character.as_deref(),
+            force: self.force,
         }
-        .score(&statements, &load, job)?;
+        .score(
+            &ScoredBy {
+                statements: &statements,
+                choose: &|persona| self.judges.choose(&self.characters, persona, job),
+                load: &|judge| self.judges.load_one(judge, &devices, job),
+            },
+            job,
+        )?;
         match self.format {
             Format::Json => print_json(&scored),
             Format::Text => print(&scored.to_string()),

@@ -67,7 +67,8 @@ pub(crate) struct TrainArgs {
     nli: Option<PathBuf>,
     #[command(flatten)]
     judge_precision: JudgePrecisionArgs,
-    /// How judges are asked that do not say so themselves: JSON with relevance and nli, or the original's prompt.py.
+    /// How judges are asked, in place of what their judge.json or their authors say: JSON with relevance and nli, or the
+    /// original's prompt.py.
     #[arg(long, value_name = "FILE")]
     judge_templates: Option<PathBuf>,
     /// Use the judges as they are (true), or fine-tune them on the teacher's data first (false).

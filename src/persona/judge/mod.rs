@@ -8,6 +8,8 @@ mod local;
 mod published;
 mod template;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Persona, RelevanceTable};
@@ -139,12 +141,13 @@ pub trait ChatJudge: Send + Sync {
     fn nli(&self, input: &JudgeInput<'_>) -> Result<NliProbabilities>;
 }
 
-/// A judge of either kind.
+/// A judge of either kind; a clone shares weights and answers with it.
+#[derive(Clone)]
 pub enum Judge {
     /// A classifier on this machine.
-    Local(Box<LocalJudge>),
+    Local(Arc<LocalJudge>),
     /// A chat model.
-    Chat(Box<dyn ChatJudge>),
+    Chat(Arc<dyn ChatJudge>),
 }
 
 impl std::fmt::Debug for Judge {
@@ -160,7 +163,7 @@ impl Judge {
     /// Reads a judge of this machine; see [`LocalJudge::load`].
     pub fn load(source: &JudgeSource, task: JudgeTask, devices: &Devices) -> Result<Self> {
         let judge = LocalJudge::load(source, task, devices)?;
-        Ok(Self::Local(Box::new(judge)))
+        Ok(Self::Local(Arc::new(judge)))
     }
 
     /// The text that it reads for an input; none of a chat model, which has its own prompts.

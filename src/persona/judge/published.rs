@@ -37,8 +37,8 @@ struct Templates {
     nli: String,
 }
 
-/// Finds a judge, which may be on the hub, and how it is asked: as `templates` says if it is given, as the folder's
-/// own `judge.json` says, or as its authors say.
+/// Finds a judge, which may be on the hub, and how it is asked: as the file `templates` says if it is given, else as the
+/// checkpoint's own `judge.json` says, else as its authors say.
 pub fn find_judge(
     hub: &Hub,
     name: &Path,

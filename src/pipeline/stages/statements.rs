@@ -17,7 +17,10 @@ pub(in crate::pipeline) fn spec(run: &Run<'_>) -> StageSpec {
             "page": run.page.hash(),
             "teacher": run.teacher.version(),
         }))
-        .with_about(json!({"page_name": run.page.name()}))
+        .with_about(json!({
+            "page_name": run.page.name(),
+            "page_reference": run.page.reference(&run.config.output),
+        }))
         .writes(Output::data(run.layout.statements()))
 }
 
