@@ -207,3 +207,46 @@ fn scores_do_not_go_into_the_file_of_replies_or_into_a_folder() {
         assert_eq!(fs::read_to_string(&input).unwrap(), replies);
     }
 }
+
+#[test]
+fn a_line_of_replies_that_cannot_be_scored_is_named_and_foreign_files_stay_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let [input, output] = ["replies.jsonl", "scores.jsonl"].map(|name| folder.path().join(name));
+    let path = |path: &Path| path.display().to_string();
+    let score = |lines: &str| {
+        fs::write(&input, lines).unwrap();
+        let out = run(&[
+            "score",
+            "--input",
+            &path(&input),
+            "--output",
+            &path(&output),
+        ]);
+        assert!(!out.status.success());
+        text(&out.stderr)
+    };
+    let good = r#"{"query": "Hi?", "response": "Ho.", "character": "Alice"}"#;
+    for (line, reason) in [
+        (
+            r#"{"query": "Hi?", "response": "Ho.", "character": "A", "statements": []}"#,
+            "line 2: statements are none",
+        ),
+        (
+            r#"{"query": "Hi?", "response": "Ho.", "character": "Nobody Known"}"#,
+            "line 2: ",
+        ),
+        (
+            r#"{"query": "Hi?", "response": "Ho."}"#,
+            "line 2 names no character",
+        ),
+    ] {
+        let error = score(&format!("{good}\n{line}\n"));
+        assert!(error.contains(reason), "{error}");
+    }
+    assert!(score("").contains("has no replies"));
+    for notes in ["my notes", "my notes\n"] {
+        fs::write(&output, notes).unwrap();
+        assert!(score(good).contains("name another file"));
+        assert_eq!(fs::read_to_string(&output).unwrap(), notes);
+    }
+}

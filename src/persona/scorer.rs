@@ -1,9 +1,9 @@
 //! Both judges, ready to score any reply.
 
 use super::{Judge, JudgeSource, JudgeTask, Persona, RelevanceTable, Score};
-use crate::Result;
 use crate::parallel::Devices;
 use crate::progress::Job;
+use crate::{Error, Result};
 
 /// Scores replies against a persona with a relevance judge and an NLI judge.
 #[derive(Debug)]
@@ -49,7 +49,17 @@ impl Scorer {
     }
 
     /// P(relevant) of every statement for a query, the table's one row.
+    ///
+    /// # Errors
+    ///
+    /// A persona without statements.
     pub fn retrieve(&self, persona: &Persona, query: &str, job: &Job) -> Result<RelevanceTable> {
+        if persona.statements.is_empty() {
+            return Err(Error::setting(
+                "statements",
+                format!("are none for {}: nothing can be scored", persona.name),
+            ));
+        }
         let queries = [query.trim().to_string()];
         self.relevance.relevance(persona, &queries, job)
     }

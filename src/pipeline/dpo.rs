@@ -99,6 +99,16 @@ pub struct MadeWith {
 impl MadeWith {
     /// The file's name in the adapter's folder.
     pub const FILE: &'static str = "apc.json";
+
+    /// Reads it from an adapter's folder; other programs' adapters have none.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read.
+    pub fn of(adapter: &Path) -> Result<Option<Self>> {
+        let path = adapter.join(Self::FILE);
+        path.is_file().then(|| files::read_json(&path)).transpose()
+    }
 }
 
 /// The training of an adapter, with its files.

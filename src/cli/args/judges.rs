@@ -24,7 +24,7 @@ use crate::{Error, Result};
 /// Which judges score.
 #[derive(Args, Debug)]
 pub(crate) struct JudgeArgs {
-    /// The relevance judge: a folder, a name on the hub, or openai:MODEL for a chat model [default: the one that the
+    /// The relevance judge: a folder, a name on the hub, embedded, or openai:MODEL for a chat model [default: the one that the
     /// character was trained with, else the embedded one].
     #[arg(long, value_name = "DIR|NAME")]
     relevance: Option<PathBuf>,
@@ -148,6 +148,7 @@ impl JudgeArgs {
                 None => {
                     let templates = self.judge_templates.as_deref();
                     let mut judge = match (given, used) {
+                        (Some(name), _) if name == Path::new(hub::EMBEDDED) => embedded(task),
                         (Some(name), _) => find_judge(&hub, name, task, templates)?,
                         (None, Some(used)) => used_judge(output, used, &hub, task)?,
                         (None, None) => own_judge(output, &persona.name, name, task),
@@ -222,9 +223,13 @@ fn own_judge(output: &Path, character: &str, name: &str, task: JudgeTask) -> Jud
     if own.join("config.json").is_file() {
         Checkpoint::from(own).into()
     } else {
-        match task {
-            JudgeTask::Relevance => Embedded::Relevance.checkpoint().into(),
-            JudgeTask::Nli => Embedded::Nli.checkpoint().into(),
-        }
+        embedded(task)
+    }
+}
+
+fn embedded(task: JudgeTask) -> JudgeSource {
+    match task {
+        JudgeTask::Relevance => Embedded::Relevance.checkpoint().into(),
+        JudgeTask::Nli => Embedded::Nli.checkpoint().into(),
     }
 }

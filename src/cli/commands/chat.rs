@@ -12,10 +12,10 @@ use crate::cli::args::judges::JudgeArgs;
 use crate::cli::args::persona::{check_length, own_statements};
 use crate::cli::output::{Format, elsewhere, print, print_json, quoted};
 use crate::cli::table::score_table;
-use crate::files::{AdapterConfig, Checkpoint, Precision};
+use crate::files::{AdapterConfig, Checkpoint};
 use crate::parallel::Devices;
 use crate::persona::{Answer, AnswerConfig, Character, Persona};
-use crate::pipeline::{Page, TrainedWith, state_of, trained_with};
+use crate::pipeline::{MadeWith, Page, TrainedWith, state_of, trained_with};
 use crate::progress::Job;
 use crate::text::{Engine, EngineConfig, Work};
 use crate::tiny::pages;
@@ -199,12 +199,18 @@ impl<'a> Chat<'a> {
             Some(name) => hub::checkpoint(name, job)?,
             None => base_of(adapter.as_deref(), &args.output, with.as_ref(), job)?,
         };
-        // The precision that is recorded is that of the recorded base.
-        let with = with.filter(|with| {
-            let is_own = args.adapter.is_none() || base.reference(&args.output) == with.base;
-            args.model.is_none() && is_own
-        });
-        let precision = with.map_or_else(Precision::default, |with| with.precision);
+        // A precision is kept for the base that it was recorded of.
+        let with =
+            with.filter(|with| args.adapter.is_none() || base.reference(&args.output) == with.base);
+        let precision = match (&args.model, adapter.as_deref()) {
+            (Some(_), _) => None,
+            (None, Some(adapter)) => MadeWith::of(adapter)?.map(|made| made.precision),
+            (None, None) => None,
+        };
+        let recorded = with
+            .filter(|_| args.model.is_none())
+            .map(|with| with.precision);
+        let precision = precision.or(recorded).unwrap_or_default();
         let engine = EngineConfig::new(base, Work::reply(args.max_new_tokens))
             .with_adapter(adapter.as_deref())
             .with_precision(args.precision.precision(precision));
@@ -320,6 +326,7 @@ fn why(answer: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Precision;
     use crate::pipeline::UsedJudge;
     use serde_json::json;
 

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -95,6 +96,7 @@ impl ReplyFile<'_> {
         self.check_paths()?;
         let replies = self.read()?;
         let characters = self.characters(&replies, by)?;
+        let _lock = self.lock()?;
         let (mut journal, mut scores) = self.open(&replies, &self.record(&characters)?)?;
         let scored_before = scores.len();
         let task = job.progress.task("score", replies.len(), "replies");
@@ -104,7 +106,7 @@ impl ReplyFile<'_> {
         let quiet = job.quiet();
         for reply in &replies[scored_before..] {
             job.check()?;
-            let name = self.name(reply)?;
+            let name = self.name(reply);
             let Scoring { persona, judges } = &characters[name];
             let own = reply.statements.as_ref();
             let own = own.map(|own| Persona::new(name, own.iter().cloned()));
@@ -143,16 +145,20 @@ impl ReplyFile<'_> {
         })
     }
 
-    /// Refuses an output that would be written into the input, or that is a folder.
+    /// Refuses an output that is the input, a folder or a pipe, or a file that no run of this wrote.
     fn check_paths(&self) -> Result<()> {
         let refused = |reason: &str| {
             let output = self.output.display();
             Err(Error::Usage(format!("--output {output} {reason}")))
         };
+        let there = fs::metadata(self.output).ok();
         let place = |path: &Path| path.canonicalize().ok();
         let input = place(self.input);
         if self.output.is_dir() {
             return refused("is a folder; with --input it names the file of the scores");
+        }
+        if there.as_ref().is_some_and(|there| !there.is_file()) {
+            return refused("is not a file that scores can be kept in; name another file");
         }
         if input.is_some() && place(self.output) == input {
             return refused("is the file of the replies; name another file");
@@ -160,28 +166,70 @@ impl ReplyFile<'_> {
         if input.is_some() && place(&ScoreRecord::path(self.output)) == input {
             return refused("has its record where the file of the replies is; name another file");
         }
+        // A file that somebody else wrote is neither read nor mended.
+        let has_text = there.is_some_and(|there| there.len() > 0);
+        if has_text && !ScoreRecord::path(self.output).is_file() {
+            let reason = "has no record beside it of what it was scored with; name another file, or remove it";
+            return Err(Error::invalid(self.output, reason));
+        }
         Ok(())
     }
 
+    /// Holds the output for this run; the system lets go of it when the file is closed.
+    fn lock(&self) -> Result<File> {
+        if let Some(folder) = self.output.parent() {
+            files::create_dir(folder)?;
+        }
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.output);
+        let file = file.map_err(Error::io("open", self.output))?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(Error::invalid(
+                self.output,
+                "another run writes its scores here; wait until it has ended, or name another file",
+            )),
+            Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => {
+                Err(Error::io("lock", self.output)(error))
+            }
+            _ => Ok(file),
+        }
+    }
+
+    /// Reads the replies, and checks what can be checked of them before a judge is loaded.
     fn read(&self) -> Result<Vec<Reply>> {
         let replies: Vec<Reply> = files::read_jsonl(self.input)?;
+        if replies.is_empty() {
+            return Err(Error::invalid(self.input, "has no replies"));
+        }
         for (reply_idx, reply) in replies.iter().enumerate() {
+            let line = |reason: String| {
+                Error::invalid(self.input, format!("line {}: {reason}", reply_idx + 1))
+            };
             for text in [&reply.query, &reply.response] {
-                let line = |error: Error| {
-                    Error::invalid(self.input, format!("line {}: {error}", reply_idx + 1))
-                };
-                check_length(text).map_err(line)?;
+                check_length(text).map_err(|error| line(error.to_string()))?;
+            }
+            let own = reply.statements.as_ref();
+            if own.is_some_and(|own| own.iter().all(|statement| statement.trim().is_empty())) {
+                return Err(line(
+                    "statements are none; leave the key out for the character's own".into(),
+                ));
+            }
+            if reply.character.is_none() && self.character.is_none() {
+                let (input, line) = (self.input.display(), reply_idx + 1);
+                return Err(Error::Usage(format!(
+                    "{input}: line {line} names no character; give one to all with --character"
+                )));
             }
         }
         Ok(replies)
     }
 
     /// Whose reply it is.
-    fn name<'a>(&'a self, reply: &'a Reply) -> Result<&'a str> {
+    fn name<'a>(&'a self, reply: &'a Reply) -> &'a str {
         let name = reply.character.as_deref().or(self.character);
-        name.ok_or_else(|| {
-            Error::Usage("a line names no character; give one to all with --character".into())
-        })
+        name.expect("lines without a name are refused when they are read")
     }
 
     /// The characters of the replies, with their statements and judges.
@@ -191,8 +239,8 @@ impl ReplyFile<'_> {
         by: &ScoredBy<'_>,
     ) -> Result<BTreeMap<&'a str, Scoring>> {
         let mut characters: BTreeMap<&str, Scoring> = BTreeMap::new();
-        for reply in replies {
-            let name = self.name(reply)?;
+        for (reply_idx, reply) in replies.iter().enumerate() {
+            let name = self.name(reply);
             let known = characters.get(name);
             let has_own = reply.statements.is_some();
             if known.is_some_and(|known| has_own || known.persona.is_some()) {
@@ -200,7 +248,13 @@ impl ReplyFile<'_> {
             }
             let persona = match &reply.statements {
                 Some(own) => Persona::new(name, own.iter().cloned()),
-                None => Persona::new(name, (by.statements)(name)?),
+                None => {
+                    let statements = (by.statements)(name).map_err(|error| {
+                        let reason = format!("line {}: {error}", reply_idx + 1);
+                        Error::invalid(self.input, reason)
+                    })?;
+                    Persona::new(name, statements)
+                }
             };
             let judges = match known {
                 Some(known) => known.judges.clone(),
@@ -252,7 +306,7 @@ impl ReplyFile<'_> {
         };
         if self.force && !done.is_empty() {
             drop(journal);
-            fs::remove_file(self.output).map_err(Error::io("remove", self.output))?;
+            fs::write(self.output, "").map_err(Error::io("empty", self.output))?;
             (journal, done) = Journal::open::<Scored>(self.output)?;
         }
         let differs = done
@@ -263,9 +317,7 @@ impl ReplyFile<'_> {
             return refused("holds scores of other replies");
         }
         if !done.is_empty() {
-            let Some(record) = ScoreRecord::read(self.output)? else {
-                return refused("has no record of what its scores were made with");
-            };
+            let record = ScoreRecord::read(self.output)?;
             let scored = done.iter().map(|scored| scored.reply.character.as_deref());
             let differences = record.differences(now, scored);
             if !differences.is_empty() {

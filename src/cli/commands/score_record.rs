@@ -43,10 +43,9 @@ impl ScoreRecord {
         path.into()
     }
 
-    /// Reads the record of a file of scores, if there is one.
-    pub(super) fn read(scores: &Path) -> Result<Option<Self>> {
-        let path = Self::path(scores);
-        path.is_file().then(|| files::read_json(&path)).transpose()
+    /// Reads the record of a file of scores.
+    pub(super) fn read(scores: &Path) -> Result<Self> {
+        files::read_json(&Self::path(scores))
     }
 
     /// Writes the record beside its file of scores.
