@@ -11,7 +11,6 @@
 mod changes;
 mod dpo;
 mod finetune;
-mod hashes;
 mod layout;
 mod lock;
 mod models;
@@ -27,7 +26,6 @@ mod train;
 pub use changes::{Change, changes};
 pub use dpo::{DpoRun, DpoSummary, DpoTrained, DpoTraining, MadeWith};
 pub use finetune::{FineTune, FineTuneConfig, FineTuned};
-pub use hashes::file_hash;
 pub use models::{Judges, Sources};
 pub use page::{Page, check_name, find_page};
 pub use record::{Output, Stage, StageSpec};

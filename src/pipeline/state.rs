@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::Result;
 use crate::files::{self, Precision};
-use crate::pipeline::hashes::file_hash;
 use crate::pipeline::layout::Layout;
 use crate::pipeline::page::Page;
 use crate::pipeline::record::Record;
@@ -54,7 +53,7 @@ pub fn state_of(output: &Path, character: &str, inside: Option<&Page>) -> Result
         let Some(read) = read.and_then(Value::as_str).filter(|_| path.is_file()) else {
             return Ok(false);
         };
-        Ok(read == file_hash(path)?)
+        Ok(read == files::checksum(path)?)
     };
     let adapter_matches = match trained {
         true => Some(

@@ -295,7 +295,9 @@ impl TrainArgs {
         let state = if summary.stages_run.is_empty() {
             "all stages were complete, nothing was done".to_string()
         } else {
-            format!("{} stages in {seconds:.0} s", summary.stages_run.len())
+            let n_stages = summary.stages_run.len();
+            let stages = if n_stages == 1 { "stage" } else { "stages" };
+            format!("{n_stages} {stages} in {seconds:.0} s")
         };
         let adapter = summary.adapter.display();
         let elsewhere = elsewhere(&self.output);

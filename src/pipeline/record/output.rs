@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::pipeline::hashes::file_hash;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// A file or folder that a stage writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +74,7 @@ fn name_of(path: &Path) -> String {
 
 fn hash_below(path: &Path, name: &str, hashes: &mut BTreeMap<String, String>) -> Result<()> {
     if path.is_file() {
-        hashes.insert(name.to_string(), file_hash(path)?);
+        hashes.insert(name.to_string(), files::checksum(path)?);
     } else if path.is_dir() {
         for entry in fs::read_dir(path).map_err(Error::io("read", path))? {
             let entry = entry.map_err(Error::io("read", path))?.path();

@@ -7,9 +7,8 @@ use serde_json::{Map, Value};
 use super::output::{Output, move_aside};
 use super::stored::{Known, Record};
 use crate::files::folder_hash;
-use crate::pipeline::hashes::file_hash;
 use crate::progress::Job;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// A file or folder that a stage reads, under the name that records have for it.
 #[derive(Clone, Debug)]
@@ -24,7 +23,7 @@ impl InputFile {
         if self.path.is_dir() {
             folder_hash(&self.path).map(Some)
         } else if self.path.is_file() {
-            file_hash(&self.path).map(Some)
+            files::checksum(&self.path).map(Some)
         } else {
             Ok(None)
         }
