@@ -289,6 +289,25 @@ fn classify_keeps_the_order_of_the_texts_whatever_the_batches() {
 }
 
 #[test]
+fn classify_takes_a_judge_in_four_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts = folder.path().join("texts.jsonl");
+    let text = "Statement: Mira plays the cello. Question: What do you play? Reply: The cello.";
+    fs::write(&texts, format!("{}\n", json!({"text": text}))).unwrap();
+    let classify = |quantization| {
+        let mut arguments = vec!["classify", "--model", "models/tiny/nli", "--format", "json"];
+        arguments.extend(["--texts", path(&texts), "--quantization", quantization]);
+        let probabilities = json_of(&arguments)["probabilities"].clone();
+        serde_json::from_value::<Vec<[f64; 3]>>(probabilities).unwrap()[0]
+    };
+    let (dense, nf4) = (classify("none"), classify("nf4"));
+    assert_ne!(dense, nf4);
+    for (dense, nf4) in dense.iter().zip(nf4) {
+        assert!((dense - nf4).abs() < 0.3, "{dense} {nf4}");
+    }
+}
+
+#[test]
 fn finetune_keeps_the_best_epoch_and_goes_on_where_it_was_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data.jsonl");

@@ -6,10 +6,11 @@ use std::time::Instant;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::args::device::{DeviceArgs, Dtype, supported};
+use crate::cli::args::device::{DeviceArgs, Dtype, Quantization, supported};
 use crate::cli::args::hub;
 use crate::cli::args::model::TokenizerArgs;
 use crate::cli::output::{Format, print, print_json};
+use crate::files::Precision;
 use crate::progress::Job;
 use crate::text::Classifier;
 use crate::{Error, Result, files};
@@ -30,6 +31,9 @@ pub(crate) struct ClassifyArgs {
     /// What the weights are kept in.
     #[arg(long, value_enum, default_value = "float32")]
     dtype: Dtype,
+    /// In how many bits the projections are kept.
+    #[arg(long, value_enum, default_value = "none")]
+    quantization: Quantization,
     /// How the probabilities are printed.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -60,10 +64,14 @@ impl ClassifyArgs {
             .map(|line| line.text)
             .collect();
         let devices = self.device.devices(job)?;
+        let precision = Precision {
+            dtype: supported(self.dtype, devices.first())?,
+            quantization: self.quantization.into(),
+        };
         let classifier = Classifier::load_with(
             &hub::checkpoint(&self.model, job)?,
             self.tokenizer.byte_fallback(),
-            supported(self.dtype, devices.first())?.into(),
+            precision,
             &devices,
         )?;
         let start = Instant::now();
