@@ -179,7 +179,10 @@ fn scores_of_other_judges_statements_or_templates_are_not_mixed() {
     );
     assert_eq!(done(&["--judge-templates", &given])["scored_before"], 2);
     fs::remove_file(path("scores.jsonl.record.json")).unwrap();
-    refused(&[], "has no record");
+    let without = score(&["--force"]);
+    let told = text(&without.stderr);
+    assert!(told.contains("has no record beside it"), "{told}");
+    assert_eq!(without.status.code(), Some(1), "it may be anyone's file");
 }
 
 #[test]

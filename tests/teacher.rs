@@ -201,7 +201,7 @@ fn an_edited_page_asks_only_what_is_new_and_making_all_again_asks_nothing() {
         .unwrap();
     assert_eq!(json_of(&forced)["statements"], first["statements"]);
     let told = String::from_utf8_lossy(&forced.stderr).into_owned();
-    let all = "asked for: statements, queries, discriminator-data again";
+    let all = "asked for: statements, queries, judge-data again";
     assert!(told.contains(all), "{told}");
     assert_eq!(server.log().len(), asked, "every answer was kept");
     assert_eq!(data(folder.path()), made);
@@ -213,7 +213,7 @@ fn an_edited_page_asks_only_what_is_new_and_making_all_again_asks_nothing() {
     let more = json_of(&longer)["statements"].as_u64().unwrap();
     assert_eq!(more, first["statements"].as_u64().unwrap() + 1);
     let told = String::from_utf8_lossy(&longer.stderr).into_owned();
-    let all = "page changed: statements, queries, discriminator-data again";
+    let all = "page changed: statements, queries, judge-data again";
     assert!(told.contains(all), "{told}");
     let log = server.log();
     assert!(log.len() > asked);

@@ -26,7 +26,7 @@ pub(super) fn path(run: &Run<'_>, task: JudgeTask) -> PathBuf {
 
 pub(in crate::pipeline) fn spec(run: &Run<'_>) -> StageSpec {
     let spec = run
-        .stage("discriminator-data")
+        .stage("judge-data")
         .with_settings(json!({"seed": run.config.seed, "teacher": run.teacher.version()}))
         .reads("queries", run.layout.queries());
     spec.writes(Output::data(path(run, JudgeTask::Relevance)))
@@ -58,7 +58,7 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>, data: &TeacherData) -> Result
             }
         }
     };
-    settle(run, "discriminator-data", started)?;
+    settle(run, "judge-data", started)?;
     files::write_jsonl(&path(run, JudgeTask::Relevance), &relevance)?;
     files::write_jsonl(&path(run, JudgeTask::Nli), &nli)?;
     stage.complete()

@@ -191,7 +191,7 @@ impl Tuning {
 
     fn spec(&self, run: &Run<'_>) -> Result<StageSpec> {
         Ok(run
-            .stage(&format!("discriminator-{}", name_of(self.task)))
+            .stage(&format!("judge-{}", name_of(self.task)))
             .with_settings(json!(self.config))
             .with_settings(json!({"base": self.base.checkpoint.hash()?, "template": self.template}))
             .with_about(json!({"base_name": self.base.checkpoint.reference(&run.config.output)}))

@@ -9,6 +9,8 @@ mod model;
 mod openai;
 mod parse;
 mod prompts;
+mod tasks;
+mod traffic;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minijinja::Value as PromptValue;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::parallel::at_once;
 use crate::persona::{
@@ -34,6 +36,7 @@ pub use prompts::Language;
 
 use parse::Unusable;
 use prompts::prompt;
+use tasks::{Kind, LABEL, QUERIES, RELEVANT, REPLIES, STATEMENTS, Task};
 
 /// The place of the label that a text says, among `no` and `yes` or `contradicted`, `neutral` and `entailed`, however they
 /// are spelt.
@@ -316,81 +319,6 @@ impl ChatTeacher {
         })?;
         let p = |label_idx| f64::from(u8::from(label_idx == said));
         Ok((0..labels.len()).map(p).collect())
-    }
-}
-
-/// A task: its prompt and its answer's form.
-struct Task {
-    name: &'static str,
-    /// The fields of the answer, and the type of each.
-    fields: &'static [(&'static str, Kind)],
-    /// With room for what a model thinks before it answers.
-    max_tokens: u64,
-}
-
-enum Kind {
-    Text,
-    Texts,
-    OneOf(&'static [&'static str]),
-    SomeOf(&'static [&'static str]),
-}
-
-const STATEMENTS: Task = Task {
-    name: "statements",
-    fields: &[("statements", Kind::Texts)],
-    max_tokens: 8192,
-};
-const QUERIES: Task = Task {
-    name: "queries",
-    fields: &[("questions", Kind::Texts)],
-    max_tokens: 2048,
-};
-const RELEVANT: Task = Task {
-    name: "relevance",
-    fields: &[("relevant", Kind::SomeOf(&Relevance::NAMES))],
-    max_tokens: 2048,
-};
-const REPLIES: Task = Task {
-    name: "replies",
-    fields: &[
-        ("entailed", Kind::Text),
-        ("neutral", Kind::Text),
-        ("contradicted", Kind::Text),
-    ],
-    max_tokens: 2048,
-};
-const LABEL: Task = Task {
-    name: "nli",
-    fields: &[("label", Kind::OneOf(&Nli::NAMES))],
-    max_tokens: 2048,
-};
-
-impl Task {
-    fn schema(&self) -> Value {
-        let field = |(name, kind): &(&str, Kind)| {
-            let schema = match kind {
-                Kind::Text => json!({"type": "string"}),
-                Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
-                Kind::OneOf(names) => json!({"type": "string", "enum": names}),
-                Kind::SomeOf(names) => {
-                    json!({"type": "array", "items": {"type": "string", "enum": names}})
-                }
-            };
-            ((*name).to_string(), schema)
-        };
-        let properties: serde_json::Map<String, Value> = self.fields.iter().map(field).collect();
-        let names: Vec<&str> = self.fields.iter().map(|(name, _)| *name).collect();
-        json!({
-            "type": "object",
-            "properties": properties,
-            "required": names,
-            "additionalProperties": false,
-        })
-    }
-
-    /// The name of the only field.
-    fn field(&self) -> &'static str {
-        self.fields[0].0
     }
 }
 
