@@ -3,6 +3,7 @@
 //! The model is a server that speaks OpenAI's API or a Gemma on this machine. Prompts, the parsing of answers and the
 //! journal of answers live here; stages and their files do not.
 
+mod answer;
 mod judged;
 mod local;
 mod model;

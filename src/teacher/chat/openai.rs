@@ -12,10 +12,10 @@ use async_openai::error::{ApiErrorResponse, OpenAIError};
 use async_openai::middleware::HttpRequestFactory;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::progress::Job;
+use crate::teacher::chat::answer::{Answer, Logprob};
 use crate::teacher::chat::model::{
     ChatModel, Completion, Question, TokenLogprobs, Usage, estimated_tokens,
 };
@@ -87,44 +87,6 @@ struct Form {
     structured: bool,
     temperature: bool,
     logprobs: bool,
-}
-
-/// The part of a server's answer that matters here; other servers than OpenAI's leave out much of the rest.
-#[derive(Deserialize)]
-pub(super) struct Answer {
-    choices: Vec<Choice>,
-    usage: Option<Tokens>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    message: Said,
-    finish_reason: Option<String>,
-    logprobs: Option<Logprobs>,
-}
-
-#[derive(Deserialize)]
-struct Logprobs {
-    content: Option<Vec<Logprob>>,
-}
-
-#[derive(Deserialize)]
-struct Logprob {
-    token: String,
-    logprob: f64,
-    #[serde(default)]
-    top_logprobs: Vec<Logprob>,
-}
-
-#[derive(Deserialize)]
-struct Said {
-    content: Option<String>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-struct Tokens {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
 }
 
 impl OpenAi {

@@ -10,7 +10,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 
-use crate::teacher::chat::openai::Answer;
+use crate::teacher::chat::answer::Answer;
 
 /// Failures of one request, one after another, that end the run.
 const MOST_FAILURES: usize = 8;
