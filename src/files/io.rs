@@ -1,7 +1,7 @@
 //! Files that are never half written.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::Path;
 
 use serde::Serialize;
@@ -66,9 +66,7 @@ pub fn create_dir(path: &Path) -> Result<()> {
 /// Removes a folder and its content, if it exists.
 pub fn remove_dir(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("remove", path)(error))
-        }
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
         _ => Ok(()),
     }
 }
@@ -215,6 +213,24 @@ fn to_line<T: Serialize>(path: &Path, record: &T) -> Result<String> {
     let line =
         serde_json::to_string(record).map_err(|error| Error::invalid(path, error.to_string()))?;
     Ok(line + "\n")
+}
+
+/// Locks a file that is open, until it is closed; where the file system has no locks, nothing is locked.
+///
+/// # Errors
+///
+/// Another run that has it: `holds` names what is locked, `advice` tells what to do.
+pub fn lock(file: &File, path: &Path, holds: &Path, advice: &str) -> Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let reason = format!("another run is at work here; {advice}");
+            Err(Error::invalid(holds, reason))
+        }
+        Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => {
+            Err(Error::io("lock", path)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One run at a time works on a character.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::path::Path;
 
 use crate::{Error, Result, files};
@@ -29,22 +29,10 @@ impl Lock {
         let mut file = created
             .or_else(|error| File::open(path).map_err(|_| error))
             .map_err(Error::io("lock", path))?;
-        match file.try_lock() {
-            Ok(()) => {
-                // Whose lock it is, for people; nothing reads it.
-                let _ = writeln!(file, "{:<10}", std::process::id());
-                Ok(Self(file))
-            }
-            Err(TryLockError::WouldBlock) => Err(Error::invalid(
-                holds,
-                "another run is at work here; wait until it has ended, or stop it",
-            )),
-            // A file system without locks.
-            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
-                Ok(Self(file))
-            }
-            Err(TryLockError::Error(error)) => Err(Error::io("lock", path)(error)),
-        }
+        files::lock(&file, path, holds, "wait until it has ended, or stop it")?;
+        // Whose lock it is, for people; nothing reads it.
+        let _ = writeln!(file, "{:<10}", std::process::id());
+        Ok(Self(file))
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
+use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -185,16 +184,9 @@ impl ReplyFile<'_> {
             .create(true)
             .open(self.output);
         let file = file.map_err(Error::io("open", self.output))?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => Err(Error::invalid(
-                self.output,
-                "another run writes its scores here; wait until it has ended, or name another file",
-            )),
-            Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => {
-                Err(Error::io("lock", self.output)(error))
-            }
-            _ => Ok(file),
-        }
+        let advice = "wait until it has ended, or name another file";
+        files::lock(&file, self.output, self.output, advice)?;
+        Ok(file)
     }
 
     /// Reads the replies, and checks what can be checked of them before a judge is loaded.

@@ -5,6 +5,7 @@
 
 mod answer;
 mod judged;
+mod labels;
 mod local;
 mod model;
 mod openai;
@@ -30,48 +31,21 @@ use crate::teacher::{Outcome, Plan, Rejected, Teacher};
 use crate::text::Message;
 use crate::{Result, files};
 
+pub(super) use labels::read_label;
 pub use local::LocalGemma;
 pub use model::{ChatModel, Completion, Question, TokenLogprobs, Usage};
 pub use openai::{OpenAi, OpenAiConfig};
 pub use prompts::Language;
 
+use labels::{NLI, RELEVANCE};
 use parse::Unusable;
-use prompts::prompt;
+use prompts::{parts, prompt};
 use tasks::{Kind, LABEL, QUERIES, RELEVANT, REPLIES, STATEMENTS, Task};
-
-/// The place of the label that a text says, among `no` and `yes` or `contradicted`, `neutral` and `entailed`, however they
-/// are spelt.
-pub(super) fn read_label(text: &str, names: &[&str]) -> Option<usize> {
-    let labels: &[&[&str]] = if names.len() == 2 { &RELEVANCE } else { &NLI };
-    parse::label(text, "label", labels).ok()
-}
 
 /// Counted up when prompts or the reading of answers change what a character's data would be.
 const PROMPTS_VERSION: u32 = 1;
 /// Characters of a page that are read at once, about.
 const PART_CHARS: usize = 3000;
-const RELEVANCE: [&[&str]; 2] = [
-    &["no", "false", "否", "无关", "不", "いいえ", "なし"],
-    &["yes", "true", "是", "有关", "はい", "あり"],
-];
-const NLI: [&[&str]; 3] = [
-    &[
-        "contradicted",
-        "contradiction",
-        "contradict",
-        "contradicts",
-        "矛盾",
-    ],
-    &["neutral", "中立"],
-    &[
-        "entailed",
-        "entailment",
-        "entail",
-        "entails",
-        "蕴含",
-        "含意",
-    ],
-];
 
 /// A chat model that does a teacher's five tasks.
 pub struct ChatTeacher {
@@ -478,44 +452,6 @@ impl Teacher for ChatTeacher {
     fn usage(&self) -> Option<Usage> {
         Some(self.model.usage())
     }
-}
-
-/// Splits a page into parts of about `chars` characters, at the end of a paragraph, else of a line, else of a sentence.
-fn parts(page: &str, chars: usize) -> Vec<String> {
-    let mut pieces: Vec<String> = vec![page.to_string()];
-    for (separator, keep) in [("\n\n", "\n\n"), ("\n", "\n"), (". ", ". "), ("。", "。")] {
-        pieces = pieces
-            .into_iter()
-            .flat_map(|piece| {
-                if piece.chars().count() <= chars {
-                    return vec![piece];
-                }
-                let count = piece.matches(separator).count();
-                piece
-                    .split(separator)
-                    .enumerate()
-                    .map(|(idx, text)| {
-                        let end = if idx < count { keep } else { "" };
-                        format!("{text}{end}")
-                    })
-                    .collect()
-            })
-            .collect();
-    }
-    let mut parts: Vec<String> = Vec::new();
-    for piece in pieces {
-        match parts.last_mut() {
-            Some(part) if part.chars().count() + piece.chars().count() <= chars => {
-                part.push_str(&piece)
-            }
-            _ => parts.push(piece),
-        }
-    }
-    parts
-        .into_iter()
-        .map(|part| part.trim().to_string())
-        .filter(|part| !part.is_empty())
-        .collect()
 }
 
 /// Whether a text asks something.

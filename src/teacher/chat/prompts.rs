@@ -72,6 +72,44 @@ pub(super) fn prompt(language: Language, name: &str, values: &[Value]) -> String
     rendered.expect("every language has every prompt")
 }
 
+/// Splits a page into parts of about `chars` characters, at the end of a paragraph, else of a line, else of a sentence.
+pub(super) fn parts(page: &str, chars: usize) -> Vec<String> {
+    let mut pieces: Vec<String> = vec![page.to_string()];
+    for (separator, keep) in [("\n\n", "\n\n"), ("\n", "\n"), (". ", ". "), ("。", "。")] {
+        pieces = pieces
+            .into_iter()
+            .flat_map(|piece| {
+                if piece.chars().count() <= chars {
+                    return vec![piece];
+                }
+                let count = piece.matches(separator).count();
+                piece
+                    .split(separator)
+                    .enumerate()
+                    .map(|(idx, text)| {
+                        let end = if idx < count { keep } else { "" };
+                        format!("{text}{end}")
+                    })
+                    .collect()
+            })
+            .collect();
+    }
+    let mut parts: Vec<String> = Vec::new();
+    for piece in pieces {
+        match parts.last_mut() {
+            Some(part) if part.chars().count() + piece.chars().count() <= chars => {
+                part.push_str(&piece)
+            }
+            _ => parts.push(piece),
+        }
+    }
+    parts
+        .into_iter()
+        .map(|part| part.trim().to_string())
+        .filter(|part| !part.is_empty())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
