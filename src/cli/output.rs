@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use crate::pipeline::{Stage, StageSpec, changes};
+use crate::pipeline::{Output, Stage, StageSpec, changes};
 use crate::progress::Job;
 use crate::{Error, Result};
 
@@ -67,12 +67,28 @@ pub(super) fn check_output(
     Ok(())
 }
 
-/// Opens a stage outside a run, and prints why it is made again if it is.
-pub(super) fn open_stage(spec: StageSpec, force: bool, job: &Job) -> Result<Stage> {
+/// Opens the one stage of a command that writes the files `made` into the folder `output`, and tells why it is made again,
+/// or that it is complete; then there is none to run.
+pub(super) fn open_stage(
+    mut spec: StageSpec,
+    output: &Path,
+    made: &[&str],
+    force: bool,
+    job: &Job,
+) -> Result<Option<Stage>> {
+    for name in made {
+        spec = spec.writes(Output::result(output.join(name)));
+    }
     for change in changes(std::slice::from_ref(&spec), force)? {
         job.progress.note(&change.to_string());
     }
-    Stage::open(spec, force, job)
+    let stage = Stage::open(spec, force, job)?;
+    if stage.is_complete() {
+        let done = format!("{} is complete, nothing was done", output.display());
+        job.progress.note(&done);
+        return Ok(None);
+    }
+    Ok(Some(stage))
 }
 
 /// Quotes a name for a shell.

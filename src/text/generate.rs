@@ -43,14 +43,8 @@ mod tests {
     fn model() -> Gemma {
         let device = Device::default();
         device.seed(11);
-        GemmaConfig::gemma_2b()
+        GemmaConfig::small()
             .with_vocab_size(50)
-            .with_hidden_size(16)
-            .with_intermediate_size(32)
-            .with_num_hidden_layers(2)
-            .with_num_attention_heads(4)
-            .with_num_key_value_heads(2)
-            .with_head_dim(8)
             .with_initializer_range(0.4)
             .init(&device)
     }

@@ -325,14 +325,9 @@ mod tests {
         let device = Device::default();
         // Uses its own random numbers: the device's are shared with other tests.
         let mut rng = ChaCha8Rng::seed_from_u64(11);
-        let mut model = GemmaConfig::gemma_2b()
+        let mut model = GemmaConfig::small()
             .with_vocab_size(50)
-            .with_hidden_size(16)
-            .with_intermediate_size(32)
-            .with_num_hidden_layers(2)
-            .with_num_attention_heads(4)
-            .with_num_key_value_heads(2)
-            .with_head_dim(8)
+            .with_initializer_range(0.02)
             .init(&device);
         model.weights("", &mut |_, mut weight| {
             if let WeightMut::Matrix(_) = &weight {

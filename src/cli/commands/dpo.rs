@@ -227,7 +227,7 @@ impl DpoArgs {
                 .with_seed(self.seed)
                 .with_shuffle(!self.no_shuffle);
         let work = self.output.join("training");
-        let mut spec = StageSpec::new("dpo", self.output.join("dpo.json"))
+        let spec = StageSpec::new("dpo", self.output.join("dpo.json"))
             .with_settings(json!(training))
             .with_settings(json!({
                 "model": model.hash()?,
@@ -238,17 +238,10 @@ impl DpoArgs {
             .with_settings(json!(precision))
             .with_about(json!({"model_name": model.reference(&self.output)}))
             .writes(Output::work(&work));
-        for name in MADE {
-            spec = spec.writes(Output::result(self.output.join(name)));
-        }
-        let mut stage = open_stage(spec, self.force, job)?;
-        if stage.is_complete() {
-            job.progress.note(&format!(
-                "{} is complete, nothing was done",
-                self.output.display()
-            ));
+        let stage = open_stage(spec, &self.output, &MADE, self.force, job)?;
+        let Some(mut stage) = stage else {
             return self.tell(None);
-        }
+        };
         config.announce("to train", 0, devices.first(), job)?;
         let base = Engine::open(config, &devices)?.load()?;
         let run = DpoRun {

@@ -150,7 +150,7 @@ impl FinetuneArgs {
             .with_seed(self.seed);
         let work = self.output.join("training");
         let summary = self.output.join(SUMMARY);
-        let mut spec = StageSpec::new("finetune", self.output.join("finetune.json"))
+        let spec = StageSpec::new("finetune", self.output.join("finetune.json"))
             .with_settings(json!(config))
             .with_settings(json!({
                 "model": model.hash()?,
@@ -159,17 +159,10 @@ impl FinetuneArgs {
             }))
             .with_about(json!({"model_name": model.reference(&self.output)}))
             .writes(Output::work(&work));
-        for name in MADE {
-            spec = spec.writes(Output::result(self.output.join(name)));
-        }
-        let mut stage = open_stage(spec, self.force, job)?;
-        if stage.is_complete() {
-            job.progress.note(&format!(
-                "{} is complete, nothing was done",
-                self.output.display()
-            ));
+        let stage = open_stage(spec, &self.output, &MADE, self.force, job)?;
+        let Some(mut stage) = stage else {
             return self.tell(&files::read_json(&summary)?);
-        }
+        };
         let run = FineTune {
             label: "finetune",
             config: &config,

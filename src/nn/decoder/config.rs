@@ -83,6 +83,20 @@ impl GemmaConfig {
         Self::new()
     }
 
+    /// Returns a shape that tests can run at once.
+    #[cfg(test)]
+    pub(crate) fn small() -> Self {
+        Self::new()
+            .with_vocab_size(40)
+            .with_hidden_size(16)
+            .with_intermediate_size(32)
+            .with_num_hidden_layers(2)
+            .with_num_attention_heads(4)
+            .with_num_key_value_heads(2)
+            .with_head_dim(8)
+            .with_initializer_range(0.3)
+    }
+
     /// Checks that a model can have this shape.
     ///
     /// # Errors

@@ -274,15 +274,7 @@ mod tests {
     use burn::tensor::Tolerance;
 
     fn config() -> GemmaConfig {
-        GemmaConfig::gemma_2b()
-            .with_vocab_size(40)
-            .with_hidden_size(16)
-            .with_intermediate_size(32)
-            .with_num_hidden_layers(2)
-            .with_num_attention_heads(4)
-            .with_num_key_value_heads(2)
-            .with_head_dim(8)
-            .with_initializer_range(0.3)
+        GemmaConfig::small()
     }
 
     fn model(device: &Device) -> Gemma {

@@ -145,16 +145,7 @@ mod tests {
 
     fn model(device: &Device) -> Gemma {
         device.seed(3);
-        GemmaConfig::gemma_2b()
-            .with_vocab_size(40)
-            .with_hidden_size(16)
-            .with_intermediate_size(32)
-            .with_num_hidden_layers(2)
-            .with_num_attention_heads(4)
-            .with_num_key_value_heads(2)
-            .with_head_dim(8)
-            .with_initializer_range(0.3)
-            .init(device)
+        GemmaConfig::small().init(device)
     }
 
     #[cfg(feature = "flex")]
