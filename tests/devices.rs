@@ -274,10 +274,12 @@ fn replies_are_the_same_on_two_devices() {
             devices.first(),
         )
         .unwrap();
+        let tokenizer = Tokenizer::load(&Checkpoint::folder(tiny("gemma"))).unwrap();
         let sampler = Sampler {
             persona: &persona,
             models: &Replicas::new(gemma, &devices),
-            tokenizer: &Tokenizer::load(&Checkpoint::folder(tiny("gemma"))).unwrap(),
+            tokenizer: &tokenizer,
+            stop_ids: &[tokenizer.token_id("<eos>").unwrap()],
             max_tokens: 1024,
             top_k: 2,
             retrieval: &table,

@@ -488,12 +488,14 @@ impl Bench<'_> {
             .map(|_| self.text(5..9))
             .collect();
         let models = Replicas::new(gemma, &self.models.device.clone().into());
+        let stop_ids: Vec<i32> = tokenizer.token_id("<eos>").into_iter().collect();
         let stage = |replies: &str| -> Result<RelevanceTable> {
             let table = relevance.relevance(&persona, &queries, &self.job)?;
             let sampler = Sampler {
                 persona: &persona,
                 models: &models,
                 tokenizer: &tokenizer,
+                stop_ids: &stop_ids,
                 max_tokens: 1024,
                 top_k: 5,
                 retrieval: &table,

@@ -2,7 +2,7 @@
 
 use burn::config::Config;
 
-use super::{Persona, Score, Scorer, encode_prompt, persona_prompt, stop_ids};
+use super::{Persona, Score, Scorer, encode_prompt, persona_prompt};
 use crate::progress::Job;
 use crate::text::{Engine, GenerateConfig, Prompt, Sampling, seed_for};
 use crate::{Error, Result};
@@ -152,7 +152,7 @@ impl Character {
             max_new_tokens: config.max_new_tokens,
             min_new_tokens: 0,
             sampling: config.sampling(),
-            stop_ids: stop_ids(tokenizer),
+            stop_ids: self.engine.stop_ids(),
         };
         let (mut ids, mut said) = (Vec::new(), String::new());
         let mut on_token = |_, token| {

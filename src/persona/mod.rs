@@ -19,7 +19,7 @@ pub use judge::{
     NliProbabilities, Relevance, RelevanceCache, find_judge, read_template,
 };
 pub use persona::Persona;
-pub use prompt::{encode_prompt, encode_reply, persona_prompt, stop_ids};
+pub use prompt::{encode_prompt, encode_reply, persona_prompt};
 pub use records::{NliExample, PreferencePair, Query, RelevanceExample, Statement};
 pub use retrieval::RelevanceTable;
 pub use score::{Score, StatementScore, score};

@@ -55,14 +55,6 @@ pub fn encode_reply(tokenizer: &Tokenizer, reply: &str) -> Result<Vec<i32>> {
     Ok(ids)
 }
 
-/// The tokens at which a reply ends.
-pub fn stop_ids(tokenizer: &Tokenizer) -> Vec<i32> {
-    ["<eos>", "<end_of_turn>"]
-        .iter()
-        .filter_map(|token| tokenizer.token_id(token))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,7 +25,7 @@ impl Lock {
             .create(true)
             .truncate(false)
             .open(path);
-        // What is complete can be read from a disk that is not to be written.
+        // On a read-only disk, a complete run can still be read.
         let mut file = created
             .or_else(|error| File::open(path).map_err(|_| error))
             .map_err(Error::io("lock", path))?;

@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::nn::Gemma;
 use crate::parallel::Replicas;
-use crate::persona::{
-    Judge, Persona, RelevanceTable, Score, encode_prompt, persona_prompt, stop_ids,
-};
+use crate::persona::{Judge, Persona, RelevanceTable, Score, encode_prompt, persona_prompt};
 use crate::progress::Job;
 use crate::text::{GenerateConfig, Generation, Prompt, Room, Sampling, Tokenizer, seed_for};
 use crate::{Result, files::Journal};
@@ -38,6 +36,8 @@ pub struct Sampler<'a> {
     pub models: &'a Replicas<Gemma>,
     /// Its tokenizer.
     pub tokenizer: &'a Tokenizer,
+    /// The ids at which a reply ends.
+    pub stop_ids: &'a [i32],
     /// Longest sequence the model takes.
     pub max_tokens: usize,
     /// Statements in the prompt.
@@ -135,7 +135,7 @@ fn sample_group(
         max_new_tokens: sampler.max_new_tokens,
         min_new_tokens: sampler.min_new_tokens,
         sampling: sampler.sampling,
-        stop_ids: stop_ids(sampler.tokenizer),
+        stop_ids: sampler.stop_ids.to_vec(),
     };
     let mut parts = begin(sampler, query_idxs, &texts, &config)?;
     let n_replies = sampler.n_replies;
@@ -292,6 +292,7 @@ mod tests {
         let table = RelevanceTable {
             rows: vec![vec![0.5, 0.4]; QUERIES],
         };
+        let tokenizer = Tokenizer::load(&gemma.as_path().into()).unwrap();
         let sampler = Sampler {
             persona: &persona,
             models: &Replicas::new(
@@ -303,7 +304,8 @@ mod tests {
                 .unwrap(),
                 &devices,
             ),
-            tokenizer: &Tokenizer::load(&gemma.as_path().into()).unwrap(),
+            tokenizer: &tokenizer,
+            stop_ids: &[tokenizer.token_id("<eos>").unwrap()],
             max_tokens: 1024,
             top_k: 2,
             retrieval: &table,

@@ -204,6 +204,19 @@ impl Engine {
         &self.eos_token_ids
     }
 
+    /// The ids at which a reply ends: where the checkpoint says that its texts end, and the end of a turn, which many
+    /// checkpoints do not list.
+    pub fn stop_ids(&self) -> Vec<i32> {
+        let mut ids = self.eos_token_ids.clone();
+        let ends = ["<eos>", "<end_of_turn>"].map(|token| self.tokenizer.token_id(token));
+        for id in ends.into_iter().flatten() {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids
+    }
+
     /// The most tokens that the model takes, prompt and reply together.
     pub fn max_tokens(&self) -> usize {
         self.shape.max_position_embeddings

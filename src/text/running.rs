@@ -43,9 +43,9 @@ pub(super) fn add_tokens(
 ) -> Result<Vec<bool>> {
     let logits = logits.cast(DType::F32);
     let tokens = if kernels::is_cpu(&logits.device()) {
-        choose_here(config, logits, rows, places)?
+        choose_on_host(config, logits, rows, places)?
     } else {
-        choose_there(config, logits, rows, places)
+        choose_rows_on_device(config, logits, rows, places)
     };
     let goes_on = rows.iter_mut().zip(tokens).map(|(row, token)| {
         if config.stop_ids.contains(&token) {
@@ -60,7 +60,7 @@ pub(super) fn add_tokens(
 }
 
 /// Chooses tokens on the host, from a copy of the logits.
-fn choose_here(
+fn choose_on_host(
     config: &GenerateConfig,
     logits: Tensor<2>,
     rows: &mut [Row],
@@ -90,7 +90,7 @@ pub(super) fn numbers(logits: &mut TensorData) -> Result<&mut [f32]> {
         .map_err(|error| Error::Training(format!("the logits cannot be read: {error:?}")))
 }
 
-/// A reply with fewer tokens than this does not end.
+/// Rules out stop tokens while the reply is shorter than `min_new_tokens`.
 pub(super) fn forbid_stops(config: &GenerateConfig, logits: &mut [f32], said: usize) {
     if said < config.min_new_tokens {
         for stop in stops(config, logits.len()) {
@@ -100,7 +100,7 @@ pub(super) fn forbid_stops(config: &GenerateConfig, logits: &mut [f32], said: us
 }
 
 /// Chooses tokens on the device; only the tokens are copied to the host.
-fn choose_there(
+fn choose_rows_on_device(
     config: &GenerateConfig,
     logits: Tensor<2>,
     rows: &mut [Row],

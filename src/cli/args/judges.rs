@@ -41,7 +41,7 @@ pub(crate) struct JudgeArgs {
     chat: ChatModelArgs,
 }
 
-/// A judge that was chosen, before it is loaded: what is equal is one judge.
+/// A chosen judge, not yet loaded. Equal values can share one loaded judge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ChosenJudge {
     task: JudgeTask,
@@ -103,6 +103,19 @@ pub(crate) struct ChosenJudges {
     pub(crate) nli: ChosenJudge,
 }
 
+impl ChosenJudges {
+    /// What the weights of both take in memory, in bytes.
+    pub(crate) fn bytes(&self) -> Result<u64> {
+        let mut bytes = 0;
+        for judge in [&self.relevance, &self.nli] {
+            if let Place::Local(judge) = &judge.place {
+                bytes += judge.bytes()?;
+            }
+        }
+        Ok(bytes)
+    }
+}
+
 /// What comes before the name of a chat model that judges.
 const CHAT: &str = "openai:";
 
@@ -115,7 +128,16 @@ impl JudgeArgs {
         devices: &Devices,
         job: &Job,
     ) -> Result<Scorer> {
-        let chosen = self.choose(output, persona, job)?;
+        self.load_chosen(&self.choose(output, persona, job)?, devices, job)
+    }
+
+    /// Loads both judges of a character.
+    pub(crate) fn load_chosen(
+        &self,
+        chosen: &ChosenJudges,
+        devices: &Devices,
+        job: &Job,
+    ) -> Result<Scorer> {
         Ok(Scorer {
             relevance: self.load_one(&chosen.relevance, devices, job)?,
             nli: self.load_one(&chosen.nli, devices, job)?,

@@ -43,7 +43,7 @@ pub(crate) struct ChatArgs {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     message: Vec<String>,
     /// 0 takes the likeliest token, 1 draws from the model's own distribution.
-    #[arg(long, value_name = "X", default_value_t = 0.3)]
+    #[arg(long, value_name = "X", default_value_t = defaults().temperature)]
     temperature: f32,
     /// Draw from so many of the likeliest tokens only.
     #[arg(long, value_name = "N")]
@@ -52,13 +52,13 @@ pub(crate) struct ChatArgs {
     #[arg(long, value_name = "X")]
     top_p: Option<f32>,
     /// Longest reply, in tokens.
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = defaults().max_new_tokens)]
     max_new_tokens: usize,
     /// Statements in the prompt.
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = defaults().rag_top_k)]
     rag_top_k: usize,
     /// Everything random comes from it.
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
     /// Where data/NAME and models/NAME are.
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -68,6 +68,10 @@ pub(crate) struct ChatArgs {
     format: Format,
     #[command(flatten)]
     device: DeviceArgs,
+}
+
+fn defaults() -> AnswerConfig {
+    AnswerConfig::new()
 }
 
 /// A conversation with a character.
@@ -214,10 +218,11 @@ impl<'a> Chat<'a> {
         let engine = EngineConfig::new(base, Work::reply(args.max_new_tokens))
             .with_adapter(adapter.as_deref())
             .with_precision(args.precision.precision(precision));
-        engine.announce("to chat", 0, devices.first(), job)?;
+        let judges = args.judges.choose(&args.output, &persona, job)?;
+        engine.announce("to chat", judges.bytes()?, devices.first(), job)?;
         let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
         engine.load()?;
-        let scorer = args.judges.load(&args.output, &persona, &devices, job)?;
+        let scorer = args.judges.load_chosen(&judges, &devices, job)?;
         let character = Character::new(persona, engine, scorer, config)?;
         Ok(Self {
             args,

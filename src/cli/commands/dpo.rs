@@ -115,13 +115,13 @@ pub(crate) struct DpoArgs {
     /// Batches in an optimizer step.
     #[arg(long, value_name = "N", default_value_t = defaults().dpo.accumulate)]
     accumulate: usize,
-    /// The first learning rate; it falls to zero in a line.
+    /// The first learning rate; it falls to zero linearly.
     #[arg(long, value_name = "X", default_value_t = defaults().learning_rate)]
     learning_rate: f64,
     /// How strongly the policy is held to the reference.
     #[arg(long, value_name = "X", default_value_t = defaults().dpo.beta)]
     beta: f64,
-    /// What is made of the difference between the two replies.
+    /// The preference loss.
     #[arg(long, value_enum, default_value_t = defaults().dpo.loss_type.into())]
     loss: Loss,
     /// How many of the preferences are taken to be wrong, from 0 to 0.5; for the sigmoid loss.

@@ -163,7 +163,9 @@ impl ReplyFile<'_> {
             return refused("is the file of the replies; name another file");
         }
         if input.is_some() && place(&ScoreRecord::path(self.output)) == input {
-            return refused("has its record where the file of the replies is; name another file");
+            return refused(
+                "would write its record over the file of the replies; name another file",
+            );
         }
         // A file that somebody else wrote is neither read nor mended.
         let has_text = there.is_some_and(|there| there.len() > 0);
@@ -205,7 +207,8 @@ impl ReplyFile<'_> {
             let own = reply.statements.as_ref();
             if own.is_some_and(|own| own.iter().all(|statement| statement.trim().is_empty())) {
                 return Err(line(
-                    "statements are none; leave the key out for the character's own".into(),
+                    "`statements` is empty; leave it out to use the character's own statements"
+                        .into(),
                 ));
             }
             if reply.character.is_none() && self.character.is_none() {
@@ -313,7 +316,7 @@ impl ReplyFile<'_> {
             let scored = done.iter().map(|scored| scored.reply.character.as_deref());
             let differences = record.differences(now, scored);
             if !differences.is_empty() {
-                let reason = format!("was scored otherwise: {}", differences.join(", "));
+                let reason = format!("was scored with other settings: {}", differences.join(", "));
                 return refused(&reason);
             }
         }

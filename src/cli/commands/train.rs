@@ -95,7 +95,7 @@ pub(crate) struct TrainArgs {
     /// Numerator of the LoRA scaling [default: the rank].
     #[arg(long, value_name = "X")]
     lora_alpha: Option<f64>,
-    /// First learning rate of DPO; it falls to zero in a line.
+    /// First learning rate of DPO; it falls to zero linearly.
     #[arg(long, value_name = "X", default_value_t = defaults().adapter.learning_rate)]
     learning_rate: f64,
     /// How strongly DPO holds the policy to the reference.

@@ -60,6 +60,7 @@ pub(super) fn sample(run: &Run<'_>, samples: &Samples<'_>) -> Result<Vec<Sampled
         persona: asked.persona,
         models: &loaded.models,
         tokenizer: engine.tokenizer(),
+        stop_ids: &engine.stop_ids(),
         max_tokens: engine.max_tokens(),
         top_k: replies.rag_top_k,
         retrieval: &asked.retrieval,

@@ -13,7 +13,6 @@ use crate::{Error, Result};
 pub struct LocalGemma {
     name: String,
     engine: Engine,
-    stop_ids: Vec<i32>,
     job: Job,
     usage: Mutex<Usage>,
 }
@@ -21,12 +20,9 @@ pub struct LocalGemma {
 impl LocalGemma {
     /// Makes a chat model from a Gemma, which is loaded at the first question; `name` is its name in records.
     pub fn new(name: &str, engine: Engine, job: &Job) -> Self {
-        let mut stop_ids = engine.eos_token_ids().to_vec();
-        stop_ids.extend(engine.tokenizer().token_id("<end_of_turn>"));
         Self {
             name: name.to_string(),
             engine,
-            stop_ids,
             job: job.clone(),
             usage: Mutex::default(),
         }
@@ -99,7 +95,7 @@ impl ChatModel for LocalGemma {
             max_new_tokens: most,
             min_new_tokens: 0,
             sampling: Sampling::Greedy,
-            stop_ids: self.stop_ids.clone(),
+            stop_ids: self.engine.stop_ids(),
         };
         let prompt = Prompt {
             ids,

@@ -33,7 +33,7 @@ pub(crate) fn sentences(names: &Names, field: &str, text: &str) -> Vec<String> {
     for part in sentences::sentences(text) {
         let bare = part.trim_end_matches(['.', ';', ',', '!']).trim();
         let template = sentences.is_empty();
-        if bare.is_empty() {
+        if !bare.contains(char::is_alphanumeric) {
             continue;
         }
         if is_sentence(names, &part) {
@@ -119,6 +119,8 @@ mod tests {
     #[test]
     fn known_fields_have_their_own_wording() {
         check("Age", "26", &["Alice is 26 years old."]);
+        check("Personality", "???", &[]);
+        check("Looks", "★★★; …", &[]);
         check("Occupation", "Engineer", &["Alice is an engineer."]);
         check("Hair", "Long and red", &["Alice has long and red hair."]);
         check("Birthday", "3 May 1990", &["Alice was born on 3 May 1990."]);

@@ -170,9 +170,8 @@ fn standing(field: &Field) -> Option<String> {
         | "marital status"
         | "relationship status"
         | "status"
-        | "religion"
         | "faith"
-            if tokens.len() <= 6 && !key.starts_with("religion") =>
+            if tokens.len() <= 6 =>
         {
             format!("{name} is {low}.")
         }
@@ -383,6 +382,9 @@ fn is_describing(key: &str) -> bool {
 
 fn all_adjectives(tokens: &[Token]) -> bool {
     let words: Vec<&Token> = tokens.iter().filter(|token| token.is_word()).collect();
+    let Some(last) = words.last() else {
+        return false;
+    };
     let noun = words.iter().any(|token| {
         grammar::is_plural(&token.lower)
             || (grammar::is_determiner(&token.lower))
@@ -392,6 +394,6 @@ fn all_adjectives(tokens: &[Token]) -> bool {
         || tokens
             .iter()
             .any(|token| token.is_any(&[",", "and", "but"]))
-        || grammar::is_adjective(&words[words.len() - 1].lower);
+        || grammar::is_adjective(&last.lower);
     !noun && listed
 }
