@@ -246,10 +246,51 @@ fn a_line_of_replies_that_cannot_be_scored_is_named_and_foreign_files_stay_as_th
         let error = score(&format!("{good}\n{line}\n"));
         assert!(error.contains(reason), "{error}");
     }
+    let error = score(&format!(
+        "\n\n{}",
+        r#"{"query": "Hi?", "response": " ", "character": "Alice"}"#
+    ));
+    assert!(error.contains("line 3: "), "blank lines count: {error}");
     assert!(score("").contains("has no replies"));
     for notes in ["my notes", "my notes\n"] {
         fs::write(&output, notes).unwrap();
         assert!(score(good).contains("name another file"));
         assert_eq!(fs::read_to_string(&output).unwrap(), notes);
     }
+}
+
+#[test]
+fn scores_stay_until_there_are_new_ones_and_a_file_of_scores_can_be_scored_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (input, output, again) = (path("replies"), path("scores"), path("again"));
+    let reply = r#"{"query": "Hi?", "response": "Ho.", "character": "Alice"}"#;
+    fs::write(&input, reply).unwrap();
+    let score = |input: &str, output: &str, more: &[&str]| {
+        run(&[&["score", "--input", input, "--output", output][..], more].concat())
+    };
+    assert!(score(&input, &output, &[]).status.success());
+    let scores = fs::read_to_string(&output).unwrap();
+    let record = fs::read_to_string(path("scores.record.json")).unwrap();
+    // A judge of other classes is found out when it is loaded.
+    let failed = score(
+        &input,
+        &output,
+        &["--force", "--nli", "models/tiny/relevance"],
+    );
+    assert_eq!(failed.status.code(), Some(1));
+    assert_eq!(fs::read_to_string(&output).unwrap(), scores);
+    assert_eq!(
+        fs::read_to_string(path("scores.record.json")).unwrap(),
+        record
+    );
+
+    for _ in 0..2 {
+        assert!(score(&output, &again, &[]).status.success());
+        assert_eq!(fs::read_to_string(&again).unwrap(), scores);
+    }
+    fs::write(&output, format!("{scores}damaged\n")).unwrap();
+    assert!(!score(&input, &output, &[]).status.success());
+    assert!(score(&input, &output, &["--force"]).status.success());
+    assert_eq!(fs::read_to_string(&output).unwrap(), scores);
 }

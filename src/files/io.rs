@@ -95,9 +95,19 @@ pub(crate) fn write_by(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) 
     Ok(())
 }
 
+/// How the names of files begin that are not yet whole.
+const TEMPORARY: &str = ".tmp";
+
+/// Whether a file was not yet whole when its writer was killed.
+pub fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().starts_with(TEMPORARY)
+}
+
 /// Creates a temporary file in the folder with the permissions of any new file, as the user's umask says.
 fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)

@@ -49,6 +49,12 @@ struct Reply {
     rest: Map<String, Value>,
 }
 
+/// A reply with the number of its line.
+struct Line {
+    number: usize,
+    reply: Reply,
+}
+
 /// A line of the output.
 #[derive(Serialize, Deserialize)]
 struct Scored {
@@ -93,17 +99,22 @@ impl ReplyFile<'_> {
     /// Scores every reply that the output has not yet.
     pub(super) fn score(&self, by: &ScoredBy<'_>, job: &Job) -> Result<Summary> {
         self.check_paths()?;
-        let replies = self.read()?;
-        let characters = self.characters(&replies, by)?;
+        let lines = self.read()?;
+        let characters = self.characters(&lines, by)?;
+        let record = self.record(&characters)?;
         let _lock = self.lock()?;
-        let (mut journal, mut scores) = self.open(&replies, &self.record(&characters)?)?;
+        let mut scores = match self.force {
+            true => Vec::new(),
+            false => self.scored(&lines, &record)?,
+        };
         let scored_before = scores.len();
-        let task = job.progress.task("score", replies.len(), "replies");
+        let task = job.progress.task("score", lines.len(), "replies");
         task.advance(scored_before);
+        let mut journal = None;
         let mut loaded: Vec<(ChosenJudge, Judge)> = Vec::new();
         let mut scorers: HashMap<&str, Scorer> = HashMap::new();
         let quiet = job.quiet();
-        for reply in &replies[scored_before..] {
+        for Line { number, reply } in &lines[scored_before..] {
             job.check()?;
             let name = self.name(reply);
             let Scoring { persona, judges } = &characters[name];
@@ -124,11 +135,29 @@ impl ReplyFile<'_> {
                 let (relevance, nli) = (judge(&judges.relevance)?, judge(&judges.nli)?);
                 scorers.insert(name, Scorer { relevance, nli });
             }
+            let scorer = &scorers[name];
+            let at_line = |error| self.at_line(*number, error);
+            let readable = scorer.nli.readable(persona, &reply.query, &reply.response);
+            let n_readable = readable.map_err(at_line)?.len();
+            if n_readable < reply.response.len() {
+                job.progress.note(&format!(
+                    "line {number}: a reply of {} bytes is longer than the judge reads, and is scored by its first {n_readable}",
+                    reply.response.len()
+                ));
+            }
             let texts = [reply.response.as_str()];
-            let mut found = scorers[name].score_all(persona, &reply.query, &texts, &quiet)?;
-            let apc = found.remove(0);
+            let found = scorer.score_all(persona, &reply.query, &texts, &quiet);
+            let apc = match found {
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                found => found.map_err(at_line)?.remove(0),
+            };
             scores.push((apc.apc, apc.delta_apc));
             let reply = reply.clone();
+            // What an earlier run scored stays until there is something in its place.
+            let journal = match &mut journal {
+                Some(journal) => journal,
+                None => journal.insert(self.begin(&record)?),
+            };
             journal.append(&[Scored { reply, apc }])?;
             task.advance(1);
         }
@@ -136,7 +165,7 @@ impl ReplyFile<'_> {
             scores.iter().map(of).sum::<f64>() / scores.len().max(1) as f64
         };
         Ok(Summary {
-            replies: replies.len(),
+            replies: lines.len(),
             scored_before,
             mean_apc: mean(|score| score.0),
             mean_delta_apc: mean(|score| score.1),
@@ -168,8 +197,13 @@ impl ReplyFile<'_> {
             );
         }
         // A file that somebody else wrote is neither read nor mended.
-        let has_text = there.is_some_and(|there| there.len() > 0);
-        if has_text && !ScoreRecord::path(self.output).is_file() {
+        let record = ScoreRecord::path(self.output);
+        if record.exists() && ScoreRecord::read(self.output).is_err() {
+            let reason =
+                "is where the record of --output goes, but is another file; name another --output";
+            return Err(Error::invalid(record, reason));
+        }
+        if there.is_some_and(|there| there.len() > 0) && !record.exists() {
             let reason = "has no record beside it of what it was scored with; name another file, or remove it";
             return Err(Error::invalid(self.output, reason));
         }
@@ -192,33 +226,43 @@ impl ReplyFile<'_> {
     }
 
     /// Reads the replies, and checks what can be checked of them before a judge is loaded.
-    fn read(&self) -> Result<Vec<Reply>> {
-        let replies: Vec<Reply> = files::read_jsonl(self.input)?;
+    fn read(&self) -> Result<Vec<Line>> {
+        let text = files::read_text(self.input)?;
+        let replies: Vec<Reply> = files::parse_jsonl(self.input, &text)?;
         if replies.is_empty() {
             return Err(Error::invalid(self.input, "has no replies"));
         }
-        for (reply_idx, reply) in replies.iter().enumerate() {
-            let line = |reason: String| {
-                Error::invalid(self.input, format!("line {}: {reason}", reply_idx + 1))
-            };
+        let numbers = text.lines().enumerate();
+        let numbers = numbers.filter(|(_, line)| !line.trim().is_empty());
+        let mut lines = Vec::new();
+        for ((line_idx, _), mut reply) in numbers.zip(replies) {
+            let number = line_idx + 1;
             for text in [&reply.query, &reply.response] {
-                check_length(text).map_err(|error| line(error.to_string()))?;
+                check_length(text).map_err(|error| self.at_line(number, error))?;
             }
             let own = reply.statements.as_ref();
             if own.is_some_and(|own| own.iter().all(|statement| statement.trim().is_empty())) {
-                return Err(line(
-                    "`statements` is empty; leave it out to use the character's own statements"
-                        .into(),
-                ));
+                let reason = format!(
+                    "line {number}: `statements` is empty; leave it out to use the character's own statements"
+                );
+                return Err(Error::invalid(self.input, reason));
             }
             if reply.character.is_none() && self.character.is_none() {
-                let (input, line) = (self.input.display(), reply_idx + 1);
+                let input = self.input.display();
                 return Err(Error::Usage(format!(
-                    "{input}: line {line} names no character; give one to all with --character"
+                    "{input}: line {number} names no character; give one to all with --character"
                 )));
             }
+            // Scores of an earlier run make room for the new ones.
+            reply.rest.remove("apc");
+            lines.push(Line { number, reply });
         }
-        Ok(replies)
+        Ok(lines)
+    }
+
+    /// Tells the line at which something failed.
+    fn at_line(&self, number: usize, error: Error) -> Error {
+        Error::invalid(self.input, format!("line {number}: {error}"))
     }
 
     /// Whose reply it is.
@@ -230,11 +274,11 @@ impl ReplyFile<'_> {
     /// The characters of the replies, with their statements and judges.
     fn characters<'a>(
         &'a self,
-        replies: &'a [Reply],
+        lines: &'a [Line],
         by: &ScoredBy<'_>,
     ) -> Result<BTreeMap<&'a str, Scoring>> {
         let mut characters: BTreeMap<&str, Scoring> = BTreeMap::new();
-        for (reply_idx, reply) in replies.iter().enumerate() {
+        for Line { number, reply } in lines {
             let name = self.name(reply);
             let known = characters.get(name);
             let has_own = reply.statements.is_some();
@@ -244,10 +288,8 @@ impl ReplyFile<'_> {
             let persona = match &reply.statements {
                 Some(own) => Persona::new(name, own.iter().cloned()),
                 None => {
-                    let statements = (by.statements)(name).map_err(|error| {
-                        let reason = format!("line {}: {error}", reply_idx + 1);
-                        Error::invalid(self.input, reason)
-                    })?;
+                    let statements = (by.statements)(name);
+                    let statements = statements.map_err(|error| self.at_line(*number, error))?;
                     Persona::new(name, statements)
                 }
             };
@@ -290,25 +332,19 @@ impl ReplyFile<'_> {
         Ok(ScoreRecord::new(self.character, with))
     }
 
-    /// Opens the output, with the scores that it has; an error if they are of other replies or were made with something
-    /// else.
-    fn open(&self, replies: &[Reply], now: &ScoreRecord) -> Result<(Journal, Vec<(f64, f64)>)> {
-        let (mut journal, mut done) = Journal::open::<Scored>(self.output)?;
+    /// Reads the scores that the output has; an error if they are of other replies or were made with something else.
+    fn scored(&self, lines: &[Line], now: &ScoreRecord) -> Result<Vec<(f64, f64)>> {
+        let (_, done) = Journal::open::<Scored>(self.output)?;
         let refused = |reason: &str| {
             let reason =
                 format!("{reason}; name another file, or score all of them again with --force");
             Err(Error::invalid(self.output, reason))
         };
-        if self.force && !done.is_empty() {
-            drop(journal);
-            fs::write(self.output, "").map_err(Error::io("empty", self.output))?;
-            (journal, done) = Journal::open::<Scored>(self.output)?;
-        }
         let differs = done
             .iter()
-            .zip(replies)
-            .any(|(scored, reply)| scored.reply != *reply);
-        if differs || done.len() > replies.len() {
+            .zip(lines)
+            .any(|(scored, line)| scored.reply != line.reply);
+        if differs || done.len() > lines.len() {
             return refused("holds scores of other replies");
         }
         if !done.is_empty() {
@@ -320,11 +356,19 @@ impl ReplyFile<'_> {
                 return refused(&reason);
             }
         }
-        now.write(self.output)?;
         let scores = done
             .iter()
             .map(|scored| (scored.apc.apc, scored.apc.delta_apc));
-        Ok((journal, scores.collect()))
+        Ok(scores.collect())
+    }
+
+    /// Opens the output for scores that are made with what the record says.
+    fn begin(&self, now: &ScoreRecord) -> Result<Journal> {
+        if self.force {
+            fs::write(self.output, "").map_err(Error::io("empty", self.output))?;
+        }
+        now.write(self.output)?;
+        Ok(Journal::open::<Scored>(self.output)?.0)
     }
 }
 

@@ -67,6 +67,7 @@ impl Stage {
     pub fn complete(&mut self) -> Result<()> {
         let mut outputs = BTreeMap::new();
         for output in &self.spec.outputs {
+            output.sweep()?;
             outputs.extend(output.hashes()?);
         }
         self.complete = true;
@@ -136,6 +137,23 @@ mod tests {
             self.write("work/checkpoint", "made");
             stage.complete().unwrap();
         }
+    }
+
+    #[test]
+    fn what_a_killed_run_left_half_written_is_no_part_of_a_result() {
+        let folder = Folder::new();
+        folder.open(1);
+        folder.write("b/.tmpX1", "half");
+        folder.make(1);
+        assert!(folder.read("b/.tmpX1").is_none());
+        assert!(
+            folder
+                .read("a.json")
+                .is_some_and(|record| !record.contains(".tmp"))
+        );
+        // Nor does one that lies there later make the stage again.
+        folder.write("b/.tmpX2", "half");
+        assert!(folder.open(1).is_complete());
     }
 
     #[test]

@@ -57,6 +57,20 @@ impl Output {
         Ok(hashes)
     }
 
+    /// Removes files that a run which was killed had not finished.
+    pub(super) fn sweep(&self) -> Result<()> {
+        if !self.path.is_dir() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&self.path).map_err(Error::io("read", &self.path))? {
+            let entry = entry.map_err(Error::io("read", &self.path))?.path();
+            if files::is_temporary(&entry) && entry.is_file() {
+                fs::remove_file(&entry).map_err(Error::io("remove", &entry))?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn remove(&self) -> Result<()> {
         let removed = if self.path.is_dir() {
             fs::remove_dir_all(&self.path)
@@ -78,6 +92,9 @@ fn hash_below(path: &Path, name: &str, hashes: &mut BTreeMap<String, String>) ->
     } else if path.is_dir() {
         for entry in fs::read_dir(path).map_err(Error::io("read", path))? {
             let entry = entry.map_err(Error::io("read", path))?.path();
+            if files::is_temporary(&entry) {
+                continue;
+            }
             hash_below(&entry, &format!("{name}/{}", name_of(&entry)), hashes)?;
         }
     }
