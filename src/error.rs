@@ -50,7 +50,7 @@ pub enum Error {
         advice: String,
     },
     /// Someone asked the program to stop.
-    #[error("stopped; the same command goes on from what it has kept, if it keeps anything")]
+    #[error("stopped; run the same command again, it goes on from what it has kept")]
     Interrupted,
     /// A chat model could not be asked, or its answers could not be used.
     #[error("{0}")]

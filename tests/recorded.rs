@@ -232,7 +232,7 @@ fn a_line_of_replies_that_cannot_be_scored_is_named_and_foreign_files_stay_as_th
     for (line, reason) in [
         (
             r#"{"query": "Hi?", "response": "Ho.", "character": "A", "statements": []}"#,
-            "line 2: `statements` is empty",
+            r#"line 2: "statements" is empty"#,
         ),
         (
             r#"{"query": "Hi?", "response": "Ho.", "character": "Nobody Known"}"#,

@@ -243,7 +243,7 @@ impl ReplyFile<'_> {
             let own = reply.statements.as_ref();
             if own.is_some_and(|own| own.iter().all(|statement| statement.trim().is_empty())) {
                 let reason = format!(
-                    "line {number}: `statements` is empty; leave it out to use the character's own statements"
+                    "line {number}: \"statements\" is empty; leave it out to use the character's own statements"
                 );
                 return Err(Error::invalid(self.input, reason));
             }

@@ -44,14 +44,9 @@ impl LocalJudge {
             );
             return Err(Error::invalid(checkpoint.name(), reason));
         }
-        let template = source.template()?;
-        template.check(task).map_err(|missing| {
-            let reason = format!("its template has no {missing}: {}", template.template);
-            Error::invalid(checkpoint.name(), reason)
-        })?;
         Ok(Self {
             classifier,
-            template,
+            template: source.template()?,
         })
     }
 

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::JudgeTask;
 use crate::files::{self, Checkpoint};
 use crate::text::filled;
 use crate::{Error, Result};
@@ -69,19 +68,6 @@ pub struct JudgeTemplate {
 
 impl JudgeTemplate {
     const FILE: &'static str = "judge.json";
-
-    /// Checks that what a task is about is in the text; the error is the placeholder that is missing.
-    pub(super) fn check(&self, task: JudgeTask) -> Result<(), &'static str> {
-        let compared = match task {
-            JudgeTask::Relevance => Placeholder::Query,
-            JudgeTask::Nli => Placeholder::Response,
-        };
-        let needed = [Placeholder::Statement, compared].map(Placeholder::text);
-        match needed.iter().find(|name| !self.template.contains(**name)) {
-            Some(missing) => Err(missing),
-            None => Ok(()),
-        }
-    }
 
     /// The template of the judges that this program trains: for relevance.
     pub fn relevance() -> Self {
