@@ -71,7 +71,7 @@ impl From<Error> for Failure {
 impl Failure {
     /// How long to wait before the request is sent again for the nth time; `None` if that is in vain.
     pub(super) fn wait(&self, n_failed: u32) -> Option<Duration> {
-        let backoff = Duration::from_millis(250) * 2_u32.saturating_pow(n_failed.min(5));
+        let backoff = Duration::from_millis(100) * 3_u32.pow(n_failed.min(5));
         match self {
             Self::Broken(_) => Some(backoff),
             Self::Status { status, wait, .. } => {
@@ -419,7 +419,7 @@ mod tests {
             wait: wait.map(Duration::from_secs),
         };
         assert!(status(404, None).wait(0).is_none());
-        assert_eq!(status(503, None).wait(0), Some(Duration::from_millis(250)));
+        assert_eq!(status(503, None).wait(1), Some(Duration::from_millis(300)));
         assert_eq!(status(429, Some(7)).wait(0), Some(Duration::from_secs(7)));
         assert!(status(429, Some(1_000_000_000)).wait(0).is_none());
     }
