@@ -406,6 +406,59 @@ fn an_index_that_names_files_outside_its_folder_is_refused() {
 }
 
 #[test]
+fn a_mirrors_file_is_checked_against_the_listing() {
+    let lists = Manner {
+        blobs: true,
+        chunked: true,
+        ..mirror()
+    };
+    let file = "model.safetensors";
+    let wrong = Repository {
+        wrong: Some(file.into()),
+        ..repository(lists.clone())
+    };
+    refused(wrong, &[file, "has the checksum", "run again"]);
+    let git_hash = "e".repeat(40);
+    let wrong = Repository {
+        wrong: Some(file.into()),
+        ..repository(Manner {
+            etag: Etag::Other(format!("\"{git_hash}\"")),
+            ..lists.clone()
+        })
+    };
+    refused(wrong, &[file, "has the checksum", "run again"]);
+    let longer = Repository {
+        size: Some((file.into(), 399_999)),
+        ..repository(lists.clone())
+    };
+    refused(longer, &[file, "longer than the 399999 bytes"]);
+}
+
+#[test]
+fn a_refusal_of_another_server_is_not_told_as_one_of_the_hub() {
+    let expired = Repository {
+        expired: true,
+        ..repository(real())
+    };
+    refused(
+        expired,
+        &["cannot download model.safetensors", "answers 403, no"],
+    );
+}
+
+#[test]
+fn an_adapter_without_safetensors_is_downloaded() {
+    let mut old = Repository::default();
+    for name in ["adapter_config.json", "adapter_model.bin"] {
+        old.files.insert(name.into(), bytes(100, 1));
+    }
+    let server = HubServer::new(&[(ID, old)]);
+    let cache = tempfile::tempdir().unwrap();
+    let folder = folder(config(&server, cache.path())).unwrap();
+    assert!(fs::read(folder.join("adapter_model.bin")).unwrap() == bytes(100, 1));
+}
+
+#[test]
 fn a_server_that_never_ends_is_left() {
     for (head, text, parts) in [
         (

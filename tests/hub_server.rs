@@ -32,8 +32,32 @@ pub(crate) struct Repository {
     pub(crate) manner: Manner,
     /// The commit that the listing tells.
     pub(crate) commit: Option<String>,
+    /// Large files cannot be had from the second server.
+    pub(crate) expired: bool,
     /// Files are answered with this head, and this text without end.
     pub(crate) endless: Option<(&'static str, &'static str)>,
+}
+
+impl Repository {
+    fn checksum_of(&self, name: &str, bytes: &[u8]) -> String {
+        match self.wrong.as_deref() == Some(name) {
+            true => sha256(b"other"),
+            false if is_large(name) => sha256(bytes),
+            // Small files have the hash of git, which is no SHA-256.
+            false => sha256(bytes)[..40].to_string(),
+        }
+    }
+
+    fn size_of(&self, name: &str, bytes: &[u8]) -> u64 {
+        match &self.size {
+            Some((other, size)) if other == name => *size,
+            _ => bytes.len() as u64,
+        }
+    }
+}
+
+fn is_large(name: &str) -> bool {
+    name.ends_with(".safetensors") || name.ends_with(".bin")
 }
 
 /// How a hub, or a mirror of one, answers.
@@ -162,6 +186,8 @@ struct Request {
     range: Option<(usize, Option<usize>)>,
     token: Option<String>,
     gzip: bool,
+    /// Whether only the head of the answer is wanted, as Python's library asks first.
+    head: bool,
 }
 
 fn connection(state: &State, mut stream: TcpStream, elsewhere: bool) {
@@ -177,7 +203,9 @@ fn connection(state: &State, mut stream: TcpStream, elsewhere: bool) {
             if line.is_empty() {
                 break;
             }
-            if let Some(rest) = line.strip_prefix("GET ") {
+            request.head |= line.starts_with("HEAD ");
+            let rest = line.strip_prefix("GET ").or(line.strip_prefix("HEAD "));
+            if let Some(rest) = rest {
                 let path = rest.split(' ').next().unwrap();
                 // A proxy is asked with the whole address.
                 let path = path.strip_prefix(IN_PROXY).unwrap_or(path);
@@ -249,6 +277,9 @@ fn answer(state: &State, stream: &mut TcpStream, request: &Request, elsewhere: b
             _ => fail(stream, "404 Not Found"),
         };
     };
+    if elsewhere && repository.expired {
+        return fail(stream, "403 Forbidden");
+    }
     if !elsewhere && repository.token.is_some() && repository.token != request.token {
         let status = match request.token {
             Some(_) => "403 Forbidden",
@@ -257,15 +288,15 @@ fn answer(state: &State, stream: &mut TcpStream, request: &Request, elsewhere: b
         return fail(stream, status);
     }
     let manner = &repository.manner;
-    let is_large = |name: &str| name.ends_with(".safetensors") || name.ends_with(".bin");
     if listed {
         let sibling = |(name, bytes): (&String, &Vec<u8>)| {
             let mut sibling = json!({"rfilename": name});
             if query.contains("blobs=true") && manner.blobs {
-                sibling["size"] = bytes.len().into();
+                sibling["size"] = repository.size_of(name, bytes).into();
+                let sum = repository.checksum_of(name, bytes);
                 match is_large(name) {
-                    true => sibling["lfs"] = json!({"sha256": sha256(bytes), "size": bytes.len()}),
-                    false => sibling["blobId"] = sha256(bytes)[..40].into(),
+                    true => sibling["lfs"] = json!({"sha256": sum, "size": bytes.len()}),
+                    false => sibling["blobId"] = sum.into(),
                 }
             }
             sibling
@@ -287,22 +318,14 @@ fn answer(state: &State, stream: &mut TcpStream, request: &Request, elsewhere: b
         return fail(stream, "404 Not Found");
     };
     let is_large = is_large(&name);
-    // Small files have the hash of git, which is no SHA-256.
-    let checksum = match repository.wrong.as_deref() == Some(&name) {
-        true => sha256(b"other"),
-        false if is_large => sha256(bytes),
-        false => sha256(bytes)[..40].to_string(),
-    };
+    let checksum = repository.checksum_of(&name, bytes);
     let etag = match &manner.etag {
         Etag::Strong => Some(format!("\"{checksum}\"")),
         Etag::Weak => Some(format!("W/\"{checksum}\"")),
         Etag::Missing => None,
         Etag::Other(tag) => Some(tag.clone()),
     };
-    let size = match &repository.size {
-        Some((large, size)) if *large == name => *size,
-        _ => bytes.len() as u64,
-    };
+    let size = repository.size_of(&name, bytes);
     let mut headers = Vec::new();
     if !manner.no_commit && !elsewhere {
         headers.push(("X-Repo-Commit", COMMIT.to_string()));
@@ -347,10 +370,13 @@ fn answer(state: &State, stream: &mut TcpStream, request: &Request, elsewhere: b
         headers.push(("Content-Range", format!("bytes {start}-{}/{size}", end - 1)));
         status = "206 Partial Content";
     }
-    let chunked = manner.chunked && !is_probe;
+    let chunked = manner.chunked;
     let head = head(status, &headers, (!chunked).then_some(body.len()));
     if stream.write_all(head.as_bytes()).is_err() {
         return false;
+    }
+    if request.head {
+        return true;
     }
     let mut cut = None;
     if (is_large || repository.cuts_all) && !is_probe {

@@ -64,16 +64,14 @@ pub(super) fn find(cache: &Path, name: &Name) -> Option<PathBuf> {
     of_branch.or_else(of_commit)
 }
 
-/// Lets a branch point to a commit.
+/// Lets a branch point to a commit. Who reads meanwhile sees the old commit or the new one.
 pub(super) fn point(cache: &Path, name: &Name, commit: &str) -> Result<()> {
     if name.revision == commit {
         return Ok(());
     }
-    let cached = repo(cache, name, &name.revision);
-    cached.create_ref(commit).map_err(Error::io(
-        "write the reference of",
-        &cached.pointer_path(commit),
-    ))
+    let folder = cache.join(name.at(commit).folder_name());
+    let path = folder.join("refs").join(&name.revision);
+    files::write(&path, commit.as_bytes())
 }
 
 fn repo(cache: &Path, name: &Name, revision: &str) -> CacheRepo {

@@ -48,6 +48,10 @@ pub(super) enum Failure {
     /// A server answered with an error.
     Status {
         status: u16,
+        /// Whether the hub itself answered, not a server that it sent us to.
+        at_hub: bool,
+        /// Who answered.
+        server: String,
         /// The hub's name of the error.
         code: String,
         /// Its words, shortened.
@@ -56,6 +60,8 @@ pub(super) enum Failure {
     },
     /// A connection that may be better next time.
     Broken(String),
+    /// No connection at all.
+    Unreachable(String),
     /// An answer that cannot be used, and will be the same next time.
     Unusable(String),
     /// Anything that is no matter of the network.
@@ -73,7 +79,7 @@ impl Failure {
     pub(super) fn wait(&self, n_failed: u32) -> Option<Duration> {
         let backoff = Duration::from_millis(100) * 3_u32.pow(n_failed.min(5));
         match self {
-            Self::Broken(_) => Some(backoff),
+            Self::Broken(_) | Self::Unreachable(_) => Some(backoff),
             Self::Status { status, wait, .. } => {
                 let may_pass = matches!(status, 408 | 429 | 500 | 502 | 503 | 504);
                 let wait = wait.unwrap_or_default().max(backoff);
@@ -85,19 +91,24 @@ impl Failure {
 }
 
 impl Client {
-    /// Makes a client for the hub at `endpoint`, through the proxies of the environment.
+    /// Makes a client for the hub at `endpoint`, through the proxies of the environment. `setting` is where the address stands.
     ///
     /// # Errors
     ///
     /// An endpoint that is no address.
-    pub(super) fn new(endpoint: &str, token: Option<&SecretString>, job: &Job) -> Result<Self> {
+    pub(super) fn new(
+        endpoint: &str,
+        setting: &str,
+        token: Option<&SecretString>,
+        job: &Job,
+    ) -> Result<Self> {
         let address = Url::parse(endpoint).ok().filter(is_web);
         let address = address.filter(|url| url.query().is_none() && url.fragment().is_none());
         // The text may hold a password.
         let endpoint = address.ok_or_else(|| {
-            Error::Usage(
-                "the hub's address (HF_ENDPOINT) is not like https://huggingface.co".to_string(),
-            )
+            Error::Usage(format!(
+                "{setting} is no address; it should be like https://huggingface.co"
+            ))
         })?;
         let token = match token {
             Some(token) => {
@@ -203,7 +214,7 @@ impl Client {
                 if status.as_u16() == 416 && range.is_some() {
                     return Ok(Answer { response, hops });
                 }
-                return Err(refusal(response));
+                return Err(refusal(response, &url, at_hub));
             }
             if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
                 || is_enough(response.headers())
@@ -222,7 +233,7 @@ impl Client {
         }
     }
 
-    /// Tries again what failed for a reason that may pass.
+    /// Tries again what failed for a reason that may pass; a server that cannot be reached is told of at once.
     pub(super) fn persist<T>(
         &self,
         mut attempt: impl FnMut() -> Result<T, Failure>,
@@ -233,8 +244,9 @@ impl Client {
                 Ok(done) => return Ok(done),
                 Err(failure) => failure,
             };
+            let is_reached = !matches!(failure, Failure::Unreachable(_));
             match failure.wait(n_failed) {
-                Some(wait) if n_failed < RETRIES => self.pause(wait)?,
+                Some(wait) if n_failed < RETRIES && is_reached => self.pause(wait)?,
                 _ => return Err(failure),
             }
             n_failed += 1;
@@ -290,14 +302,14 @@ fn connection(url: &Url, error: reqwest::Error) -> Failure {
         reasons(error.without_url())
     );
     if is_final {
-        Failure::Unusable(reason)
+        Failure::Unreachable(reason)
     } else {
         Failure::Broken(reason)
     }
 }
 
 /// What a server says of an error.
-fn refusal(response: Response) -> Failure {
+fn refusal(response: Response, url: &Url, at_hub: bool) -> Failure {
     let header = |name: &str| {
         let value = response.headers().get(name)?;
         Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -321,6 +333,8 @@ fn refusal(response: Response) -> Failure {
     });
     Failure::Status {
         status,
+        at_hub,
+        server: place(url),
         code,
         said: printable(&said),
         wait,
@@ -365,7 +379,7 @@ mod tests {
     use super::*;
 
     fn client(endpoint: &str) -> Client {
-        Client::new(endpoint, None, &Job::default()).unwrap()
+        Client::new(endpoint, "HF_ENDPOINT", None, &Job::default()).unwrap()
     }
 
     #[test]
@@ -390,7 +404,9 @@ mod tests {
             "http://a?secret",
             "",
         ] {
-            let error = Client::new(endpoint, None, &Job::default()).err().unwrap();
+            let error = Client::new(endpoint, "HF_ENDPOINT", None, &Job::default())
+                .err()
+                .unwrap();
             let told = error.to_string();
             assert!(
                 told.contains("HF_ENDPOINT") && !told.contains("secret"),
@@ -414,6 +430,8 @@ mod tests {
     fn only_what_may_pass_is_waited_for_and_not_for_long() {
         let status = |status, wait: Option<u64>| Failure::Status {
             status,
+            at_hub: true,
+            server: String::new(),
             code: String::new(),
             said: String::new(),
             wait: wait.map(Duration::from_secs),

@@ -172,11 +172,16 @@ impl Model<'_> {
         let parts = id.chain(["resolve", &self.commit]).chain(name.split('/'));
         let url = self.client.url(parts);
         let mut facts = facts(self.client, &url)?;
-        if (facts.checksum.is_none() || facts.size.is_none())
+        let is_vague = facts.size.is_none() || facts.checksum.is_none();
+        // Git's hash of a large file is one of its address elsewhere, not of its bytes.
+        let is_unsure = !is_small(name) && facts.sha256().is_none();
+        if (is_vague || is_unsure)
             && let Some(listed) = self.listed()?.get(name)
         {
             facts.size = facts.size.or(listed.size);
-            facts.checksum = facts.checksum.or_else(|| listed.checksum.clone());
+            if facts.checksum.is_none() || listed.sha256().is_some() {
+                facts.checksum = listed.checksum.clone();
+            }
         }
         let key = facts.checksum.clone();
         // Without a checksum a file of a commit has its name alone.
@@ -251,26 +256,24 @@ impl Model<'_> {
                 return self.snapshot.link(checksum, name, false);
             }
         }
-        // Small files do not fill the disk, whatever a server sends.
-        let is_small = COMPANIONS.contains(&name.as_str()) || name.ends_with(".json");
         let download = Download {
             client: self.client,
             url,
             label: name,
             facts,
-            room: if is_small { room.min(1 << 30) } else { room },
+            // Small files do not fill the disk, whatever a server sends.
+            room: if is_small(name) {
+                room.min(1 << 30)
+            } else {
+                room
+            },
         };
         let mut resumed = part.exists();
         let problem = loop {
             let has = fs::metadata(&part).map_or(0, |part| part.len());
             if has == 0 || facts.size != Some(has) {
                 let done = download.run(&part);
-                if let Err(failure) = done {
-                    if matches!(failure, Failure::Unusable(_)) {
-                        remove(&part)?;
-                    }
-                    return Err(told(self.client, self.name, Some(name), failure));
-                }
+                done.map_err(|failure| told(self.client, self.name, Some(name), failure))?;
             }
             let problem = download.problem(&part)?;
             if problem.is_none() {
@@ -310,6 +313,11 @@ impl Sibling {
         };
         (self.rfilename, facts)
     }
+}
+
+/// Whether a file is none of weights.
+fn is_small(name: &str) -> bool {
+    COMPANIONS.contains(&name) || name.ends_with(".json")
 }
 
 fn remove(path: &Path) -> Result<()> {
@@ -369,6 +377,7 @@ fn told(client: &Client, name: &Name, file: Option<&str>, failure: Failure) -> E
         // Only a model that exists has files, and says of itself that it is gated.
         Failure::Status {
             status: 401 | 403,
+            at_hub: true,
             code,
             ..
         } if file.is_some() || code == "GatedRepo" => {
@@ -376,22 +385,35 @@ fn told(client: &Client, name: &Name, file: Option<&str>, failure: Failure) -> E
         }
         // The hub does not tell strangers whether a private model exists.
         Failure::Status {
-            status: 401 | 403, ..
+            status: 401 | 403,
+            at_hub: true,
+            ..
         } => format!(
             "no such model {id} at {endpoint}, or it is gated or private: check the name; if it is right, {access}"
         ),
-        Failure::Status { status: 404, .. } => format!(
+        Failure::Status {
+            status: 404,
+            at_hub: true,
+            ..
+        } => format!(
             "there is no folder {id} here, and no {what} of a model {id} at {endpoint}; check the name"
         ),
-        Failure::Status { status, said, .. } => {
+        Failure::Status {
+            status,
+            server,
+            said,
+            ..
+        } => {
             let said = if said.is_empty() {
                 said
             } else {
                 format!(", {said}")
             };
-            format!("cannot download {what} of {id}: {endpoint} answers {status}{said}; {again}")
+            format!("cannot download {what} of {id}: {server} answers {status}{said}; {again}")
         }
-        Failure::Broken(reason) => format!("cannot download {what} of {id}: {reason}; {again}"),
+        Failure::Broken(reason) | Failure::Unreachable(reason) => {
+            format!("cannot download {what} of {id}: {reason}; {again}")
+        }
         Failure::Unusable(reason) => format!("cannot download {what} of {id}: {reason}"),
     })
 }

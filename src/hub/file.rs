@@ -204,6 +204,8 @@ impl Download<'_> {
             }
             written += read as u64;
             if written > size.unwrap_or(self.room) {
+                // Nothing of it is kept.
+                to.set_len(0).map_err(Error::io("write", part))?;
                 return Err(match size {
                     Some(size) => Failure::Unusable(format!(
                         "it is longer than the {size} bytes that it should have"

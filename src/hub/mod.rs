@@ -165,7 +165,7 @@ impl Hub {
     /// Downloads a small file that anybody may read; the inner error is the reason why it cannot be had.
     fn small(&self, path: &str) -> Result<Result<Vec<u8>, String>> {
         const LONGEST: u64 = 16 << 20;
-        let client = Client::new(&self.config.prompts, None, &self.job)?;
+        let client = Client::new(&self.config.prompts, "APC_PROMPTS_URL", None, &self.job)?;
         let url = client.url(path.split('/'));
         let bytes = client.persist(|| {
             let response = client.get(&url, None, |_| false)?.response;
@@ -178,7 +178,9 @@ impl Hub {
             Ok(bytes) => Ok(bytes),
             Err(Failure::Other(error)) => return Err(error),
             Err(Failure::Status { status, said, .. }) => Err(format!("status {status} {said}")),
-            Err(Failure::Broken(reason) | Failure::Unusable(reason)) => Err(reason),
+            Err(
+                Failure::Broken(reason) | Failure::Unreachable(reason) | Failure::Unusable(reason),
+            ) => Err(reason),
         })
     }
 
@@ -187,7 +189,12 @@ impl Hub {
             Some(token) => Some(token.clone()),
             None => self.kept_token()?,
         };
-        let client = Client::new(&self.config.endpoint, token.as_ref(), &self.job)?;
+        let client = Client::new(
+            &self.config.endpoint,
+            "HF_ENDPOINT",
+            token.as_ref(),
+            &self.job,
+        )?;
         let symlink = match self.config.symlinks {
             true => cache::symlink,
             false => cache::no_symlink,
