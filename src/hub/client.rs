@@ -132,7 +132,7 @@ impl Client {
             .timeout(SILENCE)
             .build()
             .map_err(|error| {
-                Error::Hub(format!("no HTTP client can be set up: {}", reasons(error)))
+                Error::Hub(format!("no HTTP client can be set up: {}", reason(error)))
             })?;
         Ok(Self {
             http,
@@ -169,7 +169,7 @@ impl Client {
                 .response
                 .take(LONGEST_JSON)
                 .read_to_end(&mut bytes)
-                .map_err(|error| Failure::Broken(reasons(error)))?;
+                .map_err(|error| Failure::Broken(reason(error)))?;
             serde_json::from_slice(&bytes).map_err(|error| {
                 let reason = format!(
                     "the answer of {} is not what a hub says: {error}",
@@ -299,7 +299,7 @@ fn connection(url: &Url, error: reqwest::Error) -> Failure {
     let reason = format!(
         "{} cannot be reached: {}",
         place(url),
-        reasons(error.without_url())
+        reason(error.without_url())
     );
     if is_final {
         Failure::Unreachable(reason)
@@ -341,18 +341,15 @@ fn refusal(response: Response, url: &Url, at_hub: bool) -> Failure {
     }
 }
 
-/// An error with its reasons, the last of which says most.
-pub(super) fn reasons(error: impl std::error::Error) -> String {
-    let mut told = error.to_string();
+/// The innermost reason of an error, which says what happened; those around it say where in the client.
+pub(super) fn reason(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
     let mut next = error.source();
-    while let Some(reason) = next {
-        let text = reason.to_string();
-        if !told.ends_with(&text) {
-            told = format!("{told}: {text}");
-        }
-        next = reason.source();
+    while let Some(inner) = next {
+        text = inner.to_string();
+        next = inner.source();
     }
-    printable(&told)
+    printable(&text)
 }
 
 /// A text of a server in one short line that a terminal shows as it is.

@@ -173,7 +173,7 @@ impl Model<'_> {
         let url = self.client.url(parts);
         let mut facts = facts(self.client, &url)?;
         let is_vague = facts.size.is_none() || facts.checksum.is_none();
-        // Git's hash of a large file is one of its address elsewhere, not of its bytes.
+        // The hash that git has of a large file is that of a pointer to it, not of its bytes.
         let is_unsure = !is_small(name) && facts.sha256().is_none();
         if (is_vague || is_unsure)
             && let Some(listed) = self.listed()?.get(name)

@@ -8,7 +8,7 @@ use reqwest::Url;
 use reqwest::blocking::Response;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap};
 
-use super::client::{Client, Failure, reasons};
+use super::client::{Client, Failure, reason};
 use super::name::is_hex;
 use crate::progress::Task;
 use crate::{Error, Result, files};
@@ -196,7 +196,7 @@ impl Download<'_> {
             let read = match from.read(&mut buffer) {
                 Ok(read) => read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Failure::Broken(reasons(error))),
+                Err(error) => return Err(Failure::Broken(reason(error))),
             };
             self.client.job.check()?;
             if read == 0 {

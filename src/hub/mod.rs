@@ -171,7 +171,7 @@ impl Hub {
             let response = client.get(&url, None, |_| false)?.response;
             let mut bytes = Vec::new();
             let read = response.take(LONGEST).read_to_end(&mut bytes);
-            read.map_err(|error| Failure::Broken(client::reasons(error)))?;
+            read.map_err(|error| Failure::Broken(client::reason(error)))?;
             Ok(bytes)
         });
         Ok(match bytes {
