@@ -435,6 +435,26 @@ fn a_mirrors_file_is_checked_against_the_listing() {
 }
 
 #[test]
+fn a_busy_hub_is_asked_again_and_one_that_wants_a_long_wait_is_told_of() {
+    let busy = |times, head| Repository {
+        busy: (times, head),
+        ..repository(real())
+    };
+    let server = HubServer::new(&[(ID, busy(2, "HTTP/1.1 503 Busy"))]);
+    let cache = tempfile::tempdir().unwrap();
+    check(
+        cache.path(),
+        &folder(config(&server, cache.path())).unwrap(),
+        "busy",
+    );
+    let head = "HTTP/1.1 429 Enough\r\nRetry-After: 1000000000\r\nX-Error-Message: too many";
+    refused(
+        busy(usize::MAX, head),
+        &["config.json", "answers 429, too many", "run again"],
+    );
+}
+
+#[test]
 fn a_refusal_of_another_server_is_not_told_as_one_of_the_hub() {
     let expired = Repository {
         expired: true,
@@ -521,8 +541,13 @@ fn a_revision_that_is_a_path_or_a_query_is_refused_before_anything_is_asked() {
     for revision in ["/tmp/x", "../../x", "main?x=y", ""] {
         let hub = Hub::new(config(&server, cache.path()), &Job::default()).unwrap();
         let name = format!("{ID}@{revision}");
-        let told = hub.folder(Path::new(&name)).unwrap_err().to_string();
-        assert!(told.contains("a branch, a tag or a commit"), "{told}");
+        for told in [
+            hub.folder(Path::new(&name)).unwrap_err(),
+            hub.checkpoint(Path::new(&name)).err().unwrap(),
+        ] {
+            let told = told.to_string();
+            assert!(told.contains("a branch, a tag or a commit"), "{told}");
+        }
     }
     assert!(server.log().is_empty());
     // What git allows is asked for as it is written.

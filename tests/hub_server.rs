@@ -34,6 +34,8 @@ pub(crate) struct Repository {
     pub(crate) commit: Option<String>,
     /// Large files cannot be had from the second server.
     pub(crate) expired: bool,
+    /// The first requests for files are answered with this head and nothing else.
+    pub(crate) busy: (usize, &'static str),
     /// Files are answered with this head, and this text without end.
     pub(crate) endless: Option<(&'static str, &'static str)>,
 }
@@ -191,6 +193,8 @@ struct Request {
 }
 
 fn connection(state: &State, mut stream: TcpStream, elsewhere: bool) {
+    // A head and its body are two writes; the second must not wait for an answer to the first.
+    stream.set_nodelay(true).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     loop {
         let mut request = Request::default();
@@ -307,6 +311,15 @@ fn answer(state: &State, stream: &mut TcpStream, request: &Request, elsewhere: b
         return send(stream, "200 OK", &[], body.as_bytes());
     }
     let name = parts[4..].join("/");
+    {
+        let mut cuts = state.cuts.lock().unwrap();
+        let served = cuts.entry(format!("{id} busy")).or_default();
+        *served += 1;
+        if *served <= repository.busy.0 {
+            let head = format!("{}\r\nContent-Length: 0\r\n\r\n", repository.busy.1);
+            return stream.write_all(head.as_bytes()).is_ok();
+        }
+    }
     if let Some((head, text)) = repository.endless {
         let mut sent = stream.write_all(head.as_bytes()).is_ok();
         while sent && !text.is_empty() {
