@@ -9,7 +9,8 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use super::cache::{self, Snapshot, Symlink};
-use super::client::{Client, Failure, printable};
+use super::client::Client;
+use super::failure::{Failure, printable, told};
 use super::file::{Download, Facts, facts};
 use super::name::{Name, is_commit};
 use crate::{Error, Result, files};
@@ -360,60 +361,4 @@ pub(super) fn missing(folder: &Path) -> Option<String> {
     // An index that cannot be read is told of by whoever loads the model.
     let shards = shards(&folder.join(weights)).ok()?;
     shards.into_iter().find(|shard| !has(shard))
-}
-
-/// A failure in one line that says what to do; `file` is what was asked for, unless it was the model as a whole.
-fn told(client: &Client, name: &Name, file: Option<&str>, failure: Failure) -> Error {
-    let (id, endpoint) = (&name.id, client.shown());
-    let what = match file {
-        Some(file) => printable(file),
-        None => format!("revision {}", name.revision),
-    };
-    let access =
-        format!("ask for access on {endpoint}/{id}, then set HF_TOKEN to a token of that account");
-    let again = "run again to go on where it stopped";
-    Error::Hub(match failure {
-        Failure::Other(error) => return error,
-        // Only a model that exists has files, and says of itself that it is gated.
-        Failure::Status {
-            status: 401 | 403,
-            at_hub: true,
-            code,
-            ..
-        } if file.is_some() || code == "GatedRepo" => {
-            format!("{id} is gated or private: {access}")
-        }
-        // The hub does not tell strangers whether a private model exists.
-        Failure::Status {
-            status: 401 | 403,
-            at_hub: true,
-            ..
-        } => format!(
-            "no such model {id} at {endpoint}, or it is gated or private: check the name; if it is right, {access}"
-        ),
-        Failure::Status {
-            status: 404,
-            at_hub: true,
-            ..
-        } => format!(
-            "there is no folder {id} here, and no {what} of a model {id} at {endpoint}; check the name"
-        ),
-        Failure::Status {
-            status,
-            server,
-            said,
-            ..
-        } => {
-            let said = if said.is_empty() {
-                said
-            } else {
-                format!(", {said}")
-            };
-            format!("cannot download {what} of {id}: {server} answers {status}{said}; {again}")
-        }
-        Failure::Broken(reason) | Failure::Unreachable(reason) => {
-            format!("cannot download {what} of {id}: {reason}; {again}")
-        }
-        Failure::Unusable(reason) => format!("cannot download {what} of {id}: {reason}"),
-    })
 }

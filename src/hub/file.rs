@@ -8,7 +8,8 @@ use reqwest::Url;
 use reqwest::blocking::Response;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap};
 
-use super::client::{Client, Failure, reason};
+use super::client::Client;
+use super::failure::{Failure, printable, reason};
 use super::name::is_hex;
 use crate::progress::Task;
 use crate::{Error, Result, files};
@@ -247,7 +248,7 @@ fn decoded(response: &mut Response) -> Result<impl Read, Failure> {
     match encoding.as_deref() {
         Some("gzip" | "x-gzip") => Ok(flate2::read::MultiGzDecoder::new(response)),
         other => {
-            let other = super::client::printable(other.unwrap_or_default());
+            let other = printable(other.unwrap_or_default());
             Err(Failure::Unusable(format!(
                 "it comes compressed as {other}, which cannot be read"
             )))

@@ -6,6 +6,7 @@
 mod cache;
 mod client;
 mod download;
+mod failure;
 mod file;
 mod name;
 
@@ -16,7 +17,8 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use self::client::{Client, Failure};
+use self::client::Client;
+use self::failure::Failure;
 use self::name::Name;
 use crate::files::{self, Checkpoint};
 use crate::progress::Job;
@@ -171,7 +173,7 @@ impl Hub {
             let response = client.get(&url, None, |_| false)?.response;
             let mut bytes = Vec::new();
             let read = response.take(LONGEST).read_to_end(&mut bytes);
-            read.map_err(|error| Failure::Broken(client::reason(error)))?;
+            read.map_err(|error| Failure::Broken(failure::reason(error)))?;
             Ok(bytes)
         });
         Ok(match bytes {
