@@ -76,6 +76,36 @@ fn a_page_that_is_missing_empty_or_not_utf8_is_named() {
 }
 
 #[test]
+fn an_index_that_names_files_outside_its_folder_is_refused() {
+    let around = tempfile::tempdir().unwrap();
+    let folder = around.path().join("model");
+    fs::create_dir(&folder).unwrap();
+    let from = Path::new(ROOT).join("models/tiny/relevance");
+    for name in ["config.json", "tokenizer.json", "judge.json"] {
+        fs::copy(from.join(name), folder.join(name)).unwrap();
+    }
+    let outside = around.path().join("outside.safetensors");
+    fs::copy(from.join("model.safetensors"), &outside).unwrap();
+    let texts = around.path().join("texts.jsonl");
+    fs::write(&texts, "{\"text\": \"Mira sings.\"}\n").unwrap();
+    for shard in ["../outside.safetensors", outside.to_str().unwrap()] {
+        let index = serde_json::json!({"weight_map": {"classifier.weight": shard}});
+        fs::write(
+            folder.join("model.safetensors.index.json"),
+            index.to_string(),
+        )
+        .unwrap();
+        let arguments = ["classify", "--model", folder.to_str().unwrap(), "--texts"];
+        let arguments = [&arguments[..], &[texts.to_str().unwrap()]].concat();
+        refused(
+            &arguments,
+            1,
+            &["model.safetensors.index.json", "no file of its folder"],
+        );
+    }
+}
+
+#[test]
 fn a_name_that_cannot_be_a_folder_is_refused() {
     refused(&["train", "--character", "../Alice"], 2, &["--character"]);
     refused(&["train", "--character", ""], 2, &["--character"]);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::hub_server::{COMMIT, HubServer, Repository, sha256};
+use super::hub_server::{COMMIT, Gzip, HubServer, IN_PROXY, Manner, Place, Repository, sha256};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -25,7 +25,18 @@ fn repository(folder: &str) -> Repository {
     files.insert("onnx/model.onnx".into(), vec![2; 100]);
     Repository {
         files,
+        manner: as_the_real_hub(),
         ..Repository::default()
+    }
+}
+
+/// Small files after a relative redirect, compressed for who asks for that; large files elsewhere.
+fn as_the_real_hub() -> Manner {
+    Manner {
+        small: Place::Relative,
+        large: Place::Elsewhere,
+        gzip: Gzip::Asked,
+        ..Manner::default()
     }
 }
 
@@ -43,10 +54,20 @@ fn apc(cache: &Path, endpoint: &str, arguments: &[&str]) -> Command {
         .env("HF_ENDPOINT", endpoint);
     for name in [
         "HF_TOKEN",
+        "HF_TOKEN_PATH",
+        "HUGGING_FACE_HUB_TOKEN",
+        "HUGGINGFACE_TOKEN",
         "HF_HUB_CACHE",
+        "HUGGINGFACE_HUB_CACHE",
         "HF_HUB_OFFLINE",
+        "HF_HUB_DISABLE_SYMLINKS",
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN",
         "HTTP_PROXY",
         "http_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+        "NO_PROXY",
+        "no_proxy",
     ] {
         command.env_remove(name);
     }
@@ -137,13 +158,13 @@ fn a_model_is_downloaded_once_without_what_is_not_needed_and_then_used_offline()
     let branch = fs::read_to_string(folder.join("../../refs/main")).unwrap();
     assert_eq!(branch, COMMIT);
 
-    let requests = server.requests();
+    let requests = server.log().len();
     let again = classify(cache.path(), &server.address, "acme/judge")
         .output()
         .unwrap();
     assert_eq!(probabilities(&again), probabilities(&here));
     assert_eq!(
-        server.requests(),
+        server.log().len(),
         requests,
         "what is in the cache is not asked for"
     );
@@ -263,6 +284,73 @@ fn a_gated_model_names_the_page_and_is_had_with_a_token() {
         "{}",
         told(&torn)
     );
+}
+
+#[test]
+fn the_token_is_found_where_python_keeps_it_wherever_the_cache_is() {
+    let gated = Repository {
+        token: Some("hf_secret".into()),
+        ..judge()
+    };
+    let server = HubServer::new(&[("acme/gated", gated)]);
+    let home = tempfile::tempdir().unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let file = home.path().join("token");
+    let elsewhere = home.path().join("elsewhere");
+    fs::write(&elsewhere, "hf_secret\n").unwrap();
+    let run = |variables: &[(&str, &Path)]| {
+        let mut command = classify(home.path(), &server.address, "acme/gated");
+        // A cache of its own for each, so that each asks the hub.
+        let cache = tempfile::tempdir_in(cache.path()).unwrap().keep();
+        command
+            .env("HF_HUB_CACHE", &cache)
+            .envs(variables.iter().copied());
+        let output = command.output().unwrap();
+        assert_eq!(
+            cache.join("models--acme--gated").exists(),
+            output.status.success()
+        );
+        output
+    };
+    let token = Path::new("hf_secret");
+    assert!(!run(&[]).status.success());
+    for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN"] {
+        probabilities(&run(&[(name, token)]));
+    }
+    probabilities(&run(&[("HF_TOKEN_PATH", &elsewhere)]));
+    fs::write(&file, "hf_secret\n").unwrap();
+    probabilities(&run(&[]));
+    // A variable comes first.
+    let other = Path::new("hf_other");
+    assert!(!run(&[("HF_TOKEN", other)]).status.success());
+    assert!(!home.path().join("hub").exists());
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_used_and_its_exceptions_are_not_sent_there() {
+    let server = HubServer::new(&[("acme/judge", judge())]);
+    let cache = tempfile::tempdir().unwrap();
+    let mut command = classify(cache.path(), IN_PROXY, "acme/judge");
+    command
+        .env("HTTP_PROXY", &server.address)
+        .env("NO_PROXY", "127.0.0.1");
+    probabilities(&command.output().unwrap());
+    let log = server.log();
+    assert!(log.iter().any(|asked| asked.elsewhere) && log.iter().any(|asked| !asked.elsewhere));
+}
+
+#[test]
+fn without_symbolic_links_files_lie_in_the_snapshot() {
+    let server = HubServer::new(&[("acme/judge", judge())]);
+    let cache = tempfile::tempdir().unwrap();
+    for hub in [&server.address, "http://127.0.0.1:9"] {
+        let mut command = classify(cache.path(), hub, "acme/judge");
+        command.env("HF_HUB_DISABLE_SYMLINKS", "1");
+        probabilities(&command.output().unwrap());
+    }
+    for entry in fs::read_dir(snapshot(cache.path(), "acme/judge")).unwrap() {
+        assert!(!entry.unwrap().path().is_symlink());
+    }
 }
 
 #[test]

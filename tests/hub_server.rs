@@ -1,4 +1,4 @@
-//! A hub on loopback with the layout of the real one.
+//! A hub on loopback with the layout of the real one, and a second server that it sends people to.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Write};
@@ -10,29 +10,125 @@ use sha2::{Digest, Sha256};
 
 pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
+/// The address of a hub that only the server as a proxy knows.
+pub(crate) const IN_PROXY: &str = "http://hub.invalid";
+
 /// A repository, and what is wrong with it.
 #[derive(Clone, Default)]
 pub(crate) struct Repository {
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     /// Only who has this token may read.
     pub(crate) token: Option<String>,
-    /// The first answers end after so many bytes.
+    /// The first answers with a large file end after so many bytes.
     pub(crate) cuts: Vec<usize>,
+    /// Small files are cut like large ones.
+    pub(crate) cuts_all: bool,
     /// The name of a file whose checksum is told wrong.
     pub(crate) wrong: Option<String>,
     /// The name of a file whose size is told as this.
     pub(crate) size: Option<(String, u64)>,
     /// Bytes a second.
     pub(crate) rate: Option<usize>,
+    pub(crate) manner: Manner,
+    /// The commit that the listing tells.
+    pub(crate) commit: Option<String>,
+    /// Large files cannot be had from the second server.
+    pub(crate) expired: bool,
+    /// The first requests for files are answered with this head and nothing else.
+    pub(crate) busy: (usize, &'static str),
+    /// Files are answered with this head, and this text without end.
+    pub(crate) endless: Option<(&'static str, &'static str)>,
 }
 
-/// A request: its path, and where in the file it begins.
-pub(crate) type Asked = (String, usize);
+impl Repository {
+    fn checksum_of(&self, name: &str, bytes: &[u8]) -> String {
+        match self.wrong.as_deref() == Some(name) {
+            true => sha256(b"other"),
+            false if is_large(name) => sha256(bytes),
+            // Small files have the hash of git, which is no SHA-256.
+            false => sha256(bytes)[..40].to_string(),
+        }
+    }
+
+    fn size_of(&self, name: &str, bytes: &[u8]) -> u64 {
+        match &self.size {
+            Some((other, size)) if other == name => *size,
+            _ => bytes.len() as u64,
+        }
+    }
+}
+
+fn is_large(name: &str) -> bool {
+    name.ends_with(".safetensors") || name.ends_with(".bin")
+}
+
+/// How a hub, or a mirror of one, answers.
+#[derive(Clone, Default)]
+pub(crate) struct Manner {
+    /// Where small files are; large ones are at the second server if they are anywhere else.
+    pub(crate) small: Place,
+    pub(crate) large: Place,
+    pub(crate) gzip: Gzip,
+    pub(crate) etag: Etag,
+    /// No `X-Repo-Commit`.
+    pub(crate) no_commit: bool,
+    /// Ranges are ignored.
+    pub(crate) no_ranges: bool,
+    /// No `Content-Length`: the body ends with the connection or its last chunk.
+    pub(crate) chunked: bool,
+    /// The listing tells sizes and checksums when it is asked for them.
+    pub(crate) blobs: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Where it was asked for.
+    #[default]
+    Here,
+    /// At another path, by a relative redirect.
+    Relative,
+    /// At the second server.
+    Elsewhere,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Gzip {
+    #[default]
+    Never,
+    /// Whoever says that it understands gzip gets it, without a range.
+    Asked,
+    /// Everybody gets it.
+    Always,
+}
+
+#[derive(Clone, Default)]
+pub(crate) enum Etag {
+    #[default]
+    Strong,
+    Weak,
+    Missing,
+    Other(String),
+}
+
+/// A request for a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) path: String,
+    /// Where in the file it begins.
+    pub(crate) start: usize,
+    pub(crate) token: Option<String>,
+    /// Whether it came to the second server.
+    pub(crate) elsewhere: bool,
+    /// Whether it asks for one byte, to know the size.
+    is_probe: bool,
+}
 
 struct State {
     repositories: HashMap<String, Repository>,
     cuts: Mutex<HashMap<String, usize>>,
     log: Mutex<Vec<Asked>>,
+    /// The addresses of both servers.
+    addresses: [String; 2],
 }
 
 pub(crate) struct HubServer {
@@ -42,8 +138,8 @@ pub(crate) struct HubServer {
 
 impl HubServer {
     pub(crate) fn new(repositories: &[(&str, Repository)]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = [0, 1].map(|i| format!("http://{}", listeners[i].local_addr().unwrap()));
         let state = Arc::new(State {
             repositories: repositories
                 .iter()
@@ -51,26 +147,32 @@ impl HubServer {
                 .collect(),
             cuts: Mutex::default(),
             log: Mutex::default(),
+            addresses: addresses.clone(),
         });
-        let shared = state.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let state = shared.clone();
-                std::thread::spawn(move || connection(&state, stream));
-            }
-        });
+        for (listener, elsewhere) in listeners.into_iter().zip([false, true]) {
+            let shared = state.clone();
+            std::thread::spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    let state = shared.clone();
+                    std::thread::spawn(move || connection(&state, stream, elsewhere));
+                }
+            });
+        }
+        let [address, _] = addresses;
         Self { state, address }
     }
 
-    /// The downloads of a file: where each began. What asks for one byte asks for the size.
+    /// The downloads of a file: where each began.
     pub(crate) fn downloads(&self, file: &str) -> Vec<usize> {
-        let log = self.state.log.lock().unwrap();
-        let of_file = log.iter().filter(|(path, _)| path.ends_with(file));
-        of_file.map(|(_, start)| *start).collect()
+        let log = self.log();
+        let of_file = log
+            .iter()
+            .filter(|asked| asked.path.ends_with(file) && !asked.is_probe);
+        of_file.map(|asked| asked.start).collect()
     }
 
-    pub(crate) fn requests(&self) -> usize {
-        self.state.log.lock().unwrap().len()
+    pub(crate) fn log(&self) -> Vec<Asked> {
+        self.state.log.lock().unwrap().clone()
     }
 }
 
@@ -79,11 +181,23 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn connection(state: &State, stream: TcpStream) {
+/// What a request says.
+#[derive(Default)]
+struct Request {
+    path: String,
+    range: Option<(usize, Option<usize>)>,
+    token: Option<String>,
+    gzip: bool,
+    /// Whether only the head of the answer is wanted, as Python's library asks first.
+    head: bool,
+}
+
+fn connection(state: &State, mut stream: TcpStream, elsewhere: bool) {
+    // A head and its body are two writes; the second must not wait for an answer to the first.
+    stream.set_nodelay(true).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut stream = stream;
     loop {
-        let (mut path, mut range, mut token) = (String::new(), None, None);
+        let mut request = Request::default();
         loop {
             let mut line = String::new();
             if reader.read_line(&mut line).unwrap_or(0) == 0 {
@@ -93,26 +207,42 @@ fn connection(state: &State, stream: TcpStream) {
             if line.is_empty() {
                 break;
             }
-            if let Some(rest) = line.strip_prefix("GET ") {
-                path = rest.split(' ').next().unwrap().to_string();
+            request.head |= line.starts_with("HEAD ");
+            let rest = line.strip_prefix("GET ").or(line.strip_prefix("HEAD "));
+            if let Some(rest) = rest {
+                let path = rest.split(' ').next().unwrap();
+                // A proxy is asked with the whole address.
+                let path = path.strip_prefix(IN_PROXY).unwrap_or(path);
+                request.path = path.to_string();
             }
             let lower = line.to_lowercase();
             if let Some(value) = lower.strip_prefix("range: bytes=") {
                 let (start, end) = value.split_once('-').unwrap();
-                range = Some((start.parse::<usize>().unwrap(), end.parse::<usize>().ok()));
+                request.range = Some((start.parse().unwrap(), end.parse().ok()));
             }
+            request.gzip |= lower.starts_with("accept-encoding:") && lower.contains("gzip");
             if lower.starts_with("authorization: bearer ") {
-                token = Some(line["authorization: bearer ".len()..].to_string());
+                request.token = Some(line["authorization: bearer ".len()..].to_string());
             }
         }
-        if !answer(state, &mut stream, &path, range, token) {
+        if !answer(state, &mut stream, &request, elsewhere) {
             return;
         }
     }
 }
 
-fn head(status: &str, headers: &[(&str, String)], length: usize) -> String {
-    let mut head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n");
+/// Writes an answer with a body; false if the connection is closed.
+fn send(stream: &mut TcpStream, status: &str, headers: &[(&str, String)], body: &[u8]) -> bool {
+    let head = head(status, headers, Some(body.len()));
+    stream.write_all(head.as_bytes()).is_ok() && stream.write_all(body).is_ok()
+}
+
+fn head(status: &str, headers: &[(&str, String)], length: Option<usize>) -> String {
+    let mut head = format!("HTTP/1.1 {status}\r\n");
+    match length {
+        Some(length) => head += &format!("Content-Length: {length}\r\n"),
+        None => head += "Transfer-Encoding: chunked\r\n",
+    }
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }
@@ -120,120 +250,174 @@ fn head(status: &str, headers: &[(&str, String)], length: usize) -> String {
 }
 
 /// Answers a request; false if the connection is closed.
-fn answer(
-    state: &State,
-    stream: &mut TcpStream,
-    path: &str,
-    range: Option<(usize, Option<usize>)>,
-    token: Option<String>,
-) -> bool {
+fn answer(state: &State, stream: &mut TcpStream, request: &Request, elsewhere: bool) -> bool {
+    let range = request.range;
     let start = range.map_or(0, |(start, _)| start);
     let is_probe = range == Some((0, Some(0)));
-    if !is_probe {
-        state.log.lock().unwrap().push((path.to_string(), start));
-    }
-    let mut fail = |status: &str| {
-        let body = "{\"error\": \"no\"}";
-        let head = head(status, &[], body.len());
-        stream.write_all((head + body).as_bytes()).is_ok()
-    };
-    let is_cdn = path.starts_with("/cdn/");
-    let path = path.strip_prefix("/cdn").unwrap_or(path);
+    let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+    state.log.lock().unwrap().push(Asked {
+        path: path.to_string(),
+        start,
+        token: request.token.clone(),
+        elsewhere,
+        is_probe,
+    });
+    let fail =
+        |stream: &mut TcpStream, status: &str| send(stream, status, &[], b"{\"error\": \"no\"}");
+    // Files are at /owner/name/resolve/revision/file, and after redirects below /there.
+    let there = path.starts_with("/there/");
+    let path = path.strip_prefix("/there").unwrap_or(path);
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let listed = parts.first() == Some(&"api");
     let id = match listed {
         true => format!("{}/{}", parts[2], parts[3]),
         false if parts.len() > 4 => format!("{}/{}", parts[0], parts[1]),
-        false => return fail("404 Not Found"),
+        false => return fail(stream, "404 Not Found"),
     };
     let Some(repository) = state.repositories.get(&id) else {
-        return fail("404 Not Found");
+        // The real hub does not say to strangers what there is.
+        return match request.token {
+            None if id.starts_with("hidden/") => fail(stream, "401 Unauthorized"),
+            _ => fail(stream, "404 Not Found"),
+        };
     };
-    if !is_cdn && repository.token.is_some() && repository.token != token {
-        return fail(if token.is_some() {
-            "403 Forbidden"
-        } else {
-            "401 Unauthorized"
-        });
+    if elsewhere && repository.expired {
+        return fail(stream, "403 Forbidden");
     }
+    if !elsewhere && repository.token.is_some() && repository.token != request.token {
+        let status = match request.token {
+            Some(_) => "403 Forbidden",
+            None => "401 Unauthorized",
+        };
+        return fail(stream, status);
+    }
+    let manner = &repository.manner;
     if listed {
-        let siblings = repository
-            .files
-            .keys()
-            .map(|name| json!({"rfilename": name}));
-        let body = json!({"sha": COMMIT, "siblings": siblings.collect::<Vec<_>>()}).to_string();
-        let head = head("200 OK", &[], body.len());
-        return stream.write_all((head + &body).as_bytes()).is_ok();
+        let sibling = |(name, bytes): (&String, &Vec<u8>)| {
+            let mut sibling = json!({"rfilename": name});
+            if query.contains("blobs=true") && manner.blobs {
+                sibling["size"] = repository.size_of(name, bytes).into();
+                let sum = repository.checksum_of(name, bytes);
+                match is_large(name) {
+                    true => sibling["lfs"] = json!({"sha256": sum, "size": bytes.len()}),
+                    false => sibling["blobId"] = sum.into(),
+                }
+            }
+            sibling
+        };
+        let siblings: Vec<_> = repository.files.iter().map(sibling).collect();
+        let commit = repository.commit.as_deref().unwrap_or(COMMIT);
+        let body = json!({"sha": commit, "siblings": siblings}).to_string();
+        return send(stream, "200 OK", &[], body.as_bytes());
     }
     let name = parts[4..].join("/");
-    let Some(bytes) = repository.files.get(&name) else {
-        return fail("404 Not Found");
-    };
-    let wrong = repository.wrong.as_deref() == Some(&name);
-    let etag = if wrong {
-        sha256(b"other")
-    } else {
-        sha256(bytes)
-    };
-    let is_large = name.ends_with(".safetensors");
-    let commit = ("X-Repo-Commit", COMMIT.to_string());
-    if is_large && !is_cdn {
-        // Large files are elsewhere.
-        let headers = [
-            commit,
-            ("X-Linked-Etag", format!("\"{etag}\"")),
-            (
-                "Location",
-                format!("http://{}/cdn{path}", stream.local_addr().unwrap()),
-            ),
-        ];
-        let head = head("302 Found", &headers, 0);
-        return stream.write_all(head.as_bytes()).is_ok();
+    {
+        let mut cuts = state.cuts.lock().unwrap();
+        let served = cuts.entry(format!("{id} busy")).or_default();
+        *served += 1;
+        if *served <= repository.busy.0 {
+            let head = format!("{}\r\nContent-Length: 0\r\n\r\n", repository.busy.1);
+            return stream.write_all(head.as_bytes()).is_ok();
+        }
     }
-    // Small files have the hash of git, which is no SHA-256.
-    let etag = if is_large {
-        etag
-    } else {
-        etag[..40].to_string()
+    if let Some((head, text)) = repository.endless {
+        let mut sent = stream.write_all(head.as_bytes()).is_ok();
+        while sent && !text.is_empty() {
+            sent = stream.write_all(text.repeat(10_000).as_bytes()).is_ok();
+        }
+        return sent;
+    }
+    let Some(bytes) = repository.files.get(&name) else {
+        return fail(stream, "404 Not Found");
     };
-    let size = match &repository.size {
-        Some((large, size)) if *large == name => *size,
-        _ => bytes.len() as u64,
+    let is_large = is_large(&name);
+    let checksum = repository.checksum_of(&name, bytes);
+    let etag = match &manner.etag {
+        Etag::Strong => Some(format!("\"{checksum}\"")),
+        Etag::Weak => Some(format!("W/\"{checksum}\"")),
+        Etag::Missing => None,
+        Etag::Other(tag) => Some(tag.clone()),
     };
-    let end = range
-        .and_then(|(_, end)| end)
-        .map_or(bytes.len(), |end| end + 1);
-    let part = &bytes[start.min(bytes.len())..end.min(bytes.len())];
-    let headers = [
-        commit,
-        ("ETag", format!("\"{etag}\"")),
-        (
-            "Content-Range",
-            format!("bytes {start}-{}/{size}", end.max(1) - 1),
-        ),
-    ];
-    let head = head("206 Partial Content", &headers, part.len());
+    let size = repository.size_of(&name, bytes);
+    let mut headers = Vec::new();
+    if !manner.no_commit && !elsewhere {
+        headers.push(("X-Repo-Commit", COMMIT.to_string()));
+    }
+    let place = if is_large { manner.large } else { manner.small };
+    if place != Place::Here && !there {
+        let target = match place {
+            Place::Elsewhere => format!("{}/there{path}?signature=secret", state.addresses[1]),
+            _ => format!("/there{path}"),
+        };
+        headers.push(("Location", target));
+        if is_large {
+            headers.extend(etag.map(|etag| ("X-Linked-Etag", etag)));
+        }
+        let status = if is_large {
+            "302 Found"
+        } else {
+            "307 Temporary Redirect"
+        };
+        return send(stream, status, &headers, b"");
+    }
+    headers.extend(etag.map(|etag| ("ETag", etag)));
+    let gzip = match manner.gzip {
+        Gzip::Never => false,
+        Gzip::Asked => request.gzip,
+        Gzip::Always => true,
+    };
+    let mut body = bytes.clone();
+    let mut status = "200 OK";
+    if gzip {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        body = encoder.finish().unwrap();
+        headers.push(("Content-Encoding", "gzip".into()));
+    } else if let Some((start, end)) = range.filter(|_| !manner.no_ranges) {
+        if start >= bytes.len() {
+            let range = ("Content-Range", format!("bytes */{size}"));
+            return send(stream, "416 Range Not Satisfiable", &[range], b"");
+        }
+        let end = end.map_or(bytes.len(), |end| (end + 1).min(bytes.len()));
+        body = bytes[start..end].to_vec();
+        headers.push(("Content-Range", format!("bytes {start}-{}/{size}", end - 1)));
+        status = "206 Partial Content";
+    }
+    let chunked = manner.chunked;
+    let head = head(status, &headers, (!chunked).then_some(body.len()));
     if stream.write_all(head.as_bytes()).is_err() {
         return false;
     }
+    if request.head {
+        return true;
+    }
     let mut cut = None;
-    if is_large && !is_probe {
+    if (is_large || repository.cuts_all) && !is_probe {
         let mut cuts = state.cuts.lock().unwrap();
-        let served = cuts.entry(id).or_default();
+        let served = cuts.entry(format!("{id}/{name}")).or_default();
         cut = repository.cuts.get(*served).copied();
         *served += 1;
     }
-    let whole = cut.map_or(part.len(), |cut| cut.min(part.len()));
+    let whole = cut.map_or(body.len(), |cut| cut.min(body.len()));
     let step = repository
         .rate
         .map_or(whole.max(1), |rate| (rate / 20).max(1));
-    for piece in part[..whole].chunks(step) {
-        if stream.write_all(piece).is_err() {
+    for piece in body[..whole].chunks(step) {
+        let sent = match chunked {
+            true => write!(stream, "{:x}\r\n", piece.len())
+                .and_then(|()| stream.write_all(piece))
+                .and_then(|()| stream.write_all(b"\r\n")),
+            false => stream.write_all(piece),
+        };
+        if sent.is_err() {
             return false;
         }
         if repository.rate.is_some() {
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
     }
-    whole == part.len()
+    if chunked && whole == body.len() {
+        return stream.write_all(b"0\r\n\r\n").is_ok();
+    }
+    whole == body.len()
 }

@@ -9,6 +9,7 @@ mod devices;
 mod edits;
 mod golden;
 mod hub;
+mod hub_manners;
 mod hub_server;
 mod judges;
 mod recorded;

@@ -18,22 +18,43 @@ pub(crate) fn caches() -> PathBuf {
         .unwrap_or_default()
 }
 
-/// Reads the hub's settings from the environment variables of its Python library.
+/// Reads the hub's settings from the environment variables of its Python library, today's and older ones.
 pub(crate) fn config() -> HubConfig {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let folder = |name: &str| variable(name).map(PathBuf::from);
-    let home = || folder("HF_HOME").unwrap_or_else(|| caches().join("huggingface"));
-    let yes = |value: String| matches!(value.to_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
-    let mut config = HubConfig::new(folder("HF_HUB_CACHE").unwrap_or_else(|| home().join("hub")));
+    let first = |names: &[&str]| names.iter().find_map(|name| variable(name));
+    let folder = |names: &[&str]| first(names).map(|path| at_home(&path));
+    let is_set = |name: &str| {
+        let yes =
+            |value: String| matches!(value.to_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
+        variable(name).is_some_and(yes)
+    };
+    let home = folder(&["HF_HOME"]).unwrap_or_else(|| caches().join("huggingface"));
+    let cache = folder(&["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"]);
+    let mut config = HubConfig::new(cache.unwrap_or_else(|| home.join("hub")));
     if let Some(endpoint) = variable("HF_ENDPOINT") {
         config.endpoint = endpoint;
     }
     if let Some(address) = variable("APC_PROMPTS_URL") {
         config.prompts = address;
     }
-    config.token = variable("HF_TOKEN").map(Into::into);
-    config.offline = variable("HF_HUB_OFFLINE").is_some_and(yes);
+    config.token_file = Some(folder(&["HF_TOKEN_PATH"]).unwrap_or_else(|| home.join("token")));
+    if is_set("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
+        config.token_file = None;
+    } else {
+        config.token =
+            first(&["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN"]).map(Into::into);
+    }
+    config.symlinks = !is_set("HF_HUB_DISABLE_SYMLINKS");
+    config.offline = is_set("HF_HUB_OFFLINE");
     config
+}
+
+/// Reads `~/` as the user's folder, for those who write it where no shell does.
+fn at_home(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(path),
+    }
 }
 
 /// Finds a model by its folder, by its name on the hub, or as the embedded one.
