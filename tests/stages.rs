@@ -90,7 +90,7 @@ fn dpo_logs_the_numbers_that_trl_logs_step_by_step() {
         let lines = fs::read_to_string(output.join("steps.jsonl")).unwrap();
         assert_eq!(lines.lines().count(), 6);
         assert!(!output.join("training/checkpoint").exists());
-        assert!(got["pairs_per_second"].as_f64().unwrap() > 0.0);
+        assert!(got["speed"]["pairs_per_second"].as_f64().unwrap() > 0.0);
 
         // A second run finds everything done, and the adapter changes what the model says.
         let again = json_of(&arguments);

@@ -32,7 +32,11 @@ impl Page {
 
     /// Reads a page, which must be UTF-8 and say something.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = files::read_text(path)?;
+        Self::of(path, files::read_text(path)?)
+    }
+
+    /// The page that was read from a file or a pipe; it must say something.
+    pub fn of(path: &Path, text: String) -> Result<Self> {
         if text.trim().is_empty() {
             return Err(Error::invalid(
                 path,

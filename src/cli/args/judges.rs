@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::args::chat_model::ChatModelArgs;
 use crate::cli::args::device::JudgePrecisionArgs;
 use crate::cli::args::hub;
+use crate::cli::input::check_file;
 use crate::files::{Checkpoint, Precision};
 use crate::hub::Hub;
 use crate::parallel::Devices;
@@ -151,6 +152,7 @@ impl JudgeArgs {
         persona: &Persona,
         job: &Job,
     ) -> Result<ChosenJudges> {
+        self.judge_templates.as_deref().map_or(Ok(()), check_file)?;
         let hub = Hub::new(hub::config(), job)?;
         let with = trained_with(output, &persona.name)?;
         let with = with.as_ref();

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::Result;
-use crate::cli::output::{Format, elsewhere, print, print_json, quoted};
+use crate::cli::next::{command, elsewhere};
+use crate::cli::output::{Format, print, print_json};
 use crate::pipeline::check_name;
 use crate::teacher::imported::import;
 
@@ -41,19 +42,25 @@ impl ImportArgs {
                     0 => String::new(),
                     n => format!("labels left out  {n}, which are none of those known\n"),
                 };
+                let output = elsewhere(&self.output);
+                let train = ["train", "--character", &self.character].into_iter();
+                let train = train.chain(output.iter().map(String::as_str));
+                let next = command(train.chain([
+                    "--model-engine",
+                    "imported",
+                    "--use-pretrained-discriminator",
+                    "false",
+                ]));
                 print(&format!(
                     "statements       {}\nqueries          {}\nrelevance        {}\nNLI              {}\n\
                      pairs            {}\n{left_out}folder           {}\n\n\
-                     next: apc train --character {}{} --model-engine imported \
-                     --use-pretrained-discriminator false",
+                     next: {next}",
                     summary.statements,
                     summary.queries,
                     summary.relevance,
                     summary.nli,
                     summary.pairs,
                     summary.folder.display(),
-                    quoted(&self.character),
-                    elsewhere(&self.output),
                 ))
             }
         }
