@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::ValueEnum;
 
 use crate::cli::shown::visible;
-use crate::pipeline::{Output, Stage, StageSpec, changes};
+use crate::pipeline::{Lock, Output, Stage, StageSpec, changes};
 use crate::progress::Job;
 use crate::{Error, Result};
 
@@ -69,15 +69,16 @@ pub(super) fn check_output(
     Ok(())
 }
 
-/// Opens the one stage of a command that writes the files `made` into the folder `output`, and tells why it is made again,
-/// or that it is complete; then there is none to run.
+/// Opens the one stage of a command that writes the files `made` into the folder `output`, which it holds for this run, and
+/// tells why it is made again, or that it is complete; then there is none to run.
 pub(super) fn open_stage(
     mut spec: StageSpec,
     output: &Path,
     made: &[&str],
     force: bool,
     job: &Job,
-) -> Result<Option<Stage>> {
+) -> Result<Option<(Stage, Lock)>> {
+    let lock = Lock::folder(output)?;
     for name in made {
         spec = spec.writes(Output::result(output.join(name)));
     }
@@ -90,5 +91,5 @@ pub(super) fn open_stage(
         job.progress.note(&done);
         return Ok(None);
     }
-    Ok(Some(stage))
+    Ok(Some((stage, lock)))
 }

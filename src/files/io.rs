@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::seal::Seal;
 use crate::{Error, Result};
 
 /// Reads a text file that must be UTF-8.
@@ -147,11 +148,7 @@ pub fn parse_jsonl<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T
 
 /// Writes JSON Lines in one go.
 pub fn write_jsonl<T: Serialize>(path: &Path, records: &[T]) -> Result<()> {
-    let mut text = String::new();
-    for record in records {
-        text += &to_line(path, record)?;
-    }
-    write(path, text.as_bytes())
+    write(path, to_lines(path, records)?.as_bytes())
 }
 
 /// A JSON Lines file that grows record by record and survives being cut off at any moment.
@@ -159,6 +156,7 @@ pub fn write_jsonl<T: Serialize>(path: &Path, records: &[T]) -> Result<()> {
 pub struct Journal {
     path: std::path::PathBuf,
     file: File,
+    seal: Option<Seal>,
 }
 
 impl Journal {
@@ -167,11 +165,14 @@ impl Journal {
         if let Some(folder) = path.parent() {
             create_dir(folder)?;
         }
-        let file = OpenOptions::new()
+        let opened = OpenOptions::new()
             .read(true)
             .append(true)
             .create(true)
-            .open(path)
+            .open(path);
+        // What is whole can be read on a disk that is not to be written.
+        let file = opened
+            .or_else(|error| File::open(path).map_err(|_| error))
             .map_err(Error::io("open", path))?;
         let mut records = Vec::new();
         let mut reader = BufReader::new(&file);
@@ -194,21 +195,61 @@ impl Journal {
             records.push(record);
             whole += read as u64;
         }
-        file.set_len(whole).map_err(Error::io("repair", path))?;
+        if file.metadata().map_err(Error::io("read", path))?.len() != whole {
+            file.set_len(whole).map_err(Error::io("repair", path))?;
+        }
         Ok((
             Self {
                 path: path.to_path_buf(),
                 file,
+                seal: None,
             },
             records,
         ))
     }
 
+    /// As [`Self::open`], of a file that nobody edits; nothing if somebody has. What it should hold is kept at `seal`.
+    pub fn open_sealed<T: DeserializeOwned>(
+        path: &Path,
+        seal: &Path,
+    ) -> Result<Option<(Self, Vec<T>)>> {
+        let Some((seal, whole)) = Seal::open(seal, path)? else {
+            return Ok(None);
+        };
+        if path.is_file() {
+            let file = OpenOptions::new().write(true).open(path);
+            let file = file.map_err(Error::io("open", path))?;
+            file.set_len(whole).map_err(Error::io("repair", path))?;
+        }
+        let (mut journal, records) = Self::open(path)?;
+        journal.seal = Some(seal);
+        Ok(Some((journal, records)))
+    }
+
+    /// Writes other records in place of all that it holds.
+    pub fn replace<T: Serialize>(self, records: &[T]) -> Result<()> {
+        let text = to_lines(&self.path, records)?;
+        if let Some(mut seal) = self.seal {
+            seal.replace(text.as_bytes())?;
+        }
+        write(&self.path, text.as_bytes())
+    }
+
+    /// Locks the file until the journal is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Another run that has it.
+    pub fn lock(&self) -> Result<()> {
+        let advice = "wait until it has ended, or stop it";
+        lock(&self.file, &self.path, &self.path, advice)
+    }
+
     /// Appends records with one write and hands them to the system before it returns.
     pub fn append<T: Serialize>(&mut self, records: &[T]) -> Result<()> {
-        let mut lines = String::new();
-        for record in records {
-            lines += &to_line(&self.path, record)?;
+        let lines = to_lines(&self.path, records)?;
+        if let Some(seal) = &mut self.seal {
+            seal.extend(lines.as_bytes())?;
         }
         self.file
             .write_all(lines.as_bytes())
@@ -219,10 +260,15 @@ impl Journal {
     }
 }
 
-fn to_line<T: Serialize>(path: &Path, record: &T) -> Result<String> {
-    let line =
-        serde_json::to_string(record).map_err(|error| Error::invalid(path, error.to_string()))?;
-    Ok(line + "\n")
+/// Formats records as the file at `path` has them, a line each.
+pub fn to_lines<T: Serialize>(path: &Path, records: &[T]) -> Result<String> {
+    let mut lines = String::new();
+    for record in records {
+        let line = serde_json::to_string(record);
+        lines += &line.map_err(|error| Error::invalid(path, error.to_string()))?;
+        lines.push('\n');
+    }
+    Ok(lines)
 }
 
 /// Locks a file that is open, until it is closed; where the file system has no locks, nothing is locked.

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::cli::{embedded, input};
+use crate::pipeline::alike;
 use crate::progress::Job;
 use crate::tiny::english;
 use crate::{Error, Result, files};
@@ -32,7 +33,13 @@ pub(crate) fn own_statements(output: &Path, character: &str, job: &Job) -> Resul
     if path.is_file() {
         return read_statements(&path, job);
     }
-    let page = embedded::page(character)?;
+    let page = embedded::page(character).map_err(|error| {
+        made_alike(output, character).map_or(error, |name| {
+            let output = output.display();
+            let reason = format!("is {character}; in {output} there is {name}");
+            Error::setting("character", reason)
+        })
+    })?;
     let statements = english::statements(character, page.text());
     if statements.is_empty() {
         return Err(Error::invalid(
@@ -41,6 +48,13 @@ pub(crate) fn own_statements(output: &Path, character: &str, job: &Job) -> Resul
         ));
     }
     Ok(statements)
+}
+
+/// A character in `output` whose name is the same but for capitals, spaces and punctuation.
+fn made_alike(output: &Path, character: &str) -> Option<String> {
+    let entries = std::fs::read_dir(output.join("data")).ok()?.flatten();
+    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.find(|name| alike(name, character))
 }
 
 #[derive(Deserialize)]

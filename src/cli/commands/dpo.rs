@@ -241,7 +241,7 @@ impl DpoArgs {
             .with_about(json!({"model_name": model.reference(&self.output)}))
             .writes(Output::work(&work));
         let stage = open_stage(spec, &self.output, &MADE, self.force, job)?;
-        let Some(mut stage) = stage else {
+        let Some((mut stage, _lock)) = stage else {
             return self.tell(None);
         };
         config.announce("to train", 0, devices.first(), job)?;

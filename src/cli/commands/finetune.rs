@@ -168,7 +168,7 @@ impl FinetuneArgs {
             .with_about(json!({"model_name": model.reference(&self.output)}))
             .writes(Output::work(&work));
         let stage = open_stage(spec, &self.output, &MADE, self.force, job)?;
-        let Some(mut stage) = stage else {
+        let Some((mut stage, _lock)) = stage else {
             return self.tell(&files::read_json(&summary)?);
         };
         let run = FineTune {

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::Result;
 use crate::cli::next::{command, elsewhere};
 use crate::cli::output::{Format, print, print_json};
-use crate::pipeline::check_name;
+use crate::pipeline::{Lock, check_name};
 use crate::teacher::imported::import;
 
 #[derive(Args, Debug)]
@@ -34,6 +34,7 @@ impl ImportArgs {
             .join("data")
             .join(&self.character)
             .join("imported");
+        let _lock = Lock::character(&self.output, &self.character)?;
         let summary = import(&self.from, &self.character, &to)?;
         match self.format {
             Format::Json => print_json(&summary),

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::next::command;
 use crate::cli::output::{Format, print, print_json};
-use crate::pipeline::{Output, Stage, StageSpec};
+use crate::pipeline::{Lock, Output, Stage, StageSpec};
 use crate::progress::Job;
 use crate::tiny::pretrain::{Pretrain, evaluate_judges, pretrain};
 use crate::{Error, Result, files};
@@ -97,6 +97,8 @@ impl PretrainArgs {
         if !self.force {
             self.check_same(known, &spec.changed_settings()?, &made)?;
         }
+        // Other checkpoints may be on their way to the same models.
+        let _locks = [Lock::folder(&work)?, Lock::folder(&self.output)?];
         let mut stage = Stage::open(spec, self.force, job)?;
         pretrain(&config, &self.output, &checkpoints, &device, job)?;
         stage.complete()?;
