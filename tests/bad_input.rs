@@ -83,7 +83,33 @@ fn a_name_that_cannot_be_a_folder_is_refused() {
         let from_page = ["train", "--wiki", "wiki/Alice.txt", "--character", name];
         refused(&from_page, 2, &["--character"]);
         refused(&["import", ".", "--character", name], 2, &["--character"]);
+        let chat = ["chat", "--message", "Hi", "--character", name];
+        refused(&chat, 2, &["--character", "cannot be the name of a folder"]);
+        let score = [
+            "score",
+            "--query",
+            "a",
+            "--response",
+            "b",
+            "--character",
+            name,
+        ];
+        refused(
+            &score,
+            2,
+            &["--character", "cannot be the name of a folder"],
+        );
     }
+    let folder = tempfile::tempdir().unwrap();
+    let [input, output] = ["in.jsonl", "out.jsonl"].map(|name| folder.path().join(name));
+    let line = "{\"query\": \"a\", \"response\": \"b\", \"statements\": [\"c\"], \"character\": \"../x\"}\n";
+    fs::write(&input, line).unwrap();
+    let [input, output] = [&input, &output].map(|path| path.to_str().unwrap());
+    refused(
+        &["score", "--input", input, "--output", output],
+        1,
+        &["line 1", "\"character\"", "../x"],
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod hub;
 mod hub_server;
 mod judges;
 mod recorded;
+mod shell;
 mod stages;
 mod teacher;
 mod triples;
