@@ -190,6 +190,24 @@ fn what_is_not_there_yet_says_so() {
 }
 
 #[test]
+fn a_judge_without_a_key_and_scores_to_a_device_are_refused_with_what_to_do() {
+    let score = ["score", "--character", "Alice"];
+    let reply = ["--query", "Hi?", "--response", "Hi.", "--nli", "openai:m"];
+    let parts = ["OPENAI_API_KEY", "the judge m", "choose another judge"];
+    refused(&[&score[..], &reply].concat(), 2, &parts);
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in.jsonl");
+    fs::write(&input, "{\"query\": \"a\", \"response\": \"b\"}\n").unwrap();
+    let files = [
+        "--input",
+        input.to_str().unwrap(),
+        "--output",
+        "/dev/stdout",
+    ];
+    refused(&[&score[..], &files].concat(), 2, &["name another file"]);
+}
+
+#[test]
 fn a_folder_that_is_no_checkpoint_or_another_architecture_is_named() {
     train_refused(
         PAGE,

@@ -280,7 +280,7 @@ fn what_one_run_writes_to_another_leaves_alone() {
     let pairs = root.join("tests/golden/dpo-run/pairs.jsonl");
     let pairs = pairs.to_str().unwrap();
     let finetune = ["finetune", "--model", "models/tiny/nli", "--epochs", "1"];
-    let dpo = ["dpo", "--model", "tests/golden/dpo-run", "--pairs", pairs];
+    let model = ["--model", "tests/golden/dpo-run"];
     let to = ["--output", &out];
     let sizes = [
         "--language-examples",
@@ -296,7 +296,15 @@ fn what_one_run_writes_to_another_leaves_alone() {
     held.lock().unwrap();
     for arguments in [
         [&finetune[..], &["--data", &data], &to].concat(),
-        [&dpo[..], &to].concat(),
+        [&["dpo"], &model[..], &["--pairs", pairs], &to].concat(),
+        [
+            &["merge"],
+            &model[..],
+            &["--adapter", "tests/golden/dpo-run/init"],
+            &to,
+        ]
+        .concat(),
+        [&["quantize"], &model[..], &to].concat(),
         pretrain,
     ] {
         let refused = run(&arguments);

@@ -241,8 +241,7 @@ impl Journal {
     ///
     /// Another run that has it.
     pub fn lock(&self) -> Result<()> {
-        let advice = "wait until it has ended, or stop it";
-        lock(&self.file, &self.path, &self.path, advice)
+        lock(&self.file, &self.path, &self.path, WAIT)
     }
 
     /// Appends records with one write and hands them to the system before it returns.
@@ -287,6 +286,28 @@ pub fn lock(file: &File, path: &Path, holds: &Path, advice: &str) -> Result<()> 
         }
         _ => Ok(()),
     }
+}
+
+/// What to do about another run.
+pub const WAIT: &str = "wait until it has ended, or stop it";
+
+/// Makes a folder if it is not there, and locks it until what is returned is dropped.
+///
+/// # Errors
+///
+/// Another run that has it, and a folder that cannot be made.
+pub fn lock_folder(folder: &Path) -> Result<File> {
+    create_dir(folder)?;
+    // On Unix the folder itself can be locked, so that nothing is left behind in it.
+    let path = match cfg!(unix) {
+        true => folder.to_path_buf(),
+        false => folder.join(".lock"),
+    };
+    let mut options = OpenOptions::new();
+    options.read(true).write(!cfg!(unix)).create(!cfg!(unix));
+    let file = options.open(&path).map_err(Error::io("lock", &path))?;
+    lock(&file, &path, folder, WAIT)?;
+    Ok(file)
 }
 
 #[cfg(test)]

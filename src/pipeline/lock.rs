@@ -7,9 +7,6 @@ use std::path::Path;
 use crate::pipeline::layout::Layout;
 use crate::{Error, Result, files};
 
-/// What to do about another run.
-const ADVICE: &str = "wait until it has ended, or stop it";
-
 /// Holds files for one run; the system lets go of them when the run ends, however it ends.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "held open until it is dropped")] File);
@@ -33,7 +30,7 @@ impl Lock {
         let mut file = created
             .or_else(|error| File::open(path).map_err(|_| error))
             .map_err(Error::io("lock", path))?;
-        files::lock(&file, path, holds, ADVICE)?;
+        files::lock(&file, path, holds, files::WAIT)?;
         // Whose lock it is, for people; nothing reads it.
         let _ = writeln!(file, "{:<10}", std::process::id());
         Ok(Self(file))
@@ -45,14 +42,7 @@ impl Lock {
     ///
     /// Another run that has it, and a folder that cannot be made.
     pub fn folder(folder: &Path) -> Result<Self> {
-        files::create_dir(folder)?;
-        if !cfg!(unix) {
-            return Self::take(&folder.join(".lock"), folder);
-        }
-        // The folder itself can be locked, so that nothing is left behind in it.
-        let opened = File::open(folder).map_err(Error::io("lock", folder))?;
-        files::lock(&opened, folder, folder, ADVICE)?;
-        Ok(Self(opened))
+        files::lock_folder(folder).map(Self)
     }
 
     /// Takes the files of a character in `output`, if there are any.

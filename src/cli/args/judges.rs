@@ -18,7 +18,7 @@ use crate::persona::{
 };
 use crate::pipeline::{UsedJudge, trained_with};
 use crate::progress::Job;
-use crate::teacher::chat::{ChatTeacher, Language, OpenAi};
+use crate::teacher::chat::{ChatTeacher, Language};
 use crate::tiny::Embedded;
 use crate::{Error, Result};
 
@@ -212,7 +212,7 @@ impl JudgeArgs {
                 language,
                 answers,
             } => {
-                let model = OpenAi::new(model, self.chat.config(), job)?;
+                let model = self.chat.judge(model, job)?;
                 let teacher = ChatTeacher::new(Box::new(model), *language, answers)?;
                 Ok(Judge::Chat(Arc::new(teacher)))
             }

@@ -187,7 +187,9 @@ impl ReplyFile<'_> {
         if self.output.is_dir() {
             return refused("is a folder; with --input it names the file of the scores");
         }
-        if there.as_ref().is_some_and(|there| !there.is_file()) {
+        // `/dev/stdout` is whatever that is; a record beside it would go to /dev.
+        let is_device = self.output.starts_with("/dev") || self.output.starts_with("/proc");
+        if is_device || there.as_ref().is_some_and(|there| !there.is_file()) {
             return refused("is not a file that scores can be kept in; name another file");
         }
         if input.is_some() && place(self.output) == input {
