@@ -362,7 +362,13 @@ fn commands_are_advised_as_a_shell_takes_them_and_as_the_program_was_started() {
 fn a_character_of_another_spelling_is_suggested() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().to_str().unwrap();
-    assert!(short_train(folder.path()).status().unwrap().success());
+    assert!(
+        short_train(folder.path())
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
     for (arguments, meant) in [
         (
             vec!["chat", "--character", "mira", "--message", "Hi"],

@@ -42,11 +42,13 @@ fn remember(panic: &PanicHookInfo<'_>) {
 }
 
 fn as_error(fault: &str) -> Error {
-    // What the standard library and rayon say where the system has no more threads.
-    if ["failed to spawn thread", "ThreadPoolBuildError"]
-        .iter()
-        .any(|sign| fault.contains(sign))
-    {
+    // What the standard library, rayon and burn say where the system has no more threads.
+    let signs = [
+        "failed to spawn thread",
+        "ThreadPoolBuildError",
+        "kind: WouldBlock",
+    ];
+    if signs.iter().any(|sign| fault.contains(sign)) {
         return Error::Threads(fault.to_string());
     }
     Error::Fault(fault.to_string())

@@ -178,7 +178,8 @@ fn with_job(work: impl FnOnce(&Job) -> Result<()>) -> Result<()> {
         }
         handler.stop();
     })
-    .map_err(|error| Error::Usage(format!("cannot listen for Ctrl-C: {error}")))?;
+    // Its own thread waits for signals.
+    .map_err(|error| Error::Threads(format!("none waits for Ctrl-C: {error}")))?;
     faults::caught(|| {
         start_threads()?;
         work(&job)
