@@ -324,6 +324,19 @@ fn what_one_run_writes_to_another_leaves_alone() {
     assert!(!folder.path().join("data/Mira/imported").exists());
     drop(held);
     assert!(run(&import).status.success());
+
+    // Two runs would pay for the same answers.
+    let answers = folder.path().join("data/Mira/nli-judgements.jsonl");
+    let held = File::create(&answers).unwrap();
+    held.lock().unwrap();
+    let statements = path("statements.txt");
+    fs::write(&statements, "Mira sings.\n").unwrap();
+    let judge = ["--nli", "openai:m", "--api-base", "http://127.0.0.1:9/v1"];
+    let refused = run(&score_arguments(
+        &statements,
+        &[&judge[..], &["--output", &from]].concat(),
+    ));
+    assert!(text(&refused.stderr).contains("another run is at work here"));
 }
 
 #[test]
