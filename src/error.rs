@@ -61,6 +61,14 @@ pub enum Error {
     /// A training run failed.
     #[error("training failed: {0}")]
     Training(String),
+    /// The system does not let this process have the threads that it needs.
+    #[error(
+        "no thread can be started ({0}); allow more of them, `ulimit -u`, or end other programs"
+    )]
+    Threads(String),
+    /// Something that should not happen.
+    #[error("a fault of this program, which should be reported: {0}")]
+    Fault(String),
 }
 
 /// Results of this crate.

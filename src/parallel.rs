@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::tensor::{Device, StreamId};
 
 use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder, Yield};
 
 use crate::{Error, Result};
 
@@ -126,15 +126,40 @@ impl<M: Module + Sync> Replicas<M> {
     }
 }
 
-/// One single-threaded pool per core.
+/// Single-threaded pools, one per core.
+static POOLS: OnceLock<Vec<ThreadPool>> = OnceLock::new();
+
+/// Starts the threads that work on a CPU is done with, which otherwise start when they are first needed.
+///
+/// # Errors
+///
+/// A system that has no more threads.
+pub fn start_threads() -> Result<()> {
+    let failed = |error: ThreadPoolBuildError| Error::Threads(error.to_string());
+    match ThreadPoolBuilder::new().build_global() {
+        // Without a source it says that they are started already.
+        Err(error) if std::error::Error::source(&error).is_some() => return Err(failed(error)),
+        _ => {}
+    }
+    if POOLS.get().is_none() {
+        // Another thread may have been quicker.
+        let _ = POOLS.set(new_pools().map_err(failed)?);
+    }
+    Ok(())
+}
+
+fn new_pools() -> Result<Vec<ThreadPool>, ThreadPoolBuildError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (0..cores)
+        .map(|_| ThreadPoolBuilder::new().num_threads(1).build())
+        .collect()
+}
+
 fn pools() -> &'static [ThreadPool] {
-    static POOLS: OnceLock<Vec<ThreadPool>> = OnceLock::new();
     POOLS.get_or_init(|| {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        (0..cores)
-            .map(|_| ThreadPoolBuilder::new().num_threads(1).build())
-            .collect::<Result<_, _>>()
-            .expect("the system can start as many threads as it has cores")
+        new_pools().expect(
+            "the system can start as many threads as it has cores; `start_threads` tells if not",
+        )
     })
 }
 
@@ -184,17 +209,21 @@ pub fn map<I: Send, O: Send>(parts: Vec<I>, work: impl Fn(I) -> O + Sync) -> Vec
     }
     let mut results: Vec<Option<O>> = parts.iter().map(|_| None).collect();
     let queue = std::sync::Mutex::new(parts.into_iter().zip(results.iter_mut()));
+    let work_on = &|pool: &ThreadPool| {
+        loop {
+            let next = queue.lock().map(|mut queue| queue.next());
+            let Ok(Some((part, result))) = next else {
+                break;
+            };
+            *result = Some(pool.install(|| work(part)));
+        }
+    };
     std::thread::scope(|scope| {
-        for pool in pools() {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().map(|mut queue| queue.next());
-                    let Ok(Some((part, result))) = next else {
-                        break;
-                    };
-                    *result = Some(pool.install(|| work(part)));
-                }
-            });
+        let start = |pool| std::thread::Builder::new().spawn_scoped(scope, move || work_on(pool));
+        // Where the system has no more threads, those that it has do the work.
+        let started = pools().iter().filter(|&pool| start(pool).is_ok()).count();
+        if started == 0 {
+            work_on(&pools()[0]);
         }
     });
     results

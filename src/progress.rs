@@ -17,6 +17,8 @@ pub trait Progress: Send + Sync {
 pub trait Task: Send + Sync {
     /// Reports that so many more units are done.
     fn advance(&self, units: usize);
+    /// Reports that an earlier run has done so many units, which say nothing of this run's speed.
+    fn resume(&self, units: usize);
     /// Sets the text shown beside the bar.
     fn message(&self, message: &str);
 }
@@ -34,6 +36,7 @@ impl Progress for Silent {
 
 impl Task for Silent {
     fn advance(&self, _units: usize) {}
+    fn resume(&self, _units: usize) {}
     fn message(&self, _message: &str) {}
 }
 

@@ -113,7 +113,33 @@ fn a_name_that_cannot_be_a_folder_is_refused() {
         let from_page = ["train", "--wiki", "wiki/Alice.txt", "--character", name];
         refused(&from_page, 2, &["--character"]);
         refused(&["import", ".", "--character", name], 2, &["--character"]);
+        let chat = ["chat", "--message", "Hi", "--character", name];
+        refused(&chat, 2, &["--character", "cannot be the name of a folder"]);
+        let score = [
+            "score",
+            "--query",
+            "a",
+            "--response",
+            "b",
+            "--character",
+            name,
+        ];
+        refused(
+            &score,
+            2,
+            &["--character", "cannot be the name of a folder"],
+        );
     }
+    let folder = tempfile::tempdir().unwrap();
+    let [input, output] = ["in.jsonl", "out.jsonl"].map(|name| folder.path().join(name));
+    let line = "{\"query\": \"a\", \"response\": \"b\", \"statements\": [\"c\"], \"character\": \"../x\"}\n";
+    fs::write(&input, line).unwrap();
+    let [input, output] = [&input, &output].map(|path| path.to_str().unwrap());
+    refused(
+        &["score", "--input", input, "--output", output],
+        1,
+        &["line 1", "\"character\"", "../x"],
+    );
 }
 
 #[test]
@@ -191,6 +217,24 @@ fn what_is_not_there_yet_says_so() {
     if cfg!(not(feature = "cuda")) {
         train_refused(PAGE, &["--device", "cuda"], 2, &["--features cuda"]);
     }
+}
+
+#[test]
+fn a_judge_without_a_key_and_scores_to_a_device_are_refused_with_what_to_do() {
+    let score = ["score", "--character", "Alice"];
+    let reply = ["--query", "Hi?", "--response", "Hi.", "--nli", "openai:m"];
+    let parts = ["OPENAI_API_KEY", "the judge m", "choose another judge"];
+    refused(&[&score[..], &reply].concat(), 2, &parts);
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in.jsonl");
+    fs::write(&input, "{\"query\": \"a\", \"response\": \"b\"}\n").unwrap();
+    let files = [
+        "--input",
+        input.to_str().unwrap(),
+        "--output",
+        "/dev/stdout",
+    ];
+    refused(&[&score[..], &files].concat(), 2, &["name another file"]);
 }
 
 #[test]

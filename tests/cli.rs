@@ -80,7 +80,8 @@ fn train_makes_an_adapter_and_a_second_run_has_nothing_to_do() {
         "rewards/accuracies",
         "mean ΔAPC",
         "95 % interval",
-        "next: apc chat",
+        "next: ",
+        " chat --character Mira",
     ] {
         assert!(summary.contains(part), "{part} is not in {summary}");
     }

@@ -224,6 +224,50 @@ fn force_makes_everything_again_but_removes_only_what_the_program_made() {
 }
 
 #[test]
+fn a_complete_run_is_told_where_its_summary_cannot_be_written() {
+    let made = Made::new();
+    let summary = made.path("data/Mira/summary.json");
+    fs::remove_file(&summary).unwrap();
+    fs::create_dir_all(summary.join("below")).unwrap();
+    let ran = made.run(&[]);
+    assert!(
+        ran.told.contains("the summary is only printed"),
+        "{}",
+        ran.told
+    );
+    assert_eq!(ran.summary["stages_run"], Value::from(Vec::<Value>::new()));
+    assert!(ran.summary["evaluation"]["queries"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn an_edit_of_what_a_stopped_run_has_sampled_is_not_believed() {
+    let made = Made::new();
+    let (after, record) = (
+        "data/Mira/evaluation-after.jsonl",
+        "data/Mira/stages/evaluation-after.json",
+    );
+    let (whole, first) = (made.read(after), made.run(&[]).summary);
+    // As a run leaves it that is killed before its last record, but without a seal.
+    let begun = made
+        .read(record)
+        .replace("\"complete\": true", "\"complete\": false");
+    for content in [
+        whole.replace("\"delta_apc\":[", "\"delta_apc\":[9"),
+        String::new(),
+    ] {
+        fs::write(made.path(record), &begun).unwrap();
+        fs::write(made.path(after), content).unwrap();
+        let ran = made.run(&[]);
+        assert_eq!(ran.summary["evaluation"], first["evaluation"]);
+        assert_eq!(made.read(after), whole);
+    }
+    assert!(
+        made.read("data/Mira/evaluation-after.edited-1.jsonl")
+            .contains(":[9")
+    );
+}
+
+#[test]
 fn a_second_run_on_a_character_says_that_another_is_at_work() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = short_run(folder.path());

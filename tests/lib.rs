@@ -13,6 +13,7 @@ mod hub_manners;
 mod hub_server;
 mod judges;
 mod recorded;
+mod shell;
 mod stages;
 mod teacher;
 mod triples;

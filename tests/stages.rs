@@ -90,7 +90,7 @@ fn dpo_logs_the_numbers_that_trl_logs_step_by_step() {
         let lines = fs::read_to_string(output.join("steps.jsonl")).unwrap();
         assert_eq!(lines.lines().count(), 6);
         assert!(!output.join("training/checkpoint").exists());
-        assert!(got["pairs_per_second"].as_f64().unwrap() > 0.0);
+        assert!(got["speed"]["pairs_per_second"].as_f64().unwrap() > 0.0);
 
         // A second run finds everything done, and the adapter changes what the model says.
         let again = json_of(&arguments);
@@ -229,6 +229,38 @@ fn dpo_with_other_settings_is_trained_again_and_removes_nothing_that_is_not_its_
 }
 
 #[test]
+fn a_checkpoint_that_cannot_be_read_is_named_and_made_again_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("adapter");
+    let (init, pairs) = (golden("init"), golden("pairs.jsonl"));
+    let arguments = dpo("sigmoid", path(&output), path(&init), path(&pairs));
+    json_of(&arguments);
+    // As a run leaves it that is stopped in its second epoch.
+    let record = output.join("dpo.json");
+    let begun = fs::read_to_string(&record).unwrap();
+    let begun = begun.replace("\"complete\": true", "\"complete\": false");
+    fs::write(&record, begun).unwrap();
+    let checkpoint = output.join("training/checkpoint");
+    fs::create_dir(&checkpoint).unwrap();
+    for name in ["model-1.bpk", "optim-1.bpk", "scheduler-1.bpk"] {
+        fs::write(checkpoint.join(name), "cut").unwrap();
+    }
+    let refused = run(&arguments);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("training/checkpoint: the checkpoint of epoch 1"),
+        "{told}"
+    );
+    assert!(
+        told.contains("--force") && !told.contains("panicked"),
+        "{told}"
+    );
+    json_of(&[&arguments[..], &["--force"]].concat());
+    assert!(!output.join("training.edited-1").exists());
+}
+
+#[test]
 fn generate_goes_on_from_a_prompt_the_same_way_each_time_and_no_shorter_than_asked() {
     let generate = |more: &[&str]| {
         let mut arguments = vec!["generate", "--model", "tests/golden/dpo-run"];
@@ -274,8 +306,10 @@ fn classify_keeps_the_order_of_the_texts_whatever_the_batches() {
     let classify = |batch_tokens| {
         let mut arguments = vec!["classify", "--model", "models/tiny/nli", "--format", "json"];
         arguments.extend(["--texts", path(&texts), "--batch-tokens", batch_tokens]);
-        let probabilities = json_of(&arguments)["probabilities"].clone();
-        serde_json::from_value::<Vec<[f64; 3]>>(probabilities).unwrap()
+        let told = json_of(&arguments);
+        assert_eq!(told["labels"].as_array().unwrap().len(), 3);
+        assert!(told["speed"]["texts_per_second"].as_f64().unwrap() > 0.0);
+        serde_json::from_value::<Vec<[f64; 3]>>(told["probabilities"].clone()).unwrap()
     };
     let (apart, together) = (classify("1"), classify("4096"));
     assert_eq!(apart.len(), 39);

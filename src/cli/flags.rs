@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use crate::Error;
+use crate::cli::next::program;
 
 /// The long names of all flags.
 static FLAGS: OnceLock<HashSet<String>> = OnceLock::new();
@@ -33,6 +34,7 @@ pub(super) fn with_flags(text: &str) -> String {
         let flag = setting.replace('_', "-");
         told += &match setting {
             "api_key" => "OPENAI_API_KEY".to_string(),
+            command if command.starts_with("apc ") => program() + &command["apc".len()..],
             // A field of a file that a reader of JSON names.
             _ if before.ends_with("field ") => format!("`{setting}`"),
             _ if FLAGS.get().is_some_and(|flags| flags.contains(&flag)) => format!("--{flag}"),

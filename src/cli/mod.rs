@@ -5,11 +5,16 @@
 
 mod args;
 mod commands;
+mod count;
 mod embedded;
+mod faults;
 mod flags;
+mod input;
 #[cfg(any(feature = "cuda", feature = "vulkan"))]
 mod kernels;
+mod next;
 mod output;
+mod shown;
 mod table;
 mod terminal;
 
@@ -19,6 +24,8 @@ use std::sync::Arc;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::cli::shown::{in_one_line, tell};
+use crate::parallel::start_threads;
 use crate::progress::Job;
 use crate::{Error, Result};
 
@@ -117,10 +124,6 @@ pub fn run_train() -> ExitCode {
 }
 
 /// Parses the command line; prints help to stdout, and an error in one line.
-#[expect(
-    clippy::print_stderr,
-    reason = "the one place where errors of usage are told"
-)]
 fn parse<P: Parser>() -> std::result::Result<P, ExitCode> {
     P::try_parse().map_err(|error| {
         let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
@@ -134,7 +137,7 @@ fn parse<P: Parser>() -> std::result::Result<P, ExitCode> {
                 .map(str::trim)
                 .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
             let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-            eprintln!("{}; see --help", lines.join(" "));
+            tell(&format!("{}; see --help", lines.join(" ")));
         }
         ExitCode::from(error.exit_code() as u8)
     })
@@ -175,17 +178,20 @@ fn with_job(work: impl FnOnce(&Job) -> Result<()>) -> Result<()> {
         }
         handler.stop();
     })
-    .map_err(|error| Error::Usage(format!("cannot listen for Ctrl-C: {error}")))?;
-    work(&job)
+    // Its own thread waits for signals.
+    .map_err(|error| Error::Threads(format!("none waits for Ctrl-C: {error}")))?;
+    faults::caught(|| {
+        start_threads()?;
+        work(&job)
+    })
 }
 
 /// Prints an error in one line and chooses the exit code.
-#[expect(clippy::print_stderr, reason = "the one place where errors are told")]
 fn finish(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", flags::message(&error).replace('\n', " "));
+            tell(&format!("error: {}", in_one_line(&flags::message(&error))));
             ExitCode::from(error.exit_code())
         }
     }

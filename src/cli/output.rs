@@ -4,7 +4,8 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use crate::pipeline::{Output, Stage, StageSpec, changes};
+use crate::cli::shown::visible;
+use crate::pipeline::{Lock, Output, Stage, StageSpec, changes};
 use crate::progress::Job;
 use crate::{Error, Result};
 
@@ -18,14 +19,24 @@ pub(super) enum Format {
     Json,
 }
 
-/// Prints a result to stdout; a closed pipe is not a failure.
+/// Prints a result for people to stdout: with its control characters spelt out.
 pub(super) fn print(text: &str) -> Result<()> {
+    print_as_it_is(&visible(text))
+}
+
+/// Prints a text that has nothing in it but what this program has formatted.
+pub(super) fn print_as_it_is(text: &str) -> Result<()> {
+    put(&format!("{text}\n")).map(drop)
+}
+
+/// Writes to stdout, and tells whether anybody still reads it: a closed pipe is not a failure.
+pub(super) fn put(text: &str) -> Result<bool> {
     use std::io::Write;
-    match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::io("write to", std::path::Path::new("stdout"))(error))
-        }
-        _ => Ok(()),
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::io("write to", Path::new("stdout"))(error)),
     }
 }
 
@@ -33,16 +44,7 @@ pub(super) fn print(text: &str) -> Result<()> {
 pub(super) fn print_json<T: serde::Serialize>(value: &T) -> Result<()> {
     let text = serde_json::to_string(value)
         .map_err(|error| Error::Usage(format!("cannot print JSON: {error}")))?;
-    print(&text)
-}
-
-/// Returns the `--output` argument for the next command, if the folder is not the default.
-pub(super) fn elsewhere(output: &Path) -> String {
-    if output.as_os_str() == "." {
-        String::new()
-    } else {
-        format!(" --output {}", quoted(&output.to_string_lossy()))
-    }
+    print_as_it_is(&text)
 }
 
 /// Fails if the output is a folder that a model is read from, or has a model that this command did not make.
@@ -67,15 +69,16 @@ pub(super) fn check_output(
     Ok(())
 }
 
-/// Opens the one stage of a command that writes the files `made` into the folder `output`, and tells why it is made again,
-/// or that it is complete; then there is none to run.
+/// Opens the one stage of a command that writes the files `made` into the folder `output`, which it holds for this run, and
+/// tells why it is made again, or that it is complete; then there is none to run.
 pub(super) fn open_stage(
     mut spec: StageSpec,
     output: &Path,
     made: &[&str],
     force: bool,
     job: &Job,
-) -> Result<Option<Stage>> {
+) -> Result<Option<(Stage, Lock)>> {
+    let lock = Lock::folder(output)?;
     for name in made {
         spec = spec.writes(Output::result(output.join(name)));
     }
@@ -88,23 +91,5 @@ pub(super) fn open_stage(
         job.progress.note(&done);
         return Ok(None);
     }
-    Ok(Some(stage))
-}
-
-/// Quotes a name for a shell.
-pub(super) fn quoted(name: &str) -> String {
-    shlex::try_quote(name).map_or_else(|_| name.to_string(), Into::into)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_quoted_as_a_shell_takes_them() {
-        assert_eq!(quoted("Mira"), "Mira");
-        assert_eq!(quoted("Mira of $(Riga)"), "'Mira of $(Riga)'");
-        assert_eq!(elsewhere(Path::new("my out")), " --output 'my out'");
-        assert_eq!(elsewhere(Path::new(".")), "");
-    }
+    Ok(Some((stage, lock)))
 }

@@ -4,6 +4,9 @@ use std::io::IsTerminal;
 
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 
+use crate::Result;
+use crate::cli::output::print_as_it_is;
+use crate::cli::shown::visible;
 use crate::persona::{Score, StatementScore};
 
 /// The label of a reply for a statement.
@@ -53,8 +56,13 @@ fn colored() -> bool {
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Formats the score of one reply: the sums, then each statement, those that count most first.
-pub(super) fn score_table(score: &Score) -> String {
+/// Prints the score of one reply under a title: the sums, then each statement, those that count most first.
+pub(super) fn print_score(title: &str, score: &Score) -> Result<()> {
+    // The table has escape sequences of its own, colours, and so its texts are made visible one by one.
+    print_as_it_is(&format!("{}\n{}", visible(title), score_table(score)))
+}
+
+fn score_table(score: &Score) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -84,7 +92,7 @@ pub(super) fn score_table(score: &Score) -> String {
             number(part.entailed),
             number(part.neutral),
             number(part.contradicted),
-            Cell::new(&part.statement),
+            Cell::new(visible(&part.statement)),
         ]);
     }
     format!(

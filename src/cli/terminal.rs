@@ -1,24 +1,18 @@
 //! Progress on stderr: bars on a terminal, plain lines elsewhere.
 
-#![expect(
-    clippy::print_stderr,
-    reason = "drawing progress is what this file is for"
-)]
-
 use std::io::IsTerminal;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytesize::ByteSize;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
+use crate::cli::count::Count;
 use crate::cli::flags::with_flags;
+use crate::cli::shown::{tell, visible};
 use crate::progress::{Progress, Task};
 
 /// Shorter tasks are not reported.
 const SHORT: Duration = Duration::from_secs(2);
-/// The unit shown in kilobytes, megabytes and so on.
-const BYTES: &str = "bytes";
 /// Time between two plain lines of one task.
 const BETWEEN_LINES: Duration = Duration::from_secs(15);
 
@@ -36,137 +30,112 @@ impl Terminal {
 
 impl Progress for Terminal {
     fn task(&self, label: &str, total: usize, unit: &'static str) -> Box<dyn Task> {
+        let count = Count::new(&visible(label), total, unit);
         match &self.bars {
-            Some(bars) => {
-                let template = if unit == BYTES {
-                    "{prefix:20} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left  {msg}"
-                        .to_string()
-                } else {
-                    format!(
-                        "{{prefix:20}} {{bar:30}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left  {{msg}}"
-                    )
-                };
-                let style = ProgressStyle::with_template(&template)
-                    .unwrap_or_else(|_| ProgressStyle::default_bar());
-                let bar = ProgressBar::new(total as u64)
-                    .with_style(style)
-                    .with_prefix(label.to_string());
-                Box::new(Bar(bars.add(bar)))
-            }
-            None => {
-                let now = Instant::now();
-                let state = State {
-                    done: 0,
-                    told: now,
-                    message: String::new(),
-                };
-                Box::new(Lines {
-                    label: label.to_string(),
-                    total,
-                    unit,
-                    started: now,
-                    state: Mutex::new(state),
-                })
-            }
+            Some(bars) => Box::new(Bar::new(bars, count)),
+            None => Box::new(Lines(Mutex::new((count, Instant::now())))),
         }
     }
 
     fn note(&self, line: &str) {
         let line = with_flags(line);
         match &self.bars {
-            Some(bars) => bars.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            // A terminal that has gone away is no reason to stop.
+            Some(bars) => drop(bars.println(visible(&line))),
+            None => tell(&line),
         }
     }
 }
 
-struct Bar(ProgressBar);
+struct Bar {
+    bar: ProgressBar,
+    count: Arc<Mutex<Count>>,
+}
+
+impl Bar {
+    fn new(bars: &MultiProgress, count: Count) -> Self {
+        let bar = ProgressBar::new(count.total as u64);
+        let count = Arc::new(Mutex::new(count));
+        let drawn = count.clone();
+        let draw = move |_: &ProgressState, line: &mut dyn std::fmt::Write| {
+            // Asked each time: the window may have another size now.
+            let size = console::Term::stderr().size_checked();
+            let columns = size.map_or(80, |(_, columns)| usize::from(columns));
+            if let Ok(count) = drawn.lock() {
+                let _ = line.write_str(&count.bar(columns));
+            }
+        };
+        let style = ProgressStyle::with_template("{line}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .with_key("line", draw);
+        let bar = bars.add(bar.with_style(style));
+        Self { bar, count }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Count)) {
+        if let Ok(mut count) = self.count.lock() {
+            change(&mut count);
+        }
+    }
+}
 
 impl Task for Bar {
     fn advance(&self, units: usize) {
-        self.0.inc(units as u64);
+        self.change(|count| count.done += units);
+        self.bar.inc(units as u64);
+    }
+
+    fn resume(&self, units: usize) {
+        self.change(|count| count.resume(units));
+        self.bar.inc(units as u64);
     }
 
     fn message(&self, message: &str) {
-        self.0.set_message(message.to_string());
+        self.change(|count| count.message = visible(message).into_owned());
+        self.bar.tick();
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 
-struct Lines {
-    label: String,
-    total: usize,
-    unit: &'static str,
-    started: Instant,
-    state: Mutex<State>,
-}
-
-struct State {
-    done: usize,
-    told: Instant,
-    message: String,
-}
-
-impl Lines {
-    fn tell(&self, state: &State) {
-        let seconds = self.started.elapsed().as_secs_f64();
-        let rate = state.done as f64 / seconds;
-        let left = (self.total.saturating_sub(state.done)) as f64 / rate.max(1e-9);
-        let message = if state.message.is_empty() {
-            String::new()
-        } else {
-            format!(", {}", state.message)
-        };
-        let label = &self.label;
-        if self.unit == BYTES {
-            let [done, total, rate] =
-                [state.done as u64, self.total as u64, rate as u64].map(ByteSize);
-            eprintln!("{label}: {done} of {total}, {rate}/s, {left:.0} s left{message}");
-        } else {
-            eprintln!(
-                "{label}: {}/{} {}, {rate:.1}/s, {left:.0} s left{message}",
-                state.done, self.total, self.unit
-            );
-        }
-    }
-}
+/// A count, and when it was last told.
+struct Lines(Mutex<(Count, Instant)>);
 
 impl Task for Lines {
     fn advance(&self, units: usize) {
-        let Ok(mut state) = self.state.lock() else {
+        let Ok(mut state) = self.0.lock() else {
             return;
         };
-        state.done += units;
-        if state.told.elapsed() > BETWEEN_LINES {
-            state.told = Instant::now();
-            self.tell(&state);
+        state.0.done += units;
+        if state.1.elapsed() > BETWEEN_LINES {
+            state.1 = Instant::now();
+            tell(&state.0.line());
+        }
+    }
+
+    fn resume(&self, units: usize) {
+        if let Ok(mut state) = self.0.lock() {
+            state.0.resume(units);
         }
     }
 
     fn message(&self, message: &str) {
-        if let Ok(mut state) = self.state.lock() {
-            state.message = message.to_string();
+        if let Ok(mut state) = self.0.lock() {
+            state.0.message = message.to_string();
         }
     }
 }
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        if self.started.elapsed() > SHORT
-            && let Ok(state) = self.state.lock()
+        if let Ok(state) = self.0.lock()
+            && state.0.elapsed() > SHORT
         {
-            let done = if self.unit == BYTES {
-                ByteSize(state.done as u64).to_string()
-            } else {
-                format!("{} {}", state.done, self.unit)
-            };
-            let seconds = self.started.elapsed().as_secs_f64();
-            eprintln!("{}: {done} in {seconds:.0} s", self.label);
+            tell(&state.0.last_line());
         }
     }
 }

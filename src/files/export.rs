@@ -40,6 +40,7 @@ pub(super) fn write_model(
     max_shard_bytes: u64,
     config: &Value,
 ) -> Result<usize> {
+    let _lock = files::lock_folder(output)?;
     let written = COMPANIONS
         .iter()
         .filter(|name| base.has(name))

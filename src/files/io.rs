@@ -8,15 +8,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::seal::Seal;
 use crate::{Error, Result};
 
 /// Reads a text file that must be UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
-    text(path, fs::read(path).map_err(Error::io("read", path))?)
+    decode_text(path, fs::read(path).map_err(Error::io("read", path))?)
 }
 
 /// Decodes the bytes of a text file, without a byte order mark.
-pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Result<String> {
+pub fn decode_text(path: &Path, bytes: Vec<u8>) -> Result<String> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Error::invalid(
@@ -154,11 +155,7 @@ pub fn parse_jsonl<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T
 
 /// Writes JSON Lines in one go.
 pub fn write_jsonl<T: Serialize>(path: &Path, records: &[T]) -> Result<()> {
-    let mut text = String::new();
-    for record in records {
-        text += &to_line(path, record)?;
-    }
-    write(path, text.as_bytes())
+    write(path, to_lines(path, records)?.as_bytes())
 }
 
 /// A JSON Lines file that grows record by record and survives being cut off at any moment.
@@ -166,6 +163,7 @@ pub fn write_jsonl<T: Serialize>(path: &Path, records: &[T]) -> Result<()> {
 pub struct Journal {
     path: std::path::PathBuf,
     file: File,
+    seal: Option<Seal>,
 }
 
 impl Journal {
@@ -174,11 +172,14 @@ impl Journal {
         if let Some(folder) = path.parent() {
             create_dir(folder)?;
         }
-        let file = OpenOptions::new()
+        let opened = OpenOptions::new()
             .read(true)
             .append(true)
             .create(true)
-            .open(path)
+            .open(path);
+        // What is whole can be read on a disk that is not to be written.
+        let file = opened
+            .or_else(|error| File::open(path).map_err(|_| error))
             .map_err(Error::io("open", path))?;
         let mut records = Vec::new();
         let mut reader = BufReader::new(&file);
@@ -201,21 +202,60 @@ impl Journal {
             records.push(record);
             whole += read as u64;
         }
-        file.set_len(whole).map_err(Error::io("repair", path))?;
+        if file.metadata().map_err(Error::io("read", path))?.len() != whole {
+            file.set_len(whole).map_err(Error::io("repair", path))?;
+        }
         Ok((
             Self {
                 path: path.to_path_buf(),
                 file,
+                seal: None,
             },
             records,
         ))
     }
 
+    /// As [`Self::open`], of a file that nobody edits; nothing if somebody has. What it should hold is kept at `seal`.
+    pub fn open_sealed<T: DeserializeOwned>(
+        path: &Path,
+        seal: &Path,
+    ) -> Result<Option<(Self, Vec<T>)>> {
+        let Some((seal, whole)) = Seal::open(seal, path)? else {
+            return Ok(None);
+        };
+        if path.is_file() {
+            let file = OpenOptions::new().write(true).open(path);
+            let file = file.map_err(Error::io("open", path))?;
+            file.set_len(whole).map_err(Error::io("repair", path))?;
+        }
+        let (mut journal, records) = Self::open(path)?;
+        journal.seal = Some(seal);
+        Ok(Some((journal, records)))
+    }
+
+    /// Writes other records in place of all that it holds.
+    pub fn replace<T: Serialize>(self, records: &[T]) -> Result<()> {
+        let text = to_lines(&self.path, records)?;
+        if let Some(mut seal) = self.seal {
+            seal.replace(text.as_bytes())?;
+        }
+        write(&self.path, text.as_bytes())
+    }
+
+    /// Locks the file until the journal is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Another run that has it.
+    pub fn lock(&self) -> Result<()> {
+        lock(&self.file, &self.path, &self.path, WAIT)
+    }
+
     /// Appends records with one write and hands them to the system before it returns.
     pub fn append<T: Serialize>(&mut self, records: &[T]) -> Result<()> {
-        let mut lines = String::new();
-        for record in records {
-            lines += &to_line(&self.path, record)?;
+        let lines = to_lines(&self.path, records)?;
+        if let Some(seal) = &mut self.seal {
+            seal.extend(lines.as_bytes())?;
         }
         self.file
             .write_all(lines.as_bytes())
@@ -226,10 +266,15 @@ impl Journal {
     }
 }
 
-fn to_line<T: Serialize>(path: &Path, record: &T) -> Result<String> {
-    let line =
-        serde_json::to_string(record).map_err(|error| Error::invalid(path, error.to_string()))?;
-    Ok(line + "\n")
+/// Formats records as the file at `path` has them, a line each.
+pub fn to_lines<T: Serialize>(path: &Path, records: &[T]) -> Result<String> {
+    let mut lines = String::new();
+    for record in records {
+        let line = serde_json::to_string(record);
+        lines += &line.map_err(|error| Error::invalid(path, error.to_string()))?;
+        lines.push('\n');
+    }
+    Ok(lines)
 }
 
 /// Locks a file that is open, until it is closed; where the file system has no locks, nothing is locked.
@@ -248,6 +293,28 @@ pub fn lock(file: &File, path: &Path, holds: &Path, advice: &str) -> Result<()> 
         }
         _ => Ok(()),
     }
+}
+
+/// What to do about another run.
+pub const WAIT: &str = "wait until it has ended, or stop it";
+
+/// Makes a folder if it is not there, and locks it until what is returned is dropped.
+///
+/// # Errors
+///
+/// Another run that has it, and a folder that cannot be made.
+pub fn lock_folder(folder: &Path) -> Result<File> {
+    create_dir(folder)?;
+    // On Unix the folder itself can be locked, so that nothing is left behind in it.
+    let path = match cfg!(unix) {
+        true => folder.to_path_buf(),
+        false => folder.join(".lock"),
+    };
+    let mut options = OpenOptions::new();
+    options.read(true).write(!cfg!(unix)).create(!cfg!(unix));
+    let file = options.open(&path).map_err(Error::io("lock", &path))?;
+    lock(&file, &path, folder, WAIT)?;
+    Ok(file)
 }
 
 #[cfg(test)]

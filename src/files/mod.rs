@@ -14,6 +14,7 @@ mod nf4;
 mod peft;
 mod precision;
 mod quantize;
+mod seal;
 mod shards;
 mod tensors;
 mod weights;
@@ -27,11 +28,13 @@ pub use export::{COMPANIONS, Written};
 pub use gemma::{load_gemma, read_eos_token_ids, read_gemma_config, write_gemma_config};
 pub(crate) use io::write_by;
 pub use io::{
-    Journal, checksum, checksum_of, create_dir, is_temporary, lock, parse_jsonl, read_json,
-    read_jsonl, read_text, remove_dir, stays_inside, write, write_json, write_jsonl,
+    Journal, WAIT, checksum, checksum_of, create_dir, decode_text, is_temporary, lock, lock_folder,
+    parse_jsonl, read_json, read_jsonl, read_text, remove_dir, stays_inside, to_lines, write,
+    write_json, write_jsonl,
 };
 pub use merge::merge_adapter;
 pub use peft::{AdapterConfig, load_adapter, save_adapter};
 pub use precision::{Dtype, Precision, Quantization};
 pub use quantize::quantize_model;
+pub use seal::Seal;
 pub use weights::{WeightSizes, check_weights, load_weights, save_weights, weight_sizes};

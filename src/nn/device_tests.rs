@@ -5,6 +5,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData, Tolerance};
 
 use crate::kernels::testing::{PRODUCT_TOLERANCE, gpus};
 use crate::nn::layers::nf4::Nf4;
+use crate::nn::layers::weight::draw_matrices;
 use crate::nn::{
     ClassifierInput, DebertaConfig, Gemma, GemmaConfig, GemmaInput, KvCache, Lengths, LoraConfig,
     Weights,
@@ -20,7 +21,6 @@ enum Form {
 /// A Gemma, the same on any device.
 fn gemma(form: Form, device: &Device) -> Gemma {
     let cpu = Device::flex();
-    cpu.seed(4);
     let mut gemma = GemmaConfig::gemma_2b()
         .with_vocab_size(50)
         .with_hidden_size(64)
@@ -29,8 +29,8 @@ fn gemma(form: Form, device: &Device) -> Gemma {
         .with_num_attention_heads(4)
         .with_num_key_value_heads(2)
         .with_head_dim(24)
-        .with_initializer_range(0.1)
         .init(&cpu);
+    draw_matrices(&mut gemma, 4, 0.17, &cpu);
     gemma.weights("", &mut |name, mut weight| {
         let data = weight.to_data();
         match (form, &weight.shape()[..]) {
@@ -157,8 +157,7 @@ fn cached_steps_give_the_logits_of_the_cpu() {
 #[test]
 fn a_deberta_gives_the_logits_of_the_cpu() {
     let cpu = Device::flex();
-    cpu.seed(4);
-    let model = DebertaConfig::deberta_v3_base()
+    let mut model = DebertaConfig::deberta_v3_base()
         .with_vocab_size(50)
         .with_hidden_size(32)
         .with_intermediate_size(64)
@@ -166,6 +165,7 @@ fn a_deberta_gives_the_logits_of_the_cpu() {
         .with_num_attention_heads(2)
         .with_num_labels(3)
         .init(&cpu);
+    draw_matrices(&mut model, 4, 0.03, &cpu);
     let logits = |device: &Device| {
         let input = ClassifierInput::new(&[vec![5, 6, 7, 2], vec![5, 8, 9, 10, 2]], 0, device);
         let model = model.clone().to_device(device);

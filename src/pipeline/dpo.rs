@@ -18,6 +18,7 @@ use crate::kernels;
 use crate::nn::{Gemma, LoraConfig};
 use crate::parallel::{Devices, Replicas};
 use crate::persona::{PreferencePair, encode_reply};
+use crate::pipeline::record::seal_of;
 use crate::progress::Job;
 use crate::text::Tokenizer;
 use crate::train::{
@@ -163,7 +164,13 @@ impl DpoRun<'_> {
         let done = epochs_done(self.work, training.epochs)?;
         let record = || {
             let path = self.output.join("steps.jsonl");
-            StepRecorder::open(&path, done * steps_per_epoch, job).map(Arc::new)
+            StepRecorder::open(
+                &path,
+                &seal_of(&path, self.work),
+                done * steps_per_epoch,
+                job,
+            )
+            .map(Arc::new)
         };
         let recorder = self.record_steps.then(record).transpose()?;
         let gradient_checkpointing = self.recomputes(&model, &examples, job);

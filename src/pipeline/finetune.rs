@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::files::{self, Checkpoint};
 use crate::nn::Weights;
 use crate::parallel::{Devices, Replicas};
+use crate::pipeline::record::seal_of;
 use crate::progress::Job;
 use crate::text::{ByteFallback, Tokenizer};
 use crate::train::{
@@ -111,7 +112,7 @@ impl FineTune<'_> {
         let steps_done = epochs_done * train.steps_per_epoch(1);
         let record = || {
             let path = self.output.join("steps.jsonl");
-            StepRecorder::open(&path, steps_done, job).map(Arc::new)
+            StepRecorder::open(&path, &seal_of(&path, self.work), steps_done, job).map(Arc::new)
         };
         let recorder = self.record_steps.then(record).transpose()?;
         let dropout = self
@@ -268,6 +269,9 @@ impl FineTune<'_> {
         if is_best {
             done.best_epoch = epoch;
             files::save_weights(&mut trained.classifier, self.output)?;
+            // A run with other settings knows by it that they are not somebody else's.
+            let weights = self.output.join("model.safetensors");
+            files::Seal::write_of(&seal_of(&weights, self.work), &weights)?;
         }
         if !held_out.is_empty() {
             files::write_json(&self.progress(), done)?;

@@ -1,14 +1,15 @@
-//! One run at a time works on a character.
+//! One run at a time works on a character, or on a folder.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
+use crate::pipeline::layout::Layout;
 use crate::{Error, Result, files};
 
-/// Holds a character's files for one run; the system lets go of them when the run ends, however it ends.
+/// Holds files for one run; the system lets go of them when the run ends, however it ends.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held open until it is dropped")] File);
+pub struct Lock(#[expect(dead_code, reason = "held open until it is dropped")] File);
 
 impl Lock {
     /// Takes the lock file at `path`, which stands for the folder `holds`.
@@ -29,10 +30,32 @@ impl Lock {
         let mut file = created
             .or_else(|error| File::open(path).map_err(|_| error))
             .map_err(Error::io("lock", path))?;
-        files::lock(&file, path, holds, "wait until it has ended, or stop it")?;
+        files::lock(&file, path, holds, files::WAIT)?;
         // Whose lock it is, for people; nothing reads it.
         let _ = writeln!(file, "{:<10}", std::process::id());
         Ok(Self(file))
+    }
+
+    /// Takes a folder, which is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Another run that has it, and a folder that cannot be made.
+    pub fn folder(folder: &Path) -> Result<Self> {
+        files::lock_folder(folder).map(Self)
+    }
+
+    /// Takes the files of a character in `output`, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// Another run that has them.
+    pub fn character(output: &Path, character: &str) -> Result<Option<Self>> {
+        let layout = Layout::new(output, character);
+        let is_there = layout.data.is_dir();
+        is_there
+            .then(|| Self::take(&layout.lock(), &layout.data))
+            .transpose()
     }
 }
 
@@ -49,5 +72,9 @@ mod tests {
         assert!(error.contains("another run is at work"), "{error}");
         drop(held);
         Lock::take(&path, folder.path()).unwrap();
+        let held = Lock::folder(folder.path()).unwrap();
+        assert!(Lock::folder(folder.path()).is_err());
+        drop(held);
+        Lock::folder(folder.path()).unwrap();
     }
 }

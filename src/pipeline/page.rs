@@ -32,7 +32,11 @@ impl Page {
 
     /// Reads a page, which must be UTF-8 and say something.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = files::read_text(path)?;
+        Self::of(path, files::read_text(path)?)
+    }
+
+    /// The page that was read from a file or a pipe; it must say something.
+    pub fn of(path: &Path, text: String) -> Result<Self> {
         if text.trim().is_empty() {
             return Err(Error::invalid(
                 path,
@@ -137,18 +141,68 @@ pub fn find_page(
     known.extend(others.map(str::to_string));
     known.sort();
     known.dedup();
-    let known = if known.is_empty() {
-        String::new()
-    } else {
-        format!("; there are pages about {}", known.join(", "))
-    };
     Err(Error::setting(
         "character",
         format!(
-            "is {character}, but there is no page about {character}: write one to {}{known}",
-            folder.join(&names[0]).display()
+            "is {character}, but there is no page about {character}: {}",
+            advice(folder, character, &known)
         ),
     ))
+}
+
+/// What to do about a page that is not found: rename one, ask for one that is written otherwise, or write one.
+fn advice(folder: &Path, character: &str, known: &[String]) -> String {
+    let wanted = folder.join(format!("{character}.txt"));
+    let wanted = wanted.display();
+    if let Some(meant) = known.iter().find(|known| alike(known, character)) {
+        return format!("there is one about {meant}, so say `character` {meant}");
+    }
+    if let Some(path) =
+        files_of(folder).find(|path| names_of(path).any(|name| alike(name, character)))
+    {
+        let path = path.display();
+        return format!("if {path} is the page, give it the name {wanted}");
+    }
+    /// More names tell nobody more.
+    const SHOWN: usize = 12;
+    let mut names = known[..known.len().min(SHOWN)].join(", ");
+    if known.len() > SHOWN {
+        names = format!("{names} and {} others", known.len() - SHOWN);
+    }
+    match known.is_empty() {
+        true => format!("write one to {wanted}"),
+        false => format!("write one to {wanted}; there are pages about {names}"),
+    }
+}
+
+/// Whether two names are the same but for capitals, spaces and punctuation.
+pub fn alike(a: &str, b: &str) -> bool {
+    let plain = |name: &str| -> String {
+        let letters = name.chars().filter(|c| c.is_alphanumeric());
+        letters.flat_map(char::to_lowercase).collect()
+    };
+    !plain(a).is_empty() && plain(a) == plain(b)
+}
+
+/// The names that a file stands under: with its ending or without, and without what the original adds.
+fn names_of(path: &Path) -> impl Iterator<Item = &str> {
+    let names = [path.file_name(), path.file_stem()].into_iter().flatten();
+    names.filter_map(|name| name.to_str()).map(without_affix)
+}
+
+/// A page's name without what the original puts before or behind it.
+fn without_affix(name: &str) -> &str {
+    let name = name.strip_prefix("wiki_").unwrap_or(name);
+    name.strip_suffix("_wiki").unwrap_or(name)
+}
+
+/// The files in a folder, in their order.
+fn files_of(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.retain(|path| path.is_file());
+    files.sort();
+    files.into_iter()
 }
 
 /// A character's name is also the name of folders, of which models/tiny is taken.
@@ -172,26 +226,49 @@ pub fn check_name(character: &str) -> Result<()> {
 
 /// The characters that have a page.
 fn known_characters(folder: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
+    let pages = files_of(folder);
+    let name = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?.strip_suffix(".txt")?;
+        Some(without_affix(name).to_string())
     };
-    let mut names: Vec<String> = entries
-        .flatten()
-        .filter_map(|entry| {
-            Some(
-                entry
-                    .file_name()
-                    .to_str()?
-                    .strip_suffix(".txt")?
-                    .to_string(),
-            )
-        })
-        .map(|name| {
-            name.trim_start_matches("wiki_")
-                .trim_end_matches("_wiki")
-                .to_string()
-        })
-        .collect();
-    names.sort();
-    names
+    pages.filter_map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_is_not_found_is_looked_for_under_other_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = |name: &str| {
+            let others = &mut ["Alice"].into_iter();
+            find_page(folder.path(), name, others).map_err(|error| error.to_string())
+        };
+        let none = found("Mira").unwrap_err();
+        assert!(
+            none.contains("write one to") && none.contains("about Alice"),
+            "{none}"
+        );
+        for name in ["Odile.md", "Iris", "Tony Stark.txt"] {
+            fs::write(folder.path().join(name), "A page.").unwrap();
+        }
+        fs::create_dir(folder.path().join("Folder.txt")).unwrap();
+        for (name, advice) in [
+            ("Odile", "Odile.md is the page, give it the name"),
+            ("odile", "Odile.md is the page, give it the name"),
+            ("Iris", "Iris is the page, give it the name"),
+            ("tony_stark", "so say `character` Tony Stark"),
+            ("ALICE", "so say `character` Alice"),
+        ] {
+            let told = found(name).unwrap_err();
+            assert!(told.contains(advice), "{name}: {told}");
+        }
+        let told = found("Folder").unwrap_err();
+        assert!(
+            told.ends_with("there are pages about Alice, Tony Stark"),
+            "{told}"
+        );
+        assert!(found("Tony Stark").is_ok());
+    }
 }

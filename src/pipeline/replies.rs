@@ -78,7 +78,7 @@ pub fn sample_replies(
     /// Replies in a group for each thread: several times as many as it samples at once.
     const GROUP: usize = 256;
     let task = job.progress.task(label, query_idxs.len(), "queries");
-    task.advance(done.len());
+    task.resume(done.len());
     let lacks = |done: &[SampledReplies], query_idxs: &[usize]| {
         let lacks = |query_idx| done.iter().all(|record| record.query_idx != query_idx);
         query_idxs.iter().copied().any(lacks)

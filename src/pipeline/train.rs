@@ -153,7 +153,15 @@ pub fn train(
         teacher: usage,
         stages_run: run.stages_run,
     };
-    write_summary(&layout.summary(), &summary)?;
+    let path = layout.summary();
+    match write_summary(&path, &summary) {
+        // What was complete before can be told where nothing can be written.
+        Err(error) if summary.stages_run.is_empty() => {
+            job.progress
+                .note(&format!("{error}; the summary is only printed"));
+        }
+        written => written?,
+    }
     Ok(summary)
 }
 

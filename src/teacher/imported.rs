@@ -203,7 +203,7 @@ impl Imported {
             return Ok(path);
         }
         Err(Error::Usage(format!(
-            "there is no {}; run apc import first",
+            "there is no {}; run `apc import` first",
             path.display()
         )))
     }

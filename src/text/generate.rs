@@ -37,16 +37,15 @@ mod tests {
     use super::*;
     use crate::Error;
     use crate::nn::GemmaConfig;
+    use crate::nn::layers::weight::draw_matrices;
     use crate::text::Sampling;
     use burn::tensor::Device;
 
     fn model() -> Gemma {
         let device = Device::default();
-        device.seed(11);
-        GemmaConfig::small()
-            .with_vocab_size(50)
-            .with_initializer_range(0.4)
-            .init(&device)
+        let mut model = GemmaConfig::small().with_vocab_size(50).init(&device);
+        draw_matrices(&mut model, 11, 0.7, &device);
+        model
     }
 
     fn config(sampling: Sampling) -> GenerateConfig {

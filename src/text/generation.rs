@@ -317,26 +317,15 @@ fn logits(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{GemmaConfig, WeightMut, Weights};
+    use crate::nn::GemmaConfig;
+    use crate::nn::layers::weight::draw_matrices;
     use crate::text::Sampling;
     use rand::RngExt;
 
     fn model() -> Gemma {
         let device = Device::default();
-        // Uses its own random numbers: the device's are shared with other tests.
-        let mut rng = ChaCha8Rng::seed_from_u64(11);
-        let mut model = GemmaConfig::small()
-            .with_vocab_size(50)
-            .with_initializer_range(0.02)
-            .init(&device);
-        model.weights("", &mut |_, mut weight| {
-            if let WeightMut::Matrix(_) = &weight {
-                let shape = weight.shape();
-                let numbers = (0..shape.iter().product()).map(|_| rng.random_range(-0.7..0.7_f32));
-                let data = TensorData::new(numbers.collect(), shape);
-                weight.set_frozen(data, DType::F32, &device);
-            }
-        });
+        let mut model = GemmaConfig::small().with_vocab_size(50).init(&device);
+        draw_matrices(&mut model, 11, 0.7, &device);
         model
     }
 

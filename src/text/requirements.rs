@@ -86,6 +86,8 @@ pub struct Requirements {
     pub cache: u64,
     /// What a pass keeps, for training until the backward pass.
     pub activations: u64,
+    /// How the weights are kept.
+    pub precision: Precision,
 }
 
 impl Requirements {
@@ -144,6 +146,7 @@ impl Requirements {
             factors,
             cache,
             activations,
+            precision,
         }
     }
 
@@ -161,16 +164,24 @@ impl Requirements {
             name: name.to_string(),
             needs: self.to_string(),
             free: ByteSize(free).to_string(),
-            advice: self.advice().to_string(),
+            advice: self.advice(),
         })
     }
 }
 
 impl Requirements {
     /// The settings that make the largest part less.
-    fn advice(&self) -> &'static str {
+    fn advice(&self) -> String {
+        let is_dense = self.precision.quantization == Quantization::None;
+        let is_long = size_of_dtype(self.precision) > 2;
+        let weights = match (is_dense, is_long) {
+            (true, true) => "`quantization` nf4 or `dtype` bfloat16",
+            (true, false) => "`quantization` nf4",
+            (false, true) => "`dtype` bfloat16",
+            (false, false) => "a smaller `model`",
+        };
         let parts = [
-            (self.weights, "`quantization` nf4 or `dtype` bfloat16"),
+            (self.weights, weights),
             (
                 self.judges,
                 "`judge_quantization` nf4 or `judge_dtype` bfloat16",
@@ -182,10 +193,8 @@ impl Requirements {
                 "`gradient_checkpointing` or a lower `batch_size` or `max_new_tokens`",
             ),
         ];
-        parts
-            .into_iter()
-            .max_by_key(|(bytes, _)| *bytes)
-            .map_or("", |(_, advice)| advice)
+        let largest = parts.into_iter().max_by_key(|(bytes, _)| *bytes);
+        largest.map_or(String::new(), |(_, advice)| advice.to_string())
     }
 }
 
@@ -316,5 +325,25 @@ mod tests {
             "{error}"
         );
         Requirements::default().check("nothing", 0).unwrap();
+        for (dtype, quantization, advice) in [
+            (Dtype::Float32, Quantization::Nf4, "try `dtype` bfloat16"),
+            (
+                Dtype::Bfloat16,
+                Quantization::None,
+                "try `quantization` nf4",
+            ),
+            (Dtype::Bfloat16, Quantization::Nf4, "try a smaller `model`"),
+        ] {
+            let precision = Precision {
+                dtype,
+                quantization,
+            };
+            let error = Requirements { precision, ..huge }.check("a model", 1);
+            let told = error.unwrap_err().to_string();
+            assert!(
+                told.ends_with(advice),
+                "what is so already is not advised: {told}"
+            );
+        }
     }
 }

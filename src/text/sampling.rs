@@ -36,13 +36,33 @@ impl Sampling {
 
     /// Chooses a token from its row of logits.
     pub fn choose(self, logits: &[f32], rng: &mut impl Rng) -> usize {
-        let (temperature, top_k, top_p) = match self {
-            Self::Greedy => return argmax(logits),
-            Self::Random {
-                temperature,
-                top_k,
-                top_p,
-            } => (temperature, top_k, top_p),
+        let Some(weights) = self.weights(logits) else {
+            return argmax(logits);
+        };
+        let total: f32 = weights.iter().sum();
+        let mut left = rng.random::<f32>() * total;
+        for (token, weight) in weights.iter().enumerate() {
+            left -= weight;
+            if left < 0.0 {
+                return token;
+            }
+        }
+        // Rounding left a little over: the last token that has any weight.
+        weights
+            .iter()
+            .rposition(|weight| *weight > 0.0)
+            .unwrap_or(0)
+    }
+
+    /// Returns how likely each token is to be drawn, as shares of their sum; nothing if the likeliest is taken.
+    fn weights(self, logits: &[f32]) -> Option<Vec<f32>> {
+        let Self::Random {
+            temperature,
+            top_k,
+            top_p,
+        } = self
+        else {
+            return None;
         };
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let mut weights: Vec<f32> = logits
@@ -57,19 +77,7 @@ impl Sampling {
         {
             leave_out_below(&mut weights, |weights| last_of_share(weights, top_p));
         }
-        let total: f32 = weights.iter().sum();
-        let mut left = rng.random::<f32>() * total;
-        for (token, weight) in weights.iter().enumerate() {
-            left -= weight;
-            if left < 0.0 {
-                return token;
-            }
-        }
-        // Rounding left a little over: the last token that has any weight.
-        weights
-            .iter()
-            .rposition(|weight| *weight > 0.0)
-            .unwrap_or(0)
+        Some(weights)
     }
 }
 
@@ -234,7 +242,7 @@ pub fn seed_for(seed: u64, purpose: &[u64]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{Device, Distribution};
+    use burn::tensor::Device;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -270,13 +278,28 @@ mod tests {
         }
     }
 
+    /// Whether a share lies where two tokens meet, so that the rounding of sums decides which of them it is.
+    fn is_between(logits: &[f32], sampling: Sampling, share: f32, tokens: [usize; 2]) -> bool {
+        const ROUNDING: f64 = 1e-5;
+        let Some(weights) = sampling.weights(logits) else {
+            return false;
+        };
+        let weights: Vec<f64> = weights.into_iter().map(f64::from).collect();
+        let total: f64 = weights.iter().sum();
+        let [first, last] = [tokens[0].min(tokens[1]), tokens[0].max(tokens[1])];
+        let up_to_first: f64 = weights[..=first].iter().sum();
+        let between: f64 = weights[first + 1..last].iter().sum();
+        (up_to_first / total - f64::from(share)).abs() < ROUNDING && between / total < ROUNDING
+    }
+
     #[test]
     fn a_device_chooses_the_tokens_that_the_host_does() {
         let device = Device::default();
-        device.seed(5);
+        let mut values = ChaCha8Rng::seed_from_u64(5);
         for vocab_size in [1, 4, 511, 2048, 3000] {
-            let normal = Distribution::Normal(0.0, 4.0);
-            let logits = Tensor::<2>::random([40, vocab_size], normal, &device);
+            let values = (0..40 * vocab_size).map(|_| values.random_range(-8.0_f32..8.0));
+            let logits = TensorData::new(values.collect::<Vec<_>>(), [40, vocab_size]);
+            let logits = Tensor::<2>::from_data(logits, &device);
             // One token with no probability, and two that are equally likely.
             let logits = if vocab_size < 4 {
                 logits
@@ -300,14 +323,22 @@ mod tests {
                 random(3.0, Some(40), Some(0.7)),
             ] {
                 let mut drawn = rng.clone();
-                let shares = (0..40).map(|_| drawn.random()).collect();
+                let shares: Vec<f32> = (0..40).map(|_| drawn.random()).collect();
                 let expected: Vec<usize> = rows
                     .chunks_exact(vocab_size)
                     .map(|logits| sampling.choose(logits, &mut rng))
                     .collect();
-                let got = choose_on_device(logits.clone(), sampling, shares).into_data();
-                let got: Vec<usize> = got.iter::<i64>().map(|token| token as usize).collect();
-                assert_eq!(got, expected, "{sampling:?} of {vocab_size}");
+                let got = choose_on_device(logits.clone(), sampling, shares.clone()).into_data();
+                let got = got.iter::<i64>().map(|token| token as usize);
+                for (row_idx, (got, expected)) in got.zip(expected).enumerate() {
+                    let row = &rows[row_idx * vocab_size..][..vocab_size];
+                    let is_same = got == expected
+                        || is_between(row, sampling, shares[row_idx], [got, expected]);
+                    assert!(
+                        is_same,
+                        "{sampling:?} of {vocab_size}: {got}, not {expected}"
+                    );
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! One training run through burn's learner, which resumes from its last checkpoint.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -89,7 +90,14 @@ where
     if done > 0 {
         training = training.checkpoint(done);
     }
-    let result = training.launch(Learner::new(model, optimizer, schedule));
+    let learner = Learner::new(model, optimizer, schedule);
+    // The learner panics at a checkpoint that it cannot read.
+    let result = catch_unwind(AssertUnwindSafe(|| training.launch(learner)));
+    let result = result.map_err(|panic| {
+        let told = panic.downcast_ref::<String>().map(String::as_str);
+        let told = told.or(panic.downcast_ref::<&str>().copied());
+        as_error(told.unwrap_or("a panic"), config.folder, done)
+    })?;
     if let Some(error) = failure.lock().ok().and_then(|mut failure| failure.take()) {
         return Err(error);
     }
@@ -100,6 +108,17 @@ where
         return Err(Error::Interrupted);
     }
     Ok(result.model)
+}
+
+/// What a panic of the learner becomes, which goes on after the epoch `done`.
+fn as_error(panic: &str, folder: &Path, done: usize) -> Error {
+    if done == 0 || !panic.contains("checkpoint") {
+        return Error::Fault(panic.to_string());
+    }
+    let reason = format!(
+        "the checkpoint of epoch {done} cannot be read ({panic}); remove this folder to begin again, or use `force`"
+    );
+    Error::invalid(folder.join("checkpoint"), reason)
 }
 
 /// Returns the epoch from which a run in the folder would resume: the last of those wanted with a complete checkpoint.

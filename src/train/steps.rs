@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::progress::Job;
 use crate::train::Scalars;
-use crate::{Result, files};
+use crate::{Error, Result, files};
 
 /// Gathers the batches of each optimizer step into one record: the means of their numbers, the norm of the gradients
 /// before clipping, the learning rate.
@@ -29,8 +29,9 @@ struct State {
 }
 
 impl StepRecorder {
-    /// Continues after the first `steps_done` records of the file and drops later ones, whose steps will run again.
-    pub fn open(path: &Path, steps_done: usize, job: &Job) -> Result<Self> {
+    /// Continues after the first `steps_done` records of the file and drops later ones, whose steps will run again; what the
+    /// file should hold is kept at `seal`.
+    pub fn open(path: &Path, seal: &Path, steps_done: usize, job: &Job) -> Result<Self> {
         let mut steps: Vec<Map<String, Value>> = if path.is_file() {
             files::Journal::open(path)?.1
         } else {
@@ -39,7 +40,10 @@ impl StepRecorder {
         steps.truncate(steps_done);
         files::write_jsonl(path, &steps)?;
         let steps = steps.len();
-        let journal = files::Journal::open::<Map<String, Value>>(path)?.0;
+        files::Seal::write_of(seal, path)?;
+        let opened = files::Journal::open_sealed::<Map<String, Value>>(path, seal)?;
+        let (journal, _) =
+            opened.ok_or_else(|| Error::invalid(path, "another program writes to it"))?;
         Ok(Self {
             job: job.clone(),
             state: Mutex::new(State {
@@ -107,8 +111,9 @@ mod tests {
     fn a_step_is_the_mean_of_its_batches_and_steps_that_are_made_again_replace_the_old() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("steps.jsonl");
+        let seal = folder.path().join("seal");
         let record = |steps_done: usize, losses: &[f64]| {
-            let recorder = StepRecorder::open(&path, steps_done, &Job::default()).unwrap();
+            let recorder = StepRecorder::open(&path, &seal, steps_done, &Job::default()).unwrap();
             for pair in losses.chunks(2) {
                 for &loss in pair {
                     recorder.add(&Scalars {

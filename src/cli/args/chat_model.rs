@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::teacher::chat::OpenAiConfig;
+use crate::progress::Job;
+use crate::teacher::chat::{OpenAi, OpenAiConfig};
+use crate::{Error, Result};
 
 const HEADING: &str = "The chat model";
 
@@ -28,6 +30,26 @@ pub(crate) struct ChatModelArgs {
 }
 
 impl ChatModelArgs {
+    /// Returns a chat model that judges.
+    ///
+    /// # Errors
+    ///
+    /// Settings that cannot be used; a key that is missing is told as a judge's.
+    pub(crate) fn judge(&self, model: &str, job: &Job) -> Result<OpenAi> {
+        let config = self.config();
+        let has_key = config.api_key.is_some();
+        OpenAi::new(model, config, job).map_err(|error| match error {
+            Error::Setting { name, .. } if name == "api_key" && !has_key => {
+                let reason = format!(
+                    "is not set, but the judge {model} needs it: set it to your key, name another server with `api_base`, \
+                     or choose another judge"
+                );
+                Error::Setting { name, reason }
+            }
+            other => other,
+        })
+    }
+
     /// Returns the settings, with the key from the environment.
     pub(crate) fn config(&self) -> OpenAiConfig {
         OpenAiConfig {

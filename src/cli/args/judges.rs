@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::args::chat_model::ChatModelArgs;
 use crate::cli::args::device::JudgePrecisionArgs;
 use crate::cli::args::hub;
+use crate::cli::input::check_file;
 use crate::files::{Checkpoint, Precision};
 use crate::hub::Hub;
 use crate::parallel::Devices;
@@ -17,7 +18,7 @@ use crate::persona::{
 };
 use crate::pipeline::{UsedJudge, trained_with};
 use crate::progress::Job;
-use crate::teacher::chat::{ChatTeacher, Language, OpenAi};
+use crate::teacher::chat::{ChatTeacher, Language};
 use crate::tiny::Embedded;
 use crate::{Error, Result};
 
@@ -151,6 +152,7 @@ impl JudgeArgs {
         persona: &Persona,
         job: &Job,
     ) -> Result<ChosenJudges> {
+        self.judge_templates.as_deref().map_or(Ok(()), check_file)?;
         let hub = Hub::new(hub::config(), job)?;
         let with = trained_with(output, &persona.name)?;
         let with = with.as_ref();
@@ -210,7 +212,7 @@ impl JudgeArgs {
                 language,
                 answers,
             } => {
-                let model = OpenAi::new(model, self.chat.config(), job)?;
+                let model = self.chat.judge(model, job)?;
                 let teacher = ChatTeacher::new(Box::new(model), *language, answers)?;
                 Ok(Judge::Chat(Arc::new(teacher)))
             }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::cli::embedded;
+use crate::cli::{embedded, input};
+use crate::pipeline::alike;
+use crate::progress::Job;
 use crate::tiny::english;
 use crate::{Error, Result, files};
 
@@ -26,12 +28,18 @@ pub(crate) fn check_length(text: &str) -> Result<()> {
 }
 
 /// Reads the statements that `train` made, or extracts those of the character's page.
-pub(crate) fn own_statements(output: &Path, character: &str) -> Result<Vec<String>> {
+pub(crate) fn own_statements(output: &Path, character: &str, job: &Job) -> Result<Vec<String>> {
     let path = output.join("data").join(character).join("statements.jsonl");
     if path.is_file() {
-        return read_statements(&path);
+        return read_statements(&path, job);
     }
-    let page = embedded::page(character)?;
+    let page = embedded::page(character).map_err(|error| {
+        made_alike(output, character).map_or(error, |name| {
+            let output = output.display();
+            let reason = format!("is {character}; in {output} there is {name}");
+            Error::setting("character", reason)
+        })
+    })?;
     let statements = english::statements(character, page.text());
     if statements.is_empty() {
         return Err(Error::invalid(
@@ -40,6 +48,13 @@ pub(crate) fn own_statements(output: &Path, character: &str) -> Result<Vec<Strin
         ));
     }
     Ok(statements)
+}
+
+/// A character in `output` whose name is the same but for capitals, spaces and punctuation.
+fn made_alike(output: &Path, character: &str) -> Option<String> {
+    let entries = std::fs::read_dir(output.join("data")).ok()?.flatten();
+    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.find(|name| alike(name, character))
 }
 
 #[derive(Deserialize)]
@@ -58,14 +73,14 @@ impl Entry {
 }
 
 /// Reads statements from JSON Lines, a JSON array, or plain lines.
-pub(crate) fn read_statements(path: &Path) -> Result<Vec<String>> {
-    let text = files::read_text(path)?;
+pub(crate) fn read_statements(path: &Path, job: &Job) -> Result<Vec<String>> {
+    let text = input::read(path, job)?;
     let statements: Vec<String> = if text.trim_start().starts_with('[') {
         let entries: Vec<Entry> = serde_json::from_str(&text)
             .map_err(|error| Error::invalid(path, format!("is no JSON array: {error}")))?;
         entries.into_iter().map(Entry::text).collect()
     } else if text.trim_start().starts_with('{') {
-        files::read_jsonl::<Entry>(path)?
+        files::parse_jsonl::<Entry>(path, &text)?
             .into_iter()
             .map(Entry::text)
             .collect()
@@ -99,14 +114,14 @@ mod tests {
         ] {
             std::fs::write(&path, text).unwrap();
             assert_eq!(
-                read_statements(&path).unwrap(),
+                read_statements(&path, &Job::default()).unwrap(),
                 ["A sings.", "A swims."],
                 "{text}"
             );
         }
         std::fs::write(&path, "{\"statement\": \"A sings.\"}\n{\"statement\":").unwrap();
         assert!(
-            read_statements(&path)
+            read_statements(&path, &Job::default())
                 .unwrap_err()
                 .to_string()
                 .contains("line 2")

@@ -1,6 +1,6 @@
 //! `apc chat`.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,12 +10,15 @@ use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
 use crate::cli::args::judges::JudgeArgs;
 use crate::cli::args::persona::{check_length, own_statements};
-use crate::cli::output::{Format, elsewhere, print, print_json, quoted};
-use crate::cli::table::score_table;
+use crate::cli::input::stdin_lines;
+use crate::cli::next::{command, elsewhere};
+use crate::cli::output::{Format, print_json, put};
+use crate::cli::shown::visible;
+use crate::cli::table::print_score;
 use crate::files::{AdapterConfig, Checkpoint};
 use crate::parallel::Devices;
 use crate::persona::{Answer, AnswerConfig, Character, Persona};
-use crate::pipeline::{MadeWith, Page, TrainedWith, state_of, trained_with};
+use crate::pipeline::{MadeWith, Page, TrainedWith, check_name, state_of, trained_with};
 use crate::progress::Job;
 use crate::text::{Engine, EngineConfig, Work};
 use crate::tiny::pages;
@@ -83,6 +86,7 @@ struct Chat<'a> {
 
 impl ChatArgs {
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
+        check_name(&self.character)?;
         for message in &self.message {
             check_length(message)?;
         }
@@ -92,7 +96,9 @@ impl ChatArgs {
         }
         for message in &self.message {
             let stream = self.format == Format::Text;
-            let answer = chat.answer(message, stream)?;
+            let Some(answer) = chat.answer(message, stream)? else {
+                return Ok(());
+            };
             if self.format == Format::Json {
                 print_json(&answer)?;
             }
@@ -108,7 +114,7 @@ impl ChatArgs {
         let state = state_of(&self.output, &self.character, inside.as_ref())?;
         let note = |line: &str| job.progress.note(line);
         // A command that is spelt out would lack what the first one was given.
-        let again = "run the same `apc train` again";
+        let again = "run the same training again";
         if state.statements_of_page == Some(false) {
             note(&format!(
                 "the page has changed since its statements were made; {again} to follow it"
@@ -119,10 +125,12 @@ impl ChatArgs {
         }
         if !state.trained {
             let train = if state.begun {
-                "run the same `apc train` to its end to train it".to_string()
+                "run the same training to its end to train it".to_string()
             } else {
-                let (name, elsewhere) = (quoted(&self.character), elsewhere(&self.output));
-                format!("apc train --character {name}{elsewhere} trains it")
+                let output = elsewhere(&self.output);
+                let train = ["train", "--character", &self.character];
+                let train = command(train.into_iter().chain(output.iter().map(String::as_str)));
+                format!("{train} trains it")
             };
             note(&format!(
                 "{} is not trained, so the base model answers; {train}",
@@ -188,7 +196,7 @@ impl<'a> Chat<'a> {
             .with_seed(args.seed);
         config.check()?;
         let devices = args.device.devices(job)?;
-        let statements = own_statements(&args.output, &args.character)?;
+        let statements = own_statements(&args.output, &args.character, job)?;
         let persona = Persona::new(&args.character, statements);
         let own = args.output.join("models").join(&args.character);
         let own = own.join("adapter");
@@ -231,22 +239,23 @@ impl<'a> Chat<'a> {
         })
     }
 
-    /// Answers a message, piece by piece on stdout if `stream`.
-    fn answer(&mut self, message: &str, stream: bool) -> Result<Answer> {
+    /// Answers a message, piece by piece on stdout if `stream`; nothing if nobody reads that any more.
+    fn answer(&mut self, message: &str, stream: bool) -> Result<Option<Answer>> {
         check_length(message)?;
+        let (job, mut is_read) = (self.job, Ok(true));
         let mut on_text = |text: &str| {
-            if stream {
-                let mut out = std::io::stdout();
-                let _ = write!(out, "{text}").and_then(|()| out.flush());
+            if stream && matches!(is_read, Ok(true)) {
+                is_read = put(&visible(text));
+                if !matches!(is_read, Ok(true)) {
+                    job.stop();
+                }
             }
         };
-        let answer = self
-            .character
-            .answer_aloud(message, self.job, &mut on_text)?;
-        if stream {
-            print("")?;
+        let answer = self.character.answer_aloud(message, job, &mut on_text);
+        if !is_read? || (stream && answer.is_ok() && !put("\n")?) {
+            return Ok(None);
         }
-        Ok(answer)
+        answer.map(Some)
     }
 
     /// A conversation on the terminal, or with lines from stdin.
@@ -254,9 +263,8 @@ impl<'a> Chat<'a> {
         let name = self.args.character.clone();
         if !std::io::stdin().is_terminal() {
             let mut last = None;
-            for line in std::io::stdin().lock().lines() {
-                let line = line.map_err(Error::io("read", std::path::Path::new("stdin")))?;
-                if !self.say(&line, &mut last)? {
+            for line in stdin_lines(self.job)? {
+                if !self.say(&line?, &mut last)? {
                     break;
                 }
             }
@@ -295,7 +303,7 @@ impl<'a> Chat<'a> {
             "/quit" | "/exit" => return Ok(false),
             "/why" => match last {
                 Some(answer) if self.args.format == Format::Json => print_json(answer)?,
-                Some(answer) => print(&why(answer))?,
+                Some(answer) => why(answer)?,
                 None => self.job.progress.note("Nothing was said yet."),
             },
             command if command.starts_with('/') => {
@@ -303,7 +311,9 @@ impl<'a> Chat<'a> {
             }
             message => {
                 let stream = self.args.format == Format::Text;
-                let answer = self.answer(message, stream)?;
+                let Some(answer) = self.answer(message, stream)? else {
+                    return Ok(false);
+                };
                 if !stream {
                     print_json(&answer)?;
                 }
@@ -314,18 +324,13 @@ impl<'a> Chat<'a> {
     }
 }
 
-/// What a reply came from and how it scores.
-fn why(answer: &Answer) -> String {
-    let retrieved: Vec<String> = answer
-        .retrieved
-        .iter()
-        .map(|statement| format!("  {statement}"))
-        .collect();
-    format!(
-        "retrieved:\n{}\n{}",
-        retrieved.join("\n"),
-        score_table(&answer.score)
-    )
+/// Prints what a reply came from and how it scores.
+fn why(answer: &Answer) -> Result<()> {
+    let mut retrieved = "retrieved:".to_string();
+    for statement in &answer.retrieved {
+        retrieved = format!("{retrieved}\n  {statement}");
+    }
+    print_score(&retrieved, &answer.score)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::args::device::{DeviceArgs, Dtype, Quantization, supported};
 use crate::cli::args::hub;
 use crate::cli::args::model::TokenizerArgs;
+use crate::cli::input;
 use crate::cli::output::{Format, print, print_json};
 use crate::files::Precision;
 use crate::progress::Job;
@@ -47,8 +48,16 @@ struct Text {
 }
 
 #[derive(Serialize)]
-struct Classified {
+struct Classified<'a> {
+    /// The classes, in the order of the probabilities.
+    labels: &'a [String],
     probabilities: Vec<Vec<f32>>,
+    speed: Speed,
+}
+
+/// What differs from run to run.
+#[derive(Serialize)]
+struct Speed {
     texts_per_second: f64,
 }
 
@@ -59,7 +68,8 @@ impl ClassifyArgs {
                 "--batch-tokens is 0, but must be at least 1".into(),
             ));
         }
-        let texts: Vec<String> = files::read_jsonl::<Text>(&self.texts)?
+        let texts = input::read(&self.texts, job)?;
+        let texts: Vec<String> = files::parse_jsonl::<Text>(&self.texts, &texts)?
             .into_iter()
             .map(|line| line.text)
             .collect();
@@ -81,8 +91,9 @@ impl ClassifyArgs {
         let texts_per_second = texts.len() as f64 / start.elapsed().as_secs_f64();
         match self.format {
             Format::Json => print_json(&Classified {
+                labels: classifier.labels(),
                 probabilities,
-                texts_per_second,
+                speed: Speed { texts_per_second },
             }),
             Format::Text => {
                 let labels = classifier.labels();

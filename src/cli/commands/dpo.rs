@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
+use crate::cli::input;
+use crate::cli::next::command;
 use crate::cli::output::{Format, check_output, open_stage, print, print_json};
 use crate::files::{Precision, folder_hash};
 use crate::nn::{LoraConfig, Projection};
@@ -158,18 +160,18 @@ pub(crate) struct DpoArgs {
 #[derive(Serialize)]
 struct Trained {
     steps: Vec<Map<String, Value>>,
-    #[serde(flatten)]
     speed: Speed,
-    peak_bytes: Option<u64>,
 }
 
-/// The speed of a run; zeros if nothing was done.
+/// What differs from run to run; zeros if nothing was done.
 #[derive(Default, Serialize)]
 struct Speed {
     /// Seconds for the reference's log-probabilities, before the first step.
     reference_seconds: f64,
     /// The steps' own speed.
     pairs_per_second: f64,
+    /// The most memory that was held.
+    peak_bytes: Option<u64>,
 }
 
 impl DpoArgs {
@@ -212,7 +214,7 @@ impl DpoArgs {
             };
             EngineConfig::new(model.clone(), work).with_precision(precision)
         };
-        let text = files::read_text(&self.pairs)?;
+        let text = input::read(&self.pairs, job)?;
         let pairs = self.read_pairs(&text, &Engine::open(config(0), &devices)?, job)?;
         let longest = pairs.iter().map(DpoExample::len).max().unwrap_or(0);
         let config = config(self.batch_size.saturating_mul(longest));
@@ -239,7 +241,7 @@ impl DpoArgs {
             .with_about(json!({"model_name": model.reference(&self.output)}))
             .writes(Output::work(&work));
         let stage = open_stage(spec, &self.output, &MADE, self.force, job)?;
-        let Some(mut stage) = stage else {
+        let Some((mut stage, _lock)) = stage else {
             return self.tell(None);
         };
         config.announce("to train", 0, devices.first(), job)?;
@@ -261,6 +263,7 @@ impl DpoArgs {
         self.tell(Some(Speed {
             reference_seconds: trained.reference_seconds,
             pairs_per_second: trained.pairs_per_second,
+            peak_bytes: memory::peak(),
         }))
     }
 
@@ -357,17 +360,19 @@ impl DpoArgs {
             Format::Json => print_json(&Trained {
                 steps,
                 speed: speed.unwrap_or_default(),
-                peak_bytes: memory::peak(),
             }),
-            Format::Text => print(&format!(
-                "optimizer steps  {}\nsteps            {}\nadapter          {}\n\nnext: apc logprobs --model {} --adapter {} \
-                 --prompt \"…\" --response \"…\"",
-                steps.len(),
-                self.output.join("steps.jsonl").display(),
-                self.output.display(),
-                self.model.display(),
-                self.output.display(),
-            )),
+            Format::Text => {
+                let [model, output] =
+                    [&self.model, &self.output].map(|path| path.to_string_lossy());
+                let logprobs = ["logprobs", "--model", &model, "--adapter", &output];
+                let texts = ["--prompt", "…", "--response", "…"];
+                print(&format!(
+                    "optimizer steps  {}\nsteps            {}\nadapter          {output}\n\nnext: {}",
+                    steps.len(),
+                    self.output.join("steps.jsonl").display(),
+                    command(logprobs.into_iter().chain(texts)),
+                ))
+            }
         }
     }
 }

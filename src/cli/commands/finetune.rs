@@ -9,6 +9,8 @@ use serde_json::json;
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::hub;
 use crate::cli::args::model::TokenizerArgs;
+use crate::cli::input;
+use crate::cli::next::command;
 use crate::cli::output::{Format, check_output, open_stage, print, print_json};
 use crate::pipeline::{FineTune, FineTuneConfig, FineTuned, Output, StageSpec};
 use crate::progress::Job;
@@ -93,6 +95,12 @@ struct Trained {
     losses: Vec<f64>,
     accuracies: Vec<f64>,
     best_epoch: usize,
+    speed: Speed,
+}
+
+/// What differs from run to run; zero if nothing was done.
+#[derive(Serialize)]
+struct Speed {
     texts_per_second: f64,
 }
 
@@ -118,7 +126,7 @@ impl FinetuneArgs {
         let devices = self.device.devices(job)?;
         /// More classes than any text classifier has; the head has a row for each.
         const MOST_CLASSES: usize = 1 << 16;
-        let text = files::read_text(&self.data)?;
+        let text = input::read(&self.data, job)?;
         let examples: Vec<Example> = files::parse_jsonl(&self.data, &text)?;
         if let Some(place) = examples
             .iter()
@@ -160,7 +168,7 @@ impl FinetuneArgs {
             .with_about(json!({"model_name": model.reference(&self.output)}))
             .writes(Output::work(&work));
         let stage = open_stage(spec, &self.output, &MADE, self.force, job)?;
-        let Some(mut stage) = stage else {
+        let Some((mut stage, _lock)) = stage else {
             return self.tell(&files::read_json(&summary)?);
         };
         let run = FineTune {
@@ -187,21 +195,23 @@ impl FinetuneArgs {
                 losses: steps.iter().map(|step| step.loss).collect(),
                 accuracies: trained.accuracies.clone(),
                 best_epoch: trained.best_epoch,
-                texts_per_second: trained.texts_per_second,
+                speed: Speed {
+                    texts_per_second: trained.texts_per_second,
+                },
             }),
             Format::Text => {
                 let best = trained.accuracies.get(trained.best_epoch.wrapping_sub(1));
                 let best = best.map_or(String::new(), |best| {
                     format!(", right in {:.1} % of the texts held out", best * 100.0)
                 });
+                let output = self.output.to_string_lossy();
                 print(&format!(
-                    "optimizer steps  {}\nkept             epoch {} of {}{best}\nclassifier       {}\n\n\
-                     next: apc classify --model {} --texts FILE.jsonl",
+                    "optimizer steps  {}\nkept             epoch {} of {}{best}\nclassifier       {output}\n\n\
+                     next: {}",
                     steps.len(),
                     trained.best_epoch,
                     self.epochs,
-                    self.output.display(),
-                    self.output.display(),
+                    command(["classify", "--model", &output, "--texts", "FILE.jsonl"]),
                 ))
             }
         }

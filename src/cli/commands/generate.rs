@@ -40,6 +40,12 @@ pub(crate) struct GenerateArgs {
 struct Generated {
     ids: Vec<i32>,
     text: String,
+    speed: Speed,
+}
+
+/// What differs from run to run.
+#[derive(Serialize)]
+struct Speed {
     tokens_per_second: f64,
 }
 
@@ -95,7 +101,9 @@ impl GenerateArgs {
         let text = engine.tokenizer().decode(&ids)?;
         match self.format {
             Format::Json => print_json(&Generated {
-                tokens_per_second: ids.len() as f64 / seconds,
+                speed: Speed {
+                    tokens_per_second: ids.len() as f64 / seconds,
+                },
                 ids,
                 text,
             }),

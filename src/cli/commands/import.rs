@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::Result;
-use crate::cli::output::{Format, elsewhere, print, print_json, quoted};
-use crate::pipeline::check_name;
+use crate::cli::next::{command, elsewhere};
+use crate::cli::output::{Format, print, print_json};
+use crate::pipeline::{Lock, check_name};
 use crate::teacher::imported::import;
 
 #[derive(Args, Debug)]
@@ -33,6 +34,7 @@ impl ImportArgs {
             .join("data")
             .join(&self.character)
             .join("imported");
+        let _lock = Lock::character(&self.output, &self.character)?;
         let summary = import(&self.from, &self.character, &to)?;
         match self.format {
             Format::Json => print_json(&summary),
@@ -41,19 +43,25 @@ impl ImportArgs {
                     0 => String::new(),
                     n => format!("labels left out  {n}, which are none of those known\n"),
                 };
+                let output = elsewhere(&self.output);
+                let train = ["train", "--character", &self.character].into_iter();
+                let train = train.chain(output.iter().map(String::as_str));
+                let next = command(train.chain([
+                    "--model-engine",
+                    "imported",
+                    "--use-pretrained-discriminator",
+                    "false",
+                ]));
                 print(&format!(
                     "statements       {}\nqueries          {}\nrelevance        {}\nNLI              {}\n\
                      pairs            {}\n{left_out}folder           {}\n\n\
-                     next: apc train --character {}{} --model-engine imported \
-                     --use-pretrained-discriminator false",
+                     next: {next}",
                     summary.statements,
                     summary.queries,
                     summary.relevance,
                     summary.nli,
                     summary.pairs,
                     summary.folder.display(),
-                    quoted(&self.character),
-                    elsewhere(&self.output),
                 ))
             }
         }

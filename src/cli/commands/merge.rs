@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::cli::args::device::{DeviceArgs, Dtype};
 use crate::cli::args::hub;
+use crate::cli::next::command;
 use crate::cli::output::{Format, print, print_json};
 use crate::progress::Job;
 use crate::{Error, Result, files};
@@ -69,16 +70,17 @@ impl OutputArgs {
 
     /// Prints what was written; `changed` names the weights that differ from the model's.
     pub(crate) fn tell(&self, changed: &str, written: &files::Written) -> Result<()> {
-        let output = self.output.display();
+        let output = self.output.to_string_lossy();
         match self.format {
             Format::Json => print_json(written),
             Format::Text => print(&format!(
                 "{changed:<17}{}\nsize             {} in {} {}\nmodel            {output}\n\n\
-                 next: apc generate --model {output} --prompt \"…\"",
+                 next: {}",
                 written.changed,
                 ByteSize::b(written.bytes).display().si(),
                 written.files,
                 if written.files == 1 { "file" } else { "files" },
+                command(["generate", "--model", &output, "--prompt", "…"]),
             )),
         }
     }

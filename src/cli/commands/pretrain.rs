@@ -6,8 +6,9 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::args::device::DeviceArgs;
+use crate::cli::next::command;
 use crate::cli::output::{Format, print, print_json};
-use crate::pipeline::{Output, Stage, StageSpec};
+use crate::pipeline::{Lock, Output, Stage, StageSpec};
 use crate::progress::Job;
 use crate::tiny::pretrain::{Pretrain, evaluate_judges, pretrain};
 use crate::{Error, Result, files};
@@ -43,14 +44,16 @@ pub(crate) struct PretrainArgs {
 }
 
 impl PretrainArgs {
-    /// The arguments that name the models, if they are not the embedded ones.
-    fn models(&self) -> String {
+    /// A command that uses the models; they are named if they are not the embedded ones.
+    fn next(&self) -> String {
+        let train = ["train", "--character", "Alice"];
         if self.output == Path::new("models/tiny") {
-            return String::new();
+            return command(train);
         }
-        let path = |name: &str| self.output.join(name).display().to_string();
+        let path = |name: &str| self.output.join(name).to_string_lossy().into_owned();
         let [gemma, relevance, nli] = ["gemma", "relevance", "nli"].map(path);
-        format!(" --model {gemma} --relevance {relevance} --nli {nli}")
+        let models = ["--model", &gemma, "--relevance", &relevance, "--nli", &nli];
+        command(train.into_iter().chain(models))
     }
 
     /// Fails if the output or the checkpoints were made with other settings: models take hours and must not be replaced by
@@ -94,6 +97,8 @@ impl PretrainArgs {
         if !self.force {
             self.check_same(known, &spec.changed_settings()?, &made)?;
         }
+        // Other checkpoints may be on their way to the same models.
+        let _locks = [Lock::folder(&work)?, Lock::folder(&self.output)?];
         let mut stage = Stage::open(spec, self.force, job)?;
         pretrain(&config, &self.output, &checkpoints, &device, job)?;
         stage.complete()?;
@@ -115,9 +120,9 @@ impl PretrainArgs {
             Format::Text => print(&format!(
                 "models in {}\naccuracy on 3000 held-out examples: relevance {relevance:.3}, nli {nli:.3}, \
                  evaluation/relevance {grading_relevance:.3}, evaluation/nli {grading_nli:.3}\n\
-                 next: apc train --character Alice{}",
+                 next: {}",
                 self.output.display(),
-                self.models()
+                self.next()
             )),
         }
     }

@@ -11,8 +11,10 @@ use serde_json::{Map, Value, json};
 use crate::cli::args::judges::{ChosenJudge, ChosenJudges, JudgeIdentity};
 use crate::cli::args::persona::check_length;
 use crate::cli::commands::score_record::{ScoreRecord, ScoredWith};
+use crate::cli::input;
 use crate::files::Journal;
 use crate::persona::{Judge, Persona, Score, Scorer};
+use crate::pipeline::check_name;
 use crate::progress::Job;
 use crate::{Error, Result, files};
 
@@ -99,7 +101,7 @@ impl ReplyFile<'_> {
     /// Scores every reply that the output has not yet.
     pub(super) fn score(&self, by: &ScoredBy<'_>, job: &Job) -> Result<Summary> {
         self.check_paths()?;
-        let lines = self.read()?;
+        let lines = self.read(job)?;
         let characters = self.characters(&lines, by)?;
         let record = self.record(&characters)?;
         let _lock = self.lock()?;
@@ -109,7 +111,7 @@ impl ReplyFile<'_> {
         };
         let scored_before = scores.len();
         let task = job.progress.task("score", lines.len(), "replies");
-        task.advance(scored_before);
+        task.resume(scored_before);
         let mut journal = None;
         let mut loaded: Vec<(ChosenJudge, Judge)> = Vec::new();
         let mut scorers: HashMap<&str, Scorer> = HashMap::new();
@@ -185,7 +187,9 @@ impl ReplyFile<'_> {
         if self.output.is_dir() {
             return refused("is a folder; with --input it names the file of the scores");
         }
-        if there.as_ref().is_some_and(|there| !there.is_file()) {
+        // `/dev/stdout` is whatever that is; a record beside it would go to /dev.
+        let is_device = self.output.starts_with("/dev") || self.output.starts_with("/proc");
+        if is_device || there.as_ref().is_some_and(|there| !there.is_file()) {
             return refused("is not a file that scores can be kept in; name another file");
         }
         if input.is_some() && place(self.output) == input {
@@ -226,8 +230,8 @@ impl ReplyFile<'_> {
     }
 
     /// Reads the replies, and checks what can be checked of them before a judge is loaded.
-    fn read(&self) -> Result<Vec<Line>> {
-        let text = files::read_text(self.input)?;
+    fn read(&self, job: &Job) -> Result<Vec<Line>> {
+        let text = input::read(self.input, job)?;
         let replies: Vec<Reply> = files::parse_jsonl(self.input, &text)?;
         if replies.is_empty() {
             return Err(Error::invalid(self.input, "has no replies"));
@@ -245,6 +249,12 @@ impl ReplyFile<'_> {
                 let reason = format!(
                     "line {number}: \"statements\" is empty; leave it out to use the character's own statements"
                 );
+                return Err(Error::invalid(self.input, reason));
+            }
+            if let Some(Err(Error::Setting { reason, .. })) =
+                reply.character.as_deref().map(check_name)
+            {
+                let reason = format!("line {number}: \"character\": {reason}");
                 return Err(Error::invalid(self.input, reason));
             }
             if reply.character.is_none() && self.character.is_none() {

@@ -10,8 +10,9 @@ use crate::cli::args::judges::JudgeArgs;
 use crate::cli::args::persona::{check_length, own_statements, read_statements};
 use crate::cli::commands::reply_file::{ReplyFile, ScoredBy};
 use crate::cli::output::{Format, print, print_json};
-use crate::cli::table::score_table;
+use crate::cli::table::print_score;
 use crate::persona::{Persona, Score};
+use crate::pipeline::check_name;
 use crate::progress::Job;
 use crate::{Error, Result};
 
@@ -81,6 +82,7 @@ struct ScoredResponse<'a> {
 
 impl ScoreArgs {
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
+        self.character.as_deref().map_or(Ok(()), check_name)?;
         if let Some(input) = &self.input {
             return self.score_file(input, job);
         }
@@ -93,8 +95,8 @@ impl ScoreArgs {
         let devices = self.device.devices(job)?;
         let output = self.output.as_deref().unwrap_or(Path::new("."));
         let statements = match &self.statements {
-            Some(path) => read_statements(path)?,
-            None => own_statements(output, character)?,
+            Some(path) => read_statements(path, job)?,
+            None => own_statements(output, character, job)?,
         };
         let persona = Persona::new(character, statements);
         let scorer = self.judges.load(output, &persona, &devices, job)?;
@@ -124,11 +126,8 @@ impl ScoreArgs {
             Format::Json => print_json(&Scores { query, responses }),
             Format::Text => {
                 for ScoredResponse { response, score } in &responses {
-                    print(&format!(
-                        "{}: {response}\n{}\n",
-                        character,
-                        score_table(score)
-                    ))?;
+                    print_score(&format!("{character}: {response}"), score)?;
+                    print("")?;
                 }
                 Ok(())
             }
@@ -143,12 +142,12 @@ impl ScoreArgs {
         let given = self
             .statements
             .as_deref()
-            .map(read_statements)
+            .map(|path| read_statements(path, job))
             .transpose()?;
         let devices = self.device.devices(job)?;
         let statements = |character: &str| match &given {
             Some(statements) => Ok(statements.clone()),
-            None => own_statements(&self.characters, character),
+            None => own_statements(&self.characters, character, job),
         };
         let scored = ReplyFile {
             input,

@@ -9,8 +9,9 @@ use clap::{Args, ValueEnum};
 use crate::cli::args::chat_model::ChatModelArgs;
 use crate::cli::args::device::{DeviceArgs, JudgePrecisionArgs, PrecisionArgs};
 use crate::cli::args::hub;
-use crate::cli::embedded;
-use crate::cli::output::{Format, elsewhere, print, print_json, quoted};
+use crate::cli::next::{command, elsewhere};
+use crate::cli::output::{Format, print, print_json};
+use crate::cli::{embedded, input};
 use crate::files::{Dtype, Precision};
 use crate::nn::LoraConfig;
 use crate::parallel::is_cpu;
@@ -236,10 +237,10 @@ impl TrainArgs {
     }
 
     /// Finds the page that was named, or the character's own; imported data needs no page.
-    fn page(&self) -> Result<Option<Page>> {
+    fn page(&self, job: &Job) -> Result<Option<Page>> {
         let page = match &self.wiki {
             _ if self.teacher() == TeacherChoice::Imported => return Ok(None),
-            Some(path) => Page::read(path),
+            Some(path) => Page::of(path, input::read(path, job)?),
             None => {
                 check_name(&self.character)?;
                 embedded::page(&self.character).map_err(|error| match error {
@@ -255,10 +256,14 @@ impl TrainArgs {
 
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
         let started = Instant::now();
+        check_name(&self.character)?;
+        self.judge_templates
+            .as_deref()
+            .map_or(Ok(()), input::check_file)?;
         let devices = self.device.devices(job)?;
         let (config, sources) = (
             self.config(devices.first()),
-            embedded::sources(self.page()?),
+            embedded::sources(self.page(job)?),
         );
         if self.dry_run {
             let plan = plan(&config, sources, &devices, job)?;
@@ -300,7 +305,15 @@ impl TrainArgs {
             format!("{n_stages} {stages} in {seconds:.0} s")
         };
         let adapter = summary.adapter.display();
-        let elsewhere = elsewhere(&self.output);
+        let output = elsewhere(&self.output);
+        let next = |command_name, more: &[&str]| {
+            let named = [command_name, "--character", name.as_str()];
+            let output = output.iter().map(String::as_str);
+            command(named.into_iter().chain(output).chain(more.iter().copied()))
+        };
+        let chat = next("chat", &[]);
+        let reply = format!("I am {name}.");
+        let score = next("score", &["--query", "Who are you?", "--response", &reply]);
         format!(
             "{name}: {state}\n\
              \n\
@@ -314,8 +327,7 @@ impl TrainArgs {
              difference           {:+.3}, 95 % interval {:+.3} to {:+.3} ({} queries, {} replies each)\n\
              adapter              {adapter}\n\
              \n\
-             next: apc chat --character {}{elsewhere}\n      \
-             apc score --character {}{elsewhere} --query \"Who are you?\" --response \"I am {name}.\"",
+             next: {chat}\n      {score}",
             summary.statements,
             summary.trained_on,
             summary.queries,
@@ -332,8 +344,6 @@ impl TrainArgs {
             evaluation.interval.high,
             evaluation.queries,
             evaluation.replies,
-            quoted(name),
-            quoted(name),
         )
     }
 }

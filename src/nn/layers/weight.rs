@@ -261,6 +261,22 @@ pub trait Weights {
     }
 }
 
+/// Fills the matrices with numbers between `-bound` and `bound` that are the same in every run: the device's own random
+/// numbers are shared with the tests that run meanwhile.
+#[cfg(test)]
+pub(crate) fn draw_matrices(model: &mut impl Weights, seed: u32, bound: f32, device: &Device) {
+    let mut seed = seed;
+    model.weights("", &mut |_, mut weight| {
+        if let WeightMut::Matrix(_) = &weight {
+            let shape = weight.shape();
+            seed += 1;
+            let numbers = crate::kernels::testing::numbers(shape.iter().product(), seed);
+            let numbers: Vec<f32> = numbers.into_iter().map(|number| number * bound).collect();
+            weight.set_frozen(TensorData::new(numbers, shape), DType::F32, device);
+        }
+    });
+}
+
 /// Joins `prefix` and `name` with a dot; returns `name` if there is no prefix.
 pub(crate) fn join(prefix: &str, name: &str) -> String {
     if prefix.is_empty() {

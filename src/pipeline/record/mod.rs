@@ -5,7 +5,7 @@
 //!
 //! - Other inputs than those recorded: the stage is made again. What of its files is as recorded is removed; what is
 //!   not, somebody has edited or put there, and it is moved aside.
-//! - The same inputs, not whole: the stage goes on where it stopped.
+//! - The same inputs, not whole: the stage goes on where it stopped, unless what it goes on from was edited meanwhile.
 //! - The same inputs, whole: nothing is done. [`Output::data`] that was edited since is used as it is; an
 //!   [`Output::result`] that is not as recorded is damaged, and the stage is made again.
 
@@ -14,16 +14,20 @@ mod spec;
 mod stored;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub use output::Output;
+pub(in crate::pipeline) use output::seal_of;
 pub(in crate::pipeline) use spec::InputFile;
 pub use spec::StageSpec;
 pub(in crate::pipeline) use stored::{Known, Record};
 
 use crate::progress::Job;
-use crate::{Result, files};
+use crate::{Error, Result, files};
 
 /// A stage under way or whole.
 #[derive(Debug)]
@@ -71,7 +75,39 @@ impl Stage {
             outputs.extend(output.hashes()?);
         }
         self.complete = true;
-        self.write(outputs)
+        self.write(outputs)?;
+        self.spec.remove_seals()
+    }
+
+    /// Writes records to one of the files, which people may edit. What somebody has put there since a run was stopped
+    /// before it was whole is moved aside.
+    pub(in crate::pipeline) fn write_jsonl<T: Serialize>(
+        &self,
+        path: &Path,
+        records: &[T],
+        job: &Job,
+    ) -> Result<()> {
+        let text = files::to_lines(path, records)?;
+        if path.exists() && files::read_text(path).ok().as_ref() != Some(&text) {
+            tell_aside(path, job)?;
+        }
+        files::write(path, text.as_bytes())
+    }
+
+    /// Opens one of the files that grows record by record and that nobody edits. What is not as it was left is moved aside.
+    pub(in crate::pipeline) fn journal<T: DeserializeOwned>(
+        &self,
+        path: &Path,
+        job: &Job,
+    ) -> Result<(files::Journal, Vec<T>)> {
+        let folder = self.spec.record.parent().unwrap_or(Path::new("."));
+        let seal = output::seal_of(path, folder);
+        if let Some(opened) = files::Journal::open_sealed(path, &seal)? {
+            return Ok(opened);
+        }
+        tell_aside(path, job)?;
+        let opened = files::Journal::open_sealed(path, &seal)?;
+        opened.ok_or_else(|| Error::invalid(path, "another program writes to it"))
     }
 
     fn write(&self, outputs: BTreeMap<String, String>) -> Result<()> {
@@ -86,6 +122,17 @@ impl Stage {
             },
         )
     }
+}
+
+/// Moves aside what is not as the program made it, and says so.
+fn tell_aside(path: &Path, job: &Job) -> Result<()> {
+    let aside = output::move_aside(path)?;
+    job.progress.note(&format!(
+        "{} is not as the program made it: moved to {}",
+        path.display(),
+        aside.display()
+    ));
+    Ok(())
 }
 
 #[cfg(test)]
@@ -134,7 +181,7 @@ mod tests {
             assert!(!stage.is_complete());
             self.write("a.jsonl", "made\n");
             self.write("b/weights", "made");
-            self.write("work/checkpoint", "made");
+            self.write("work/checkpoint/model-1.bpk", "made");
             stage.complete().unwrap();
         }
     }
@@ -238,6 +285,79 @@ mod tests {
         Stage::open(folder.spec(1), true, &Job::default()).unwrap();
         assert_eq!(folder.read("b.edited-1/notes").unwrap(), "mine");
         assert_eq!(folder.read("a.jsonl"), None);
+    }
+
+    #[test]
+    fn among_checkpoints_only_what_a_training_keeps_is_removed() {
+        let folder = Folder::new();
+        folder.make(1);
+        for name in [
+            "work/notes",
+            "work/checkpoint/mine.bpk",
+            "work/metrics.jsonl",
+        ] {
+            folder.write(name, "mine");
+        }
+        Stage::open(folder.spec(1), true, &Job::default()).unwrap();
+        assert_eq!(folder.read("work.edited-1/notes").unwrap(), "mine");
+        assert_eq!(
+            folder.read("work.edited-1/checkpoint/mine.bpk").unwrap(),
+            "mine"
+        );
+        assert!(!folder.path("work").exists());
+        assert!(!folder.path("work.edited-1/metrics.jsonl").exists());
+        assert!(!folder.path("work.edited-1/checkpoint/model-1.bpk").exists());
+    }
+
+    #[test]
+    fn a_half_made_file_goes_on_as_it_was_left_and_is_moved_aside_if_it_was_edited() {
+        let folder = Folder::new();
+        let (path, job) = (folder.path("a.jsonl"), Job::default());
+        let journal = |seed| folder.open(seed).journal::<u32>(&path, &job).unwrap();
+        journal(1).0.append(&[1, 2]).unwrap();
+        let (mut goes_on, done) = journal(1);
+        assert_eq!(done, [1, 2]);
+        goes_on.append(&[3]).unwrap();
+        folder.write("a.jsonl", "1\n2\n9\n");
+        let (mut anew, done) = journal(1);
+        assert_eq!(
+            (done, folder.read("a.edited-1.jsonl").unwrap()),
+            (vec![], "1\n2\n9\n".into())
+        );
+        anew.append(&[4]).unwrap();
+        // With other settings what is half made goes, but not what somebody has put there.
+        folder.open(2);
+        assert!(!path.exists() && !folder.path("a.edited-2.jsonl").exists());
+        folder.write("b/weights", "mine");
+        folder.open(3);
+        assert_eq!(folder.read("b.edited-1/weights").unwrap(), "mine");
+
+        let stage = folder.open(3);
+        let (journal, _) = stage.journal::<u32>(&path, &job).unwrap();
+        journal.replace(&[7]).unwrap();
+        let mut stage = folder.open(3);
+        assert_eq!(stage.journal::<u32>(&path, &job).unwrap().1, [7]);
+        folder.write("b/weights", "made");
+        stage.complete().unwrap();
+        assert!(folder.open(3).is_complete());
+        assert!(!folder.path("a.jsonl.seal.json").exists());
+    }
+
+    #[test]
+    fn an_edit_before_a_stopped_stage_is_whole_is_moved_aside() {
+        let folder = Folder::new();
+        let write = |records: &[u32]| {
+            let stage = folder.open(1);
+            let path = folder.path("a.jsonl");
+            stage.write_jsonl(&path, records, &Job::default()).unwrap();
+        };
+        write(&[1]);
+        write(&[1]);
+        assert!(!folder.path("a.edited-1.jsonl").exists(), "the same again");
+        folder.write("a.jsonl", "2\n");
+        write(&[1]);
+        assert_eq!(folder.read("a.edited-1.jsonl").unwrap(), "2\n");
+        assert_eq!(folder.read("a.jsonl").unwrap(), "1\n");
     }
 
     #[test]

@@ -71,7 +71,11 @@ impl Output {
         Ok(())
     }
 
+    /// Removes it, but what nobody knows in a folder of checkpoints.
     pub(super) fn remove(&self) -> Result<()> {
+        if self.kind == Kind::Work && self.path.is_dir() {
+            return remove_checkpoints(&self.path);
+        }
         let removed = if self.path.is_dir() {
             fs::remove_dir_all(&self.path)
         } else {
@@ -79,6 +83,49 @@ impl Output {
         };
         removed.map_err(Error::io("remove", &self.path))
     }
+}
+
+/// Removes the files below a folder that a training keeps while it runs, and folders that are empty then.
+fn remove_checkpoints(folder: &Path) -> Result<()> {
+    let mut is_empty = true;
+    for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let entry = entry.map_err(Error::io("read", folder))?;
+        let (path, kind) = (
+            entry.path(),
+            entry.file_type().map_err(Error::io("read", folder))?,
+        );
+        if kind.is_dir() {
+            remove_checkpoints(&path)?;
+        } else if kind.is_file() && is_checkpoint(&path) {
+            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        }
+        is_empty &= !path.exists();
+    }
+    if is_empty {
+        fs::remove_dir(folder).map_err(Error::io("remove", folder))?;
+    }
+    Ok(())
+}
+
+/// Whether a file's name is one of those that a training keeps while it runs.
+fn is_checkpoint(path: &Path) -> bool {
+    let name = name_of(path);
+    let stem = name
+        .strip_suffix(".bpk")
+        .and_then(|stem| stem.split_once('-'));
+    let is_epoch = stem.is_some_and(|(part, epoch)| {
+        ["model", "optim", "scheduler"].contains(&part) && epoch.parse::<usize>().is_ok()
+    });
+    let known = ["metrics.jsonl", "accuracies.json"].contains(&name.as_str());
+    is_epoch || known || name.ends_with(SEAL) || files::is_temporary(path)
+}
+
+/// How the names of seals end.
+pub(in crate::pipeline) const SEAL: &str = ".seal.json";
+
+/// The place of the seal of a file that is half made, in the folder of its stage's records or checkpoints.
+pub(in crate::pipeline) fn seal_of(path: &Path, folder: &Path) -> PathBuf {
+    folder.join(name_of(path) + SEAL)
 }
 
 fn name_of(path: &Path) -> String {

@@ -1,11 +1,13 @@
 //! What a stage reads and writes, and how that stands to what is on disk.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::output::{Output, move_aside};
+use super::output::{Kind, Output, move_aside, seal_of};
 use super::stored::{Known, Record};
+use super::tell_aside;
 use crate::files::folder_hash;
 use crate::progress::Job;
 use crate::{Error, Result, files};
@@ -140,7 +142,34 @@ impl StageSpec {
         let Some(output) = self.outputs.iter().find(|output| output.path == path) else {
             return Ok(false);
         };
-        Ok(!Record::read(&self.record)?.made(output)?)
+        Ok(!Record::read(&self.record)?.made(output, &self.seals())?)
+    }
+
+    /// The folders that may have seals of what is half made: that of the record, and those of checkpoints.
+    fn seals(&self) -> Vec<PathBuf> {
+        let work = self
+            .outputs
+            .iter()
+            .filter(|output| output.kind == Kind::Work);
+        let work = work.map(|output| output.path.clone());
+        self.record
+            .parent()
+            .map(Path::to_path_buf)
+            .into_iter()
+            .chain(work)
+            .collect()
+    }
+
+    /// Removes the seals beside the record: what they were of is whole, or gone.
+    pub(super) fn remove_seals(&self) -> Result<()> {
+        let folder = self.record.parent().unwrap_or(Path::new("."));
+        for output in &self.outputs {
+            let seal = seal_of(&output.path, folder);
+            if seal.is_file() {
+                fs::remove_file(&seal).map_err(Error::io("remove", &seal))?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes what the program made, and moves aside what it did not.
@@ -154,22 +183,23 @@ impl StageSpec {
                 aside.display()
             ));
         }
-        for output in &self.outputs {
+        // Before the seals among the checkpoints are removed.
+        let seals = self.seals();
+        let made = self.outputs.iter().map(|output| known.made(output, &seals));
+        let made: Vec<bool> = made.collect::<Result<_>>()?;
+        for (output_idx, output) in self.outputs.iter().enumerate() {
             if !output.path.exists() {
                 continue;
             }
-            if known.made(output)? {
+            if made[output_idx] {
                 output.remove()?;
+            }
+            if !output.path.exists() {
                 continue;
             }
-            let aside = move_aside(&output.path)?;
-            job.progress.note(&format!(
-                "{} is not as the program made it: moved to {}",
-                output.path.display(),
-                aside.display()
-            ));
+            tell_aside(&output.path, job)?;
         }
-        Ok(())
+        self.remove_seals()
     }
 }
 

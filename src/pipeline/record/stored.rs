@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::output::{Kind, Output};
+use super::output::{Kind, Output, seal_of};
+use crate::files::Seal;
 use crate::{Error, Result};
 
 /// What is known of a stage.
@@ -21,22 +22,39 @@ pub(in crate::pipeline) enum Known {
 }
 
 impl Known {
-    /// Whether all of an output is as the program made it.
-    pub(super) fn made(&self, output: &Output) -> Result<bool> {
+    /// Whether all of an output is as the program made it; `seals` are the folders that may have seals of it.
+    pub(super) fn made(&self, output: &Output, seals: &[PathBuf]) -> Result<bool> {
         match self {
             Self::Nothing | Self::Damaged => Ok(false),
-            Self::Record(record) if !record.complete || output.kind == Kind::Work => Ok(true),
+            // Only what a training keeps there is removed.
+            Self::Record(_) if output.kind == Kind::Work => Ok(true),
             // The first versions recorded no hashes; nobody edits results.
             Self::Record(record) if record.version.is_empty() && output.kind == Kind::Result => {
                 Ok(true)
             }
             Self::Record(record) => {
-                let hashes = output.hashes()?;
-                let as_made = |(name, hash)| record.outputs.get(name) == Some(hash);
-                Ok(hashes.iter().all(as_made))
+                for (name, hash) in output.hashes()? {
+                    let is_recorded = record.outputs.get(&name) == Some(&hash);
+                    if !is_recorded && (record.complete || !is_sealed(output, &name, seals)?) {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
             }
         }
     }
+}
+
+/// Whether a half-made file of an output, by the name that records have for it, is as its seal has it.
+fn is_sealed(output: &Output, name: &str, seals: &[PathBuf]) -> Result<bool> {
+    let below = name.split_once('/').map(|(_, below)| below);
+    let path = below.map_or_else(|| output.path.clone(), |below| output.path.join(below));
+    for folder in seals {
+        if Seal::holds(&seal_of(&path, folder), &path)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What lies on disk for a stage.

@@ -82,7 +82,7 @@ fn make(
             adapter,
             seed: seed_for(run.config.seed, &[4]),
         };
-        sample(run, &samples)?;
+        sample(run, &stage, &samples)?;
         stage.complete()?;
     }
     files::read_jsonl(&path)

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use crate::Result;
 use crate::parallel::at_once;
 use crate::persona::{JudgeTask, NliExample, Query, RelevanceExample};
 use crate::pipeline::record::{Output, StageSpec};
@@ -14,7 +15,6 @@ use crate::pipeline::stages::rejected::settle;
 use crate::progress::Job;
 use crate::teacher::{Examples, Teacher, some_others};
 use crate::text::seed_for;
-use crate::{Result, files};
 
 /// Where a judge's data is.
 pub(super) fn path(run: &Run<'_>, task: JudgeTask) -> PathBuf {
@@ -59,8 +59,8 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>, data: &TeacherData) -> Result
         }
     };
     settle(run, "judge-data", started)?;
-    files::write_jsonl(&path(run, JudgeTask::Relevance), &relevance)?;
-    files::write_jsonl(&path(run, JudgeTask::Nli), &nli)?;
+    stage.write_jsonl(&path(run, JudgeTask::Relevance), &relevance, run.job)?;
+    stage.write_jsonl(&path(run, JudgeTask::Nli), &nli, run.job)?;
     stage.complete()
 }
 

@@ -44,7 +44,7 @@ pub(in crate::pipeline) fn make(
             adapter: None,
             seed: seed_for(run.config.seed, &[3]),
         };
-        let sampled = sample(run, &samples)?;
+        let sampled = sample(run, &stage, &samples)?;
         let pairs = preference_pairs(&sampled, THRESHOLD);
         run.job.progress.note(&format!(
             "{} of {} pairs kept",
@@ -56,7 +56,7 @@ pub(in crate::pipeline) fn make(
                           `max_dpo_data` or take another `seed`";
             return Err(Error::invalid(&replies, reason));
         }
-        files::write_jsonl(&path, &pairs)?;
+        stage.write_jsonl(&path, &pairs, run.job)?;
         stage.complete()?;
     }
     files::read_jsonl(&path)

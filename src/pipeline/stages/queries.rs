@@ -44,8 +44,8 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>, statements: Vec<String>) -> R
                 run.layout.statements().display()
             )));
         }
-        files::write_jsonl(&to_train, &queries)?;
-        files::write_jsonl(&to_evaluate, &held_out)?;
+        stage.write_jsonl(&to_train, &queries, run.job)?;
+        stage.write_jsonl(&to_evaluate, &held_out, run.job)?;
         stage.complete()?;
         run.job.progress.note(&format!(
             "{} statements, {} queries, {} more held out",

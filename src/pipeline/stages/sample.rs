@@ -4,13 +4,13 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::Result;
 use crate::persona::{Judge, JudgeSource, JudgeTask, RelevanceTable};
-use crate::pipeline::record::StageSpec;
+use crate::pipeline::record::{Stage, StageSpec};
 use crate::pipeline::replies::{SampledReplies, Sampler, sample_replies};
 use crate::pipeline::run::Run;
 use crate::pipeline::stages::asked::{Asked, Queries};
 use crate::text::{Sampling, Work};
-use crate::{Result, files};
 
 /// What is sampled, and who scores it.
 pub(super) struct Samples<'a> {
@@ -44,9 +44,13 @@ pub(super) fn reads_samples(run: &Run<'_>, spec: StageSpec, which: Queries) -> S
 }
 
 /// Samples replies and scores them; what a stopped run has sampled stays.
-pub(super) fn sample(run: &Run<'_>, samples: &Samples<'_>) -> Result<Vec<SampledReplies>> {
+pub(super) fn sample(
+    run: &Run<'_>,
+    stage: &Stage,
+    samples: &Samples<'_>,
+) -> Result<Vec<SampledReplies>> {
     let Samples { path, asked, .. } = samples;
-    let (mut journal, done) = files::Journal::open::<SampledReplies>(path)?;
+    let (mut journal, done) = stage.journal::<SampledReplies>(path, run.job)?;
     let queries: Vec<String> = asked
         .queries
         .iter()
@@ -86,12 +90,11 @@ pub(super) fn sample(run: &Run<'_>, samples: &Samples<'_>) -> Result<Vec<Sampled
         &label,
         run.job,
     )?;
-    // They were journaled as they became done.
-    drop(journal);
     sampled.sort_by_key(|record| {
         let place = |query_idx: &usize| *query_idx == record.query_idx;
         asked.query_idxs.iter().position(place)
     });
-    files::write_jsonl(path, &sampled)?;
+    // They were journaled as they became done.
+    journal.replace(&sampled)?;
     Ok(sampled)
 }

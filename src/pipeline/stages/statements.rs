@@ -38,7 +38,7 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>) -> Result<Vec<String>> {
             );
             return Err(Error::invalid(run.page.path(), reason));
         }
-        files::write_jsonl(&path, &statements)?;
+        stage.write_jsonl(&path, &statements, run.job)?;
         stage.complete()?;
     }
     let statements: Vec<Statement> = files::read_jsonl(&path)?;

@@ -104,6 +104,8 @@ impl ChatTeacher {
         let path = answers.to_path_buf();
         let (journal, known) = if path.is_file() {
             let (journal, known) = files::Journal::open::<Answered>(&path)?;
+            // Two runs would ask, and pay for, the same.
+            journal.lock()?;
             (Some(journal), known)
         } else {
             (None, Vec::new())
@@ -217,7 +219,11 @@ impl ChatTeacher {
         let mut state = self.state();
         let journal = match &mut state.journal {
             Some(journal) => journal,
-            none => none.insert(files::Journal::open::<Answered>(&self.path)?.0),
+            none => {
+                let journal = none.insert(files::Journal::open::<Answered>(&self.path)?.0);
+                journal.lock()?;
+                journal
+            }
         };
         journal.append(std::slice::from_ref(&answered))?;
         drop(state);
