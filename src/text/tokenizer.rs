@@ -30,6 +30,7 @@ impl Tokenizer {
     pub fn load_with(checkpoint: &Checkpoint, fallback: ByteFallback) -> Result<Self> {
         const OWN: &str = "tokenizer.json";
         const SENTENCEPIECE: &str = "spm.model";
+        const OPTIONS: &str = "tokenizer_config.json";
         let path = checkpoint.path(OWN);
         if !checkpoint.has(OWN) {
             if !checkpoint.has(SENTENCEPIECE) {
@@ -37,7 +38,13 @@ impl Tokenizer {
                 return Err(Error::invalid(checkpoint.name(), reason));
             }
             let path = checkpoint.path(SENTENCEPIECE);
-            let inner = sentencepiece::load(&path, &checkpoint.read(SENTENCEPIECE)?, fallback)?;
+            let options = if checkpoint.has(OPTIONS) {
+                checkpoint.read_json(OPTIONS)?
+            } else {
+                sentencepiece::Options::default()
+            };
+            let bytes = checkpoint.read(SENTENCEPIECE)?;
+            let inner = sentencepiece::load(&path, &bytes, options, fallback)?;
             return Ok(Self { path, inner });
         }
         if fallback == ByteFallback::Bytes {

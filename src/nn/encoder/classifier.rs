@@ -17,7 +17,7 @@ use crate::nn::layers::weight::{WeightMut, Weights};
 pub enum SequenceClassifierConfig {
     /// DeBERTa-v2 and v3.
     Deberta(DebertaConfig),
-    /// RoBERTa and XLM-RoBERTa.
+    /// BERT, RoBERTa and XLM-RoBERTa.
     Roberta(RobertaConfig),
 }
 
@@ -86,7 +86,7 @@ impl SequenceClassifierConfig {
 pub enum SequenceClassifier {
     /// DeBERTa-v2 and v3.
     Deberta(Deberta),
-    /// RoBERTa and XLM-RoBERTa.
+    /// BERT, RoBERTa and XLM-RoBERTa.
     Roberta(Roberta),
 }
 
