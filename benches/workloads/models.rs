@@ -175,13 +175,14 @@ impl Models {
         } else {
             let folder = folder.join(name);
             self.save_classifier(&folder, labels)?;
-            task.template().save(&folder)?;
+            JudgeFormat::from(task.template()).save(&folder)?;
             folder
         };
         Judge::load(
             &Checkpoint::folder(folder).into(),
             task,
             &self.device.clone().into(),
+            &Job::default(),
         )
     }
 

@@ -118,6 +118,8 @@ pub fn train(
 ) -> Result<TrainSummary> {
     let mut run = Run::new(config, sources, devices, job, Purpose::Make)?;
     run.judges = judges::find(&run)?;
+    run.graders = judges::find_graders(&run)?;
+    judges::tell_grading_by_the_rewarding(&run)?;
     let specs = stages::all(&run)?;
     check_memory(&run, &specs)?;
     let told = run.tell_changes(&specs)?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::args::device::{DeviceArgs, Dtype, Quantization, supported};
@@ -20,7 +21,7 @@ pub(crate) struct ClassifyArgs {
     /// A classifier, a folder or a name on the hub.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// JSON Lines with a text field: what the classifier reads, as it is.
+    /// JSON Lines with a text field: what the classifier reads, as it is; for a pair with text_pair, too.
     #[arg(long, value_name = "FILE")]
     texts: PathBuf,
     /// Tokens that go through the model at once, padding included [default: 1024 on a CPU, 16384 elsewhere].
@@ -44,10 +45,13 @@ pub(crate) struct ClassifyArgs {
 #[derive(Deserialize)]
 struct Text {
     text: String,
+    /// The second text of a pair.
+    text_pair: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Classified {
+struct Classified<'a> {
+    labels: &'a [String],
     probabilities: Vec<Vec<f32>>,
     texts_per_second: f64,
 }
@@ -59,10 +63,7 @@ impl ClassifyArgs {
                 "--batch-tokens is 0, but must be at least 1".into(),
             ));
         }
-        let texts: Vec<String> = files::read_jsonl::<Text>(&self.texts)?
-            .into_iter()
-            .map(|line| line.text)
-            .collect();
+        let texts: Vec<Text> = files::read_jsonl(&self.texts)?;
         let devices = self.device.devices(job)?;
         let precision = Precision {
             dtype: supported(self.dtype, devices.first())?,
@@ -76,11 +77,16 @@ impl ClassifyArgs {
         )?;
         let start = Instant::now();
         let batch_tokens = self.batch_tokens.unwrap_or(classifier.batch_tokens());
-        let ids = classifier.encode(&texts)?;
-        let probabilities = classifier.probabilities(&ids, batch_tokens, "classify", job)?;
+        let encode = |line: &Text| match &line.text_pair {
+            None => classifier.encode_one(&line.text),
+            Some(second) => classifier.encode_pair(&line.text, second),
+        };
+        let encoded: Vec<_> = texts.par_iter().map(encode).collect::<Result<_>>()?;
+        let probabilities = classifier.probabilities(&encoded, batch_tokens, "classify", job)?;
         let texts_per_second = texts.len() as f64 / start.elapsed().as_secs_f64();
         match self.format {
             Format::Json => print_json(&Classified {
+                labels: classifier.labels(),
                 probabilities,
                 texts_per_second,
             }),

@@ -9,11 +9,13 @@ use clap::{Args, ValueEnum};
 use crate::cli::args::chat_model::ChatModelArgs;
 use crate::cli::args::device::{DeviceArgs, JudgePrecisionArgs, PrecisionArgs};
 use crate::cli::args::hub;
+use crate::cli::args::judges::JudgeFormatArgs;
 use crate::cli::embedded;
 use crate::cli::output::{Format, elsewhere, print, print_json, quoted};
 use crate::files::{Dtype, Precision};
 use crate::nn::LoraConfig;
 use crate::parallel::is_cpu;
+use crate::persona::JudgeTask;
 use crate::pipeline::{
     DpoTraining, JudgeSettings, ModelChoice, Page, ReplySettings, Scale, TeacherChoice,
     TrainConfig, TrainSummary, check_name, plan, teach, train,
@@ -67,10 +69,15 @@ pub(crate) struct TrainArgs {
     nli: Option<PathBuf>,
     #[command(flatten)]
     judge_precision: JudgePrecisionArgs,
-    /// How judges are asked, in place of what their judge.json or their authors say: JSON with relevance and nli, or the
-    /// original's prompt.py.
-    #[arg(long, value_name = "FILE")]
-    judge_templates: Option<PathBuf>,
+    #[command(flatten)]
+    judge_format: JudgeFormatArgs,
+    /// The relevance judge that grades, and takes no part in the reward: a folder, a name on the hub, or embedded [default:
+    /// the embedded one for grading; with 2b or 7b a public one].
+    #[arg(long, value_name = "DIR|NAME")]
+    grading_relevance: Option<PathBuf>,
+    /// The NLI judge that grades, likewise.
+    #[arg(long, value_name = "DIR|NAME")]
+    grading_nli: Option<PathBuf>,
     /// Use the judges as they are (true), or fine-tune them on the teacher's data first (false).
     #[arg(long, value_name = "BOOL", default_value_t = defaults().judges.use_pretrained, action = clap::ArgAction::Set)]
     use_pretrained_discriminator: bool,
@@ -182,10 +189,10 @@ impl TrainArgs {
         }
     }
 
-    fn config(&self, device: &Device) -> TrainConfig {
+    fn config(&self, device: &Device) -> Result<TrainConfig> {
         let alpha = self.lora_alpha.unwrap_or(self.lora_rank as f64);
         let defaults = defaults();
-        TrainConfig {
+        Ok(TrainConfig {
             character: self.character.clone(),
             output: self.output.clone(),
             teacher: self.teacher(),
@@ -201,7 +208,11 @@ impl TrainArgs {
             judges: JudgeSettings {
                 relevance: choice(self.relevance.as_deref()),
                 nli: choice(self.nli.as_deref()),
-                templates: self.judge_templates.clone(),
+                templates: self.judge_format.judge_templates.clone(),
+                relevance_format: self.judge_format.format(JudgeTask::Relevance)?,
+                nli_format: self.judge_format.format(JudgeTask::Nli)?,
+                grading_relevance: choice(self.grading_relevance.as_deref()),
+                grading_nli: choice(self.grading_nli.as_deref()),
                 precision: self.judge_precision.precision(Precision::default()),
                 use_pretrained: self.use_pretrained_discriminator,
                 relevance_epochs: self.relevance_finetune_epoch,
@@ -232,7 +243,7 @@ impl TrainArgs {
             gradient_checkpointing: self.gradient_checkpointing,
             seed: self.seed,
             force: self.force,
-        }
+        })
     }
 
     /// Finds the page that was named, or the character's own; imported data needs no page.
@@ -257,7 +268,7 @@ impl TrainArgs {
         let started = Instant::now();
         let devices = self.device.devices(job)?;
         let (config, sources) = (
-            self.config(devices.first()),
+            self.config(devices.first())?,
             embedded::sources(self.page()?),
         );
         if self.dry_run {

@@ -177,6 +177,29 @@ pub fn load_classifier(
     Ok((model, config))
 }
 
+/// Whether a checkpoint holds a classifier, or a base model alone.
+pub fn has_classifier_head(checkpoint: &Checkpoint) -> Result<bool> {
+    weights::has_head(checkpoint)
+}
+
+/// A classifier of `num_labels` classes to be fine-tuned, in f32, with a fresh head behind the model that the checkpoint
+/// holds.
+pub fn load_classifier_body(
+    checkpoint: &Checkpoint,
+    num_labels: usize,
+    device: &Device,
+) -> Result<(SequenceClassifier, ClassifierConfig)> {
+    let mut config = read_classifier_config(checkpoint)?;
+    config.labels = (0..num_labels)
+        .map(|label| format!("LABEL_{label}"))
+        .collect();
+    config.model = config.model.with_num_labels(num_labels);
+    let mut model = config.model.init(device);
+    let precision = Precision::default();
+    weights::load(&mut model, checkpoint, Part::Body, precision, device)?;
+    Ok((model, config))
+}
+
 /// A classifier of `num_labels` classes to be fine-tuned, in f32: as it is if the checkpoint holds one, else with a fresh head
 /// behind the base model that the checkpoint holds.
 ///
@@ -188,24 +211,13 @@ pub fn load_classifier_or_base(
     num_labels: usize,
     device: &Device,
 ) -> Result<(SequenceClassifier, ClassifierConfig)> {
-    let mut config = read_classifier_config(checkpoint)?;
-    let part = if weights::has_head(checkpoint)? {
-        if config.labels.len() < num_labels {
-            let reason = format!(
-                "has {} classes, but the data has {num_labels}",
-                config.labels.len()
-            );
-            return Err(Error::invalid(checkpoint.name(), reason));
-        }
-        Part::Whole
-    } else {
-        config.labels = (0..num_labels)
-            .map(|label| format!("LABEL_{label}"))
-            .collect();
-        config.model = config.model.with_num_labels(num_labels);
-        Part::Body
-    };
-    let mut model = config.model.init(device);
-    weights::load(&mut model, checkpoint, part, Precision::default(), device)?;
-    Ok((model, config))
+    if !weights::has_head(checkpoint)? {
+        return load_classifier_body(checkpoint, num_labels, device);
+    }
+    let n_labels = read_classifier_config(checkpoint)?.labels.len();
+    if n_labels < num_labels {
+        let reason = format!("has {n_labels} classes, but the data has {num_labels}");
+        return Err(Error::invalid(checkpoint.name(), reason));
+    }
+    load_classifier(checkpoint, Precision::default(), device)
 }
