@@ -9,7 +9,8 @@ use apc::nn::{
     DebertaConfig, Gemma, GemmaConfig, SequenceClassifier, SequenceClassifierConfig, Weight,
     WeightMut, Weights,
 };
-use apc::persona::{Judge, JudgeTask, Nli, Relevance};
+use apc::persona::{Judge, JudgeFormat, JudgeTask, Nli, Relevance};
+use apc::progress::Job;
 use apc::text::Tokenizer;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use clap::ValueEnum;
