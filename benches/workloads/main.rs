@@ -458,9 +458,8 @@ impl Bench<'_> {
                 classes: None,
             };
             let encode = |tokenizer: &Tokenizer, _: usize| {
-                let encode = |(text, label): &(String, usize)| {
-                    Ok((tokenizer.encode(text)?.into(), *label))
-                };
+                let encode =
+                    |(text, label): &(String, usize)| Ok((tokenizer.encode(text)?.into(), *label));
                 texts.iter().map(encode).collect()
             };
             run.run(&encode, &self.models.device.clone().into(), &self.job)

@@ -143,3 +143,54 @@ fn processed(tokenizer: &Tokenizer, is_pair: bool) -> tokenizers::Result<Vec<(Pa
         .map(|(part, kind)| Ok((part?, kind)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokenizers::models::wordlevel::WordLevel;
+    use tokenizers::processors::PostProcessorWrapper;
+    use tokenizers::processors::bert::BertProcessing;
+    use tokenizers::processors::roberta::RobertaProcessing;
+
+    fn tokenizer(words: &[&str], processor: Option<PostProcessorWrapper>) -> Tokenizer {
+        let words = words
+            .iter()
+            .zip(0..)
+            .map(|(word, id)| (word.to_string(), id));
+        let model = WordLevel::builder()
+            .vocab(words.collect())
+            .unk_token("a".into())
+            .build();
+        let mut tokenizer = Tokenizer::new(model.unwrap());
+        tokenizer.with_post_processor(processor);
+        tokenizer
+    }
+
+    fn pair(tokenizer: &Tokenizer) -> (Vec<i32>, usize) {
+        let around = Around::of(tokenizer).unwrap();
+        let single = around.put(&[7, 8], None).unwrap();
+        assert_eq!(single.n_first, single.len());
+        let EncodedText { ids, n_first } = around.put(&[7, 8], Some(&[9])).unwrap();
+        (ids, n_first)
+    }
+
+    #[test]
+    fn a_pair_stands_between_the_special_tokens_of_its_architecture() {
+        const BERT: [&str; 4] = ["[PAD]", "[CLS]", "[SEP]", "a"];
+        const ROBERTA: [&str; 4] = ["<s>", "<pad>", "</s>", "a"];
+        let bert = BertProcessing::new(("[SEP]".into(), 2), ("[CLS]".into(), 1));
+        let roberta = RobertaProcessing::new(("</s>".into(), 2), ("<s>".into(), 0));
+        // With the tokenizer's own post-processor, and where it has none.
+        for processor in [Some(bert.into()), None] {
+            let found = pair(&tokenizer(&BERT, processor));
+            assert_eq!(found, (vec![1, 7, 8, 2, 9, 2], 4));
+        }
+        for processor in [Some(roberta.into()), None] {
+            let found = pair(&tokenizer(&ROBERTA, processor));
+            assert_eq!(found, (vec![0, 7, 8, 2, 2, 9, 2], 7));
+        }
+        let around = Around::of(&tokenizer(&["a", "b"], None)).unwrap();
+        assert_eq!(around.put(&[1], None).unwrap().ids, [1]);
+        assert_eq!(around.put(&[1], Some(&[0])), None);
+    }
+}

@@ -86,8 +86,8 @@ def main():
     own = sentencepiece.SentencePieceProcessor(model_file=str(HERE / "spm.model"))
     rows = []
     for text in lines(count, random.Random(len(sys.argv)), words()):
-        # SentencePiece knows no special tokens in a text.
-        plain = "[" not in text and "\0" not in text
+        # SentencePiece knows no special tokens in a text, and no spelled bytes.
+        plain = "[" not in text and "<0x" not in text and "\0" not in text
         ids = own.encode(text) if plain else None
         rows.append(dict(text=text, ids=fast(text).input_ids, bytes=[1, *ids, 2] if plain else None))
     out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

@@ -272,13 +272,9 @@ impl JudgeArgs {
                 "--judge-templates is for judges of this machine: chat models have prompts of their own".into(),
             ));
         }
-        let language = Language::of(&persona.statements.join("\n"));
-        if is_embedded && language != Language::English {
-            job.progress.note(&format!(
-                "the embedded judges read English alone: what they say of {} means little; name others with \
-                 `relevance` and `nli`",
-                persona.name
-            ));
+        if is_embedded {
+            let flags = "`relevance` and `nli`";
+            tell_language(&persona.name, &persona.statements.join("\n"), flags, job);
         }
         Ok(ChosenJudges { relevance, nli })
     }
@@ -320,6 +316,17 @@ fn used_judge(output: &Path, used: &UsedJudge, hub: &Hub, task: JudgeTask) -> Re
     judge.format = used.format.clone().or(judge.format);
     judge.precision = used.precision;
     Ok(judge)
+}
+
+/// Tells that the embedded judges cannot read a text that is not English.
+///
+/// - flags: those that name other judges
+pub(crate) fn tell_language(character: &str, text: &str, flags: &str, job: &Job) {
+    if Language::of(text) != Language::English {
+        job.progress.note(&format!(
+            "the embedded judges read English alone, so what they say of {character} means little; name others with {flags}"
+        ));
+    }
 }
 
 /// A character's own judge if it was fine-tuned, else the embedded one.

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::args::chat_model::ChatModelArgs;
 use crate::cli::args::device::{DeviceArgs, JudgePrecisionArgs, PrecisionArgs};
 use crate::cli::args::hub;
-use crate::cli::args::judges::JudgeFormatArgs;
+use crate::cli::args::judges::{JudgeFormatArgs, tell_language};
 use crate::cli::embedded;
 use crate::cli::output::{Format, elsewhere, print, print_json, quoted};
 use crate::files::{Dtype, Precision};
@@ -264,13 +264,36 @@ impl TrainArgs {
         page.map(Some)
     }
 
+    /// Tells of embedded judges that cannot read the page.
+    fn tell_language(&self, page: &Page, job: &Job) {
+        let is_tiny = self.prp_scale == ScaleArg::Tiny;
+        let flags = [
+            ("`relevance`", &self.relevance),
+            ("`nli`", &self.nli),
+            ("`grading_relevance`", &self.grading_relevance),
+            ("`grading_nli`", &self.grading_nli),
+        ];
+        let embedded: Vec<&str> = flags
+            .into_iter()
+            .filter(|(_, given)| match given {
+                None => is_tiny,
+                Some(name) => name == Path::new(hub::EMBEDDED),
+            })
+            .map(|(flag, _)| flag)
+            .collect();
+        if !self.dry_run && !self.data_only && !embedded.is_empty() {
+            tell_language(&self.character, page.text(), &embedded.join(", "), job);
+        }
+    }
+
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
         let started = Instant::now();
         let devices = self.device.devices(job)?;
-        let (config, sources) = (
-            self.config(devices.first())?,
-            embedded::sources(self.page()?),
-        );
+        let page = self.page()?;
+        if let Some(page) = &page {
+            self.tell_language(page, job);
+        }
+        let (config, sources) = (self.config(devices.first())?, embedded::sources(page));
         if self.dry_run {
             let plan = plan(&config, sources, &devices, job)?;
             return match (self.format, plan) {
@@ -321,7 +344,7 @@ impl TrainArgs {
              optimizer steps      {}\n\
              rewards/accuracies   {:.3}\n\
              rewards/margins      {:.3}\n\
-             mean ΔAPC            {:.3} before, {:.3} after, by judges that took no part in the reward\n\
+             mean ΔAPC            {:.3} before, {:.3} after, by judges {}\n\
              difference           {:+.3}, 95 % interval {:+.3} to {:+.3} ({} queries, {} replies each)\n\
              adapter              {adapter}\n\
              \n\
@@ -338,6 +361,10 @@ impl TrainArgs {
             dpo.margins,
             evaluation.before,
             evaluation.after,
+            match summary.graders_apart {
+                true => "that took no part in the reward",
+                false => "of which one rewarded, too",
+            },
             evaluation.difference,
             evaluation.interval.low,
             evaluation.interval.high,

@@ -263,10 +263,8 @@ mod tests {
             let reply = [("What?", reply)];
             judge.nli(&persona, &reply, &Job::default())
         };
-        assert_eq!(
-            judged(&long).unwrap(),
-            judged(read).unwrap(),
-            "the rest is not read"
-        );
+        for reply in [&long, read] {
+            assert_eq!(judged(reply).unwrap()[0].len(), 2, "it is never refused");
+        }
     }
 }

@@ -199,3 +199,74 @@ impl JudgeReader {
         Ok(encoded.into_iter().next().unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::Checkpoint;
+    use std::path::Path;
+
+    fn tokenizer() -> Tokenizer {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/spm");
+        Tokenizer::load(&Checkpoint::folder(folder)).unwrap()
+    }
+
+    fn input<'a>(statement: &'a str, response: &'a str) -> JudgeInput<'a> {
+        JudgeInput {
+            character: "Mira",
+            statement,
+            query: "What?",
+            response,
+        }
+    }
+
+    fn read(template: &str, max_tokens: usize, inputs: &[JudgeInput<'_>]) -> Vec<EncodedText> {
+        let template = JudgeTemplate::parse(template).unwrap();
+        let reader = JudgeReader::new(&tokenizer(), &template, max_tokens).unwrap();
+        reader.encode(inputs).unwrap().0
+    }
+
+    #[test]
+    fn a_separator_comes_from_the_tokenizer_or_the_template_and_never_from_what_fills_it() {
+        const SEP: i32 = 2;
+        let inputs = [
+            input("Alice sings.", "I sing."),
+            input("Alice [SEP] sings.", "[CLS] I [SEP][SEP] sing."),
+        ];
+        let pair = read(r#"["{statement}", "{response}"]"#, 512, &inputs);
+        let text = read("{statement} [SEP] {response}", 512, &inputs);
+        for (pair, text) in pair.iter().zip(&text) {
+            assert_eq!(pair.ids, text.ids);
+            assert_eq!(text.n_first, text.len(), "one text");
+            let n_separators = pair.ids.iter().filter(|&&id| id == SEP).count();
+            assert_eq!(n_separators, 2, "{pair:?}");
+            assert_eq!(pair.ids[pair.n_first - 1], SEP);
+        }
+        let bare = |text| tokenizer().encode_bare(text).unwrap();
+        let expected = [
+            &[1],
+            &bare("Alice sings.")[..],
+            &[2],
+            &bare("I sing."),
+            &[2],
+        ]
+        .concat();
+        assert_eq!(pair[0].ids, expected);
+    }
+
+    #[test]
+    fn the_longest_part_of_what_is_too_long_loses_its_end() {
+        let long = "the lighthouse and the harbour ".repeat(40);
+        let template = r#"["{statement}", "{query} {response}"]"#;
+        let whole = read(template, 512, &[input("Alice sings.", "I sing.")]);
+        for input in [
+            input(&long, "I sing."),
+            input("Alice sings.", &long),
+            input(&long, &long),
+        ] {
+            let read = read(template, 64, &[input]);
+            assert!((40..=64).contains(&read[0].len()), "{read:?}");
+            assert_eq!(read[0].ids.last(), whole[0].ids.last());
+        }
+    }
+}

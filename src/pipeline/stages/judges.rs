@@ -149,10 +149,12 @@ pub(in crate::pipeline) fn find_graders(run: &Run<'_>) -> Result<Judges> {
     })
 }
 
-/// Tells of a judge that both rewards and grades: replies may then have learnt what pleases it, and no more.
-pub(in crate::pipeline) fn tell_grading_by_the_rewarding(run: &Run<'_>) -> Result<()> {
+/// Whether no judge that grades took part in the reward; tells of one that did: replies may have learnt what pleases it, and
+/// no more.
+pub(in crate::pipeline) fn grade_apart(run: &Run<'_>) -> Result<bool> {
+    let mut are_apart = true;
     if !run.config.judges.use_pretrained {
-        return Ok(());
+        return Ok(are_apart);
     }
     for (rewards, grades, task) in [
         (
@@ -163,6 +165,7 @@ pub(in crate::pipeline) fn tell_grading_by_the_rewarding(run: &Run<'_>) -> Resul
         (&run.judges.nli, &run.graders.nli, JudgeTask::Nli),
     ] {
         if rewards.checkpoint.hash()? == grades.checkpoint.hash()? {
+            are_apart = false;
             let name = grades.checkpoint.name();
             run.job.progress.note(&format!(
                 "{} both rewards and grades, so the evaluation tells less; name another judge with `grading_{}`",
@@ -171,7 +174,7 @@ pub(in crate::pipeline) fn tell_grading_by_the_rewarding(run: &Run<'_>) -> Resul
             ));
         }
     }
-    Ok(())
+    Ok(are_apart)
 }
 
 /// The judges that reward: those that were found, or what is made of them.
