@@ -221,8 +221,14 @@ fn fine_tuning_on_two_devices_makes_the_steps_of_one() {
             work: &folder.join("work"),
             byte_fallback: ByteFallback::Unknown,
             record_steps: true,
+            classes: None,
         };
-        let tuned = run.run(&texts, &devices(count), &Job::default()).unwrap();
+        let encode = |tokenizer: &Tokenizer, _: usize| {
+            let encode =
+                |(text, label): &(String, usize)| Ok((tokenizer.encode(text)?.into(), *label));
+            texts.iter().map(encode).collect()
+        };
+        let tuned = run.run(&encode, &devices(count), &Job::default()).unwrap();
         (steps(&folder), tuned.accuracies, tuned.best_epoch)
     });
     assert_close(&trained[0].0, &trained[1].0);
@@ -288,6 +294,7 @@ fn replies_are_the_same_on_two_devices() {
                 &Checkpoint::folder(tiny("nli")).into(),
                 JudgeTask::Nli,
                 &devices,
+                &Job::default(),
             )
             .unwrap(),
             n_replies: 2,

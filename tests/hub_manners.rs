@@ -252,6 +252,7 @@ impl Task for Stop {
             job.stop();
         }
     }
+    fn resume(&self, _units: usize) {}
     fn message(&self, _message: &str) {}
 }
 

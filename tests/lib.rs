@@ -12,6 +12,7 @@ mod hub;
 mod hub_manners;
 mod hub_server;
 mod judges;
+mod public_judges;
 mod recorded;
 mod shell;
 mod stages;

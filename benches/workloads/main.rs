@@ -455,8 +455,14 @@ impl Bench<'_> {
                 work: &folder.path().join(format!("{output}-work")),
                 byte_fallback: ByteFallback::Unknown,
                 record_steps: false,
+                classes: None,
             };
-            run.run(&texts, &self.models.device.clone().into(), &self.job)
+            let encode = |tokenizer: &Tokenizer, _: usize| {
+                let encode =
+                    |(text, label): &(String, usize)| Ok((tokenizer.encode(text)?.into(), *label));
+                texts.iter().map(encode).collect()
+            };
+            run.run(&encode, &self.models.device.clone().into(), &self.job)
         };
         if self.warms_up() {
             run("warm")?;

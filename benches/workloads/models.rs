@@ -9,7 +9,8 @@ use apc::nn::{
     DebertaConfig, Gemma, GemmaConfig, SequenceClassifier, SequenceClassifierConfig, Weight,
     WeightMut, Weights,
 };
-use apc::persona::{Judge, JudgeTask, Nli, Relevance};
+use apc::persona::{Judge, JudgeFormat, JudgeTask, Nli, Relevance};
+use apc::progress::Job;
 use apc::text::Tokenizer;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use clap::ValueEnum;
@@ -175,13 +176,14 @@ impl Models {
         } else {
             let folder = folder.join(name);
             self.save_classifier(&folder, labels)?;
-            task.template().save(&folder)?;
+            JudgeFormat::from(task.template()).save(&folder)?;
             folder
         };
         Judge::load(
             &Checkpoint::folder(folder).into(),
             task,
             &self.device.clone().into(),
+            &Job::default(),
         )
     }
 

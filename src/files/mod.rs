@@ -21,8 +21,8 @@ mod weights;
 
 pub use checkpoint::{Checkpoint, EmbeddedFile, folder_hash};
 pub use classifier::{
-    ClassifierConfig, load_classifier, load_classifier_or_base, read_classifier_config,
-    write_classifier_config,
+    ClassifierConfig, has_classifier_head, load_classifier, load_classifier_body,
+    load_classifier_or_base, read_classifier_config, write_classifier_config,
 };
 pub use export::{COMPANIONS, Written};
 pub use gemma::{load_gemma, read_eos_token_ids, read_gemma_config, write_gemma_config};

@@ -1,6 +1,6 @@
 //! The weights of a model: filled from a checkpoint's tensors, and written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use burn::tensor::{DType, Device, TensorData};
@@ -14,10 +14,13 @@ use crate::nn::{WeightMut, Weights};
 use crate::{Error, Result};
 
 /// Names that older checkpoints carry and no model here needs.
-const IGNORED: [&str; 3] = [
+const IGNORED: [&str; 5] = [
     "embeddings.position_ids",
     "lm_head.weight",
     "rotary_emb.inv_freq",
+    // Classifiers were saved with the pooler of pretraining, which they pass by.
+    "roberta.pooler.dense.weight",
+    "roberta.pooler.dense.bias",
 ];
 
 /// Fills any module's weights from a checkpoint's files, one tensor at a time.
@@ -45,7 +48,9 @@ pub(super) enum Part {
 
 /// The weights of a classifier's head.
 pub(super) const HEAD: [&str; 2] = ["classifier.", "pooler."];
-/// Heads with which DeBERTa and XLM-RoBERTa were pretrained.
+/// The part of BERT's head that is pretrained with it.
+const BERT_POOLER: &str = "bert.pooler.";
+/// Heads with which DeBERTa, BERT and XLM-RoBERTa were pretrained.
 const OTHER_HEADS: [&str; 6] = [
     "lm_head.",
     "roberta.pooler.",
@@ -66,13 +71,20 @@ pub(super) fn load(
     let starts = |name: &str, prefixes: &[&str]| {
         part == Part::Body && prefixes.iter().any(|prefix| name.starts_with(prefix))
     };
-    let mut tensors = open(&weight_files(checkpoint)?)?;
+    let tensors = open(&weight_files(checkpoint)?)?.into_iter();
+    let mut tensors: BTreeMap<_, _> = tensors
+        .map(|(name, tensor)| (modern(&name), tensor))
+        .collect();
+    // A BERT that was pretrained without a pooler gets a fresh one.
+    let has_pooler = tensors.keys().any(|name| name.starts_with(BERT_POOLER));
+    let is_fresh =
+        |name: &str| starts(name, &HEAD) || (starts(name, &[BERT_POOLER]) && !has_pooler);
     tensors.retain(|name, _| !starts(name, &OTHER_HEADS) && !starts(name, &HEAD));
     // Names and shapes are checked before any value is read.
     let mut problems = Vec::new();
     let mut unexpected: BTreeSet<String> = tensors.keys().cloned().collect();
     model.weights("", &mut |name, weight| {
-        if starts(name, &HEAD) {
+        if is_fresh(name) {
             return;
         }
         unexpected.remove(name);
@@ -104,7 +116,7 @@ pub(super) fn load(
         return Err(failed(problems));
     }
     model.weights("", &mut |name, mut weight| {
-        if starts(name, &HEAD) || !problems.is_empty() {
+        if is_fresh(name) || !problems.is_empty() {
             return;
         }
         if let WeightMut::Matrix(matrix) = &weight
@@ -133,6 +145,19 @@ pub(super) fn load(
         Ok(())
     } else {
         Err(failed(problems))
+    }
+}
+
+/// The name of a tensor as it is today: old checkpoints of BERT call a norm's weight and bias gamma and beta.
+fn modern(name: &str) -> String {
+    let norm = |old: &str| {
+        name.strip_suffix(old)
+            .filter(|norm| norm.ends_with("LayerNorm."))
+    };
+    match (norm("gamma"), norm("beta")) {
+        (Some(norm), _) => format!("{norm}weight"),
+        (_, Some(norm)) => format!("{norm}bias"),
+        _ => name.to_string(),
     }
 }
 

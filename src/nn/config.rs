@@ -44,6 +44,27 @@ pub(crate) fn check_multiple(
     )))
 }
 
+/// Checks that a model has no more layers than any that was ever made, as each one takes memory before a weight is read.
+pub(crate) fn check_layers(num_hidden_layers: usize) -> Result<(), InvalidConfig> {
+    const MOST: usize = 1024;
+    if num_hidden_layers <= MOST {
+        return Ok(());
+    }
+    Err(InvalidConfig::new(format!(
+        "num_hidden_layers is {num_hidden_layers}, but at most {MOST} are supported"
+    )))
+}
+
+/// Checks that the id of padding is a row of the table of words.
+pub(crate) fn check_pad(pad_token_id: i64, vocab_size: usize) -> Result<(), InvalidConfig> {
+    if usize::try_from(pad_token_id).is_ok_and(|id| id < vocab_size) {
+        return Ok(());
+    }
+    Err(InvalidConfig::new(format!(
+        "pad_token_id is {pad_token_id}, but must be at least 0 and below vocab_size, {vocab_size}"
+    )))
+}
+
 /// Checks that values are dropped with a probability of at least 0 and below 1.
 pub(crate) fn check_dropout(probabilities: &[f64]) -> Result<(), InvalidConfig> {
     match probabilities.iter().find(|p| !(0.0..1.0).contains(*p)) {

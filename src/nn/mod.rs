@@ -1,4 +1,4 @@
-//! Burn modules under Hugging Face's names: Gemma, DeBERTa and RoBERTa classifiers, and their layers with LoRA and NF4.
+//! Burn modules under Hugging Face's names: Gemma; DeBERTa, RoBERTa and BERT classifiers, and their layers with LoRA and NF4.
 //!
 //! This part of the crate knows burn and tensors only: no files, tokenizers, network, learner or command line. With
 //! `default-features = false` it is all there is of the crate. Each `XConfig` makes its module with `init(&device)`;
@@ -20,6 +20,8 @@ mod device_tests;
 pub use crate::kernels::ops::matmul::matmul;
 pub use batch::Lengths;
 pub use config::InvalidConfig;
+#[cfg(feature = "files")]
+pub(crate) use config::check_pad;
 pub use decoder::cache::KvCache;
 pub use decoder::config::GemmaConfig;
 pub use decoder::gemma::Gemma;
@@ -29,7 +31,7 @@ pub use encoder::deberta::Deberta;
 pub use encoder::deberta_config::DebertaConfig;
 pub use encoder::input::ClassifierInput;
 pub use encoder::position::PositionTerm;
-pub use encoder::roberta::{Roberta, RobertaConfig};
+pub use encoder::roberta::{Roberta, RobertaConfig, RobertaKind};
 pub use layers::activation::{Activation, gelu_tanh};
 pub use layers::attention::{Attend, attention_mask, grouped_query_attention};
 pub use layers::dropout::Dropout;

@@ -21,9 +21,10 @@ impl Scorer {
     ///
     /// A judge whose classes are others than those of its task.
     pub fn load(relevance: &JudgeSource, nli: &JudgeSource, devices: &Devices) -> Result<Self> {
+        let job = Job::default();
         Ok(Self {
-            relevance: Judge::load(relevance, JudgeTask::Relevance, devices)?,
-            nli: Judge::load(nli, JudgeTask::Nli, devices)?,
+            relevance: Judge::load(relevance, JudgeTask::Relevance, devices, &job)?,
+            nli: Judge::load(nli, JudgeTask::Nli, devices, &job)?,
         })
     }
 

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use burn::config::Config;
 use burn::module::Module;
 use burn::optim::lr_scheduler::constant::ConstantLr;
+use burn::tensor::Device;
 use burn::train::InferenceStep;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::files::{self, Checkpoint};
-use crate::nn::Weights;
+use crate::files::{self, Checkpoint, ClassifierConfig};
+use crate::nn::{SequenceClassifier, Weights};
 use crate::parallel::{Devices, Replicas};
 use crate::pipeline::record::seal_of;
 use crate::progress::Job;
-use crate::text::{ByteFallback, Tokenizer};
+use crate::text::{ByteFallback, EncodedText, Tokenizer};
 use crate::train::{
     AdamW, ClassifierBatch, ClassifierExample, ClassifierModel, EpochLoader, Fit, StepDropout,
     StepRecorder, epochs_done, fit,
@@ -62,10 +63,24 @@ pub struct FineTune<'a> {
     pub output: &'a Path,
     /// Where checkpoints are kept.
     pub work: &'a Path,
+    /// The classes of a judge; else those of the base, or as many as the data has.
+    pub classes: Option<Classes<'a>>,
     /// What becomes of unknown characters where the base has `spm.model` alone.
     pub byte_fallback: ByteFallback,
     /// Whether every optimizer step is told and goes to `steps.jsonl` in the output folder.
     pub record_steps: bool,
+}
+
+/// Returns texts with their classes, by the tokenizer and the most tokens that the classifier reads.
+pub type EncodeTexts<'a> = dyn Fn(&Tokenizer, usize) -> Result<Vec<(EncodedText, usize)>> + 'a;
+
+/// What the classes of a judge are called, and where they are among the logits of what is fine-tuned.
+#[derive(Clone, Copy, Debug)]
+pub struct Classes<'a> {
+    /// Their names.
+    pub names: &'a [&'a str],
+    /// The logit of each; none if the base's classes are others, so that it gets a fresh head.
+    pub logits: &'a [usize],
 }
 
 /// What a fine-tuning leaves to tell.
@@ -90,19 +105,26 @@ type Loader = EpochLoader<ClassifierExample, ClassifierBatch>;
 
 impl FineTune<'_> {
     /// Trains epoch by epoch, tells the accuracy after each, and writes the best weights.
-    pub fn run(
-        &self,
-        texts: &[(String, usize)],
-        devices: &Devices,
-        job: &Job,
-    ) -> Result<FineTuned> {
+    ///
+    /// - encode: returns the texts with their classes, by the tokenizer and the most tokens that the classifier reads
+    pub fn run(&self, encode: &EncodeTexts<'_>, devices: &Devices, job: &Job) -> Result<FineTuned> {
         let device = devices.first();
         device.seed(self.config.seed);
-        let n_classes = texts.iter().map(|(_, label)| label + 1).max().unwrap_or(0);
-        let (mut model, config) = files::load_classifier_or_base(self.base, n_classes, device)?;
-        model.unfreeze_weights();
         let tokenizer = Tokenizer::load_with(self.base, self.byte_fallback)?;
-        let Texts { train, held_out } = self.texts(texts, &tokenizer, config.max_tokens())?;
+        let config = files::read_classifier_config(self.base)?;
+        tokenizer.check_fits(config.model.vocab_size())?;
+        let texts = encode(&tokenizer, config.max_tokens())?;
+        let n_classes = texts.iter().map(|(_, label)| label + 1).max().unwrap_or(0);
+        let (mut model, config, order) = match self.classes {
+            None => {
+                let (model, config) = files::load_classifier_or_base(self.base, n_classes, device)?;
+                let order = (0..n_classes).collect();
+                (model, config, order)
+            }
+            Some(Classes { names, logits }) => self.load_named(names, logits, device)?,
+        };
+        model.unfreeze_weights();
+        let Texts { train, held_out } = self.texts(texts, &order)?;
         let mut train = self.loader(train);
         if self.config.shuffle {
             train = train.shuffled(self.config.seed);
@@ -148,30 +170,40 @@ impl FineTune<'_> {
         Ok(done)
     }
 
-    /// Brings texts into tokens, in their order or a drawn one, and holds out those at the end.
-    fn texts(
+    /// Loads a classifier of named classes: as it is where it has them, else with a fresh head; returns also the logit of
+    /// each class.
+    fn load_named(
         &self,
-        texts: &[(String, usize)],
-        tokenizer: &Tokenizer,
-        max_tokens: usize,
-    ) -> Result<Texts> {
-        let example = |(text_idx, (text, label)): (usize, &(String, usize))| {
-            let ids = tokenizer.encode(text)?;
-            if ids.len() > max_tokens {
-                return Err(Error::Usage(format!(
-                    "text {} has {} tokens, but the classifier reads at most {max_tokens}; shorten it",
-                    text_idx + 1,
-                    ids.len()
-                )));
-            }
-            Ok(ClassifierExample {
-                ids,
-                label: *label,
-                tokens: Vec::new(),
-            })
+        names: &[&str],
+        logits: &[usize],
+        device: &Device,
+    ) -> Result<(SequenceClassifier, ClassifierConfig, Vec<usize>)> {
+        let keeps_head = !logits.is_empty() && files::has_classifier_head(self.base)?;
+        let (model, mut config) = if keeps_head {
+            files::load_classifier_or_base(self.base, names.len(), device)?
+        } else {
+            files::load_classifier_body(self.base, names.len(), device)?
         };
-        let examples = texts.iter().enumerate().map(example);
-        let mut train = examples.collect::<Result<Vec<_>>>()?;
+        let order: Vec<usize> = match keeps_head {
+            true => logits.to_vec(),
+            false => (0..names.len()).collect(),
+        };
+        for (name, &logit) in names.iter().zip(&order) {
+            config.labels[logit] = (*name).to_string();
+        }
+        Ok((model, config, order))
+    }
+
+    /// Takes texts in their order or a drawn one, and holds out those at the end.
+    ///
+    /// - order: the logit of each class
+    fn texts(&self, texts: Vec<(EncodedText, usize)>, order: &[usize]) -> Result<Texts> {
+        let example = |(text, label): (EncodedText, usize)| ClassifierExample {
+            text,
+            label: order[label],
+            tokens: Vec::new(),
+        };
+        let mut train: Vec<ClassifierExample> = texts.into_iter().map(example).collect();
         if self.config.shuffle {
             train.shuffle(&mut ChaCha8Rng::seed_from_u64(self.config.seed));
         }

@@ -25,7 +25,7 @@ mod train;
 
 pub use changes::{Change, changes};
 pub use dpo::{DpoRun, DpoSummary, DpoTrained, DpoTraining, MadeWith};
-pub use finetune::{FineTune, FineTuneConfig, FineTuned};
+pub use finetune::{Classes, EncodeTexts, FineTune, FineTuneConfig, FineTuned};
 pub use lock::Lock;
 pub use models::{Judges, Sources};
 pub use page::{Page, alike, check_name, find_page};

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::Result;
 use crate::files::Checkpoint;
-use crate::persona::JudgeSource;
+use crate::persona::{JudgeFormat, JudgeSource};
 use crate::pipeline::page::Page;
 use crate::teacher::Teacher;
 
@@ -45,15 +45,16 @@ impl std::fmt::Debug for Sources {
     }
 }
 
-/// What identifies a judge: its model and, where they are not the model's own, the way it is asked and its precision.
+/// What identifies a judge: its model and, where they are not the model's own, how it is asked and answers, and its precision.
 pub(super) fn identity(judge: &JudgeSource) -> Result<Value> {
     let hash = judge.checkpoint.hash()?;
     let precision = judge.precision;
     let is_plain = precision == Default::default();
-    Ok(match (&judge.template, is_plain) {
+    let format = (judge.format != JudgeFormat::default()).then_some(&judge.format);
+    Ok(match (format, is_plain) {
         (None, true) => json!(hash),
-        (Some(template), true) => json!([hash, template]),
-        (template, false) => json!([hash, template, precision]),
+        (Some(format), true) => json!([hash, format]),
+        (format, false) => json!([hash, format, precision]),
     })
 }
 
@@ -61,8 +62,8 @@ pub(super) fn identity(judge: &JudgeSource) -> Result<Value> {
 pub(super) fn about(judge: &JudgeSource, output: &Path) -> Value {
     let name = judge.checkpoint.reference(output);
     let mut about = json!({"name": name, "precision": judge.precision});
-    if let Some(template) = &judge.template {
-        about["template"] = json!(template.template);
+    if let (Value::Object(about), Value::Object(format)) = (&mut about, json!(judge.format)) {
+        about.extend(format);
     }
     about
 }

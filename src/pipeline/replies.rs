@@ -314,6 +314,7 @@ mod tests {
                 &Checkpoint::from(models.join("nli")).into(),
                 JudgeTask::Nli,
                 &devices,
+                &job,
             )
             .unwrap(),
             n_replies: 10,

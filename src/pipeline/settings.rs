@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::files::Precision;
 use crate::hub::HubConfig;
 use crate::nn::LoraConfig;
+use crate::persona::JudgeFormat;
 use crate::pipeline::dpo::DpoTraining;
 use crate::pipeline::page::check_name;
 use crate::teacher::chat::OpenAiConfig;
@@ -67,6 +68,14 @@ pub struct JudgeSettings {
     pub precision: Precision,
     /// A file that says how the judges are asked.
     pub templates: Option<PathBuf>,
+    /// How the relevance judge is asked and answers, in place of what the file or its own files say.
+    pub relevance_format: JudgeFormat,
+    /// The same of the NLI judge.
+    pub nli_format: JudgeFormat,
+    /// The relevance judge that grades, which takes no part in the reward; one that suits the scale and the page if absent.
+    pub grading_relevance: Option<ModelChoice>,
+    /// The NLI judge that grades, likewise.
+    pub grading_nli: Option<ModelChoice>,
     /// Whether the judges are used as they are, or fine-tuned on the teacher's data.
     pub use_pretrained: bool,
     /// Epochs of the relevance judge's fine-tuning.
@@ -150,6 +159,10 @@ impl TrainConfig {
                 nli: None,
                 precision: Precision::default(),
                 templates: None,
+                relevance_format: JudgeFormat::default(),
+                nli_format: JudgeFormat::default(),
+                grading_relevance: None,
+                grading_nli: None,
                 use_pretrained: true,
                 relevance_epochs: 5,
                 nli_epochs: 10,

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Result;
 use crate::files::{self, Precision};
+use crate::persona::{JudgeFormat, JudgeLabels, JudgeTemplate};
 use crate::pipeline::layout::Layout;
 use crate::pipeline::page::Page;
 use crate::pipeline::record::Record;
+use crate::text::Activation;
 
 /// How a character's files stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,16 +73,43 @@ pub fn state_of(output: &Path, character: &str, inside: Option<&Page>) -> Result
 }
 
 /// A judge that rewarded the replies that an adapter was trained on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "UsedJson")]
 pub struct UsedJudge {
     /// `embedded` with its own name, a name on the hub with its revision, or the path of a folder from the output folder.
     pub name: String,
-    /// How it was asked, if its files do not say so.
-    #[serde(default)]
-    pub template: Option<String>,
+    /// How it was asked and what its classes mean, if its files do not say so.
+    pub format: JudgeFormat,
     /// How its weights were kept.
-    #[serde(default)]
     pub precision: Precision,
+}
+
+/// What records tell of a judge.
+#[derive(Deserialize)]
+struct UsedJson {
+    name: String,
+    #[serde(default)]
+    precision: Precision,
+    template: Option<String>,
+    pair: Option<[String; 2]>,
+    labels: Option<JudgeLabels>,
+    activation: Option<Activation>,
+}
+
+impl From<UsedJson> for UsedJudge {
+    fn from(json: UsedJson) -> Self {
+        let text = json.template.map(JudgeTemplate::Text);
+        let template = text.or(json.pair.map(JudgeTemplate::Pair));
+        Self {
+            name: json.name,
+            format: JudgeFormat {
+                template,
+                labels: json.labels,
+                activation: json.activation,
+            },
+            precision: json.precision,
+        }
+    }
 }
 
 /// What a character's adapter was trained with.
@@ -231,7 +260,7 @@ mod tests {
         let with = trained_with(folder.path(), "Mira").unwrap().unwrap();
         let embedded = UsedJudge {
             name: "embedded".into(),
-            template: None,
+            format: JudgeFormat::default(),
             precision: Precision::default(),
         };
         assert_eq!((with.relevance, with.nli), (embedded.clone(), embedded));

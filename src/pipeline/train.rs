@@ -37,6 +37,9 @@ pub struct TrainSummary {
     pub dpo: DpoSummary,
     /// Before and after.
     pub evaluation: Evaluation,
+    /// Whether no judge that graded took part in the reward.
+    #[serde(default)]
+    pub graders_apart: bool,
     /// The adapter's folder.
     pub adapter: PathBuf,
     /// What a chat model was asked, if any was.
@@ -118,6 +121,8 @@ pub fn train(
 ) -> Result<TrainSummary> {
     let mut run = Run::new(config, sources, devices, job, Purpose::Make)?;
     run.judges = judges::find(&run)?;
+    run.graders = judges::find_graders(&run)?;
+    let graders_apart = judges::grade_apart(&run)?;
     let specs = stages::all(&run)?;
     check_memory(&run, &specs)?;
     let told = run.tell_changes(&specs)?;
@@ -149,6 +154,7 @@ pub fn train(
         sampled: n_asked * config.replies.samples_per_query(n_asked),
         dpo,
         evaluation: Evaluation::new(&before, &after, config.seed),
+        graders_apart,
         adapter: layout.adapter(),
         teacher: usage,
         stages_run: run.stages_run,

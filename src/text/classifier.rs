@@ -1,4 +1,4 @@
-//! Classifies texts: from text to class probabilities.
+//! Classifies texts and pairs of texts: from text to class probabilities.
 
 use std::collections::HashMap;
 
@@ -7,24 +7,52 @@ use rayon::prelude::*;
 
 use crate::files::{self, Checkpoint, Precision};
 use crate::kernels;
-use crate::nn::{Lengths, SequenceClassifier};
+use crate::nn::{ClassifierInput, Lengths, SequenceClassifier};
 use crate::parallel::{Devices, Replicas};
 use crate::progress::Job;
-use crate::text::filled::encode_filled;
+use crate::text::around::{Around, EncodedText};
 use crate::text::{ByteFallback, Tokenizer};
 use crate::{Error, Result};
 
 /// The index of a text, and its class probabilities.
 pub type TextProbabilities = (usize, Vec<f32>);
 
+/// How logits become probabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// Those of all classes sum to one.
+    Softmax,
+    /// Each class by itself.
+    Sigmoid,
+}
+
 /// A sequence classifier with its tokenizer.
 #[derive(Clone, Debug)]
 pub struct Classifier {
     models: Replicas<SequenceClassifier>,
     tokenizer: Tokenizer,
+    around: Around,
+    activation: Activation,
     labels: Vec<String>,
     pad_token_id: i32,
     max_tokens: usize,
+}
+
+/// Pads texts for a classifier, with their token types where one of them is a pair.
+pub(crate) fn classifier_input(
+    model: &SequenceClassifier,
+    texts: &[&EncodedText],
+    pad_token_id: i32,
+    lengths: Lengths,
+) -> ClassifierInput {
+    let ids: Vec<_> = texts.iter().map(|text| text.ids.clone()).collect();
+    let input = model.input(&ids, pad_token_id, lengths);
+    if texts.iter().all(|text| text.n_first == text.len()) {
+        return input;
+    }
+    let n_first: Vec<usize> = texts.iter().map(|text| text.n_first).collect();
+    input.with_token_types(&n_first)
 }
 
 impl Classifier {
@@ -40,16 +68,35 @@ impl Classifier {
         precision: Precision,
         devices: &Devices,
     ) -> Result<Self> {
+        let tokenizer = Tokenizer::load_with(checkpoint, fallback)?;
+        tokenizer.check_fits(
+            files::read_classifier_config(checkpoint)?
+                .model
+                .vocab_size(),
+        )?;
         let (mut model, config) = files::load_classifier(checkpoint, precision, devices.first())?;
         model.keep_in_panels();
         let max_tokens = config.max_tokens();
+        let activation = match config.labels.len() {
+            1 => Activation::Sigmoid,
+            _ => Activation::Softmax,
+        };
         Ok(Self {
             models: Replicas::new(model, devices),
-            tokenizer: Tokenizer::load_with(checkpoint, fallback)?,
+            around: tokenizer.around()?,
+            tokenizer,
+            activation,
             labels: config.labels,
             pad_token_id: config.pad_token_id,
             max_tokens,
         })
+    }
+
+    /// Returns the same classifier with another way from logits to probabilities; the default is a sigmoid for one class,
+    /// else a softmax.
+    pub fn with_activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
     }
 
     /// Makes the classifier refuse texts of more than `max_tokens`.
@@ -78,30 +125,44 @@ impl Classifier {
         &self.labels
     }
 
-    /// Encodes texts to ids.
-    pub fn encode(&self, texts: &[String]) -> Result<Vec<Vec<i32>>> {
-        let encode = |text: &String| self.tokenizer.encode(text);
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Encodes texts, with the special tokens that the classifier wants around them.
+    pub fn encode(&self, texts: &[String]) -> Result<Vec<EncodedText>> {
+        let encode = |text: &String| self.encode_one(text);
         texts.par_iter().map(encode).collect()
     }
 
-    /// Encodes texts that share a frame and differ in what fills its gaps; a repeated filling is tokenized once.
+    /// Encodes a text, with the special tokens that the classifier wants around it.
+    pub fn encode_one(&self, text: &str) -> Result<EncodedText> {
+        let ids = self.tokenizer.encode_bare(text)?;
+        self.tokenizer.put_around(&self.around, &ids, None)
+    }
+
+    /// Encodes a pair of texts, as premise and hypothesis are read.
     ///
-    /// - frame: the text before, between and after the gaps
-    /// - fillings: for every text, one string per gap
-    pub fn encode_filled(&self, frame: &[&str], fillings: &[Vec<&str>]) -> Result<Vec<Vec<i32>>> {
-        encode_filled(&self.tokenizer, frame, fillings)
+    /// # Errors
+    ///
+    /// Fails if the tokenizer has no tokens that tell two texts apart.
+    pub fn encode_pair(&self, first: &str, second: &str) -> Result<EncodedText> {
+        let [first, second] = [first, second].map(|text| self.tokenizer.encode_bare(text));
+        self.tokenizer
+            .put_around(&self.around, &first?, Some(&second?))
     }
 
     /// Returns the class probabilities of each text, in the order of the texts; see [`Self::judge`].
     pub fn probabilities(
         &self,
-        ids: &[Vec<i32>],
+        texts: &[EncodedText],
         batch_tokens: usize,
         label: &str,
         job: &Job,
     ) -> Result<Vec<Vec<f32>>> {
-        let mut probabilities = vec![Vec::new(); ids.len()];
-        self.judge(ids, batch_tokens, label, job, &mut |rows| {
+        let mut probabilities = vec![Vec::new(); texts.len()];
+        self.judge(texts, batch_tokens, label, job, &mut |rows| {
             for (text_idx, row) in rows {
                 probabilities[*text_idx].clone_from(row);
             }
@@ -110,7 +171,7 @@ impl Classifier {
         Ok(probabilities)
     }
 
-    /// Computes the class probabilities of each text, given as ids.
+    /// Computes the class probabilities of each encoded text.
     ///
     /// Texts are sorted by length and go through the model in batches of about `batch_tokens`, one batch per core
     /// or device at a time; equal texts are computed once. `label` names the progress bar; `on_batches` gets the results
@@ -121,7 +182,7 @@ impl Classifier {
     /// Fails if a text has more tokens than the model allows, or if `on_batches` fails.
     pub fn judge(
         &self,
-        ids: &[Vec<i32>],
+        texts: &[EncodedText],
         batch_tokens: usize,
         label: &str,
         job: &Job,
@@ -129,21 +190,21 @@ impl Classifier {
     ) -> Result<()> {
         /// Batches per worker between two calls of `on_batches`, so that workers do not wait for each other after every batch.
         const AT_ONCE: usize = 4;
-        let mut encoded: Vec<&Vec<i32>> = Vec::new(); // distinct texts
+        let mut encoded: Vec<&EncodedText> = Vec::new(); // distinct texts
         let mut text_idxs: Vec<Vec<usize>> = Vec::new(); // the texts that are equal to each
         let mut places = HashMap::new();
-        for (text_idx, ids) in ids.iter().enumerate() {
-            if ids.len() > self.max_tokens {
+        for (text_idx, text) in texts.iter().enumerate() {
+            if text.len() > self.max_tokens {
                 return Err(Error::Usage(format!(
                     "text {} has {} tokens, but the judge reads at most {}; shorten it",
                     text_idx + 1,
-                    ids.len(),
+                    text.len(),
                     self.max_tokens
                 )));
             }
-            let place = *places.entry(ids).or_insert(encoded.len());
+            let place = *places.entry(text).or_insert(encoded.len());
             if place == encoded.len() {
-                encoded.push(ids);
+                encoded.push(text);
                 text_idxs.push(Vec::new());
             }
             text_idxs[place].push(text_idx);
@@ -164,11 +225,16 @@ impl Classifier {
         for group in batches.chunks(AT_ONCE * devices.workers()) {
             let results = self.models.map(group.to_vec(), |model, batch: Vec<usize>| {
                 job.check()?;
-                let ids: Vec<_> = batch.iter().map(|&place| encoded[place].clone()).collect();
-                let input = model.input(&ids, self.pad_token_id, lengths);
+                let texts: Vec<_> = batch.iter().map(|&place| encoded[place]).collect();
+                let input = classifier_input(model, &texts, self.pad_token_id, lengths);
                 let logits = model.forward(input);
                 let [_, n_labels] = logits.dims();
-                let rows = activation::softmax(logits.cast(DType::F32), 1).into_data();
+                let logits = logits.cast(DType::F32);
+                let rows = match self.activation {
+                    Activation::Softmax => activation::softmax(logits, 1),
+                    Activation::Sigmoid => activation::sigmoid(logits),
+                };
+                let rows = rows.into_data();
                 let rows = rows.as_slice::<f32>().expect("the tensor was cast to f32");
                 task.advance(batch.len());
                 let rows = rows.chunks_exact(n_labels).map(<[f32]>::to_vec);

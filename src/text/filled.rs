@@ -7,12 +7,12 @@ use rayon::prelude::*;
 use crate::Result;
 use crate::text::Tokenizer;
 
-/// Encodes texts that share a frame and differ in what fills its gaps, to the ids that [`Tokenizer::encode`] returns; a
-/// filling that many texts share is tokenized once.
+/// Encodes texts that share a frame and differ in what fills its gaps, to the ids that [`Tokenizer::encode_bare`] returns;
+/// a filling that many texts share is tokenized once.
 ///
 /// - frame: the text before, between and after the gaps
 /// - fillings: for every text, one string per gap
-pub(super) fn encode_filled(
+pub(crate) fn encode_filled(
     tokenizer: &Tokenizer,
     frame: &[&str],
     fillings: &[Vec<&str>],
@@ -20,7 +20,7 @@ pub(super) fn encode_filled(
     let Some(first) = fillings.first() else {
         return Ok(Vec::new());
     };
-    let whole = |fillings: &Vec<&str>| tokenizer.encode(&filled(frame, fillings));
+    let whole = |fillings: &Vec<&str>| tokenizer.encode_bare(&filled(frame, fillings));
     let encode_all = || fillings.par_iter().map(whole).collect();
     let Some(frame) = Frame::new(tokenizer, frame, first)? else {
         return encode_all();
@@ -70,8 +70,6 @@ struct Frame<'a> {
     texts: Vec<&'a str>,
     spaces: Vec<&'a str>,
     ids: Vec<Vec<i32>>,
-    /// The special tokens around every text.
-    around: [Vec<i32>; 2],
     /// The first text as a whole, to check the assembled ids against.
     first: Vec<i32>,
 }
@@ -93,19 +91,12 @@ impl<'a> Frame<'a> {
         let spaces = spaces.map(|(a, b)| &a[b.len()..]).collect();
         let ids = texts.iter().map(|text| tokenizer.encode_bare(text));
         let ids = ids.collect::<Result<Vec<_>>>()?;
-        let text = filled(frame, first);
-        let (bare, first) = (tokenizer.encode_bare(&text)?, tokenizer.encode(&text)?);
-        let n_special = first.len().saturating_sub(bare.len());
-        let before = (0..=n_special).find(|&before| first[before..].starts_with(&bare));
-        Ok(before.map(|before| Self {
+        let first = tokenizer.encode_bare(&filled(frame, first))?;
+        Ok(Some(Self {
             tokenizer,
             spaces,
             texts,
             ids,
-            around: [
-                first[..before].to_vec(),
-                first[before + bare.len()..].to_vec(),
-            ],
             first,
         }))
     }
@@ -122,13 +113,11 @@ impl<'a> Frame<'a> {
 
     /// Assembles the tokens of a text from those of its fillings.
     fn join<'b>(&self, parts: impl Iterator<Item = Option<&'b Vec<i32>>>) -> Option<Vec<i32>> {
-        let [before, behind] = &self.around;
-        let mut ids = [&before[..], &self.ids[0]].concat();
+        let mut ids = self.ids[0].clone();
         for (part, text) in parts.zip(&self.ids[1..]) {
             ids.extend(part?);
             ids.extend(text);
         }
-        ids.extend(behind);
         Some(ids)
     }
 }
@@ -150,7 +139,7 @@ mod tests {
     fn n_parts(tokenizer: &Tokenizer, frame: &[&str], fillings: &[Vec<&str>]) -> usize {
         let whole: Vec<Vec<i32>> = fillings
             .iter()
-            .map(|fillings| tokenizer.encode(&filled(frame, fillings)).unwrap())
+            .map(|fillings| tokenizer.encode_bare(&filled(frame, fillings)).unwrap())
             .collect();
         assert_eq!(encode_filled(tokenizer, frame, fillings).unwrap(), whole);
         let Some(frame) = Frame::new(tokenizer, frame, &fillings[0]).unwrap() else {

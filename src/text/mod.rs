@@ -3,6 +3,7 @@
 //! The engine is the one place that loads a language model: base, adapter, tokenizer, precision, limits and device.
 //! Nothing here knows characters, judges or stages, or trains.
 
+mod around;
 mod chat_template;
 mod classifier;
 mod draft;
@@ -18,11 +19,14 @@ mod sampling;
 mod sentencepiece;
 mod tokenizer;
 
+pub(crate) use around::Around;
+pub use around::EncodedText;
 pub use chat_template::{ChatTemplate, Message};
-pub use classifier::{Classifier, TextProbabilities};
+pub(crate) use classifier::classifier_input;
+pub use classifier::{Activation, Classifier, TextProbabilities};
 pub use draft::DraftModel;
 pub use engine::{Engine, EngineConfig, Loaded};
-pub(crate) use filled::filled;
+pub(crate) use filled::{encode_filled, filled};
 pub use generate::generate;
 pub use generation::Generation;
 pub use logprobs::response_logprobs;

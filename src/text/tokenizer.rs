@@ -1,18 +1,23 @@
 //! A tokenizer from `tokenizer.json`, or from `spm.model`.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokenizers::PreTokenizerWrapper;
 
 use crate::files::{self, Checkpoint};
+use crate::text::around::{Around, EncodedText};
 use crate::text::sentencepiece::{self, ByteFallback};
 use crate::{Error, Result};
 
-/// The tokenizer of a checkpoint: text to ids and back.
+/// The tokenizer of a checkpoint: text to ids and back. Clones share the vocabulary.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     path: PathBuf,
-    inner: tokenizers::Tokenizer,
+    inner: Arc<tokenizers::Tokenizer>,
+    /// The special tokens that no text may spell; none where texts may.
+    forbidden: Option<Arc<HashSet<i32>>>,
 }
 
 impl Tokenizer {
@@ -30,6 +35,7 @@ impl Tokenizer {
     pub fn load_with(checkpoint: &Checkpoint, fallback: ByteFallback) -> Result<Self> {
         const OWN: &str = "tokenizer.json";
         const SENTENCEPIECE: &str = "spm.model";
+        const OPTIONS: &str = "tokenizer_config.json";
         let path = checkpoint.path(OWN);
         if !checkpoint.has(OWN) {
             if !checkpoint.has(SENTENCEPIECE) {
@@ -37,8 +43,14 @@ impl Tokenizer {
                 return Err(Error::invalid(checkpoint.name(), reason));
             }
             let path = checkpoint.path(SENTENCEPIECE);
-            let inner = sentencepiece::load(&path, &checkpoint.read(SENTENCEPIECE)?, fallback)?;
-            return Ok(Self { path, inner });
+            let options = if checkpoint.has(OPTIONS) {
+                checkpoint.read_json(OPTIONS)?
+            } else {
+                sentencepiece::Options::default()
+            };
+            let bytes = checkpoint.read(SENTENCEPIECE)?;
+            let inner = sentencepiece::load(&path, &bytes, options, fallback)?;
+            return Ok(Self::new(path, inner));
         }
         if fallback == ByteFallback::Bytes {
             let reason = format!(
@@ -54,7 +66,106 @@ impl Tokenizer {
             .with_padding(None)
             .with_truncation(None)
             .map_err(|error| Error::invalid(&path, format!("is no tokenizer: {error}")))?;
-        Ok(Self { path, inner })
+        Ok(Self::new(path, inner))
+    }
+
+    fn new(path: PathBuf, inner: tokenizers::Tokenizer) -> Self {
+        Self {
+            path,
+            inner: Arc::new(inner),
+            forbidden: None,
+        }
+    }
+
+    /// Returns the same tokenizer for texts that somebody else wrote: where they spell a special token, such as `[SEP]` or
+    /// `</s>`, that is encoded as ordinary text.
+    pub fn literal(&self) -> Result<Self> {
+        let mut inner = tokenizers::Tokenizer::clone(&self.inner);
+        inner.set_encode_special_tokens(true);
+        let mut forbidden = self.around()?.ids();
+        let added = self.inner.get_added_tokens_decoder();
+        let special = added.iter().filter(|(_, token)| token.special);
+        forbidden.extend(special.map(|(&id, _)| id as i32));
+        // What is not in the vocabulary is [UNK], and may be.
+        let unknown = Self {
+            forbidden: None,
+            ..self.clone()
+        }
+        .encode_bare("\u{10fffd}")?;
+        unknown.iter().for_each(|id| {
+            forbidden.remove(id);
+        });
+        Ok(Self {
+            path: self.path.clone(),
+            inner: Arc::new(inner),
+            forbidden: Some(Arc::new(forbidden)),
+        })
+    }
+
+    /// The special tokens around one text, or two.
+    pub(crate) fn around(&self) -> Result<Around> {
+        Around::of(&self.inner).map_err(|error| self.failed(&error))
+    }
+
+    /// Splits a text at the special tokens that it spells: the text before the first one, then each with the text behind.
+    pub(crate) fn split_at_special<'a>(&self, text: &'a str) -> (&'a str, Vec<(i32, &'a str)>) {
+        let added = self.inner.get_added_tokens_decoder();
+        let special: Vec<(i32, &str)> = added
+            .iter()
+            .filter(|(_, token)| token.special && !token.content.is_empty())
+            .map(|(&id, token)| (id as i32, token.content.as_str()))
+            .collect();
+        let next = |text: &str| {
+            let found = special
+                .iter()
+                .filter_map(|&(id, token)| Some((text.find(token)?, id, token.len())));
+            // Of two that begin at the same place the longer one.
+            found.min_by_key(|&(at, _, len)| (at, std::cmp::Reverse(len)))
+        };
+        let mut parts = Vec::new();
+        let (mut rest, mut before) = (text, None);
+        let mut id_before = None;
+        while let Some((at, id, len)) = next(rest) {
+            let part = &rest[..at];
+            match id_before {
+                None => before = Some(part),
+                Some(id) => parts.push((id, part)),
+            }
+            id_before = Some(id);
+            rest = &rest[at + len..];
+        }
+        match id_before {
+            None => before = Some(rest),
+            Some(id) => parts.push((id, rest)),
+        }
+        (before.unwrap_or_default(), parts)
+    }
+
+    /// Checks that a model has a row for each token of the vocabulary.
+    ///
+    /// # Errors
+    ///
+    /// Names the token beyond the table.
+    pub fn check_fits(&self, vocab_size: usize) -> Result<()> {
+        let vocabulary = self.inner.get_vocab(true);
+        let tokens = vocabulary.iter().map(|(token, &id)| (id, token.as_str()));
+        let special = self.around()?.ids();
+        let special = special
+            .iter()
+            .map(|&id| (id as u32, "of the post-processor"));
+        let beyond = tokens
+            .chain(special)
+            .filter(|(id, _)| *id as usize >= vocab_size);
+        match beyond.min() {
+            None => Ok(()),
+            Some((id, token)) => {
+                let reason = format!(
+                    "has the token {token:?} with the id {id}, but \"vocab_size\" in config.json is {vocab_size}: \
+                     the tokenizer is of another model"
+                );
+                Err(Error::invalid(&self.path, reason))
+            }
+        }
     }
 
     /// Writes `tokenizer.json` into a folder.
@@ -68,7 +179,11 @@ impl Tokenizer {
 
     /// Encodes a text, with the tokenizer's own special tokens around it.
     pub fn encode(&self, text: &str) -> Result<Vec<i32>> {
-        self.encode_with(text, true)
+        if self.forbidden.is_none() {
+            return self.encode_with(text, true);
+        }
+        let ids = self.encode_bare(text)?;
+        Ok(self.put_around(&self.around()?, &ids, None)?.ids)
     }
 
     /// Encodes a text without special tokens.
@@ -77,11 +192,74 @@ impl Tokenizer {
     }
 
     fn encode_with(&self, text: &str, special: bool) -> Result<Vec<i32>> {
-        let encoding = self
-            .inner
-            .encode_fast(text, special)
-            .map_err(|error| self.failed(&error))?;
-        Ok(encoding.get_ids().iter().map(|&id| id as i32).collect())
+        let encode = |text: &str| {
+            let encoding = self.inner.encode_fast(text, special);
+            let encoding = encoding.map_err(|error| self.failed(&error))?;
+            Ok(encoding
+                .get_ids()
+                .iter()
+                .map(|&id| id as i32)
+                .collect::<Vec<i32>>())
+        };
+        let ids = encode(text)?;
+        match &self.forbidden {
+            Some(forbidden) if ids.iter().any(|id| forbidden.contains(id)) => {
+                let mut ids = encode(&self.without_special(text, forbidden)?)?;
+                ids.retain(|id| !forbidden.contains(id));
+                Ok(ids)
+            }
+            _ => Ok(ids),
+        }
+    }
+
+    /// Writes a space into each special token that a text spells. That the tokenizer should pass over them is not enough: a
+    /// unigram model has `[SEP]` among its pieces, and full-width letters are normalized to it.
+    fn without_special(&self, text: &str, forbidden: &HashSet<i32>) -> Result<String> {
+        /// Times that what was mended may spell another one.
+        const TRIES: usize = 8;
+        let mut text = text.to_string();
+        for _ in 0..TRIES {
+            let encoding = self.inner.encode(text.as_str(), false);
+            let encoding = encoding.map_err(|error| self.failed(&error))?;
+            let ids = encoding.get_ids().iter().zip(encoding.get_offsets());
+            let found: Vec<(usize, usize)> = ids
+                .filter(|(id, _)| forbidden.contains(&(**id as i32)))
+                .map(|(_, &range)| range)
+                .collect();
+            if found.is_empty() {
+                break;
+            }
+            for (start, end) in found.into_iter().rev() {
+                let spelled = text.get(start..end).unwrap_or_default();
+                let space = spelled.len() - spelled.trim_start().len();
+                let first = spelled[space..].chars().next().map_or(0, char::len_utf8);
+                let at = start + space + first;
+                if text.is_char_boundary(at) {
+                    text.insert(at, ' ');
+                }
+            }
+        }
+        Ok(text)
+    }
+
+    /// Puts the special tokens around a text, or around the two of a pair.
+    ///
+    /// # Errors
+    ///
+    /// Fails on a pair if the tokenizer has no tokens that tell two texts apart.
+    pub(crate) fn put_around(
+        &self,
+        around: &Around,
+        first: &[i32],
+        second: Option<&[i32]>,
+    ) -> Result<EncodedText> {
+        around.put(first, second).ok_or_else(|| self.no_pairs())
+    }
+
+    /// The error of a tokenizer that cannot tell two texts apart.
+    fn no_pairs(&self) -> Error {
+        let reason = "cannot tell the two texts of a pair apart: it has neither [CLS] and [SEP] nor <s> and </s>";
+        Error::invalid(&self.path, reason)
     }
 
     /// Encodes a text without special tokens; each id comes with its byte range in the text.
@@ -142,11 +320,61 @@ impl Tokenizer {
 mod tests {
     use super::*;
 
+    fn tokenizer(folder: &str) -> Tokenizer {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        Tokenizer::load(&Checkpoint::folder(folder)).unwrap()
+    }
+
+    #[test]
+    fn a_text_that_spells_special_tokens_has_none_where_it_is_taken_literally() {
+        for folder in ["models/tiny/nli", "tests/golden/spm"] {
+            let plain = tokenizer(folder);
+            let literal = plain.literal().unwrap();
+            let special = literal.forbidden.clone().unwrap();
+            assert!(special.len() >= 3, "{folder}: {special:?}");
+            for text in [
+                "a [SEP] b",
+                "[SEP]",
+                "[CLS][SEP][SEP][PAD]",
+                "a[SEP]b [ SEP ]",
+                "［ＳＥＰ］ [MASK]",
+                "[S[SEP]EP]",
+            ] {
+                let ids = literal.encode_bare(text).unwrap();
+                let spelled = ids.iter().any(|id| special.contains(id));
+                assert!(!spelled && !ids.is_empty(), "{folder}, {text}: {ids:?}");
+            }
+            let text = "Mira sings, 1984: “plain” … 日";
+            assert_eq!(literal.encode(text).unwrap(), plain.encode(text).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_text_is_split_at_the_special_tokens_that_it_spells() {
+        let tokenizer = tokenizer("tests/golden/spm");
+        assert_eq!(tokenizer.split_at_special("plain"), ("plain", vec![]));
+        let (before, parts) = tokenizer.split_at_special("a [SEP] b[CLS]");
+        assert_eq!((before, parts), ("a ", vec![(2, " b"), (1, "")]));
+    }
+
+    #[test]
+    fn a_vocabulary_that_is_larger_than_the_table_is_told_with_the_token() {
+        let tokenizer = tokenizer("tests/golden/spm");
+        let size = tokenizer.vocab_size();
+        tokenizer.check_fits(size).unwrap();
+        let error = tokenizer.check_fits(size - 1).unwrap_err().to_string();
+        assert!(
+            error.contains("[MASK]") && error.contains("vocab_size"),
+            "{error}"
+        );
+    }
+
     #[test]
     fn a_text_is_neither_cut_nor_padded_whatever_the_file_says() {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/nli");
         let plain = Tokenizer::load(&Checkpoint::folder(from)).unwrap();
         let mut cutting = plain.clone();
+        let inner = Arc::make_mut(&mut cutting.inner);
         let cut = tokenizers::TruncationParams {
             max_length: 4,
             ..Default::default()
@@ -155,8 +383,7 @@ mod tests {
             strategy: tokenizers::PaddingStrategy::Fixed(64),
             ..Default::default()
         };
-        cutting
-            .inner
+        inner
             .with_padding(Some(pad))
             .with_truncation(Some(cut))
             .unwrap();

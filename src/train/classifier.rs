@@ -10,6 +10,7 @@ use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
 use crate::nn::{Dropout, Lengths, Linear, SequenceClassifier};
 use crate::parallel::Devices;
+use crate::text::{EncodedText, classifier_input};
 use crate::train::dropout::StepDropout;
 use crate::train::shards::{even_parts, step_in_parts, whole_step};
 use crate::train::steps::StepRecorder;
@@ -18,8 +19,8 @@ use crate::train::{Scalars, clip_global_norm, token_logps};
 /// A text with its class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassifierExample {
-    /// The tokens, special ones included.
-    pub ids: Vec<i32>,
+    /// The text, or the pair of texts.
+    pub text: EncodedText,
     /// The class.
     pub label: usize,
     /// For tokens that can agree or disagree: their position, and whether they disagree.
@@ -29,7 +30,7 @@ pub struct ClassifierExample {
 /// Texts of one step.
 #[derive(Clone, Debug)]
 pub struct ClassifierBatch {
-    ids: Vec<Vec<i32>>,
+    texts: Vec<EncodedText>,
     labels: Vec<i32>,
     tokens: Vec<Vec<(usize, bool)>>,
     /// How many of these a text has, on average.
@@ -40,12 +41,12 @@ pub struct ClassifierBatch {
 impl ClassifierExample {
     /// The number of tokens, by which batches are sorted.
     pub fn len(&self) -> usize {
-        self.ids.len()
+        self.text.len()
     }
 
     /// Whether there is no token.
     pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        self.text.is_empty()
     }
 
     /// Brings examples into one batch.
@@ -53,7 +54,10 @@ impl ClassifierExample {
         let n_tokens: usize = examples.iter().map(|example| example.tokens.len()).sum();
         ClassifierBatch {
             mean_tokens: n_tokens as f64 / examples.len() as f64,
-            ids: examples.iter().map(|example| example.ids.clone()).collect(),
+            texts: examples
+                .iter()
+                .map(|example| example.text.clone())
+                .collect(),
             labels: examples
                 .iter()
                 .map(|example| example.label as i32)
@@ -71,12 +75,12 @@ impl ClassifierBatch {
     /// Splits the batch into at most `n_parts`, each with its share of the examples and its own dropout, if there is any.
     fn parts(self, n_parts: usize, dropout: Option<&StepDropout>) -> Vec<(Self, f64)> {
         let mut sources = dropout.map(StepDropout::next);
-        let lengths: Vec<usize> = self.ids.iter().map(Vec::len).collect();
+        let lengths: Vec<usize> = self.texts.iter().map(EncodedText::len).collect();
         even_parts(&lengths, n_parts)
             .into_iter()
             .map(|idxs| {
                 let part = Self {
-                    ids: idxs.iter().map(|&idx| self.ids[idx].clone()).collect(),
+                    texts: idxs.iter().map(|&idx| self.texts[idx].clone()).collect(),
                     labels: idxs.iter().map(|&idx| self.labels[idx]).collect(),
                     tokens: idxs.iter().map(|&idx| self.tokens[idx].clone()).collect(),
                     mean_tokens: self.mean_tokens,
@@ -154,9 +158,8 @@ impl ClassifierModel {
         let device = self.classifier.device();
         let examples = batch.labels.len();
         let lengths = Lengths::on(&device);
-        let input = self
-            .classifier
-            .input(&batch.ids, self.pad_token_id, lengths);
+        let texts: Vec<&EncodedText> = batch.texts.iter().collect();
+        let input = classifier_input(&self.classifier, &texts, self.pad_token_id, lengths);
         let dropout = batch.dropout;
         let input = input.with_dropout(dropout.clone());
         // Without the second head nothing but the first token's hidden state is wanted.
@@ -272,7 +275,7 @@ mod tests {
         let head = Linear::new(8, 2, true, 0.5, &device);
         let model = ClassifierModel::new(classifier, Some(head), 0);
         let example = |n_tokens: usize| ClassifierExample {
-            ids: (1..=n_tokens as i32 + 1).collect(),
+            text: (1..=n_tokens as i32 + 1).collect::<Vec<_>>().into(),
             label: 0,
             tokens: (0..n_tokens)
                 .map(|position| (position, position % 2 == 0))

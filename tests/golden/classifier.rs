@@ -5,7 +5,14 @@ use burn::tensor::{Gradients, Int, Tensor, TensorData, activation};
 
 use super::{Golden, TOLERANCE, device, folder, values};
 
-const FIXTURES: [&str; 4] = ["deberta-v3-2", "deberta-v3-3", "deberta-v2", "xlm-roberta"];
+const FIXTURES: [&str; 6] = [
+    "deberta-v3-2",
+    "deberta-v3-3",
+    "deberta-v2",
+    "xlm-roberta",
+    "roberta",
+    "bert",
+];
 
 fn load(name: &str) -> (Golden, SequenceClassifier) {
     let (model, _) = files::load_classifier(
@@ -29,9 +36,12 @@ fn input(texts: &[Vec<i32>]) -> ClassifierInput {
     ClassifierInput::new(texts, 0, &device())
 }
 
-/// Mean cross-entropy of the batch's labels.
+/// Mean cross-entropy of the batch's labels; of a single logit the mean square.
 fn loss(model: &SequenceClassifier, golden: &Golden) -> Tensor<1> {
     let logits = model.forward(input(&texts(golden)));
+    if logits.dims()[1] == 1 {
+        return logits.square().mean();
+    }
     let labels = golden.rows("labels").concat();
     let count = labels.len();
     let labels = Tensor::<2, Int>::from_data(TensorData::new(labels, [count, 1]), &device());
@@ -57,6 +67,24 @@ fn the_logits_of_a_padded_batch_are_those_of_transformers() {
     for name in FIXTURES {
         let (golden, model) = load(name);
         let logits = model.forward(input(&texts(&golden)));
+        golden.assert("logits", &values(logits.into_data()), TOLERANCE);
+    }
+}
+
+#[test]
+fn the_logits_of_pairs_with_token_types_are_those_of_transformers() {
+    for name in ["deberta-v2", "bert"] {
+        let (golden, model) = load(name);
+        let texts = texts(&golden);
+        let n_first: Vec<usize> = texts.iter().map(|text| text.len() / 2).collect();
+        let logits = model.forward(input(&texts).with_token_types(&n_first));
+        golden.assert("segment_logits", &values(logits.into_data()), TOLERANCE);
+    }
+    // Where a model has no types, they change nothing.
+    for name in ["deberta-v3-3", "xlm-roberta", "roberta"] {
+        let (golden, model) = load(name);
+        let texts = texts(&golden);
+        let logits = model.forward(input(&texts).with_token_types(&vec![3; texts.len()]));
         golden.assert("logits", &values(logits.into_data()), TOLERANCE);
     }
 }

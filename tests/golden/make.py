@@ -21,8 +21,9 @@ warnings.filterwarnings("ignore", category=FutureWarning)
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import (DebertaV2Config, DebertaV2ForSequenceClassification, GemmaConfig, GemmaForCausalLM,
-                          XLMRobertaConfig, XLMRobertaForSequenceClassification)
+from transformers import (BertConfig, BertForSequenceClassification, DebertaV2Config, DebertaV2ForSequenceClassification,
+                          GemmaConfig, GemmaForCausalLM, RobertaConfig, RobertaForSequenceClassification, XLMRobertaConfig,
+                          XLMRobertaForSequenceClassification)
 from transformers.utils import logging
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -71,7 +72,18 @@ ROBERTA = {
         shape=dict(vocab_size=150, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
                    max_position_embeddings=66, type_vocab_size=1, layer_norm_eps=1e-5, bos_token_id=0, pad_token_id=1,
                    eos_token_id=2)),
+    "roberta": dict(  # one logit, as rerankers have
+        seed=15, length=44, labels=["relevant"],
+        shape=dict(vocab_size=90, hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=3,
+                   max_position_embeddings=48, type_vocab_size=1, layer_norm_eps=1e-5, bos_token_id=0, pad_token_id=1,
+                   eos_token_id=2)),
+    "bert": dict(
+        seed=16, length=44, labels=["entailment", "neutral", "contradiction"],
+        shape=dict(vocab_size=90, hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=3,
+                   max_position_embeddings=44, type_vocab_size=2, pad_token_id=0)),
 }
+KINDS = {"xlm-roberta": (XLMRobertaForSequenceClassification, XLMRobertaConfig),
+         "roberta": (RobertaForSequenceClassification, RobertaConfig), "bert": (BertForSequenceClassification, BertConfig)}
 
 
 # How often values are dropped, another rate for each place, by the names of either config.
@@ -319,8 +331,8 @@ def dpo(model, factors, pairs):
 # ---- classifiers --------------------------------------------------------------------------------------------------------
 
 def watched_of_roberta(names):
-    layer = "roberta.encoder.layer.1."
-    wanted = [name for name in names if name.startswith(("roberta.embeddings.", layer, "classifier."))]
+    parts = (".embeddings.", ".encoder.layer.1.", ".pooler.", "classifier.")
+    wanted = [name for name in names if name.removeprefix("roberta").removeprefix("bert").startswith(parts)]
     return [name for name in wanted if "key.bias" not in name]
 
 
@@ -359,8 +371,8 @@ def classifier(name, job):
     labels, v3, pad = job["labels"], job["shape"].get("share_att_key"), job["shape"].get("pad_token_id", 0)
     names = dict(id2label=dict(enumerate(labels)), label2id={l: i for i, l in enumerate(labels)})
     if name in ROBERTA:
-        kind = XLMRobertaForSequenceClassification
-        model = kind(XLMRobertaConfig(**job["shape"], **names, **ROBERTA_RATES))
+        kind, config = KINDS[name]
+        model = kind(config(**job["shape"], **names, **ROBERTA_RATES))
     else:
         kind = DebertaV2ForSequenceClassification
         model = kind(DebertaV2Config(**job["shape"], layer_norm_eps=1e-7, pooler_hidden_act="gelu", **names,
@@ -387,7 +399,7 @@ def classifier(name, job):
         ids[row, :n] = torch.randint(5, job["shape"]["vocab_size"], (n,), generator=generator)
         ids[row, 0], ids[row, n - 1] = 1 - pad, 2
         mask[row, :n] = 1
-    targets = torch.tensor([1, 0, len(labels) - 1, 0])
+    targets = torch.tensor([min(1, len(labels) - 1), 0, len(labels) - 1, 0])
     batch = dict(input_ids=ids, attention_mask=mask)
     out = dict(batch, labels=targets)
 
@@ -396,13 +408,16 @@ def classifier(name, job):
         names = watched_of_roberta(parameters) if name in ROBERTA else watched(parameters, v3)
         parameters = {n: parameters[n] for n in names}
         logits = model(**batch).logits
-        loss = torch.nn.functional.cross_entropy(logits, targets)
+        if len(labels) > 1:
+            loss = torch.nn.functional.cross_entropy(logits, targets)
+        else:  # there is nothing to choose between: any function of the logit tells whether gradients are right
+            loss = logits.square().mean()
         grads, after = step(parameters, loss, lr=1e-3, eps=1e-6, weight_decay=0.01)
         return dict(logits=logits.detach(), loss=loss.detach()) | {f"grad.{n}": g for n, g in grads.items()} | {
             f"adamw.{n}": p for n, p in after.items()}
 
     out.update(run(model))
-    if v3 is False:  # two segments, as for a pair of texts
+    if v3 is False or name == "bert":  # two segments, as for a pair of texts
         out["token_type_ids"] = (torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None] // 2).long() * mask
         with torch.no_grad():
             out["segment_logits"] = model(**batch, token_type_ids=out["token_type_ids"]).logits

@@ -14,11 +14,13 @@ use crate::files::{Checkpoint, Precision};
 use crate::hub::Hub;
 use crate::parallel::Devices;
 use crate::persona::{
-    Judge, JudgeSource, JudgeTask, JudgeTemplate, Persona, Scorer, find_judge, read_template,
+    Judge, JudgeFormat, JudgeLabels, JudgeSource, JudgeTask, JudgeTemplate, Persona, Scorer,
+    find_judge, read_format, task_of,
 };
 use crate::pipeline::{UsedJudge, trained_with};
 use crate::progress::Job;
 use crate::teacher::chat::{ChatTeacher, Language};
+use crate::text::Activation;
 use crate::tiny::Embedded;
 use crate::{Error, Result};
 
@@ -32,14 +34,80 @@ pub(crate) struct JudgeArgs {
     /// The NLI judge, likewise.
     #[arg(long, value_name = "DIR|NAME")]
     nli: Option<PathBuf>,
-    /// How judges are asked, in place of what their judge.json, their authors or the character's records say: JSON with
-    /// relevance and nli, or the original's prompt.py. A chat model has prompts of its own.
-    #[arg(long, value_name = "FILE")]
-    judge_templates: Option<PathBuf>,
+    #[command(flatten)]
+    format: JudgeFormatArgs,
     #[command(flatten)]
     precision: JudgePrecisionArgs,
     #[command(flatten)]
     chat: ChatModelArgs,
+}
+
+/// How judges of this machine are asked, and what their classes mean.
+#[derive(Args, Debug)]
+pub(crate) struct JudgeFormatArgs {
+    /// How judges are asked, in place of what their judge.json, their authors or the character's records say: JSON with
+    /// relevance, nli or both, each a text, two texts for a pair, or what a judge.json says; or the original's prompt.py. A
+    /// chat model has prompts of its own.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) judge_templates: Option<PathBuf>,
+    /// How the relevance judge is asked: a text with {character}, {statement} and {query}, or two in a JSON array for a
+    /// judge of pairs.
+    #[arg(long, value_name = "TEXT")]
+    relevance_template: Option<String>,
+    /// How the NLI judge is asked: also with {response}.
+    #[arg(long, value_name = "TEXT")]
+    nli_template: Option<String>,
+    /// What a judge's classes mean, in their order, where their names do not tell: two of no, yes or three of contradicted,
+    /// neutral, entailed. Give it twice for both judges.
+    #[arg(long, value_name = "NAMES")]
+    judge_labels: Vec<String>,
+}
+
+impl JudgeFormatArgs {
+    /// Fails if the file of templates, which is read once for each judge, is a pipe.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.judge_templates.as_deref().map_or(Ok(()), check_file)
+    }
+
+    /// What the flags say of a judge.
+    pub(crate) fn format(&self, task: JudgeTask) -> Result<JudgeFormat> {
+        let (setting, given) = match task {
+            JudgeTask::Relevance => ("relevance_template", &self.relevance_template),
+            JudgeTask::Nli => ("nli_template", &self.nli_template),
+        };
+        let parse = |text: &String| {
+            let refused = |reason| Error::setting(setting, format!("is {text:?}: {reason}"));
+            JudgeTemplate::parse(text).map_err(refused)
+        };
+        Ok(JudgeFormat {
+            template: given.as_ref().map(parse).transpose()?,
+            labels: self.labels(task)?,
+            activation: None,
+        })
+    }
+
+    /// The labels of a task, which their number tells from the other's.
+    fn labels(&self, task: JudgeTask) -> Result<Option<JudgeLabels>> {
+        let mut found = None;
+        for text in &self.judge_labels {
+            let labels: Vec<String> = text.split(',').map(|name| name.trim().into()).collect();
+            let its_task = task_of(&labels);
+            let labels = JudgeLabels::Ordered(labels);
+            let refused = |reason: String| {
+                let reason =
+                    reason.replace("; name the classes in their order with `judge_labels`", "");
+                Error::setting("judge_labels", format!("{text:?} {reason}"))
+            };
+            labels.check(its_task).map_err(refused)?;
+            if its_task == task && found.replace(labels).is_some() {
+                return Err(Error::setting(
+                    "judge_labels",
+                    "names the classes of one judge twice",
+                ));
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// A chosen judge, not yet loaded. Equal values can share one loaded judge.
@@ -68,7 +136,13 @@ pub(crate) struct JudgeIdentity {
     /// The checkpoint's hash; none of a chat model.
     pub(crate) hash: Option<String>,
     /// How it is asked; none of a chat model.
-    pub(crate) template: Option<String>,
+    pub(crate) template: Option<JudgeTemplate>,
+    /// What its classes were said to mean, if anyone said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) labels: Option<JudgeLabels>,
+    /// How its logits were said to become probabilities, if anyone said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) activation: Option<Activation>,
     /// How its weights are kept; none of a chat model.
     pub(crate) precision: Option<Precision>,
 }
@@ -81,16 +155,23 @@ impl ChosenJudge {
     /// A checkpoint that cannot be read.
     pub(crate) fn identity(&self, from: &Path) -> Result<JudgeIdentity> {
         Ok(match &self.place {
-            Place::Local(judge) => JudgeIdentity {
-                name: judge.checkpoint.reference(from),
-                hash: Some(judge.checkpoint.hash()?),
-                template: Some(judge.template()?.template),
-                precision: Some(judge.precision),
-            },
+            Place::Local(judge) => {
+                let format = judge.format()?;
+                JudgeIdentity {
+                    name: judge.checkpoint.reference(from),
+                    hash: Some(judge.checkpoint.hash()?),
+                    template: Some(judge.template(self.task)?),
+                    labels: format.labels,
+                    activation: format.activation,
+                    precision: Some(judge.precision),
+                }
+            }
             Place::Chat { model, .. } => JudgeIdentity {
                 name: format!("{CHAT}{model}"),
                 hash: None,
                 template: None,
+                labels: None,
+                activation: None,
                 precision: None,
             },
         })
@@ -152,11 +233,12 @@ impl JudgeArgs {
         persona: &Persona,
         job: &Job,
     ) -> Result<ChosenJudges> {
-        self.judge_templates.as_deref().map_or(Ok(()), check_file)?;
+        self.format.check()?;
         let hub = Hub::new(hub::config(), job)?;
         let with = trained_with(output, &persona.name)?;
         let with = with.as_ref();
-        let choose = |given: &Option<PathBuf>, name: &str, task, used: Option<&UsedJudge>| {
+        let mut is_embedded = false;
+        let mut choose = |given: &Option<PathBuf>, name: &str, task, used: Option<&UsedJudge>| {
             let given = given.as_deref();
             let chat = given.and_then(|name| name.to_str()?.strip_prefix(CHAT));
             let place = match chat {
@@ -170,7 +252,7 @@ impl JudgeArgs {
                         .join(format!("{name}-judgements.jsonl")),
                 },
                 None => {
-                    let templates = self.judge_templates.as_deref();
+                    let templates = self.format.judge_templates.as_deref();
                     let mut judge = match (given, used) {
                         (Some(name), _) if name == Path::new(hub::EMBEDDED) => embedded(task),
                         (Some(name), _) => find_judge(&hub, name, task, templates)?,
@@ -178,8 +260,10 @@ impl JudgeArgs {
                         (None, None) => own_judge(output, &persona.name, name, task),
                     };
                     if let Some(path) = templates {
-                        judge.template = Some(read_template(path, task)?);
+                        judge.format = read_format(path, task)?.or(judge.format);
                     }
+                    judge.format = self.format.format(task)?.or(judge.format);
+                    is_embedded |= judge.checkpoint.as_folder().is_none();
                     judge.precision = self.precision.precision(judge.precision);
                     Place::Local(judge)
                 }
@@ -190,10 +274,14 @@ impl JudgeArgs {
         let relevance = choose(&self.relevance, "relevance", JudgeTask::Relevance, used)?;
         let nli = choose(&self.nli, "nli", JudgeTask::Nli, with.map(|with| &with.nli))?;
         let chats = |judge: &ChosenJudge| matches!(judge.place, Place::Chat { .. });
-        if self.judge_templates.is_some() && chats(&relevance) && chats(&nli) {
+        if self.format.judge_templates.is_some() && chats(&relevance) && chats(&nli) {
             return Err(Error::Usage(
                 "--judge-templates is for judges of this machine: chat models have prompts of their own".into(),
             ));
+        }
+        if is_embedded {
+            let flags = "`relevance` and `nli`";
+            tell_language(&persona.name, &persona.statements.join("\n"), flags, job);
         }
         Ok(ChosenJudges { relevance, nli })
     }
@@ -206,7 +294,7 @@ impl JudgeArgs {
         job: &Job,
     ) -> Result<Judge> {
         match &chosen.place {
-            Place::Local(judge) => Judge::load(judge, chosen.task, devices),
+            Place::Local(judge) => Judge::load(judge, chosen.task, devices, job),
             Place::Chat {
                 model,
                 language,
@@ -229,16 +317,23 @@ fn used_judge(output: &Path, used: &UsedJudge, hub: &Hub, task: JudgeTask) -> Re
         Some(embedded) => embedded.checkpoint().into(),
         None if folder.join("config.json").is_file() => Checkpoint::folder(folder).into(),
         // What is recorded of how it was asked takes the place of what its authors say.
-        None if used.template.is_some() => hub.checkpoint(Path::new(&used.name))?.into(),
+        None if used.format.template.is_some() => hub.checkpoint(Path::new(&used.name))?.into(),
         None => find_judge(hub, Path::new(&used.name), task, None)?,
     };
-    if let Some(template) = &used.template {
-        judge.template = Some(JudgeTemplate {
-            template: template.clone(),
-        });
-    }
+    judge.format = used.format.clone().or(judge.format);
     judge.precision = used.precision;
     Ok(judge)
+}
+
+/// Tells that the embedded judges cannot read a text that is not English.
+///
+/// - flags: those that name other judges
+pub(crate) fn tell_language(character: &str, text: &str, flags: &str, job: &Job) {
+    if Language::of(text) != Language::English {
+        job.progress.note(&format!(
+            "the embedded judges read English alone, so what they say of {character} means little; name others with {flags}"
+        ));
+    }
 }
 
 /// A character's own judge if it was fine-tuned, else the embedded one.

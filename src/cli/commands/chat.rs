@@ -337,6 +337,7 @@ fn why(answer: &Answer) -> Result<()> {
 mod tests {
     use super::*;
     use crate::files::Precision;
+    use crate::persona::JudgeFormat;
     use crate::pipeline::UsedJudge;
     use serde_json::json;
 
@@ -373,7 +374,7 @@ mod tests {
         std::fs::create_dir(&output).unwrap();
         let judge = UsedJudge {
             name: "embedded/nli".into(),
-            template: None,
+            format: JudgeFormat::default(),
             precision: Precision::default(),
         };
         let mut with = TrainedWith {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::args::device::{DeviceArgs, Dtype, Quantization, supported};
@@ -21,7 +22,7 @@ pub(crate) struct ClassifyArgs {
     /// A classifier, a folder or a name on the hub.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// JSON Lines with a text field: what the classifier reads, as it is.
+    /// JSON Lines with a text field: what the classifier reads, as it is; for a pair with text_pair, too.
     #[arg(long, value_name = "FILE")]
     texts: PathBuf,
     /// Tokens that go through the model at once, padding included [default: 1024 on a CPU, 16384 elsewhere].
@@ -45,6 +46,8 @@ pub(crate) struct ClassifyArgs {
 #[derive(Deserialize)]
 struct Text {
     text: String,
+    /// The second text of a pair.
+    text_pair: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -69,10 +72,7 @@ impl ClassifyArgs {
             ));
         }
         let texts = input::read(&self.texts, job)?;
-        let texts: Vec<String> = files::parse_jsonl::<Text>(&self.texts, &texts)?
-            .into_iter()
-            .map(|line| line.text)
-            .collect();
+        let texts: Vec<Text> = files::parse_jsonl(&self.texts, &texts)?;
         let devices = self.device.devices(job)?;
         let precision = Precision {
             dtype: supported(self.dtype, devices.first())?,
@@ -86,8 +86,12 @@ impl ClassifyArgs {
         )?;
         let start = Instant::now();
         let batch_tokens = self.batch_tokens.unwrap_or(classifier.batch_tokens());
-        let ids = classifier.encode(&texts)?;
-        let probabilities = classifier.probabilities(&ids, batch_tokens, "classify", job)?;
+        let encode = |line: &Text| match &line.text_pair {
+            None => classifier.encode_one(&line.text),
+            Some(second) => classifier.encode_pair(&line.text, second),
+        };
+        let encoded: Vec<_> = texts.par_iter().map(encode).collect::<Result<_>>()?;
+        let probabilities = classifier.probabilities(&encoded, batch_tokens, "classify", job)?;
         let texts_per_second = texts.len() as f64 / start.elapsed().as_secs_f64();
         match self.format {
             Format::Json => print_json(&Classified {

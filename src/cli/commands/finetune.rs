@@ -14,6 +14,7 @@ use crate::cli::next::command;
 use crate::cli::output::{Format, check_output, open_stage, print, print_json};
 use crate::pipeline::{FineTune, FineTuneConfig, FineTuned, Output, StageSpec};
 use crate::progress::Job;
+use crate::text::{EncodedText, Tokenizer};
 use crate::{Error, Result, files};
 
 /// The library's defaults; the number of epochs has none.
@@ -179,8 +180,23 @@ impl FinetuneArgs {
             work: &work,
             byte_fallback: self.tokenizer.byte_fallback(),
             record_steps: true,
+            classes: None,
         };
-        let trained = run.run(&texts, &devices, job)?;
+        let encode = |tokenizer: &Tokenizer, max_tokens: usize| {
+            let encode = |(text_idx, (text, label)): (usize, &(String, usize))| {
+                let ids = tokenizer.encode(text)?;
+                if ids.len() > max_tokens {
+                    return Err(Error::Usage(format!(
+                        "text {} has {} tokens, but the classifier reads at most {max_tokens}; shorten it",
+                        text_idx + 1,
+                        ids.len()
+                    )));
+                }
+                Ok((EncodedText::from(ids), *label))
+            };
+            texts.iter().enumerate().map(encode).collect()
+        };
+        let trained = run.run(&encode, &devices, job)?;
         files::write_json(&summary, &trained)?;
         stage.complete()?;
         // The checkpoints are no longer needed.

@@ -107,6 +107,8 @@ fn between(judge: &str, old: &JudgeIdentity, new: &JudgeIdentity) -> Option<Stri
         Some(format!("{judge} changed"))
     } else if old.template != new.template {
         Some(format!("template of the {judge} changed"))
+    } else if (&old.labels, old.activation) != (&new.labels, new.activation) {
+        Some(format!("labels of the {judge} changed"))
     } else if old.precision != new.precision {
         Some(format!("precision of the {judge} changed"))
     } else {
@@ -154,12 +156,15 @@ impl Differences {
 mod tests {
     use super::*;
     use crate::files::{Dtype, Precision};
+    use crate::persona::JudgeTemplate;
 
     fn judge(name: &str) -> JudgeIdentity {
         JudgeIdentity {
             name: name.into(),
             hash: Some(files::checksum_of(name)),
-            template: Some("{statement}".into()),
+            template: Some(JudgeTemplate::Text("{statement}".into())),
+            labels: None,
+            activation: None,
             precision: Some(Precision::default()),
         }
     }
@@ -203,7 +208,7 @@ mod tests {
                 "NLI judge n → m (of Mira)",
             ),
             (
-                &|now| mira(now).relevance.template = Some("{query}".into()),
+                &|now| mira(now).relevance.template = Some(JudgeTemplate::Text("{query}".into())),
                 "template of the relevance judge changed (of Mira)",
             ),
             (

@@ -9,12 +9,14 @@ use clap::{Args, ValueEnum};
 use crate::cli::args::chat_model::ChatModelArgs;
 use crate::cli::args::device::{DeviceArgs, JudgePrecisionArgs, PrecisionArgs};
 use crate::cli::args::hub;
+use crate::cli::args::judges::{JudgeFormatArgs, tell_language};
 use crate::cli::next::{command, elsewhere};
 use crate::cli::output::{Format, print, print_json};
 use crate::cli::{embedded, input};
 use crate::files::{Dtype, Precision};
 use crate::nn::LoraConfig;
 use crate::parallel::is_cpu;
+use crate::persona::JudgeTask;
 use crate::pipeline::{
     DpoTraining, JudgeSettings, ModelChoice, Page, ReplySettings, Scale, TeacherChoice,
     TrainConfig, TrainSummary, check_name, plan, teach, train,
@@ -68,10 +70,15 @@ pub(crate) struct TrainArgs {
     nli: Option<PathBuf>,
     #[command(flatten)]
     judge_precision: JudgePrecisionArgs,
-    /// How judges are asked, in place of what their judge.json or their authors say: JSON with relevance and nli, or the
-    /// original's prompt.py.
-    #[arg(long, value_name = "FILE")]
-    judge_templates: Option<PathBuf>,
+    #[command(flatten)]
+    judge_format: JudgeFormatArgs,
+    /// The relevance judge that grades, and takes no part in the reward: a folder, a name on the hub, or embedded [default:
+    /// the embedded one for grading; with 2b or 7b a public one].
+    #[arg(long, value_name = "DIR|NAME")]
+    grading_relevance: Option<PathBuf>,
+    /// The NLI judge that grades, likewise.
+    #[arg(long, value_name = "DIR|NAME")]
+    grading_nli: Option<PathBuf>,
     /// Use the judges as they are (true), or fine-tune them on the teacher's data first (false).
     #[arg(long, value_name = "BOOL", default_value_t = defaults().judges.use_pretrained, action = clap::ArgAction::Set)]
     use_pretrained_discriminator: bool,
@@ -183,10 +190,10 @@ impl TrainArgs {
         }
     }
 
-    fn config(&self, device: &Device) -> TrainConfig {
+    fn config(&self, device: &Device) -> Result<TrainConfig> {
         let alpha = self.lora_alpha.unwrap_or(self.lora_rank as f64);
         let defaults = defaults();
-        TrainConfig {
+        Ok(TrainConfig {
             character: self.character.clone(),
             output: self.output.clone(),
             teacher: self.teacher(),
@@ -202,7 +209,11 @@ impl TrainArgs {
             judges: JudgeSettings {
                 relevance: choice(self.relevance.as_deref()),
                 nli: choice(self.nli.as_deref()),
-                templates: self.judge_templates.clone(),
+                templates: self.judge_format.judge_templates.clone(),
+                relevance_format: self.judge_format.format(JudgeTask::Relevance)?,
+                nli_format: self.judge_format.format(JudgeTask::Nli)?,
+                grading_relevance: choice(self.grading_relevance.as_deref()),
+                grading_nli: choice(self.grading_nli.as_deref()),
                 precision: self.judge_precision.precision(Precision::default()),
                 use_pretrained: self.use_pretrained_discriminator,
                 relevance_epochs: self.relevance_finetune_epoch,
@@ -233,7 +244,7 @@ impl TrainArgs {
             gradient_checkpointing: self.gradient_checkpointing,
             seed: self.seed,
             force: self.force,
-        }
+        })
     }
 
     /// Finds the page that was named, or the character's own; imported data needs no page.
@@ -254,17 +265,38 @@ impl TrainArgs {
         page.map(Some)
     }
 
+    /// Tells of embedded judges that cannot read the page.
+    fn tell_language(&self, page: &Page, job: &Job) {
+        let is_tiny = self.prp_scale == ScaleArg::Tiny;
+        let flags = [
+            ("`relevance`", &self.relevance),
+            ("`nli`", &self.nli),
+            ("`grading_relevance`", &self.grading_relevance),
+            ("`grading_nli`", &self.grading_nli),
+        ];
+        let embedded: Vec<&str> = flags
+            .into_iter()
+            .filter(|(_, given)| match given {
+                None => is_tiny,
+                Some(name) => name == Path::new(hub::EMBEDDED),
+            })
+            .map(|(flag, _)| flag)
+            .collect();
+        if !self.dry_run && !self.data_only && !embedded.is_empty() {
+            tell_language(&self.character, page.text(), &embedded.join(", "), job);
+        }
+    }
+
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
         let started = Instant::now();
         check_name(&self.character)?;
-        self.judge_templates
-            .as_deref()
-            .map_or(Ok(()), input::check_file)?;
+        self.judge_format.check()?;
         let devices = self.device.devices(job)?;
-        let (config, sources) = (
-            self.config(devices.first()),
-            embedded::sources(self.page(job)?),
-        );
+        let page = self.page(job)?;
+        if let Some(page) = &page {
+            self.tell_language(page, job);
+        }
+        let (config, sources) = (self.config(devices.first())?, embedded::sources(page));
         if self.dry_run {
             let plan = plan(&config, sources, &devices, job)?;
             return match (self.format, plan) {
@@ -323,7 +355,7 @@ impl TrainArgs {
              optimizer steps      {}\n\
              rewards/accuracies   {:.3}\n\
              rewards/margins      {:.3}\n\
-             mean ΔAPC            {:.3} before, {:.3} after, by judges that took no part in the reward\n\
+             mean ΔAPC            {:.3} before, {:.3} after, by judges {}\n\
              difference           {:+.3}, 95 % interval {:+.3} to {:+.3} ({} queries, {} replies each)\n\
              adapter              {adapter}\n\
              \n\
@@ -339,6 +371,10 @@ impl TrainArgs {
             dpo.margins,
             evaluation.before,
             evaluation.after,
+            match summary.graders_apart {
+                true => "that took no part in the reward",
+                false => "of which one rewarded, too",
+            },
             evaluation.difference,
             evaluation.interval.low,
             evaluation.interval.high,

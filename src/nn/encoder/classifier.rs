@@ -17,7 +17,7 @@ use crate::nn::layers::weight::{WeightMut, Weights};
 pub enum SequenceClassifierConfig {
     /// DeBERTa-v2 and v3.
     Deberta(DebertaConfig),
-    /// RoBERTa and XLM-RoBERTa.
+    /// BERT, RoBERTa and XLM-RoBERTa.
     Roberta(RobertaConfig),
 }
 
@@ -43,6 +43,14 @@ impl SequenceClassifierConfig {
         match self {
             Self::Deberta(config) => config.check(),
             Self::Roberta(config) => config.check(),
+        }
+    }
+
+    /// The number of token ids.
+    pub fn vocab_size(&self) -> usize {
+        match self {
+            Self::Deberta(config) => config.vocab_size,
+            Self::Roberta(config) => config.vocab_size,
         }
     }
 
@@ -86,7 +94,7 @@ impl SequenceClassifierConfig {
 pub enum SequenceClassifier {
     /// DeBERTa-v2 and v3.
     Deberta(Deberta),
-    /// RoBERTa and XLM-RoBERTa.
+    /// BERT, RoBERTa and XLM-RoBERTa.
     Roberta(Roberta),
 }
 

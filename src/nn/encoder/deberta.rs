@@ -11,7 +11,7 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData, assert_shape, module};
 use crate::kernels;
 use crate::nn::encoder::attention::{SelfAttentionConfig, Wanted, Words};
 use crate::nn::encoder::deberta_config::DebertaConfig;
-use crate::nn::encoder::input::ClassifierInput;
+use crate::nn::encoder::input::{ClassifierInput, token_type_embeddings};
 use crate::nn::encoder::layer::{Encoder, EncoderConfig};
 use crate::nn::encoder::position::{
     PositionTerm, PositionTerms, RelativeContext, relative_buckets,
@@ -163,19 +163,20 @@ impl Deberta {
         let ClassifierInput {
             input_ids,
             padding,
+            token_types,
             dropout,
         } = input;
+        let token_types = token_types.filter(|_| self.token_type_embeddings.is_some());
         let dropout = dropout.as_ref();
         let [batch, seq] = input_ids.dims();
         assert_shape!(padding, [batch, seq]);
         let device = input_ids.device();
-        let words = dropout
-            .is_none()
+        let words = (dropout.is_none() && token_types.is_none())
             .then(|| self.words(&input_ids, &padding))
             .flatten();
         let hidden = match &words {
             Some(words) => words.spread(words.hidden.clone()),
-            None => self.embed(input_ids, padding.clone()),
+            None => self.embed(input_ids, token_types, padding.clone()),
         };
         let hidden = drop_out(hidden, self.hidden_dropout_prob, dropout);
 
@@ -197,16 +198,21 @@ impl Deberta {
     ///
     /// # Shapes
     ///
-    /// - input_ids, padding: `[batch, seq]`
+    /// - input_ids, token_types, padding: `[batch, seq]`
     /// - output: `[batch, seq, hidden_size]`
-    fn embed(&self, input_ids: Tensor<2, Int>, padding: Tensor<2, Bool>) -> Tensor<3> {
+    fn embed(
+        &self,
+        input_ids: Tensor<2, Int>,
+        token_types: Option<Tensor<2, Int>>,
+        padding: Tensor<2, Bool>,
+    ) -> Tensor<3> {
         let [batch, seq] = input_ids.dims();
         let mut hidden = module::embedding(self.word_embeddings.val(), input_ids);
         if let Some(table) = &self.position_embeddings {
             hidden = hidden + table.val().narrow(0, 0, seq).unsqueeze();
         }
         if let Some(table) = &self.token_type_embeddings {
-            hidden = hidden + table.val().narrow(0, 0, 1).unsqueeze(); // all of the first type
+            hidden = hidden + token_type_embeddings(table.val(), token_types);
         }
         let [.., hidden_size] = hidden.dims();
         let padding = padding.unsqueeze_dim::<3>(2);
@@ -241,7 +247,7 @@ impl Deberta {
         let padded = Tensor::from_data(TensorData::new(padded, [1, n_words]), &device);
         let tokens = TensorData::new(tokens, input_ids.dims());
         Some(Words {
-            hidden: self.embed(words, padded).squeeze_dim(0),
+            hidden: self.embed(words, None, padded).squeeze_dim(0),
             word_idxs: Tensor::from_data(tokens, &device),
         })
     }

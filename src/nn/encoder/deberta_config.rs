@@ -2,7 +2,7 @@
 
 use burn::config::Config;
 
-use crate::nn::config::{InvalidConfig, check_dropout, check_multiple, check_sizes};
+use crate::nn::config::{InvalidConfig, check_dropout, check_layers, check_multiple, check_sizes};
 use crate::nn::encoder::position::PositionTerm;
 use crate::nn::layers::activation::Activation;
 
@@ -131,6 +131,7 @@ impl DebertaConfig {
             ("num_labels", self.num_labels),
             ("max_position_embeddings", self.max_position_embeddings),
         ])?;
+        check_layers(self.num_hidden_layers)?;
         check_dropout(&[
             self.hidden_dropout_prob,
             self.attention_probs_dropout_prob,

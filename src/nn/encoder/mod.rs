@@ -1,4 +1,4 @@
-//! Encoders that classify a text: DeBERTa and RoBERTa with a head of classes, on layers that both share.
+//! Encoders that classify a text or a pair of texts: DeBERTa, RoBERTa and BERT with a head of classes, on layers that both share.
 //!
 //! They take ids and return logits. Tokenizers and label names are in `text` and `files`, losses in `train`.
 

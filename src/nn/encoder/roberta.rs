@@ -1,15 +1,19 @@
-//! RoBERTa and XLM-RoBERTa for sequence classification.
+//! BERT, RoBERTa and XLM-RoBERTa for sequence classification: one encoder, which differs in where positions begin, in
+//! whether a pair of texts has token types, and in names.
 //!
-//! Reference: <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/xlm_roberta/modeling_xlm_roberta.py>.
+//! References: <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/xlm_roberta/modeling_xlm_roberta.py>
+//! and <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/bert/modeling_bert.py>.
 //! Attention weights are f32 before they are applied; everything else follows the weights' dtype.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module};
 use burn::tensor::{Device, Tensor, activation, assert_shape, module};
 
-use crate::nn::config::{InvalidConfig, check_dropout, check_multiple, check_sizes};
+use crate::nn::config::{
+    InvalidConfig, check_dropout, check_layers, check_multiple, check_pad, check_sizes,
+};
 use crate::nn::encoder::attention::{SelfAttentionConfig, Wanted};
-use crate::nn::encoder::input::ClassifierInput;
+use crate::nn::encoder::input::{ClassifierInput, token_type_embeddings};
 use crate::nn::encoder::layer::{Encoder, EncoderConfig};
 use crate::nn::encoder::position::PositionTerms;
 use crate::nn::layers::activation::Activation;
@@ -18,11 +22,26 @@ use crate::nn::layers::linear::Linear;
 use crate::nn::layers::norm::LayerNorm;
 use crate::nn::layers::weight::{Weight, WeightMut, Weights, join};
 
-/// The shape of a RoBERTa or XLM-RoBERTa classifier, by the names of `config.json`.
+/// Which of the models that share this encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RobertaKind {
+    /// BERT: positions from 0, token types for the texts of a pair.
+    Bert,
+    /// RoBERTa: positions behind the padding's.
+    Roberta,
+    /// RoBERTa with a multilingual vocabulary.
+    XlmRoberta,
+}
+
+/// The shape of a BERT, RoBERTa or XLM-RoBERTa classifier, by the names of `config.json`.
 ///
 /// [`RobertaConfig::new`] is XLM-RoBERTa-base with two classes. Each field has a `with_` method.
 #[derive(Config, Debug, PartialEq)]
 pub struct RobertaConfig {
+    /// Which of the models it is.
+    #[config(default = "RobertaKind::XlmRoberta")]
+    pub kind: RobertaKind,
     /// Number of token ids.
     #[config(default = 250_002)]
     pub vocab_size: usize,
@@ -41,13 +60,13 @@ pub struct RobertaConfig {
     /// Number of classes.
     #[config(default = 2)]
     pub num_labels: usize,
-    /// Rows of the position table; the first `pad_token_id + 1` are no positions.
+    /// Rows of the position table; but for BERT the first `pad_token_id + 1` are no positions.
     #[config(default = 514)]
     pub max_position_embeddings: usize,
     /// Number of token types.
     #[config(default = 1)]
     pub type_vocab_size: usize,
-    /// The id of padding, and the row of its position.
+    /// The id of padding, and but for BERT the row of its position.
     #[config(default = 1)]
     pub pad_token_id: usize,
     /// Added to the variance in norms.
@@ -84,12 +103,23 @@ impl RobertaConfig {
             .with_num_attention_heads(16)
     }
 
+    /// Returns the shape of `google-bert/bert-base-uncased`, with two classes.
+    pub fn bert_base() -> Self {
+        Self::new()
+            .with_kind(RobertaKind::Bert)
+            .with_vocab_size(30_522)
+            .with_max_position_embeddings(512)
+            .with_type_vocab_size(2)
+            .with_pad_token_id(0)
+            .with_layer_norm_eps(1e-12)
+    }
+
     /// Checks that a model can have this shape.
     ///
     /// # Errors
     ///
     /// Fails, naming the field, if a size is zero, the width is no multiple of the heads, no position is left after
-    /// `pad_token_id`, or a dropout is not a probability below 1.
+    /// `pad_token_id`, `pad_token_id` is no row of the table, or a dropout is not a probability below 1.
     pub fn check(&self) -> Result<(), InvalidConfig> {
         check_multiple(
             ("hidden_size", self.hidden_size),
@@ -103,6 +133,8 @@ impl RobertaConfig {
             ("type_vocab_size", self.type_vocab_size),
             ("max_position_embeddings", self.max_position_embeddings),
         ])?;
+        check_layers(self.num_hidden_layers)?;
+        check_pad(self.pad_token_id as i64, self.vocab_size)?;
         if self.max_tokens() == 0 {
             return Err(InvalidConfig::new(format!(
                 "max_position_embeddings is {}, but must be at least pad_token_id + 2, {}",
@@ -120,7 +152,15 @@ impl RobertaConfig {
     /// Returns the length of the longest text that the classifier reads, in tokens.
     pub fn max_tokens(&self) -> usize {
         self.max_position_embeddings
-            .saturating_sub(self.pad_token_id + 1)
+            .saturating_sub(self.first_position())
+    }
+
+    /// The row of the first token's position.
+    fn first_position(&self) -> usize {
+        match self.kind {
+            RobertaKind::Bert => 0,
+            RobertaKind::Roberta | RobertaKind::XlmRoberta => self.pad_token_id + 1,
+        }
     }
 
     /// Makes a classifier; its weights are drawn at random on first use.
@@ -162,20 +202,24 @@ impl RobertaConfig {
             encoder: Encoder::new(encoder, device),
             dense: Linear::new(self.hidden_size, self.hidden_size, true, std, device),
             out_proj: Linear::new(self.hidden_size, self.num_labels, true, std, device),
-            first_position: self.pad_token_id + 1,
+            kind: self.kind,
+            first_position: self.first_position(),
             hidden_dropout_prob: self.hidden_dropout_prob,
             classifier_dropout: self.classifier_dropout.unwrap_or(self.hidden_dropout_prob),
         }
     }
 }
 
-/// A RoBERTa sequence classifier.
+/// A BERT, RoBERTa or XLM-RoBERTa sequence classifier.
 ///
 /// A burn [`Module`]. Frozen weights are no parameters, so burn's `save_file` leaves them out: walk
 /// [`Weights::weights`] to write them.
 #[doc(alias = "XLMRobertaForSequenceClassification")]
+#[doc(alias = "BertForSequenceClassification")]
 #[derive(Module, Debug)]
 pub struct Roberta {
+    #[module(skip)]
+    kind: RobertaKind,
     word_embeddings: Weight<2>,
     position_embeddings: Weight<2>,
     token_type_embeddings: Weight<2>,
@@ -232,6 +276,7 @@ impl Roberta {
         let ClassifierInput {
             input_ids,
             padding,
+            token_types,
             dropout,
         } = input;
         let dropout = dropout.as_ref();
@@ -242,18 +287,21 @@ impl Roberta {
             .position_embeddings
             .val()
             .narrow(0, self.first_position, seq);
-        let token_type = self.token_type_embeddings.val().narrow(0, 0, 1); // all of the first type
+        let types = self.token_type_embeddings.val();
+        // RoBERTa's tokenizers tell no types, however many rows the table has.
+        let token_types = token_types.filter(|_| self.kind == RobertaKind::Bert);
+        let types = token_type_embeddings(types, token_types);
         let words = module::embedding(self.word_embeddings.val(), input_ids); // [batch, seq, hidden_size]
         let hidden = self
             .embeddings_norm
-            .forward(words + token_type.unsqueeze() + positions.unsqueeze());
+            .forward(words + types + positions.unsqueeze());
         let hidden = drop_out(hidden, self.hidden_dropout_prob, dropout);
         let padding = padding.reshape([1, batch, 1, seq]);
         self.encoder
             .forward(hidden, None, &padding, None, dropout, wanted)
     }
 
-    /// Computes the logits from the last hidden state of the first token: dense layer, tanh, output.
+    /// Computes the logits from the last hidden state of the first token: dense layer (BERT's pooler), tanh, output.
     ///
     /// # Shapes
     ///
@@ -265,14 +313,24 @@ impl Roberta {
         let [batch, _, _] = hidden.dims();
         assert_shape!(hidden, [batch, _, hidden_size]);
         let first = hidden.narrow(1, 0, 1).reshape([batch, hidden_size]);
-        let dense = activation::tanh(self.dense.forward(drop_out(first)));
+        let first = match self.kind {
+            RobertaKind::Bert => first,
+            RobertaKind::Roberta | RobertaKind::XlmRoberta => drop_out(first),
+        };
+        let dense = activation::tanh(self.dense.forward(first));
         self.out_proj.forward(drop_out(dense))
     }
 }
 
 impl Weights for Roberta {
     fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
-        let roberta = join(prefix, "roberta");
+        let (base, dense, output) = match self.kind {
+            RobertaKind::Bert => ("bert", "bert.pooler.dense", "classifier"),
+            RobertaKind::Roberta | RobertaKind::XlmRoberta => {
+                ("roberta", "classifier.dense", "classifier.out_proj")
+            }
+        };
+        let roberta = join(prefix, base);
         let embeddings = join(&roberta, "embeddings");
         for (name, table) in [
             ("word_embeddings", &mut self.word_embeddings),
@@ -285,8 +343,7 @@ impl Weights for Roberta {
         self.embeddings_norm
             .weights(&join(&embeddings, "LayerNorm"), visit);
         self.encoder.weights(&join(&roberta, "encoder"), visit);
-        self.dense.weights(&join(prefix, "classifier.dense"), visit);
-        self.out_proj
-            .weights(&join(prefix, "classifier.out_proj"), visit);
+        self.dense.weights(&join(prefix, dense), visit);
+        self.out_proj.weights(&join(prefix, output), visit);
     }
 }

@@ -1,65 +1,109 @@
 //! A judge that is a classifier on this machine.
 
+use super::format::usual;
+use super::labels::{Columns, columns};
+use super::reader::JudgeReader;
 use super::{
-    JudgeInput, JudgeSource, JudgeTask, JudgeTemplate, Nli, NliProbabilities, Relevance,
-    RelevanceCache,
+    JudgeInput, JudgeSource, JudgeTask, JudgeTemplate, Nli, NliProbabilities, RelevanceCache,
 };
+use crate::files;
 use crate::parallel::Devices;
 use crate::persona::{Persona, RelevanceTable};
 use crate::progress::Job;
-use crate::text::{Classifier, TextProbabilities};
+use crate::text::{Activation, Classifier, EncodedText, TextProbabilities};
 use crate::{Error, Result};
 
-/// A classifier of this machine as judge: a discriminator of the paper.
+/// A classifier of this machine as judge: a discriminator of the paper, or a public classifier of sentences or pairs.
 #[derive(Clone, Debug)]
 pub struct LocalJudge {
     classifier: Classifier,
     template: JudgeTemplate,
+    reader: JudgeReader,
+    columns: Columns,
+    remarks: Vec<String>,
 }
 
 impl LocalJudge {
-    /// Reads a judge: for relevance of the classes no and yes, for NLI of contradicted, neutral and entailed.
+    /// Reads a judge: for relevance a classifier of two classes or of one logit, for NLI of three classes, which are found
+    /// by their names.
+    ///
+    /// # Errors
+    ///
+    /// Classes of another number, or with names that are not known.
     pub fn load(source: &JudgeSource, task: JudgeTask, devices: &Devices) -> Result<Self> {
         /// Longer texts than DeBERTa's own are no statement with a query and a reply, and take minutes to read.
         const MAX_TOKENS: usize = 512;
-        let (checkpoint, labels) = (&source.checkpoint, task.labels());
-        let classifier =
+        let checkpoint = &source.checkpoint;
+        let refused = |reason: String| Error::invalid(checkpoint.name(), reason);
+        let format = source.format()?;
+        // What a judge cannot be is told before its weights are read.
+        let labels = files::read_classifier_config(checkpoint)?.labels;
+        let columns = columns(task, &labels, format.labels.as_ref()).map_err(refused)?;
+        let mut remarks = Vec::new();
+        let (name, settings) = (checkpoint.name(), task.settings());
+        if columns.is_guessed {
+            remarks.push(format!(
+                "the classes of {} have no names; in their order they are taken for {}; `judge_labels` names them",
+                name,
+                task.labels().join(", ")
+            ));
+        }
+        if format.template.is_none() {
+            let [first, second] = usual(checkpoint, task)?;
+            remarks.push(format!(
+                "{} has no judge.json, and is asked with the pair {first:?}, {second:?}; `{settings}` names another",
+                name
+            ));
+        }
+        let template = source.template(task)?;
+        template.check().map_err(refused)?;
+        let mut classifier =
             Classifier::load(checkpoint, source.precision, devices)?.with_max_tokens(MAX_TOKENS);
-        let found = classifier.labels();
-        if found.len() != labels.len() {
-            let reason = format!(
-                "has {} classes, but {} are needed: {}",
-                found.len(),
-                labels.len(),
-                labels.join(", ")
-            );
-            return Err(Error::invalid(checkpoint.name(), reason));
+        if let Some(activation) = format.activation {
+            let is_wrong = match activation {
+                Activation::Softmax => labels.len() == 1,
+                Activation::Sigmoid => task == JudgeTask::Nli,
+            };
+            if is_wrong {
+                let reason = "a sigmoid is for relevance, a softmax for more than one class; change \"activation\" in judge.json";
+                return Err(refused(reason.into()));
+            }
+            classifier = classifier.with_activation(activation);
         }
-        let named = found.iter().any(|label| labels.contains(&label.as_str()));
-        if named && !found.iter().eq(labels) {
-            let reason = format!(
-                "its classes are {}, not {}",
-                found.join(", "),
-                labels.join(", ")
-            );
-            return Err(Error::invalid(checkpoint.name(), reason));
-        }
+        let reader = JudgeReader::new(classifier.tokenizer(), &template, classifier.max_tokens())?;
         Ok(Self {
             classifier,
-            template: source.template()?,
+            template,
+            reader,
+            columns,
+            remarks,
         })
     }
 
-    /// How statement, query and reply become one text.
+    /// What a user should know of how this judge is used.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    /// How statement, query and reply become one text, or a pair.
     pub fn template(&self) -> &JudgeTemplate {
         &self.template
     }
 
-    /// The probabilities of the classes for each text; see [`Classifier::probabilities`].
+    /// The probabilities of the classes for each text, in the order of the task's classes; see
+    /// [`Classifier::probabilities`].
     pub fn probabilities(&self, texts: &[String], label: &str, job: &Job) -> Result<Vec<Vec<f32>>> {
-        let ids = self.classifier.encode(texts)?;
-        self.classifier
-            .probabilities(&ids, self.classifier.batch_tokens(), label, job)
+        let texts = self.reader.encode_texts(texts)?;
+        let tokens = self.classifier.batch_tokens();
+        let rows = self.classifier.probabilities(&texts, tokens, label, job)?;
+        let in_order = |row: Vec<f32>| {
+            self.columns
+                .logits
+                .iter()
+                .map(|&logit| row[logit])
+                .collect()
+        };
+        Ok(rows.into_iter().map(in_order).collect())
     }
 
     /// As much of a reply, from its beginning, as it can read with the query and any of the statements.
@@ -69,49 +113,20 @@ impl LocalJudge {
         query: &str,
         response: &'a str,
     ) -> Result<&'a str> {
-        let statements = &persona.statements;
-        let most = self.classifier.max_tokens();
-        let (frame, gaps) = self.template.frame();
-        let fixed: usize = frame.iter().map(|text| text.len()).sum();
-        let mut response = response;
-        loop {
-            // A token has at least one byte, but for those that are added to every text.
-            const ADDED: usize = 8;
-            let bytes = |statement: &String| {
-                let input = persona.input(statement, query, response);
-                let filled: usize = gaps.iter().map(|&gap| input.value(gap).len()).sum();
-                fixed + filled + ADDED
-            };
-            if statements.iter().all(|statement| bytes(statement) <= most) {
-                return Ok(response);
-            }
-            let inputs: Vec<JudgeInput<'_>> = statements
-                .iter()
-                .map(|statement| persona.input(statement, query, response))
-                .collect();
-            let ids = self.encode(&inputs)?;
-            let n_tokens = ids.iter().map(Vec::len).max().unwrap_or(0);
-            if n_tokens <= most || response.is_empty() {
-                return Ok(response);
-            }
-            let n_chars = response.chars().count();
-            let kept = (n_chars * most / n_tokens).min(n_chars - 1);
-            let end = response
-                .char_indices()
-                .nth(kept)
-                .map_or(response.len(), |(at, _)| at);
-            response = &response[..end];
-        }
+        self.reader.readable(persona, query, response)
     }
 
-    /// The ids of what it reads for each input; a statement that comes again and again is tokenized once.
-    fn encode(&self, inputs: &[JudgeInput<'_>]) -> Result<Vec<Vec<i32>>> {
-        let (frame, gaps) = self.template.frame();
-        let fillings: Vec<Vec<&str>> = inputs
-            .iter()
-            .map(|input| gaps.iter().map(|&gap| input.value(gap)).collect())
-            .collect();
-        self.classifier.encode_filled(&frame, &fillings)
+    /// The tokens that it reads for each input; tells of what is too long and is read in part.
+    fn encode(&self, inputs: &[JudgeInput<'_>], job: &Job) -> Result<Vec<EncodedText>> {
+        let (encoded, n_cut) = self.reader.encode(inputs)?;
+        if n_cut > 0 {
+            job.progress.note(&format!(
+                "{n_cut} of {} texts are longer than the {} tokens that the judge reads, and are read in part",
+                inputs.len(),
+                self.reader.max_tokens()
+            ));
+        }
+        Ok(encoded)
     }
 
     /// P(relevant) of every statement for every query; what is in the cache is not judged again.
@@ -136,10 +151,11 @@ impl LocalJudge {
             .collect();
         let unknown: Vec<JudgeInput<'_>> = input_idxs.iter().map(|&idx| inputs[idx]).collect();
         if !unknown.is_empty() {
-            let (ids, tokens) = (self.encode(&unknown)?, self.classifier.batch_tokens());
+            let (texts, tokens) = (self.encode(&unknown, job)?, self.classifier.batch_tokens());
+            let yes = *self.columns.logits.last().expect("a task has classes");
             let mut keep = |rows: &[TextProbabilities]| {
                 for (place, row) in rows {
-                    let yes = f64::from(row[Relevance::Yes as usize]);
+                    let yes = f64::from(row[yes]);
                     relevant[input_idxs[*place]] = Some(yes);
                     if let Some(cache) = &mut cache {
                         cache.insert(&self.template.render(&unknown[*place]), yes)?;
@@ -149,7 +165,7 @@ impl LocalJudge {
             };
             let judged = self
                 .classifier
-                .judge(&ids, tokens, "relevance", job, &mut keep);
+                .judge(&texts, tokens, "relevance", job, &mut keep);
             // Also of a run that is stopped.
             if let Some(cache) = cache {
                 cache.flush()?;
@@ -160,11 +176,8 @@ impl LocalJudge {
         Ok(RelevanceTable::of(&relevant, persona))
     }
 
-    /// What every statement says of every (query, reply); one row a reply.
-    ///
-    /// # Errors
-    ///
-    /// A reply that is longer than it can read; see [`Self::readable`].
+    /// What every statement says of every (query, reply); one row a reply. Of a reply that is longer than it can read, it
+    /// reads the beginning; see [`Self::readable`].
     pub fn nli(
         &self,
         persona: &Persona,
@@ -175,23 +188,15 @@ impl LocalJudge {
             .iter()
             .flat_map(|(query, response)| persona.inputs(query, response))
             .collect();
-        let (ids, tokens) = (self.encode(&inputs)?, self.classifier.batch_tokens());
-        let most = self.classifier.max_tokens();
-        if let Some(place) = ids.iter().position(|ids| ids.len() > most) {
-            let (response, n_tokens) = (inputs[place].response, ids[place].len());
-            let begin: String = response.chars().take(40).collect();
-            return Err(Error::Usage(format!(
-                "with a statement and the query the reply \"{begin}…\" has {n_tokens} tokens, but the judge reads at \
-                 most {most}; shorten it"
-            )));
-        }
+        let (texts, tokens) = (self.encode(&inputs, job)?, self.classifier.batch_tokens());
         let probabilities = self
             .classifier
-            .probabilities(&ids, tokens, "entailment", job)?;
+            .probabilities(&texts, tokens, "entailment", job)?;
+        let of = |row: &[f32], class: Nli| f64::from(row[self.columns.logits[class as usize]]);
         let by_label = |row: &Vec<f32>| NliProbabilities {
-            contradicted: f64::from(row[Nli::Contradicted as usize]),
-            neutral: f64::from(row[Nli::Neutral as usize]),
-            entailed: f64::from(row[Nli::Entailed as usize]),
+            contradicted: of(row, Nli::Contradicted),
+            neutral: of(row, Nli::Neutral),
+            entailed: of(row, Nli::Entailed),
         };
         Ok(probabilities
             .chunks(persona.statements.len().max(1))
@@ -258,11 +263,8 @@ mod tests {
             let reply = [("What?", reply)];
             judge.nli(&persona, &reply, &Job::default())
         };
-        let error = judged(&long).unwrap_err().to_string();
-        assert!(
-            error.contains("at most 512") && error.contains("小雨"),
-            "{error}"
-        );
-        assert_eq!(judged(read).unwrap().len(), 1);
+        for reply in [&long, read] {
+            assert_eq!(judged(reply).unwrap()[0].len(), 2, "it is never refused");
+        }
     }
 }

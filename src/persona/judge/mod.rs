@@ -4,8 +4,11 @@
 //! here knows how a chat model is reached.
 
 mod cache;
+mod format;
+mod labels;
 mod local;
 mod published;
+mod reader;
 mod template;
 
 use std::sync::Arc;
@@ -19,11 +22,15 @@ use crate::parallel::{Devices, at_once};
 use crate::progress::Job;
 
 pub use cache::RelevanceCache;
+pub use format::JudgeFormat;
+pub use labels::JudgeLabels;
+pub(crate) use labels::task_of;
 pub use local::LocalJudge;
-pub use published::{find_judge, read_template};
+pub use published::{find_judge, read_format, read_grading_format};
+pub(crate) use reader::JudgeReader;
 pub use template::{JudgeInput, JudgeTemplate};
 
-/// Whether a statement matters to a query; the order is that of the logits.
+/// Whether a statement matters to a query; the order is that of the logits of judges that this program trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Relevance {
@@ -38,7 +45,7 @@ impl Relevance {
     pub const NAMES: [&'static str; 2] = ["no", "yes"];
 }
 
-/// What a statement says of a reply; the order is that of the logits.
+/// What a statement says of a reply; the order is that of the logits of judges that this program trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Nli {
@@ -65,12 +72,32 @@ pub enum JudgeTask {
 }
 
 impl JudgeTask {
-    /// Its classes in the order of the logits.
-    fn labels(self) -> &'static [&'static str] {
+    /// The setting that names another template for its judge.
+    fn settings(self) -> &'static str {
+        match self {
+            Self::Relevance => "relevance_template",
+            Self::Nli => "nli_template",
+        }
+    }
+
+    /// Its classes, in the order of the logits of judges that this program trains.
+    pub fn labels(self) -> &'static [&'static str] {
         match self {
             Self::Relevance => &Relevance::NAMES,
             Self::Nli => &Nli::NAMES,
         }
+    }
+
+    /// The logit of each of its classes in a classifier; none if that has other classes, or a single one.
+    pub(crate) fn logits(
+        self,
+        checkpoint: &Checkpoint,
+        labels: Option<&JudgeLabels>,
+    ) -> Result<Vec<usize>> {
+        let found = files::read_classifier_config(checkpoint)?.labels;
+        let columns = labels::columns(self, &found, labels).ok();
+        let logits = columns.map(|columns| columns.logits);
+        Ok(logits.filter(|logits| logits.len() > 1).unwrap_or_default())
     }
 
     /// The template of the judges that this program trains.
@@ -98,8 +125,8 @@ pub struct NliProbabilities {
 pub struct JudgeSource {
     /// Its weights.
     pub checkpoint: Checkpoint,
-    /// How it is asked, in place of what its `judge.json` says.
-    pub template: Option<JudgeTemplate>,
+    /// How it is asked and what it answers, in place of what its `judge.json` says.
+    pub format: JudgeFormat,
     /// How its weights are kept.
     pub precision: Precision,
 }
@@ -108,7 +135,7 @@ impl From<Checkpoint> for JudgeSource {
     fn from(checkpoint: Checkpoint) -> Self {
         Self {
             checkpoint,
-            template: None,
+            format: JudgeFormat::default(),
             precision: Precision::default(),
         }
     }
@@ -120,11 +147,16 @@ impl JudgeSource {
         Ok(files::weight_sizes(&self.checkpoint, self.precision)?.total)
     }
 
-    /// How the judge is asked.
-    pub fn template(&self) -> Result<JudgeTemplate> {
-        match &self.template {
-            Some(template) => Ok(template.clone()),
-            None => JudgeTemplate::load(&self.checkpoint),
+    /// How the judge is asked and what it answers: as was given, and where that says nothing as its `judge.json` says.
+    pub fn format(&self) -> Result<JudgeFormat> {
+        Ok(self.format.clone().or(JudgeFormat::load(&self.checkpoint)?))
+    }
+
+    /// How the judge is asked; one that says nothing of it is asked with a pair, as public classifiers are trained.
+    pub fn template(&self, task: JudgeTask) -> Result<JudgeTemplate> {
+        match self.format()?.template {
+            Some(template) => Ok(template),
+            None => Ok(JudgeTemplate::Pair(format::usual(&self.checkpoint, task)?)),
         }
     }
 }
@@ -160,9 +192,17 @@ impl std::fmt::Debug for Judge {
 }
 
 impl Judge {
-    /// Reads a judge of this machine; see [`LocalJudge::load`].
-    pub fn load(source: &JudgeSource, task: JudgeTask, devices: &Devices) -> Result<Self> {
+    /// Reads a judge of this machine, and tells what a user should know of it; see [`LocalJudge::load`].
+    pub fn load(
+        source: &JudgeSource,
+        task: JudgeTask,
+        devices: &Devices,
+        job: &Job,
+    ) -> Result<Self> {
         let judge = LocalJudge::load(source, task, devices)?;
+        for remark in judge.remarks() {
+            job.progress.note(remark);
+        }
         Ok(Self::Local(Arc::new(judge)))
     }
 

@@ -6,9 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::hub::Hub;
-use crate::persona::judge::{JudgeSource, JudgeTask, JudgeTemplate};
+use crate::persona::judge::{JudgeFormat, JudgeSource, JudgeTask, JudgeTemplate};
 use crate::{Error, Result, files};
 
 /// Who published discriminators for APC.
@@ -30,15 +31,26 @@ fn function_of(task: JudgeTask) -> &'static str {
 /// What a template may name.
 const PLACEHOLDERS: [&str; 4] = ["character", "statement", "query", "response"];
 
-/// The templates of both judges, as a JSON file has them.
+/// How both judges are asked, as a JSON file has it; of one that is absent its own files tell.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Templates {
-    relevance: String,
-    nli: String,
+    relevance: Option<Template>,
+    nli: Option<Template>,
+    grading_relevance: Option<Template>,
+    grading_nli: Option<Template>,
 }
 
-/// Finds a judge, which may be on the hub, and how it is asked: as the file `templates` says if it is given, else as the
-/// checkpoint's own `judge.json` says, else as its authors say.
+/// A text, a pair, or all that a `judge.json` says.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Template {
+    Template(JudgeTemplate),
+    Format(Value),
+}
+
+/// Finds a judge, which may be on the hub, and how it is asked: as the file `templates` says if it is given and names it,
+/// else as the checkpoint's own `judge.json` says, else as its authors say.
 pub fn find_judge(
     hub: &Hub,
     name: &Path,
@@ -47,15 +59,18 @@ pub fn find_judge(
 ) -> Result<JudgeSource> {
     let checkpoint = hub.checkpoint(name)?;
     let published = name.to_str().is_some_and(|name| name.starts_with(AUTHOR));
-    let template = match templates {
-        Some(path) => Some(read_template(path, task)?),
-        None if published && !JudgeTemplate::is_in(&checkpoint) => {
-            Some(read_template(&published_prompts(hub)?, task)?)
+    let given = match templates {
+        Some(path) => read_format(path, task)?,
+        None => JudgeFormat::default(),
+    };
+    let format = match given.template {
+        None if published && !JudgeFormat::is_in(&checkpoint) => {
+            given.or(read_format(&published_prompts(hub)?, task)?)
         }
-        None => None,
+        _ => given,
     };
     Ok(JudgeSource {
-        template,
+        format,
         ..JudgeSource::from(checkpoint)
     })
 }
@@ -65,21 +80,64 @@ fn published_prompts(hub: &Hub) -> Result<PathBuf> {
     hub.pinned(PROMPTS.0, PROMPTS.1, "`judge_templates`")
 }
 
-/// A judge's template from a JSON file with `relevance` and `nli`, or from Python functions that return f-strings.
-pub fn read_template(path: &Path, task: JudgeTask) -> Result<JudgeTemplate> {
+/// How a judge is asked, from a JSON file with `relevance` and `nli`, or from Python functions that return f-strings.
+pub fn read_format(path: &Path, task: JudgeTask) -> Result<JudgeFormat> {
+    let invalid = |reason: String| Error::invalid(path, reason);
     let text = files::read_text(path)?;
-    let template = if text.trim_start().starts_with('{') {
-        let Templates { relevance, nli } = files::read_json(path)?;
-        match task {
-            JudgeTask::Relevance => relevance,
-            JudgeTask::Nli => nli,
-        }
-    } else {
+    if !text.trim_start().starts_with('{') {
         let function = function_of(task);
-        returned_f_string(&text, function)
-            .map_err(|reason| Error::invalid(path, format!("the function {function} {reason}")))?
-    };
-    Ok(JudgeTemplate { template })
+        let template = returned_f_string(&text, function)
+            .map_err(|reason| invalid(format!("the function {function} {reason}")))?;
+        return Ok(JudgeTemplate::Text(template).into());
+    }
+    let Templates { relevance, nli, .. } = read_templates(path)?;
+    match task {
+        JudgeTask::Relevance => format_of(path, "relevance", relevance),
+        JudgeTask::Nli => format_of(path, "nli", nli),
+    }
+}
+
+/// How a judge that grades is asked, from a JSON file with `grading_relevance` and `grading_nli`; nothing if it has none.
+pub fn read_grading_format(path: &Path, task: JudgeTask) -> Result<JudgeFormat> {
+    if !files::read_text(path)?.trim_start().starts_with('{') {
+        return Ok(JudgeFormat::default());
+    }
+    let templates = read_templates(path)?;
+    match task {
+        JudgeTask::Relevance => format_of(path, "grading_relevance", templates.grading_relevance),
+        JudgeTask::Nli => format_of(path, "grading_nli", templates.grading_nli),
+    }
+}
+
+fn read_templates(path: &Path) -> Result<Templates> {
+    let templates: Templates = files::read_json(path)?;
+    let Templates {
+        relevance,
+        nli,
+        grading_relevance,
+        grading_nli,
+    } = &templates;
+    let all = [relevance, nli, grading_relevance, grading_nli];
+    if all.iter().all(|template| template.is_none()) {
+        let reason = "has neither \"relevance\" nor \"nli\"";
+        return Err(Error::invalid(path, reason));
+    }
+    Ok(templates)
+}
+
+/// How a judge is asked, as a file of templates says under a name.
+fn format_of(path: &Path, name: &str, given: Option<Template>) -> Result<JudgeFormat> {
+    let told = |reason: String| Error::invalid(path, format!("\"{name}\": {reason}"));
+    Ok(match given {
+        None => JudgeFormat::default(),
+        Some(Template::Template(template)) => {
+            template.check().map_err(told)?;
+            template.into()
+        }
+        Some(Template::Format(json)) => {
+            serde_json::from_value(json).map_err(|error| told(error.to_string()))?
+        }
+    })
 }
 
 /// The text that a Python function returns, an f-string or several of them added, with its placeholders as they are.
@@ -216,8 +274,8 @@ def fill_in_brief_nli_discrimination_template(character, statement, query, respo
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("prompt.py");
         std::fs::write(&path, SOURCE).unwrap();
-        let template = read_template(&path, task).unwrap();
-        template.render(&JudgeInput {
+        let format = read_format(&path, task).unwrap();
+        format.template.unwrap().render(&JudgeInput {
             character: "Odile",
             statement: " a {x} ",
             query: "Who?",
@@ -237,11 +295,9 @@ def fill_in_brief_nli_discrimination_template(character, statement, query, respo
     fn escapes_doubled_braces_and_added_strings_are_read() {
         let path = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(path.path(), SOURCE).unwrap();
-        let template = read_template(path.path(), JudgeTask::Nli).unwrap();
-        assert_eq!(
-            template.template,
-            "Name: {character}\n{kept} {statement}|{query}\\ and so '{response}'"
-        );
+        let format = read_format(path.path(), JudgeTask::Nli).unwrap();
+        let text = "Name: {character}\n{kept} {statement}|{query}\\ and so '{response}'";
+        assert_eq!(format, JudgeTemplate::Text(text.into()).into());
     }
 
     #[test]
@@ -279,14 +335,43 @@ def fill_in_brief_nli_discrimination_template(character, statement, query, respo
     }
 
     #[test]
-    fn a_json_file_has_both_templates() {
-        let path = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(
-            path.path(),
-            r#"{"relevance": "a {query}", "nli": "b {response}"}"#,
-        )
-        .unwrap();
-        let template = read_template(path.path(), JudgeTask::Nli).unwrap();
-        assert_eq!(template.template, "b {response}");
+    fn a_json_file_tells_how_each_judge_is_asked() {
+        let read = |json: &str, task| {
+            let path = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(path.path(), json).unwrap();
+            read_format(path.path(), task).map_err(|error| error.to_string())
+        };
+        let both = r#"{"relevance": ["a {query}", "{statement}"],
+            "nli": {"template": "b {response}", "labels": ["entailment", "neutral", "contradiction"]}}"#;
+        let nli = read(both, JudgeTask::Nli).unwrap();
+        assert_eq!(
+            nli.template,
+            Some(JudgeTemplate::Text("b {response}".into()))
+        );
+        assert!(nli.labels.is_some());
+        let relevance = read(both, JudgeTask::Relevance).unwrap();
+        let pair = ["a {query}", "{statement}"].map(String::from);
+        assert_eq!(relevance, JudgeTemplate::Pair(pair).into());
+        let one = r#"{"nli": "b {response}"}"#;
+        assert_eq!(
+            read(one, JudgeTask::Relevance).unwrap(),
+            JudgeFormat::default()
+        );
+        for (json, part) in [
+            (r#"{"nli": "{statment} {response}"}"#, "{statment}"),
+            (
+                r#"{"nli": {"pair": ["{statement}", "{reply}"]}}"#,
+                "{reply}",
+            ),
+            (
+                r#"{"nli": {"template": "{query}", "lables": []}}"#,
+                "lables",
+            ),
+            (r#"{"nil": "{statement}"}"#, "nil"),
+            ("{}", "neither"),
+        ] {
+            let error = read(json, JudgeTask::Nli).unwrap_err();
+            assert!(error.contains(part), "{json}: {error}");
+        }
     }
 }

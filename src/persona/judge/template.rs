@@ -1,12 +1,8 @@
-//! How a judge is asked: the one text that it reads.
-
-use std::path::Path;
+//! How a judge is asked: the text that it reads, or the pair of texts.
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::{self, Checkpoint};
 use crate::text::filled;
-use crate::{Error, Result};
 
 /// What a judge is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,74 +55,125 @@ impl Placeholder {
     }
 }
 
-/// How statement, query and reply become the one text that a judge reads; lies beside its weights as `judge.json`.
+/// How statement, query and reply become what a judge reads: one text, or a pair, such as premise and hypothesis, between
+/// whose two the tokenizer puts its own separators. Each is a text with `{character}`, `{statement}`, `{query}` and, for NLI,
+/// `{response}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JudgeTemplate {
-    /// A text with `{character}`, `{statement}`, `{query}` and, for NLI, `{response}`.
-    pub template: String,
+#[serde(untagged)]
+pub enum JudgeTemplate {
+    /// One text.
+    Text(String),
+    /// Two texts.
+    Pair([String; 2]),
 }
 
-impl JudgeTemplate {
-    const FILE: &'static str = "judge.json";
+/// The fixed texts before, between and after the placeholders of a text, and the placeholders in their order.
+pub(super) type Frame<'a> = (Vec<&'a str>, Vec<Placeholder>);
 
+impl JudgeTemplate {
     /// The template of the judges that this program trains: for relevance.
     pub fn relevance() -> Self {
-        Self {
-            template: "Statement: {statement} Question: {query}".into(),
-        }
+        Self::Text("Statement: {statement} Question: {query}".into())
     }
 
     /// The template of the judges that this program trains: for NLI.
     pub fn nli() -> Self {
-        Self {
-            template: "Statement: {statement} Question: {query} Reply: {response}".into(),
+        Self::Text("Statement: {statement} Question: {query} Reply: {response}".into())
+    }
+
+    /// Reads a template as a user writes it: a text, or two in a JSON array.
+    ///
+    /// # Errors
+    ///
+    /// The reason.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
+        let template = match serde_json::from_str::<[String; 2]>(text) {
+            Ok(pair) => Self::Pair(pair),
+            Err(_) => Self::Text(text.to_string()),
+        };
+        template.check()?;
+        Ok(template)
+    }
+
+    /// Checks that the template names nothing that a judge is not told.
+    ///
+    /// # Errors
+    ///
+    /// The placeholder that is not known, or that there is none at all.
+    pub fn check(&self) -> std::result::Result<(), String> {
+        let known = Placeholder::ALL.map(Placeholder::text).join(", ");
+        for text in self.texts() {
+            if let Some(found) = unknown_placeholder(text) {
+                return Err(format!(
+                    "a template has the placeholder {found}, but only {known} are known"
+                ));
+            }
+        }
+        if self.frames().iter().all(|(_, gaps)| gaps.is_empty()) {
+            return Err(format!("a template has no placeholder; {known} are known"));
+        }
+        Ok(())
+    }
+
+    /// The one text or both.
+    pub(super) fn texts(&self) -> &[String] {
+        match self {
+            Self::Text(text) => std::slice::from_ref(text),
+            Self::Pair(pair) => pair,
         }
     }
 
-    /// Whether a checkpoint says how its judge is asked.
-    pub fn is_in(checkpoint: &Checkpoint) -> bool {
-        checkpoint.has(Self::FILE)
-    }
-
-    /// Reads a judge's template.
-    pub fn load(checkpoint: &Checkpoint) -> Result<Self> {
-        if !checkpoint.has(Self::FILE) {
-            let reason = "has no judge.json, which says how statement and query become one text; \
-                          add one: {\"template\": \"… {statement} … {query} … {response} …\"}, or name a file with \
-                          `judge_templates`";
-            return Err(Error::invalid(checkpoint.name(), reason));
-        }
-        checkpoint.read_json(Self::FILE)
-    }
-
-    /// Writes the template into a judge's folder.
-    pub fn save(&self, folder: &Path) -> Result<()> {
-        files::write_json(&folder.join(Self::FILE), self)
-    }
-
-    /// The text that the judge reads.
+    /// What the judge reads; the two texts of a pair are on lines of their own.
     pub fn render(&self, input: &JudgeInput<'_>) -> String {
-        let (frame, gaps) = self.frame();
-        let fillings: Vec<&str> = gaps.into_iter().map(|gap| input.value(gap)).collect();
-        filled(&frame, &fillings)
+        let texts = self.frames().into_iter().map(|(frame, gaps)| {
+            let fillings: Vec<&str> = gaps.into_iter().map(|gap| input.value(gap)).collect();
+            filled(&frame, &fillings)
+        });
+        texts.collect::<Vec<_>>().join("\n")
     }
 
-    /// The fixed texts before, between and after the placeholders, and the placeholders in their order.
-    pub(super) fn frame(&self) -> (Vec<&str>, Vec<Placeholder>) {
-        let mut rest = self.template.as_str();
-        let (mut frame, mut gaps) = (Vec::new(), Vec::new());
-        while let Some((at, gap)) = Placeholder::ALL
-            .into_iter()
-            .filter_map(|gap| Some((rest.find(gap.text())?, gap)))
-            .min_by_key(|(at, _)| *at)
-        {
-            frame.push(&rest[..at]);
-            gaps.push(gap);
-            rest = &rest[at + gap.text().len()..];
-        }
-        frame.push(rest);
-        (frame, gaps)
+    fn frames(&self) -> Vec<Frame<'_>> {
+        self.texts().iter().map(|text| frame(text)).collect()
     }
+}
+
+/// Splits a text at its placeholders.
+pub(super) fn frame(mut rest: &str) -> Frame<'_> {
+    let (mut frame, mut gaps) = (Vec::new(), Vec::new());
+    while let Some((at, gap)) = Placeholder::ALL
+        .into_iter()
+        .filter_map(|gap| Some((rest.find(gap.text())?, gap)))
+        .min_by_key(|(at, _)| *at)
+    {
+        frame.push(&rest[..at]);
+        gaps.push(gap);
+        rest = &rest[at + gap.text().len()..];
+    }
+    frame.push(rest);
+    (frame, gaps)
+}
+
+/// The first word in braces that is no placeholder, such as one that is misspelt.
+fn unknown_placeholder(text: &str) -> Option<&str> {
+    let mut rest = text;
+    while let Some(at) = rest.find('{') {
+        rest = &rest[at..];
+        let end = rest[1..].find(['{', '}']).map(|end| end + 1);
+        if let Some(end) = end
+            && rest[end..].starts_with('}')
+        {
+            let (found, name) = (&rest[..=end], rest[1..end].trim());
+            let is_word = !name.is_empty()
+                && name
+                    .chars()
+                    .all(|c| c.is_alphanumeric() || "_- ".contains(c));
+            if is_word && !Placeholder::ALL.iter().any(|known| known.text() == found) {
+                return Some(found);
+            }
+        }
+        rest = &rest[1..];
+    }
+    None
 }
 
 #[cfg(test)]
@@ -144,6 +191,32 @@ mod tests {
         assert_eq!(
             text,
             "Statement: Mira sings {query}. Question: What? Reply: I sing."
+        );
+    }
+
+    #[test]
+    fn a_template_that_names_something_unknown_is_refused_by_name() {
+        for (text, found) in [
+            ("{statment} {query}", "{statment}"),
+            ("{Statement} {query}", "{Statement}"),
+            ("{statement } {query}", "{statement }"),
+            (r#"["{statement}", "{answer}"]"#, "{answer}"),
+            ("no place", "no placeholder"),
+        ] {
+            let error = JudgeTemplate::parse(text).unwrap_err();
+            assert!(error.contains(found), "{text}: {error}");
+        }
+        for text in [
+            "{statement}",
+            r#"{"a": 1} {query} {} { {{response}} }"#,
+            r#"["{statement}", "{response}"]"#,
+        ] {
+            JudgeTemplate::parse(text).unwrap();
+        }
+        let pair = JudgeTemplate::parse(r#"["{statement}", "{response}"]"#).unwrap();
+        assert_eq!(
+            pair,
+            JudgeTemplate::Pair(["{statement}", "{response}"].map(String::from))
         );
     }
 }

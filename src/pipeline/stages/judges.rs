@@ -6,18 +6,19 @@ use serde_json::json;
 
 use crate::files::Checkpoint;
 use crate::persona::{
-    JudgeInput, JudgeSource, JudgeTask, JudgeTemplate, NliExample, RelevanceExample, find_judge,
-    read_template,
+    JudgeFormat, JudgeInput, JudgeReader, JudgeSource, JudgeTask, JudgeTemplate, NliExample,
+    RelevanceExample, find_judge, read_format, read_grading_format,
 };
-use crate::pipeline::finetune::{FineTune, FineTuneConfig};
+use crate::pipeline::finetune::{Classes, FineTune, FineTuneConfig};
 use crate::pipeline::models::{Judges, about, identity};
 use crate::pipeline::record::{Output, StageSpec};
 use crate::pipeline::run::Run;
 use crate::pipeline::settings::{ModelChoice, Scale};
 use crate::pipeline::stages::judge_data;
+use crate::progress::Job;
 use crate::teacher::chat::Language;
-use crate::text::ByteFallback;
-use crate::{Result, files};
+use crate::text::{ByteFallback, EncodedText, Tokenizer};
+use crate::{Error, Result, files};
 
 /// A pair of judges on the hub.
 struct OnHub {
@@ -34,6 +35,16 @@ const PUBLISHED_ENGLISH: OnHub = OnHub {
 const PUBLISHED_MULTILINGUAL: OnHub = OnHub {
     relevance: "KomeijiForce/xlm-roberta-large-relevance-multilingual-12character",
     nli: "KomeijiForce/xlm-roberta-large-nli-multilingual-12character",
+};
+/// Public judges by other people than the original's, to grade with.
+const GRADING_ENGLISH: OnHub = OnHub {
+    relevance: "BAAI/bge-reranker-v2-m3",
+    nli: "MoritzLaurer/DeBERTa-v3-large-mnli-fever-anli-ling-wanli",
+};
+/// The same for other languages.
+const GRADING_MULTILINGUAL: OnHub = OnHub {
+    relevance: "BAAI/bge-reranker-v2-m3",
+    nli: "MoritzLaurer/mDeBERTa-v3-base-xnli-multilingual-nli-2mil7",
 };
 /// What the original fine-tunes.
 const BASE_ENGLISH: OnHub = OnHub {
@@ -69,9 +80,14 @@ pub(in crate::pipeline) fn find(run: &Run<'_>) -> Result<Judges> {
             Some(name) => find_judge(&run.hub, name, task, templates)?,
             None => given.clone(),
         };
-        if let (None, Some(path)) = (&judge.template, templates) {
-            judge.template = Some(read_template(path, task)?);
+        if let (None, None, Some(path)) = (name, &judge.format.template, templates) {
+            judge.format = read_format(path, task)?;
         }
+        let asked = match task {
+            JudgeTask::Relevance => &settings.relevance_format,
+            JudgeTask::Nli => &settings.nli_format,
+        };
+        judge.format = asked.clone().or(judge.format);
         judge.precision = settings.precision;
         Ok(judge)
     };
@@ -89,6 +105,76 @@ pub(in crate::pipeline) fn find(run: &Run<'_>) -> Result<Judges> {
         )?,
         nli: choose(&settings.nli, nli, &given.nli, JudgeTask::Nli)?,
     })
+}
+
+/// The judges that grade: those that were named, else those that fit the Gemma and the page's language.
+pub(in crate::pipeline) fn find_graders(run: &Run<'_>) -> Result<Judges> {
+    let settings = &run.config.judges;
+    let is_english = Language::of(run.page.text()) == Language::English;
+    let default = match (run.config.prp_scale, is_english) {
+        (Scale::Tiny, _) => None,
+        (_, true) => Some(GRADING_ENGLISH),
+        (_, false) => Some(GRADING_MULTILINGUAL),
+    };
+    let choose = |chosen: &Option<ModelChoice>, on_hub: Option<&str>, given: &JudgeSource, task| {
+        let name = match chosen {
+            Some(ModelChoice::Given) => None,
+            Some(ModelChoice::Named(name)) => Some(name.as_path()),
+            None => on_hub.map(Path::new),
+        };
+        let Some(name) = name else {
+            return Ok(given.clone());
+        };
+        let mut judge = find_judge(&run.hub, name, task, None)?;
+        if let Some(path) = &settings.templates {
+            judge.format = read_grading_format(path, task)?.or(judge.format);
+        }
+        judge.precision = settings.precision;
+        Ok(judge)
+    };
+    let given = &run.graders;
+    Ok(Judges {
+        relevance: choose(
+            &settings.grading_relevance,
+            default.as_ref().map(|default| default.relevance),
+            &given.relevance,
+            JudgeTask::Relevance,
+        )?,
+        nli: choose(
+            &settings.grading_nli,
+            default.as_ref().map(|default| default.nli),
+            &given.nli,
+            JudgeTask::Nli,
+        )?,
+    })
+}
+
+/// Whether no judge that grades took part in the reward; tells of one that did: replies may have learnt what pleases it, and
+/// no more.
+pub(in crate::pipeline) fn grade_apart(run: &Run<'_>) -> Result<bool> {
+    let mut are_apart = true;
+    if !run.config.judges.use_pretrained {
+        return Ok(are_apart);
+    }
+    for (rewards, grades, task) in [
+        (
+            &run.judges.relevance,
+            &run.graders.relevance,
+            JudgeTask::Relevance,
+        ),
+        (&run.judges.nli, &run.graders.nli, JudgeTask::Nli),
+    ] {
+        if rewards.checkpoint.hash()? == grades.checkpoint.hash()? {
+            are_apart = false;
+            let name = grades.checkpoint.name();
+            run.job.progress.note(&format!(
+                "{} both rewards and grades, so the evaluation tells less; name another judge with `grading_{}`",
+                name,
+                name_of(task)
+            ));
+        }
+    }
+    Ok(are_apart)
 }
 
 /// The judges that reward: those that were found, or what is made of them.
@@ -159,6 +245,8 @@ struct Tuning {
     task: JudgeTask,
     base: JudgeSource,
     template: JudgeTemplate,
+    /// The logit of each class in what is fine-tuned; none if it has other classes.
+    logits: Vec<usize>,
     config: FineTuneConfig,
     data: PathBuf,
     output: PathBuf,
@@ -173,15 +261,17 @@ impl Tuning {
             JudgeTask::Nli => (&run.judges.nli, settings.nli_epochs),
         };
         // A model that is no judge yet is asked as the embedded ones are.
-        let template = match &base.template {
-            None if !JudgeTemplate::is_in(&base.checkpoint) => task.template(),
-            _ => base.template()?,
-        };
+        let format = base.format()?;
+        let template = format.template.unwrap_or_else(|| task.template());
+        let refused = |reason: String| Error::invalid(base.checkpoint.name(), reason);
+        template.check().map_err(refused)?;
+        let logits = task.logits(&base.checkpoint, format.labels.as_ref())?;
         let work = format!("{}.training", name_of(task));
         Ok(Self {
             task,
             base: base.clone(),
             template,
+            logits,
             config: FineTuneConfig::new(epochs).with_seed(run.config.seed),
             data: judge_data::path(run, task),
             output: own_path(run, task),
@@ -193,36 +283,65 @@ impl Tuning {
         Ok(run
             .stage(&format!("judge-{}", name_of(self.task)))
             .with_settings(json!(self.config))
-            .with_settings(json!({"base": self.base.checkpoint.hash()?, "template": self.template}))
+            .with_settings(json!({
+                "base": self.base.checkpoint.hash()?,
+                "template": JudgeFormat::from(self.template.clone()),
+            }))
+            .with_settings(match &self.base.format.labels {
+                Some(labels) => json!({"labels": labels}),
+                None => json!({}),
+            })
             .with_about(json!({"base_name": self.base.checkpoint.reference(&run.config.output)}))
             .reads("data", &self.data)
             .writes(Output::result(&self.output))
             .writes(Output::work(&self.work)))
     }
 
-    /// The texts that the judge reads, and their classes.
-    fn texts(&self, character: &str) -> Result<Vec<(String, usize)>> {
-        let render = |statement: &str, query: &str, response: &str| {
-            self.template.render(&JudgeInput {
-                character,
-                statement,
-                query,
-                response,
-            })
+    /// What the judge reads, and the classes: texts that are too long for it are shortened.
+    fn texts(
+        &self,
+        character: &str,
+        tokenizer: &Tokenizer,
+        max_tokens: usize,
+        job: &Job,
+    ) -> Result<Vec<(EncodedText, usize)>> {
+        let reader = JudgeReader::new(tokenizer, &self.template, max_tokens)?;
+        let (relevance, nli): (Vec<RelevanceExample>, Vec<NliExample>);
+        let input = |statement, query, response| JudgeInput {
+            character,
+            statement,
+            query,
+            response,
         };
-        Ok(match self.task {
-            JudgeTask::Relevance => files::read_jsonl::<RelevanceExample>(&self.data)?
-                .iter()
-                .map(|one| (render(&one.statement, &one.query, ""), one.label as usize))
-                .collect(),
-            JudgeTask::Nli => files::read_jsonl::<NliExample>(&self.data)?
-                .iter()
-                .map(|one| {
-                    let text = render(&one.statement, &one.query, &one.response);
-                    (text, one.label as usize)
-                })
-                .collect(),
-        })
+        let (inputs, labels): (Vec<JudgeInput<'_>>, Vec<usize>) = match self.task {
+            JudgeTask::Relevance => {
+                relevance = files::read_jsonl(&self.data)?;
+                let examples = relevance.iter();
+                examples
+                    .map(|one| (input(&one.statement, &one.query, ""), one.label as usize))
+                    .unzip()
+            }
+            JudgeTask::Nli => {
+                nli = files::read_jsonl(&self.data)?;
+                let examples = nli.iter();
+                examples
+                    .map(|one| {
+                        (
+                            input(&one.statement, &one.query, &one.response),
+                            one.label as usize,
+                        )
+                    })
+                    .unzip()
+            }
+        };
+        let (texts, n_cut) = reader.encode(&inputs)?;
+        if n_cut > 0 {
+            job.progress.note(&format!(
+                "{n_cut} of {} texts are longer than the {max_tokens} tokens that the judge reads, and are read in part",
+                inputs.len()
+            ));
+        }
+        Ok(texts.into_iter().zip(labels).collect())
     }
 }
 
@@ -253,9 +372,19 @@ pub(in crate::pipeline) fn fine_tune(run: &mut Run<'_>) -> Result<()> {
             work: &tuning.work,
             byte_fallback: ByteFallback::Unknown,
             record_steps: false,
+            classes: Some(Classes {
+                names: task.labels(),
+                logits: &tuning.logits,
+            }),
         }
-        .run(&tuning.texts(&run.config.character)?, run.devices, run.job)?;
-        tuning.template.save(&tuning.output)?;
+        .run(
+            &|tokenizer, max_tokens| {
+                tuning.texts(&run.config.character, tokenizer, max_tokens, run.job)
+            },
+            run.devices,
+            run.job,
+        )?;
+        JudgeFormat::from(tuning.template.clone()).save(&tuning.output)?;
         stage.complete()?;
         // The checkpoints have done their part.
         files::remove_dir(&tuning.work.join("checkpoint"))?;

@@ -39,6 +39,9 @@ pub(super) fn make(
         let identity = identity(&judge)?.to_string();
         let mut cache = RelevanceCache::open(&run.layout.relevance_cache(), &identity)?;
         let judge = LocalJudge::load(&judge, JudgeTask::Relevance, run.devices)?;
+        for remark in judge.remarks() {
+            run.job.progress.note(remark);
+        }
         let queries: Vec<String> = queries.iter().map(|query| query.query.clone()).collect();
         let table = judge.relevance(Some(&mut cache), persona, &queries, run.job)?;
         files::write_jsonl(&path, &table.rows)?;

@@ -69,7 +69,7 @@ pub(super) fn sample(
         top_k: replies.rag_top_k,
         retrieval: &asked.retrieval,
         relevance: samples.relevance,
-        nli: &Judge::load(samples.nli, JudgeTask::Nli, run.devices)?,
+        nli: &Judge::load(samples.nli, JudgeTask::Nli, run.devices, run.job)?,
         n_replies: samples.n_replies,
         sampling: Sampling::Random {
             temperature: 1.0,

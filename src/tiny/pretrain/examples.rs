@@ -348,7 +348,7 @@ impl JudgeExample {
             }
         }
         Ok(ClassifierExample {
-            ids,
+            text: ids.into(),
             label: self.label,
             tokens,
         })

@@ -16,7 +16,7 @@ use super::vocabulary::{VocabularyKind, train_tokenizer};
 use crate::Result;
 use crate::files::{self, Checkpoint, ClassifierConfig, Precision};
 use crate::nn::{DebertaConfig, Linear, SequenceClassifier, SequenceClassifierConfig, Weights};
-use crate::persona::{JudgeTask, JudgeTemplate, LocalJudge, Nli, Relevance};
+use crate::persona::{JudgeFormat, JudgeTask, JudgeTemplate, LocalJudge, Nli, Relevance};
 use crate::progress::Job;
 use crate::text::Tokenizer;
 use crate::train::{ClassifierExample, ClassifierModel, EpochLoader, Fit, fit};
@@ -155,7 +155,7 @@ impl JudgeRun {
             move_prior(&mut trained.classifier, training, scoring);
         }
         save_in_bf16(&mut trained.classifier, folder)?;
-        self.template.save(folder)?;
+        JudgeFormat::from(self.template.clone()).save(folder)?;
         let labels = self.labels.iter().map(ToString::to_string).collect();
         files::write_classifier_config(
             folder,
