@@ -9,7 +9,7 @@ use crate::files::{self, Checkpoint, Precision};
 use crate::kernels;
 use crate::nn::{Lengths, SequenceClassifier};
 use crate::parallel::{Devices, Replicas};
-use crate::progress::Job;
+use crate::progress::{Job, Task};
 use crate::text::filled::encode_filled;
 use crate::text::{ByteFallback, Tokenizer};
 use crate::{Error, Result};
@@ -92,7 +92,8 @@ impl Classifier {
         encode_filled(&self.tokenizer, frame, fillings)
     }
 
-    /// Returns the class probabilities of each text, in the order of the texts; see [`Self::judge`].
+    /// Returns the class probabilities of each text, in the order of the texts; see [`Self::judge`]. `label` names the
+    /// progress bar.
     pub fn probabilities(
         &self,
         ids: &[Vec<i32>],
@@ -101,7 +102,8 @@ impl Classifier {
         job: &Job,
     ) -> Result<Vec<Vec<f32>>> {
         let mut probabilities = vec![Vec::new(); ids.len()];
-        self.judge(ids, batch_tokens, label, job, &mut |rows| {
+        let task = job.progress.task(label, ids.len(), "texts");
+        self.judge(ids, batch_tokens, &|_| false, &*task, job, &mut |rows| {
             for (text_idx, row) in rows {
                 probabilities[*text_idx].clone_from(row);
             }
@@ -113,8 +115,9 @@ impl Classifier {
     /// Computes the class probabilities of each text, given as ids.
     ///
     /// Texts are sorted by length and go through the model in batches of about `batch_tokens`, one batch per core
-    /// or device at a time; equal texts are computed once. `label` names the progress bar; `on_batches` gets the results
-    /// of finished texts with their indices.
+    /// or device at a time; equal texts are computed once. A batch whose texts `is_done` all names is skipped. The last bits
+    /// of a probability depend on the batch, so a batch is computed as a whole or not at all: what was stopped goes on
+    /// with the same numbers. `on_batches` gets the results of finished texts with their indices.
     ///
     /// # Errors
     ///
@@ -123,7 +126,8 @@ impl Classifier {
         &self,
         ids: &[Vec<i32>],
         batch_tokens: usize,
-        label: &str,
+        is_done: &dyn Fn(usize) -> bool,
+        task: &dyn Task,
         job: &Job,
         on_batches: &mut dyn FnMut(&[TextProbabilities]) -> Result<()>,
     ) -> Result<()> {
@@ -158,7 +162,16 @@ impl Classifier {
                 _ => batches.push(vec![place]),
             }
         }
-        let task = job.progress.task(label, encoded.len(), "texts");
+        let n_texts =
+            |batch: &[usize]| -> usize { batch.iter().map(|&place| text_idxs[place].len()).sum() };
+        batches.retain(|batch| {
+            let mut idxs = batch.iter().flat_map(|&place| &text_idxs[place]);
+            let done = idxs.all(|&text_idx| is_done(text_idx));
+            if done {
+                task.advance(n_texts(batch));
+            }
+            !done
+        });
         let devices = self.models.devices();
         let lengths = Lengths::on(devices.first());
         for group in batches.chunks(AT_ONCE * devices.workers()) {
@@ -170,7 +183,7 @@ impl Classifier {
                 let [_, n_labels] = logits.dims();
                 let rows = activation::softmax(logits.cast(DType::F32), 1).into_data();
                 let rows = rows.as_slice::<f32>().expect("the tensor was cast to f32");
-                task.advance(batch.len());
+                task.advance(n_texts(&batch));
                 let rows = rows.chunks_exact(n_labels).map(<[f32]>::to_vec);
                 Ok(batch.into_iter().zip(rows).collect::<Vec<_>>())
             });
