@@ -56,8 +56,14 @@ impl Made {
     }
 
     fn run_on(&self, page: &str, more: &[&str]) -> Ran {
-        let arguments = short_run(self.0.path());
+        let mut arguments = short_run(self.0.path());
         fs::write(self.path("page.txt"), page).unwrap();
+        // A flag that is given takes the short run's place.
+        for flag in more.iter().filter(|flag| flag.starts_with("--")) {
+            if let Some(at) = arguments.iter().position(|argument| argument == flag) {
+                arguments.drain(at..at + 2);
+            }
+        }
         let arguments = [&strs(&arguments)[..], more, &["--format", "json"]].concat();
         let output = apc(&arguments).output().unwrap();
         let told = text(&output.stderr);
@@ -117,6 +123,28 @@ fn an_edited_page_and_another_setting_make_again_what_follows_and_say_so_in_a_li
     let record: Value = serde_json::from_slice(&fs::read(record).unwrap()).unwrap();
     assert_eq!(record["about"]["model_name"], "embedded");
     assert_eq!(record["inputs"]["dtype"], "float32");
+}
+
+#[test]
+fn only_queries_that_are_asked_are_judged_and_asking_more_keeps_what_is_known() {
+    let made = Made::new();
+    let lines = |name: &str| made.read(&format!("data/Mira/{name}")).lines().count();
+    let statements = lines("statements.jsonl");
+    let ran = made.run(&["--max-dpo-data", "3", "--force"]);
+    assert_eq!(ran.summary["trained_on"], 3);
+    assert_eq!(lines("relevance-table.jsonl"), 3);
+    let few = made.read("data/Mira/relevance-table.jsonl");
+    let known = lines("relevance-cache.jsonl");
+    let ran = made.run(&["--max-dpo-data", "4"]);
+    assert_eq!(
+        ran.again,
+        ["max_dpo_data 3 → 4: relevance-table, pairs, dpo, evaluation-after again"]
+    );
+    assert_eq!(lines("relevance-table.jsonl"), 4);
+    // A mark, and at most the texts of one more query.
+    assert!(lines("relevance-cache.jsonl") <= known + 1 + statements);
+    made.run(&["--max-dpo-data", "3"]);
+    assert_eq!(made.read("data/Mira/relevance-table.jsonl"), few);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::files::{self, Checkpoint, Precision};
 use crate::kernels;
 use crate::nn::{ClassifierInput, Lengths, SequenceClassifier};
 use crate::parallel::{Devices, Replicas};
-use crate::progress::Job;
+use crate::progress::{Job, Task};
 use crate::text::around::{Around, EncodedText};
 use crate::text::{ByteFallback, Tokenizer};
 use crate::{Error, Result};
@@ -153,7 +153,8 @@ impl Classifier {
             .put_around(&self.around, &first?, Some(&second?))
     }
 
-    /// Returns the class probabilities of each text, in the order of the texts; see [`Self::judge`].
+    /// Returns the class probabilities of each text, in the order of the texts; see [`Self::judge`]. `label` names the
+    /// progress bar.
     pub fn probabilities(
         &self,
         texts: &[EncodedText],
@@ -162,7 +163,8 @@ impl Classifier {
         job: &Job,
     ) -> Result<Vec<Vec<f32>>> {
         let mut probabilities = vec![Vec::new(); texts.len()];
-        self.judge(texts, batch_tokens, label, job, &mut |rows| {
+        let task = job.progress.task(label, texts.len(), "texts");
+        self.judge(texts, batch_tokens, &|_| false, &*task, job, &mut |rows| {
             for (text_idx, row) in rows {
                 probabilities[*text_idx].clone_from(row);
             }
@@ -174,8 +176,9 @@ impl Classifier {
     /// Computes the class probabilities of each encoded text.
     ///
     /// Texts are sorted by length and go through the model in batches of about `batch_tokens`, one batch per core
-    /// or device at a time; equal texts are computed once. `label` names the progress bar; `on_batches` gets the results
-    /// of finished texts with their indices.
+    /// or device at a time; equal texts are computed once. A batch whose texts `is_done` all names is skipped. The last bits
+    /// of a probability depend on the batch, so a batch is computed as a whole or not at all: what was stopped goes on
+    /// with the same numbers. `on_batches` gets the results of finished texts with their indices.
     ///
     /// # Errors
     ///
@@ -184,7 +187,8 @@ impl Classifier {
         &self,
         texts: &[EncodedText],
         batch_tokens: usize,
-        label: &str,
+        is_done: &dyn Fn(usize) -> bool,
+        task: &dyn Task,
         job: &Job,
         on_batches: &mut dyn FnMut(&[TextProbabilities]) -> Result<()>,
     ) -> Result<()> {
@@ -219,7 +223,16 @@ impl Classifier {
                 _ => batches.push(vec![place]),
             }
         }
-        let task = job.progress.task(label, encoded.len(), "texts");
+        let n_texts =
+            |batch: &[usize]| -> usize { batch.iter().map(|&place| text_idxs[place].len()).sum() };
+        batches.retain(|batch| {
+            let mut idxs = batch.iter().flat_map(|&place| &text_idxs[place]);
+            let done = idxs.all(|&text_idx| is_done(text_idx));
+            if done {
+                task.resume(n_texts(batch));
+            }
+            !done
+        });
         let devices = self.models.devices();
         let lengths = Lengths::on(devices.first());
         for group in batches.chunks(AT_ONCE * devices.workers()) {
@@ -236,7 +249,7 @@ impl Classifier {
                 };
                 let rows = rows.into_data();
                 let rows = rows.as_slice::<f32>().expect("the tensor was cast to f32");
-                task.advance(batch.len());
+                task.advance(n_texts(&batch));
                 let rows = rows.chunks_exact(n_labels).map(<[f32]>::to_vec);
                 Ok(batch.into_iter().zip(rows).collect::<Vec<_>>())
             });

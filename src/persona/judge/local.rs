@@ -13,6 +13,9 @@ use crate::progress::Job;
 use crate::text::{Activation, Classifier, EncodedText, TextProbabilities};
 use crate::{Error, Result};
 
+/// Texts that are encoded and judged at once, so that memory does not grow with the page.
+const AT_ONCE: usize = 16_384;
+
 /// A classifier of this machine as judge: a discriminator of the paper, or a public classifier of sentences or pairs.
 #[derive(Clone, Debug)]
 pub struct LocalJudge {
@@ -137,37 +140,55 @@ impl LocalJudge {
         queries: &[String],
         job: &Job,
     ) -> Result<RelevanceTable> {
-        let inputs: Vec<JudgeInput<'_>> = queries
-            .iter()
-            .flat_map(|query| persona.inputs(query, ""))
-            .collect();
-        let known = |input: &JudgeInput<'_>| {
-            let cache = cache.as_ref()?;
-            cache.get(&self.template.render(input))
+        let statements = &persona.statements;
+        let n_texts = statements.len() * queries.len();
+        let input = |idx: usize| {
+            let (query_idx, statement_idx) = (idx / statements.len(), idx % statements.len());
+            persona.input(&statements[statement_idx], &queries[query_idx], "")
         };
-        let mut relevant: Vec<Option<f64>> = inputs.iter().map(known).collect();
-        let input_idxs: Vec<usize> = (0..inputs.len())
-            .filter(|&input_idx| relevant[input_idx].is_none())
+        let text = |idx: usize| self.template.render(&input(idx));
+        let mut relevant: Vec<Option<f64>> = vec![None; n_texts];
+        if let Some(cache) = &mut cache {
+            let mark = cache.begin(statements, queries)?;
+            for (idx, relevant) in relevant.iter_mut().enumerate() {
+                *relevant = cache.get_before(mark, &text(idx));
+            }
+        }
+        let unknown: Vec<usize> = (0..n_texts)
+            .filter(|&idx| relevant[idx].is_none())
             .collect();
-        let unknown: Vec<JudgeInput<'_>> = input_idxs.iter().map(|&idx| inputs[idx]).collect();
-        if !unknown.is_empty() {
-            let (texts, tokens) = (self.encode(&unknown, job)?, self.classifier.batch_tokens());
-            let yes = *self.columns.logits.last().expect("a task has classes");
+        let yes = *self.columns.logits.last().expect("a task has classes");
+        let task = job.progress.task("relevance", unknown.len(), "texts");
+        for piece in unknown.chunks(AT_ONCE) {
+            let inputs: Vec<JudgeInput<'_>> = piece.iter().map(|&idx| input(idx)).collect();
+            let texts = self.encode(&inputs, job)?;
+            let done: Vec<Option<f64>> = match &cache {
+                Some(cache) => piece.iter().map(|&idx| cache.get(&text(idx))).collect(),
+                None => vec![None; piece.len()],
+            };
+            for (&idx, &done) in piece.iter().zip(&done) {
+                relevant[idx] = done;
+            }
             let mut keep = |rows: &[TextProbabilities]| {
                 for (place, row) in rows {
                     let yes = f64::from(row[yes]);
-                    relevant[input_idxs[*place]] = Some(yes);
+                    relevant[piece[*place]] = Some(yes);
                     if let Some(cache) = &mut cache {
-                        cache.insert(&self.template.render(&unknown[*place]), yes)?;
+                        cache.insert(&text(piece[*place]), yes)?;
                     }
                 }
                 Ok(())
             };
-            let judged = self
-                .classifier
-                .judge(&texts, tokens, "relevance", job, &mut keep);
+            let judged = self.classifier.judge(
+                &texts,
+                self.classifier.batch_tokens(),
+                &|place| done[place].is_some(),
+                &*task,
+                job,
+                &mut keep,
+            );
             // Also of a run that is stopped.
-            if let Some(cache) = cache {
+            if let Some(cache) = &mut cache {
                 cache.flush()?;
             }
             judged?;
@@ -184,24 +205,37 @@ impl LocalJudge {
         replies: &[(&str, &str)],
         job: &Job,
     ) -> Result<Vec<Vec<NliProbabilities>>> {
-        let inputs: Vec<JudgeInput<'_>> = replies
-            .iter()
-            .flat_map(|(query, response)| persona.inputs(query, response))
-            .collect();
-        let (texts, tokens) = (self.encode(&inputs, job)?, self.classifier.batch_tokens());
-        let probabilities = self
-            .classifier
-            .probabilities(&texts, tokens, "entailment", job)?;
+        let n_statements = persona.statements.len();
+        let task = job
+            .progress
+            .task("entailment", n_statements * replies.len(), "texts");
         let of = |row: &[f32], class: Nli| f64::from(row[self.columns.logits[class as usize]]);
-        let by_label = |row: &Vec<f32>| NliProbabilities {
-            contradicted: of(row, Nli::Contradicted),
-            neutral: of(row, Nli::Neutral),
-            entailed: of(row, Nli::Entailed),
-        };
-        Ok(probabilities
-            .chunks(persona.statements.len().max(1))
-            .map(|row| row.iter().map(by_label).collect())
-            .collect())
+        let mut table = Vec::with_capacity(replies.len());
+        for replies in replies.chunks((AT_ONCE / n_statements.max(1)).max(1)) {
+            let inputs: Vec<JudgeInput<'_>> = replies
+                .iter()
+                .flat_map(|(query, response)| persona.inputs(query, response))
+                .collect();
+            let texts = self.encode(&inputs, job)?;
+            let mut judged = vec![None; inputs.len()];
+            let mut keep = |rows: &[TextProbabilities]| {
+                for (place, row) in rows {
+                    judged[*place] = Some(NliProbabilities {
+                        contradicted: of(row, Nli::Contradicted),
+                        neutral: of(row, Nli::Neutral),
+                        entailed: of(row, Nli::Entailed),
+                    });
+                }
+                Ok(())
+            };
+            let tokens = self.classifier.batch_tokens();
+            self.classifier
+                .judge(&texts, tokens, &|_| false, &*task, job, &mut keep)?;
+            let judged: Vec<NliProbabilities> = judged.into_iter().flatten().collect();
+            let rows = judged.chunks(n_statements.max(1));
+            table.extend(rows.map(<[NliProbabilities]>::to_vec));
+        }
+        Ok(table)
     }
 }
 

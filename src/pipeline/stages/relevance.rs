@@ -1,4 +1,6 @@
-//! Relevance of every statement to every query.
+//! Relevance of every statement to every query that is asked.
+
+use std::path::Path;
 
 use crate::persona::{JudgeTask, LocalJudge, Persona, Query, RelevanceCache, RelevanceTable};
 use crate::pipeline::models::identity;
@@ -8,11 +10,31 @@ use crate::pipeline::stages::asked::{Asked, Queries, Table};
 use crate::pipeline::stages::judges;
 use crate::teacher::some_others;
 use crate::text::seed_for;
-use crate::{Result, files};
+use crate::{Error, Result, files};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// A line of a table's file: P(relevant) of every statement for a query.
+#[derive(Debug, Serialize, Deserialize)]
+struct Row {
+    query_idx: usize,
+    relevant: Vec<f64>,
+}
+
+/// The setting that says how many of the queries are asked.
+fn limit(run: &Run<'_>, table: Table) -> (&'static str, usize) {
+    let replies = &run.config.replies;
+    match table.queries() {
+        Queries::ToTrain => ("max_dpo_data", replies.max_dpo_data),
+        Queries::HeldOut => ("max_eval_queries", replies.max_eval_queries),
+    }
+}
 
 pub(super) fn spec(run: &Run<'_>, table: Table) -> Result<StageSpec> {
+    let (setting, limit) = limit(run, table);
     let spec = run
         .stage(table.name())
+        .with_settings(json!({setting: limit, "seed": run.config.seed}))
         .reads("statements", run.layout.statements())
         .reads("queries", table.queries().path(&run.layout))
         .writes(Output::result(run.layout.jsonl(table.name())));
@@ -22,11 +44,12 @@ pub(super) fn spec(run: &Run<'_>, table: Table) -> Result<StageSpec> {
     }
 }
 
-pub(super) fn make(
+fn make(
     run: &mut Run<'_>,
     table: Table,
     persona: &Persona,
     queries: &[Query],
+    query_idxs: &[usize],
 ) -> Result<RelevanceTable> {
     let path = run.layout.jsonl(table.name());
     let mut stage = run.open(spec(run, table)?)?;
@@ -42,14 +65,40 @@ pub(super) fn make(
         for remark in judge.remarks() {
             run.job.progress.note(remark);
         }
-        let queries: Vec<String> = queries.iter().map(|query| query.query.clone()).collect();
-        let table = judge.relevance(Some(&mut cache), persona, &queries, run.job)?;
-        files::write_jsonl(&path, &table.rows)?;
+        let asked = query_idxs.iter().map(|&idx| queries[idx].query.clone());
+        let asked: Vec<String> = asked.collect();
+        let judged = judge.relevance(Some(&mut cache), persona, &asked, run.job)?;
+        let rows = query_idxs.iter().zip(judged.rows);
+        let rows: Vec<Row> = rows
+            .map(|(&query_idx, relevant)| Row {
+                query_idx,
+                relevant,
+            })
+            .collect();
+        files::write_jsonl(&path, &rows)?;
         stage.complete()?;
     }
-    Ok(RelevanceTable {
-        rows: files::read_jsonl(&path)?,
-    })
+    // Queries that are not asked have an empty row.
+    let mut rows = vec![Vec::new(); queries.len()];
+    for row in files::read_jsonl::<Row>(&path)? {
+        let n_found = row.relevant.len();
+        let place = rows.get_mut(row.query_idx);
+        match place.filter(|_| n_found == persona.statements.len()) {
+            Some(place) => *place = row.relevant,
+            None => return Err(not_the_tables(&path, row.query_idx)),
+        }
+    }
+    match query_idxs.iter().find(|&&idx| rows[idx].is_empty()) {
+        Some(&idx) => Err(not_the_tables(&path, idx)),
+        None => Ok(RelevanceTable { rows }),
+    }
+}
+
+fn not_the_tables(path: &Path, query_idx: usize) -> Error {
+    let reason = format!(
+        "its row for query {query_idx} is missing or does not fit the statements; delete the file and run again"
+    );
+    Error::invalid(path, reason)
 }
 
 /// What is asked to train on.
@@ -58,8 +107,7 @@ pub(in crate::pipeline) fn ask_to_train<'a>(
     persona: &'a Persona,
     queries: &'a [Query],
 ) -> Result<Asked<'a>> {
-    let limit = run.config.replies.max_dpo_data;
-    ask(run, Queries::ToTrain, persona, queries, limit)
+    ask(run, Table::Training, persona, queries)
 }
 
 /// What is asked to evaluate.
@@ -68,22 +116,22 @@ pub(in crate::pipeline) fn ask_held_out<'a>(
     persona: &'a Persona,
     queries: &'a [Query],
 ) -> Result<Asked<'a>> {
-    let limit = run.config.replies.max_eval_queries;
-    ask(run, Queries::HeldOut, persona, queries, limit)
+    ask(run, Table::HeldOut, persona, queries)
 }
 
 fn ask<'a>(
     run: &mut Run<'_>,
-    which: Queries,
+    table: Table,
     persona: &'a Persona,
     queries: &'a [Query],
-    limit: usize,
 ) -> Result<Asked<'a>> {
+    let (_, limit) = limit(run, table);
+    let query_idxs = some_of(queries.len(), limit, run.config.seed);
     Ok(Asked {
+        retrieval: make(run, table, persona, queries, &query_idxs)?,
         persona,
         queries,
-        query_idxs: some_of(queries.len(), limit, run.config.seed),
-        retrieval: make(run, which.retrieval(), persona, queries)?,
+        query_idxs,
     })
 }
 
@@ -92,7 +140,13 @@ pub(in crate::pipeline) fn grading_relevance(
     run: &mut Run<'_>,
     asked: &Asked<'_>,
 ) -> Result<RelevanceTable> {
-    make(run, Table::Grading, asked.persona, asked.queries)
+    let Asked {
+        persona,
+        queries,
+        query_idxs,
+        ..
+    } = asked;
+    make(run, Table::Grading, persona, queries, query_idxs)
 }
 
 /// At most `limit` of the queries, drawn by seed, in their order.
