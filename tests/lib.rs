@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod bad_input;
+mod chat_answers;
+mod chat_forms;
 mod chat_server;
 mod cli;
 mod devices;

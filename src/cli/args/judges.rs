@@ -17,7 +17,7 @@ use crate::persona::{
 };
 use crate::pipeline::{UsedJudge, trained_with};
 use crate::progress::Job;
-use crate::teacher::chat::{ChatTeacher, Language, OpenAi};
+use crate::teacher::chat::{ChatTeacher, Language};
 use crate::tiny::Embedded;
 use crate::{Error, Result};
 
@@ -53,6 +53,8 @@ enum Place {
     Local(JudgeSource),
     Chat {
         model: String,
+        /// What records call it, with a mark of its server.
+        recorded: String,
         language: Language,
         /// Where its answers are kept.
         answers: PathBuf,
@@ -86,8 +88,8 @@ impl ChosenJudge {
                 template: Some(judge.template()?.template),
                 precision: Some(judge.precision),
             },
-            Place::Chat { model, .. } => JudgeIdentity {
-                name: format!("{CHAT}{model}"),
+            Place::Chat { recorded, .. } => JudgeIdentity {
+                name: format!("{CHAT}{recorded}"),
                 hash: None,
                 template: None,
                 precision: None,
@@ -160,6 +162,7 @@ impl JudgeArgs {
             let place = match chat {
                 Some(model) => Place::Chat {
                     model: model.to_string(),
+                    recorded: self.chat.config().recorded_name(model)?,
                     language: Language::of(&persona.statements.join("\n")),
                     // Each judge has a file of its own, as each writes to it.
                     answers: output
@@ -209,8 +212,9 @@ impl JudgeArgs {
                 model,
                 language,
                 answers,
+                ..
             } => {
-                let model = OpenAi::new(model, self.chat.config(), job)?;
+                let model = self.chat.client(model, job)?;
                 let teacher = ChatTeacher::new(Box::new(model), *language, answers)?;
                 Ok(Judge::Chat(Arc::new(teacher)))
             }

@@ -1,6 +1,7 @@
 //! Label probabilities from the token probabilities of a chat model's judgement.
 
 use crate::teacher::chat::model::TokenLogprobs;
+use crate::teacher::chat::thoughts::answer_in;
 
 /// Returns the label probabilities at the first token that begins one of the labels as a value; `None` if there is no
 /// such token.
@@ -35,20 +36,19 @@ pub(super) fn probabilities(tokens: &[TokenLogprobs], labels: &[&[&str]]) -> Opt
         }
     }
     let total: f64 = sums.iter().sum();
-    (total > 0.0).then(|| sums.into_iter().map(|sum| sum / total).collect())
+    (total > 0.0 && total.is_finite()).then(|| sums.into_iter().map(|sum| sum / total).collect())
 }
 
-/// Returns the index of the first token after `</think>`; `None` if the model's thinking does not end.
+/// Returns the index of the first token of the answer, behind the model's thinking; `None` if that does not end.
 fn behind_thoughts(tokens: &[TokenLogprobs]) -> Option<usize> {
-    let mut said = String::new();
-    let thinks = |said: &str| said.trim_start().starts_with("<think>");
-    for (place, token) in tokens.iter().enumerate() {
-        said.push_str(&token.token);
-        if thinks(&said) && said.contains("</think>") {
-            return Some(place + 1);
-        }
-    }
-    (!thinks(&said)).then_some(0)
+    let said: String = tokens.iter().map(|token| token.token.as_str()).collect();
+    let begin = answer_in(&said)?.start;
+    let mut end = 0;
+    let is_before = |token: &&TokenLogprobs| {
+        end += token.token.len();
+        end <= begin
+    };
+    Some(tokens.iter().take_while(is_before).count())
 }
 
 #[cfg(test)]
@@ -101,6 +101,15 @@ mod tests {
             ("no", &[("no", 1.0)]),
         ];
         assert!(probabilities(&tokens(&thought), &RELEVANCE).is_none());
+        // A template may have written the opening mark; a mark may be several tokens.
+        let closed = [
+            ("Is there no", &[("no", 1.0)][..]),
+            ("</", &[]),
+            ("think", &[]),
+            (">", &[]),
+            ("no", &[("no", 0.7), ("yes", 0.3)]),
+        ];
+        assert!((probabilities(&tokens(&closed), &RELEVANCE).unwrap()[0] - 0.7).abs() < 1e-9);
         let answer = [("</think>", &[][..]), ("yes", &[("yes", 0.8), ("no", 0.2)])];
         let said = tokens(&[&thought[..], &answer].concat());
         assert!((probabilities(&said, &RELEVANCE).unwrap()[1] - 0.8).abs() < 1e-9);

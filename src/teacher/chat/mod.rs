@@ -3,15 +3,23 @@
 //! The model is a server that speaks OpenAI's API or a Gemma on this machine. Prompts, the parsing of answers and the
 //! journal of answers live here; stages and their files do not.
 
+mod address;
 mod answer;
+mod form;
+mod gate;
 mod judged;
 mod labels;
+mod learning;
 mod local;
 mod model;
 mod openai;
 mod parse;
+mod plain;
 mod prompts;
+mod refusal;
+mod sizes;
 mod tasks;
+mod thoughts;
 mod traffic;
 
 use std::collections::HashMap;
@@ -39,13 +47,21 @@ pub use prompts::Language;
 
 use labels::{NLI, RELEVANCE};
 use parse::Unusable;
-use prompts::{parts, prompt};
+use plain::plain;
+use prompts::{length, parts, prompt};
 use tasks::{Kind, LABEL, QUERIES, RELEVANT, REPLIES, STATEMENTS, Task};
+use thoughts::answer_of;
 
 /// Counted up when prompts or the reading of answers change what a character's data would be.
 const PROMPTS_VERSION: u32 = 1;
-/// Characters of a page that are read at once, about.
-const PART_CHARS: usize = 3000;
+/// How much of a page is read at once, as [`length`] measures it: about 750 tokens in every script.
+const PART: usize = 3000;
+/// The shortest part that is split when a model cannot read it.
+const SHORTEST_PART: usize = 256;
+/// Tokens of a statement or question, at most: judges read it with a reply.
+const MOST_TOKENS: u64 = 128;
+/// Characters of an unusable answer that are shown to the model again.
+const SHOWN_CHARS: usize = 2000;
 
 /// A chat model that does a teacher's five tasks.
 pub struct ChatTeacher {
@@ -61,6 +77,8 @@ struct State {
     /// Where they are kept; opened for the first of them.
     journal: Option<files::Journal>,
     outcome: Outcome,
+    /// Whether it was told that labels have no probabilities.
+    is_certain: bool,
 }
 
 /// An answer, locked while the model is asked for it.
@@ -69,7 +87,7 @@ type Slot = Arc<Mutex<Option<Given>>>;
 /// An answer on disk.
 #[derive(Serialize, Deserialize)]
 struct Answered {
-    /// The SHA-256 of the model's name and the conversation.
+    /// The SHA-256 of the model's name, the conversation and the server's address.
     key: String,
     task: String,
     reply: String,
@@ -125,6 +143,7 @@ impl ChatTeacher {
                 answers: answers.collect(),
                 journal,
                 outcome: Outcome::default(),
+                is_certain: false,
             }),
         })
     }
@@ -161,13 +180,22 @@ impl ChatTeacher {
         values: &[PromptValue],
         read: impl Fn(&str) -> std::result::Result<T, Unusable>,
     ) -> Result<Option<T>> {
-        let mut question = self.question(task, character, values);
+        let question = self.question(task, character, values);
+        self.ask_twice(question, |given| read(&given.reply))
+    }
+
+    /// Asks a question, and once more if the answer cannot be used: with more room if it was cut off.
+    fn ask_twice<T>(
+        &self,
+        mut question: Question,
+        read: impl Fn(&Given) -> std::result::Result<T, Unusable>,
+    ) -> Result<Option<T>> {
         self.state().outcome.asked += 1;
         let read = |given: &Given| {
             if given.is_cut {
                 Err("it is cut off before its end; be brief".into())
             } else {
-                read(&given.reply)
+                read(given)
             }
         };
         let first = self.answer(&question)?;
@@ -175,8 +203,11 @@ impl ChatTeacher {
             Ok(made) => return Ok(Some(made)),
             Err(reason) => reason,
         };
+        if first.is_cut {
+            question.max_tokens *= 2;
+        }
         let again = prompt(self.language, "again", &[PromptValue::from(&reason)]);
-        for (role, content) in [("assistant", first.reply.clone()), ("user", again)] {
+        for (role, content) in [("assistant", shown_again(&first)), ("user", again)] {
             let role = role.into();
             question.messages.push(Message { role, content });
         }
@@ -185,7 +216,7 @@ impl ChatTeacher {
             Ok(made) => Ok(Some(made)),
             Err(reason) => {
                 let rejected = Rejected {
-                    task: task.name.to_string(),
+                    task: question.task.to_string(),
                     asked: question.messages[1].content.clone(),
                     replies: vec![first.reply, second.reply],
                     reason,
@@ -194,6 +225,47 @@ impl ChatTeacher {
                 Ok(None)
             }
         }
+    }
+
+    /// Sets aside what was too long of an answer that is used otherwise.
+    fn drop_long(&self, task: &Task, texts: Vec<String>) -> Vec<String> {
+        let is_long = |text: &String| model::estimated_tokens(text) > MOST_TOKENS;
+        let (long, rest): (Vec<_>, Vec<_>) = texts.into_iter().partition(is_long);
+        let dropped = long.into_iter().map(|text| Rejected {
+            task: task.name.to_string(),
+            asked: String::new(),
+            reason: format!(
+                "it has about {} tokens, but a sentence may have {MOST_TOKENS}",
+                model::estimated_tokens(&text)
+            ),
+            replies: vec![text],
+        });
+        self.state().outcome.dropped.extend(dropped);
+        rest
+    }
+
+    /// Reads the statements in a part of a page; halves a part that does not fit into the context of the model.
+    fn statements_in(&self, character: &str, part: &str) -> Result<Vec<String>> {
+        let read = self.ask(&STATEMENTS, character, &[part.into()], |reply| {
+            // A refusal does not name the character.
+            parse::strings(reply, STATEMENTS.field(), |line| line.contains(character))
+        });
+        let error = match read {
+            Ok(statements) => return Ok(statements.unwrap_or_default()),
+            Err(error) => error,
+        };
+        let fills = |context: u64| {
+            let question = self.question(&STATEMENTS, character, &[part.into()]);
+            2 * question.estimated_tokens() > context
+        };
+        if length(part) <= SHORTEST_PART || !self.model.context().is_some_and(fills) {
+            return Err(error);
+        }
+        let halves = parts(part, length(part).div_ceil(2));
+        let read = halves
+            .iter()
+            .map(|half| self.statements_in(character, half));
+        Ok(read.collect::<Result<Vec<_>>>()?.concat())
     }
 
     /// The answer to a question: the one on disk, or the model's, which is put there first.
@@ -231,8 +303,12 @@ impl ChatTeacher {
     }
 
     fn key(&self, question: &Question) -> String {
-        let asked = json!([self.model.name(), question.messages, question.logprobs]).to_string();
-        files::checksum_of(asked)
+        let mut asked = json!([self.model.name(), question.messages, question.logprobs]);
+        let origin = self.model.origin();
+        if let (Some(asked), false) = (asked.as_array_mut(), origin.is_empty()) {
+            asked.push(json!(origin));
+        }
+        files::checksum_of(asked.to_string())
     }
 }
 
@@ -274,33 +350,44 @@ impl ChatTeacher {
     ) -> Result<Vec<f64>> {
         let mut question = self.question(task, character, values);
         question.logprobs = true;
-        let given = self.answer(&question)?;
-        if let Some(probabilities) = judged::probabilities(&given.logprobs, labels) {
-            return Ok(probabilities);
-        }
-        let said = self.ask(task, character, values, |reply| {
-            Ok(match task.fields[0].1 {
-                Kind::SomeOf(_) => parse::labels(reply, task.field(), labels, 1)?[0],
-                _ => parse::label(reply, task.field(), labels)?,
-            })
+        let judged = self.ask_twice(question, |given| {
+            if let Some(probabilities) = judged::probabilities(&given.logprobs, labels) {
+                return Ok(probabilities);
+            }
+            let said = match task.fields[0].1 {
+                Kind::SomeOf(_) => parse::labels(&given.reply, task.field(), labels, 1)?[0],
+                _ => parse::label(&given.reply, task.field(), labels)?,
+            };
+            self.tell_certain();
+            let p = |label_idx| f64::from(u8::from(label_idx == said));
+            Ok((0..labels.len()).map(p).collect())
         })?;
-        let said = said.ok_or_else(|| {
+        judged.ok_or_else(|| {
             let rejected = self.state().outcome.rejected.pop();
             let reason = rejected.map_or(String::new(), |rejected| rejected.reason);
             crate::Error::Teacher(format!(
                 "{} gave no usable judgement, twice: {reason}",
                 self.model.name()
             ))
-        })?;
-        let p = |label_idx| f64::from(u8::from(label_idx == said));
-        Ok((0..labels.len()).map(p).collect())
+        })
+    }
+
+    /// Tells once that labels count as certain.
+    fn tell_certain(&self) {
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.is_certain, true) {
+            self.model.tell(&format!(
+                "{} tells no log-probabilities of its labels: a label that it gives counts as certain",
+                self.model.name()
+            ));
+        }
     }
 }
 
 impl Teacher for ChatTeacher {
     fn version(&self) -> String {
-        let (name, language) = (self.model.name(), self.language.code());
-        format!("{name}, prompts {language}-{PROMPTS_VERSION}")
+        let name = model::recorded_name(&self.model.name(), &self.model.origin());
+        format!("{name}, prompts {}-{PROMPTS_VERSION}", self.language.code())
     }
 
     fn concurrency(&self) -> usize {
@@ -312,19 +399,16 @@ impl Teacher for ChatTeacher {
     }
 
     fn statements(&self, character: &str, page: &str) -> Result<Vec<Statement>> {
-        let parts = parts(page, PART_CHARS);
+        let parts = parts(page, PART);
         let read = at_once(&parts, self.model.concurrency(), |part| {
-            self.ask(&STATEMENTS, character, &[part.as_str().into()], |reply| {
-                // A refusal does not name the character.
-                parse::strings(reply, STATEMENTS.field(), |line| line.contains(character))
-            })
+            self.statements_in(character, part)
         })?;
         let mut statements: Vec<Statement> = Vec::new();
-        for statement in read.into_iter().flatten().flatten() {
+        for statement in self.drop_long(&STATEMENTS, read.concat()) {
             let statement = Statement {
                 statement: one_line(&statement),
             };
-            if !statements.contains(&statement) {
+            if !statement.statement.is_empty() && !statements.contains(&statement) {
                 statements.push(statement);
             }
         }
@@ -342,20 +426,18 @@ impl Teacher for ChatTeacher {
         let values = [statement.into(), asked.collect()];
         let questions = self.ask(&QUERIES, character, &values, |reply| {
             let questions = parse::strings(reply, QUERIES.field(), is_question)?;
-            if questions.is_empty() {
-                return Err("it has no question".into());
+            let fits = |text: &String| model::estimated_tokens(text) <= MOST_TOKENS;
+            if !questions.iter().any(fits) {
+                return Err("it has no short question".into());
             }
             Ok(questions)
         })?;
+        let questions = self.drop_long(&QUERIES, questions.unwrap_or_default());
         let query = |question: String| Query {
             statement: statement.to_string(),
             query: one_line(&question),
         };
-        Ok(questions
-            .unwrap_or_default()
-            .into_iter()
-            .map(query)
-            .collect())
+        Ok(questions.into_iter().map(query).collect())
     }
 
     fn relevance(
@@ -383,7 +465,14 @@ impl Teacher for ChatTeacher {
         let values = [statement.as_str().into(), query.as_str().into()];
         let labels = [Nli::Entailed, Nli::Neutral, Nli::Contradicted];
         let replies = self.ask(&REPLIES, character, &values, |reply| {
-            parse::fields(reply, &labels.map(|label| NLI[label as usize]))
+            let replies = parse::fields(reply, &labels.map(|label| NLI[label as usize]))?;
+            match replies
+                .iter()
+                .find(|reply| model::estimated_tokens(reply) > 2 * MOST_TOKENS)
+            {
+                Some(long) => Err(format!("a reply has {} characters", long.chars().count())),
+                None => Ok(replies),
+            }
         })?;
         let example = |(label, response): (Nli, String)| NliExample {
             statement: statement.clone(),
@@ -411,6 +500,7 @@ impl Teacher for ChatTeacher {
     fn take_outcome(&self) -> Outcome {
         let mut outcome = std::mem::take(&mut self.state().outcome);
         outcome.rejected.sort();
+        outcome.dropped.sort();
         outcome
     }
 
@@ -424,7 +514,7 @@ impl Teacher for ChatTeacher {
             requests += times;
             tokens += times * (self.question(task, character, values).estimated_tokens() + answer);
         };
-        for part in parts(page, PART_CHARS) {
+        for part in parts(page, PART) {
             let answer = model::estimated_tokens(&part) * 5 / 4;
             count(1, &STATEMENTS, &[part.into()], answer);
         }
@@ -459,7 +549,19 @@ fn is_question(text: &str) -> bool {
     text.contains(['?', '？']) || text.trim_end().ends_with("か。")
 }
 
-/// A text on one line.
+/// An unusable answer as the model is shown it again: its beginning, without thoughts.
+fn shown_again(given: &Given) -> String {
+    let answer = answer_of(&given.reply).unwrap_or_default();
+    if answer.is_empty() {
+        return "…".into(); // some servers refuse an empty turn
+    }
+    match answer.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &answer[..end]),
+        None => answer.to_string(),
+    }
+}
+
+/// A text on one line, without what a terminal would obey.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    plain(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
