@@ -288,7 +288,7 @@ fn a_prompt_that_the_server_cut_is_an_error_that_says_so() {
     });
     let folder = tempfile::tempdir().unwrap();
     let mut command = teach(folder.path(), &server.base(), &[]);
-    fs::write(folder.path().join("page.txt"), PAGE.repeat(20)).unwrap();
+    fs::write(folder.path().join("page.txt"), PAGE.repeat(15)).unwrap();
     let output = command.output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{told}");

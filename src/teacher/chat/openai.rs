@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use reqwest::header::AUTHORIZATION;
 use secrecy::SecretString;
 
 use crate::progress::Job;
@@ -121,7 +122,7 @@ impl OpenAi {
                 ),
             ));
         }
-        let address = Address::new(config.api_base.as_deref(), config.api_key.as_ref(), model)?;
+        let mut address = Address::new(config.api_base.as_deref(), config.api_key.as_ref(), model)?;
         let failed = |what: &str, error: &dyn fmt::Display| {
             Error::Teacher(format!("cannot set up {what}: {error}"))
         };
@@ -134,6 +135,14 @@ impl OpenAi {
             .referer(false)
             .build()
             .map_err(|error| failed("the HTTP client", &error))?;
+        let request = http.post(address.chat.clone()).build();
+        let authorization = request
+            .as_ref()
+            .ok()
+            .and_then(|request| request.headers().get(AUTHORIZATION));
+        if let Some(authorization) = authorization {
+            address.hide(authorization);
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

@@ -163,7 +163,7 @@ fn json(reply: &str) -> Result<Option<Value>, Unusable> {
     let starts = std::iter::once(0).chain(starts.map(|(at, _)| at).take(MOST_STARTS));
     for start in starts {
         let text = &whole[start..];
-        if whole[..start].contains(['"', '“', '\'', ':']) {
+        if is_json_like(&whole[..start]) {
             break; // that may be a part of the answer
         }
         if depth(text) > MOST_DEPTH {
@@ -176,6 +176,18 @@ fn json(reply: &str) -> Result<Option<Value>, Unusable> {
         }
     }
     Err("it is no whole JSON object".into())
+}
+
+/// Whether a text with brackets may be JSON: it has texts in quotes, or names with colons in braces.
+fn is_json_like(text: &str) -> bool {
+    let mut braces = text.split('{').skip(1);
+    let is_named = |inside: &str| {
+        inside
+            .split('}')
+            .next()
+            .is_some_and(|inside| inside.contains(':'))
+    };
+    text.contains(['"', '“']) || text.contains("['") || braces.any(is_named)
 }
 
 /// Places where an object may begin that are tried.
