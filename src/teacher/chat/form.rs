@@ -118,10 +118,18 @@ impl Form {
     pub(super) fn most_tokens(&self, question: &Question) -> Option<u64> {
         self.limit.name()?;
         let prompt = question.estimated_tokens() * self.percent / 100 + 32;
-        let room = self.context.map(|context| context.saturating_sub(prompt));
-        // With less room than this the prompt itself is too long, which the server says better.
-        let most = [Some(question.max_tokens), room, self.longest];
-        most.into_iter().flatten().min().map(|most| most.max(32))
+        // A prompt that leaves less room than this is too long itself, which the server says better.
+        let room = |context: u64| {
+            context
+                .saturating_sub(prompt)
+                .max(SHORTEST.min(context / 4))
+        };
+        let most = [
+            Some(question.max_tokens),
+            self.context.map(room),
+            self.longest,
+        ];
+        most.into_iter().flatten().min()
     }
 
     /// The context's length, if a refusal told it.

@@ -83,7 +83,7 @@ impl Learning {
             let form = known.form;
             drop(known);
             let error = match self.send(traffic, question, &form, MOST_FAILURES).await {
-                Err(Failure::Said(error)) if !form.named(&error, question).is_empty() => error,
+                Err(Failure::Said(error)) if teaches(&form, &error, question) => error,
                 Ok(said) => return Ok(self.checked(traffic, question, &form, said).await),
                 failed => return failed,
             };
@@ -134,7 +134,7 @@ impl Learning {
         most_failures: usize,
     ) -> Result<Said, Failure> {
         let body = form.body(&self.model, question);
-        let teaches = |error: &ServerError| !form.named(error, question).is_empty();
+        let teaches = |error: &ServerError| teaches(form, error, question);
         traffic.send(&body, most_failures, &teaches).await
     }
 
@@ -161,7 +161,11 @@ impl Learning {
         let mut tried = vec![first];
         let mut guessed = false;
         'progress: loop {
-            let named = base.named(&error, question);
+            let named = if error.may_teach() {
+                base.named(&error, question)
+            } else {
+                Vec::new()
+            };
             let n_named = named.len();
             let others = if guesses {
                 base.guesses(question)
@@ -262,4 +266,9 @@ impl Learning {
         }
         said
     }
+}
+
+/// Whether a server's error names a part of a request that could be otherwise.
+fn teaches(form: &Form, error: &ServerError, question: &Question) -> bool {
+    error.may_teach() && !form.named(error, question).is_empty()
 }

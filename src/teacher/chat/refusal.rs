@@ -85,6 +85,11 @@ impl ServerError {
         self.status == 402 || SPENT.iter().any(|spent| self.code.contains(spent))
     }
 
+    /// Whether its status is that of a request in a wrong form, rather than of a key, a quota or a server that is busy.
+    pub(super) fn may_teach(&self) -> bool {
+        matches!(self.status, 400 | 404 | 413 | 422 | 500 | 501) && !self.is_quota()
+    }
+
     /// Whether its status leaves it open that the request's form is the fault, and its words name no other.
     pub(super) fn may_be_the_form(&self) -> bool {
         const ELSEWHERE: [&str; 12] = [
