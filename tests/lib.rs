@@ -5,6 +5,7 @@
 mod bad_input;
 mod chat_answers;
 mod chat_forms;
+mod chat_limits;
 mod chat_server;
 mod cli;
 mod devices;

@@ -307,7 +307,7 @@ mod tests {
             token: " yes".into(),
             top: vec![(" yes".into(), -0.2), (" maybe".into(), 0.0)],
         };
-        assert_eq!(said.logprobs, [yes.clone()], "not those of the thoughts");
+        assert_eq!(said.logprobs, [yes], "not those of the thoughts");
 
         let infinite = r#"{"choices": [{"message": {"content": "yes"}, "logprobs": {"content":
             [{"token": "yes", "logprob": -Infinity, "top_logprobs": [{"token": "no", "logprob": NaN}]}]}}]}"#;

@@ -5,9 +5,11 @@
 
 mod address;
 mod answer;
+mod asking;
 mod form;
 mod gate;
 mod judged;
+mod judging;
 mod labels;
 mod learning;
 mod local;
@@ -32,10 +34,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::parallel::at_once;
-use crate::persona::{
-    ChatJudge, JudgeInput, Nli, NliExample, NliProbabilities, Query, Relevance, Statement,
-};
-use crate::teacher::{Outcome, Plan, Rejected, Teacher};
+use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
+use crate::teacher::{Outcome, Plan, Teacher};
 use crate::text::Message;
 use crate::{Result, files};
 
@@ -46,11 +46,10 @@ pub use openai::{OpenAi, OpenAiConfig};
 pub use prompts::Language;
 
 use labels::{NLI, RELEVANCE};
-use parse::Unusable;
 use plain::plain;
-use prompts::{length, parts, prompt};
-use tasks::{Kind, LABEL, QUERIES, RELEVANT, REPLIES, STATEMENTS, Task};
-use thoughts::answer_of;
+pub(crate) use prompts::length;
+use prompts::{parts, prompt};
+use tasks::{LABEL, QUERIES, RELEVANT, REPLIES, STATEMENTS, Task};
 
 /// Counted up when prompts or the reading of answers change what a character's data would be.
 const PROMPTS_VERSION: u32 = 1;
@@ -60,9 +59,6 @@ const PART: usize = 3000;
 const SHORTEST_PART: usize = 256;
 /// Tokens of a statement or question, at most: judges read it with a reply.
 const MOST_TOKENS: u64 = 128;
-/// Characters of an unusable answer that are shown to the model again.
-const SHOWN_CHARS: usize = 2000;
-
 /// A chat model that does a teacher's five tasks.
 pub struct ChatTeacher {
     model: Box<dyn ChatModel>,
@@ -172,78 +168,6 @@ impl ChatTeacher {
         }
     }
 
-    /// Asks a task's question, and once more if the answer cannot be used; `None` if the second cannot either.
-    fn ask<T>(
-        &self,
-        task: &Task,
-        character: &str,
-        values: &[PromptValue],
-        read: impl Fn(&str) -> std::result::Result<T, Unusable>,
-    ) -> Result<Option<T>> {
-        let question = self.question(task, character, values);
-        self.ask_twice(question, |given| read(&given.reply))
-    }
-
-    /// Asks a question, and once more if the answer cannot be used: with more room if it was cut off.
-    fn ask_twice<T>(
-        &self,
-        mut question: Question,
-        read: impl Fn(&Given) -> std::result::Result<T, Unusable>,
-    ) -> Result<Option<T>> {
-        self.state().outcome.asked += 1;
-        let read = |given: &Given| {
-            if given.is_cut {
-                Err("it is cut off before its end; be brief".into())
-            } else {
-                read(given)
-            }
-        };
-        let first = self.answer(&question)?;
-        let reason = match read(&first) {
-            Ok(made) => return Ok(Some(made)),
-            Err(reason) => reason,
-        };
-        if first.is_cut {
-            question.max_tokens *= 2;
-        }
-        let again = prompt(self.language, "again", &[PromptValue::from(&reason)]);
-        for (role, content) in [("assistant", shown_again(&first)), ("user", again)] {
-            let role = role.into();
-            question.messages.push(Message { role, content });
-        }
-        let second = self.answer(&question)?;
-        match read(&second) {
-            Ok(made) => Ok(Some(made)),
-            Err(reason) => {
-                let rejected = Rejected {
-                    task: question.task.to_string(),
-                    asked: question.messages[1].content.clone(),
-                    replies: vec![first.reply, second.reply],
-                    reason,
-                };
-                self.state().outcome.rejected.push(rejected);
-                Ok(None)
-            }
-        }
-    }
-
-    /// Sets aside what was too long of an answer that is used otherwise.
-    fn drop_long(&self, task: &Task, texts: Vec<String>) -> Vec<String> {
-        let is_long = |text: &String| model::estimated_tokens(text) > MOST_TOKENS;
-        let (long, rest): (Vec<_>, Vec<_>) = texts.into_iter().partition(is_long);
-        let dropped = long.into_iter().map(|text| Rejected {
-            task: task.name.to_string(),
-            asked: String::new(),
-            reason: format!(
-                "it has about {} tokens, but a sentence may have {MOST_TOKENS}",
-                model::estimated_tokens(&text)
-            ),
-            replies: vec![text],
-        });
-        self.state().outcome.dropped.extend(dropped);
-        rest
-    }
-
     /// Reads the statements in a part of a page; halves a part that does not fit into the context of the model.
     fn statements_in(&self, character: &str, part: &str) -> Result<Vec<String>> {
         let read = self.ask(&STATEMENTS, character, &[part.into()], |reply| {
@@ -309,78 +233,6 @@ impl ChatTeacher {
             asked.push(json!(origin));
         }
         files::checksum_of(asked.to_string())
-    }
-}
-
-impl ChatJudge for ChatTeacher {
-    fn concurrency(&self) -> usize {
-        self.model.concurrency()
-    }
-
-    fn relevance(&self, character: &str, statement: &str, query: &str) -> Result<f64> {
-        let values = [statement.into(), [query].into_iter().collect()];
-        let p = self.judge(&RELEVANT, &RELEVANCE, character, &values)?;
-        Ok(p[1])
-    }
-
-    fn nli(&self, input: &JudgeInput<'_>) -> Result<NliProbabilities> {
-        let values = [
-            input.statement.into(),
-            input.query.into(),
-            input.response.into(),
-        ];
-        let p = self.judge(&LABEL, &NLI, input.character, &values)?;
-        Ok(NliProbabilities {
-            contradicted: p[0],
-            neutral: p[1],
-            entailed: p[2],
-        })
-    }
-}
-
-impl ChatTeacher {
-    /// Returns the probabilities of a task's labels: from the token probabilities if the model returns them, else 1 for the
-    /// label that it replies with.
-    fn judge(
-        &self,
-        task: &Task,
-        labels: &[&[&str]],
-        character: &str,
-        values: &[PromptValue],
-    ) -> Result<Vec<f64>> {
-        let mut question = self.question(task, character, values);
-        question.logprobs = true;
-        let judged = self.ask_twice(question, |given| {
-            if let Some(probabilities) = judged::probabilities(&given.logprobs, labels) {
-                return Ok(probabilities);
-            }
-            let said = match task.fields[0].1 {
-                Kind::SomeOf(_) => parse::labels(&given.reply, task.field(), labels, 1)?[0],
-                _ => parse::label(&given.reply, task.field(), labels)?,
-            };
-            self.tell_certain();
-            let p = |label_idx| f64::from(u8::from(label_idx == said));
-            Ok((0..labels.len()).map(p).collect())
-        })?;
-        judged.ok_or_else(|| {
-            let rejected = self.state().outcome.rejected.pop();
-            let reason = rejected.map_or(String::new(), |rejected| rejected.reason);
-            crate::Error::Teacher(format!(
-                "{} gave no usable judgement, twice: {reason}",
-                self.model.name()
-            ))
-        })
-    }
-
-    /// Tells once that labels count as certain.
-    fn tell_certain(&self) {
-        let mut state = self.state();
-        if !std::mem::replace(&mut state.is_certain, true) {
-            self.model.tell(&format!(
-                "{} tells no log-probabilities of its labels: a label that it gives counts as certain",
-                self.model.name()
-            ));
-        }
     }
 }
 
@@ -547,18 +399,6 @@ impl Teacher for ChatTeacher {
 /// Whether a text asks something.
 fn is_question(text: &str) -> bool {
     text.contains(['?', '？']) || text.trim_end().ends_with("か。")
-}
-
-/// An unusable answer as the model is shown it again: its beginning, without thoughts.
-fn shown_again(given: &Given) -> String {
-    let answer = answer_of(&given.reply).unwrap_or_default();
-    if answer.is_empty() {
-        return "…".into(); // some servers refuse an empty turn
-    }
-    match answer.char_indices().nth(SHOWN_CHARS) {
-        Some((end, _)) => format!("{}…", &answer[..end]),
-        None => answer.to_string(),
-    }
 }
 
 /// A text on one line, without what a terminal would obey.

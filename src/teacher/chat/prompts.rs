@@ -74,7 +74,7 @@ pub(super) fn prompt(language: Language, name: &str, values: &[Value]) -> String
 
 /// How long a text is for a tokenizer, in quarters of a token: a letter of English is one, of other alphabets two, and a
 /// character of Chinese, Japanese or Korean four.
-pub(super) fn length(text: &str) -> usize {
+pub(crate) fn length(text: &str) -> usize {
     let of = |c: char| match c {
         _ if c.is_ascii() => 1,
         '\u{1100}'..='\u{11ff}' | '\u{2e80}'.. => 4,
