@@ -390,3 +390,28 @@ fn a_slow_server_is_not_buried_under_retries() {
     );
     assert!(told.contains(&format!("{hung} cancelled")), "{told}");
 }
+
+#[test]
+fn llama_cpps_python_server_is_asked_for_a_json_object_as_its_refusal_says() {
+    // It passes over what it does not know, and refuses what it does know with status 500 and a traceback.
+    let words = "1 validation error:\n  {'type': 'literal_error', 'loc': ('body', 'response_format', 'type'), 'msg': \"Input \
+         should be 'text' or 'json_object'\", 'input': 'json_schema', 'ctx': {'expected': \"'text' or 'json_object'\"}}\n\n  \
+         File \"app.py\", line 376, in create_chat_completion\n    POST /v1/chat/completions";
+    let error =
+        json!({"message": words, "type": "internal_server_error", "param": null, "code": null});
+    let body = json!({"error": error}).to_string();
+    let server = ChatServer::new(QUICK, move |request| {
+        let format = &request.body["response_format"];
+        if format["type"] == "json_object" && format["schema"]["required"].is_array() {
+            Act::Answer
+        } else {
+            Act::Fail(500, body.clone(), None)
+        }
+    });
+    let (log, told, _) = taught(&server, &[]);
+    assert_eq!(refused(&log), 1, "its words say what to ask for");
+    assert!(
+        told.contains("takes max_tokens, a system role, a JSON object, a temperature"),
+        "{told}"
+    );
+}

@@ -18,7 +18,7 @@ const SHORTEST: u64 = 256;
 pub(super) struct Form {
     limit: Limit,
     system: bool,
-    schema: bool,
+    schema: Schema,
     temperature: bool,
     /// Alternatives of a token that it tells; none if it knows no log-probabilities.
     top_logprobs: u64,
@@ -30,6 +30,16 @@ pub(super) struct Form {
     longest: Option<u64>,
     /// Tokens of a prompt for 100 estimated ones.
     percent: u64,
+}
+
+/// How the form of the answer is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Schema {
+    /// As OpenAI has it.
+    JsonSchema,
+    /// As a JSON object, with the schema beside it, which llama.cpp's Python server reads.
+    JsonObject,
+    None,
 }
 
 /// What the limit of an answer is called.
@@ -69,7 +79,7 @@ impl Form {
                 Limit::MaxTokens
             },
             system: true,
-            schema: true,
+            schema: Schema::JsonSchema,
             temperature: true,
             top_logprobs: TOP_LOGPROBS,
             both: true,
@@ -97,11 +107,15 @@ impl Form {
             body["logprobs"] = json!(true);
             body["top_logprobs"] = json!(self.top_logprobs);
         }
-        if self.sends_schema(question) {
-            body["response_format"] = json!({
+        let format = match self.schema {
+            Schema::JsonSchema => json!({
                 "type": "json_schema",
                 "json_schema": {"name": question.task, "schema": question.schema, "strict": true},
-            });
+            }),
+            _ => json!({"type": "json_object", "schema": question.schema}),
+        };
+        if self.sends_schema(question) {
+            body["response_format"] = format;
         }
         body
     }
@@ -111,7 +125,7 @@ impl Form {
     }
 
     fn sends_schema(&self, question: &Question) -> bool {
-        self.schema && (self.both || !self.sends_logprobs(question))
+        self.schema != Schema::None && (self.both || !self.sends_logprobs(question))
     }
 
     /// The longest answer to ask for; `None` if the server takes no limit.
@@ -196,10 +210,12 @@ impl Form {
             });
         }
         if names_schema {
-            forms.push(Self {
-                schema: false,
-                ..*self
-            });
+            if self.schema == Schema::JsonSchema && has(&["json_object"]) {
+                let schema = Schema::JsonObject;
+                forms.push(Self { schema, ..*self });
+            }
+            let schema = Schema::None;
+            forms.push(Self { schema, ..*self });
         }
         forms
     }
@@ -250,9 +266,9 @@ impl Form {
             limit: self.limit.others()[0],
             ..*self
         });
-        if self.schema {
+        if self.schema != Schema::None {
             forms.push(Self {
-                schema: false,
+                schema: Schema::None,
                 ..*self
             });
         }
@@ -276,7 +292,7 @@ impl Form {
         Self {
             limit: Limit::None,
             system: false,
-            schema: false,
+            schema: Schema::None,
             temperature: false,
             top_logprobs: 0,
             ..*self
@@ -330,10 +346,14 @@ impl fmt::Display for Form {
         let a = |takes: bool| if takes { "a" } else { "no" };
         write!(
             f,
-            "takes {}, {} system role, {} JSON schema, {} temperature",
+            "takes {}, {} system role, {}, {} temperature",
             self.limit.name().unwrap_or("no token limit"),
             a(self.system),
-            a(self.schema),
+            match self.schema {
+                Schema::JsonSchema => "a JSON schema",
+                Schema::JsonObject => "a JSON object",
+                Schema::None => "no JSON schema",
+            },
             a(self.temperature)
         )?;
         if self.top_logprobs == 0 {
