@@ -22,6 +22,12 @@ pub(crate) enum Act {
     Say(String),
     /// Fails with a status, a body and perhaps a Retry-After.
     Fail(u16, String, Option<&'static str>),
+    /// Answers with success and this body.
+    Body(String),
+    /// Sends this response as it is.
+    Raw(String),
+    /// Sends this beginning of a response, and then more and more of it until nobody listens.
+    Endless(String),
     /// Closes the connection.
     Drop,
     /// Says nothing for so long.
@@ -130,6 +136,28 @@ fn connection(state: &State, stream: TcpStream) {
                     return;
                 }
                 continue;
+            }
+            Act::Body(body) => {
+                log(true);
+                if stream.write_all(http(200, body, None).as_bytes()).is_err() {
+                    return;
+                }
+                continue;
+            }
+            Act::Raw(response) => {
+                log(false);
+                // Whoever gets it may have gone.
+                let _ = stream.write_all(response.as_bytes());
+                return;
+            }
+            Act::Endless(begin) => {
+                log(false);
+                let more = vec![b'x'; 1 << 20];
+                let mut sent = stream.write_all(begin.as_bytes());
+                while sent.is_ok() {
+                    sent = stream.write_all(&more);
+                }
+                return;
             }
             Act::Drop => return log(false),
             Act::Hang(long) => {
@@ -254,7 +282,13 @@ fn chinese(user: &str) -> Value {
 
 /// What the rules for English would say.
 pub(crate) fn answer(messages: &str) -> String {
-    let user = messages.split("\n====\n").nth(1).unwrap();
+    let mut turns = messages.split("\n====\n");
+    let first = turns.next().unwrap();
+    // A system's text may be in the user's turn, before an empty line.
+    let user = match first.split_once("\n\n") {
+        Some((_, user)) => user,
+        None => turns.next().unwrap(),
+    };
     if user.contains('。') {
         return chinese(user).to_string();
     }

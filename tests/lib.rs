@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod bad_input;
+mod chat_answers;
+mod chat_forms;
+mod chat_limits;
 mod chat_server;
 mod cli;
 mod devices;

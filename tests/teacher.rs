@@ -16,13 +16,13 @@ use serde_json::{Value, json};
 
 use super::chat_server::{Act, ChatServer, Request, Served, answer};
 
-const PAGE: &str = "Mira is a carpenter from Riga. She plays the cello on Sundays. She has two brothers. \
+pub(super) const PAGE: &str = "Mira is a carpenter from Riga. She plays the cello on Sundays. She has two brothers. \
 Her mother is a nurse.\n\nMira is afraid of heights. She was born in 1990.\n";
-const KEY: &str = "sk-not-to-be-seen-1234567890";
-const QUICK: Duration = Duration::ZERO;
+pub(super) const KEY: &str = "sk-not-to-be-seen-1234567890";
+pub(super) const QUICK: Duration = Duration::ZERO;
 
 /// `train` with a chat model, up to the data that its teacher makes.
-fn teach(folder: &Path, base: &str, more: &[&str]) -> Command {
+pub(super) fn teach(folder: &Path, base: &str, more: &[&str]) -> Command {
     fs::write(folder.join("page.txt"), PAGE).unwrap();
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("apc"));
     command
@@ -47,14 +47,14 @@ fn teach(folder: &Path, base: &str, more: &[&str]) -> Command {
     command
 }
 
-fn json_of(output: &Output) -> Value {
+pub(super) fn json_of(output: &Output) -> Value {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"))
 }
 
 /// The files that a teacher's data is in.
-fn data(folder: &Path) -> Vec<String> {
+pub(super) fn data(folder: &Path) -> Vec<String> {
     [
         "statements",
         "queries",
@@ -70,7 +70,7 @@ fn data(folder: &Path) -> Vec<String> {
 }
 
 /// How often each conversation was answered.
-fn answers(log: &[Served]) -> HashMap<&str, usize> {
+pub(super) fn answers(log: &[Served]) -> HashMap<&str, usize> {
     let mut counts = HashMap::new();
     for served in log.iter().filter(|served| served.answered) {
         *counts.entry(served.request.messages.as_str()).or_default() += 1;
@@ -375,7 +375,7 @@ fn what_cannot_work_ends_at_once_in_one_line_without_the_key() {
 }
 
 /// Whether a text is in any file of a folder.
-fn holds(folder: &Path, text: &str) -> bool {
+pub(super) fn holds(folder: &Path, text: &str) -> bool {
     fs::read_dir(folder).unwrap().any(|entry| {
         let path = entry.unwrap().path();
         if path.is_dir() {

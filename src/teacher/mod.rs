@@ -154,6 +154,8 @@ pub struct Outcome {
     pub asked: usize,
     /// Those whose answers could not be used.
     pub rejected: Vec<Rejected>,
+    /// Parts of answers that were left out while the rest is used.
+    pub dropped: Vec<Rejected>,
 }
 
 /// A task whose answers could not be used.

@@ -122,6 +122,8 @@ enum Place {
     Local(JudgeSource),
     Chat {
         model: String,
+        /// What records call it, with a mark of its server.
+        recorded: String,
         language: Language,
         /// Where its answers are kept.
         answers: PathBuf,
@@ -166,8 +168,8 @@ impl ChosenJudge {
                     precision: Some(judge.precision),
                 }
             }
-            Place::Chat { model, .. } => JudgeIdentity {
-                name: format!("{CHAT}{model}"),
+            Place::Chat { recorded, .. } => JudgeIdentity {
+                name: format!("{CHAT}{recorded}"),
                 hash: None,
                 template: None,
                 labels: None,
@@ -244,6 +246,7 @@ impl JudgeArgs {
             let place = match chat {
                 Some(model) => Place::Chat {
                     model: model.to_string(),
+                    recorded: self.chat.config().recorded_name(model)?,
                     language: Language::of(&persona.statements.join("\n")),
                     // Each judge has a file of its own, as each writes to it.
                     answers: output
@@ -299,6 +302,7 @@ impl JudgeArgs {
                 model,
                 language,
                 answers,
+                ..
             } => {
                 let model = self.chat.judge(model, job)?;
                 let teacher = ChatTeacher::new(Box::new(model), *language, answers)?;

@@ -1,6 +1,7 @@
 //! Queries about the statements: to train on, and held out.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
@@ -11,6 +12,7 @@ use crate::pipeline::record::{Output, StageSpec};
 use crate::pipeline::run::Run;
 use crate::pipeline::stages::asked::TeacherData;
 use crate::pipeline::stages::rejected::settle;
+use crate::pipeline::stages::statements::check_lengths;
 use crate::progress::Job;
 use crate::teacher::{Teacher, some_others};
 use crate::text::seed_for;
@@ -54,10 +56,15 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>, statements: Vec<String>) -> R
             held_out.len()
         ));
     }
+    let read = |path: &Path| -> Result<Vec<Query>> {
+        let queries: Vec<Query> = files::read_jsonl(path)?;
+        check_lengths(path, queries.iter().map(|query| &query.query))?;
+        Ok(queries)
+    };
     Ok(TeacherData {
         statements,
-        queries: files::read_jsonl(&to_train)?,
-        held_out: files::read_jsonl(&to_evaluate)?,
+        queries: read(&to_train)?,
+        held_out: read(&to_evaluate)?,
     })
 }
 

@@ -23,7 +23,11 @@ struct Aside {
 /// More than a tenth of the answers that could not be used.
 pub(super) fn settle(run: &mut Run<'_>, stage: &str, started: Instant) -> Result<()> {
     run.taught += started.elapsed();
-    let Outcome { asked, rejected } = run.teacher.take_outcome();
+    let Outcome {
+        asked,
+        rejected,
+        dropped,
+    } = run.teacher.take_outcome();
     let path = run.layout.rejected();
     let mut aside: Vec<Aside> = if path.is_file() {
         files::read_jsonl(&path)?
@@ -31,8 +35,8 @@ pub(super) fn settle(run: &mut Run<'_>, stage: &str, started: Instant) -> Result
         Vec::new()
     };
     aside.retain(|other| other.stage != stage);
-    let count = rejected.len();
-    aside.extend(rejected.into_iter().map(|rejected| Aside {
+    let (count, n_dropped) = (rejected.len(), dropped.len());
+    aside.extend(rejected.into_iter().chain(dropped).map(|rejected| Aside {
         stage: stage.to_string(),
         rejected,
     }));
@@ -50,6 +54,12 @@ pub(super) fn settle(run: &mut Run<'_>, stage: &str, started: Instant) -> Result
     if count > 0 {
         run.job.progress.note(&format!(
             "{count} of {asked} answers for the stage {stage} could not be used; they are in {}",
+            path.display()
+        ));
+    }
+    if n_dropped > 0 {
+        run.job.progress.note(&format!(
+            "{n_dropped} sentences for the stage {stage} were too long and are left out; they are in {}",
             path.display()
         ));
     }

@@ -1,5 +1,6 @@
 //! From the page to persona statements.
 
+use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
@@ -8,6 +9,7 @@ use crate::persona::Statement;
 use crate::pipeline::record::{Output, StageSpec};
 use crate::pipeline::run::Run;
 use crate::pipeline::stages::rejected::settle;
+use crate::teacher::chat::length;
 use crate::{Error, Result, files};
 
 pub(in crate::pipeline) fn spec(run: &Run<'_>) -> StageSpec {
@@ -42,6 +44,32 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>) -> Result<Vec<String>> {
         stage.complete()?;
     }
     let statements: Vec<Statement> = files::read_jsonl(&path)?;
-    let texts = statements.into_iter().map(|known| known.statement);
-    Ok(texts.collect())
+    let texts: Vec<String> = statements
+        .into_iter()
+        .map(|known| known.statement)
+        .collect();
+    check_lengths(&path, texts.iter())?;
+    Ok(texts)
+}
+
+/// Fails if a line of a file has a sentence that no judge could read with a question and a reply.
+pub(super) fn check_lengths<'a>(
+    path: &Path,
+    sentences: impl Iterator<Item = &'a String>,
+) -> Result<()> {
+    /// About 400 tokens; judges read 512.
+    const MOST: usize = 1600;
+    for (line_idx, sentence) in sentences.enumerate() {
+        if length(sentence) > MOST {
+            let begin: String = sentence.chars().take(40).collect();
+            let reason = format!(
+                "line {}: \"{begin}…\" has {} characters, which is more than a judge reads with a reply; make shorter \
+                 sentences of it",
+                line_idx + 1,
+                sentence.chars().count()
+            );
+            return Err(Error::invalid(path, reason));
+        }
+    }
+    Ok(())
 }

@@ -1,10 +1,18 @@
 //! Label probabilities from the token probabilities of a chat model's judgement.
 
 use crate::teacher::chat::model::TokenLogprobs;
+use crate::teacher::chat::thoughts::answer_in;
 
-/// Returns the label probabilities at the first token that begins one of the labels as a value; `None` if there is no
-/// such token.
+/// Returns the label probabilities at the token that begins the label that a reply gives; `None` if it gives none, or several
+/// of which none comes first.
 pub(super) fn probabilities(tokens: &[TokenLogprobs], labels: &[&[&str]]) -> Option<Vec<f64>> {
+    let said: String = tokens.iter().map(|token| token.token.as_str()).collect();
+    let place = label_in(&said, labels)?;
+    let mut end = 0;
+    let at = tokens.iter().find(|token| {
+        end += token.token.len();
+        end > place
+    })?;
     let begins = |token: &str| {
         let token = token
             .trim_matches(|c: char| !c.is_alphanumeric())
@@ -14,41 +22,47 @@ pub(super) fn probabilities(tokens: &[TokenLogprobs], labels: &[&[&str]]) -> Opt
         let first = fitting.next().filter(|_| !token.is_empty());
         first.filter(|_| fitting.next().is_none())
     };
-    // A label is what follows the last opening quote or bracket, or the whole of a plain reply; names of fields are
-    // followed by a colon.
-    let is_name = |at: usize| {
-        let behind: String = tokens[at..]
-            .iter()
-            .map(|token| token.token.as_str())
-            .collect();
-        let word = behind.trim_start_matches(|c: char| !c.is_alphanumeric());
-        let rest = word.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
-        rest.trim_start_matches(['"', '\'', '”', '*', ' '])
-            .starts_with(':')
-    };
-    let at = (behind_thoughts(tokens)?..tokens.len())
-        .find(|&at| begins(&tokens[at].token).is_some() && !is_name(at))?;
     let mut sums = vec![0.0; labels.len()];
-    for (token, logprob) in &tokens[at].top {
+    for (token, logprob) in &at.top {
         if let Some(label_idx) = begins(token) {
             sums[label_idx] += logprob.exp();
         }
     }
     let total: f64 = sums.iter().sum();
-    (total > 0.0).then(|| sums.into_iter().map(|sum| sum / total).collect())
+    (total > 0.0 && total.is_finite()).then(|| sums.into_iter().map(|sum| sum / total).collect())
 }
 
-/// Returns the index of the first token after `</think>`; `None` if the model's thinking does not end.
-fn behind_thoughts(tokens: &[TokenLogprobs]) -> Option<usize> {
-    let mut said = String::new();
-    let thinks = |said: &str| said.trim_start().starts_with("<think>");
-    for (place, token) in tokens.iter().enumerate() {
-        said.push_str(&token.token);
-        if thinks(&said) && said.contains("</think>") {
-            return Some(place + 1);
+/// Returns where in a reply its label is, in bytes: the first whole word behind the thoughts that spells one, if the reply
+/// begins with it or has no other label. Names of fields, which a colon follows, are no words of the reply.
+fn label_in(said: &str, labels: &[&[&str]]) -> Option<usize> {
+    let answer = answer_in(said)?;
+    let (begin, text) = (answer.start, &said[answer]);
+    let is_name = |end: usize| {
+        let rest = text[end..].trim_start_matches(['"', '\'', '”', '*', ' ', '_']);
+        rest.starts_with(':')
+    };
+    let mut words: Vec<(usize, Option<usize>)> = Vec::new();
+    let mut from = 0;
+    while let Some(start) = text[from..].find(char::is_alphanumeric).map(|at| from + at) {
+        let word = &text[start..];
+        let len = word
+            .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .unwrap_or(word.len());
+        let lower = word[..len].to_lowercase();
+        // Scripts without spaces have no whole words.
+        let spells = |label: &&str| lower == *label || !label.is_ascii() && lower.contains(*label);
+        let label_idx = (0..labels.len()).find(|&idx| labels[idx].iter().any(spells));
+        if !is_name(start + len) && !lower.chars().all(|c| c.is_ascii_digit()) {
+            words.push((begin + start, label_idx));
         }
+        from = start + len;
     }
-    (!thinks(&said)).then_some(0)
+    let mut found = words
+        .iter()
+        .filter_map(|(at, label)| Some((*at, (*label)?)));
+    let (place, label) = found.next()?;
+    let is_first = words.first().is_some_and(|(at, _)| *at == place);
+    (is_first || found.all(|(_, other)| other == label)).then_some(place)
 }
 
 #[cfg(test)]
@@ -101,6 +115,15 @@ mod tests {
             ("no", &[("no", 1.0)]),
         ];
         assert!(probabilities(&tokens(&thought), &RELEVANCE).is_none());
+        // A template may have written the opening mark; a mark may be several tokens.
+        let closed = [
+            ("Is there no", &[("no", 1.0)][..]),
+            ("</", &[]),
+            ("think", &[]),
+            (">", &[]),
+            ("no", &[("no", 0.7), ("yes", 0.3)]),
+        ];
+        assert!((probabilities(&tokens(&closed), &RELEVANCE).unwrap()[0] - 0.7).abs() < 1e-9);
         let answer = [("</think>", &[][..]), ("yes", &[("yes", 0.8), ("no", 0.2)])];
         let said = tokens(&[&thought[..], &answer].concat());
         assert!((probabilities(&said, &RELEVANCE).unwrap()[1] - 0.8).abs() < 1e-9);
@@ -121,5 +144,29 @@ mod tests {
         assert!((probabilities(&plain, &RELEVANCE).unwrap()[0] - 0.7).abs() < 1e-9);
         assert!(probabilities(&tokens(&[("Perhaps", &[])]), &RELEVANCE).is_none());
         assert!(probabilities(&[], &RELEVANCE).is_none());
+        // Parts of words are no labels, and of two labels in a sentence neither is the answer.
+        let prose = [
+            ("The", &[][..]),
+            (" en", &[("en", 1.0)]),
+            ("d", &[]),
+            (" n", &[("n", 1.0)]),
+            ("ears", &[]),
+        ];
+        assert!(probabilities(&tokens(&prose), &NLI).is_none());
+        let both = [
+            ("Is", &[][..]),
+            (" it", &[]),
+            (" entailed", &[("entailed", 1.0)]),
+            (" or", &[]),
+            (" neutral", &[]),
+        ];
+        assert!(probabilities(&tokens(&both), &NLI).is_none());
+        let numbered = [
+            ("1", &[][..]),
+            (". ", &[]),
+            ("No", &[("No", 0.7), ("Yes", 0.3)]),
+            ("\n2. Shall we?", &[]),
+        ];
+        assert!((probabilities(&tokens(&numbered), &RELEVANCE).unwrap()[0] - 0.7).abs() < 1e-9);
     }
 }

@@ -3,8 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::progress::Job;
-use crate::teacher::chat::model::Usage;
-use crate::teacher::chat::model::{ChatModel, Completion, Question};
+use crate::teacher::chat::model::{ChatModel, Completion, Question, Usage, without_system};
 use crate::text::{Engine, GenerateConfig, Message, Prompt, Sampling};
 use crate::{Error, Result};
 
@@ -30,7 +29,7 @@ impl LocalGemma {
 
     /// The ids of a conversation: through the checkpoint's chat template, or in Gemma's turns if it has none.
     fn encode(&self, messages: &[Message]) -> Result<Vec<i32>> {
-        let turns = turns(messages);
+        let turns = without_system(messages);
         match self.engine.chat_template() {
             Some(template) => self
                 .engine
@@ -51,22 +50,6 @@ impl LocalGemma {
             }
         }
     }
-}
-
-/// A conversation without a system's turn, which Gemma does not know: it is put before the first of the user.
-fn turns(messages: &[Message]) -> Vec<Message> {
-    let mut turns: Vec<Message> = Vec::new();
-    let mut before = String::new();
-    for message in messages {
-        if message.role == "system" {
-            before += &format!("{}\n\n", message.content);
-        } else {
-            let content = std::mem::take(&mut before) + &message.content;
-            let role = message.role.clone();
-            turns.push(Message { role, content });
-        }
-    }
-    turns
 }
 
 impl ChatModel for LocalGemma {
@@ -127,29 +110,5 @@ impl ChatModel for LocalGemma {
 
     fn usage(&self) -> Usage {
         *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_system_says_comes_before_what_the_user_says() {
-        let message = |role: &str, content: &str| Message {
-            role: role.into(),
-            content: content.into(),
-        };
-        let told = [
-            message("system", "Be brief."),
-            message("user", "Who?"),
-            message("assistant", "I."),
-            message("user", "Why?"),
-        ];
-        let [first, second, third] = &turns(&told)[..] else {
-            panic!("three turns are left");
-        };
-        assert_eq!(*first, message("user", "Be brief.\n\nWho?"));
-        assert_eq!((second, third), (&told[2], &told[3]));
     }
 }

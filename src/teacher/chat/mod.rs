@@ -3,15 +3,25 @@
 //! The model is a server that speaks OpenAI's API or a Gemma on this machine. Prompts, the parsing of answers and the
 //! journal of answers live here; stages and their files do not.
 
+mod address;
 mod answer;
+mod asking;
+mod form;
+mod gate;
 mod judged;
+mod judging;
 mod labels;
+mod learning;
 mod local;
 mod model;
 mod openai;
 mod parse;
+mod plain;
 mod prompts;
+mod refusal;
+mod sizes;
 mod tasks;
+mod thoughts;
 mod traffic;
 
 use std::collections::HashMap;
@@ -24,10 +34,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::parallel::at_once;
-use crate::persona::{
-    ChatJudge, JudgeInput, Nli, NliExample, NliProbabilities, Query, Relevance, Statement,
-};
-use crate::teacher::{Outcome, Plan, Rejected, Teacher};
+use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
+use crate::teacher::{Outcome, Plan, Teacher};
 use crate::text::Message;
 use crate::{Result, files};
 
@@ -38,15 +46,19 @@ pub use openai::{OpenAi, OpenAiConfig};
 pub use prompts::Language;
 
 use labels::{NLI, RELEVANCE};
-use parse::Unusable;
+use plain::plain;
+pub(crate) use prompts::length;
 use prompts::{parts, prompt};
-use tasks::{Kind, LABEL, QUERIES, RELEVANT, REPLIES, STATEMENTS, Task};
+use tasks::{LABEL, QUERIES, RELEVANT, REPLIES, STATEMENTS, Task};
 
 /// Counted up when prompts or the reading of answers change what a character's data would be.
 const PROMPTS_VERSION: u32 = 1;
-/// Characters of a page that are read at once, about.
-const PART_CHARS: usize = 3000;
-
+/// How much of a page is read at once, as [`length`] measures it: about 750 tokens in every script.
+const PART: usize = 3000;
+/// The shortest part that is split when a model cannot read it.
+const SHORTEST_PART: usize = 256;
+/// Tokens of a statement or question, at most: judges read it with a reply.
+const MOST_TOKENS: u64 = 128;
 /// A chat model that does a teacher's five tasks.
 pub struct ChatTeacher {
     model: Box<dyn ChatModel>,
@@ -61,6 +73,8 @@ struct State {
     /// Where they are kept; opened for the first of them.
     journal: Option<files::Journal>,
     outcome: Outcome,
+    /// Whether it was told that labels have no probabilities.
+    is_certain: bool,
 }
 
 /// An answer, locked while the model is asked for it.
@@ -69,7 +83,7 @@ type Slot = Arc<Mutex<Option<Given>>>;
 /// An answer on disk.
 #[derive(Serialize, Deserialize)]
 struct Answered {
-    /// The SHA-256 of the model's name and the conversation.
+    /// The SHA-256 of the model's name, the conversation and the server's address.
     key: String,
     task: String,
     reply: String,
@@ -127,6 +141,7 @@ impl ChatTeacher {
                 answers: answers.collect(),
                 journal,
                 outcome: Outcome::default(),
+                is_certain: false,
             }),
         })
     }
@@ -155,47 +170,28 @@ impl ChatTeacher {
         }
     }
 
-    /// Asks a task's question, and once more if the answer cannot be used; `None` if the second cannot either.
-    fn ask<T>(
-        &self,
-        task: &Task,
-        character: &str,
-        values: &[PromptValue],
-        read: impl Fn(&str) -> std::result::Result<T, Unusable>,
-    ) -> Result<Option<T>> {
-        let mut question = self.question(task, character, values);
-        self.state().outcome.asked += 1;
-        let read = |given: &Given| {
-            if given.is_cut {
-                Err("it is cut off before its end; be brief".into())
-            } else {
-                read(&given.reply)
-            }
+    /// Reads the statements in a part of a page; halves a part that does not fit into the context of the model.
+    fn statements_in(&self, character: &str, part: &str) -> Result<Vec<String>> {
+        let read = self.ask(&STATEMENTS, character, &[part.into()], |reply| {
+            // A refusal does not name the character.
+            parse::strings(reply, STATEMENTS.field(), |line| line.contains(character))
+        });
+        let error = match read {
+            Ok(statements) => return Ok(statements.unwrap_or_default()),
+            Err(error) => error,
         };
-        let first = self.answer(&question)?;
-        let reason = match read(&first) {
-            Ok(made) => return Ok(Some(made)),
-            Err(reason) => reason,
+        let fills = |context: u64| {
+            let question = self.question(&STATEMENTS, character, &[part.into()]);
+            2 * question.estimated_tokens() > context
         };
-        let again = prompt(self.language, "again", &[PromptValue::from(&reason)]);
-        for (role, content) in [("assistant", first.reply.clone()), ("user", again)] {
-            let role = role.into();
-            question.messages.push(Message { role, content });
+        if length(part) <= SHORTEST_PART || !self.model.context().is_some_and(fills) {
+            return Err(error);
         }
-        let second = self.answer(&question)?;
-        match read(&second) {
-            Ok(made) => Ok(Some(made)),
-            Err(reason) => {
-                let rejected = Rejected {
-                    task: task.name.to_string(),
-                    asked: question.messages[1].content.clone(),
-                    replies: vec![first.reply, second.reply],
-                    reason,
-                };
-                self.state().outcome.rejected.push(rejected);
-                Ok(None)
-            }
-        }
+        let halves = parts(part, length(part).div_ceil(2));
+        let read = halves
+            .iter()
+            .map(|half| self.statements_in(character, half));
+        Ok(read.collect::<Result<Vec<_>>>()?.concat())
     }
 
     /// The answer to a question: the one on disk, or the model's, which is put there first.
@@ -237,76 +233,19 @@ impl ChatTeacher {
     }
 
     fn key(&self, question: &Question) -> String {
-        let asked = json!([self.model.name(), question.messages, question.logprobs]).to_string();
-        files::checksum_of(asked)
-    }
-}
-
-impl ChatJudge for ChatTeacher {
-    fn concurrency(&self) -> usize {
-        self.model.concurrency()
-    }
-
-    fn relevance(&self, character: &str, statement: &str, query: &str) -> Result<f64> {
-        let values = [statement.into(), [query].into_iter().collect()];
-        let p = self.judge(&RELEVANT, &RELEVANCE, character, &values)?;
-        Ok(p[1])
-    }
-
-    fn nli(&self, input: &JudgeInput<'_>) -> Result<NliProbabilities> {
-        let values = [
-            input.statement.into(),
-            input.query.into(),
-            input.response.into(),
-        ];
-        let p = self.judge(&LABEL, &NLI, input.character, &values)?;
-        Ok(NliProbabilities {
-            contradicted: p[0],
-            neutral: p[1],
-            entailed: p[2],
-        })
-    }
-}
-
-impl ChatTeacher {
-    /// Returns the probabilities of a task's labels: from the token probabilities if the model returns them, else 1 for the
-    /// label that it replies with.
-    fn judge(
-        &self,
-        task: &Task,
-        labels: &[&[&str]],
-        character: &str,
-        values: &[PromptValue],
-    ) -> Result<Vec<f64>> {
-        let mut question = self.question(task, character, values);
-        question.logprobs = true;
-        let given = self.answer(&question)?;
-        if let Some(probabilities) = judged::probabilities(&given.logprobs, labels) {
-            return Ok(probabilities);
+        let mut asked = json!([self.model.name(), question.messages, question.logprobs]);
+        let origin = self.model.origin();
+        if let (Some(asked), false) = (asked.as_array_mut(), origin.is_empty()) {
+            asked.push(json!(origin));
         }
-        let said = self.ask(task, character, values, |reply| {
-            Ok(match task.fields[0].1 {
-                Kind::SomeOf(_) => parse::labels(reply, task.field(), labels, 1)?[0],
-                _ => parse::label(reply, task.field(), labels)?,
-            })
-        })?;
-        let said = said.ok_or_else(|| {
-            let rejected = self.state().outcome.rejected.pop();
-            let reason = rejected.map_or(String::new(), |rejected| rejected.reason);
-            crate::Error::Teacher(format!(
-                "{} gave no usable judgement, twice: {reason}",
-                self.model.name()
-            ))
-        })?;
-        let p = |label_idx| f64::from(u8::from(label_idx == said));
-        Ok((0..labels.len()).map(p).collect())
+        files::checksum_of(asked.to_string())
     }
 }
 
 impl Teacher for ChatTeacher {
     fn version(&self) -> String {
-        let (name, language) = (self.model.name(), self.language.code());
-        format!("{name}, prompts {language}-{PROMPTS_VERSION}")
+        let name = model::recorded_name(&self.model.name(), &self.model.origin());
+        format!("{name}, prompts {}-{PROMPTS_VERSION}", self.language.code())
     }
 
     fn concurrency(&self) -> usize {
@@ -318,19 +257,16 @@ impl Teacher for ChatTeacher {
     }
 
     fn statements(&self, character: &str, page: &str) -> Result<Vec<Statement>> {
-        let parts = parts(page, PART_CHARS);
+        let parts = parts(page, PART);
         let read = at_once(&parts, self.model.concurrency(), |part| {
-            self.ask(&STATEMENTS, character, &[part.as_str().into()], |reply| {
-                // A refusal does not name the character.
-                parse::strings(reply, STATEMENTS.field(), |line| line.contains(character))
-            })
+            self.statements_in(character, part)
         })?;
         let mut statements: Vec<Statement> = Vec::new();
-        for statement in read.into_iter().flatten().flatten() {
+        for statement in self.drop_long(&STATEMENTS, read.concat()) {
             let statement = Statement {
                 statement: one_line(&statement),
             };
-            if !statements.contains(&statement) {
+            if !statement.statement.is_empty() && !statements.contains(&statement) {
                 statements.push(statement);
             }
         }
@@ -348,20 +284,18 @@ impl Teacher for ChatTeacher {
         let values = [statement.into(), asked.collect()];
         let questions = self.ask(&QUERIES, character, &values, |reply| {
             let questions = parse::strings(reply, QUERIES.field(), is_question)?;
-            if questions.is_empty() {
-                return Err("it has no question".into());
+            let fits = |text: &String| model::estimated_tokens(text) <= MOST_TOKENS;
+            if !questions.iter().any(fits) {
+                return Err("it has no short question".into());
             }
             Ok(questions)
         })?;
+        let questions = self.drop_long(&QUERIES, questions.unwrap_or_default());
         let query = |question: String| Query {
             statement: statement.to_string(),
             query: one_line(&question),
         };
-        Ok(questions
-            .unwrap_or_default()
-            .into_iter()
-            .map(query)
-            .collect())
+        Ok(questions.into_iter().map(query).collect())
     }
 
     fn relevance(
@@ -389,7 +323,14 @@ impl Teacher for ChatTeacher {
         let values = [statement.as_str().into(), query.as_str().into()];
         let labels = [Nli::Entailed, Nli::Neutral, Nli::Contradicted];
         let replies = self.ask(&REPLIES, character, &values, |reply| {
-            parse::fields(reply, &labels.map(|label| NLI[label as usize]))
+            let replies = parse::fields(reply, &labels.map(|label| NLI[label as usize]))?;
+            match replies
+                .iter()
+                .find(|reply| model::estimated_tokens(reply) > 2 * MOST_TOKENS)
+            {
+                Some(long) => Err(format!("a reply has {} characters", long.chars().count())),
+                None => Ok(replies),
+            }
         })?;
         let example = |(label, response): (Nli, String)| NliExample {
             statement: statement.clone(),
@@ -417,6 +358,7 @@ impl Teacher for ChatTeacher {
     fn take_outcome(&self) -> Outcome {
         let mut outcome = std::mem::take(&mut self.state().outcome);
         outcome.rejected.sort();
+        outcome.dropped.sort();
         outcome
     }
 
@@ -430,7 +372,7 @@ impl Teacher for ChatTeacher {
             requests += times;
             tokens += times * (self.question(task, character, values).estimated_tokens() + answer);
         };
-        for part in parts(page, PART_CHARS) {
+        for part in parts(page, PART) {
             let answer = model::estimated_tokens(&part) * 5 / 4;
             count(1, &STATEMENTS, &[part.into()], answer);
         }
@@ -465,7 +407,7 @@ fn is_question(text: &str) -> bool {
     text.contains(['?', '？']) || text.trim_end().ends_with("か。")
 }
 
-/// A text on one line.
+/// A text on one line, without what a terminal would obey.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    plain(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }

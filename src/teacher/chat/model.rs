@@ -1,12 +1,13 @@
 //! Who answers a chat model's questions.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Result;
 use crate::text::Message;
+use crate::{Result, files};
 
 /// A request to a chat model.
 #[derive(Clone, Debug)]
@@ -60,6 +61,11 @@ pub trait ChatModel: Send + Sync {
     /// Returns the model's name; kept answers of another name are not used.
     fn name(&self) -> String;
 
+    /// Returns what tells its answers from those of another model of the same name, if anything does: a server's address.
+    fn origin(&self) -> String {
+        String::new()
+    }
+
     /// How many questions to ask at once.
     fn concurrency(&self) -> usize;
 
@@ -69,8 +75,76 @@ pub trait ChatModel: Send + Sync {
     /// Returns the usage so far.
     fn usage(&self) -> Usage;
 
+    /// Returns how many tokens a conversation may have with its answer, if the model has said so.
+    fn context(&self) -> Option<u64> {
+        None
+    }
+
+    /// Tells the user something about its answers.
+    fn tell(&self, _line: &str) {}
+
     /// Frees what no question needs until the next.
     fn rest(&self) {}
+}
+
+impl<M: ChatModel + ?Sized> ChatModel for Arc<M> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn origin(&self) -> String {
+        (**self).origin()
+    }
+
+    fn concurrency(&self) -> usize {
+        (**self).concurrency()
+    }
+
+    fn complete(&self, question: &Question) -> Result<Completion> {
+        (**self).complete(question)
+    }
+
+    fn usage(&self) -> Usage {
+        (**self).usage()
+    }
+
+    fn context(&self) -> Option<u64> {
+        (**self).context()
+    }
+
+    fn tell(&self, line: &str) {
+        (**self).tell(line);
+    }
+
+    fn rest(&self) {
+        (**self).rest();
+    }
+}
+
+/// Returns a conversation without a system's turn, for a model that knows none: it is put before the first of the user.
+pub(super) fn without_system(messages: &[Message]) -> Vec<Message> {
+    let mut turns: Vec<Message> = Vec::new();
+    let mut before = String::new();
+    for message in messages {
+        if message.role == "system" {
+            before += &format!("{}\n\n", message.content);
+        } else {
+            let content = std::mem::take(&mut before) + &message.content;
+            let role = message.role.clone();
+            turns.push(Message { role, content });
+        }
+    }
+    turns
+}
+
+/// Returns a model's name in records: with a mark of where its answers come from, if that is not its maker; whoever gets
+/// the records does not get the address.
+pub(super) fn recorded_name(model: &str, origin: &str) -> String {
+    if origin.is_empty() {
+        model.to_string()
+    } else {
+        format!("{model} of server {}", &files::checksum_of(origin)[..8])
+    }
 }
 
 /// About how many tokens a text has: four letters of an alphabet make one, other characters one each.
@@ -89,6 +163,9 @@ pub struct Usage {
     pub answered: u64,
     /// Those that failed, or were put off, and were sent again.
     pub retried: u64,
+    /// Those that were cancelled: the answer took too long, or was not wanted any more.
+    #[serde(default)]
+    pub abandoned: u64,
     /// Tokens of the prompts that were answered.
     pub prompt_tokens: u64,
     /// Tokens of the answers.
@@ -101,13 +178,38 @@ impl fmt::Display for Usage {
             requests,
             answered,
             retried,
+            abandoned,
             prompt_tokens,
             completion_tokens,
         } = self;
         write!(
             f,
-            "{requests} requests, {answered} answered, {retried} sent again, {prompt_tokens} tokens asked and \
+            "{requests} requests, {answered} answered, {retried} sent again, {abandoned} cancelled, {prompt_tokens} tokens asked and \
              {completion_tokens} answered"
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_system_says_comes_before_what_the_user_says() {
+        let message = |role: &str, content: &str| Message {
+            role: role.into(),
+            content: content.into(),
+        };
+        let told = [
+            message("system", "Be brief."),
+            message("user", "Who?"),
+            message("assistant", "I."),
+            message("user", "Why?"),
+        ];
+        let [first, second, third] = &without_system(&told)[..] else {
+            panic!("three turns are left");
+        };
+        assert_eq!(*first, message("user", "Be brief.\n\nWho?"));
+        assert_eq!((second, third), (&told[2], &told[3]));
     }
 }

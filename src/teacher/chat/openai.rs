@@ -6,31 +6,33 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_openai::Client;
-use async_openai::config::OpenAIConfig;
-use async_openai::error::{ApiErrorResponse, OpenAIError};
-use async_openai::middleware::HttpRequestFactory;
-use reqwest::header::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
+use reqwest::header::AUTHORIZATION;
+use secrecy::SecretString;
 
 use crate::progress::Job;
-use crate::teacher::chat::answer::{Answer, Logprob};
+use crate::teacher::chat::address::Address;
+use crate::teacher::chat::answer::Said;
+use crate::teacher::chat::form::fewest_tokens;
+use crate::teacher::chat::gate::Gate;
+use crate::teacher::chat::learning::Learning;
 use crate::teacher::chat::model::{
-    ChatModel, Completion, Question, TokenLogprobs, Usage, estimated_tokens,
+    ChatModel, Completion, Question, Usage, estimated_tokens, recorded_name,
 };
-use crate::teacher::chat::traffic::{Traffic, is_quota};
+use crate::teacher::chat::plain::plain;
+use crate::teacher::chat::traffic::{Failure, Traffic, redirects};
 use crate::{Error, Result};
 
-/// OpenAI's own server.
-const OPENAI: &str = "https://api.openai.com/v1";
+/// Requests at once, at most.
+const MOST_AT_ONCE: usize = 1024;
+/// The longest time that an answer may take.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 /// The address, key and limits of a chat model's server.
 #[derive(Clone, Debug)]
 pub struct OpenAiConfig {
     /// The server, up to and with `/v1`; OpenAI's own if absent.
     pub api_base: Option<String>,
-    /// The key, if the server needs one.
+    /// The key, if the server needs one; a user in `api_base` is sent in its place.
     pub api_key: Option<SecretString>,
     /// Requests at once.
     pub concurrency: usize,
@@ -56,18 +58,31 @@ impl Default for OpenAiConfig {
     }
 }
 
+impl OpenAiConfig {
+    /// Returns a model's name in records: with a mark of its server, which does not tell the address.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `api_base` is no address.
+    pub fn recorded_name(&self, model: &str) -> Result<String> {
+        let key = SecretString::from("any".to_string()); // asked of OpenAI's own only
+        let address = Address::new(self.api_base.as_deref(), Some(&key), model)?;
+        Ok(recorded_name(model, &address.origin()))
+    }
+}
+
 /// A chat model reached over OpenAI's API.
 pub struct OpenAi {
     model: String,
-    /// The server's address.
-    base: String,
+    server: Arc<Server>,
+    learning: Learning,
+}
+
+/// A server, which all its models share with its limits.
+pub(super) struct Server {
     config: OpenAiConfig,
-    job: Job,
     runtime: tokio::runtime::Runtime,
-    client: Client<OpenAIConfig>,
-    traffic: Arc<Traffic>,
-    /// The request form that the server accepts, known after its first answer.
-    form: tokio::sync::Mutex<Option<Form>>,
+    pub(super) traffic: Traffic,
     /// Tokens used, and those that running requests may still use.
     reserved: Mutex<u64>,
 }
@@ -76,17 +91,9 @@ impl fmt::Debug for OpenAi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpenAi")
             .field("model", &self.model)
-            .field("base", &self.base)
+            .field("base", &self.server.traffic.address.shown)
             .finish_non_exhaustive()
     }
-}
-
-/// Which optional parts of a request the server takes.
-#[derive(Clone, Copy)]
-struct Form {
-    structured: bool,
-    temperature: bool,
-    logprobs: bool,
 }
 
 impl OpenAi {
@@ -95,52 +102,27 @@ impl OpenAi {
     /// # Errors
     ///
     /// Fails if the key cannot be sent in a header or is missing for OpenAI's own server, if the address is none, or if
-    /// `concurrency` or `timeout` is 0.
+    /// `concurrency` or `timeout` is 0 or beyond all use.
     pub fn new(model: &str, config: OpenAiConfig, job: &Job) -> Result<Self> {
-        if config.concurrency == 0 {
+        if !(1..=MOST_AT_ONCE).contains(&config.concurrency) {
             return Err(Error::setting(
                 "concurrency",
-                "is 0, but must be at least 1",
-            ));
-        }
-        if config.timeout.is_zero() {
-            return Err(Error::setting("timeout", "must be above 0 seconds"));
-        }
-        let base = config.api_base.clone().unwrap_or_else(|| OPENAI.into());
-        let base = base.trim_end_matches('/').to_string();
-        let parsed = reqwest::Url::parse(&base).ok();
-        let is_server =
-            |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-        let Some(mut address) = parsed.filter(is_server) else {
-            return Err(Error::setting(
-                "api_base",
-                format!("{base} is no address of a server, such as http://localhost:8000/v1"),
-            ));
-        };
-        // The address shown in messages has no password.
-        if address
-            .set_username("")
-            .and(address.set_password(None))
-            .is_err()
-        {
-            address.set_path("");
-        }
-        let key = config.api_key.as_ref().map(ExposeSecret::expose_secret);
-        if key.is_some_and(|key| HeaderValue::from_str(key).is_err() || key.trim() != key) {
-            return Err(Error::setting(
-                "api_key",
-                "has a space or a line break in it; set it to the key alone",
-            ));
-        }
-        if key.is_none_or(str::is_empty) && base == OPENAI {
-            return Err(Error::setting(
-                "api_key",
                 format!(
-                    "is not set, but {model} needs it: set it to your key, name another server with `api_base`, \
-                     or use `model_engine` offline"
+                    "is {}, but must lie between 1 and {MOST_AT_ONCE}",
+                    config.concurrency
                 ),
             ));
         }
+        if config.timeout.is_zero() || config.timeout > LONGEST_TIMEOUT {
+            return Err(Error::setting(
+                "timeout",
+                format!(
+                    "must be above 0 and at most {} seconds",
+                    LONGEST_TIMEOUT.as_secs()
+                ),
+            ));
+        }
+        let mut address = Address::new(config.api_base.as_deref(), config.api_key.as_ref(), model)?;
         let failed = |what: &str, error: &dyn fmt::Display| {
             Error::Teacher(format!("cannot set up {what}: {error}"))
         };
@@ -149,181 +131,111 @@ impl OpenAi {
         let http = reqwest::Client::builder()
             .timeout(config.timeout)
             .connect_timeout(Duration::from_secs(10))
+            .redirect(redirects())
+            .referer(false)
             .build()
             .map_err(|error| failed("the HTTP client", &error))?;
+        let request = http.post(address.chat.clone()).build();
+        let authorization = request
+            .as_ref()
+            .ok()
+            .and_then(|request| request.headers().get(AUTHORIZATION));
+        if let Some(authorization) = authorization {
+            address.hide(authorization);
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .map_err(|error| failed("the network threads", &error))?;
-        let traffic = Arc::new(Traffic {
+        let traffic = Traffic {
+            address,
             http,
-            keyless: key.is_none_or(str::is_empty),
+            job: job.clone(),
+            timeout: config.timeout,
             max_requests: config.max_requests,
+            gate: Gate::new(config.concurrency),
             sent: AtomicU64::new(0),
             retried: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             prompt_tokens: AtomicU64::new(0),
             completion_tokens: AtomicU64::new(0),
             reached: AtomicBool::new(false),
-        });
-        let sender = traffic.clone();
-        let service = tower::service_fn(move |request: HttpRequestFactory| {
-            let traffic = sender.clone();
-            async move { traffic.send(request).await }
-        });
-        let credentials = OpenAIConfig::new()
-            .with_api_base(&base)
-            .with_api_key(key.unwrap_or_default());
-        let client = Client::with_config(credentials).with_http_service(service);
-        Ok(Self {
-            model: model.to_string(),
-            base: address.to_string().trim_end_matches('/').to_string(),
+            paused: Mutex::new(None),
+        };
+        let server = Server {
             config,
-            job: job.clone(),
             runtime,
-            client,
             traffic,
-            form: tokio::sync::Mutex::new(None),
             reserved: Mutex::new(0),
+        };
+        Ok(Self::of(model, Arc::new(server)))
+    }
+
+    /// Makes a client for another model of the same server; both share its limits.
+    pub fn sibling(&self, model: &str) -> Self {
+        Self::of(model, self.server.clone())
+    }
+
+    fn of(model: &str, server: Arc<Server>) -> Self {
+        let is_openai = server.traffic.address.origin().is_empty();
+        Self {
+            model: model.to_string(),
+            learning: Learning::new(model, is_openai),
+            server,
+        }
+    }
+
+    async fn request(&self, question: &Question) -> Result<Completion, Failure> {
+        let traffic = &self.server.traffic;
+        let said = self.learning.ask(traffic, question).await?;
+        let prompt_tokens = said.prompt_tokens.unwrap_or(question.estimated_tokens());
+        let completion_tokens = said.completion_tokens;
+        let completion_tokens = completion_tokens.unwrap_or(estimated_tokens(&said.reply));
+        traffic.answered.fetch_add(1, Ordering::SeqCst);
+        add(&traffic.prompt_tokens, prompt_tokens);
+        add(&traffic.completion_tokens, completion_tokens);
+        self.check_whole(question, &said)?;
+        Ok(Completion {
+            reply: said.reply,
+            is_cut: said.is_cut,
+            prompt_tokens,
+            completion_tokens,
+            logprobs: said.logprobs,
         })
     }
 
-    async fn ask(&self, question: &Question) -> Result<Completion> {
-        let mut known = self.form.lock().await;
-        if let Some(form) = *known {
-            drop(known);
-            return self.request(question, form).await.map_err(|e| self.told(e));
-        }
-        // The first question is asked alone, to find out what the server accepts.
-        let mut form = Form {
-            structured: true,
-            temperature: true,
-            logprobs: true,
+    /// Fails if the server says that it has read far less than was sent.
+    fn check_whole(&self, question: &Question, said: &Said) -> Result<(), Failure> {
+        /// No context is shorter: a server that tells fewer does not count what it had read before.
+        const SHORTEST_CONTEXT: u64 = 256;
+        let Some(read) = said.prompt_tokens else {
+            return Ok(());
         };
-        loop {
-            match self.request(question, form).await {
-                Ok(completion) => {
-                    *known = Some(form);
-                    return Ok(completion);
-                }
-                Err(OpenAIError::ApiError(error))
-                    if matches!(error.status_code.as_u16(), 400 | 422)
-                        && (form.structured
-                            || form.temperature
-                            || form.logprobs && question.logprobs) =>
-                {
-                    // Drop the part that the refusal names, else one part after the other.
-                    let names = |part: &str| error.api_error.message.contains(part);
-                    let logprobs = form.logprobs && question.logprobs;
-                    if logprobs && (names("logprobs") || !(form.structured || form.temperature)) {
-                        form.logprobs = false;
-                    } else if form.temperature && (names("temperature") || !form.structured) {
-                        form.temperature = false;
-                    } else {
-                        form.structured = false;
-                    }
-                }
-                Err(error) => return Err(self.told(error)),
-            }
+        if read < SHORTEST_CONTEXT || read >= fewest_tokens(question) {
+            return Ok(());
         }
+        Err(Failure::Told(format!(
+            "{} has read only {read} of about {} tokens that it was sent: it cuts prompts to its context without a word, \
+             and the answer is not used; give the model a longer context there (with Ollama, OLLAMA_CONTEXT_LENGTH) and \
+             run again",
+            self.server.traffic.address.shown,
+            question.estimated_tokens()
+        )))
     }
 
-    async fn request(&self, question: &Question, form: Form) -> Result<Completion, OpenAIError> {
-        let mut body = json!({
-            "model": self.model,
-            "messages": question.messages,
-            "max_completion_tokens": question.max_tokens,
-            "stream": false,
-        });
-        if form.temperature {
-            body["temperature"] = json!(0);
-        }
-        if form.logprobs && question.logprobs {
-            body["logprobs"] = json!(true);
-            body["top_logprobs"] = json!(10);
-        }
-        if form.structured {
-            body["response_format"] = json!({
-                "type": "json_schema",
-                "json_schema": {"name": question.task, "schema": question.schema, "strict": true},
-            });
-        }
-        let answer: Answer = self.client.chat().create_byot(body).await?;
-        let counted = |tokens: Option<u64>, text: &str| tokens.unwrap_or(estimated_tokens(text));
-        let (reply, is_cut, logprobs) = match answer.choices.into_iter().next() {
-            Some(choice) => (
-                choice.message.content.unwrap_or_default(),
-                choice.finish_reason.as_deref() == Some("length"),
-                choice.logprobs.and_then(|logprobs| logprobs.content),
-            ),
-            None => Default::default(),
-        };
-        let likely = |token: Logprob| TokenLogprobs {
-            top: std::iter::once((token.token.clone(), token.logprob))
-                .chain(
-                    token
-                        .top_logprobs
-                        .into_iter()
-                        .filter(|other| other.token != token.token)
-                        .map(|other| (other.token, other.logprob)),
-                )
-                .collect(),
-            token: token.token,
-        };
-        let logprobs = logprobs.unwrap_or_default().into_iter().map(likely);
-        let prompt: String = question
-            .messages
-            .iter()
-            .map(|message| message.content.as_str())
-            .collect();
-        let usage = answer.usage;
-        let completion = Completion {
-            prompt_tokens: counted(usage.and_then(|usage| usage.prompt_tokens), &prompt),
-            completion_tokens: counted(usage.and_then(|usage| usage.completion_tokens), &reply),
-            logprobs: logprobs.collect(),
-            is_cut,
-            reply,
-        };
-        let traffic = &self.traffic;
-        traffic.answered.fetch_add(1, Ordering::SeqCst);
-        traffic
-            .prompt_tokens
-            .fetch_add(completion.prompt_tokens, Ordering::SeqCst);
-        traffic
-            .completion_tokens
-            .fetch_add(completion.completion_tokens, Ordering::SeqCst);
-        Ok(completion)
-    }
-
-    /// Sets tokens aside for a question.
-    fn reserve(&self, question: &Question) -> Result<u64> {
-        let most = question.estimated_tokens() + question.max_tokens;
-        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(limit) = self
-            .config
-            .max_tokens
-            .filter(|limit| *reserved + most > *limit)
-        {
-            return Err(Error::Teacher(format!(
-                "the next request may need {most} tokens, and with it more than `max_tokens` {limit} would be used; \
-                 raise it and run again: what was answered is kept"
-            )));
-        }
-        *reserved += most;
-        Ok(most)
-    }
-
-    /// Turns a failure into one line that says what to do, without the key.
-    fn told(&self, error: OpenAIError) -> Error {
-        let (base, model) = (&self.base, &self.model);
-        let message = match &error {
-            OpenAIError::ApiError(ApiErrorResponse {
-                status_code,
-                api_error,
-            }) => {
-                let said = api_error.message.trim();
-                match status_code.as_u16() {
+    /// Turns a failure into one line that says what to do, without secrets.
+    fn told(&self, failure: &Failure) -> Error {
+        let address = &self.server.traffic.address;
+        let (base, model) = (&address.shown, &self.model);
+        let message = match failure {
+            Failure::Said(error) => {
+                let said = &error.message;
+                match error.status {
+                    _ if error.is_quota() => format!(
+                        "the quota at {base} is spent: {said}; add credit and run again: what was answered is kept"
+                    ),
                     401 => format!(
                         "{base} does not accept the key: {said}; set `api_key` to one that it knows"
                     ),
@@ -333,17 +245,12 @@ impl OpenAi {
                     404 => format!(
                         "{base} has no model {model}, or is no chat API: {said}; check `model_engine` and `api_base`"
                     ),
-                    429 if is_quota(api_error) => {
-                        format!(
-                            "the quota at {base} is spent: {said}; add credit and run again: what was answered is kept"
-                        )
-                    }
                     status => format!(
                         "{base} failed with status {status}: {said}; run again to go on: what was answered is kept"
                     ),
                 }
             }
-            OpenAIError::Reqwest(error) => {
+            Failure::Transport(error) => {
                 let causes = std::iter::successors(error.source(), |&cause| cause.source());
                 let causes: Vec<_> = causes.collect();
                 let reason = causes
@@ -360,19 +267,34 @@ impl OpenAi {
                     )
                 }
             }
-            OpenAIError::InvalidArgument(limit) => limit.clone(),
-            other => format!("{base}: {other}"),
+            Failure::Told(sentence) => sentence.clone(),
         };
-        let key = self
-            .config
-            .api_key
-            .as_ref()
-            .map(ExposeSecret::expose_secret);
-        let message = match key.filter(|key| !key.is_empty()) {
-            Some(key) => message.replace(key, "…"),
-            None => message,
-        };
-        Error::Teacher(message)
+        Error::Teacher(plain(&address.scrubbed(&message)))
+    }
+}
+
+impl Server {
+    /// Sets tokens aside for a question.
+    fn reserve(&self, question: &Question) -> Result<u64> {
+        let most = question
+            .estimated_tokens()
+            .saturating_add(question.max_tokens);
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = reserved.saturating_add(most);
+        if let Some(limit) = self.config.max_tokens.filter(|limit| sum > *limit) {
+            return Err(Error::Teacher(format!(
+                "the next request may need {most} tokens, and with it more than `max_tokens` {limit} would be used; \
+                 raise it and run again: what was answered is kept"
+            )));
+        }
+        *reserved = sum;
+        Ok(most)
+    }
+
+    /// Puts the tokens that a question has used in the place of those that were set aside for it.
+    fn settle(&self, reserved: u64, used: u64) {
+        let mut sum = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        *sum = sum.saturating_sub(reserved).saturating_add(used);
     }
 }
 
@@ -381,36 +303,68 @@ impl ChatModel for OpenAi {
         self.model.clone()
     }
 
+    fn origin(&self) -> String {
+        self.server.traffic.address.origin()
+    }
+
     fn concurrency(&self) -> usize {
-        self.config.concurrency
+        self.server.config.concurrency
+    }
+
+    fn context(&self) -> Option<u64> {
+        self.learning.context()
+    }
+
+    fn tell(&self, line: &str) {
+        self.server.traffic.job.progress.note(line);
     }
 
     fn complete(&self, question: &Question) -> Result<Completion> {
-        let reserved = self.reserve(question)?;
-        let completion = self.runtime.block_on(async {
+        let reserved = self.server.reserve(question)?;
+        let job = &self.server.traffic.job;
+        let completion = self.server.runtime.block_on(async {
             tokio::select! {
-                completion = self.ask(question) => completion,
-                () = stopped(&self.job) => Err(Error::Interrupted),
+                completion = self.request(question) => Some(completion),
+                () = stopped(job) => None,
             }
         });
-        if let Ok(completion) = &completion {
-            let used = completion.prompt_tokens + completion.completion_tokens;
-            let mut sum = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
-            *sum = (*sum + used).saturating_sub(reserved);
+        match completion {
+            Some(Ok(completion)) => {
+                let used = completion
+                    .prompt_tokens
+                    .saturating_add(completion.completion_tokens);
+                self.server.settle(reserved, used);
+                Ok(completion)
+            }
+            Some(Err(failure)) => {
+                // What a server refuses costs nothing.
+                if matches!(failure, Failure::Said(_)) {
+                    self.server.settle(reserved, 0);
+                }
+                Err(self.told(&failure))
+            }
+            None => Err(Error::Interrupted),
         }
-        completion
     }
 
     fn usage(&self) -> Usage {
+        let traffic = &self.server.traffic;
         let count = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
         Usage {
-            requests: count(&self.traffic.sent),
-            answered: count(&self.traffic.answered),
-            retried: count(&self.traffic.retried),
-            prompt_tokens: count(&self.traffic.prompt_tokens),
-            completion_tokens: count(&self.traffic.completion_tokens),
+            requests: count(&traffic.sent),
+            answered: count(&traffic.answered),
+            retried: count(&traffic.retried),
+            abandoned: count(&traffic.abandoned),
+            prompt_tokens: count(&traffic.prompt_tokens),
+            completion_tokens: count(&traffic.completion_tokens),
         }
     }
+}
+
+/// Adds to a counter, which stays at the largest number rather than begin anew.
+fn add(counter: &AtomicU64, more: u64) {
+    let add = |count: u64| Some(count.saturating_add(more));
+    let _ = counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, add); // it never refuses
 }
 
 /// Whether a connection failed in TLS. Its errors are wrapped in I/O errors; a server that hangs up during the handshake

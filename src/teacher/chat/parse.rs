@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
+use crate::teacher::chat::thoughts::answer_of;
+
 /// Why a reply cannot be used; shown to the model and to the user.
 pub(super) type Unusable = String;
 
@@ -130,15 +132,13 @@ fn label_of(text: &str, labels: &[&[&str]]) -> Result<usize, Unusable> {
 
 /// Removes the model's thinking from a reply.
 fn answer(reply: &str) -> Result<String, Unusable> {
-    static THOUGHTS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?s)^\s*<think>.*?</think>"));
-    let reply = THOUGHTS.replace(reply, "").trim().to_string();
-    if reply.is_empty() {
+    if reply.trim().is_empty() {
         return Err("it is empty".into());
     }
-    if reply.starts_with("<think>") {
-        return Err("it thinks aloud to its end".into());
+    match answer_of(reply) {
+        Some(answer) => Ok(answer.to_string()),
+        None => Err("it thinks aloud to its end".into()),
     }
-    Ok(reply)
 }
 
 /// The JSON value in a reply, if it has one; JSON5 is read too.
@@ -157,23 +157,47 @@ fn json(reply: &str) -> Result<Option<Value>, Unusable> {
         return Ok(None);
     }
     let end = text.rfind(['}', ']']).map_or(text.len(), |end| end + 1);
-    let text = text.get(start..end).unwrap_or_default();
-    let straight = text.replace(['“', '”', '„', '＂'], "\"");
-    let value = [text, &straight]
-        .iter()
-        .filter(|text| depth(text) <= MOST_DEPTH)
-        .find_map(|text| json5::from_str::<Value>(text).ok());
-    match value {
-        Some(value) => Ok(Some(value)),
-        None => Err("it is no whole JSON object".into()),
+    // What a model says before the object may have brackets, too.
+    let whole = text.get(start..end).unwrap_or_default();
+    let starts = whole.char_indices().filter(|(_, c)| *c == '{');
+    let starts = std::iter::once(0).chain(starts.map(|(at, _)| at).take(MOST_STARTS));
+    for start in starts {
+        let text = &whole[start..];
+        if is_json_like(&whole[..start]) {
+            break; // that may be a part of the answer
+        }
+        if depth(text) > MOST_DEPTH {
+            continue;
+        }
+        let straight = text.replace(['“', '”', '„', '＂'], "\"");
+        let read = |text: &str| json5::from_str::<Value>(text).ok();
+        if let Some(value) = read(text).or_else(|| read(&straight)) {
+            return Ok(Some(value));
+        }
     }
+    Err("it is no whole JSON object".into())
 }
+
+/// Whether a text with brackets may be JSON: it has texts in quotes, or names with colons in braces.
+fn is_json_like(text: &str) -> bool {
+    let mut braces = text.split('{').skip(1);
+    let is_named = |inside: &str| {
+        inside
+            .split('}')
+            .next()
+            .is_some_and(|inside| inside.contains(':'))
+    };
+    text.contains(['"', '“']) || text.contains("['") || braces.any(is_named)
+}
+
+/// Places where an object may begin that are tried.
+const MOST_STARTS: usize = 16;
 
 /// Deeper JSON is no answer, and the parser goes down bracket by bracket.
 const MOST_DEPTH: usize = 32;
 
 /// The deepest nesting of brackets.
-fn depth(text: &str) -> usize {
+pub(super) fn depth(text: &str) -> usize {
     let mut open = 0_usize;
     let depth_at = |c: char| {
         match c {

@@ -72,35 +72,50 @@ pub(super) fn prompt(language: Language, name: &str, values: &[Value]) -> String
     rendered.expect("every language has every prompt")
 }
 
-/// Splits a page into parts of about `chars` characters, at the end of a paragraph, else of a line, else of a sentence.
-pub(super) fn parts(page: &str, chars: usize) -> Vec<String> {
-    let mut pieces: Vec<String> = vec![page.to_string()];
-    for (separator, keep) in [("\n\n", "\n\n"), ("\n", "\n"), (". ", ". "), ("。", "。")] {
-        pieces = pieces
-            .into_iter()
-            .flat_map(|piece| {
-                if piece.chars().count() <= chars {
-                    return vec![piece];
-                }
-                let count = piece.matches(separator).count();
-                piece
-                    .split(separator)
-                    .enumerate()
-                    .map(|(idx, text)| {
-                        let end = if idx < count { keep } else { "" };
-                        format!("{text}{end}")
-                    })
-                    .collect()
-            })
-            .collect();
-    }
-    let mut parts: Vec<String> = Vec::new();
-    for piece in pieces {
-        match parts.last_mut() {
-            Some(part) if part.chars().count() + piece.chars().count() <= chars => {
-                part.push_str(&piece)
+/// How long a text is for a tokenizer, in quarters of a token: a letter of English is one, of other alphabets two, and a
+/// character of Chinese, Japanese or Korean four.
+pub(crate) fn length(text: &str) -> usize {
+    let of = |c: char| match c {
+        _ if c.is_ascii() => 1,
+        '\u{1100}'..='\u{11ff}' | '\u{2e80}'.. => 4,
+        _ => 2,
+    };
+    text.chars().map(of).sum()
+}
+
+/// Splits a page into parts that are at most `most` long for a tokenizer, see [`length`]: at the end of a paragraph, else of a line, else of a sentence,
+/// else between words, else anywhere.
+pub(super) fn parts(page: &str, most: usize) -> Vec<String> {
+    const ENDS: [&[&str]; 4] = [
+        &["\n\n"],
+        &["\n"],
+        &[". ", "! ", "? ", "。", "！", "？"],
+        &[" ", "、", "，"],
+    ];
+    let is_long = |piece: &str| length(piece) > most;
+    let mut pieces: Vec<&str> = vec![page];
+    for ends in ENDS {
+        let split = |piece| {
+            if is_long(piece) {
+                split_behind(piece, ends)
+            } else {
+                vec![piece]
             }
-            _ => parts.push(piece),
+        };
+        pieces = pieces.into_iter().flat_map(split).collect();
+    }
+    let cut = |piece| {
+        if is_long(piece) {
+            cut_behind(piece, most / 4)
+        } else {
+            vec![piece]
+        }
+    };
+    let mut parts: Vec<String> = Vec::new();
+    for piece in pieces.into_iter().flat_map(cut) {
+        match parts.last_mut() {
+            Some(part) if length(part) + length(piece) <= most => part.push_str(piece),
+            _ => parts.push(piece.to_string()),
         }
     }
     parts
@@ -110,9 +125,53 @@ pub(super) fn parts(page: &str, chars: usize) -> Vec<String> {
         .collect()
 }
 
+/// Splits a text behind each of some ends.
+fn split_behind<'a>(text: &'a str, ends: &[&str]) -> Vec<&'a str> {
+    let (mut pieces, mut begin) = (Vec::new(), 0);
+    for (at, _) in text.char_indices() {
+        let end = ends
+            .iter()
+            .find(|end| at >= begin && text[at..].starts_with(**end));
+        if let Some(end) = end {
+            pieces.push(&text[begin..at + end.len()]);
+            begin = at + end.len();
+        }
+    }
+    pieces.push(&text[begin..]);
+    pieces
+}
+
+/// Cuts a text every so many characters.
+fn cut_behind(text: &str, chars: usize) -> Vec<&str> {
+    let places = text.char_indices().map(|(at, _)| at).step_by(chars.max(1));
+    let begins: Vec<usize> = places.chain([text.len()]).collect();
+    begins
+        .windows(2)
+        .map(|ends| &text[ends[0]..ends[1]])
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_split_by_tokens_in_every_script_and_nothing_of_it_is_lost() {
+        let english = "She plays the cello. ".repeat(500);
+        let chinese = "小雨是一名园丁。她喜欢雨！".repeat(200);
+        let endless = "雨".repeat(3000);
+        let word = "x".repeat(20_000);
+        let mixed = format!("{english}\n\n{chinese}\n{endless} {word}");
+        for page in [&english, &chinese, &endless, &word, &mixed] {
+            let parts = parts(page, 3000);
+            assert!(parts.iter().all(|part| length(part) <= 3000));
+            let bare = |text: &str| text.split_whitespace().collect::<String>();
+            assert_eq!(bare(&parts.concat()), bare(page));
+        }
+        assert!(parts(&english, 3000)[0].ends_with("cello."));
+        assert!(parts(&chinese, 3000)[0].ends_with(['。', '！']));
+        assert_eq!(parts("Short.\n\nToo.", 3000), ["Short.\n\nToo."]);
+    }
 
     #[test]
     fn every_language_has_every_prompt_and_shows_its_values() {

@@ -1,84 +1,211 @@
 //! What goes to a chat server: each request sent, counted, and sent again where that may help.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use async_openai::error::{ApiError, ApiErrorResponse, OpenAIError};
-use async_openai::middleware::HttpRequestFactory;
 use backon::{BackoffBuilder, ExponentialBuilder};
-use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::{Response, Url, redirect};
 use serde_json::Value;
 
-use crate::teacher::chat::answer::Answer;
+use crate::progress::Job;
+use crate::teacher::chat::address::Address;
+use crate::teacher::chat::answer::{self, Body, Said};
+use crate::teacher::chat::gate::Gate;
+use crate::teacher::chat::plain::quoted;
+use crate::teacher::chat::refusal::ServerError;
 
 /// Failures of one request, one after another, that end the run.
-const MOST_FAILURES: usize = 8;
+pub(super) const MOST_FAILURES: usize = 8;
 /// How often one request is put off by a server that is busy, before the run ends.
 const MOST_WAITS: usize = 40;
+/// How often the answer to one request does not come in time, before the run ends.
+const MOST_TIMEOUTS: usize = 3;
+/// The longest pause that a server may ask for.
+const MOST_PAUSE: Duration = Duration::from_secs(600);
+/// A pause that is told of.
+const LONG_PAUSE: Duration = Duration::from_secs(5);
+/// Bytes of an answer, and of an error, at most.
+const MOST_ANSWER: usize = 64 << 20;
+const MOST_ERROR: usize = 64 << 10;
 
 /// Sends requests, again where that may help, and counts them.
 pub(super) struct Traffic {
+    pub(super) address: Address,
     pub(super) http: reqwest::Client,
-    pub(super) keyless: bool,
+    pub(super) job: Job,
+    pub(super) timeout: Duration,
     pub(super) max_requests: Option<u64>,
+    pub(super) gate: Gate,
     pub(super) sent: AtomicU64,
     pub(super) retried: AtomicU64,
+    pub(super) abandoned: AtomicU64,
     pub(super) answered: AtomicU64,
     pub(super) prompt_tokens: AtomicU64,
     pub(super) completion_tokens: AtomicU64,
     /// Whether the server has ever said anything; one that has not is not there.
     pub(super) reached: AtomicBool,
+    /// Until when the pause that was told of last goes on.
+    pub(super) paused: Mutex<Option<Instant>>,
+}
+
+/// Why a request has no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The server's words.
+    Said(ServerError),
+    /// The connection.
+    Transport(reqwest::Error),
+    /// A sentence for the user.
+    Told(String),
 }
 
 /// How one attempt ended.
 enum Attempt {
-    Answered(Response),
+    Answered(Said),
     /// The server is busy, and may have said for how long.
-    Busy(Option<Duration>, OpenAIError),
+    Busy(Option<Duration>, Failure),
     /// It may work another time.
-    Failed(Option<Duration>, OpenAIError),
-    /// It will not.
-    Refused(OpenAIError),
+    Failed(Option<Duration>, Failure),
+    /// It did not answer in time; the request is cancelled.
+    TimedOut,
+    /// It will not work.
+    Refused(Failure),
+}
+
+/// A request whose answer is awaited; dropped before that it counts as abandoned.
+struct Awaited<'a>(&'a AtomicU64, bool);
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        if !self.1 {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Follows a redirect within the server; another host or port does not get the page's text.
+pub(super) fn redirects() -> redirect::Policy {
+    redirect::Policy::custom(|attempt| {
+        let origin = |url: &Url| {
+            let host = url.host_str().map(str::to_string);
+            (url.scheme().to_string(), host, url.port_or_known_default())
+        };
+        let stays = attempt
+            .previous()
+            .first()
+            .is_some_and(|first| origin(first) == origin(attempt.url()));
+        // The others would turn the question into one without a body.
+        let keeps = matches!(attempt.status().as_u16(), 307 | 308);
+        if stays && keeps && attempt.previous().len() < 5 {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
+    })
 }
 
 impl Traffic {
-    /// Sends a request until it is answered, refused, or has failed too often.
-    pub(super) async fn send(&self, request: HttpRequestFactory) -> Result<Response, OpenAIError> {
+    /// Sends a request until it is answered, refused, or has failed so many times; a server's error that `teaches` how to
+    /// ask otherwise is a refusal.
+    pub(super) async fn send(
+        &self,
+        body: &Value,
+        most_failures: usize,
+        teaches: &(dyn Fn(&ServerError) -> bool + Sync),
+    ) -> Result<Said, Failure> {
         let mut pauses = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(100))
             .with_max_delay(Duration::from_secs(30))
             .with_jitter()
             .without_max_times()
             .build();
-        let (mut failures, mut waits) = (0, 0);
+        let (mut failures, mut waits, mut timeouts) = (0, 0, 0);
         loop {
-            let (wanted, error) = match self.attempt(&request).await? {
-                Attempt::Answered(response) => return Ok(response),
-                Attempt::Refused(error) => return Err(error),
-                Attempt::Busy(wanted, error) => {
-                    waits += 1;
-                    (wanted, error)
+            let (wanted, failure) = match self.attempt(body).await {
+                Attempt::Answered(said) => {
+                    self.gate.answered();
+                    return Ok(said);
                 }
-                Attempt::Failed(wanted, error) => {
+                Attempt::Refused(failure) => return Err(failure),
+                Attempt::Busy(wanted, failure) => {
+                    waits += 1;
+                    (wanted, failure)
+                }
+                Attempt::Failed(_, Failure::Said(error))
+                    if matches!(error.status, 500 | 501) && teaches(&error) =>
+                {
+                    return Err(Failure::Said(error));
+                }
+                Attempt::Failed(wanted, failure) => {
                     failures += 1;
-                    (wanted, error)
+                    (wanted, failure)
+                }
+                Attempt::TimedOut => {
+                    timeouts += 1;
+                    self.narrow();
+                    (None, Failure::Told(self.silence()))
                 }
             };
-            if failures >= MOST_FAILURES || waits >= MOST_WAITS {
-                return Err(error);
+            if failures >= most_failures || waits >= MOST_WAITS || timeouts >= MOST_TIMEOUTS {
+                return Err(failure);
             }
+            let pause = pauses
+                .next()
+                .unwrap_or_default()
+                .max(wanted.unwrap_or_default());
+            if pause > MOST_PAUSE {
+                return Err(Failure::Told(format!(
+                    "{} asks to wait {} before the next request; run again then: what was answered is kept",
+                    self.address.shown,
+                    span(pause)
+                )));
+            }
+            self.tell_pause(pause);
             self.retried.fetch_add(1, Ordering::SeqCst);
-            let pause = pauses.next().unwrap_or_default();
-            tokio::time::sleep(wanted.map_or(pause, |wanted| wanted.max(pause))).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
-    async fn attempt(&self, request: &HttpRequestFactory) -> Result<Attempt, OpenAIError> {
-        let mut request = request.build().await?;
-        if self.keyless {
-            request.headers_mut().remove(AUTHORIZATION);
+    /// Sends fewer requests at once to a server that did not answer in time.
+    fn narrow(&self) {
+        if let Some(left) = self.gate.narrow() {
+            let requests = if left == 1 { "request" } else { "requests" };
+            self.job.progress.note(&format!(
+                "{} did not answer within {}; it gets {left} {requests} at once now",
+                self.address.shown,
+                span(self.timeout)
+            ));
         }
+    }
+
+    fn silence(&self) -> String {
+        format!(
+            "{} did not answer within {}, {MOST_TIMEOUTS} times; raise `timeout`, lower `concurrency`, or use a faster \
+             model: what was answered is kept",
+            self.address.shown,
+            span(self.timeout)
+        )
+    }
+
+    /// Tells of a long pause once, however many requests it holds up.
+    fn tell_pause(&self, pause: Duration) {
+        let Ok(mut paused) = self.paused.lock() else {
+            return;
+        };
+        let is_told = paused.is_some_and(|until| until > Instant::now());
+        if pause >= LONG_PAUSE && !is_told {
+            *paused = Instant::now().checked_add(pause);
+            let shown = &self.address.shown;
+            self.job
+                .progress
+                .note(&format!("{shown} is asked again in {}", span(pause)));
+        }
+    }
+
+    async fn attempt(&self, body: &Value) -> Attempt {
+        let _pass = self.gate.pass().await;
         let count = |sent| {
             self.max_requests
                 .is_none_or(|most| sent < most)
@@ -88,112 +215,159 @@ impl Traffic {
             .sent
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, count);
         if let Err(sent) = counted {
-            return Err(OpenAIError::InvalidArgument(format!(
+            return Attempt::Refused(Failure::Told(format!(
                 "{sent} requests were sent, which is `max_requests`; raise it and run again: what was answered is kept"
             )));
         }
-        let response = match self.http.execute(request).await {
-            Ok(response) => response,
-            Err(error) if error.is_builder() => return Ok(Attempt::Refused(error.into())),
-            Err(error) if error.is_connect() && !self.reached.load(Ordering::SeqCst) => {
-                return Ok(Attempt::Refused(error.into()));
-            }
-            Err(error) => return Ok(Attempt::Failed(None, error.into())),
-        };
-        self.reached.store(true, Ordering::SeqCst);
-        let (status, wait) = (response.status(), retry_after(response.headers()));
-        let body = match response.bytes().await {
-            Ok(body) => body,
-            Err(error) => return Ok(Attempt::Failed(wait, error.into())),
-        };
-        if status.is_success() {
-            return Ok(match serde_json::from_slice::<Answer>(&body) {
-                Ok(_) => {
-                    let response = whole_response(status, body.to_vec());
-                    Attempt::Answered(response)
-                }
-                Err(error) => {
-                    let said = format!("its answer is no chat completion: {error}");
-                    Attempt::Failed(wait, api_error(StatusCode::BAD_GATEWAY, said))
-                }
-            });
+        let mut request = self
+            .http
+            .post(self.address.chat.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.to_string());
+        if let Some(bearer) = &self.address.bearer {
+            request = request.header(AUTHORIZATION, bearer.clone());
         }
-        let error = read_api_error(status, &body);
-        Ok(match status.as_u16() {
-            429 if matches!(&error, OpenAIError::ApiError(error) if is_quota(&error.api_error)) => {
-                Attempt::Refused(error)
+        let mut awaited = Awaited(&self.abandoned, false);
+        let attempt = match request.send().await {
+            Ok(response) => {
+                self.reached.store(true, Ordering::SeqCst);
+                self.read(response).await
             }
-            429 => Attempt::Busy(wait, error),
-            408 | 409 | 500.. => Attempt::Failed(wait, error),
-            _ => Attempt::Refused(error),
-        })
+            Err(error) => self.failed(error),
+        };
+        awaited.1 = !matches!(attempt, Attempt::TimedOut);
+        attempt
+    }
+
+    fn failed(&self, error: reqwest::Error) -> Attempt {
+        let is_unreached = error.is_connect() && !self.reached.load(Ordering::SeqCst);
+        if error.is_timeout() && !error.is_connect() {
+            Attempt::TimedOut
+        } else if error.is_builder() || is_unreached {
+            Attempt::Refused(Failure::Transport(error.without_url()))
+        } else {
+            Attempt::Failed(None, Failure::Transport(error.without_url()))
+        }
+    }
+
+    async fn read(&self, response: Response) -> Attempt {
+        let (status, wait) = (response.status(), retry_after(response.headers()));
+        if status.is_redirection() {
+            return Attempt::Refused(Failure::Told(self.moved(&response)));
+        }
+        let limit = if status.is_success() {
+            MOST_ANSWER
+        } else {
+            MOST_ERROR
+        };
+        let (body, is_whole) = match read_at_most(response, limit).await {
+            Ok(read) => read,
+            Err(error) => return self.failed(error),
+        };
+        if !status.is_success() {
+            return self.judged(ServerError::read(status.as_u16(), &body), wait);
+        }
+        if !is_whole {
+            return Attempt::Refused(Failure::Told(format!(
+                "{} answers with more than {} MB, which is no chat completion; check `api_base`",
+                self.address.shown,
+                MOST_ANSWER >> 20
+            )));
+        }
+        match answer::read(&body) {
+            Body::Answer(said) => Attempt::Answered(said),
+            Body::Error(error) => self.judged(error, wait),
+            Body::Other => {
+                let begin = &body[..body.len().min(400)];
+                let begin = quoted(&String::from_utf8_lossy(begin), 100);
+                let begin = if begin.is_empty() {
+                    "nothing".into()
+                } else {
+                    begin
+                };
+                Attempt::Refused(Failure::Told(format!(
+                    "{} answered with what is no chat completion: {begin}; check `api_base`, which most servers want up \
+                     to and with /v1",
+                    self.address.shown
+                )))
+            }
+        }
+    }
+
+    /// Decides whether what a server said may be otherwise another time.
+    fn judged(&self, error: ServerError, wait: Option<Duration>) -> Attempt {
+        let (status, is_quota) = (error.status, error.is_quota());
+        let failure = Failure::Said(error);
+        match status {
+            _ if is_quota => Attempt::Refused(failure),
+            429 => Attempt::Busy(wait, failure),
+            408 | 409 | 425 | 500.. => Attempt::Failed(wait, failure),
+            _ => Attempt::Refused(failure),
+        }
+    }
+
+    /// Says where a server sends its callers, without what may be secret there.
+    fn moved(&self, response: &Response) -> String {
+        let shown = &self.address.shown;
+        let location = response
+            .headers()
+            .get(LOCATION)
+            .and_then(|place| place.to_str().ok());
+        let target = location.and_then(|place| response.url().join(place).ok());
+        let Some(mut target) = target.filter(Url::has_host) else {
+            return format!(
+                "{shown} sends its callers elsewhere without saying where; check `api_base`"
+            );
+        };
+        target.set_query(None);
+        target.set_fragment(None);
+        let _ = target.set_username("").and(target.set_password(None)); // one with a host has places for both
+        let target = quoted(target.as_str().trim_end_matches("/chat/completions"), 200);
+        format!(
+            "{shown} sends its callers to {target}, where neither the page's text nor the key is sent; give that as \
+             `api_base` if you trust it"
+        )
     }
 }
 
-/// Rebuilds a response from a body that was read already.
-fn whole_response(status: StatusCode, body: Vec<u8>) -> Response {
-    let mut response = http::Response::new(body);
-    *response.status_mut() = status;
-    Response::from(response)
-}
-
-fn api_error(status_code: StatusCode, message: String) -> OpenAIError {
-    OpenAIError::ApiError(ApiErrorResponse {
-        status_code,
-        api_error: ApiError {
-            message,
-            ..ApiError::default()
-        },
-    })
-}
-
-/// Reads a server's error message, which differs in form between servers.
-fn read_api_error(status: StatusCode, body: &[u8]) -> OpenAIError {
-    let text = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    };
-    let value: Value = serde_json::from_slice(body).unwrap_or_default();
-    let inner = value.get("error").unwrap_or(&value);
-    let message = [inner.get("message"), inner.get("detail"), Some(inner)]
-        .into_iter()
-        .flatten()
-        .find_map(text);
-    let plain = || {
-        let text = String::from_utf8_lossy(body);
-        let line = text.lines().find(|line| !line.trim().is_empty());
-        line.map_or_else(
-            || status.to_string(),
-            |line| line.chars().take(200).collect(),
-        )
-    };
-    OpenAIError::ApiError(ApiErrorResponse {
-        status_code: status,
-        api_error: ApiError {
-            message: message.unwrap_or_else(plain),
-            r#type: inner.get("type").and_then(text),
-            code: inner.get("code").and_then(text),
-            ..ApiError::default()
-        },
-    })
-}
-
-/// Whether money has run out, which waiting does not help.
-pub(super) fn is_quota(error: &ApiError) -> bool {
-    const QUOTA: &str = "insufficient_quota";
-    error.code.as_deref() == Some(QUOTA) || error.r#type.as_deref() == Some(QUOTA)
+/// Reads a body up to a limit; returns whether that was all of it.
+async fn read_at_most(
+    mut response: Response,
+    limit: usize,
+) -> Result<(Vec<u8>, bool), reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = limit - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() > room {
+            return Ok((body, false));
+        }
+    }
+    Ok((body, true))
 }
 
 /// How long a server asks to wait: seconds, or a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    /// More than a lifetime, and still a time.
+    const LONGEST: f64 = 1e10;
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let seconds = match value.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
-        Err(_) => httpdate::parse_http_date(value)
-            .ok()?
-            .duration_since(std::time::SystemTime::now())
-            .unwrap_or_default(),
-    };
-    Some(seconds.min(Duration::from_secs(600)))
+    match value.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds.min(LONGEST)).ok(),
+        Err(_) => {
+            let then = httpdate::parse_http_date(value).ok()?;
+            let wait = then.duration_since(std::time::SystemTime::now());
+            Some(wait.unwrap_or_default())
+        }
+    }
+}
+
+/// A span of time in words.
+pub(super) fn span(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    match seconds {
+        ..120.0 => format!("{} s", (seconds * 10.0).round() / 10.0),
+        ..7200.0 => format!("{:.0} minutes", seconds / 60.0),
+        ..172_800.0 => format!("{:.0} hours", seconds / 3600.0),
+        _ => format!("{:.0} days", seconds / 86_400.0),
+    }
 }
