@@ -8,6 +8,7 @@ mod classifier;
 mod config_json;
 mod export;
 mod gemma;
+mod inside;
 mod io;
 mod merge;
 mod nf4;
@@ -25,10 +26,11 @@ pub use classifier::{
 };
 pub use export::{COMPANIONS, Written};
 pub use gemma::{load_gemma, read_eos_token_ids, read_gemma_config, write_gemma_config};
+pub use inside::stays_inside;
 pub(crate) use io::write_by;
 pub use io::{
     Journal, checksum, checksum_of, create_dir, is_temporary, lock, parse_jsonl, read_json,
-    read_jsonl, read_text, remove_dir, stays_inside, write, write_json, write_jsonl,
+    read_jsonl, read_text, remove_dir, write, write_json, write_jsonl,
 };
 pub use merge::merge_adapter;
 pub use peft::{AdapterConfig, load_adapter, save_adapter};
