@@ -181,6 +181,12 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+fn zipped(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 /// What a request says.
 #[derive(Default)]
 struct Request {
@@ -308,7 +314,13 @@ fn answer(state: &State, stream: &mut TcpStream, request: &Request, elsewhere: b
         let siblings: Vec<_> = repository.files.iter().map(sibling).collect();
         let commit = repository.commit.as_deref().unwrap_or(COMMIT);
         let body = json!({"sha": commit, "siblings": siblings}).to_string();
-        return send(stream, "200 OK", &[], body.as_bytes());
+        return match manner.gzip {
+            Gzip::Always => {
+                let encoded = ("Content-Encoding", "gzip".into());
+                send(stream, "200 OK", &[encoded], &zipped(body.as_bytes()))
+            }
+            _ => send(stream, "200 OK", &[], body.as_bytes()),
+        };
     }
     let name = parts[4..].join("/");
     {
@@ -369,9 +381,7 @@ fn answer(state: &State, stream: &mut TcpStream, request: &Request, elsewhere: b
     let mut body = bytes.clone();
     let mut status = "200 OK";
     if gzip {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        body = encoder.finish().unwrap();
+        body = zipped(bytes);
         headers.push(("Content-Encoding", "gzip".into()));
     } else if let Some((start, end)) = range.filter(|_| !manner.no_ranges) {
         if start >= bytes.len() {

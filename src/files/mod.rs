@@ -8,6 +8,7 @@ mod classifier;
 mod config_json;
 mod export;
 mod gemma;
+mod inside;
 mod io;
 mod merge;
 mod nf4;
@@ -26,11 +27,12 @@ pub use classifier::{
 };
 pub use export::{COMPANIONS, Written};
 pub use gemma::{load_gemma, read_eos_token_ids, read_gemma_config, write_gemma_config};
+pub use inside::stays_inside;
 pub(crate) use io::write_by;
 pub use io::{
     Journal, WAIT, checksum, checksum_of, create_dir, decode_text, is_temporary, lock, lock_folder,
-    parse_jsonl, read_json, read_jsonl, read_text, remove_dir, stays_inside, to_lines, write,
-    write_json, write_jsonl,
+    parse_jsonl, read_json, read_jsonl, read_text, remove_dir, to_lines, write, write_json,
+    write_jsonl,
 };
 pub use merge::merge_adapter;
 pub use peft::{AdapterConfig, load_adapter, save_adapter};

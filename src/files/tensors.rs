@@ -12,7 +12,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use super::Checkpoint;
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 /// Where a file of tensors is.
 #[derive(Clone, Debug)]
@@ -271,7 +271,7 @@ pub(super) fn weight_files(checkpoint: &Checkpoint) -> Result<Vec<Source>> {
         let mut names: Vec<&String> = index.weight_map.values().collect();
         names.sort();
         names.dedup();
-        if let Some(outside) = names.iter().find(|name| !files::stays_inside(name)) {
+        if let Some(outside) = names.iter().find(|name| !super::stays_inside(name)) {
             let reason =
                 format!("\"weight_map\" names {outside:?}, which is no file of its folder");
             return Err(Error::invalid(

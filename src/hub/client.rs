@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use reqwest::blocking::{Client as Http, Response};
 use reqwest::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RANGE, RETRY_AFTER,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION, RANGE,
+    RETRY_AFTER,
 };
 use reqwest::{Certificate, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
@@ -115,8 +116,7 @@ impl Client {
         self.persist(|| {
             let answer = self.get(url, None, |_| false)?;
             let mut bytes = Vec::new();
-            answer
-                .response
+            plain(answer.response)?
                 .take(LONGEST_JSON)
                 .read_to_end(&mut bytes)
                 .map_err(|error| Failure::Broken(reason(error)))?;
@@ -218,6 +218,28 @@ impl Client {
             left -= step;
         }
         self.job.check()
+    }
+}
+
+/// Whether an answer is compressed.
+pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|encoding| encoding != "identity")
+}
+
+/// The bytes of an answer, also where a server compressed them though it was asked not to.
+pub(super) fn plain(response: Response) -> Result<Box<dyn Read>, Failure> {
+    let encoding = response.headers().get(CONTENT_ENCODING);
+    let encoding =
+        encoding.map(|encoding| String::from_utf8_lossy(encoding.as_bytes()).to_lowercase());
+    match encoding.as_deref().unwrap_or("identity") {
+        "identity" => Ok(Box::new(response)),
+        "gzip" | "x-gzip" => Ok(Box::new(flate2::read::MultiGzDecoder::new(response))),
+        other => Err(Failure::Unusable(format!(
+            "it comes compressed as {}, which cannot be read",
+            printable(other)
+        ))),
     }
 }
 

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use reqwest::Url;
 use reqwest::blocking::Response;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap};
 
-use super::client::Client;
-use super::failure::{Failure, printable, reason};
+use super::client::{Client, is_encoded, plain};
+use super::failure::{Failure, reason};
 use super::name::is_hex;
 use crate::progress::Task;
 use crate::{Error, Result, files};
@@ -81,12 +81,6 @@ fn size_in(response: &Response) -> Option<u64> {
     }
 }
 
-fn is_encoded(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_ENCODING)
-        .is_some_and(|encoding| encoding != "identity")
-}
-
 /// Where a part of a file begins.
 fn start_in(headers: &HeaderMap) -> Option<u64> {
     let range = headers.get(CONTENT_RANGE)?.to_str().ok()?;
@@ -138,7 +132,7 @@ impl Download<'_> {
         let mut start = length(part);
         let range = (start > 0 && *ranges).then(|| format!("bytes={start}-"));
         let answer = self.client.get(self.url, range.as_deref(), |_| false)?;
-        let mut response = answer.response;
+        let response = answer.response;
         let status = response.status().as_u16();
         let headers = response.headers();
         if range.is_some() && status != 200 {
@@ -172,12 +166,14 @@ impl Download<'_> {
             task.advance(start as usize);
             task
         });
-        if is_encoded(response.headers()) {
-            let mut plain = decoded(&mut response)?;
-            self.copy(&mut plain, &mut file, part, start, size, task.as_ref())?;
-        } else {
-            self.copy(&mut response, &mut file, part, start, size, task.as_ref())?;
-        }
+        self.copy(
+            &mut *plain(response)?,
+            &mut file,
+            part,
+            start,
+            size,
+            task.as_ref(),
+        )?;
         Ok(true)
     }
 
@@ -237,22 +233,6 @@ impl Download<'_> {
         };
         let sum = files::checksum(part)?;
         Ok((sum != wanted).then(|| format!("has the checksum {sum}, not {wanted}")))
-    }
-}
-
-/// The bytes of a file that a server compressed though it was asked not to.
-fn decoded(response: &mut Response) -> Result<impl Read, Failure> {
-    let encoding = response.headers().get(CONTENT_ENCODING);
-    let encoding =
-        encoding.map(|encoding| String::from_utf8_lossy(encoding.as_bytes()).to_lowercase());
-    match encoding.as_deref() {
-        Some("gzip" | "x-gzip") => Ok(flate2::read::MultiGzDecoder::new(response)),
-        other => {
-            let other = printable(other.unwrap_or_default());
-            Err(Failure::Unusable(format!(
-                "it comes compressed as {other}, which cannot be read"
-            )))
-        }
     }
 }
 

@@ -172,7 +172,9 @@ impl Hub {
         let bytes = client.persist(|| {
             let response = client.get(&url, None, |_| false)?.response;
             let mut bytes = Vec::new();
-            let read = response.take(LONGEST).read_to_end(&mut bytes);
+            let read = client::plain(response)?
+                .take(LONGEST)
+                .read_to_end(&mut bytes);
             read.map_err(|error| Failure::Broken(failure::reason(error)))?;
             Ok(bytes)
         });
