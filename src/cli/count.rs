@@ -95,6 +95,9 @@ impl Count {
         const SHORTEST: usize = 8;
         // In the last column some terminals begin a new line.
         let columns = columns.saturating_sub(1);
+        if columns == 0 {
+            return String::new();
+        }
         let label = pad_str(&self.label, LABEL, console::Alignment::Left, Some("…"));
         let told = self.share() + &self.speed(elapsed);
         let room = columns.saturating_sub(LABEL + measure_text_width(&told) + 2);

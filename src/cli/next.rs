@@ -70,7 +70,7 @@ mod tests {
         for (argument, wanted) in [
             ("Mira", "Mira"),
             ("Mira of $(Riga)", "'Mira of $(Riga)'"),
-            ("I'm `id`", "\"I'm \\`id\\`\""),
+            ("I'm `id`", "\"I'm \"'`id`'"),
             ("", "''"),
         ] {
             let command = command(["chat", argument]);

@@ -75,10 +75,12 @@ impl Seal {
             Err(_) if content.is_empty() => Some(0),
             Err(_) => None,
             Ok(Marks { before, after }) => {
-                let longest = before.bytes.max(after.bytes);
+                let found = content.len() as u64;
+                // Not written yet, or in part.
+                let is_cut = found == before.bytes || found < after.bytes;
                 if Mark::of(&content) == after {
                     Some(after.bytes)
-                } else if before.begins(&content) && content.len() as u64 <= longest {
+                } else if is_cut && before.begins(&content) {
                     Some(before.bytes)
                 } else {
                     None
@@ -181,6 +183,7 @@ mod tests {
             ("one\ntw", Some(4)),
             ("one\ntwo\n", Some(8)),
             ("ONE\ntwo\n", None),
+            ("one\nTWO\n", None),
             ("ONE\n", None),
             ("on", None),
             ("", None),

@@ -14,6 +14,7 @@ mod spec;
 mod stored;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
@@ -105,7 +106,12 @@ impl Stage {
         if let Some(opened) = files::Journal::open_sealed(path, &seal)? {
             return Ok(opened);
         }
-        tell_aside(path, job)?;
+        if path.exists() {
+            tell_aside(path, job)?;
+        }
+        if seal.is_file() {
+            fs::remove_file(&seal).map_err(Error::io("remove", &seal))?;
+        }
         let opened = files::Journal::open_sealed(path, &seal)?;
         opened.ok_or_else(|| Error::invalid(path, "another program writes to it"))
     }
@@ -140,7 +146,6 @@ mod tests {
     use super::spec::{OLDER, differences};
     use super::*;
     use serde_json::json;
-    use std::fs;
     use std::path::PathBuf;
 
     struct Folder(tempfile::TempDir);
@@ -325,6 +330,9 @@ mod tests {
             (vec![], "1\n2\n9\n".into())
         );
         anew.append(&[4]).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert!(journal(1).1.is_empty(), "it was removed, so it begins anew");
+        journal(1).0.append(&[4]).unwrap();
         // With other settings what is half made goes, but not what somebody has put there.
         folder.open(2);
         assert!(!path.exists() && !folder.path("a.edited-2.jsonl").exists());
