@@ -27,7 +27,10 @@ pub(super) fn read_config(checkpoint: &Checkpoint, model_types: &[&str]) -> Resu
         return Err(Error::invalid(checkpoint.name(), reason));
     }
     let value: Value = checkpoint.read_json(CONFIG)?;
-    let wanted = model_types.join(" or ");
+    let wanted = match model_types {
+        [several @ .., last] if !several.is_empty() => format!("{} or {last}", several.join(", ")),
+        one => one.concat(),
+    };
     match value.get("model_type").and_then(Value::as_str) {
         Some(found) if model_types.contains(&found) => Ok(value),
         Some(found) => Err(Error::invalid(

@@ -15,11 +15,10 @@ mod scorer;
 
 pub use character::{Answer, AnswerConfig, Character};
 pub use judge::{
-    ChatJudge, Judge, JudgeFormat, JudgeInput, JudgeLabels, JudgeSource, JudgeTask, JudgeTemplate,
-    LocalJudge, Nli, NliProbabilities, Relevance, RelevanceCache, find_judge, read_format,
-    read_grading_format,
+    ChatJudge, Judge, JudgeFormat, JudgeInput, JudgeLabels, JudgeReader, JudgeSource, JudgeTask,
+    JudgeTemplate, LocalJudge, Nli, NliProbabilities, Relevance, RelevanceCache, find_judge,
+    read_format, read_grading_format,
 };
-pub(crate) use judge::{JudgeReader, task_of};
 pub use persona::Persona;
 pub use prompt::{encode_prompt, encode_reply, persona_prompt};
 pub use records::{NliExample, PreferencePair, Query, RelevanceExample, Statement};

@@ -40,7 +40,7 @@ pub struct Classifier {
 }
 
 /// Pads texts for a classifier, with their token types where one of them is a pair.
-pub(crate) fn classifier_input(
+pub fn classifier_input(
     model: &SequenceClassifier,
     texts: &[&EncodedText],
     pad_token_id: i32,

@@ -128,7 +128,8 @@ fn build(
     let unigram = Unigram::from(vocabulary, Some(unk_id), fallback == ByteFallback::Bytes)?;
 
     let mut tokenizer = Tokenizer::new(unigram);
-    let normalizers = normalizers(model.normalizer_spec.unwrap_or_default(), options)?;
+    let spec = model.normalizer_spec.unwrap_or_default();
+    let normalizers = normalizers(spec, options, fallback)?;
     tokenizer.with_normalizer(Some(tokenizers::normalizers::Sequence::new(normalizers)))?;
     let metaspace = Metaspace::new('▁', PrependScheme::Always, true);
     let mut pre_tokenizers: Vec<PreTokenizerWrapper> = vec![metaspace.clone().into()];
@@ -162,6 +163,7 @@ fn build(
 fn normalizers(
     spec: NormalizerSpec,
     options: Options,
+    fallback: ByteFallback,
 ) -> tokenizers::Result<Vec<NormalizerWrapper>> {
     let mut steps: Vec<NormalizerWrapper> = Vec::new();
     if options.do_lower_case {
@@ -174,6 +176,10 @@ fn normalizers(
         steps.push(Precompiled::from(&rules)?.into());
     }
     steps.push(Replace::new(ReplacePattern::Regex(" {2,}".into()), " ")?.into());
+    if fallback == ByteFallback::Bytes {
+        // SentencePiece also strips what the rules have turned into spaces.
+        steps.push(Strip::new(true, true).into());
+    }
     Ok(steps)
 }
 

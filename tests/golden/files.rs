@@ -429,7 +429,7 @@ fn a_config_of_another_architecture_is_an_error_that_names_both() {
         &[
             "config.json",
             "a gemma model",
-            "a deberta-v2 or xlm-roberta model",
+            "a deberta-v2, xlm-roberta, roberta or bert model",
         ],
     );
     let there = copy("gemma-mqa");

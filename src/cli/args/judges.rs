@@ -15,7 +15,7 @@ use crate::hub::Hub;
 use crate::parallel::Devices;
 use crate::persona::{
     Judge, JudgeFormat, JudgeLabels, JudgeSource, JudgeTask, JudgeTemplate, Persona, Scorer,
-    find_judge, read_format, task_of,
+    find_judge, read_format,
 };
 use crate::pipeline::{UsedJudge, trained_with};
 use crate::progress::Job;
@@ -91,7 +91,7 @@ impl JudgeFormatArgs {
         let mut found = None;
         for text in &self.judge_labels {
             let labels: Vec<String> = text.split(',').map(|name| name.trim().into()).collect();
-            let its_task = task_of(&labels);
+            let its_task = JudgeTask::of_labels(&labels);
             let labels = JudgeLabels::Ordered(labels);
             let refused = |reason: String| {
                 let reason =

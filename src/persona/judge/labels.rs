@@ -94,21 +94,13 @@ fn relevance(label: &str) -> Option<Relevance> {
     }
 }
 
-/// The task whose classes these are, told by their number.
-pub(crate) fn task_of(labels: &[String]) -> JudgeTask {
-    match labels.len() {
-        3 => JudgeTask::Nli,
-        _ => JudgeTask::Relevance,
-    }
-}
-
 impl JudgeLabels {
     /// Checks that each class of a task is there once.
     ///
     /// # Errors
     ///
     /// The reason.
-    pub(crate) fn check(&self, task: JudgeTask) -> Result<(), String> {
+    pub fn check(&self, task: JudgeTask) -> Result<(), String> {
         match self {
             Self::Ordered(labels) => columns(task, labels, None).map(drop),
             Self::Named(names) => {

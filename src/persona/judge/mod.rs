@@ -24,10 +24,9 @@ use crate::progress::Job;
 pub use cache::RelevanceCache;
 pub use format::JudgeFormat;
 pub use labels::JudgeLabels;
-pub(crate) use labels::task_of;
 pub use local::LocalJudge;
 pub use published::{find_judge, read_format, read_grading_format};
-pub(crate) use reader::JudgeReader;
+pub use reader::JudgeReader;
 pub use template::{JudgeInput, JudgeTemplate};
 
 /// Whether a statement matters to a query; the order is that of the logits of judges that this program trains.
@@ -88,8 +87,16 @@ impl JudgeTask {
         }
     }
 
+    /// The task whose classes these are, told by their number.
+    pub fn of_labels(labels: &[String]) -> Self {
+        match labels.len() {
+            3 => Self::Nli,
+            _ => Self::Relevance,
+        }
+    }
+
     /// The logit of each of its classes in a classifier; none if that has other classes, or a single one.
-    pub(crate) fn logits(
+    pub fn logits(
         self,
         checkpoint: &Checkpoint,
         labels: Option<&JudgeLabels>,

@@ -8,7 +8,7 @@ use crate::text::{Around, EncodedText, Tokenizer, encode_filled};
 
 /// Brings what a judge is asked into tokens: what a template's author wrote may spell special tokens, what fills it may not.
 #[derive(Clone, Debug)]
-pub(crate) struct JudgeReader {
+pub struct JudgeReader {
     tokenizer: Tokenizer,
     around: Around,
     /// The one text of the template, or both.
@@ -32,11 +32,7 @@ impl JudgeReader {
     /// # Errors
     ///
     /// A pair, if the tokenizer cannot tell two texts apart.
-    pub(crate) fn new(
-        tokenizer: &Tokenizer,
-        template: &JudgeTemplate,
-        max_tokens: usize,
-    ) -> Result<Self> {
+    pub fn new(tokenizer: &Tokenizer, template: &JudgeTemplate, max_tokens: usize) -> Result<Self> {
         let piece = |special: Option<i32>, text: &str| {
             let (frame, gaps) = frame(text);
             let frame = frame.into_iter().map(str::to_string).collect();
@@ -65,12 +61,12 @@ impl JudgeReader {
     }
 
     /// The most tokens that it reads.
-    pub(crate) fn max_tokens(&self) -> usize {
+    pub fn max_tokens(&self) -> usize {
         self.max_tokens
     }
 
     /// Encodes texts as they are, but for special tokens that they spell.
-    pub(crate) fn encode_texts(&self, texts: &[String]) -> Result<Vec<EncodedText>> {
+    pub fn encode_texts(&self, texts: &[String]) -> Result<Vec<EncodedText>> {
         let encode = |text: &String| {
             let ids = self.tokenizer.encode_bare(text)?;
             self.tokenizer.put_around(&self.around, &ids, None)
@@ -80,7 +76,7 @@ impl JudgeReader {
 
     /// Encodes what is asked; a statement that comes again and again is tokenized once. What is longer than the judge reads
     /// is shortened; also returns how many inputs that were.
-    pub(crate) fn encode(&self, inputs: &[JudgeInput<'_>]) -> Result<(Vec<EncodedText>, usize)> {
+    pub fn encode(&self, inputs: &[JudgeInput<'_>]) -> Result<(Vec<EncodedText>, usize)> {
         let mut encoded = self.encode_whole(inputs)?;
         let mut n_cut = 0;
         for (input, encoded) in inputs.iter().zip(&mut encoded) {
@@ -95,7 +91,7 @@ impl JudgeReader {
     }
 
     /// As much of a reply, from its beginning, as it can read with the query and any of the statements.
-    pub(crate) fn readable<'a>(
+    pub fn readable<'a>(
         &self,
         persona: &Persona,
         query: &str,
