@@ -58,6 +58,12 @@ pub enum Error {
     /// A model could not be downloaded from the hub.
     #[error("{0}")]
     Hub(String),
+    /// A model computed what cannot be used.
+    #[error("{0}")]
+    Model(String),
+    /// The program itself is wrong.
+    #[error("the program has a fault, please report it with the command that shows it: {0}")]
+    Fault(String),
     /// A training run failed.
     #[error("training failed: {0}")]
     Training(String),
@@ -101,4 +107,17 @@ impl Error {
             source,
         }
     }
+}
+
+/// Runs a part of another library that panics on some input; a panic comes back as its message.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> std::result::Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .map_err(|panic| panic_text(&*panic))
+}
+
+/// What a panic says.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "an unknown fault".to_string())
 }

@@ -56,7 +56,7 @@ impl Devices {
     /// The number of parts to split work into: one per core on a CPU, one per device elsewhere.
     pub fn workers(&self) -> usize {
         let each = if is_cpu(self.first()) {
-            pools().len()
+            pools().len().max(1)
         } else {
             1
         };
@@ -126,15 +126,14 @@ impl<M: Module + Sync> Replicas<M> {
     }
 }
 
-/// One single-threaded pool per core.
+/// One single-threaded pool per core, or as many as the system starts threads for, which may be none.
 fn pools() -> &'static [ThreadPool] {
     static POOLS: OnceLock<Vec<ThreadPool>> = OnceLock::new();
     POOLS.get_or_init(|| {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         (0..cores)
-            .map(|_| ThreadPoolBuilder::new().num_threads(1).build())
-            .collect::<Result<_, _>>()
-            .expect("the system can start as many threads as it has cores")
+            .map_while(|_| ThreadPoolBuilder::new().num_threads(1).build().ok())
+            .collect()
     })
 }
 
@@ -184,17 +183,28 @@ pub fn map<I: Send, O: Send>(parts: Vec<I>, work: impl Fn(I) -> O + Sync) -> Vec
     }
     let mut results: Vec<Option<O>> = parts.iter().map(|_| None).collect();
     let queue = std::sync::Mutex::new(parts.into_iter().zip(results.iter_mut()));
+    let next = || queue.lock().map_or(None, |mut queue| queue.next());
     std::thread::scope(|scope| {
-        for pool in pools() {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().map(|mut queue| queue.next());
-                    let Ok(Some((part, result))) = next else {
-                        break;
-                    };
-                    *result = Some(pool.install(|| work(part)));
-                }
-            });
+        let (next, work) = (&next, &work);
+        let threads: Vec<_> = pools()
+            .iter()
+            .map_while(|pool| {
+                let run = move || {
+                    while let Some((part, result)) = next() {
+                        *result = Some(pool.install(|| work(part)));
+                    }
+                };
+                std::thread::Builder::new().spawn_scoped(scope, run).ok()
+            })
+            .collect();
+        if threads.is_empty() {
+            // The system starts no thread: the caller does it all.
+            while let Some((part, result)) = next() {
+                *result = Some(work(part));
+            }
+        }
+        for thread in threads {
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic));
         }
     });
     results

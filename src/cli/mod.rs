@@ -14,11 +14,12 @@ mod table;
 mod terminal;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::error::guarded;
 use crate::progress::Job;
 use crate::{Error, Result};
 
@@ -176,7 +177,16 @@ fn with_job(work: impl FnOnce(&Job) -> Result<()>) -> Result<()> {
         handler.stop();
     })
     .map_err(|error| Error::Usage(format!("cannot listen for Ctrl-C: {error}")))?;
-    work(&job)
+    // A fault of the program is told in one line as every error; the first panic is the cause of those that follow it.
+    let first: Arc<OnceLock<String>> = Arc::default();
+    let heard = first.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        heard.get_or_init(|| panic.to_string());
+    }));
+    guarded(|| work(&job)).unwrap_or_else(|panic| {
+        let told = first.get().unwrap_or(&panic);
+        Err(Error::Fault(told.replace('\n', " ")))
+    })
 }
 
 /// Prints an error in one line and chooses the exit code.

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::config_json::{CONFIG, parse, read_config};
+use super::config_json::{CONFIG, check_fixed, check_size, parse, read_config};
 use super::weights::{self, Part};
 use super::{Checkpoint, Precision};
 use crate::nn::{
@@ -17,6 +17,9 @@ use crate::{Error, Result, files};
 
 /// The architectures that transformers calls by these names.
 const MODEL_TYPES: [&str; 2] = ["deberta-v2", "xlm-roberta"];
+
+/// No classifier has more classes.
+const MOST_LABELS: usize = 1_000_000;
 
 /// A classifier's shape and what its classes are called.
 #[derive(Clone, Debug)]
@@ -75,7 +78,7 @@ struct DebertaJson {
     pooler_hidden_act: Option<String>,
     conv_kernel_size: Option<usize>,
     embedding_size: Option<usize>,
-    pad_token_id: Option<i32>,
+    pad_token_id: Option<i64>,
     hidden_dropout_prob: Option<f64>,
     attention_probs_dropout_prob: Option<f64>,
     pooler_dropout: Option<f64>,
@@ -91,7 +94,7 @@ struct RobertaJson {
     num_attention_heads: usize,
     max_position_embeddings: Option<usize>,
     type_vocab_size: Option<usize>,
-    pad_token_id: Option<i32>,
+    pad_token_id: Option<i64>,
     layer_norm_eps: Option<f64>,
     hidden_act: Option<String>,
     position_embedding_type: Option<String>,
@@ -111,16 +114,21 @@ enum PosAttType {
 pub fn read_classifier_config(checkpoint: &Checkpoint) -> Result<ClassifierConfig> {
     let path = checkpoint.path(CONFIG);
     let value = read_config(checkpoint, &MODEL_TYPES)?;
+    check_unsupported(&path, &value)?;
     let json: LabelsJson = parse(&path, value.clone())?;
     let labels: Vec<String> = match &json.id2label {
         Some(names) => (0..names.len())
             .map(|label_idx| names.get(&label_idx.to_string()).cloned())
             .collect::<Option<_>>()
             .ok_or_else(|| Error::invalid(&path, "id2label does not name the classes 0, 1, 2 …"))?,
-        None => (0..json.num_labels.unwrap_or(2))
+        None => (0..json.num_labels.unwrap_or(2).min(MOST_LABELS + 1))
             .map(|label_idx| format!("LABEL_{label_idx}"))
             .collect(),
     };
+    if labels.len() > MOST_LABELS {
+        let reason = format!("has more than {MOST_LABELS} classes (\"num_labels\")");
+        return Err(Error::invalid(&path, reason));
+    }
     let is_deberta = value["model_type"] == json!("deberta-v2");
     let (model, pad_token_id) = if is_deberta {
         let (model, pad_token_id) = deberta(&path, value, labels.len())?;
@@ -135,6 +143,92 @@ pub fn read_classifier_config(checkpoint: &Checkpoint) -> Result<ClassifierConfi
         labels,
         pad_token_id,
     })
+}
+
+/// Refuses what changes results and is not in the encoders here.
+fn check_unsupported(path: &Path, config: &Value) -> Result<()> {
+    let of = |key: &str| config.get(key).cloned();
+    let heads = [of("hidden_size"), of("num_attention_heads")];
+    let head = match heads
+        .each_ref()
+        .map(|size| size.as_ref().and_then(Value::as_u64))
+    {
+        [Some(hidden), Some(heads)] if heads > 0 => json!(hidden / heads),
+        _ => Value::Null,
+    };
+    let hidden = of("hidden_size").unwrap_or_default();
+    check_fixed(
+        path,
+        config,
+        &[
+            ("problem_type", &[json!("single_label_classification")]),
+            ("attention_head_size", &[head]),
+            ("pooler_hidden_size", &[hidden]),
+            ("z_steps", &[json!(0), json!(1)]),
+            ("is_decoder", &[]),
+            ("is_encoder_decoder", &[]),
+            ("add_cross_attention", &[]),
+            ("pruned_heads", &[]),
+            ("rope_scaling", &[]),
+            ("rope_parameters", &[]),
+            ("sliding_window", &[]),
+            ("norm_rel_ebd", &[json!("layer_norm"), json!("none")]),
+        ],
+    )
+}
+
+/// How many values a classifier's body of that shape has, about.
+fn values(model: &SequenceClassifierConfig) -> f64 {
+    let ([tables, hidden, inner, layers], labels) = match model {
+        SequenceClassifierConfig::Deberta(model) => {
+            let distances = model.position_buckets.or(model.max_relative_positions);
+            let positions = model
+                .max_position_embeddings
+                .max(2 * distances.unwrap_or(0));
+            let tables = [model.vocab_size, positions, model.type_vocab_size];
+            let sizes = [
+                model.hidden_size,
+                model.intermediate_size,
+                model.num_hidden_layers,
+            ];
+            (sizes_of(&tables, sizes), model.num_labels)
+        }
+        SequenceClassifierConfig::Roberta(model) => {
+            let tables = [
+                model.vocab_size,
+                model.max_position_embeddings,
+                model.type_vocab_size,
+            ];
+            let sizes = [
+                model.hidden_size,
+                model.intermediate_size,
+                model.num_hidden_layers,
+            ];
+            (sizes_of(&tables, sizes), model.num_labels)
+        }
+    };
+    let layer = 4.0 * hidden + 2.0 * inner;
+    (tables + layers * layer + labels as f64) * hidden
+}
+
+fn sizes_of(tables: &[usize], sizes: [usize; 3]) -> [f64; 4] {
+    let tables = tables.iter().map(|&rows| rows as f64).sum();
+    let [hidden, inner, layers] = sizes.map(|size| size as f64);
+    [tables, hidden, inner, layers]
+}
+
+/// Checks the id that fills up shorter texts, which has a row of the table as every other.
+fn check_pad(path: &Path, pad_token_id: i64, vocab_size: usize) -> Result<i32> {
+    let is_row = usize::try_from(pad_token_id).is_ok_and(|id| id < vocab_size);
+    match i32::try_from(pad_token_id) {
+        Ok(id) if is_row => Ok(id),
+        _ => {
+            let reason = format!(
+                "\"pad_token_id\" is {pad_token_id}, but \"vocab_size\" is {vocab_size}; it must be a token's id"
+            );
+            Err(Error::invalid(path, reason))
+        }
+    }
 }
 
 fn deberta(path: &Path, value: Value, num_labels: usize) -> Result<(DebertaConfig, i32)> {
@@ -200,7 +294,8 @@ fn deberta(path: &Path, value: Value, num_labels: usize) -> Result<(DebertaConfi
         .with_pooler_dropout(json.pooler_dropout.unwrap_or(0.0))
         .with_cls_dropout(json.cls_dropout);
     model.check().map_err(invalid(path))?;
-    Ok((model, json.pad_token_id.unwrap_or(0)))
+    let pad_token_id = check_pad(path, json.pad_token_id.unwrap_or(0), model.vocab_size)?;
+    Ok((model, pad_token_id))
 }
 
 fn roberta(path: &Path, value: Value, num_labels: usize) -> Result<RobertaConfig> {
@@ -213,8 +308,7 @@ fn roberta(path: &Path, value: Value, num_labels: usize) -> Result<RobertaConfig
         return Err(Error::invalid(path, reason));
     }
     let pad_token_id = json.pad_token_id.unwrap_or(1);
-    let pad_token_id = usize::try_from(pad_token_id)
-        .map_err(|_| Error::invalid(path, format!("pad_token_id is {pad_token_id}")))?;
+    let pad_token_id = check_pad(path, pad_token_id, json.vocab_size)? as usize;
     let model = RobertaConfig::new()
         .with_vocab_size(json.vocab_size)
         .with_hidden_size(json.hidden_size)
@@ -331,6 +425,7 @@ pub fn load_classifier(
     device: &Device,
 ) -> Result<(SequenceClassifier, ClassifierConfig)> {
     let config = read_classifier_config(checkpoint)?;
+    check_size(checkpoint, values(&config.model))?;
     let mut model = config.model.init(device);
     weights::load(&mut model, checkpoint, Part::Whole, precision, device)?;
     Ok((model, config))
@@ -364,6 +459,7 @@ pub fn load_classifier_or_base(
         config.model = config.model.with_num_labels(num_labels);
         Part::Body
     };
+    check_size(checkpoint, values(&config.model))?;
     let mut model = config.model.init(device);
     weights::load(&mut model, checkpoint, part, Precision::default(), device)?;
     Ok((model, config))

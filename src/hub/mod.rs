@@ -65,12 +65,13 @@ const COMPANIONS: [&str; 11] = [
     "judge.json",
 ];
 /// Files of weights, the best first: one, or an index that names several.
-const WEIGHTS: [&str; 5] = [
+const WEIGHTS: [&str; 6] = [
     "model.safetensors",
     "model.safetensors.index.json",
     "adapter_model.safetensors",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
+    "adapter_model.bin",
 ];
 
 /// A file to be downloaded.

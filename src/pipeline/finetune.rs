@@ -100,7 +100,8 @@ impl FineTune<'_> {
         let n_classes = texts.iter().map(|(_, label)| label + 1).max().unwrap_or(0);
         let (mut model, config) = files::load_classifier_or_base(self.base, n_classes, device)?;
         model.unfreeze_weights();
-        let tokenizer = Tokenizer::load_with(self.base, self.byte_fallback)?;
+        let tokenizer = Tokenizer::load_with(self.base, self.byte_fallback)?
+            .for_table(config.model.vocab_size())?;
         let Texts { train, held_out } = self.texts(texts, &tokenizer, config.max_tokens())?;
         let mut train = self.loader(train);
         if self.config.shuffle {

@@ -45,7 +45,8 @@ impl Classifier {
         let max_tokens = config.max_tokens();
         Ok(Self {
             models: Replicas::new(model, devices),
-            tokenizer: Tokenizer::load_with(checkpoint, fallback)?,
+            tokenizer: Tokenizer::load_with(checkpoint, fallback)?
+                .for_table(config.model.vocab_size())?,
             labels: config.labels,
             pad_token_id: config.pad_token_id,
             max_tokens,
@@ -171,6 +172,11 @@ impl Classifier {
                 let rows = activation::softmax(logits.cast(DType::F32), 1).into_data();
                 let rows = rows.as_slice::<f32>().expect("the tensor was cast to f32");
                 task.advance(batch.len());
+                if rows.iter().any(|probability| probability.is_nan()) {
+                    return Err(Error::Model(
+                        "the judge's probabilities are not numbers: its weights are damaged; take another judge".into(),
+                    ));
+                }
                 let rows = rows.chunks_exact(n_labels).map(<[f32]>::to_vec);
                 Ok(batch.into_iter().zip(rows).collect::<Vec<_>>())
             });

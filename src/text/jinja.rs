@@ -25,6 +25,8 @@ const STEPS: usize = 2_000_000;
 const RAW_BYTES: usize = 1 << 30;
 /// The most bytes that all texts and lists have that are built.
 const BUILT_BYTES: usize = 256 << 20;
+/// What a part of a text counts at least.
+const LEAST_PART: usize = 32;
 /// The largest count or width.
 const LARGEST_NUMBER: i64 = 1_000_000;
 /// A template that takes longer is given up; its thread is left behind.
@@ -123,7 +125,7 @@ fn compile<T>(
     let (mut instructions, mut blocks) = generator.finish();
     std::iter::once(&mut instructions)
         .chain(blocks.values_mut())
-        .for_each(put_in_operators);
+        .try_for_each(put_in_operators)?;
     run(&instructions, &blocks)
 }
 
@@ -133,12 +135,17 @@ const MULTIPLY: &str = "a * b";
 const CONCATENATE: &str = "a ~ b";
 const SLICE: &str = "a[b:c:d]";
 
-fn put_in_operators(instructions: &mut Instructions<'_>) {
+fn put_in_operators(instructions: &mut Instructions<'_>) -> Result<(), Error> {
     for place in 0..instructions.len() as u32 {
         let Some(instruction) = instructions.get_mut(place) else {
             continue;
         };
         let (name, arguments) = match instruction {
+            // The compiler has multiplied and concatenated what is constant.
+            Instruction::LoadConst(value) => {
+                check_constant(value, &mut (LARGEST_NUMBER as usize))?;
+                continue;
+            }
             Instruction::Add => (ADD, 2),
             Instruction::Mul => (MULTIPLY, 2),
             Instruction::StringConcat => (CONCATENATE, 2),
@@ -147,6 +154,24 @@ fn put_in_operators(instructions: &mut Instructions<'_>) {
         };
         *instruction = Instruction::CallFunction(name, Some(arguments));
     }
+    Ok(())
+}
+
+/// Refuses a constant with more than `left` values in all of its lists.
+fn check_constant(value: &Value, left: &mut usize) -> Result<(), Error> {
+    if value.as_str().is_some() {
+        return Ok(());
+    }
+    let Some(len) = value.len() else {
+        return Ok(());
+    };
+    *left = left.checked_sub(len).ok_or_else(|| {
+        let reason = format!("builds more than a constant list may have, {LARGEST_NUMBER} values");
+        Error::new(ErrorKind::SyntaxError, reason)
+    })?;
+    value
+        .try_iter()?
+        .try_for_each(|item| check_constant(&item, left))
 }
 
 fn longest_raw(instructions: &Instructions<'_>) -> usize {
@@ -259,7 +284,9 @@ struct Spelt<'a> {
 
 impl std::fmt::Write for Spelt<'_> {
     fn write_str(&mut self, part: &str) -> std::fmt::Result {
-        self.budget.take(part.len()).map_err(|_| std::fmt::Error)?;
+        // Lists of lists are written in small parts, which take time as well.
+        let bytes = part.len().max(LEAST_PART);
+        self.budget.take(bytes).map_err(|_| std::fmt::Error)?;
         self.text.push_str(part);
         Ok(())
     }
@@ -268,7 +295,9 @@ impl std::fmt::Write for Spelt<'_> {
 impl std::io::Write for Spelt<'_> {
     fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
         let part = std::str::from_utf8(part).map_err(std::io::Error::other)?;
-        self.write_str(part).map_err(std::io::Error::other)?;
+        let bytes = part.len().max(LEAST_PART);
+        self.budget.take(bytes).map_err(std::io::Error::other)?;
+        self.text.push_str(part);
         Ok(part.len())
     }
 

@@ -19,6 +19,7 @@ mod requirements;
 mod running;
 mod sampling;
 mod sentencepiece;
+mod stream;
 mod tokenizer;
 
 pub use chat_template::ChatTemplate;
@@ -35,4 +36,5 @@ pub use requirements::{Requirements, Work};
 pub use running::Reply;
 pub use sampling::{Sampling, seed_for};
 pub use sentencepiece::ByteFallback;
+pub use stream::ReplyStream;
 pub use tokenizer::Tokenizer;

@@ -1,15 +1,16 @@
-//! LoRA adapters as PEFT keeps them: `adapter_config.json` and `adapter_model.safetensors`.
+//! LoRA adapters as PEFT keeps them: `adapter_config.json`, and `adapter_model.safetensors` or `adapter_model.bin`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Tensor, TensorData, bf16};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::config_json::is_off;
 use super::tensors::{Source, StoredTensor, open};
 use super::weights::write_tensors;
-use crate::nn::{Gemma, Lora, LoraConfig, Projection};
+use crate::nn::{Gemma, Lora, LoraConfig, Projection, WeightMut, Weights};
 use crate::{Error, Result, files};
 
 mod places;
@@ -19,7 +20,7 @@ const CONFIG: &str = "adapter_config.json";
 /// PEFT's settings that change what an adapter computes, and that the models here do not have.
 const UNSUPPORTED: [&str; 11] = [
     "use_dora",
-    "modules_to_save",
+    "monteclora_config",
     "layer_replication",
     "lora_bias",
     "target_parameters",
@@ -30,6 +31,36 @@ const UNSUPPORTED: [&str; 11] = [
     "kasa_config",
     "arrow_config",
 ];
+
+/// PEFT's settings that change nothing here, whatever they are: they tell how the adapter was trained, or are checked where
+/// its tensors are read.
+const NEUTRAL: [&str; 22] = [
+    "auto_mapping",
+    "bias",
+    "corda_config",
+    "ensure_weight_tying",
+    "eva_config",
+    "fan_in_fan_out",
+    "inference_mode",
+    "init_lora_weights",
+    "layers_pattern",
+    "loftq_config",
+    "lora_dropout",
+    "lora_ga_config",
+    "megatron_config",
+    "megatron_core",
+    "modules_to_save",
+    "peft_version",
+    "qalora_group_size",
+    "revision",
+    "runtime_config",
+    "save_embedding_layers",
+    "task_type",
+    "velora_config",
+];
+
+/// What helps against an adapter that is not whole.
+const AGAIN: &str = "copy it again, or make it again with `force` if a run has made it";
 
 /// Values of `init_lora_weights` with which PEFT changes the base model's weights, too.
 const CHANGES_BASE: [&str; 5] = ["pissa", "olora", "corda", "loftq", "lora_ga"];
@@ -143,10 +174,13 @@ impl AdapterConfig {
     pub fn load(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG);
         if !path.is_file() {
-            let reason = format!("is no PEFT adapter: it has no {CONFIG}");
+            let reason = format!("is no PEFT adapter: it has no {CONFIG}; {AGAIN}");
             return Err(Error::invalid(folder, reason));
         }
-        let config: Self = files::read_json(&path)?;
+        let config: Self = files::read_json(&path).map_err(|error| match error {
+            Error::Invalid { path, reason } => Error::invalid(path, format!("{reason}; {AGAIN}")),
+            error => error,
+        })?;
         config
             .check()
             .map_err(|reason| Error::invalid(&path, reason))?;
@@ -161,6 +195,22 @@ impl AdapterConfig {
         let unsupported: Vec<&str> = UNSUPPORTED.into_iter().filter(set).collect();
         if !unsupported.is_empty() {
             return Err(format!("{} is not supported", unsupported.join(", ")));
+        }
+        let unknown = self.rest.iter().find(|(name, value)| {
+            let name = name.as_str();
+            !is_off(value) && !NEUTRAL.contains(&name)
+        });
+        if let Some((name, value)) = unknown {
+            return Err(format!(
+                "\"{name}\" is {value}, which is not known here and may change what the adapter computes; if it does \
+                 not, delete it from the file"
+            ));
+        }
+        if !(self.lora_alpha as f32).is_finite() {
+            return Err(format!(
+                "\"lora_alpha\" is {}, which is too large",
+                self.lora_alpha
+            ));
         }
         if let Some(name) = self.rest.get("init_lora_weights").and_then(Value::as_str)
             && CHANGES_BASE.iter().any(|prefix| name.starts_with(prefix))
@@ -208,14 +258,53 @@ fn is_hub_name(name: &str) -> bool {
     })
 }
 
-/// Whether a setting of PEFT is absent in all but name.
-fn is_off(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Array(values) => values.is_empty(),
-        Value::Object(values) => values.is_empty(),
-        _ => false,
+/// The file of an adapter's factors.
+pub(crate) fn factors_file(folder: &Path) -> Option<PathBuf> {
+    let names = ["adapter_model.safetensors", "adapter_model.bin"];
+    let paths = names.map(|name| folder.join(name));
+    paths.into_iter().find(|path| path.is_file())
+}
+
+/// The name in the base model of a weight that an adapter has saved whole.
+fn base_name(name: &str) -> Option<String> {
+    let name = name.strip_prefix("base_model.model.")?;
+    Some(
+        name.replace(".modules_to_save.default", "")
+            .replace(".original_module", ""),
+    )
+}
+
+/// Whether a saved weight is the base's own, but for what the base's 16 bits round off.
+fn is_same(saved: &TensorData, base: &TensorData) -> bool {
+    let rounded = |value: f32| bf16::from_f32(value).to_f32();
+    saved.shape() == base.shape()
+        && saved
+            .iter::<f32>()
+            .zip(base.iter::<f32>())
+            .all(|(saved, base)| saved == base || (rounded(base) == base && rounded(saved) == base))
+}
+
+/// Takes those tensors out that are weights of the base and equal to them; returns what is wrong with the others.
+///
+/// PEFT saves whole embeddings when tokens were added or when it cannot tell whether they were.
+fn pass_over_saved(
+    tensors: &mut BTreeMap<String, StoredTensor>,
+    base: &mut dyn FnMut(&str) -> Option<TensorData>,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (name, tensor) in std::mem::take(tensors) {
+        let own = base_name(&name).and_then(|name| base(&name));
+        match (own, tensor.read_as(DType::F32)) {
+            (None, _) => problems.push(format!("{name} is unexpected")),
+            (Some(_), Err(problem)) => problems.push(problem),
+            (Some(own), Ok(saved)) if is_same(&saved, &own) => {}
+            (Some(_), Ok(_)) => problems.push(format!(
+                "{name} is not the base's own: the adapter was trained or resized with it, which is not supported; merge \
+                 it in Python (merge_and_unload), save the model, and give that as the model"
+            )),
+        }
     }
+    problems
 }
 
 /// Puts an adapter's factors into a model, in place of any it had; an error leaves the model as it was.
@@ -225,14 +314,45 @@ fn is_off(value: &Value) -> bool {
 /// Fails if the folder is no PEFT adapter, if its settings are not supported, or if its factors do not fit the model; all
 /// factors that are missing, unexpected or wrongly shaped are named at once.
 pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result<AdapterConfig> {
-    let config = AdapterConfig::load(folder)?;
-    let path = folder.join("adapter_model.safetensors");
-    if !path.is_file() {
-        return Err(Error::invalid(
-            folder,
-            "is no PEFT adapter: it has no adapter_model.safetensors",
-        ));
-    }
+    let mut own = model.clone();
+    let mut base = |name: &str| {
+        // The head of tied weights is the table of the embeddings.
+        let names = [name, "model.embed_tokens.weight"];
+        let names = if name == "lm_head.weight" {
+            &names[..]
+        } else {
+            &names[..1]
+        };
+        names.iter().find_map(|name| weight_of(&mut own, name))
+    };
+    load_adapter_with(model, folder, &mut base, device)
+}
+
+/// The values of a model's weight.
+fn weight_of(model: &mut Gemma, wanted: &str) -> Option<TensorData> {
+    let mut found = None;
+    model.weights("", &mut |name: &str, weight: WeightMut<'_>| {
+        if name == wanted {
+            found = Some(weight.to_data().convert_dtype(DType::F32));
+        }
+    });
+    found
+}
+
+/// The same where `base` tells the values of the base's weights.
+pub(super) fn load_adapter_with(
+    model: &mut Gemma,
+    folder: &Path,
+    base: &mut dyn FnMut(&str) -> Option<TensorData>,
+    device: &Device,
+) -> Result<AdapterConfig> {
+    let mut config = AdapterConfig::load(folder)?;
+    let path = factors_file(folder).ok_or_else(|| {
+        let reason = format!(
+            "has no weights of an adapter, adapter_model.safetensors or adapter_model.bin; {AGAIN}"
+        );
+        Error::invalid(folder, reason)
+    })?;
     let mut tensors = open(&[Source::File(path.clone())])?;
     let mut problems = Vec::new();
     let mut adapted = model.without_lora();
@@ -261,9 +381,13 @@ pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result
         let reason = format!("target_modules {targets} match no projection of the model");
         return Err(Error::invalid(folder.join(CONFIG), reason));
     }
-    problems.extend(tensors.keys().map(|name| format!("{name} is unexpected")));
+    problems.extend(pass_over_saved(&mut tensors, base));
     if problems.is_empty() {
         drop(places);
+        // What equals the base's is not written again.
+        config
+            .rest
+            .insert("modules_to_save".to_string(), Value::Null);
         *model = adapted;
         return Ok(config);
     }
@@ -287,7 +411,8 @@ fn take_factor(
         let found = &tensor.shape;
         return Err(format!("{name} has shape {found:?}, not {wanted:?}"));
     }
-    let data = tensor.read()?.convert_dtype(DType::F32);
+    tensor.check_float()?;
+    let data = tensor.read_weight(DType::F32)?;
     Ok(Tensor::from_data(data, (device, DType::F32)))
 }
 

@@ -46,6 +46,14 @@ impl SequenceClassifierConfig {
         }
     }
 
+    /// Returns how many token ids the classifier has.
+    pub fn vocab_size(&self) -> usize {
+        match self {
+            Self::Deberta(config) => config.vocab_size,
+            Self::Roberta(config) => config.vocab_size,
+        }
+    }
+
     /// Returns the same shape with another number of classes.
     pub fn with_num_labels(mut self, num_labels: usize) -> Self {
         match &mut self {
