@@ -6,6 +6,7 @@
 mod checkpoint;
 mod classifier;
 mod config_json;
+mod encoder_checks;
 mod export;
 mod gemma;
 mod io;

@@ -13,7 +13,6 @@ mod generation;
 mod jinja;
 mod logprobs;
 mod message;
-mod python_json;
 mod request;
 mod requirements;
 mod running;
