@@ -206,14 +206,19 @@ pub fn write_gemma_config(folder: &Path, config: &GemmaConfig) -> Result<()> {
 /// unexpected or of another shape.
 pub fn load_gemma(checkpoint: &Checkpoint, precision: Precision, device: &Device) -> Result<Gemma> {
     let config = read_gemma_config(checkpoint)?;
-    check_size(checkpoint, values(&config))?;
+    check_gemma_size(checkpoint, &config)?;
     let mut model = config.init(device);
     weights::load(&mut model, checkpoint, Part::Whole, precision, device)?;
     Ok(model)
 }
 
+/// Refuses a shape that is much larger than the weights that are there.
+pub fn check_gemma_size(checkpoint: &Checkpoint, config: &GemmaConfig) -> Result<()> {
+    check_size(checkpoint, values(config))
+}
+
 /// How many values a Gemma of that shape has.
-pub(super) fn values(config: &GemmaConfig) -> f64 {
+fn values(config: &GemmaConfig) -> f64 {
     let size = |size: usize| size as f64;
     let heads = size(config.num_attention_heads) + size(config.num_key_value_heads);
     let layer = 2.0 * heads * size(config.head_dim) + 3.0 * size(config.intermediate_size);

@@ -6,8 +6,9 @@ use std::path::Path;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde_json::Value;
 
-use super::config_json::{CONFIG, check_size, is_quantized, name_of};
+use super::config_json::{CONFIG, is_quantized, name_of};
 use super::export::{Written, write_model};
+use super::gemma::check_gemma_size;
 use super::peft::{load_adapter_with, module_path};
 use super::shards::Entry;
 use super::tensors::{open, read, weight_files};
@@ -34,7 +35,7 @@ pub fn merge_adapter(
     job: &Job,
 ) -> Result<Written> {
     let shape = read_gemma_config(base)?;
-    check_size(base, super::gemma::values(&shape))?;
+    check_gemma_size(base, &shape)?;
     let mut model = shape.init(device);
     let mut config: Value = base.read_json(CONFIG)?;
     if is_quantized(&config) {

@@ -25,7 +25,10 @@ pub use classifier::{
     write_classifier_config,
 };
 pub use export::{COMPANIONS, Written};
-pub use gemma::{load_gemma, read_eos_token_ids, read_gemma_config, write_gemma_config};
+
+pub use gemma::{
+    check_gemma_size, load_gemma, read_eos_token_ids, read_gemma_config, write_gemma_config,
+};
 pub(crate) use io::write_by;
 pub use io::{
     Journal, checksum, checksum_of, create_dir, is_temporary, lock, parse_jsonl, read_json,

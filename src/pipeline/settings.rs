@@ -13,9 +13,9 @@ use crate::train::DpoConfig;
 use crate::{Error, Result};
 
 /// No count of a run is larger: what it multiplies must fit into memory.
-pub(crate) const LARGEST_COUNT: usize = 1_000_000;
+pub const LARGEST_COUNT: usize = 1_000_000;
 /// No factor is larger: a loss that it multiplies must stay finite.
-pub(crate) const LARGEST_SCALE: f64 = 1e6;
+pub const LARGEST_SCALE: f64 = 1e6;
 /// No query gets more replies in an evaluation.
 const MOST_REPLIES: usize = 10_000;
 

@@ -84,6 +84,7 @@ impl EngineConfig {
     /// draft takes less than half.
     pub fn requirements(&self, free: Option<u64>) -> Result<Requirements> {
         let config = files::read_gemma_config(&self.checkpoint)?;
+        files::check_gemma_size(&self.checkpoint, &config)?;
         let mut needs = Requirements::of(&config, self.precision, &self.work);
         // What the files hold counts: a checkpoint may be in four bits already.
         let sizes = files::weight_sizes(&self.checkpoint, self.precision)?;

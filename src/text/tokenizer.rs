@@ -76,8 +76,7 @@ impl Tokenizer {
             inner,
             rows: None,
         };
-        let ids = tokenizer.encode("a")?;
-        tokenizer.decode(&ids)?;
+        tokenizer.encode("")?;
         Ok(tokenizer)
     }
 

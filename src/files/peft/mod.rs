@@ -39,7 +39,7 @@ fn key(layer_idx: usize, projection: Projection, factor: &str) -> String {
 }
 
 /// The file of an adapter's factors.
-pub(crate) fn factors_file(folder: &Path) -> Option<PathBuf> {
+fn factors_file(folder: &Path) -> Option<PathBuf> {
     let names = ["adapter_model.safetensors", "adapter_model.bin"];
     let paths = names.map(|name| folder.join(name));
     paths.into_iter().find(|path| path.is_file())
