@@ -58,6 +58,9 @@ pub enum Error {
     /// A model could not be downloaded from the hub.
     #[error("{0}")]
     Hub(String),
+    /// A model computed what cannot be used.
+    #[error("{0}")]
+    Model(String),
     /// A training run failed.
     #[error("training failed: {0}")]
     Training(String),
@@ -66,7 +69,7 @@ pub enum Error {
         "no thread can be started ({0}); allow more of them, `ulimit -u`, or end other programs"
     )]
     Threads(String),
-    /// Something that should not happen.
+    /// The program itself is wrong.
     #[error("a fault of this program, which should be reported: {0}")]
     Fault(String),
 }
@@ -109,4 +112,17 @@ impl Error {
             source,
         }
     }
+}
+
+/// Runs a part of another library that panics on some input; a panic comes back as its message.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> std::result::Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .map_err(|panic| panic_text(&*panic))
+}
+
+/// What a panic says.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "an unknown fault".to_string())
 }

@@ -56,7 +56,7 @@ impl Devices {
     /// The number of parts to split work into: one per core on a CPU, one per device elsewhere.
     pub fn workers(&self) -> usize {
         let each = if is_cpu(self.first()) {
-            pools().len()
+            pools().len().max(1)
         } else {
             1
         };
@@ -126,7 +126,7 @@ impl<M: Module + Sync> Replicas<M> {
     }
 }
 
-/// Single-threaded pools, one per core.
+/// Single-threaded pools, one per core, or as many as the system starts threads for, which may be none.
 static POOLS: OnceLock<Vec<ThreadPool>> = OnceLock::new();
 
 /// Starts the threads that work on a CPU is done with, which otherwise start when they are first needed.
@@ -143,24 +143,18 @@ pub fn start_threads() -> Result<()> {
     }
     if POOLS.get().is_none() {
         // Another thread may have been quicker.
-        let _ = POOLS.set(new_pools().map_err(failed)?);
+        let _ = POOLS.set(new_pools().collect::<Result<_, _>>().map_err(failed)?);
     }
     Ok(())
 }
 
-fn new_pools() -> Result<Vec<ThreadPool>, ThreadPoolBuildError> {
+fn new_pools() -> impl Iterator<Item = Result<ThreadPool, ThreadPoolBuildError>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (0..cores)
-        .map(|_| ThreadPoolBuilder::new().num_threads(1).build())
-        .collect()
+    (0..cores).map(|_| ThreadPoolBuilder::new().num_threads(1).build())
 }
 
 fn pools() -> &'static [ThreadPool] {
-    POOLS.get_or_init(|| {
-        new_pools().expect(
-            "the system can start as many threads as it has cores; `start_threads` tells if not",
-        )
-    })
+    POOLS.get_or_init(|| new_pools().map_while(std::result::Result::ok).collect())
 }
 
 /// Whether tensors on `device` are in main memory.
@@ -209,21 +203,28 @@ pub fn map<I: Send, O: Send>(parts: Vec<I>, work: impl Fn(I) -> O + Sync) -> Vec
     }
     let mut results: Vec<Option<O>> = parts.iter().map(|_| None).collect();
     let queue = std::sync::Mutex::new(parts.into_iter().zip(results.iter_mut()));
-    let work_on = &|pool: &ThreadPool| {
-        loop {
-            let next = queue.lock().map(|mut queue| queue.next());
-            let Ok(Some((part, result))) = next else {
-                break;
-            };
-            *result = Some(pool.install(|| work(part)));
-        }
-    };
+    let next = || queue.lock().map_or(None, |mut queue| queue.next());
     std::thread::scope(|scope| {
-        let start = |pool| std::thread::Builder::new().spawn_scoped(scope, move || work_on(pool));
-        // Where the system has no more threads, those that it has do the work.
-        let started = pools().iter().filter(|&pool| start(pool).is_ok()).count();
-        if started == 0 {
-            work_on(&pools()[0]);
+        let (next, work) = (&next, &work);
+        let threads: Vec<_> = pools()
+            .iter()
+            .map_while(|pool| {
+                let run = move || {
+                    while let Some((part, result)) = next() {
+                        *result = Some(pool.install(|| work(part)));
+                    }
+                };
+                std::thread::Builder::new().spawn_scoped(scope, run).ok()
+            })
+            .collect();
+        if threads.is_empty() {
+            // The system starts no thread: the caller does it all.
+            while let Some((part, result)) = next() {
+                *result = Some(work(part));
+            }
+        }
+        for thread in threads {
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic));
         }
     });
     results

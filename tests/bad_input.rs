@@ -9,7 +9,7 @@ use apc::nn::GemmaConfig;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Runs `apc` and checks that it fails with one line on stderr that has all `parts`.
-fn refused(arguments: &[&str], code: i32, parts: &[&str]) {
+pub(crate) fn refused(arguments: &[&str], code: i32, parts: &[&str]) {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("apc"));
     command.args(arguments).current_dir(ROOT);
     command
@@ -417,7 +417,7 @@ fn a_label_that_is_no_class_is_named() {
 }
 
 /// A copy of an embedded model.
-fn copied(folder: &Path, name: &str) -> PathBuf {
+pub(crate) fn copied(folder: &Path, name: &str) -> PathBuf {
     let copy = folder.join(name);
     fs::create_dir(&copy).unwrap();
     for entry in fs::read_dir(Path::new(ROOT).join("models/tiny").join(name)).unwrap() {

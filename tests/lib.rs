@@ -10,6 +10,7 @@ mod chat_server;
 mod cli;
 mod devices;
 mod edits;
+mod foreign_files;
 mod golden;
 mod hub;
 mod hub_manners;

@@ -6,7 +6,7 @@ use burn::tensor::DType;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Checkpoint;
+use super::{Checkpoint, Precision, weight_sizes};
 use crate::{Error, Result};
 
 /// The file's name.
@@ -48,6 +48,63 @@ pub(super) fn parse<T: for<'de> Deserialize<'de>>(path: &Path, value: Value) -> 
     serde_json::from_value(value).map_err(|error| Error::invalid(path, error.to_string()))
 }
 
+/// Refuses settings that change what a model computes and that the models here do not have.
+///
+/// Each of `fixed` is a key with the values that change nothing; no value, `null`, `false`, and an empty list or object
+/// change nothing either.
+pub(super) fn check_fixed(path: &Path, config: &Value, fixed: &[(&str, &[Value])]) -> Result<()> {
+    for (key, allowed) in fixed {
+        let Some(value) = config.get(*key).filter(|value| !is_off(value)) else {
+            continue;
+        };
+        // Two numbers are one whether they are written 1 or 1.0.
+        let is = |allowed: &Value| allowed == value || numbers_agree(allowed, value);
+        if allowed.iter().any(is) {
+            continue;
+        }
+        let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();
+        let can = match allowed.is_empty() {
+            true => "only a model without it".to_string(),
+            false => format!("only {}", allowed.join(" or ")),
+        };
+        let reason = format!("\"{key}\" is {value}, which is not supported; {can} can be read");
+        return Err(Error::invalid(path, reason));
+    }
+    Ok(())
+}
+
+fn numbers_agree(a: &Value, b: &Value) -> bool {
+    matches!((a.as_f64(), b.as_f64()), (Some(a), Some(b)) if a == b)
+}
+
+/// Whether a setting is absent in all but name.
+pub(super) fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(values) => values.is_empty(),
+        Value::Object(values) => values.is_empty(),
+        _ => false,
+    }
+}
+
+/// Refuses a `config.json` that describes a model much larger than the weights that are there, before memory is taken for it.
+///
+/// - values: how many the config describes, about
+pub(super) fn check_size(checkpoint: &Checkpoint, values: f64) -> Result<()> {
+    /// A shape may be twice as large as the files and is still told by the names of its weights.
+    const MOST: f64 = 4.0;
+    const SMALL: f64 = 1e7;
+    let there = weight_sizes(checkpoint, Precision::default())?.values as f64;
+    if values <= SMALL.max(MOST * there) {
+        return Ok(());
+    }
+    let reason = format!(
+        "describes a model of {values:.1e} values, but the files hold {there:.1e}: a size in it is wrong, or the weights \
+         are another model's"
+    );
+    Err(Error::invalid(checkpoint.path(CONFIG), reason))
+}
+
 /// Whether a model's `config.json` says that its weights are quantized.
 pub(super) fn is_quantized(config: &Value) -> bool {
     config
@@ -86,5 +143,41 @@ pub(super) fn name_of(dtype: DType) -> Option<&'static str> {
         DType::BF16 => Some("bfloat16"),
         DType::F16 => Some("float16"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_that_changes_results_is_refused_by_name_and_one_that_is_off_is_not() {
+        let check = |config: Value| {
+            let fixed: [(&str, &[Value]); 3] = [
+                ("attention_bias", &[]),
+                ("hidden_act", &[json!("gelu")]),
+                ("z_steps", &[json!(0), json!(1)]),
+            ];
+            check_fixed(Path::new("config.json"), &config, &fixed)
+                .map_err(|error| error.to_string())
+        };
+        for off in [
+            json!({}),
+            json!({"attention_bias": false, "hidden_act": "gelu", "z_steps": 1.0}),
+            json!({"attention_bias": null, "hidden_act": null, "z_steps": 0}),
+        ] {
+            assert_eq!(check(off.clone()), Ok(()), "{off}");
+        }
+        for (on, told) in [
+            (
+                json!({"attention_bias": true}),
+                "\"attention_bias\" is true",
+            ),
+            (json!({"hidden_act": "silu"}), "only \"gelu\" can be read"),
+            (json!({"z_steps": 2}), "only 0 or 1 can be read"),
+        ] {
+            let error = check(on).unwrap_err();
+            assert!(error.contains(told), "{error}");
+        }
     }
 }

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::config_json::{CONFIG, is_quantized, name_of};
 use super::export::{Written, write_model};
-use super::peft::{load_adapter, module_path};
+use super::gemma::check_gemma_size;
+use super::peft::{load_adapter_with, module_path};
 use super::shards::Entry;
 use super::tensors::{open, read, weight_files};
 use super::{Checkpoint, read_gemma_config};
@@ -33,7 +34,9 @@ pub fn merge_adapter(
     device: &Device,
     job: &Job,
 ) -> Result<Written> {
-    let mut model = read_gemma_config(base)?.init(device);
+    let shape = read_gemma_config(base)?;
+    check_gemma_size(base, &shape)?;
+    let mut model = shape.init(device);
     let mut config: Value = base.read_json(CONFIG)?;
     if is_quantized(&config) {
         let reason = "is quantized; merge the adapter into the dense model";
@@ -45,7 +48,15 @@ pub fn merge_adapter(
             config[key] = name.into();
         }
     }
-    load_adapter(&mut model, adapter, device)?;
+    let stored = open(&weight_files(base)?)?;
+    let mut own = |name: &str| {
+        let head = stored.get(name).or_else(|| match name {
+            "lm_head.weight" => stored.get("model.embed_tokens.weight"),
+            _ => None,
+        });
+        head.and_then(|tensor| tensor.read_as(DType::F32).ok())
+    };
+    load_adapter_with(&mut model, adapter, &mut own, device)?;
     let mut factors: HashMap<String, Lora> = HashMap::new();
     for (layer_idx, projection, linear) in model.projections() {
         if let Some(lora) = linear.lora() {
@@ -53,7 +64,7 @@ pub fn merge_adapter(
             factors.insert(name, lora.clone());
         }
     }
-    let tensors = open(&weight_files(base)?)?;
+    let tensors = stored;
     for (name, lora) in &factors {
         let Some(weight) = tensors.get(name) else {
             return Err(Error::invalid(base.name(), format!("{name} is missing")));

@@ -26,7 +26,10 @@ pub use classifier::{
     load_classifier_or_base, read_classifier_config, write_classifier_config,
 };
 pub use export::{COMPANIONS, Written};
-pub use gemma::{load_gemma, read_eos_token_ids, read_gemma_config, write_gemma_config};
+
+pub use gemma::{
+    check_gemma_size, load_gemma, read_eos_token_ids, read_gemma_config, write_gemma_config,
+};
 pub use inside::stays_inside;
 pub(crate) use io::write_by;
 pub use io::{

@@ -13,6 +13,9 @@ use super::config_json::dtype_named;
 use super::tensors::StoredTensor;
 use crate::nn::layers::nf4::Nf4;
 
+/// bitsandbytes has blocks of up to 4096 values.
+const MOST_BLOCK: usize = 1 << 16;
+
 pub(super) const STATE: &str = "quant_state.bitsandbytes__nf4";
 
 /// The settings of a quantized weight, as bitsandbytes names them.
@@ -84,11 +87,16 @@ pub(super) fn take(
             state.shape
         ));
     }
+    if absmax.iter().chain(&code).any(|value| !value.is_finite()) {
+        return Err(format!(
+            "{name} has scales that are not finite: the file is damaged"
+        ));
+    }
     let code: [f32; 16] = code
         .try_into()
         .map_err(|_| format!("{name}.quant_map has not sixteen values"))?;
     let n_values: usize = wanted.iter().product();
-    let fits = state.blocksize > 0
+    let fits = (1..=MOST_BLOCK).contains(&state.blocksize)
         && state.blocksize.is_multiple_of(2)
         && codes.len() == n_values.div_ceil(2)
         && absmax.len() == n_values.div_ceil(state.blocksize);

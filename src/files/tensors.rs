@@ -6,12 +6,13 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use burn::store::{ModuleStore, PytorchStore, bridge, burn_pack};
-use burn::tensor::{DType, TensorData, bf16, f16};
+use burn::tensor::{BoolStore, DType, TensorData, bf16, f16};
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use super::Checkpoint;
+use crate::error::guarded;
 use crate::{Error, Result};
 
 /// Where a file of tensors is.
@@ -86,12 +87,54 @@ impl StoredTensor {
             }),
             Values::Bytes(bytes) => read(Box::new(*bytes), bytes.len()),
             Values::PyTorch(tensor) => {
-                let data = bridge::into_data(tensor.clone())
-                    .map_err(|error| failed(&error.to_string()))?;
+                let tensor = tensor.clone();
+                let data = guarded(move || bridge::into_data(tensor))
+                    .and_then(|data| data.map_err(|error| error.to_string()))
+                    .map_err(|error| failed(&error))?;
                 return Ok(data.convert_dtype(dtype));
             }
         };
         result.map_err(|error| failed(&error.to_string()))
+    }
+
+    /// Copies the values of a weight, which must be numbers.
+    pub(super) fn read_weight(&self, dtype: DType) -> std::result::Result<TensorData, String> {
+        let data = self.read_as(dtype)?;
+        if is_finite(&data) {
+            return Ok(data);
+        }
+        let advice = "the file is damaged, or its training diverged";
+        Err(format!(
+            "{} has values that are not finite: {advice}",
+            self.name
+        ))
+    }
+
+    /// Says what is wrong if the tensor cannot be a weight, because it holds no floats.
+    pub(super) fn check_float(&self) -> std::result::Result<(), String> {
+        match self.dtype {
+            DType::F64 | DType::F32 | DType::F16 | DType::BF16 => Ok(()),
+            other => Err(format!(
+                "{} is {other:?}, but weights are floats",
+                self.name
+            )),
+        }
+    }
+}
+
+/// Whether all values are finite.
+fn is_finite(data: &TensorData) -> bool {
+    match data.dtype() {
+        DType::F32 => data
+            .as_slice::<f32>()
+            .is_ok_and(|values| values.iter().all(|value| value.is_finite())),
+        DType::BF16 => data
+            .as_slice::<bf16>()
+            .is_ok_and(|values| values.iter().all(|value| value.is_finite())),
+        DType::F16 => data
+            .as_slice::<f16>()
+            .is_ok_and(|values| values.iter().all(|value| value.is_finite())),
+        _ => true,
     }
 }
 
@@ -131,8 +174,14 @@ fn is_pytorch(path: &Path) -> bool {
 /// The tensors of a PyTorch file, whose values are read when they are asked for.
 fn pytorch(path: &Path) -> std::result::Result<BTreeMap<String, burn_pack::Tensor>, String> {
     let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
-    let found = store.get_all_tensors().map_err(|error| error.to_string())?;
-    Ok(found.clone())
+    // The reader of pickles panics on some that are no state dict.
+    let found = guarded(move || match store.get_all_tensors() {
+        Ok(found) => Ok(found.clone()),
+        Err(error) => Err(error.to_string()),
+    });
+    found.and_then(|found| found).map_err(|error| {
+        format!("{error}; a state dict is needed, a dictionary of tensors by their names")
+    })
 }
 
 /// The header of a safetensors file, and where its values begin.
@@ -178,6 +227,8 @@ fn dtype_of(name: &str, dtype: Dtype) -> std::result::Result<DType, String> {
         Dtype::U32 => DType::U32,
         Dtype::U16 => DType::U16,
         Dtype::U8 => DType::U8,
+        // Such a tensor is no weight; it is refused where it would be one.
+        Dtype::BOOL => DType::Bool(BoolStore::U8),
         other => return Err(format!("{name} is {other:?}, which is not supported")),
     })
 }
@@ -237,7 +288,11 @@ pub(super) fn open(sources: &[Source]) -> Result<BTreeMap<String, StoredTensor>>
             } else {
                 "safetensors"
             };
-            let reason = format!("cannot be read as {kind}: {error}; copy or download it again");
+            let advice = match error.contains("not supported") {
+                true => "",
+                false => "; copy or download it again",
+            };
+            let reason = format!("cannot be read as {kind}: {error}{advice}");
             Error::invalid(source.path(), reason)
         })?;
         let by_name = found

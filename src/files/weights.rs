@@ -98,7 +98,7 @@ pub(super) fn load(
             Some(found) if *found != wanted => {
                 problems.push(format!("{name} has shape {found:?}, not {wanted:?}"));
             }
-            Some(_) => {}
+            Some(_) => problems.extend(tensors[name].check_float().err()),
         }
     });
     unexpected.retain(|name| !IGNORED.iter().any(|ignored| name.ends_with(ignored)));
@@ -132,7 +132,7 @@ pub(super) fn load(
             return problems.push(format!("{name} is missing"));
         };
         let quantize = precision.quantization == Quantization::Nf4 && nf4::is_projection(name);
-        match (tensor.read_as(dtype), &mut weight) {
+        match (tensor.read_weight(dtype), &mut weight) {
             (Err(problem), _) => problems.push(problem),
             (Ok(data), WeightMut::Matrix(matrix)) if quantize => {
                 let (values, shape) = (nf4::floats(data), matrix.shape());

@@ -163,7 +163,7 @@ impl Download<'_> {
         let task = task.get_or_insert_with(|| {
             let total = usize::try_from(size.unwrap_or(0)).unwrap_or(usize::MAX);
             let task = self.client.job.progress.task(self.label, total, "bytes");
-            task.advance(start as usize);
+            task.resume(start as usize);
             task
         });
         self.copy(

@@ -4,7 +4,7 @@ use burn::config::Config;
 
 use super::{Persona, Score, Scorer, encode_prompt, persona_prompt};
 use crate::progress::Job;
-use crate::text::{Engine, GenerateConfig, Prompt, Sampling, seed_for};
+use crate::text::{Engine, GenerateConfig, Prompt, ReplyStream, Sampling, seed_for};
 use crate::{Error, Result};
 
 /// How a character answers.
@@ -154,24 +154,19 @@ impl Character {
             sampling: config.sampling(),
             stop_ids: self.engine.stop_ids(),
         };
-        let (mut ids, mut said) = (Vec::new(), String::new());
-        let mut on_token = |_, token| {
-            ids.push(token);
-            let text = tokenizer.decode(&ids).unwrap_or_default();
-            // A character may be spelt by several tokens: only whole ones are passed on.
-            if text.ends_with('\u{fffd}') {
-                return;
-            }
-            // What was passed on stays said, even where later tokens change how the first ones are spelt.
-            if let Some(new) = text.strip_prefix(said.as_str()) {
-                on_text(new);
-                said = text;
-            }
+        let mut stream = ReplyStream::new(tokenizer);
+        let mut failure = None;
+        let mut on_token = |_, token| match stream.push(token) {
+            Ok(new) if new.is_empty() => {}
+            Ok(new) => on_text(&new),
+            Err(error) => drop(failure.get_or_insert(error)),
         };
         let replies = self
             .engine
             .generate(&[prompt], &generate, job, &mut on_token)?;
-        let response = tokenizer.decode(&replies[0])?.trim().to_string();
+        failure.map_or(Ok(()), Err)?;
+        on_text(&stream.finish()?);
+        let response = tokenizer.decode_reply(&replies[0])?.trim().to_string();
         let quiet = job.quiet();
         let scores = self
             .scorer

@@ -241,6 +241,12 @@ impl DpoRun<'_> {
         job: &Job,
     ) -> Result<()> {
         let logps = self.logps(reference, examples, "reference", job)?;
+        if logps.iter().flatten().any(|logp| !logp.is_finite()) {
+            return Err(Error::Model(
+                "the reference's log-probabilities are not finite: the weights of the model or of the adapter are damaged"
+                    .to_string(),
+            ));
+        }
         let pairs = examples.iter_mut().flat_map(|example| &mut example.pairs);
         for (pair, logps) in pairs.zip(logps) {
             pair.reference = logps;

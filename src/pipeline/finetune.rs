@@ -110,9 +110,9 @@ impl FineTune<'_> {
     pub fn run(&self, encode: &EncodeTexts<'_>, devices: &Devices, job: &Job) -> Result<FineTuned> {
         let device = devices.first();
         device.seed(self.config.seed);
-        let tokenizer = Tokenizer::load_with(self.base, self.byte_fallback)?;
         let config = files::read_classifier_config(self.base)?;
-        tokenizer.check_fits(config.model.vocab_size())?;
+        let tokenizer = Tokenizer::load_with(self.base, self.byte_fallback)?
+            .for_table(config.model.vocab_size())?;
         let texts = encode(&tokenizer, config.max_tokens())?;
         let n_classes = texts.iter().map(|(_, label)| label + 1).max().unwrap_or(0);
         let (mut model, config, order) = match self.classes {

@@ -168,7 +168,7 @@ fn sample_group(
             if let Some(replies) = ids[place].iter().cloned().collect::<Option<Vec<_>>>() {
                 let decoded = replies
                     .iter()
-                    .map(|ids| Ok(sampler.tokenizer.decode(ids)?.trim().to_string()));
+                    .map(|ids| Ok(sampler.tokenizer.decode_reply(ids)?.trim().to_string()));
                 sampled.push(Sampled {
                     query_idx: query_idxs[place],
                     prompt: texts[place].clone(),

@@ -13,6 +13,13 @@ use crate::text::Work;
 use crate::train::DpoConfig;
 use crate::{Error, Result};
 
+/// No count of a run is larger: what it multiplies must fit into memory.
+pub const LARGEST_COUNT: usize = 1_000_000;
+/// No factor is larger: a loss that it multiplies must stay finite.
+pub const LARGEST_SCALE: f64 = 1e6;
+/// No query gets more replies in an evaluation.
+const MOST_REPLIES: usize = 10_000;
+
 /// Which Gemma answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
@@ -223,7 +230,10 @@ impl TrainConfig {
             ("nli_finetune_epoch", judges.nli_epochs),
         ] {
             require(name, value, value > 0, "at least 1")?;
+            require(name, value, value <= LARGEST_COUNT, "at most 1000000")?;
         }
+        let each = replies.eval_replies;
+        require("eval_replies", each, each <= MOST_REPLIES, "at most 10000")?;
         for (name, value) in [
             ("learning_rate", adapter.learning_rate),
             ("beta", adapter.dpo.beta),
@@ -233,11 +243,21 @@ impl TrainConfig {
             require(name, value, is_share, "above 0 and at most 1")?;
         }
         let alpha = adapter.lora.alpha;
-        let is_positive = alpha > 0.0 && alpha.is_finite();
-        require("lora_alpha", alpha, is_positive, "above 0")?;
+        let is_positive = alpha > 0.0 && alpha <= LARGEST_SCALE;
+        require(
+            "lora_alpha",
+            alpha,
+            is_positive,
+            "above 0 and at most 1000000",
+        )?;
         let weight = adapter.dpo.sft_weight;
-        let is_weight = weight >= 0.0 && weight.is_finite();
-        require("sft_weight", weight, is_weight, "at least 0")
+        let is_weight = (0.0..=LARGEST_SCALE).contains(&weight);
+        require(
+            "sft_weight",
+            weight,
+            is_weight,
+            "at least 0 and at most 1000000",
+        )
     }
 }
 

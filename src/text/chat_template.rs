@@ -2,30 +2,23 @@
 
 use std::path::PathBuf;
 
-use minijinja::{Environment, ErrorKind, context};
-use serde::{Deserialize, Serialize};
+use minijinja::context;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::files::Checkpoint;
+use crate::text::{Message, jinja};
 use crate::{Error, Result};
-
-/// A turn of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// `user`, `assistant`, or another role that the template knows.
-    pub role: String,
-    /// The text of the turn.
-    pub content: String,
-}
 
 /// The Jinja template of a checkpoint, with the special tokens that it may name.
 ///
-/// It is rendered as transformers does: blocks leave no blank lines, Python's string and list methods work, and
-/// `raise_exception` fails.
+/// It is rendered as transformers does: blocks leave no blank lines, Python's string and list methods work,
+/// `raise_exception` fails, `strftime_now` tells this machine's time, and `{% generation %}` changes nothing. A template
+/// that goes on for too long or builds too much is refused.
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     path: PathBuf,
-    environment: Environment<'static>,
+    source: String,
     special_tokens: Map<String, Value>,
 }
 
@@ -90,21 +83,12 @@ impl ChatTemplate {
         Self::new(path, text, special_tokens).map(Some)
     }
 
-    fn new(path: PathBuf, text: String, special_tokens: Map<String, Value>) -> Result<Self> {
-        let mut environment = Environment::new();
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", |message: String| {
-            Err::<String, _>(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-        });
-        environment
-            .add_template_owned(NAME, text)
+    fn new(path: PathBuf, source: String, special_tokens: Map<String, Value>) -> Result<Self> {
+        jinja::check(NAME, &source)
             .map_err(|error| Error::invalid(&path, format!("{NAME}: {error}")))?;
         Ok(Self {
             path,
-            environment,
+            source,
             special_tokens,
         })
     }
@@ -113,17 +97,18 @@ impl ChatTemplate {
     ///
     /// # Errors
     ///
-    /// Fails if the template refuses the conversation, such as two turns of one side in a row.
+    /// Fails if the template refuses the conversation, such as two turns of one side in a row, or if it does not come to
+    /// its end within its limits.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        let failed =
-            |error: minijinja::Error| Error::invalid(&self.path, format!("{NAME}: {error}"));
         let values = context! {
             messages,
             add_generation_prompt,
+            tools => (),
+            documents => (),
             ..minijinja::Value::from_serialize(&self.special_tokens)
         };
-        let template = self.environment.get_template(NAME).map_err(failed)?;
-        template.render(values).map_err(failed)
+        jinja::render(NAME, &self.source, values)
+            .map_err(|error| Error::invalid(&self.path, format!("{NAME}: {error}")))
     }
 }
 

@@ -68,12 +68,9 @@ impl Classifier {
         precision: Precision,
         devices: &Devices,
     ) -> Result<Self> {
-        let tokenizer = Tokenizer::load_with(checkpoint, fallback)?;
-        tokenizer.check_fits(
-            files::read_classifier_config(checkpoint)?
-                .model
-                .vocab_size(),
-        )?;
+        let config = files::read_classifier_config(checkpoint)?;
+        let tokenizer =
+            Tokenizer::load_with(checkpoint, fallback)?.for_table(config.model.vocab_size())?;
         let (mut model, config) = files::load_classifier(checkpoint, precision, devices.first())?;
         model.keep_in_panels();
         let max_tokens = config.max_tokens();
@@ -249,6 +246,11 @@ impl Classifier {
                 };
                 let rows = rows.into_data();
                 let rows = rows.as_slice::<f32>().expect("the tensor was cast to f32");
+                if rows.iter().any(|probability| probability.is_nan()) {
+                    return Err(Error::Model(
+                        "the judge's probabilities are not numbers: its weights are damaged; take another judge".into(),
+                    ));
+                }
                 task.advance(n_texts(&batch));
                 let rows = rows.chunks_exact(n_labels).map(<[f32]>::to_vec);
                 Ok(batch.into_iter().zip(rows).collect::<Vec<_>>())

@@ -84,6 +84,7 @@ impl EngineConfig {
     /// draft takes less than half.
     pub fn requirements(&self, free: Option<u64>) -> Result<Requirements> {
         let config = files::read_gemma_config(&self.checkpoint)?;
+        files::check_gemma_size(&self.checkpoint, &config)?;
         let mut needs = Requirements::of(&config, self.precision, &self.work);
         // What the files hold counts: a checkpoint may be in four bits already.
         let sizes = files::weight_sizes(&self.checkpoint, self.precision)?;
@@ -169,8 +170,8 @@ impl Engine {
             files::AdapterConfig::load(adapter)?;
         }
         Ok(Self {
+            tokenizer: Tokenizer::load(&config.checkpoint)?.for_table(shape.vocab_size)?,
             shape,
-            tokenizer: Tokenizer::load(&config.checkpoint)?,
             chat_template: ChatTemplate::load(&config.checkpoint)?,
             eos_token_ids: files::read_eos_token_ids(&config.checkpoint)?,
             devices: devices.clone(),
@@ -287,6 +288,9 @@ impl Engine {
         job: &Job,
         on_token: &mut dyn FnMut(usize, i32),
     ) -> Result<Vec<Vec<i32>>> {
+        for prompt in prompts {
+            self.check_ids(&prompt.ids)?;
+        }
         let loaded = self.load()?;
         let (model, draft_model) = (loaded.model(), &loaded.draft_model);
         generate(model, draft_model, prompts, config, job, on_token)
@@ -298,7 +302,28 @@ impl Engine {
     ///
     /// If the prompt is empty.
     pub fn logps(&self, prompt_ids: &[i32], response_ids: &[i32]) -> Result<Vec<f32>> {
+        self.check_ids(prompt_ids)?;
+        self.check_ids(response_ids)?;
         let loaded = self.load()?;
-        Ok(response_logprobs(loaded.model(), prompt_ids, response_ids))
+        let logps = response_logprobs(loaded.model(), prompt_ids, response_ids);
+        if logps.iter().any(|logp| logp.is_nan()) {
+            let reason =
+                "its log-probabilities are no numbers; the weights or the adapter are damaged";
+            return Err(Error::invalid(self.config.checkpoint.name(), reason));
+        }
+        Ok(logps)
+    }
+
+    /// Refuses an id that the model's table has no row for.
+    fn check_ids(&self, ids: &[i32]) -> Result<()> {
+        let rows = self.shape.vocab_size;
+        let is_row = |id: &i32| usize::try_from(*id).is_ok_and(|id| id < rows);
+        match ids.iter().find(|id| !is_row(id)) {
+            None => Ok(()),
+            Some(id) => {
+                let reason = format!("the model's table has {rows} rows, none for the id {id}");
+                Err(Error::invalid(self.config.checkpoint.name(), reason))
+            }
+        }
     }
 }

@@ -83,11 +83,19 @@ fn choose_on_host(
     })
 }
 
-/// Logits copied from the device.
+/// Logits copied from the device, which must be numbers.
 pub(super) fn numbers(logits: &mut TensorData) -> Result<&mut [f32]> {
-    logits
+    let logits = logits
         .as_mut_slice::<f32>()
-        .map_err(|error| Error::Training(format!("the logits cannot be read: {error:?}")))
+        .map_err(|error| Error::Model(format!("the logits cannot be read: {error:?}")))?;
+    if logits.iter().any(|logit| logit.is_nan()) {
+        return Err(Error::Model(
+            "the model's logits are not numbers: its weights or the adapter's are damaged, or the adapter's training has \
+             diverged; take others, or train with a lower `learning_rate` or `lora_alpha`"
+                .to_string(),
+        ));
+    }
+    Ok(logits)
 }
 
 /// Rules out stop tokens while the reply is shorter than `min_new_tokens`.

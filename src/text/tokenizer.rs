@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokenizers::PreTokenizerWrapper;
+use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
 
+use crate::error::guarded;
 use crate::files::{self, Checkpoint};
 use crate::text::around::{Around, EncodedText};
 use crate::text::sentencepiece::{self, ByteFallback};
@@ -18,7 +19,13 @@ pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
     /// The special tokens that no text may spell; none where texts may.
     forbidden: Option<Arc<HashSet<i32>>>,
+    /// How many ids the model has a row for.
+    rows: Option<usize>,
 }
+
+/// The longest text that a text may become before it is split, as a multiple of its own length with some to spare.
+const MOST_GROWTH: usize = 64;
+const SPARE_BYTES: usize = 1 << 16;
 
 impl Tokenizer {
     /// Reads a checkpoint's `tokenizer.json`, or if there is none its `spm.model`; with the latter, characters that are not
@@ -49,8 +56,9 @@ impl Tokenizer {
                 sentencepiece::Options::default()
             };
             let bytes = checkpoint.read(SENTENCEPIECE)?;
-            let inner = sentencepiece::load(&path, &bytes, options, fallback)?;
-            return Ok(Self::new(path, inner));
+            let inner = guarded(|| sentencepiece::load(&path, &bytes, options, fallback))
+                .map_err(|panic| Error::invalid(&path, format!("is no tokenizer: {panic}")))??;
+            return Self::checked(path, inner);
         }
         if fallback == ByteFallback::Bytes {
             let reason = format!(
@@ -59,22 +67,29 @@ impl Tokenizer {
             );
             return Err(Error::setting("byte_fallback", reason));
         }
-        let mut inner = tokenizers::Tokenizer::from_bytes(checkpoint.read(OWN)?)
+        let bytes = checkpoint.read(OWN)?;
+        // The reader panics on some texts that are no JSON.
+        let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes))
+            .map_err(|_| Error::invalid(&path, "is no tokenizer: its JSON is damaged"))?
             .map_err(|error| Error::invalid(&path, format!("is no tokenizer: {error}")))?;
         // The file may keep the truncation and padding last used in Python; neither is wanted here.
         inner
             .with_padding(None)
             .with_truncation(None)
             .map_err(|error| Error::invalid(&path, format!("is no tokenizer: {error}")))?;
-        Ok(Self::new(path, inner))
+        Self::checked(path, inner)
     }
 
-    fn new(path: PathBuf, inner: tokenizers::Tokenizer) -> Self {
-        Self {
+    /// A tokenizer that can handle a text: a special token that its post-processor names may be missing.
+    fn checked(path: PathBuf, inner: tokenizers::Tokenizer) -> Result<Self> {
+        let tokenizer = Self {
             path,
             inner: Arc::new(inner),
             forbidden: None,
-        }
+            rows: None,
+        };
+        tokenizer.encode("")?;
+        Ok(tokenizer)
     }
 
     /// Returns the same tokenizer for texts that somebody else wrote: where they spell a special token, such as `[SEP]` or
@@ -96,9 +111,9 @@ impl Tokenizer {
             forbidden.remove(id);
         });
         Ok(Self {
-            path: self.path.clone(),
             inner: Arc::new(inner),
             forbidden: Some(Arc::new(forbidden)),
+            ..self.clone()
         })
     }
 
@@ -141,31 +156,19 @@ impl Tokenizer {
         (before.unwrap_or_default(), parts)
     }
 
-    /// Checks that a model has a row for each token of the vocabulary.
+    /// The same for a model with `rows` rows in its table of embeddings: a text with a token that has none is refused.
+    ///
+    /// A vocabulary may be longer than the table where its last tokens are never used.
     ///
     /// # Errors
     ///
-    /// Names the token beyond the table.
-    pub fn check_fits(&self, vocab_size: usize) -> Result<()> {
-        let vocabulary = self.inner.get_vocab(true);
-        let tokens = vocabulary.iter().map(|(token, &id)| (id, token.as_str()));
-        let special = self.around()?.ids();
-        let special = special
-            .iter()
-            .map(|&id| (id as u32, "of the post-processor"));
-        let beyond = tokens
-            .chain(special)
-            .filter(|(id, _)| *id as usize >= vocab_size);
-        match beyond.min() {
-            None => Ok(()),
-            Some((id, token)) => {
-                let reason = format!(
-                    "has the token {token:?} with the id {id}, but \"vocab_size\" in config.json is {vocab_size}: \
-                     the tokenizer is of another model"
-                );
-                Err(Error::invalid(&self.path, reason))
-            }
-        }
+    /// Fails if every text would be refused, because the special tokens around it have no row.
+    pub fn for_table(mut self, rows: usize) -> Result<Self> {
+        self.rows = Some(rows);
+        let special: Vec<u32> = self.around()?.ids().iter().map(|&id| id as u32).collect();
+        self.ids(&special)?;
+        self.encode("")?;
+        Ok(self)
     }
 
     /// Writes `tokenizer.json` into a folder.
@@ -193,13 +196,11 @@ impl Tokenizer {
 
     fn encode_with(&self, text: &str, special: bool) -> Result<Vec<i32>> {
         let encode = |text: &str| {
-            let encoding = self.inner.encode_fast(text, special);
-            let encoding = encoding.map_err(|error| self.failed(&error))?;
-            Ok(encoding
-                .get_ids()
-                .iter()
-                .map(|&id| id as i32)
-                .collect::<Vec<i32>>())
+            self.check_growth(text)?;
+            let encoding = guarded(|| self.inner.encode_fast(text, special))
+                .map_err(|panic| self.failed(&panic.into()))?
+                .map_err(|error| self.failed(&error))?;
+            self.ids(encoding.get_ids())
         };
         let ids = encode(text)?;
         match &self.forbidden {
@@ -219,8 +220,9 @@ impl Tokenizer {
         const TRIES: usize = 8;
         let mut text = text.to_string();
         for _ in 0..TRIES {
-            let encoding = self.inner.encode(text.as_str(), false);
-            let encoding = encoding.map_err(|error| self.failed(&error))?;
+            let encoding = guarded(|| self.inner.encode(text.as_str(), false))
+                .map_err(|panic| self.failed(&panic.into()))?
+                .map_err(|error| self.failed(&error))?;
             let ids = encoding.get_ids().iter().zip(encoding.get_offsets());
             let found: Vec<(usize, usize)> = ids
                 .filter(|(id, _)| forbidden.contains(&(**id as i32)))
@@ -262,14 +264,48 @@ impl Tokenizer {
         Error::invalid(&self.path, reason)
     }
 
+    /// The ids, each of which must have a row in the model's table.
+    fn ids(&self, ids: &[u32]) -> Result<Vec<i32>> {
+        let rows = self.rows.unwrap_or(i32::MAX as usize);
+        if let Some(&id) = ids.iter().find(|&&id| id as usize >= rows) {
+            let token = self.inner.id_to_token(id).unwrap_or_default();
+            let reason = format!(
+                "a text has the token {token:?} with id {id}, but the model's table ends at {rows} (\"vocab_size\" of \
+                 config.json); leave the token out of the text, or take the tokenizer that belongs to the model"
+            );
+            return Err(Error::invalid(&self.path, reason));
+        }
+        Ok(ids.iter().map(|&id| id as i32).collect())
+    }
+
+    /// Refuses a text that the normalizer makes much longer: a file may have one that multiplies every character.
+    fn check_growth(&self, text: &str) -> Result<()> {
+        let Some(normalizer) = self.inner.get_normalizer() else {
+            return Ok(());
+        };
+        let most = text
+            .len()
+            .saturating_mul(MOST_GROWTH)
+            .saturating_add(SPARE_BYTES);
+        if grown(normalizer, text.len()) <= most {
+            return Ok(());
+        }
+        let reason = format!(
+            "its normalizer may make a text of {} bytes longer than {most}",
+            text.len()
+        );
+        Err(Error::invalid(&self.path, reason))
+    }
+
     /// Encodes a text without special tokens; each id comes with its byte range in the text.
     pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<(i32, std::ops::Range<usize>)>> {
-        let encoding = self
-            .inner
-            .encode(text, false)
+        self.check_growth(text)?;
+        let encoding = guarded(|| self.inner.encode(text, false))
+            .map_err(|panic| self.failed(&panic.into()))?
             .map_err(|error| self.failed(&error))?;
-        let ids = encoding.get_ids().iter().map(|&id| id as i32);
+        let ids = self.ids(encoding.get_ids())?;
         Ok(ids
+            .into_iter()
             .zip(
                 encoding
                     .get_offsets()
@@ -282,9 +318,46 @@ impl Tokenizer {
     /// Decodes ids to text, without special tokens.
     pub fn decode(&self, ids: &[i32]) -> Result<String> {
         let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
-        self.inner
-            .decode(&ids, true)
+        guarded(|| self.inner.decode(&ids, true))
+            .map_err(|panic| self.failed(&panic.into()))?
             .map_err(|error| self.failed(&error))
+    }
+
+    /// Decodes a reply, which may have been cut inside a character: what there is of that is left out.
+    pub fn decode_reply(&self, ids: &[i32]) -> Result<String> {
+        let whole = ids.len() - self.cut_bytes(ids);
+        let mut text = self.decode(&ids[..whole])?;
+        // Tokens of bytes that are not spelt as such decode to marks where a character is not whole.
+        text.truncate(text.trim_end_matches(char::REPLACEMENT_CHARACTER).len());
+        Ok(text)
+    }
+
+    /// How many tokens at the end spell the first bytes of a character that needs more.
+    fn cut_bytes(&self, ids: &[i32]) -> usize {
+        let run = self.byte_run(ids);
+        let bytes: Vec<u8> = ids[ids.len() - run..]
+            .iter()
+            .filter_map(|&id| self.byte(id))
+            .collect();
+        match std::str::from_utf8(&bytes) {
+            Err(error) if error.error_len().is_none() => bytes.len() - error.valid_up_to(),
+            _ => 0,
+        }
+    }
+
+    /// How many tokens at the end are single bytes.
+    pub(super) fn byte_run(&self, ids: &[i32]) -> usize {
+        ids.iter()
+            .rev()
+            .take_while(|&&id| self.byte(id).is_some())
+            .count()
+    }
+
+    /// The byte that a token of byte fallback, `<0x41>`, stands for.
+    fn byte(&self, id: i32) -> Option<u8> {
+        let token = self.token(id)?;
+        let digits = token.strip_prefix("<0x")?.strip_suffix('>')?;
+        (digits.len() == 2).then(|| u8::from_str_radix(digits, 16).ok())?
     }
 
     /// Returns the id of a token, if the vocabulary has it.
@@ -313,6 +386,26 @@ impl Tokenizer {
 
     fn failed(&self, error: &tokenizers::Error) -> Error {
         Error::invalid(&self.path, format!("cannot handle a text: {error}"))
+    }
+}
+
+/// How many bytes the replacements and prefixes of a normalizer may make of a text of `len` bytes, at most; what Unicode's
+/// normalization adds does not multiply.
+fn grown(normalizer: &NormalizerWrapper, len: usize) -> usize {
+    /// As long as the marks that public tokenizers put in place of a space.
+    const MARK: usize = 4;
+    match normalizer {
+        NormalizerWrapper::Sequence(sequence) => {
+            let steps = sequence.as_ref().iter();
+            steps.fold(len, |len, step| grown(step, len))
+        }
+        // An empty pattern matches beside every character.
+        NormalizerWrapper::Replace(replace) => {
+            let each = replace.content.len().saturating_sub(MARK);
+            len.saturating_add(len.saturating_add(1).saturating_mul(each))
+        }
+        NormalizerWrapper::Prepend(prepend) => len.saturating_add(prepend.prepend.len()),
+        _ => len,
     }
 }
 
@@ -355,18 +448,6 @@ mod tests {
         assert_eq!(tokenizer.split_at_special("plain"), ("plain", vec![]));
         let (before, parts) = tokenizer.split_at_special("a [SEP] b[CLS]");
         assert_eq!((before, parts), ("a ", vec![(2, " b"), (1, "")]));
-    }
-
-    #[test]
-    fn a_vocabulary_that_is_larger_than_the_table_is_told_with_the_token() {
-        let tokenizer = tokenizer("tests/golden/spm");
-        let size = tokenizer.vocab_size();
-        tokenizer.check_fits(size).unwrap();
-        let error = tokenizer.check_fits(size - 1).unwrap_err().to_string();
-        assert!(
-            error.contains("[MASK]") && error.contains("vocab_size"),
-            "{error}"
-        );
     }
 
     #[test]

@@ -1,22 +1,24 @@
 //! One training run through burn's learner, which resumes from its last checkpoint.
 
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::data::dataloader::DataLoader;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::ModuleOptimizer;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::tensor::{DType, Tensor};
 use burn::train::checkpoint::KeepLastNCheckpoints;
 use burn::train::{
     InferenceStep, Interrupter, Learner, LearnerModel, SupervisedTraining, TrainStep,
 };
 
+use crate::error::guarded;
 use crate::progress::Job;
 use crate::train::loader::EpochLoader;
-use crate::train::log::StepLog;
-use crate::train::metrics::{Scalar, Scalars};
+use crate::train::log::{StepLog, diverged};
+use crate::train::metrics::{Scalar, Scalars, numbers};
 use crate::train::renderer::Renderer;
 use crate::{Error, Result, files};
 
@@ -92,13 +94,13 @@ where
     }
     let learner = Learner::new(model, optimizer, schedule);
     // The learner panics at a checkpoint that it cannot read.
-    let result = catch_unwind(AssertUnwindSafe(|| training.launch(learner)));
-    let result = result.map_err(|panic| {
-        let told = panic.downcast_ref::<String>().map(String::as_str);
-        let told = told.or(panic.downcast_ref::<&str>().copied());
-        as_error(told.unwrap_or("a panic"), config.folder, done)
-    })?;
+    let result = guarded(|| training.launch(learner))
+        .map_err(|panic| as_error(&panic, config.folder, done))?;
     if let Some(error) = failure.lock().ok().and_then(|mut failure| failure.take()) {
+        if matches!(error, Error::Training(_)) {
+            // What the checkpoints hold has diverged, or is about to.
+            files::remove_dir(&config.folder.join("checkpoint"))?;
+        }
         return Err(error);
     }
     if let Some(error) = result.error {
@@ -106,6 +108,12 @@ where
     }
     if result.interrupted.is_some() {
         return Err(Error::Interrupted);
+    }
+    if !is_finite(&result.model) {
+        files::remove_dir(&config.folder.join("checkpoint"))?;
+        return Err(diverged(
+            "the last step has made weights that are not finite",
+        ));
     }
     Ok(result.model)
 }
@@ -119,6 +127,21 @@ fn as_error(panic: &str, folder: &Path, done: usize) -> Error {
         "the checkpoint of epoch {done} cannot be read ({panic}); remove this folder to begin again, or use `force`"
     );
     Error::invalid(folder.join("checkpoint"), reason)
+}
+
+/// Whether all trained weights are finite.
+fn is_finite<M: Module>(model: &M) -> bool {
+    struct Largest(Vec<Tensor<1>>);
+    impl ModuleVisitor for Largest {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            // A sum of zeros, but for values that are not finite.
+            let zeros = param.val().without_autodiff().cast(DType::F32) * 0.0;
+            self.0.push(zeros.sum());
+        }
+    }
+    let mut largest = Largest(Vec::new());
+    model.visit(&mut largest);
+    numbers(largest.0).iter().all(|zero| zero.is_finite())
 }
 
 /// Returns the epoch from which a run in the folder would resume: the last of those wanted with a complete checkpoint.

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::train::Interrupter;
 use burn::train::logger::MetricLogger;
@@ -19,6 +19,15 @@ pub(super) struct StepLog {
     names: Vec<(MetricId, String)>,
     interrupter: Interrupter,
     failure: Arc<Mutex<Option<Error>>>,
+    /// Steps of this run so far.
+    steps: usize,
+}
+
+/// The error of a training whose numbers are no longer finite.
+pub(super) fn diverged(what: &str) -> Error {
+    Error::Training(format!(
+        "{what}: it has diverged; lower `learning_rate`, or what scales the update, such as `lora_alpha`"
+    ))
 }
 
 impl StepLog {
@@ -49,7 +58,18 @@ impl StepLog {
             names: Vec::new(),
             interrupter: interrupter.clone(),
             failure: failure.clone(),
+            steps: 0,
         })
+    }
+}
+
+impl StepLog {
+    /// Stops the run with an error.
+    fn fail(&self, error: Error) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = error.to_string();
+        failure.get_or_insert(error);
+        self.interrupter.stop(Some(told.as_str()));
     }
 }
 
@@ -59,30 +79,37 @@ impl MetricLogger for StepLog {
             ("epoch".to_string(), json!(epoch)),
             ("split".to_string(), json!(split.to_string())),
         ]);
+        let is_step = !update.entries_numeric.is_empty();
+        self.steps += usize::from(is_step);
         for metric in update.entries_numeric {
             let name = self
                 .names
                 .iter()
-                .find(|(id, _)| *id == metric.entry.metric_id);
+                .find(|(id, _)| *id == metric.entry.metric_id)
+                .map(|(_, name)| name.clone());
             if let (
-                Some((_, name)),
+                Some(name),
                 Some(NumericEntry::Aggregated {
                     aggregated_value, ..
                 }),
             ) = (name, metric.numeric_entry)
             {
-                line.insert(name.clone(), json!(aggregated_value));
+                // Every model has a loss; other numbers are absent from some batches.
+                if name == "loss" && !aggregated_value.is_finite() {
+                    let step = self.steps;
+                    self.fail(diverged(&format!(
+                        "{name} is {aggregated_value} at batch {step}"
+                    )));
+                }
+                line.insert(name, json!(aggregated_value));
             }
         }
         if line.len() == 2 {
             return; // the end of an epoch, whose means follow from its steps
         }
         let text = Value::Object(line).to_string() + "\n";
-        if let Err(error) = self.file.write_all(text.as_bytes())
-            && let Ok(mut failure) = self.failure.lock()
-        {
-            failure.get_or_insert(Error::io("write", &self.path)(error));
-            self.interrupter.stop(Some("the log cannot be written"));
+        if let Err(error) = self.file.write_all(text.as_bytes()) {
+            self.fail(Error::io("write", &self.path)(error));
         }
     }
 

@@ -7,7 +7,19 @@ use crate::train::{DpoExample, DpoPair};
 use crate::{Error, Result};
 
 /// A prompt with a better and a worse reply, in TRL's standard or conversational format.
+///
+/// A row without a prompt has it at the beginning of both replies, as TRL's implicit prompts are: what both begin with.
+///
+/// ```
+/// use apc::train::{Preference, Turns};
+///
+/// let row = r#"{"chosen": "Q: Who? A: Mira.", "rejected": "Q: Who? A: Me."}"#;
+/// let pair: Preference = serde_json::from_str(row).unwrap();
+/// assert_eq!(pair.prompt, Turns::Text("Q: Who? A:".into()));
+/// assert_eq!(pair.chosen, Turns::Text(" Mira.".into()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Row")]
 pub struct Preference {
     /// The prompt: a text with all turn markers that it needs, or messages.
     pub prompt: Turns,
@@ -25,6 +37,62 @@ pub enum Turns {
     Text(String),
     /// As the checkpoint's chat template reads it.
     Messages(Vec<Message>),
+}
+
+/// A pair as it is written.
+#[derive(Deserialize)]
+struct Row {
+    prompt: Option<Turns>,
+    chosen: Turns,
+    rejected: Turns,
+}
+
+impl TryFrom<Row> for Preference {
+    type Error = String;
+
+    fn try_from(row: Row) -> std::result::Result<Self, String> {
+        let Some(prompt) = row.prompt else {
+            return implicit_prompt(row.chosen, row.rejected);
+        };
+        Ok(Self {
+            prompt,
+            chosen: row.chosen,
+            rejected: row.rejected,
+        })
+    }
+}
+
+/// Takes the prompt off the beginning of both replies, as TRL's `extract_prompt`: a space before the first difference
+/// stays with the replies.
+fn implicit_prompt(chosen: Turns, rejected: Turns) -> std::result::Result<Preference, String> {
+    match (chosen, rejected) {
+        (Turns::Text(chosen), Turns::Text(rejected)) => {
+            let pairs = chosen.chars().zip(rejected.chars());
+            let shared: usize = pairs
+                .take_while(|(a, b)| a == b)
+                .map(|(a, _)| a.len_utf8())
+                .sum();
+            let prompt = &chosen[..shared];
+            let prompt = prompt.strip_suffix(' ').unwrap_or(prompt);
+            Ok(Preference {
+                prompt: Turns::Text(prompt.to_string()),
+                chosen: Turns::Text(chosen[prompt.len()..].to_string()),
+                rejected: Turns::Text(rejected[prompt.len()..].to_string()),
+            })
+        }
+        (Turns::Messages(mut chosen), Turns::Messages(mut rejected)) => {
+            let pairs = chosen.iter().zip(&rejected);
+            let shared = pairs.take_while(|(a, b)| a == b).count();
+            let rejected = rejected.split_off(shared);
+            let reply = chosen.split_off(shared);
+            Ok(Preference {
+                prompt: Turns::Messages(chosen),
+                chosen: Turns::Messages(reply),
+                rejected: Turns::Messages(rejected),
+            })
+        }
+        _ => Err("chosen and rejected of a pair must be two texts or two lists of messages".into()),
+    }
 }
 
 /// Tokenizes pairs.
@@ -199,5 +267,42 @@ mod tests {
         encoder.template = None;
         let error = encoder.encode(&pair).unwrap_err().to_string();
         assert!(error.contains("no chat template"), "{error}");
+    }
+
+    // The expectations are those of TRL's extract_prompt.
+    #[test]
+    fn a_prompt_that_stands_in_both_replies_alone_is_found() {
+        let read = |row: serde_json::Value| serde_json::from_value::<Preference>(row);
+        let text = |text: &str| Turns::Text(text.to_string());
+        for (chosen, rejected, parts) in [
+            ("Q: a\nA: b", "Q: a\nA: c", ["Q: a\nA:", " b", " c"]),
+            (
+                "The sky is blue.",
+                "The sky is green.",
+                ["The sky is", " blue.", " green."],
+            ),
+            ("Ça y est", "Ça non", ["Ça", " y est", " non"]),
+            ("b", "c", ["", "b", "c"]),
+            ("same", "same", ["same", "", ""]),
+        ] {
+            let pair = read(serde_json::json!({"chosen": chosen, "rejected": rejected})).unwrap();
+            assert_eq!([pair.prompt, pair.chosen, pair.rejected], parts.map(text));
+        }
+        let turn =
+            |role: &str, content: &str| serde_json::json!({"role": role, "content": content});
+        let user = turn("user", "Who?");
+        let row = serde_json::json!({
+            "chosen": [user, turn("assistant", "Mira.")],
+            "rejected": [user, turn("assistant", "Me.")],
+        });
+        let pair = read(row).unwrap();
+        let turns = [&pair.prompt, &pair.chosen, &pair.rejected].map(|turns| match turns {
+            Turns::Messages(messages) => messages[0].content.clone(),
+            Turns::Text(text) => panic!("{text} is no message"),
+        });
+        assert_eq!(turns, ["Who?", "Mira.", "Me."]);
+        let mixed = serde_json::json!({"chosen": "a", "rejected": [user]});
+        let error = read(mixed).unwrap_err().to_string();
+        assert!(error.contains("two texts or two lists"), "{error}");
     }
 }

@@ -14,7 +14,9 @@ use crate::cli::next::command;
 use crate::cli::output::{Format, check_output, open_stage, print, print_json};
 use crate::files::{Precision, folder_hash};
 use crate::nn::{LoraConfig, Projection};
-use crate::pipeline::{DpoRun, DpoTraining, Output, StageSpec, TrainConfig};
+use crate::pipeline::{
+    DpoRun, DpoTraining, LARGEST_COUNT, LARGEST_SCALE, Output, StageSpec, TrainConfig,
+};
 use crate::progress::Job;
 use crate::text::{Engine, EngineConfig, Work};
 use crate::train::{DpoConfig, DpoExample, LossType, Preference, PreferenceEncoder};
@@ -278,6 +280,10 @@ impl DpoArgs {
             if value == 0 {
                 return Err(Error::Usage(format!("{name} is 0, but must be at least 1")));
             }
+            if value > LARGEST_COUNT {
+                let reason = format!("{name} is {value}, but must be at most {LARGEST_COUNT}");
+                return Err(Error::Usage(reason));
+            }
         }
         if let Some(name) = self
             .lora_targets
@@ -291,18 +297,16 @@ impl DpoArgs {
         }
         for (name, value, most) in [
             ("--learning-rate", self.learning_rate, 1.0),
-            ("--beta", self.beta, f64::MAX),
-            ("--lora-alpha", self.lora_alpha.unwrap_or(1.0), f64::MAX),
+            ("--beta", self.beta, LARGEST_SCALE),
+            (
+                "--lora-alpha",
+                self.lora_alpha.unwrap_or(1.0),
+                LARGEST_SCALE,
+            ),
         ] {
             if !(value > 0.0 && value <= most) {
-                return Err(Error::Usage(format!(
-                    "{name} is {value}, but must be above 0{}",
-                    if most < f64::MAX {
-                        " and at most 1"
-                    } else {
-                        ""
-                    }
-                )));
+                let reason = format!("{name} is {value}, but must be above 0 and at most {most}");
+                return Err(Error::Usage(reason));
             }
         }
         if !(0.0..=0.5).contains(&self.label_smoothing) {
@@ -311,9 +315,9 @@ impl DpoArgs {
                 self.label_smoothing
             )));
         }
-        if !(self.sft_weight >= 0.0 && self.sft_weight.is_finite()) {
+        if !(0.0..=LARGEST_SCALE).contains(&self.sft_weight) {
             return Err(Error::Usage(format!(
-                "--sft-weight is {}, but must be at least 0",
+                "--sft-weight is {}, but must be at least 0 and at most {LARGEST_SCALE}",
                 self.sft_weight
             )));
         }

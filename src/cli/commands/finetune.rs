@@ -12,7 +12,7 @@ use crate::cli::args::model::TokenizerArgs;
 use crate::cli::input;
 use crate::cli::next::command;
 use crate::cli::output::{Format, check_output, open_stage, print, print_json};
-use crate::pipeline::{FineTune, FineTuneConfig, FineTuned, Output, StageSpec};
+use crate::pipeline::{FineTune, FineTuneConfig, FineTuned, LARGEST_COUNT, Output, StageSpec};
 use crate::progress::Job;
 use crate::text::{EncodedText, Tokenizer};
 use crate::{Error, Result, files};
@@ -110,6 +110,10 @@ impl FinetuneArgs {
         for (name, value) in [("--epochs", self.epochs), ("--batch-size", self.batch_size)] {
             if value == 0 {
                 return Err(Error::Usage(format!("{name} is 0, but must be at least 1")));
+            }
+            if value > LARGEST_COUNT {
+                let reason = format!("{name} is {value}, but must be at most {LARGEST_COUNT}");
+                return Err(Error::Usage(reason));
             }
         }
         if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {

@@ -98,7 +98,7 @@ impl GenerateArgs {
         let seconds = start.elapsed().as_secs_f64();
         drop(task);
         let ids = replies.concat();
-        let text = engine.tokenizer().decode(&ids)?;
+        let text = engine.tokenizer().decode_reply(&ids)?;
         match self.format {
             Format::Json => print_json(&Generated {
                 speed: Speed {

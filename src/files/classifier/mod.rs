@@ -1,5 +1,6 @@
 //! Classifiers: their `config.json`, and their weights.
 
+mod checks;
 mod deberta;
 mod roberta;
 
@@ -10,13 +11,14 @@ use burn::tensor::Device;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::config_json::{CONFIG, parse, read_config};
+use super::config_json::{CONFIG, check_size, parse, read_config};
 use super::weights::{self, Part};
 use super::{Checkpoint, Precision};
 use crate::nn::{
     Activation, InvalidConfig, RobertaKind, SequenceClassifier, SequenceClassifierConfig,
 };
 use crate::{Error, Result, files};
+use checks::{check_unsupported, values};
 
 /// The architectures that transformers calls by these names.
 const MODEL_TYPES: [&str; 4] = ["deberta-v2", "xlm-roberta", "roberta", "bert"];
@@ -78,6 +80,7 @@ impl From<Label> for String {
 pub fn read_classifier_config(checkpoint: &Checkpoint) -> Result<ClassifierConfig> {
     let path = checkpoint.path(CONFIG);
     let value = read_config(checkpoint, &MODEL_TYPES)?;
+    check_unsupported(&path, &value)?;
     let labels = labels(&path, parse(&path, value.clone())?)?;
     let kind = match value["model_type"].as_str() {
         Some("bert") => Some(RobertaKind::Bert),
@@ -172,6 +175,7 @@ pub fn load_classifier(
     device: &Device,
 ) -> Result<(SequenceClassifier, ClassifierConfig)> {
     let config = read_classifier_config(checkpoint)?;
+    check_size(checkpoint, values(&config.model))?;
     let mut model = config.model.init(device);
     weights::load(&mut model, checkpoint, Part::Whole, precision, device)?;
     Ok((model, config))
@@ -194,6 +198,7 @@ pub fn load_classifier_body(
         .map(|label| format!("LABEL_{label}"))
         .collect();
     config.model = config.model.with_num_labels(num_labels);
+    check_size(checkpoint, values(&config.model))?;
     let mut model = config.model.init(device);
     let precision = Precision::default();
     weights::load(&mut model, checkpoint, Part::Body, precision, device)?;

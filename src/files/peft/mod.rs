@@ -1,188 +1,25 @@
-//! LoRA adapters as PEFT keeps them: `adapter_config.json` and `adapter_model.safetensors`.
+//! LoRA adapters as PEFT keeps them: `adapter_config.json`, and `adapter_model.safetensors` or `adapter_model.bin`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Device, Tensor};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::tensors::{Source, StoredTensor, open};
 use super::weights::write_tensors;
-use crate::nn::{Gemma, Lora, LoraConfig, Projection};
+use crate::nn::{Gemma, Lora, Projection};
 use crate::{Error, Result, files};
 
+mod config;
 mod places;
+mod saved;
 
+pub use config::AdapterConfig;
+use saved::{pass_over_saved, weight_of};
+
+/// What helps against an adapter that is not whole.
+const AGAIN: &str = "copy it again, or make it again with `force` if a run has made it";
 const CONFIG: &str = "adapter_config.json";
-
-/// PEFT's settings that change what an adapter computes, and that the models here do not have.
-const UNSUPPORTED: [&str; 11] = [
-    "use_dora",
-    "modules_to_save",
-    "layer_replication",
-    "lora_bias",
-    "target_parameters",
-    "trainable_token_indices",
-    "use_qalora",
-    "use_bdlora",
-    "alora_invocation_tokens",
-    "kasa_config",
-    "arrow_config",
-];
-
-/// Values of `init_lora_weights` with which PEFT changes the base model's weights, too.
-const CHANGES_BASE: [&str; 5] = ["pissa", "olora", "corda", "loftq", "lora_ga"];
-
-/// PEFT's `adapter_config.json` of a LoRA adapter; which projections get factors, and of what rank and scaling.
-///
-/// Modules are matched as PEFT does: a list names the ends of their paths, a text is a regular expression for the whole
-/// path (`model.layers.0.self_attn.q_proj`), and `all-linear` means all seven projections. As in PEFT, a name of a list that
-/// is no module's may stand beside others that are; targets that match no projection at all are refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AdapterConfig {
-    peft_type: String,
-    base_model_name_or_path: Option<String>,
-    /// Rank of the factors.
-    pub r: usize,
-    /// Numerator of the scaling.
-    pub lora_alpha: f64,
-    /// Whether the scaling is `lora_alpha / √r` in place of `lora_alpha / r`.
-    #[serde(default)]
-    pub use_rslora: bool,
-    target_modules: Modules,
-    #[serde(default)]
-    exclude_modules: Option<Modules>,
-    /// Ranks of modules whose path ends in what the key matches.
-    #[serde(default)]
-    rank_pattern: Map<String, Value>,
-    /// Their `lora_alpha`.
-    #[serde(default)]
-    alpha_pattern: Map<String, Value>,
-    #[serde(default)]
-    layers_to_transform: Option<Layers>,
-    /// What changes nothing here, kept as it is.
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Modules {
-    List(Vec<String>),
-    Pattern(String),
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Layers {
-    One(usize),
-    List(Vec<usize>),
-}
-
-impl AdapterConfig {
-    /// The configuration of a new adapter for the model in the folder `base`.
-    pub fn new(lora: &LoraConfig, base: &str) -> Self {
-        let rest = json!({
-            "task_type": "CAUSAL_LM",
-            "lora_dropout": 0.0,
-            "bias": "none",
-            "fan_in_fan_out": false,
-            "inference_mode": true,
-            "init_lora_weights": true,
-            "use_dora": false,
-            "modules_to_save": null,
-        });
-        Self {
-            peft_type: "LORA".to_string(),
-            base_model_name_or_path: Some(base.to_string()),
-            r: lora.rank,
-            lora_alpha: lora.alpha,
-            use_rslora: false,
-            target_modules: Modules::List(
-                lora.target_modules
-                    .iter()
-                    .map(|projection| projection.name().to_string())
-                    .collect(),
-            ),
-            exclude_modules: None,
-            rank_pattern: Map::new(),
-            alpha_pattern: Map::new(),
-            layers_to_transform: None,
-            rest: rest.as_object().cloned().unwrap_or_default(),
-        }
-        .with_base(base)
-    }
-
-    /// The model that it was trained on, if it tells: a folder, or a name on the hub, with `@` and the revision if it has
-    /// one.
-    pub fn base(&self) -> Option<String> {
-        let base = self.base_model_name_or_path.clone()?;
-        match self.rest.get("revision").and_then(Value::as_str) {
-            Some(revision) if !revision.is_empty() => Some(format!("{base}@{revision}")),
-            _ => Some(base),
-        }
-    }
-
-    /// The same for another model, named as [`Self::base`] names it; a revision goes into PEFT's own field.
-    pub fn with_base(mut self, base: &str) -> Self {
-        let (name, revision) = match base.split_once('@') {
-            Some((name, revision)) if is_hub_name(name) => (name, json!(revision)),
-            _ => (base, Value::Null),
-        };
-        self.base_model_name_or_path = Some(name.to_string());
-        self.rest.insert("revision".to_string(), revision);
-        self
-    }
-
-    /// Reads `adapter_config.json` from a folder.
-    ///
-    /// # Errors
-    ///
-    /// Settings that would change what the adapter computes and that are not supported, such as DoRA, by name.
-    pub fn load(folder: &Path) -> Result<Self> {
-        let path = folder.join(CONFIG);
-        if !path.is_file() {
-            let reason = format!("is no PEFT adapter: it has no {CONFIG}");
-            return Err(Error::invalid(folder, reason));
-        }
-        let config: Self = files::read_json(&path)?;
-        config
-            .check()
-            .map_err(|reason| Error::invalid(&path, reason))?;
-        Ok(config)
-    }
-
-    fn check(&self) -> std::result::Result<(), String> {
-        if self.peft_type != "LORA" {
-            return Err(format!("peft_type {} is not supported", self.peft_type));
-        }
-        let set = |name: &&str| self.rest.get(*name).is_some_and(|value| !is_off(value));
-        let unsupported: Vec<&str> = UNSUPPORTED.into_iter().filter(set).collect();
-        if !unsupported.is_empty() {
-            return Err(format!("{} is not supported", unsupported.join(", ")));
-        }
-        if let Some(name) = self.rest.get("init_lora_weights").and_then(Value::as_str)
-            && CHANGES_BASE.iter().any(|prefix| name.starts_with(prefix))
-        {
-            return Err(format!("init_lora_weights {name} is not supported"));
-        }
-        if let Some(pattern) = self
-            .rest
-            .get("layers_pattern")
-            .filter(|value| !is_off(value))
-            && *pattern != json!("layers")
-            && *pattern != json!(["layers"])
-        {
-            return Err(format!("layers_pattern {pattern} is not supported"));
-        }
-        if self.layers_to_transform.is_some() && matches!(self.target_modules, Modules::Pattern(_))
-        {
-            return Err("layers_to_transform needs target_modules as a list".to_string());
-        }
-        self.places().map(drop)
-    }
-}
 
 /// The path of a projection in the model that PEFT wraps.
 pub(crate) fn module_path(layer_idx: usize, projection: Projection) -> String {
@@ -201,21 +38,11 @@ fn key(layer_idx: usize, projection: Projection, factor: &str) -> String {
     )
 }
 
-/// Whether a name is `owner/name`, as models on the hub are called, and no path.
-fn is_hub_name(name: &str) -> bool {
-    name.split_once('/').is_some_and(|(owner, model)| {
-        !owner.is_empty() && !owner.starts_with('.') && !model.is_empty() && !model.contains('/')
-    })
-}
-
-/// Whether a setting of PEFT is absent in all but name.
-fn is_off(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Array(values) => values.is_empty(),
-        Value::Object(values) => values.is_empty(),
-        _ => false,
-    }
+/// The file of an adapter's factors.
+fn factors_file(folder: &Path) -> Option<PathBuf> {
+    let names = ["adapter_model.safetensors", "adapter_model.bin"];
+    let paths = names.map(|name| folder.join(name));
+    paths.into_iter().find(|path| path.is_file())
 }
 
 /// Puts an adapter's factors into a model, in place of any it had; an error leaves the model as it was.
@@ -225,14 +52,34 @@ fn is_off(value: &Value) -> bool {
 /// Fails if the folder is no PEFT adapter, if its settings are not supported, or if its factors do not fit the model; all
 /// factors that are missing, unexpected or wrongly shaped are named at once.
 pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result<AdapterConfig> {
-    let config = AdapterConfig::load(folder)?;
-    let path = folder.join("adapter_model.safetensors");
-    if !path.is_file() {
-        return Err(Error::invalid(
-            folder,
-            "is no PEFT adapter: it has no adapter_model.safetensors",
-        ));
-    }
+    let mut own = model.clone();
+    let mut base = |name: &str| {
+        // The head of tied weights is the table of the embeddings.
+        let names = [name, "model.embed_tokens.weight"];
+        let names = if name == "lm_head.weight" {
+            &names[..]
+        } else {
+            &names[..1]
+        };
+        names.iter().find_map(|name| weight_of(&mut own, name))
+    };
+    load_adapter_with(model, folder, &mut base, device)
+}
+
+/// The same where `base` tells the values of the base's weights.
+pub(super) fn load_adapter_with(
+    model: &mut Gemma,
+    folder: &Path,
+    base: &mut dyn FnMut(&str) -> Option<TensorData>,
+    device: &Device,
+) -> Result<AdapterConfig> {
+    let mut config = AdapterConfig::load(folder)?;
+    let path = factors_file(folder).ok_or_else(|| {
+        let reason = format!(
+            "has no weights of an adapter, adapter_model.safetensors or adapter_model.bin; {AGAIN}"
+        );
+        Error::invalid(folder, reason)
+    })?;
     let mut tensors = open(&[Source::File(path.clone())])?;
     let mut problems = Vec::new();
     let mut adapted = model.without_lora();
@@ -257,13 +104,15 @@ pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result
     }
     if problems.is_empty() && !adapted.has_lora() {
         // PEFT refuses this, too; a single name that matches nothing it passes over.
-        let targets = serde_json::to_string(&config.target_modules).unwrap_or_default();
+        let targets = config.targets();
         let reason = format!("target_modules {targets} match no projection of the model");
         return Err(Error::invalid(folder.join(CONFIG), reason));
     }
-    problems.extend(tensors.keys().map(|name| format!("{name} is unexpected")));
+    problems.extend(pass_over_saved(&mut tensors, base));
     if problems.is_empty() {
         drop(places);
+        // What equals the base's is not written again.
+        config.forget_saved_modules();
         *model = adapted;
         return Ok(config);
     }
@@ -287,7 +136,8 @@ fn take_factor(
         let found = &tensor.shape;
         return Err(format!("{name} has shape {found:?}, not {wanted:?}"));
     }
-    let data = tensor.read()?.convert_dtype(DType::F32);
+    tensor.check_float()?;
+    let data = tensor.read_weight(DType::F32)?;
     Ok(Tensor::from_data(data, (device, DType::F32)))
 }
 
@@ -305,111 +155,4 @@ pub fn save_adapter(model: &Gemma, config: &AdapterConfig, folder: &Path) -> Res
     write_tensors(&folder.join("adapter_model.safetensors"), tensors)?;
     // The config goes last: a folder that has it is whole.
     files::write_json(&folder.join(CONFIG), config)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The projections of layers 0, 1 and 11 that get factors, each as `layer.name rank scaling`.
-    fn places(settings: Value) -> Vec<String> {
-        let mut value = json!({"peft_type": "LORA", "r": 4, "lora_alpha": 16.0});
-        for (name, setting) in settings.as_object().unwrap() {
-            value[name] = setting.clone();
-        }
-        let config: AdapterConfig = serde_json::from_value(value).unwrap();
-        config.check().unwrap();
-        let places = config.places().unwrap();
-        let layers = [0, 1, 11].map(|layer_idx| {
-            Projection::ALL.map(|projection| {
-                let lora = places.lora(layer_idx, projection)?;
-                let name = projection.name().trim_end_matches("_proj");
-                let (rank, scaling) = (lora.rank, lora.scaling());
-                Some(format!("{layer_idx}.{name} {rank} {scaling:.4}"))
-            })
-        });
-        layers.concat().into_iter().flatten().collect()
-    }
-
-    /// The same where every rank and scaling is the adapter's own.
-    fn modules(settings: Value) -> String {
-        let places = places(settings);
-        let names = places
-            .iter()
-            .map(|place| place.trim_end_matches(" 4 4.0000"));
-        names.collect::<Vec<_>>().join(" ")
-    }
-
-    // The expectations were told by PEFT's check_target_module_exists and get_pattern_key.
-    #[test]
-    fn modules_are_matched_as_peft_matches_them() {
-        assert_eq!(
-            modules(json!({"target_modules": ["q_proj", "v_proj"], "layers_to_transform": 1})),
-            "1.q 1.v"
-        );
-        assert_eq!(
-            modules(json!({"target_modules": ["q_proj"], "layers_to_transform": [0, 11]})),
-            "0.q 11.q"
-        );
-        assert_eq!(
-            modules(json!({"target_modules": r".*\.(gate|up)_proj"})),
-            "0.gate 0.up 1.gate 1.up 11.gate 11.up"
-        );
-        assert_eq!(
-            modules(json!({"target_modules": r".*layers\.(?!1\.).*o_proj"})),
-            "0.o 11.o"
-        );
-        assert_eq!(
-            modules(json!({"target_modules": ["self_attn.k_proj", "proj"]})),
-            "0.k 1.k 11.k"
-        );
-        assert_eq!(
-            modules(json!({
-                "target_modules": ["down_proj", "model.layers.1.mlp.up_proj"],
-                "exclude_modules": ["layers.11.mlp.down_proj"],
-            })),
-            "0.down 1.up 1.down"
-        );
-        assert_eq!(
-            modules(json!({"target_modules": "all-linear", "exclude_modules": ".*mlp.*"})),
-            "0.q 0.k 0.v 0.o 1.q 1.k 1.v 1.o 11.q 11.k 11.v 11.o"
-        );
-    }
-
-    #[test]
-    fn ranks_and_alphas_go_by_the_first_pattern_that_matches() {
-        assert_eq!(
-            places(json!({
-                "target_modules": ["q_proj", "k_proj", "down_proj"],
-                "rank_pattern": {r"layers\.1\..*": 8, "q_proj": 2, "1.mlp.down_proj": 6},
-                "alpha_pattern": {"^model.layers.0.self_attn.k_proj": 3, "(?<!k)_proj": 7},
-                "use_rslora": true,
-            })),
-            [
-                "0.q 2 11.3137",
-                "0.k 4 1.5000",
-                "0.down 4 8.0000",
-                "1.q 8 5.6569",
-                "1.k 8 5.6569",
-                "1.down 8 5.6569",
-                "11.q 2 11.3137",
-                "11.k 4 8.0000",
-                "11.down 4 8.0000",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_revision_of_the_base_is_kept_where_peft_keeps_it() {
-        let lora = LoraConfig::new(2, 2.0);
-        let config = AdapterConfig::new(&lora, "owner/name@0123abc");
-        let value = serde_json::to_value(&config).unwrap();
-        assert_eq!(value["base_model_name_or_path"], "owner/name");
-        assert_eq!(value["revision"], "0123abc");
-        assert_eq!(config.base().as_deref(), Some("owner/name@0123abc"));
-        for base in ["embedded", "../../a@b/gemma", "gemma"] {
-            let config = AdapterConfig::new(&lora, base);
-            assert_eq!(config.base().as_deref(), Some(base));
-        }
-    }
 }

@@ -3,7 +3,8 @@
 use fancy_regex::Regex;
 use serde_json::{Map, Value};
 
-use super::{AdapterConfig, Layers, Modules, module_path};
+use super::config::{Layers, Modules};
+use super::{AdapterConfig, module_path};
 use crate::nn::{LoraConfig, Projection};
 
 impl AdapterConfig {

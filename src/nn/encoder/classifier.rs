@@ -46,7 +46,7 @@ impl SequenceClassifierConfig {
         }
     }
 
-    /// The number of token ids.
+    /// Returns how many token ids the classifier has.
     pub fn vocab_size(&self) -> usize {
         match self {
             Self::Deberta(config) => config.vocab_size,

@@ -88,7 +88,7 @@ impl ChatModel for LocalGemma {
         let replies = self
             .engine
             .generate(&[prompt], &config, &job, &mut |_, _| {})?;
-        let reply = self.engine.tokenizer().decode(&replies[0])?;
+        let reply = self.engine.tokenizer().decode_reply(&replies[0])?;
         let completion_tokens = replies[0].len() as u64;
         let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
         usage.requests += 1;

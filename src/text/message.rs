@@ -1,0 +1,143 @@
+//! A turn of a conversation, as chat APIs and data sets write it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A turn of a conversation.
+///
+/// ```
+/// use apc::text::Message;
+///
+/// let parts = r#"{"role": "user", "content": [{"type": "text", "text": "Who are you?"}]}"#;
+/// let message: Message = serde_json::from_str(parts).unwrap();
+/// assert_eq!(message.content, "Who are you?");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
+pub struct Message {
+    /// `user`, `assistant`, or another role that the template knows.
+    pub role: String,
+    /// The text of the turn.
+    pub content: String,
+}
+
+/// A message as it is written.
+#[derive(Deserialize)]
+struct Written {
+    role: String,
+    content: Option<Content>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Part {
+    Text(String),
+    Typed {
+        #[serde(rename = "type")]
+        kind: Option<String>,
+        text: Option<String>,
+    },
+}
+
+impl TryFrom<Written> for Message {
+    type Error = String;
+
+    /// Joins the text parts of a content by line breaks; no content is an empty one.
+    fn try_from(written: Written) -> Result<Self, String> {
+        /// What a turn does beside its text, which no model here can.
+        const MORE: [&str; 2] = ["tool_calls", "function_call"];
+        let is_set = |name: &&str| match written.rest.get(*name) {
+            None | Some(Value::Null) => false,
+            Some(Value::Array(calls)) => !calls.is_empty(),
+            Some(_) => true,
+        };
+        if let Some(name) = MORE.iter().find(|name| is_set(name)) {
+            return Err(format!(
+                "a message has {name:?}, but the models here take text alone; leave such rows out"
+            ));
+        }
+        let content = match written.content {
+            None => String::new(),
+            Some(Content::Text(text)) => text,
+            Some(Content::Parts(parts)) => {
+                let texts: Result<Vec<String>, String> = parts.into_iter().map(text_of).collect();
+                texts?.join("\n")
+            }
+        };
+        Ok(Self {
+            role: written.role,
+            content,
+        })
+    }
+}
+
+fn text_of(part: Part) -> Result<String, String> {
+    match part {
+        Part::Text(text) => Ok(text),
+        Part::Typed {
+            text: Some(text),
+            kind: None,
+        } => Ok(text),
+        Part::Typed {
+            text: Some(text),
+            kind: Some(kind),
+        } if kind == "text" => Ok(text),
+        Part::Typed { kind, .. } => {
+            let kind = kind.unwrap_or_else(|| "without a text".to_string());
+            Err(format!(
+                "a message has a part of type {kind:?}, but the models here take text alone; leave such rows out"
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(message: &str) -> Result<Message, String> {
+        serde_json::from_str(message).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_content_may_be_a_text_parts_or_nothing() {
+        for (written, content) in [
+            (r#"{"role": "user", "content": "a"}"#, "a"),
+            (r#"{"role": "user", "content": null, "name": "x"}"#, ""),
+            (r#"{"role": "user", "tool_calls": null}"#, ""),
+            (r#"{"role": "user", "content": []}"#, ""),
+            (
+                r#"{"role": "user", "content": [{"type": "text", "text": "a"}, "b", {"text": "c"}]}"#,
+                "a\nb\nc",
+            ),
+        ] {
+            assert_eq!(read(written).unwrap().content, content, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_by_name() {
+        for (written, part) in [
+            (
+                r#"{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}"#,
+                "image_url",
+            ),
+            (
+                r#"{"role": "assistant", "content": null, "tool_calls": [{"id": "1"}]}"#,
+                "tool_calls",
+            ),
+        ] {
+            let error = read(written).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}
