@@ -36,7 +36,7 @@ pub(super) struct Form {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Schema {
     /// As OpenAI has it.
-    JsonSchema,
+    OpenAi,
     /// As a JSON object, with the schema beside it, which llama.cpp's Python server reads.
     JsonObject,
     None,
@@ -79,7 +79,7 @@ impl Form {
                 Limit::MaxTokens
             },
             system: true,
-            schema: Schema::JsonSchema,
+            schema: Schema::OpenAi,
             temperature: true,
             top_logprobs: TOP_LOGPROBS,
             both: true,
@@ -108,7 +108,7 @@ impl Form {
             body["top_logprobs"] = json!(self.top_logprobs);
         }
         let format = match self.schema {
-            Schema::JsonSchema => json!({
+            Schema::OpenAi => json!({
                 "type": "json_schema",
                 "json_schema": {"name": question.task, "schema": question.schema, "strict": true},
             }),
@@ -210,7 +210,7 @@ impl Form {
             });
         }
         if names_schema {
-            if self.schema == Schema::JsonSchema && has(&["json_object"]) {
+            if self.schema == Schema::OpenAi && has(&["json_object"]) {
                 let schema = Schema::JsonObject;
                 forms.push(Self { schema, ..*self });
             }
@@ -350,7 +350,7 @@ impl fmt::Display for Form {
             self.limit.name().unwrap_or("no token limit"),
             a(self.system),
             match self.schema {
-                Schema::JsonSchema => "a JSON schema",
+                Schema::OpenAi => "a JSON schema",
                 Schema::JsonObject => "a JSON object",
                 Schema::None => "no JSON schema",
             },
