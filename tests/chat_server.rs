@@ -63,6 +63,8 @@ struct State {
     attempts: Mutex<HashMap<String, usize>>,
     /// While it is shut nothing is answered.
     open: RwLock<bool>,
+    /// Requests under way, and the most that were at once.
+    under_way: Mutex<(usize, usize)>,
 }
 
 pub(crate) struct ChatServer {
@@ -83,6 +85,7 @@ impl ChatServer {
             log: Mutex::default(),
             attempts: Mutex::default(),
             open: RwLock::new(true),
+            under_way: Mutex::default(),
         });
         let shared = state.clone();
         std::thread::spawn(move || {
@@ -102,6 +105,11 @@ impl ChatServer {
         self.state.log.lock().unwrap().clone()
     }
 
+    /// The most requests that were under way at once.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.state.under_way.lock().unwrap().1
+    }
+
     /// Answers nothing from now on; what was being answered is out when this returns.
     pub(crate) fn shut(&self) {
         *self.state.open.write().unwrap() = false;
@@ -117,7 +125,14 @@ fn connection(state: &State, stream: TcpStream) {
     let mut stream = stream;
     while let Some(request) = read_request(state, &mut reader) {
         let act = (state.behaviour)(&request);
+        let under_way = |change: isize| {
+            let mut counts = state.under_way.lock().unwrap();
+            counts.0 = counts.0.saturating_add_signed(change);
+            counts.1 = counts.1.max(counts.0);
+        };
+        under_way(1);
         std::thread::sleep(state.delay);
+        under_way(-1);
         let log = |answered| {
             state.log.lock().unwrap().push(Served {
                 request: request.clone(),
