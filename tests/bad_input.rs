@@ -534,7 +534,7 @@ fn a_message_that_is_too_long_or_empty_is_refused() {
     refused(
         &["chat", "--character", "Alice", "--message", &middling],
         2,
-        &["tokens", "shorten"],
+        &["tokens", "shorter"],
     );
     refused(
         &["chat", "--character", "Alice", "--message", " "],
