@@ -148,7 +148,7 @@ impl Checkpoint {
 
     /// Reads a file that must be UTF-8.
     pub fn read_text(&self, file: &str) -> Result<String> {
-        io::text(&self.path(file), self.read(file)?.into_owned())
+        io::text_of(&self.path(file), self.read(file)?.into_owned())
     }
 
     /// Reads a JSON file.

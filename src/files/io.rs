@@ -12,11 +12,11 @@ use crate::{Error, Result};
 
 /// Reads a text file that must be UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
-    text(path, fs::read(path).map_err(Error::io("read", path))?)
+    text_of(path, fs::read(path).map_err(Error::io("read", path))?)
 }
 
-/// Decodes the bytes of a text file, without a byte order mark.
-pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Result<String> {
+/// Decodes the bytes of a text file, without a byte order mark; `path` is for the error.
+pub fn text_of(path: &Path, bytes: Vec<u8>) -> Result<String> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Error::invalid(

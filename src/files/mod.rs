@@ -28,7 +28,7 @@ pub use gemma::{load_gemma, read_eos_token_ids, read_gemma_config, write_gemma_c
 pub(crate) use io::write_by;
 pub use io::{
     Journal, checksum, checksum_of, create_dir, is_temporary, lock, parse_jsonl, read_json,
-    read_jsonl, read_text, remove_dir, write, write_json, write_jsonl,
+    read_jsonl, read_text, remove_dir, text_of, write, write_json, write_jsonl,
 };
 pub use merge::merge_adapter;
 pub use peft::{AdapterConfig, load_adapter, save_adapter};

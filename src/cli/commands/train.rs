@@ -30,7 +30,7 @@ fn defaults() -> TrainConfig {
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct TrainArgs {
-    /// Whose page to read: wiki/NAME.txt, wiki/wiki_NAME.txt or wiki/NAME_wiki.txt.
+    /// Whose page to read: wiki/NAME.txt, .md, or a character card as .json, .png or .yaml; wiki_NAME and NAME_wiki are found, too.
     #[arg(long, value_name = "NAME")]
     character: String,
     /// Read this page instead.
@@ -239,7 +239,7 @@ impl TrainArgs {
     fn page(&self) -> Result<Option<Page>> {
         let page = match &self.wiki {
             _ if self.teacher() == TeacherChoice::Imported => return Ok(None),
-            Some(path) => Page::read(path),
+            Some(path) => Page::read(path, &self.character),
             None => {
                 check_name(&self.character)?;
                 embedded::page(&self.character).map_err(|error| match error {

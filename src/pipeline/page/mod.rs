@@ -1,7 +1,18 @@
-//! The page about a character.
+//! The page about a character: a text, or a character card.
+//!
+//! [`Page::read`] knows what a file is by its content: `formats` tells text, cards and pictures from what is refused, `card` writes the
+//! parts of a card as a page, and `macros` puts names in place of `{{char}}` and the like, also in plain text.
+
+mod card;
+mod find;
+mod formats;
+mod macros;
+mod yaml;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+pub use find::{check_name, find_page};
 
 use crate::files::Checkpoint;
 use crate::persona::Statement;
@@ -30,9 +41,21 @@ impl Page {
     /// What records call the place of a page that lies in no file.
     pub(super) const INSIDE: &str = "embedded";
 
-    /// Reads a page, which must be UTF-8 and say something.
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = files::read_text(path)?;
+    /// Reads the page about a character: UTF-8 text that says something, or a character card as JSON, YAML or PNG.
+    ///
+    /// `{{char}}` and what else cards have in place of names is written out.
+    ///
+    /// # Errors
+    ///
+    /// Any other format, which is named; a card without a description; an empty page.
+    pub fn read(path: &Path, character: &str) -> Result<Self> {
+        let bytes = fs::read(path).map_err(Error::io("read", path))?;
+        Self::of(path, bytes, character)
+    }
+
+    /// The page that was read as bytes from a file or a pipe; see [`Page::read`].
+    pub fn of(path: &Path, bytes: Vec<u8>, character: &str) -> Result<Self> {
+        let text = formats::text(path, bytes, character)?;
         if text.trim().is_empty() {
             return Err(Error::invalid(
                 path,
@@ -108,90 +131,4 @@ impl Page {
     pub fn hash(&self) -> &str {
         &self.hash
     }
-}
-
-/// The page of a character in a folder: `{character}.txt`, or under the original's names.
-///
-/// # Errors
-///
-/// No such page; `others` are characters whose pages are elsewhere, and are told with those of the folder.
-pub fn find_page(
-    folder: &Path,
-    character: &str,
-    others: &mut dyn Iterator<Item = &'static str>,
-) -> Result<PathBuf> {
-    check_name(character)?;
-    let names = [
-        format!("{character}.txt"),
-        format!("wiki_{character}.txt"),
-        format!("{character}_wiki.txt"),
-    ];
-    if let Some(path) = names
-        .iter()
-        .map(|name| folder.join(name))
-        .find(|path| path.is_file())
-    {
-        return Ok(path);
-    }
-    let mut known = known_characters(folder);
-    known.extend(others.map(str::to_string));
-    known.sort();
-    known.dedup();
-    let known = if known.is_empty() {
-        String::new()
-    } else {
-        format!("; there are pages about {}", known.join(", "))
-    };
-    Err(Error::setting(
-        "character",
-        format!(
-            "is {character}, but there is no page about {character}: write one to {}{known}",
-            folder.join(&names[0]).display()
-        ),
-    ))
-}
-
-/// A character's name is also the name of folders, of which models/tiny is taken.
-///
-/// # Errors
-///
-/// A name that is empty, that is a path, or that is taken.
-pub fn check_name(character: &str) -> Result<()> {
-    let bad = character.trim().is_empty()
-        || character == "tiny"
-        || character.starts_with('.')
-        || character
-            .chars()
-            .any(|c| matches!(c, '/' | '\\' | ':') || c.is_control());
-    if bad {
-        let reason = format!("{character:?} cannot be the name of a folder");
-        return Err(Error::setting("character", reason));
-    }
-    Ok(())
-}
-
-/// The characters that have a page.
-fn known_characters(folder: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let mut names: Vec<String> = entries
-        .flatten()
-        .filter_map(|entry| {
-            Some(
-                entry
-                    .file_name()
-                    .to_str()?
-                    .strip_suffix(".txt")?
-                    .to_string(),
-            )
-        })
-        .map(|name| {
-            name.trim_start_matches("wiki_")
-                .trim_end_matches("_wiki")
-                .to_string()
-        })
-        .collect();
-    names.sort();
-    names
 }
