@@ -11,6 +11,7 @@ mod golden;
 mod hub;
 mod hub_server;
 mod judges;
+mod pages;
 mod recorded;
 mod stages;
 mod teacher;

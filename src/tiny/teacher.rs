@@ -4,9 +4,9 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Reply, english};
-use crate::Result;
 use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
 use crate::teacher::Teacher;
+use crate::{Error, Result};
 
 /// The version of the rules, part of every record of what they made: it is raised with every change of what they say, so that
 /// what older rules made is made again.
@@ -22,6 +22,12 @@ impl Teacher for Offline {
     }
 
     fn statements(&self, character: &str, page: &str) -> Result<Vec<Statement>> {
+        if let Some(language) = english::other_language(page) {
+            return Err(Error::Teacher(format!(
+                "the page about {character} seems to be in {language}, and the built-in rules read English alone; let a chat model \
+                 read it (`model_engine` with its name, or local), or bring statements of your own (`model_engine` imported)"
+            )));
+        }
         let statements = english::statements(character, page);
         Ok(statements
             .into_iter()

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::cli::embedded;
-use crate::tiny::english;
+use crate::teacher::Teacher;
+use crate::tiny::Offline;
 use crate::{Error, Result, files};
 
 /// The longest query or reply that is accepted, in bytes; judges read far less.
@@ -32,7 +33,11 @@ pub(crate) fn own_statements(output: &Path, character: &str) -> Result<Vec<Strin
         return read_statements(&path);
     }
     let page = embedded::page(character)?;
-    let statements = english::statements(character, page.text());
+    let statements = Offline.statements(character, page.text())?;
+    let statements: Vec<String> = statements
+        .into_iter()
+        .map(|known| known.statement)
+        .collect();
     if statements.is_empty() {
         return Err(Error::invalid(
             page.path(),
