@@ -16,6 +16,7 @@ mod hub;
 mod hub_manners;
 mod hub_server;
 mod judges;
+mod pages;
 mod public_judges;
 mod recorded;
 mod shell;

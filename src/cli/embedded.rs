@@ -10,7 +10,7 @@ use crate::tiny::{Embedded, Offline, pages};
 pub(crate) fn page(character: &str) -> Result<Page> {
     let found = find_page(Path::new("wiki"), character, &mut pages::characters());
     match (found, pages::page(character)) {
-        (Ok(path), _) => Page::read(&path),
+        (Ok(path), _) => Page::read(&path, character),
         (Err(_), Some(text)) => Ok(Page::new(&format!("{character}.txt"), text)),
         (Err(error), None) => Err(error),
     }

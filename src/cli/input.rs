@@ -18,8 +18,13 @@ const MOST: u64 = 1 << 30;
 ///
 /// A file that cannot be read, and a stop on request: a pipe may have nobody who writes to it.
 pub(super) fn read(path: &Path, job: &Job) -> Result<String> {
+    files::decode_text(path, read_bytes(path, job)?)
+}
+
+/// The same for a file that need not be text.
+pub(super) fn read_bytes(path: &Path, job: &Job) -> Result<Vec<u8>> {
     if path.is_file() || !path.exists() {
-        return files::read_text(path);
+        return std::fs::read(path).map_err(Error::io("read", path));
     }
     let from = path.to_path_buf();
     let mut read = aside(job, move |found| {
@@ -31,14 +36,14 @@ pub(super) fn read(path: &Path, job: &Job) -> Result<String> {
     })
 }
 
-fn read_all(path: &Path) -> Result<String> {
+fn read_all(path: &Path) -> Result<Vec<u8>> {
     let pipe = File::open(path).map_err(Error::io("read", path))?;
     let mut bytes = Vec::new();
     let read = pipe.take(MOST + 1).read_to_end(&mut bytes);
     if read.map_err(Error::io("read", path))? as u64 > MOST {
         return Err(Error::invalid(path, "does not end within 1 GiB"));
     }
-    files::decode_text(path, bytes)
+    Ok(bytes)
 }
 
 /// Fails if a file that is read more than once is a pipe, which can be read once.
@@ -67,10 +72,10 @@ pub(super) fn stdin_lines(job: &Job) -> Result<impl Iterator<Item = Result<Strin
 }
 
 /// Reads on a thread of its own, so that a stop on request does not wait for what may never come.
-fn aside(
+fn aside<T: Send + 'static>(
     job: &Job,
-    read: impl FnOnce(mpsc::SyncSender<Result<String>>) + Send + 'static,
-) -> Result<impl Iterator<Item = Result<String>>> {
+    read: impl FnOnce(mpsc::SyncSender<Result<T>>) + Send + 'static,
+) -> Result<impl Iterator<Item = Result<T>>> {
     /// How long a stop on request may take.
     const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
     let (found, told) = mpsc::sync_channel(1);

@@ -46,7 +46,10 @@ pub fn state_of(output: &Path, character: &str, inside: Option<&Page>) -> Result
     let statements_of_page = statements.as_ref().and_then(|record| {
         let now = match record.about.get("page_reference")?.as_str()? {
             Page::INSIDE => inside?.hash().to_string(),
-            path => files::checksum_of(files::read_text(&output.join(path)).ok()?),
+            path => Page::read(&output.join(path), character)
+                .ok()?
+                .hash()
+                .to_string(),
         };
         Some(record.inputs.get("page")?.as_str()? == now)
     });
@@ -210,7 +213,7 @@ mod tests {
             adapter_matches: matches,
         };
         assert_eq!(state(None), seen(None, false, None), "nothing is made");
-        let layout = made(&output, &Page::read(&path).unwrap());
+        let layout = made(&output, &Page::read(&path, "Mira").unwrap());
         let inside = |text| Page::new("Mira.txt", text);
         // A page of the same name somewhere else is another one.
         assert_eq!(
@@ -256,7 +259,7 @@ mod tests {
         assert_eq!(trained_with(folder.path(), "Mira").unwrap(), None);
         let path = folder.path().join("Mira.txt");
         fs::write(&path, "Mira sings.").unwrap();
-        made(folder.path(), &Page::read(&path).unwrap());
+        made(folder.path(), &Page::read(&path, "Mira").unwrap());
         let with = trained_with(folder.path(), "Mira").unwrap().unwrap();
         let embedded = UsedJudge {
             name: "embedded".into(),

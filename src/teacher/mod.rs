@@ -28,6 +28,11 @@ pub trait Teacher: Send + Sync {
     /// Extracts persona statements from a page, one sentence each.
     fn statements(&self, character: &str, page: &str) -> Result<Vec<Statement>>;
 
+    /// Returns the sentences of a page that gave no statement, and how many sentences it has, if the teacher knows.
+    fn unread(&self, _character: &str, _page: &str) -> Option<(Vec<String>, usize)> {
+        None
+    }
+
     /// Writes three questions whose answer is in the statement, none of them among `asked`.
     fn queries(
         &self,

@@ -21,7 +21,7 @@ use crate::pipeline::{UsedJudge, trained_with};
 use crate::progress::Job;
 use crate::teacher::chat::{ChatTeacher, Language};
 use crate::text::Activation;
-use crate::tiny::Embedded;
+use crate::tiny::{Embedded, english};
 use crate::{Error, Result};
 
 /// Which judges score.
@@ -188,6 +188,20 @@ pub(crate) struct ChosenJudges {
 }
 
 impl ChosenJudges {
+    /// Warns of texts that the embedded judges cannot read, if one of them judges.
+    pub(crate) fn tell_language<'a>(&self, texts: impl IntoIterator<Item = &'a str>, job: &Job) {
+        let is_embedded = |judge: &ChosenJudge| matches!(&judge.place, Place::Local(judge) if judge.checkpoint.as_folder().is_none());
+        if !is_embedded(&self.relevance) && !is_embedded(&self.nli) {
+            return;
+        }
+        if let Some(language) = texts.into_iter().find_map(english::other_language) {
+            job.progress.note(&format!(
+                "the embedded judges read English alone, and a text seems to be in {language}: its scores say nothing; judges that \
+                 read it are named by --relevance and --nli, as folders, names on the hub or openai:MODEL"
+            ));
+        }
+    }
+
     /// What the weights of both take in memory, in bytes.
     pub(crate) fn bytes(&self) -> Result<u64> {
         let mut bytes = 0;
@@ -204,17 +218,6 @@ impl ChosenJudges {
 const CHAT: &str = "openai:";
 
 impl JudgeArgs {
-    /// The judges of a character.
-    pub(crate) fn load(
-        &self,
-        output: &Path,
-        persona: &Persona,
-        devices: &Devices,
-        job: &Job,
-    ) -> Result<Scorer> {
-        self.load_chosen(&self.choose(output, persona, job)?, devices, job)
-    }
-
     /// Loads both judges of a character.
     pub(crate) fn load_chosen(
         &self,

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use crate::cli::{embedded, input};
 use crate::pipeline::alike;
 use crate::progress::Job;
-use crate::tiny::english;
+use crate::teacher::Teacher;
+use crate::tiny::Offline;
 use crate::{Error, Result, files};
 
 /// The longest query or reply that is accepted, in bytes; judges read far less.
@@ -40,7 +41,11 @@ pub(crate) fn own_statements(output: &Path, character: &str, job: &Job) -> Resul
             Error::setting("character", reason)
         })
     })?;
-    let statements = english::statements(character, page.text());
+    let statements = Offline.statements(character, page.text())?;
+    let statements: Vec<String> = statements
+        .into_iter()
+        .map(|known| known.statement)
+        .collect();
     if statements.is_empty() {
         return Err(Error::invalid(
             page.path(),

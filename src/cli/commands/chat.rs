@@ -230,6 +230,9 @@ impl<'a> Chat<'a> {
         engine.announce("to chat", judges.bytes()?, devices.first(), job)?;
         let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
         engine.load()?;
+        let known = persona.statements.join("\n");
+        let texts = args.message.iter().chain([&known]);
+        judges.tell_language(texts.map(String::as_str), job);
         let scorer = args.judges.load_chosen(&judges, &devices, job)?;
         let character = Character::new(persona, engine, scorer, config)?;
         Ok(Self {

@@ -99,7 +99,11 @@ impl ScoreArgs {
             None => own_statements(output, character, job)?,
         };
         let persona = Persona::new(character, statements);
-        let scorer = self.judges.load(output, &persona, &devices, job)?;
+        let judges = self.judges.choose(output, &persona, job)?;
+        let known = persona.statements.join("\n");
+        let texts = self.response.iter().chain([query, &known]);
+        judges.tell_language(texts.map(String::as_str), job);
+        let scorer = self.judges.load_chosen(&judges, &devices, job)?;
         if self.verbose {
             let mut sample = persona.inputs(query, &self.response[0]);
             let sample = sample
@@ -158,7 +162,11 @@ impl ScoreArgs {
         .score(
             &ScoredBy {
                 statements: &statements,
-                choose: &|persona| self.judges.choose(&self.characters, persona, job),
+                choose: &|persona| {
+                    let judges = self.judges.choose(&self.characters, persona, job)?;
+                    judges.tell_language([persona.statements.join("\n").as_str()], job);
+                    Ok(judges)
+                },
                 load: &|judge| self.judges.load_one(judge, &devices, job),
             },
             job,

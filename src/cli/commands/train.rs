@@ -33,7 +33,7 @@ fn defaults() -> TrainConfig {
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct TrainArgs {
-    /// Whose page to read: wiki/NAME.txt, wiki/wiki_NAME.txt or wiki/NAME_wiki.txt.
+    /// Whose page to read: wiki/NAME.txt, .md, or a character card as .json, .png or .yaml; wiki_NAME and NAME_wiki are found, too.
     #[arg(long, value_name = "NAME")]
     character: String,
     /// Read this page instead.
@@ -251,7 +251,7 @@ impl TrainArgs {
     fn page(&self, job: &Job) -> Result<Option<Page>> {
         let page = match &self.wiki {
             _ if self.teacher() == TeacherChoice::Imported => return Ok(None),
-            Some(path) => Page::of(path, input::read(path, job)?),
+            Some(path) => Page::of(path, input::read_bytes(path, job)?, &self.character),
             None => {
                 check_name(&self.character)?;
                 embedded::page(&self.character).map_err(|error| match error {

@@ -1,5 +1,6 @@
 //! Answers of a teacher that could not be used: kept aside, counted, and an error if they are many.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,25 @@ struct Aside {
     rejected: Rejected,
 }
 
+/// Keeps what could not be used for a stage in the place of what was kept for it before, and returns the file.
+pub(super) fn set_aside(run: &Run<'_>, stage: &str, rejected: Vec<Rejected>) -> Result<PathBuf> {
+    let path = run.layout.rejected();
+    let mut aside: Vec<Aside> = if path.is_file() {
+        files::read_jsonl(&path)?
+    } else {
+        Vec::new()
+    };
+    aside.retain(|other| other.stage != stage);
+    aside.extend(rejected.into_iter().map(|rejected| Aside {
+        stage: stage.to_string(),
+        rejected,
+    }));
+    if path.is_file() || !aside.is_empty() {
+        files::write_jsonl(&path, &aside)?;
+    }
+    Ok(path)
+}
+
 /// Ends what a teacher did for a stage since `started`.
 ///
 /// # Errors
@@ -28,21 +48,10 @@ pub(super) fn settle(run: &mut Run<'_>, stage: &str, started: Instant) -> Result
         rejected,
         dropped,
     } = run.teacher.take_outcome();
-    let path = run.layout.rejected();
-    let mut aside: Vec<Aside> = if path.is_file() {
-        files::read_jsonl(&path)?
-    } else {
-        Vec::new()
-    };
-    aside.retain(|other| other.stage != stage);
-    let (count, n_dropped) = (rejected.len(), dropped.len());
-    aside.extend(rejected.into_iter().chain(dropped).map(|rejected| Aside {
-        stage: stage.to_string(),
-        rejected,
-    }));
-    if path.is_file() || !aside.is_empty() {
-        files::write_jsonl(&path, &aside)?;
-    }
+    let count = rejected.len();
+    let n_dropped = dropped.len();
+    let aside = rejected.into_iter().chain(dropped).collect();
+    let path = set_aside(run, stage, aside)?;
     if count * 10 > asked {
         return Err(Error::Teacher(format!(
             "{count} of {asked} answers for the stage {stage} could not be used; {} tells why. Try another teacher, or \

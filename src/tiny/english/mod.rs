@@ -9,9 +9,10 @@
 //!
 //! # Limits
 //!
-//! - English only. A page in another language gives few statements or none.
+//! - English only: [`other_language`] tells when a text is not.
 //! - Pronouns are resolved by gender, grammar and the subject of the sentence before. Where someone else may be meant, the sentence is dropped
 //!   rather than guessed at, so prose gives fewer statements than it has facts; a few are still attributed wrongly.
+//! - Of a conversation, only what the character says of itself in plain statements (`I grew up …`) is taken; the rest is unread.
 //! - What is in parentheses, quotations of more than four words, questions, and sentences that point to an earlier one (`It was …`) are lost.
 //!   Long sentences are split, and lose their side clauses above 30 words. `X is a … who …` is split where it is surely X who does it.
 //! - A noun that looks like a verb may be taken for one (`her work takes`), most often in long noun phrases and after lists. The question or the
@@ -24,6 +25,7 @@
 
 mod clause;
 mod judge;
+mod language;
 mod page;
 mod questions;
 mod replies;
@@ -31,6 +33,7 @@ mod words;
 
 pub use clause::first_person;
 pub use judge::{is_relevant, label};
-pub use page::statements;
+pub use language::other_language;
+pub use page::{Reading, read, statements};
 pub use questions::{matter_of, questions};
 pub use replies::{contradicted, entailed, neutral};

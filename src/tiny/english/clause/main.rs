@@ -92,9 +92,12 @@ pub(crate) fn parse(tokens: &[Token]) -> Option<Clause> {
             })
             .and_then(|at| parse_at(tokens, at));
     }
-    if fallback.is_none() && commas == 0 {
-        fallback = (first + 1..tokens.len().min(first + 12))
-            .filter(|&at| tokens[at].me)
+    if fallback.is_none() {
+        // `Every Saturday he sells honey`, `In 1791 Waldstein wrote to her`: what opens the sentence has no comma after it.
+        let comma = (first + 1..tokens.len()).find(|&at| tokens[at].is(",") && commas > 0);
+        let subjects = first + 1..comma.unwrap_or(tokens.len()).min(first + 12);
+        fallback = subjects
+            .filter(|&at| tokens[at].me || tokens[at].is_capital() && tokens[at - 1].is_number())
             .find_map(|at| parse_at(tokens, at));
     }
     fallback

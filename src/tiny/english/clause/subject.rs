@@ -234,7 +234,14 @@ fn is_reduced_relative(tokens: &[Token], at: usize) -> bool {
 fn verb_after_apposition(tokens: &[Token], at: usize, plural: bool) -> Option<usize> {
     let verb = verb_after(tokens, at, plural)?;
     let lower = tokens[verb].lower.as_str();
-    if tokens.get(verb + 1).is_some_and(|next| next.is("of")) {
+    // `made of` describes the noun, `died of` tells what it did.
+    let takes_of = verbs::known_base(lower).is_some_and(|base| {
+        matches!(
+            base,
+            "die" | "dream" | "think" | "speak" | "tire" | "complain" | "approve" | "smell"
+        )
+    });
+    if !takes_of && tokens.get(verb + 1).is_some_and(|next| next.is("of")) {
         return None;
     }
     (verbs::is_auxiliary(lower) || verbs::known(lower).is_some()).then_some(verb)

@@ -2,13 +2,16 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::{Captures, Regex};
 use unicode_normalization::UnicodeNormalization;
 
+use super::lists::{self, List, item};
+use super::markup::clean;
+use super::{sheets, talk};
 use crate::tiny::english::clause;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::sentences::regex;
-use crate::tiny::english::words::tokens::{self, tokenize};
+use crate::tiny::english::words::tokens::{self, Token, tokenize};
 use crate::tiny::english::words::verbs;
 
 /// A piece of the page.
@@ -20,6 +23,10 @@ pub(crate) enum Block {
     Field { name: String, text: String },
     /// A line which only announces what follows.
     Heading(String),
+    /// What someone says in a conversation: the words behind the speaker's name, with markup.
+    Talk { own: bool, text: String },
+    /// A line of which nothing can be made.
+    Unread(String),
 }
 
 macro_rules! pattern {
@@ -32,31 +39,21 @@ pattern!(
     REFERENCE,
     r"<ref[^>]*/>|<ref[^>]*>[^<]*</ref>|<!--[^>]*-->|\{\{[^{}]*\}\}"
 );
-pattern!(HTML, r"</?[a-zA-Z][^<>\n]*>");
 pattern!(
-    IMAGE,
-    r"!\[[^\]\n]*\]\([^)\n]*\)|\[\[(?:File|Image|Category):[^\]\n]*\]\]"
+    BULLET,
+    r"^(?:[-*+•‣▪◦·–—]|[\u{2190}-\u{21ff}\u{2300}-\u{27bf}\u{2900}-\u{2bff}\u{fe0f}\u{1f300}-\u{1faff}]+|\(?\d{1,3}[.)]|\(?[a-z]\))\s+"
 );
-pattern!(WIKI_LINK, r"\[\[(?:[^|\[\]\n]*\|)?([^|\[\]\n]*)\]\]");
-pattern!(LINK, r"\[([^\[\]\n]+)\]\([^)\n]*\)");
-pattern!(NOTE, r"\[[^\[\]\n]{0,60}\]");
-pattern!(URL, r"(?:https?://|www\.)[^\s<>)]*[^\s<>).,;:]");
-pattern!(EMPHASIS, r"\*+|`+|'{2,5}|\b_{1,2}\B|\B_{1,2}\b");
-pattern!(SPACES, r"[ \t\u{a0}\u{2000}-\u{200a}\u{202f}\u{3000}]+");
-pattern!(SPACE_BEFORE_MARK, r" +([,.;:!?])");
-pattern!(MARK_RUN, r",(?: ?,)+|;(?: ?[,;])+");
-pattern!(BULLET, r"^(?:[-*+•‣▪◦·–—]|\(?\d{1,3}[.)]|\(?[a-z]\))\s+");
 pattern!(
     FIELD,
     r"^([^:=|\t]{1,48}?)\s*(?::\s|:$|\s=\s|\t|\s\|\s)\s*(.*)$"
 );
 pattern!(
     HEADING_MARK,
-    r"^(?:#{1,6}\s+(.*?)\s*#*|={1,6}\s*(.*?)\s*={1,6})$"
+    r"^(?:#{1,6}\s+(.*?)\s*#*|={1,6}\s*(.*?)\s*={1,6}|[\u{2190}-\u{2bff}~*✦]+\s+(\w.*?)\s+[\u{2190}-\u{2bff}~*✦]+)$"
 );
 
-/// Splits a page into blocks.
-pub(crate) fn blocks(page: &str) -> Vec<Block> {
+/// Splits a page about `character` into blocks.
+pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
     let page: String = page
         .nfc()
         .filter(|c| {
@@ -67,34 +64,75 @@ pub(crate) fn blocks(page: &str) -> Vec<Block> {
         })
         .collect();
     let page = page.replace("\r\n", "\n").replace('\r', "\n");
+    let page = REFERENCE.replace_all(&page, |found: &Captures<'_>| match &found[0] {
+        template if template.starts_with("{{") => template.to_string(),
+        _ => String::new(),
+    });
+    let (page, unread) = sheets::plain(&page);
     let page = REFERENCE.replace_all(&page, "");
+    let speakers = talk::speakers(character, &page);
     let mut blocks: Vec<Block> = Vec::new();
     let mut open = false;
-    for raw in page.lines() {
-        let raw = raw.trim().trim_start_matches('>').trim();
+    let mut list = List::default();
+    for line in page.lines() {
+        let indent = line.len() - line.trim_start().len();
+        let raw = line.trim().trim_start_matches('>').trim();
         if raw.is_empty() || raw.chars().all(|c| !c.is_alphanumeric()) {
             open = false;
+            continue;
+        }
+        if let Some((speaker, text)) = talk::turn(raw, &speakers) {
+            blocks.push(Block::Talk {
+                own: talk::is_character(character, &speaker),
+                text: text.to_owned(),
+            });
+            (open, list) = (false, List::default());
             continue;
         }
         if let Some(marked) = HEADING_MARK.captures(raw).filter(|_| raw.len() <= 200) {
             let text = marked
                 .get(1)
                 .or_else(|| marked.get(2))
+                .or_else(|| marked.get(3))
                 .map_or("", |text| text.as_str());
-            blocks.push(Block::Heading(clean(text)));
+            let heading = clean(text);
+            list = List {
+                heading: Some(heading.clone()),
+                ..List::default()
+            };
+            blocks.push(Block::Heading(heading));
             open = false;
             continue;
         }
-        let bulleted = BULLET.find(raw).map(|found| found.end());
-        let line = clean(&raw[bulleted.unwrap_or(0)..]);
-        if open && bulleted.is_none() && continues(blocks.last(), &line) {
+        let bullet = BULLET.find(raw).map(|found| found.end());
+        let bulleted = bullet.is_some();
+        let line = clean(&raw[bullet.unwrap_or(0)..]);
+        if open && !bulleted && continues(blocks.last(), &line) {
             extend(blocks.last_mut(), &line);
             continue;
         }
         if line.is_empty() {
             continue;
         }
-        let block = block_of(line, bulleted.is_some(), &blocks);
+        let block = match bulleted {
+            true => item(character, line, indent, &mut list),
+            false => {
+                let block = block_of(line, &list);
+                list = match &block {
+                    Block::Heading(name) => List {
+                        heading: Some(name.clone()),
+                        ..List::default()
+                    },
+                    Block::Field { name, .. } => List {
+                        parent: Some(name.clone()),
+                        indent,
+                        ..List::default()
+                    },
+                    _ => List::default(),
+                };
+                block
+            }
+        };
         open = !matches!(block, Block::Heading(_));
         match (blocks.last_mut(), block) {
             (
@@ -103,7 +141,8 @@ pub(crate) fn blocks(page: &str) -> Vec<Block> {
                     name: same,
                     text: item,
                 },
-            ) if bulleted.is_some()
+            ) if bulleted
+                && !same.is_empty()
                 && *name == same
                 && is_short_list(text)
                 && is_short_list(&item) =>
@@ -114,7 +153,16 @@ pub(crate) fn blocks(page: &str) -> Vec<Block> {
             (_, block) => blocks.push(block),
         }
     }
+    blocks.extend(unread.into_iter().map(Block::Unread));
     blocks
+}
+
+/// Whether the words begin with a verb that has no subject: `hates goats`, `is afraid of bats`.
+pub(crate) fn opens_with_verb(tokens: &[Token]) -> bool {
+    tokens.first().is_some_and(|first| {
+        verbs::known(&first.lower).is_some_and(|(_, forms)| forms & verbs::THIRD != 0)
+            || verbs::is_auxiliary(&first.lower)
+    })
 }
 
 /// Whether the text is a list of a few short items, to which another may be added.
@@ -130,7 +178,7 @@ fn is_short_list(text: &str) -> bool {
     items.len() <= 8 && items.iter().all(is_short) && !ends_sentence(text)
 }
 
-fn block_of(line: String, bulleted: bool, before: &[Block]) -> Block {
+fn block_of(line: String, list: &List) -> Block {
     if let Some((name, text)) = field(&line) {
         return if text.is_empty() {
             Block::Heading(name)
@@ -141,24 +189,7 @@ fn block_of(line: String, bulleted: bool, before: &[Block]) -> Block {
     let tokens = tokenize(&line);
     let words = tokens::n_words(&tokens);
     let ends = ends_sentence(&line);
-    let predicate = tokens.first().is_some_and(|first| {
-        verbs::known(&first.lower).is_some_and(|(_, forms)| forms & verbs::THIRD != 0)
-            || verbs::is_auxiliary(&first.lower)
-    });
-    if bulleted && words <= 30 && (!ends && words <= 12 || predicate) {
-        let heading = match before.last() {
-            Some(Block::Heading(name) | Block::Field { name, .. }) => Some(name),
-            Some(Block::Prose(_)) | None => None,
-        };
-        if let Some(name) = heading
-            && (predicate || !has_finite_verb(&line))
-        {
-            return Block::Field {
-                name: name.clone(),
-                text: line,
-            };
-        }
-    }
+    let predicate = opens_with_verb(&tokens);
     let lone = predicate
         && !ends
         && words >= 2
@@ -174,14 +205,23 @@ fn block_of(line: String, bulleted: bool, before: &[Block]) -> Block {
         };
     }
     if !ends && words <= 12 && !has_finite_verb(&line) {
-        Block::Heading(line)
+        match &list.heading {
+            // `Likes`, and below it `Rain, old maps`.
+            Some(name) if line.contains(", ") => Block::Field {
+                name: lists::name_of(name),
+                text: line,
+            },
+            // A title is short.
+            _ if words > 6 || line.contains('|') => Block::Unread(line),
+            _ => Block::Heading(line),
+        }
     } else {
         Block::Prose(line)
     }
 }
 
 /// Whether the line holds a verb right after a possible subject.
-fn has_finite_verb(line: &str) -> bool {
+pub(crate) fn has_finite_verb(line: &str) -> bool {
     let names = crate::tiny::english::clause::names::Names::new("");
     let tokens = names.tag_names(line);
     clause::parse(&tokens).is_some_and(|clause| {
@@ -190,7 +230,7 @@ fn has_finite_verb(line: &str) -> bool {
     })
 }
 
-fn ends_sentence(line: &str) -> bool {
+pub(crate) fn ends_sentence(line: &str) -> bool {
     line.trim_end_matches(['"', '\'', ')', ']'])
         .ends_with(['.', '!', '?', '…', ';'])
 }
@@ -202,8 +242,9 @@ fn continues(last: Option<&Block>, line: &str) -> bool {
         _ => return false,
     };
     let lower_case = line.chars().next().is_some_and(char::is_lowercase);
-    let wrapped = text.chars().rev().take(60).count() == 60 && field(line).is_none();
-    !ends_sentence(text) && (lower_case || wrapped)
+    let long = text.chars().rev().take(60).count() == 60;
+    let is_field = field(line).is_some();
+    !ends_sentence(text) && (lower_case && (long || !is_field) || long && !is_field)
 }
 
 fn extend(last: Option<&mut Block>, line: &str) {
@@ -214,7 +255,7 @@ fn extend(last: Option<&mut Block>, line: &str) {
 }
 
 /// A line `name: text` whose name is a short phrase and no sentence.
-fn field(line: &str) -> Option<(String, String)> {
+pub(crate) fn field(line: &str) -> Option<(String, String)> {
     let captures = FIELD.captures(line)?;
     let name = captures[1].trim().trim_matches(['"', '-', '|']).trim();
     let words = tokenize(name);
@@ -225,7 +266,10 @@ fn field(line: &str) -> Option<(String, String)> {
         verbs::is_auxiliary(&token.lower)
             || token.is_any(&["he", "she", "they", "i", "said", "wrote", "that"])
     });
-    let ok = !words.is_empty()
+    // `Ana | 30 | Nurse` has more than one.
+    let is_row = captures[2].trim_end_matches(['|', ' ']).contains(" | ");
+    let ok = !is_row
+        && !words.is_empty()
         && words.len() <= 6
         && plain
         && !sentence
@@ -239,81 +283,15 @@ fn field(line: &str) -> Option<(String, String)> {
     })
 }
 
-/// Takes markup, notes and parentheses out of a line.
-pub(crate) fn clean(line: &str) -> String {
-    let line = IMAGE.replace_all(line, "");
-    let line = WIKI_LINK.replace_all(&line, "$1");
-    let line = LINK.replace_all(&line, "$1");
-    let line = NOTE.replace_all(&line, "");
-    let line = URL.replace_all(&line, "");
-    let line = HTML.replace_all(&line, " ");
-    let line = EMPHASIS.replace_all(&line, "");
-    let line = without_parentheses(&line);
-    let mut text = String::with_capacity(line.len());
-    for c in line.chars() {
-        match c {
-            '“' | '”' | '„' | '«' | '»' => text.push('"'),
-            '’' | '‘' | 'ʼ' | '`' => text.push('\''),
-            '—' | '―' => text.push_str(" – "),
-            '…' => text.push_str("..."),
-            _ => text.push(c),
-        }
-    }
-    let text = text
-        .replace(" -- ", " – ")
-        .replace(" - ", " – ")
-        .replace("&amp;", "&")
-        .replace("&nbsp;", " ");
-    let text = SPACES.replace_all(&text, " ");
-    let text = SPACE_BEFORE_MARK.replace_all(&text, "$1");
-    let text = MARK_RUN.replace_all(&text, ",");
-    text.trim()
-        .trim_start_matches([',', ';', '*', '#', '_'])
-        .trim()
-        .to_owned()
-}
-
-/// Drops what stands in parentheses; unmatched ones stay out too.
-fn without_parentheses(line: &str) -> String {
-    let mut kept = String::with_capacity(line.len());
-    let mut starts: Vec<usize> = Vec::new();
-    for c in line.chars() {
-        match c {
-            '(' | '（' => starts.push(kept.len()),
-            ')' | '）' => {
-                if let Some(start) = starts.pop() {
-                    kept.truncate(start);
-                }
-            }
-            _ => kept.push(c),
-        }
-    }
-    kept
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn markup_notes_and_parentheses_are_dropped() {
-        assert_eq!(
-            clean(
-                "Alice[1][a] (/ˈælɪs/ AL-iss) is a **painter** from [Bonn](https://bonn.de).[citation needed]"
-            ),
-            "Alice is a painter from Bonn."
-        );
-        assert_eq!(
-            clean("Alice — a painter — lives here, see https://example.org/x."),
-            "Alice – a painter – lives here, see."
-        );
-    }
-
-    #[test]
     fn a_page_has_headings_fields_items_and_prose() {
         let page = "# Alice\n\n== Life ==\nEarly years\nAlice was born in Bonn. She\nmoved later.\n\nAge: 26\n\nHobbies:\n- painting\n- Alice swims a lot.\n";
         assert_eq!(
-            blocks(page),
+            blocks("Alice", page),
             [
                 Block::Heading("Alice".into()),
                 Block::Heading("Life".into()),

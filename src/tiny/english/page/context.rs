@@ -142,7 +142,18 @@ pub(crate) fn is_dangling(tokens: &[Token], clause: &Clause) -> bool {
         || tokens
             .get(1)
             .is_some_and(|next| next.is_any(&["which", "whom", "whose"]));
-    bare || object || other || vague || of || pronoun || opens
+    // `By this year she had …`, of a year that an earlier sentence names.
+    let then = grammar::is_preposition(&tokens[0].lower)
+        && tokens
+            .get(1)
+            .is_some_and(|next| next.is_any(&["this", "these", "that", "those"]))
+        && tokens.get(2).is_some_and(|next| {
+            next.is_any(&[
+                "year", "years", "time", "period", "point", "day", "days", "month", "months",
+                "stage",
+            ])
+        });
+    bare || object || other || vague || of || pronoun || opens || then
 }
 
 #[cfg(test)]

@@ -6,15 +6,49 @@ use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::people::{self, Gender};
 use crate::tiny::english::words::sentences;
-use crate::tiny::english::words::tokens::{join, tokenize};
+use crate::tiny::english::words::tokens::{Token, join, tokenize};
 use crate::tiny::english::words::verbs::{self, PAST, THIRD};
 use crate::tiny::english::words::wording::{decapitalized, genitive};
 
-/// The sentences a field stands for, each naming the character or using a pronoun for it.
-pub(crate) fn sentences(names: &Names, field: &str, text: &str) -> Vec<String> {
+/// The parts of a field's text, each with the sentence it stands for, which names the character or has a pronoun for it.
+pub(crate) fn sentences(names: &Names, field: &str, text: &str) -> Vec<(String, Option<String>)> {
     let key = field.to_lowercase();
-    if matches!(
-        key.as_str(),
+    let parts = sentences::sentences(text);
+    let mut found = false;
+    let mut read = Vec::new();
+    for part in parts {
+        let bare = part.trim_end_matches(['.', ';', ',', '!']).trim();
+        if !bare.contains(char::is_alphanumeric) {
+            continue;
+        }
+        let sentence = if is_sentence(names, &part) {
+            Some(of_relative(names, &key, &part))
+        } else if let Some(begun) = begun_by(names, field) {
+            Some(format!("{begun} {}.", decapitalized(&tokenize(bare))))
+        } else if let Some(sentence) = from_predicate(&subject_of(names, field), bare) {
+            Some(sentence)
+        } else if found || part.ends_with(['?', '!']) {
+            // What is asked or exclaimed is no value of a field.
+            None
+        } else if field.trim().is_empty() {
+            from_fragment(names, bare)
+        } else {
+            from_template(names, field.trim(), &key, bare)
+        };
+        found |= sentence.is_some();
+        let piece = match field.trim() {
+            "" => part,
+            name => format!("{name}: {part}"),
+        };
+        read.push((piece, sentence));
+    }
+    read
+}
+
+/// Whether a field tells of the page and not of the character.
+pub(crate) fn is_metadata(key: &str) -> bool {
+    matches!(
+        key,
         "quote"
             | "quotes"
             | "source"
@@ -25,26 +59,64 @@ pub(crate) fn sentences(names: &Names, field: &str, text: &str) -> Vec<String> {
             | "see also"
             | "pronouns"
             | "tags"
+            | "genre"
             | "links"
-    ) {
-        return Vec::new();
+    )
+}
+
+/// A field that begins the sentence itself: `Bruno knows: three recipes`.
+fn begun_by<'a>(names: &Names, field: &'a str) -> Option<&'a str> {
+    let tokens = names.tag_names(field);
+    let verb = tokens.get(1)?;
+    let is_verb = verbs::known(&verb.lower).is_some_and(|(_, forms)| forms & (THIRD | PAST) != 0);
+    (tokens[0].me && is_verb).then_some(field.trim())
+}
+
+/// Whom a field's predicate is about: a person that it names, or the character.
+fn subject_of(names: &Names, field: &str) -> String {
+    let mut words = tokenize(field);
+    let is_person = people::is_person_word_of(field)
+        || words
+            .first()
+            .is_some_and(|first| people::is_person_word_of(&first.lower));
+    if !is_person
+        || words
+            .iter()
+            .any(|word| names.character.contains(&word.text))
+    {
+        return names.character.clone();
     }
-    let mut sentences = Vec::new();
-    for part in sentences::sentences(text) {
-        let bare = part.trim_end_matches(['.', ';', ',', '!']).trim();
-        let template = sentences.is_empty();
-        if !bare.contains(char::is_alphanumeric) {
-            continue;
+    match words.first_mut() {
+        Some(first) if !people::is_name(&first.lower) => {
+            first.text = first.lower.clone();
+            format!("{} {}", genitive(&names.character), join(&words))
         }
-        if is_sentence(names, &part) {
-            sentences.push(of_relative(names, &key, &part));
-        } else if let Some(sentence) = from_predicate(names, bare) {
-            sentences.push(sentence);
-        } else if template && let Some(sentence) = from_template(names, field.trim(), &key, bare) {
-            sentences.push(sentence);
-        }
+        _ => field.trim().to_owned(),
     }
-    sentences
+}
+
+/// `Left-handed`, `Loyal to his clan`, `No sense of smell`, from a list without a heading.
+fn from_fragment(names: &Names, text: &str) -> Option<String> {
+    let name = &names.character;
+    let tokens = tokenize(text);
+    let first = tokens.first()?;
+    let low = decapitalized(&tokens);
+    let last = tokens.iter().rev().find(|token| token.is_word())?;
+    let describes = grammar::is_adjective(&first.lower)
+        && (tokens.len() == 1
+            || grammar::is_preposition(&tokens[1].lower)
+            || tokens[1].is_any(&["and", ",", "but", "to"])
+            || tokens.iter().all(|token| {
+                !token.is_word()
+                    || grammar::is_adjective(&token.lower)
+                    || verbs::is_adverb(&token.lower)
+            }));
+    let compound = tokens.len() == 1 && first.text.contains('-') && first.lower.ends_with("ed");
+    if first.is("no") && tokens.len() > 1 {
+        return Some(format!("{name} has {low}."));
+    }
+    let somebody = first.is_any(&["a", "an", "the"]) && people::is_person_word(&last.lower);
+    (describes || compound || somebody).then(|| format!("{name} is {low}."))
 }
 
 /// Whether the text has a subject and a finite verb.
@@ -82,28 +154,50 @@ fn of_relative(names: &Names, key: &str, sentence: &str) -> String {
 }
 
 /// `Plays the guitar`, `Born in Bonn`, `A loyal friend`, `Brave and loyal`: the subject is added.
-fn from_predicate(names: &Names, text: &str) -> Option<String> {
+pub(crate) fn from_predicate(name: &str, text: &str) -> Option<String> {
     let tokens = tokenize(text);
+    // `Never sleeps past dawn`, but not `Always late`.
+    let n_adverbs = tokens
+        .iter()
+        .take_while(|token| verbs::is_adverb(&token.lower))
+        .count();
+    let (adverbs, tokens) = tokens.split_at(n_adverbs.min(2));
     let first = tokens.first()?;
-    let name = &names.character;
     if tokens.len() < 2 {
         return None;
     }
-    if first.is_any(&["born", "raised", "trained", "married", "known", "adopted"]) {
-        return Some(format!("{name} was {}.", decapitalized(&tokens)));
+    // `Not once has he …`, `There was …` have a subject.
+    let inverted = tokens[1].is_any(&["he", "she", "they", "it", "i", "you", "we"])
+        || adverbs
+            .iter()
+            .any(|token| token.is_any(&["there", "here", "not"]));
+    if inverted {
+        return None;
+    }
+    let decapitalized = |tokens: &[Token]| match adverbs.is_empty() {
+        true => decapitalized(tokens),
+        false => decapitalized(&[adverbs, tokens].concat()),
+    };
+    let passive = !tokens[1].is_any(&["a", "an", "the", "her", "him", "them", "his", "their"]);
+    if passive && first.is_any(&["born", "raised", "trained", "married", "known", "adopted"]) {
+        return Some(format!("{name} was {}.", decapitalized(tokens)));
     }
     let forms = verbs::known(&first.lower).map_or(0, |(_, forms)| forms);
     let second = &tokens[1];
-    let object = second.is_any(&[
-        "to", "in", "on", "at", "with", "for", "as", "from", "about", "by",
-    ]) || grammar::is_determiner(&second.lower)
+    let object = second.is_any(&["her", "him", "them", "his", "their"])
+        || second.is_any(&[
+            "to", "in", "on", "at", "with", "for", "as", "from", "about", "by",
+        ])
+        || grammar::is_determiner(&second.lower)
         || verbs::is_adverb(&second.lower);
     let finite = verbs::is_auxiliary(&first.lower)
         || (forms & THIRD != 0 && !second.is_any(&["and", ","]))
-        || (forms & PAST != 0 && object);
-    if finite && first.is_capital() && !first.is_any(&["do", "can", "may", "might", "must", "will"])
-    {
-        return Some(format!("{name} {}.", decapitalized(&tokens)));
+        || (forms & PAST != 0 && (object || !adverbs.is_empty()));
+    let asks = first.is_any(&["do", "can", "may", "might", "must", "will"]);
+    let capital = first.is_capital() || adverbs.first().is_some_and(Token::is_capital);
+    let told = forms & THIRD != 0 || verbs::is_be(&first.lower) || forms & PAST != 0 && object;
+    if finite && (capital && !asks || told) {
+        return Some(format!("{name} {}.", decapitalized(tokens)));
     }
     None
 }
@@ -113,7 +207,9 @@ mod tests {
     use super::*;
 
     fn check(field: &str, text: &str, expected: &[&str]) {
-        assert_eq!(sentences(&Names::new("Alice"), field, text), expected);
+        let read = sentences(&Names::new("Alice"), field, text);
+        let made: Vec<String> = read.into_iter().filter_map(|(_, made)| made).collect();
+        assert_eq!(made, expected);
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn add_short_names(names: &mut Names, blocks: &[Block]) {
     }
     let text = |block: &Block| match block {
         Block::Prose(text) | Block::Field { text, .. } => Some(text.clone()),
-        Block::Heading(_) => None,
+        _ => None,
     };
     let page: String = blocks.iter().filter_map(text).collect::<Vec<_>>().join(" ");
     for part in [&parts[0], &parts[parts.len() - 1]] {
@@ -144,7 +144,7 @@ fn count_pronouns(names: &Names, blocks: &[Block]) -> (Option<Gender>, Option<Pe
                 continue;
             }
             Block::Prose(text) | Block::Field { text, .. } => text,
-            Block::Heading(_) => continue,
+            _ => continue,
         };
         let mut quoted = false;
         for token in tokenize(text) {
@@ -199,7 +199,10 @@ mod tests {
     fn the_pages_pronoun_and_full_name_are_learnt() {
         let profile = of(
             "Quill",
-            &blocks("# Quill\n\nMarla Quill is a baker. She has a cat. Her cat is old."),
+            &blocks(
+                "Quill",
+                "# Quill\n\nMarla Quill is a baker. She has a cat. Her cat is old.",
+            ),
         );
         assert_eq!(
             (
@@ -214,11 +217,15 @@ mod tests {
     #[test]
     fn a_page_may_speak_as_the_character_or_to_it() {
         assert_eq!(
-            of("Alice", &blocks("I am Alice. I play the guitar.")).voice,
+            of("Alice", &blocks("Alice", "I am Alice. I play the guitar.")).voice,
             Some(Person::First)
         );
         assert_eq!(
-            of("Alice", &blocks("You are Alice. You play your guitar.")).voice,
+            of(
+                "Alice",
+                &blocks("Alice", "You are Alice. You play your guitar.")
+            )
+            .voice,
             Some(Person::Second)
         );
     }

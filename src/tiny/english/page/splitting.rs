@@ -80,6 +80,7 @@ pub(crate) fn strip_connective(mut tokens: Vec<Token>) -> Vec<Token> {
             first.is_any(BARE)
                 || !first.is_word() && !first.is("\"")
                 || first.is("then") && tokens.len() > 1 && !tokens[1].is(",")
+                || first.is("there") && tokens.len() > 1 && is_subject(&tokens[1])
         }) {
             1
         } else {
@@ -91,6 +92,11 @@ pub(crate) fn strip_connective(mut tokens: Vec<Token>) -> Vec<Token> {
         }
     }
     tokens
+}
+
+/// Whether `There she met him` goes on with who it was; not `There is …`.
+fn is_subject(token: &Token) -> bool {
+    token.me || token.is_any(&["he", "she", "they"])
 }
 
 /// Splits a compound sentence at semicolons and before `and she …`, `but she …`.

@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 
-use super::blocks::{self, Block};
+use super::blocks::{self, Block, opens_with_verb};
 use super::context::{has_long_quote, is_dangling, lacks_antecedent, reported};
 use super::descriptions::atoms;
 use super::fields;
 use super::profile::{self, Profile};
 use super::splitting::{split, strip_connective, trim};
-use super::third_person;
+use super::{talk, third_person};
 use crate::tiny::english::clause::pronouns;
-use crate::tiny::english::clause::voice::{self, Case};
+use crate::tiny::english::clause::voice::{self, Case, Person};
 use crate::tiny::english::clause::{self, Clause, Subject};
 use crate::tiny::english::words::people::{self, Gender};
 use crate::tiny::english::words::sentences;
@@ -20,18 +20,35 @@ use crate::tiny::english::words::wording;
 const MAX_WORDS: usize = 45;
 const MIN_WORDS: usize = 3;
 
+/// What was read of a page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// The persona statements: one sentence each, with the character's name, in the order of the page.
+    pub statements: Vec<String>,
+    /// The sentences and lines that gave no statement: about something else, or not understood.
+    pub unread: Vec<String>,
+    /// How many sentences and lines the page has, headings not counted.
+    pub n_sentences: usize,
+}
+
 /// Returns the persona statements of a page: one sentence each, with the character's name, in the order of the page.
 pub fn statements(character: &str, page: &str) -> Vec<String> {
-    let blocks = blocks::blocks(page);
+    read(character, page).statements
+}
+
+/// Reads a page about a character.
+pub fn read(character: &str, page: &str) -> Reading {
+    let blocks = blocks::blocks(character, page);
     let profile = profile::of(character, &blocks);
     if profile.names.character.is_empty() {
-        return Vec::new();
+        return Reading::default();
     }
     let mut writer = Writer {
         profile: &profile,
+        voice: profile.voice,
         rival: false,
         seen: HashSet::new(),
-        statements: Vec::new(),
+        read: Reading::default(),
     };
     if let Some(full) = &profile.full_name {
         writer.push(format!(
@@ -41,20 +58,38 @@ pub fn statements(character: &str, page: &str) -> Vec<String> {
     }
     for block in &blocks {
         writer.rival = false;
+        writer.voice = profile.voice;
         match block {
             Block::Heading(_) => {}
             Block::Prose(text) => sentences::sentences(text)
                 .iter()
-                .for_each(|sentence| writer.sentence(sentence)),
-            Block::Field { name, text }
-                if is_name_field(name)
-                    && (profile.full_name.is_some() || *text == profile.names.character) => {}
-            Block::Field { name, text } => fields::sentences(&profile.names, name, text)
-                .iter()
-                .for_each(|sentence| writer.sentence(sentence)),
+                .for_each(|sentence| writer.read(sentence, &[sentence])),
+            Block::Field { name, text } if is_of_page(&profile, name, text) => {}
+            Block::Field { name, text } => {
+                for (piece, sentence) in fields::sentences(&profile.names, name, text) {
+                    let sentences = sentence.as_deref();
+                    writer.read(&piece, sentences.as_slice());
+                }
+            }
+            Block::Talk { own, text } => {
+                writer.voice = Some(Person::First);
+                for sentence in talk::spoken(text) {
+                    let told = *own && talk::is_fact(&sentence);
+                    let words = [sentence.as_str()];
+                    writer.read(&sentence, if told { &words } else { &[] });
+                    writer.rival = false;
+                }
+            }
+            Block::Unread(line) => writer.read(line, &[]),
         }
     }
-    writer.statements
+    writer.read
+}
+
+/// Whether a field gives the name that is known, or tells of the page.
+fn is_of_page(profile: &Profile, name: &str, text: &str) -> bool {
+    is_name_field(name) && (profile.full_name.is_some() || text == profile.names.character)
+        || fields::is_metadata(&name.to_lowercase())
 }
 
 fn is_name_field(name: &str) -> bool {
@@ -63,10 +98,12 @@ fn is_name_field(name: &str) -> bool {
 
 struct Writer<'a> {
     profile: &'a Profile,
+    /// Who speaks in the block.
+    voice: Option<Person>,
     /// Whether a pronoun would now mean someone else.
     rival: bool,
     seen: HashSet<String>,
-    statements: Vec<String>,
+    read: Reading,
 }
 
 impl Writer<'_> {
@@ -74,33 +111,57 @@ impl Writer<'_> {
         let mut key = tokens::content(&statement);
         key.sort();
         if self.seen.insert(key.join(" ")) {
-            self.statements.push(statement);
+            self.read.statements.push(statement);
         }
     }
 
-    fn sentence(&mut self, sentence: &str) {
+    /// Makes statements of a piece of the page, which is unread if the `sentences` it stands for give none.
+    fn read(&mut self, piece: &str, sentences: &[&str]) {
+        self.read.n_sentences += 1;
+        let mut n_made = 0;
+        for sentence in sentences {
+            n_made += self.sentence(sentence);
+            // `Has never flown.`, in prose that leaves the subject out.
+            if n_made == 0
+                && self.voice.is_none()
+                && opens_with_verb(&tokens::tokenize(sentence))
+                && let Some(whole) = fields::from_predicate(&self.profile.names.character, sentence)
+            {
+                n_made += self.sentence(&whole);
+            }
+        }
+        if n_made == 0 {
+            self.read.unread.push(piece.to_string());
+        }
+    }
+
+    /// Makes the statements of a sentence, and returns how many there are, the known ones included.
+    fn sentence(&mut self, sentence: &str) -> usize {
         if sentence.len() > 4000 || has_long_quote(sentence) || sentence.ends_with('?') {
             self.rival = false;
-            return;
+            return 0;
         }
         let names = &self.profile.names;
         let mut tokens = strip_connective(names.tag_names(&sentences::without_dashes(sentence)));
-        if let Some(person) = self.profile.voice {
+        if let Some(person) = self.voice {
             tokens = third_person::to_third(&tokens, names, person);
         } else if tokens.iter().any(|token| {
             token.is("i") && token.text == "I" || token.is_any(&["my", "me", "we", "our", "us"])
         }) {
-            return;
+            return 0;
         }
+        let mut n_made = 0;
         for part in split(&tokens) {
             let part = strip_connective(part);
             let character = &names.character;
             for atom in self.resolve(part).map_or_else(Vec::new, atoms) {
                 if let Some(statement) = finish(&atom, character) {
                     self.push(statement);
+                    n_made += 1;
                 }
             }
         }
+        n_made
     }
 
     /// Finds who the pronouns mean; the sentence with the character's name if the character is spoken of.
@@ -266,6 +327,118 @@ mod tests {
                 "Kit's father is a judge.",
             ]
         );
+    }
+
+    /// Checks the statements of a page, and which of its lines give none.
+    fn check(character: &str, page: &str, expected: &[&str], unread: &[&str]) {
+        let read = read(character, page);
+        assert_eq!(read.statements, expected);
+        assert_eq!(read.unread, unread);
+    }
+
+    #[test]
+    fn bullets_after_a_field_are_about_the_character() {
+        check(
+            "Gorin",
+            "Age: 140\nwife: Hilda\n- forges axes\n- is afraid of bats\n- Left-handed\n- Never sleeps past dawn\n- Loyal to his clan\n\
+             - No sense of smell\n- Born in winter\n- A red door",
+            &[
+                "Gorin is 140 years old.",
+                "Gorin's wife is Hilda.",
+                "Gorin forges axes.",
+                "Gorin is afraid of bats.",
+                "Gorin is left-handed.",
+                "Gorin never sleeps past dawn.",
+                "Gorin is loyal to his clan.",
+                "Gorin has no sense of smell.",
+                "Gorin was born in winter.",
+            ],
+            &["A red door"],
+        );
+    }
+
+    #[test]
+    fn bullets_below_a_relative_are_about_the_relative() {
+        check(
+            "Petra",
+            "- Sister: Maja\n  - lives in Oslo\n  - Age: 7\n- sings well\n\n## Relationships\n- **Henrik** – her first mate\n- Odile: her aunt",
+            &[
+                "Petra's sister is Maja.",
+                "Petra's sister lives in Oslo.",
+                "Petra sings well.",
+                "Henrik is Petra's first mate.",
+                "Odile is Petra's aunt.",
+            ],
+            &["Age: 7"],
+        );
+    }
+
+    #[test]
+    fn of_a_conversation_only_lasting_facts_of_the_character_are_taken() {
+        check(
+            "Rosa",
+            "Rosa: Hello there! Did you bring the bread?\nBen: My mother bakes too.\nRosa: My grandmother taught me to bake. *laughs* \
+             I think so.\nBen: I hate bread.\nRosa: No. I never work on Sundays.",
+            &[
+                "Rosa's grandmother taught her to bake.",
+                "Rosa never works on Sundays.",
+            ],
+            &[
+                "Hello there!",
+                "Did you bring the bread?",
+                "My mother bakes too.",
+                "I think so.",
+                "I hate bread.",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_sentence_may_open_with_when_it_happens() {
+        check(
+            "Iwan",
+            "Iwan keeps bees. Every Saturday he sells honey with his niece, Carys. His mother, Ruth, died of a fever. \
+             Most of his lyrics begin as poems. There he also met Ann. By this year he had two hives.",
+            &[
+                "Iwan keeps bees.",
+                "Every Saturday Iwan sells honey with his niece, Carys.",
+                "Iwan's mother, Ruth, died of a fever.",
+                "Most of Iwan's lyrics begin as poems.",
+                "Iwan also met Ann.",
+            ],
+            &["By this year he had two hives."],
+        );
+    }
+
+    #[test]
+    fn every_sentence_of_the_embedded_pages_is_a_statement_or_unread() {
+        for (character, n_sentences, unread) in [
+            (
+                "Alice",
+                39,
+                &[
+                    "She calls him every Sunday evening after supper.",
+                    "She has finished seven of its eleven songs.",
+                ][..],
+            ),
+            (
+                "Tomas",
+                36,
+                &[
+                    "They married in 1921 and were happy together for twenty years.",
+                    "She died of pneumonia in the winter of 1941.",
+                    "They had one daughter, Elke, who works as a nurse in Rotterdam.",
+                    "She visits her father twice a year and writes to him every month.",
+                    "In November 1927 a freighter called the Adelheid struck the rock in a storm.",
+                ],
+            ),
+        ] {
+            let read = read(character, crate::tiny::pages::page(character).unwrap());
+            assert_eq!(
+                (read.n_sentences, read.unread),
+                (n_sentences, unread.iter().map(|s| s.to_string()).collect())
+            );
+        }
     }
 
     #[test]

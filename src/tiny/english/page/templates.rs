@@ -1,5 +1,6 @@
 //! Wordings for fields: `Age: 26` is `Alice is 26 years old.`
 
+use super::values::{all_adjectives, is_describing, keeps_capital, listed};
 use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::people;
@@ -69,11 +70,14 @@ pub(crate) fn from_template(names: &Names, field: &str, key: &str, text: &str) -
         )
         .then(|| format!("{name} has no {key}."));
     }
-    let text = &listed(key, text);
+    let text = &listed(key, &in_feet(key, text));
     let tokens = tokenize(text);
     let low = decapitalized(&tokens);
     let noun = with_article(&tokens, &low);
-    let low = if keeps_capital(key) {
+    let article = tokens
+        .first()
+        .is_some_and(|first| grammar::is_determiner(&first.lower));
+    let low = if keeps_capital(key) && !article {
         text.to_owned()
     } else {
         low
@@ -91,6 +95,25 @@ pub(crate) fn from_template(names: &Names, field: &str, key: &str, text: &str) -
         .or_else(|| standing(&wanted))
         .or_else(|| activity(&wanted))
         .or_else(|| generic(names, field, &tokens, &wanted.low))
+}
+
+/// `5'6"` in words, for its marks would be quotation marks.
+fn in_feet(key: &str, text: &str) -> String {
+    let marks: &[char] = &['\'', '’', '"', '”', '″', '′'];
+    let mut parts = text
+        .split(marks)
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    let numbers = (parts.next(), parts.next(), parts.next());
+    let is_number = |part: &str| part.len() <= 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+    match numbers {
+        (Some(feet), Some(inches), None)
+            if key == "height" && is_number(feet) && is_number(inches) =>
+        {
+            format!("{feet} feet {inches} inches")
+        }
+        _ => text.to_owned(),
+    }
 }
 
 /// Name, age and gender.
@@ -218,22 +241,39 @@ fn activity(field: &Field) -> Option<String> {
         }
         "height" if field.number().is_some() => format!("{name} is {low} tall."),
         "instrument" | "instruments" => format!("{name} plays {low}."),
+        "siblings" | "children" | "pets" if field.number().is_some() && tokens.len() == 1 => {
+            format!("{name} has {text} {key}.")
+        }
+        // `Borin and Dagna`, but `Two brothers` and `A cat`.
+        "siblings" | "children" | "sons" | "daughters" | "brothers" | "sisters"
+            if tokens[0].is_capital() && !grammar::is_determiner(&tokens[0].lower) =>
+        {
+            return None;
+        }
         "pets" | "pet" | "siblings" | "children" => format!("{name} has {noun}."),
         "fear" | "phobia" | "phobias" if !verbs::can_be(&tokens[0].lower, PAST) => {
             format!("{name} is afraid of {low}.")
         }
-        _ if is_describing(key)
-            && (all_adjectives(tokens)
-                || grammar::is_adjective(&tokens[0].lower)
-                    && tokens.get(1).is_some_and(|next| {
-                        grammar::is_preposition(&next.lower) || next.is("and") || next.is(",")
-                    })) =>
-        {
+        _ if is_describing(key) && (all_adjectives(tokens) || opens_with_adjective(tokens)) => {
             format!("{name} is {low}.")
         }
         _ => return None,
     };
     Some(sentence)
+}
+
+/// `Loyal to a fault`, `Very competitive at games`.
+fn opens_with_adjective(tokens: &[Token]) -> bool {
+    let adverbs = tokens
+        .iter()
+        .take_while(|token| verbs::is_adverb(&token.lower) || token.is("very"));
+    let at = adverbs.count();
+    tokens
+        .get(at)
+        .is_some_and(|token| grammar::is_adjective(&token.lower))
+        && tokens.get(at + 1).is_some_and(|next| {
+            grammar::is_preposition(&next.lower) || next.is_any(&["and", ",", "to"])
+        })
 }
 
 /// `Alice's <field> is/are <text>.`
@@ -255,7 +295,7 @@ fn generic(names: &Names, field: &str, tokens: &[Token], low: &str) -> Option<St
         .last()?;
     let verbal = verbs::known(&field_tokens[0].lower).is_some_and(|(_, forms)| forms & THIRD != 0)
         && !grammar::is_plural(&field_tokens[0].lower);
-    if verbal || tokens.is_empty() {
+    if verbal || tokens.is_empty() || field.trim().chars().count() < 2 {
         return None;
     }
     let plural = grammar::is_plural(&head.lower) || head.is("hobbies");
@@ -276,124 +316,4 @@ fn generic(names: &Names, field: &str, tokens: &[Token], low: &str) -> Option<St
         genitive(&names.character),
         if plural { "are" } else { "is" }
     ))
-}
-
-/// A list without `and` gets one.
-fn listed(key: &str, text: &str) -> String {
-    let items: Vec<&str> = text.split(", ").collect();
-    let whole = keeps_capital(key) && !matches!(key, "languages" | "language");
-    let plain = items.iter().all(|item| {
-        item.split(' ').count() <= 4
-            && !item.starts_with("a ")
-            && !item.starts_with("an ")
-            && !item.starts_with("the ")
-    }) && !text.chars().any(|c| c.is_ascii_digit());
-    match text.rsplit_once(", ") {
-        Some((front, last))
-            if plain
-                && !whole
-                && !text.contains(" and ")
-                && !text.contains(" or ")
-                && key != "motto" =>
-        {
-            let comma = if items.len() > 2 { "," } else { "" };
-            format!("{front}{comma} and {last}")
-        }
-        _ => text.to_owned(),
-    }
-}
-
-/// Whether the field holds the name of a person, a place or the like.
-fn keeps_capital(key: &str) -> bool {
-    const PROPER: &[&str] = &[
-        "hometown",
-        "origin",
-        "from",
-        "home",
-        "town",
-        "country",
-        "residence",
-        "lives",
-        "location",
-        "city",
-        "address",
-        "birthplace",
-        "place",
-        "born",
-        "birth",
-        "birthday",
-        "school",
-        "university",
-        "education",
-        "language",
-        "languages",
-        "band",
-        "team",
-        "company",
-        "employer",
-        "book",
-        "books",
-        "novel",
-        "novels",
-        "film",
-        "films",
-        "movie",
-        "movies",
-        "song",
-        "album",
-        "ship",
-        "house",
-        "nationality",
-        "ethnicity",
-        "religion",
-        "nickname",
-        "alias",
-        "aliases",
-        "surname",
-        "name",
-        "motto",
-        "catchphrase",
-        "slogan",
-    ];
-    key.split_whitespace()
-        .any(|word| PROPER.contains(&word) || people::is_person_word(word))
-}
-
-fn is_describing(key: &str) -> bool {
-    matches!(
-        key,
-        "personality"
-            | "traits"
-            | "character"
-            | "personality traits"
-            | "temperament"
-            | "attitude"
-            | "description"
-            | "nature"
-            | "characteristics"
-            | "appearance"
-            | "demeanor"
-            | "demeanour"
-            | "mood"
-            | "looks"
-            | "build"
-    )
-}
-
-fn all_adjectives(tokens: &[Token]) -> bool {
-    let words: Vec<&Token> = tokens.iter().filter(|token| token.is_word()).collect();
-    let Some(last) = words.last() else {
-        return false;
-    };
-    let noun = words.iter().any(|token| {
-        grammar::is_plural(&token.lower)
-            || (grammar::is_determiner(&token.lower))
-            || grammar::is_preposition(&token.lower)
-    });
-    let listed = words.len() == 1
-        || tokens
-            .iter()
-            .any(|token| token.is_any(&[",", "and", "but"]))
-        || grammar::is_adjective(&last.lower);
-    !noun && listed
 }

@@ -101,9 +101,18 @@ fn without_introduction(tokens: &[Token]) -> Vec<Token> {
         && tokens[1].is_any(&["am", "are"])
         && tokens[2].me
         && tokens[3].is(",");
+    // `I'm Zoe and I fix bicycles`: the first half says nothing.
+    let twice = tokens.len() > 5
+        && tokens[0].is_any(&["i", "you"])
+        && tokens[1].is_any(&["am", "are"])
+        && tokens[2].me
+        && tokens[3].is("and")
+        && tokens[4].lower == tokens[0].lower;
     let mut tokens = tokens.to_vec();
     if introduced {
         tokens.drain(2..4);
+    } else if twice {
+        tokens.drain(..4);
     }
     tokens
 }

@@ -56,6 +56,18 @@ pub(crate) fn is_adjective(lower: &str) -> bool {
 /// Whether the noun is a plural.
 pub(crate) fn is_plural(lower: &str) -> bool {
     PLURAL_SET.contains(lower)
+        || matches!(
+            lower,
+            "lyrics"
+                | "critics"
+                | "mechanics"
+                | "clinics"
+                | "topics"
+                | "fabrics"
+                | "relics"
+                | "comics"
+                | "picnics"
+        )
         || (lower.len() > 3
             && lower.ends_with('s')
             && !lower.ends_with("ss")

@@ -146,7 +146,22 @@ pub(crate) fn person_gender(tokens: &[Token]) -> Option<Option<Gender>> {
         return Some(None);
     }
     let named = noun_phrase.first().is_some_and(|token| {
-        token.is_capital() && !grammar::is_determiner(&token.lower) && !token.me
+        token.is_capital()
+            && !grammar::is_determiner(&token.lower)
+            && !token.me
+            && !token.is_any(&[
+                "nobody",
+                "nothing",
+                "it",
+                "there",
+                "everything",
+                "something",
+                "neither",
+                "none",
+                "most",
+                "some",
+                "many",
+            ])
     });
     (named
         && noun_phrase.iter().all(|token| {
@@ -164,6 +179,66 @@ pub(crate) fn is_person_word(lower: &str) -> bool {
     [lower, singular].iter().any(|word| {
         PEOPLE_SET.contains(word) || JOB_SET.contains(word) || Gender::of_word(word).is_some()
     })
+}
+
+/// Whether a heading or the name of a field is one person: `wife`, `Older sister`, and no job, which may be the character's.
+pub(crate) fn is_person_word_of(name: &str) -> bool {
+    let last = name.split_whitespace().next_back().unwrap_or_default();
+    let last = last.to_lowercase();
+    Gender::of_word(&last).is_some()
+        || is_person_word(&last) && !grammar::is_plural(&last) && !is_job(&last)
+}
+
+/// Whether the word is a given name, and no word for a relative or a title.
+pub(crate) fn is_name(lower: &str) -> bool {
+    const KIN: &[&str] = &[
+        "mother",
+        "father",
+        "mom",
+        "mum",
+        "mama",
+        "dad",
+        "papa",
+        "sister",
+        "brother",
+        "wife",
+        "husband",
+        "son",
+        "daughter",
+        "aunt",
+        "uncle",
+        "niece",
+        "nephew",
+        "grandmother",
+        "grandfather",
+        "grandma",
+        "grandpa",
+        "girlfriend",
+        "boyfriend",
+        "fiance",
+        "fiancee",
+        "widow",
+        "widower",
+        "king",
+        "queen",
+        "prince",
+        "princess",
+        "lady",
+        "lord",
+        "man",
+        "woman",
+        "boy",
+        "girl",
+        "stepmother",
+        "stepfather",
+        "stepsister",
+        "stepbrother",
+        "grandson",
+        "granddaughter",
+        "master",
+        "mistress",
+    ];
+    Gender::of_word(lower).is_some() && !PEOPLE_SET.contains(lower) && !KIN.contains(&lower)
 }
 
 /// Whether the word is a job.

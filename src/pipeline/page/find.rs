@@ -1,120 +1,15 @@
-//! The page about a character.
+//! Where a character's page lies.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::files::Checkpoint;
-use crate::persona::Statement;
-use crate::teacher::imported::Imported;
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
-/// A page that was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    path: PathBuf,
-    text: String,
-    hash: String,
-    kind: Kind,
-}
+/// The endings of pages, the most usual first: text, and what cards are kept in.
+const ENDINGS: [&str; 6] = ["txt", "md", "json", "png", "yaml", "yml"];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    File,
-    /// It could be read once.
-    Pipe,
-    /// It lies in no file.
-    Inside,
-}
-
-impl Page {
-    /// What records call the place of a page that lies in no file.
-    pub(super) const INSIDE: &str = "embedded";
-
-    /// Reads a page, which must be UTF-8 and say something.
-    pub fn read(path: &Path) -> Result<Self> {
-        Self::of(path, files::read_text(path)?)
-    }
-
-    /// The page that was read from a file or a pipe; it must say something.
-    pub fn of(path: &Path, text: String) -> Result<Self> {
-        if text.trim().is_empty() {
-            return Err(Error::invalid(
-                path,
-                "the page is empty; write some sentences about the character",
-            ));
-        }
-        Ok(Self {
-            path: path.to_path_buf(),
-            // Of what was read: a pipe can be read once.
-            hash: files::checksum_of(&text),
-            text,
-            kind: if path.is_file() {
-                Kind::File
-            } else {
-                Kind::Pipe
-            },
-        })
-    }
-
-    /// A page that lies in no file, under a name for it.
-    pub fn new(name: &str, text: &str) -> Self {
-        Self {
-            path: PathBuf::from(name),
-            hash: files::checksum_of(text),
-            text: text.to_string(),
-            kind: Kind::Inside,
-        }
-    }
-
-    /// The statements that were imported to a folder, which stand for the page they were made from.
-    pub(super) fn imported(folder: &Path) -> Result<Self> {
-        let path = Imported::statements_path(folder)?;
-        let statements: Vec<Statement> = files::read_jsonl(&path)?;
-        let texts: Vec<String> = statements
-            .into_iter()
-            .map(|known| known.statement)
-            .collect();
-        Ok(Self {
-            hash: files::checksum(&path)?,
-            text: texts.join("\n"),
-            path,
-            kind: Kind::File,
-        })
-    }
-
-    /// What it says.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Where it lies.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The name of its file, by which records tell of it.
-    pub fn name(&self) -> String {
-        let name = self.path.file_name().unwrap_or_default();
-        name.to_string_lossy().into_owned()
-    }
-
-    /// Returns where records say that it lies: the path of its file from the folder `from`, or `embedded`; nothing for a
-    /// pipe.
-    pub(super) fn reference(&self, from: &Path) -> Option<String> {
-        match self.kind {
-            Kind::File => Some(Checkpoint::folder(&self.path).reference(from)),
-            Kind::Pipe => None,
-            Kind::Inside => Some(Self::INSIDE.to_string()),
-        }
-    }
-
-    /// The SHA-256 of its text.
-    pub fn hash(&self) -> &str {
-        &self.hash
-    }
-}
-
-/// The page of a character in a folder: `{character}.txt`, or under the original's names.
+/// Finds the page of a character in a folder: `{character}.txt`, `.md`, or a card's `.json`, `.png` or `.yaml`; or under the
+/// original's names, `wiki_{character}` and `{character}_wiki`.
 ///
 /// # Errors
 ///
@@ -125,16 +20,18 @@ pub fn find_page(
     others: &mut dyn Iterator<Item = &'static str>,
 ) -> Result<PathBuf> {
     check_name(character)?;
-    let names = [
-        format!("{character}.txt"),
-        format!("wiki_{character}.txt"),
-        format!("{character}_wiki.txt"),
+    let stems = [
+        character.to_string(),
+        format!("wiki_{character}"),
+        format!("{character}_wiki"),
     ];
-    if let Some(path) = names
-        .iter()
-        .map(|name| folder.join(name))
-        .find(|path| path.is_file())
-    {
+    let found = ENDINGS.iter().find_map(|ending| {
+        let mut paths = stems
+            .iter()
+            .map(|stem| folder.join(format!("{stem}.{ending}")));
+        paths.find(|path| path.is_file())
+    });
+    if let Some(path) = found {
         return Ok(path);
     }
     let mut known = known_characters(folder);
@@ -226,17 +123,40 @@ pub fn check_name(character: &str) -> Result<()> {
 
 /// The characters that have a page.
 fn known_characters(folder: &Path) -> Vec<String> {
-    let pages = files_of(folder);
     let name = |path: PathBuf| {
-        let name = path.file_name()?.to_str()?.strip_suffix(".txt")?;
-        Some(without_affix(name).to_string())
+        let (stem, ending) = path.file_name()?.to_str()?.rsplit_once('.')?;
+        let name = without_affix(stem);
+        let is_page = ENDINGS.contains(&ending) && check_name(name).is_ok() && stem != "README";
+        is_page.then(|| name.to_string())
     };
-    pages.filter_map(name).collect()
+    files_of(folder).filter_map(name).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_found_as_text_markdown_or_a_card() {
+        let folder = tempfile::tempdir().unwrap();
+        let find = |name: &str| find_page(folder.path(), name, &mut std::iter::empty());
+        for (file, name) in [
+            ("Mira.md", "Mira"),
+            ("wiki_Odile.txt", "Odile"),
+            ("Bram.png", "Bram"),
+            ("Sela_wiki.json", "Sela"),
+        ] {
+            let path = folder.path().join(file);
+            fs::write(&path, "x").unwrap();
+            assert_eq!(find(name).unwrap(), path);
+        }
+        fs::write(folder.path().join("Mira.txt"), "x").unwrap();
+        assert_eq!(find("Mira").unwrap(), folder.path().join("Mira.txt"));
+        fs::write(folder.path().join("README.md"), "x").unwrap();
+        let error = find("Nobody").unwrap_err().to_string();
+        let known = "there are pages about Bram, Mira, Odile, Sela";
+        assert!(error.ends_with(known), "{error}");
+    }
 
     #[test]
     fn a_page_that_is_not_found_is_looked_for_under_other_names() {
@@ -250,13 +170,13 @@ mod tests {
             none.contains("write one to") && none.contains("about Alice"),
             "{none}"
         );
-        for name in ["Odile.md", "Iris", "Tony Stark.txt"] {
+        for name in ["Odile.rtf", "Iris", "Tony Stark.txt"] {
             fs::write(folder.path().join(name), "A page.").unwrap();
         }
         fs::create_dir(folder.path().join("Folder.txt")).unwrap();
         for (name, advice) in [
-            ("Odile", "Odile.md is the page, give it the name"),
-            ("odile", "Odile.md is the page, give it the name"),
+            ("Odile", "Odile.rtf is the page, give it the name"),
+            ("odile", "Odile.rtf is the page, give it the name"),
             ("Iris", "Iris is the page, give it the name"),
             ("tony_stark", "so say `character` Tony Stark"),
             ("ALICE", "so say `character` Alice"),

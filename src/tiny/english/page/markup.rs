@@ -1,0 +1,134 @@
+//! Takes markup out of a line: links, notes, emphasis, what stands in parentheses.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+use crate::tiny::english::words::sentences::regex;
+
+macro_rules! pattern {
+    ($name:ident, $pattern:expr) => {
+        static $name: LazyLock<Regex> = LazyLock::new(|| regex($pattern));
+    };
+}
+
+pattern!(ENTITY, r"&(#\d{1,6}|#[xX][0-9a-fA-F]{1,5}|[a-z]{2,6});");
+pattern!(HTML, r"</?[a-zA-Z][^<>\n]*>");
+pattern!(
+    IMAGE,
+    r"!\[[^\]\n]*\]\([^)\n]*\)|\[\[(?:File|Image|Category):[^\]\n]*\]\]"
+);
+pattern!(WIKI_LINK, r"\[\[(?:[^|\[\]\n]*\|)?([^|\[\]\n]*)\]\]");
+pattern!(LINK, r"\[([^\[\]\n]+)\]\([^)\n]*\)");
+pattern!(NOTE, r"\[[^\[\]\n]{0,60}\]");
+pattern!(URL, r"(?:https?://|www\.)[^\s<>)]*[^\s<>).,;:]");
+pattern!(EMPHASIS, r"\*+|`+|'{2,5}|\b_{1,2}\B|\B_{1,2}\b");
+pattern!(SPACES, r"[ \t\u{a0}\u{2000}-\u{200a}\u{202f}\u{3000}]+");
+pattern!(SPACE_BEFORE_MARK, r" +([,.;:!?])");
+pattern!(MARK_RUN, r",(?: ?,)+|;(?: ?[,;])+");
+
+/// Takes markup, notes and parentheses out of a line.
+pub(crate) fn clean(line: &str) -> String {
+    let line = entities(line);
+    let line = IMAGE.replace_all(&line, "");
+    let line = WIKI_LINK.replace_all(&line, "$1");
+    let line = LINK.replace_all(&line, "$1");
+    let line = NOTE.replace_all(&line, "");
+    let line = URL.replace_all(&line, "");
+    let line = HTML.replace_all(&line, " ");
+    let line = EMPHASIS.replace_all(&line, "");
+    let line = without_parentheses(&line);
+    let mut text = String::with_capacity(line.len());
+    for c in line.chars() {
+        match c {
+            '“' | '”' | '„' | '«' | '»' => text.push('"'),
+            '’' | '‘' | 'ʼ' | '`' => text.push('\''),
+            '—' | '―' => text.push_str(" – "),
+            '…' => text.push_str("..."),
+            _ => text.push(c),
+        }
+    }
+    let text = text.replace(" -- ", " – ").replace(" - ", " – ");
+    let text = SPACES.replace_all(&text, " ");
+    let text = SPACE_BEFORE_MARK.replace_all(&text, "$1");
+    let text = MARK_RUN.replace_all(&text, ",");
+    text.trim()
+        .trim_start_matches([',', ';', '*', '#', '_'])
+        .trim()
+        .to_owned()
+}
+
+/// Writes the characters that HTML has names or numbers for.
+fn entities(line: &str) -> Cow<'_, str> {
+    if !line.contains('&') {
+        return Cow::Borrowed(line);
+    }
+    ENTITY.replace_all(line, |found: &Captures<'_>| {
+        let code = &found[1];
+        let number =
+            code.strip_prefix('#')
+                .and_then(|digits| match digits.strip_prefix(['x', 'X']) {
+                    Some(digits) => u32::from_str_radix(digits, 16).ok(),
+                    None => digits.parse().ok(),
+                });
+        let named = match code {
+            "amp" => Some('&'),
+            "lt" => Some('<'),
+            "gt" => Some('>'),
+            "nbsp" => Some(' '),
+            "quot" | "ldquo" | "rdquo" => Some('"'),
+            "apos" | "lsquo" | "rsquo" => Some('\''),
+            "ndash" | "mdash" => Some('—'),
+            "hellip" => Some('…'),
+            _ => None,
+        };
+        let written = named.or_else(|| number.and_then(char::from_u32));
+        written.map_or_else(|| found[0].to_string(), String::from)
+    })
+}
+
+/// Drops what stands in parentheses; unmatched ones stay out too.
+fn without_parentheses(line: &str) -> String {
+    let mut kept = String::with_capacity(line.len());
+    let mut starts: Vec<usize> = Vec::new();
+    for c in line.chars() {
+        match c {
+            '(' | '（' => starts.push(kept.len()),
+            ')' | '）' => {
+                if let Some(start) = starts.pop() {
+                    kept.truncate(start);
+                }
+            }
+            _ => kept.push(c),
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_of_html_are_written_out() {
+        assert_eq!(
+            clean("Sam&#39;s van &amp; Ann&rsquo;s &#x2019; A&B; x"),
+            "Sam's van & Ann's ' A&B; x"
+        );
+    }
+
+    #[test]
+    fn markup_notes_and_parentheses_are_dropped() {
+        assert_eq!(
+            clean(
+                "Alice[1][a] (/ˈælɪs/ AL-iss) is a **painter** from [Bonn](https://bonn.de).[citation needed]"
+            ),
+            "Alice is a painter from Bonn."
+        );
+        assert_eq!(
+            clean("Alice — a painter — lives here, see https://example.org/x."),
+            "Alice – a painter – lives here, see."
+        );
+    }
+}

@@ -1,0 +1,426 @@
+//! What lists facts in a notation of its own, rewritten as `Field: text` lines: W++ and PLists of character cards, infoboxes of a wiki,
+//! tables of Markdown.
+
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+use crate::tiny::english::words::sentences::regex;
+
+macro_rules! pattern {
+    ($name:ident, $pattern:expr) => {
+        static $name: LazyLock<Regex> = LazyLock::new(|| regex($pattern));
+    };
+}
+
+// `Mind("brave" + "kind")`, with straight or curved quotation marks.
+pattern!(
+    ATTRIBUTE,
+    r#"([A-Za-z][A-Za-z _/-]{0,40}?)\s*\(\s*((?:["“][^"“”\n]*["”]\s*(?:[+,]\s*)*)+)\)"#
+);
+pattern!(QUOTED, r#"["“]([^"“”\n]*)["”]"#);
+// A bracket over one or more lines, with `key: value;` in it.
+pattern!(BRACKETED, r"(?m)^[ \t]*\[([^\[\]]{8,4000})\][ \t]*$");
+pattern!(PAIR, r"^\s*([^:=;,\n]{1,48}?)\s*[:=]\s*(\S[^\n]*)$");
+// `Job - Nurse`, a field whose name ends at a dash.
+pattern!(
+    DASHED,
+    r"(?m)^([ \t]*(?:[-*•]\s+)?[A-Z][A-Za-z]{1,15}(?: [A-Za-z]{1,15})?)[ \t]+[-–—][ \t]+(\S)"
+);
+pattern!(FENCE, r"(?ms)^[ \t]*```.*?(?:^[ \t]*```[ \t]*$|\z)");
+// `key: value` lines and lists between two rules, not prose.
+pattern!(
+    FRONT_MATTER,
+    r"\A\s*---[ \t]*\n(?:[A-Za-z_-]+:[^\n]*\n|[ \t]+[^\n]*\n|-[ \t][^\n]*\n|[ \t]*\n)*---[ \t]*\n"
+);
+pattern!(WIKI_TABLE, r"(?ms)^[ \t]*\{\|.*?^[ \t]*\|\}");
+pattern!(RULE, r"^\|?[\s:|-]*-{2,}[\s:|-]*$");
+
+/// Templates within templates that are written out.
+const MAX_DEPTH: usize = 8;
+
+/// Rewrites the page, and returns the lines that it takes out because they hold no facts that can be read.
+pub(crate) fn plain(page: &str) -> (String, Vec<String>) {
+    let mut unread = Vec::new();
+    let page = FRONT_MATTER.replace(page, "");
+    let page = without(&FENCE, &page, &mut unread);
+    let page = without(&WIKI_TABLE, &page, &mut unread);
+    let page = templates(&page);
+    let page = attributes(&page);
+    let page = BRACKETED.replace_all(&page, |found: &Captures<'_>| {
+        let inside = found[1].trim();
+        let is_prose = inside.ends_with(['.', '!']) && inside.contains(' ');
+        pairs(inside).unwrap_or_else(|| match is_prose {
+            true => inside.to_string(),
+            false => found[0].to_string(),
+        })
+    });
+    let page = tables(&page, &mut unread);
+    (dashes(&page), unread)
+}
+
+/// Takes out what a pattern finds; its lines with words are unread.
+fn without(pattern: &Regex, page: &str, unread: &mut Vec<String>) -> String {
+    let removed = pattern.replace_all(page, |found: &Captures<'_>| {
+        let lines = found[0].lines().map(str::trim);
+        let rows = lines.filter(|line| !line.starts_with(['`', '{', '!']));
+        unread.extend(
+            rows.map(|row| row.trim_start_matches('|').trim())
+                .filter(|row| row.chars().any(char::is_alphanumeric))
+                .map(str::to_string),
+        );
+        "\n"
+    });
+    removed.into_owned()
+}
+
+/// W++: each attribute on a line, without the brackets around them.
+fn attributes(page: &str) -> String {
+    if ATTRIBUTE.find_iter(page).count() < 2 {
+        return page.to_string();
+    }
+    let page = ATTRIBUTE.replace_all(page, |found: &Captures<'_>| {
+        let values: Vec<&str> = QUOTED
+            .captures_iter(&found[2])
+            .filter_map(|value| value.get(1))
+            .map(|value| value.as_str().trim())
+            .filter(|value| !value.is_empty())
+            .collect();
+        let key = found[1].trim().replace('_', " ");
+        lines_of(name_of(&key), &values)
+    });
+    let bare = |line: &str| !line.chars().any(char::is_alphanumeric);
+    let lines = page
+        .lines()
+        .filter(|line| line.trim().is_empty() || !bare(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Writes a colon for the dash of `Job - Nurse`, if the page has several such lines.
+fn dashes(page: &str) -> String {
+    const SEVERAL: usize = 3;
+    match DASHED.find_iter(page).count() >= SEVERAL {
+        true => DASHED.replace_all(page, "$1: $2").into_owned(),
+        false => page.to_string(),
+    }
+}
+
+/// The name of a field; cards call a character's name by what it is.
+fn name_of(key: &str) -> &str {
+    match key.eq_ignore_ascii_case("character") {
+        true => "Name",
+        false => key,
+    }
+}
+
+/// A field on a line; values that are sentences have a line each.
+fn lines_of(key: &str, values: &[&str]) -> String {
+    let is_long = |value: &&str| value.split_whitespace().count() > 5;
+    let (long, short): (Vec<&str>, Vec<&str>) = values.iter().partition(|value| is_long(value));
+    let short = (!short.is_empty()).then(|| format!("\n{key}: {}\n", short.join(", ")));
+    let long = long.iter().map(|value| {
+        let value = value.trim_end_matches('.');
+        format!("\n{key}: {value}.\n")
+    });
+    short.into_iter().chain(long).collect()
+}
+
+/// A PList: `[Mira's body: tall, slim; likes: rain]` as a field a line, if it is one.
+fn pairs(inside: &str) -> Option<String> {
+    let parts: Vec<&str> = inside
+        .split([';', '\n'])
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect();
+    let found = parts.iter().filter(|part| PAIR.is_match(part)).count();
+    if found == 0 || found * 2 < parts.len() {
+        return None;
+    }
+    let line = |part: &&str| {
+        let Some(pair) = PAIR.captures(part) else {
+            return part.to_string();
+        };
+        let key = pair[1].trim();
+        let key = key
+            .rsplit_once("'s ")
+            .or(key.rsplit_once("’s "))
+            .map_or(key, |(_, key)| key);
+        let key = name_of(key);
+        let text = pair[2].trim_end_matches([',', '.']);
+        let text = text.replace(['"', '“', '”'], "").replace(" + ", ", ");
+        format!("{key}: {text}")
+    };
+    Some(parts.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// Takes templates of a wiki out; the fields of an infobox stay as lines.
+fn templates(page: &str) -> String {
+    let mut kept = String::with_capacity(page.len());
+    let mut rest = page;
+    while let Some(start) = rest.find("{{") {
+        let Some(length) = balanced(&rest[start..]) else {
+            break;
+        };
+        kept.push_str(&rest[..start]);
+        let inside = &rest[start + 2..start + length - 2];
+        let is_box =
+            inside.contains('\n') && arguments(inside).iter().skip(1).any(|a| a.contains('='));
+        if is_box {
+            for argument in arguments(inside).iter().skip(1) {
+                if let Some((key, value)) = argument.split_once('=') {
+                    let key = key.trim().replace('_', " ");
+                    let value = value_of(value, 0).replace('\n', ", ");
+                    if !value.is_empty() && !is_layout(&key) {
+                        kept.push_str(&format!("\n{key}: {value}\n"));
+                    }
+                }
+            }
+        }
+        rest = &rest[start + length..];
+    }
+    kept.push_str(rest);
+    kept
+}
+
+/// The length of the text in double braces with which this begins.
+fn balanced(text: &str) -> Option<usize> {
+    let (mut depth, mut at) = (0usize, 0);
+    // An infobox has a few thousand characters; one that never ends is none.
+    while at < text.len().min(20_000) {
+        let rest = &text.as_bytes()[at..];
+        match () {
+            () if rest.starts_with(b"{{") => (depth, at) = (depth + 1, at + 2),
+            () if rest.starts_with(b"}}") => {
+                (depth, at) = (depth.saturating_sub(1), at + 2);
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+            () => at += 1,
+        }
+    }
+    None
+}
+
+/// The parts of a template between `|`, but for those within links and templates.
+fn arguments(inside: &str) -> Vec<&str> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 0i32, 0);
+    for (at, c) in inside.char_indices() {
+        match c {
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth -= 1,
+            '|' if depth == 0 => {
+                parts.push(&inside[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&inside[start..]);
+    parts
+}
+
+/// A value of an infobox with its templates written out.
+fn value_of(value: &str, depth: usize) -> String {
+    let mut text = String::new();
+    let mut rest = value.trim();
+    while let Some(start) = rest.find("{{") {
+        let Some(length) = balanced(&rest[start..]) else {
+            break;
+        };
+        text.push_str(&rest[..start]);
+        text.push_str(&written(&rest[start + 2..start + length - 2], depth));
+        rest = &rest[start + length..];
+    }
+    text.push_str(rest);
+    text.trim().to_string()
+}
+
+/// What a template within a value shows: a list, a date, or its first argument where that is known to be the text.
+fn written(inside: &str, depth: usize) -> String {
+    if depth > MAX_DEPTH {
+        return String::new();
+    }
+    const MONTHS: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let parts = arguments(inside);
+    let name = parts[0].trim().to_lowercase();
+    let values: Vec<String> = parts[1..]
+        .iter()
+        .filter(|part| !part.contains('='))
+        .map(|part| value_of(part, depth + 1))
+        .collect();
+    if name.contains("date") {
+        let number = |at: usize| values.get(at).and_then(|text| text.parse::<usize>().ok());
+        let month = number(1).and_then(|month| MONTHS.get(month.wrapping_sub(1)));
+        return match (number(0), month, number(2)) {
+            (Some(year), Some(month), Some(day)) => format!("{day} {month} {year}"),
+            (Some(year), ..) => year.to_string(),
+            _ => String::new(),
+        };
+    }
+    match name.as_str() {
+        "hlist" | "ubl" | "unbulleted list" | "flatlist" | "plainlist" => {
+            let items: Vec<String> = values
+                .iter()
+                .flat_map(|value| value.split('\n'))
+                .map(|item| item.trim().trim_start_matches('*').trim().to_string())
+                .filter(|item| !item.is_empty())
+                .collect();
+            items.join(", ")
+        }
+        "marriage" | "nowrap" | "small" | "nobold" | "big" => {
+            values.into_iter().next().unwrap_or_default()
+        }
+        "lang" => values.into_iter().nth(1).unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+/// Whether a field of an infobox is about how the box looks.
+fn is_layout(key: &str) -> bool {
+    let key = key.to_lowercase();
+    [
+        "image",
+        "caption",
+        "alt",
+        "width",
+        "size",
+        "color",
+        "colour",
+        "module",
+        "signature",
+        "website",
+        "logo",
+    ]
+    .iter()
+    .any(|part| key.contains(part) && !key.contains("eye") && !key.contains("hair"))
+}
+
+/// Tables of Markdown: two columns are fields, what is wider is unread.
+fn tables(page: &str, unread: &mut Vec<String>) -> String {
+    if !page.contains('|') {
+        return page.to_string();
+    }
+    let lines: Vec<&str> = page.lines().collect();
+    let is_rule = |at: usize| {
+        lines
+            .get(at)
+            .is_some_and(|line| line.contains('|') && RULE.is_match(line.trim()))
+    };
+    let mut kept: Vec<String> = Vec::new();
+    let mut in_table = false;
+    for (at, line) in lines.iter().enumerate() {
+        let row = line.trim();
+        in_table = row.contains('|') && (in_table || is_rule(at + 1) || is_rule(at));
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        match cells[..] {
+            _ if !in_table => kept.push(line.to_string()),
+            _ if is_rule(at) || is_rule(at + 1) => kept.push(String::new()),
+            [key, text] => kept.push(format!("{key}: {text}")),
+            _ => unread.push(cells.join(" | ")),
+        }
+    }
+    kept.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(page: &str) -> Vec<String> {
+        let lines = plain(page).0;
+        let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
+        lines.map(str::to_string).collect()
+    }
+
+    #[test]
+    fn attributes_of_a_card_become_fields() {
+        let page = "[Character(\"Kit\"){Age(\"24\")\nMind(“brave” + \"kind\")\nLikes(\"rain\" + \"Kit walks in it every single day\")}]";
+        assert_eq!(
+            lines(page),
+            [
+                "[",
+                "Name: Kit",
+                "{",
+                "Age: 24",
+                "Mind: brave, kind",
+                "Likes: rain",
+                "Likes: Kit walks in it every single day.",
+            ]
+            .iter()
+            .filter(|line| line.len() > 1)
+            .copied()
+            .collect::<Vec<_>>()
+        );
+        assert_eq!(
+            lines("Kit read (\"Ulysses\") once."),
+            ["Kit read (\"Ulysses\") once."]
+        );
+    }
+
+    #[test]
+    fn dashes_of_a_list_of_fields_are_colons() {
+        assert_eq!(
+            lines("Age - 52\nJob – Pilot\n- Eye color - grey"),
+            ["Age: 52", "Job: Pilot", "- Eye color: grey"]
+        );
+        assert_eq!(
+            lines("Kit came - late.\nAge - 5"),
+            ["Kit came - late.", "Age - 5"]
+        );
+    }
+
+    #[test]
+    fn bracketed_pairs_become_fields() {
+        assert_eq!(
+            lines("[Kit's body: tall, slim; likes= rain;\nKit: brave]\n[citation needed]"),
+            [
+                "body: tall, slim",
+                "likes: rain",
+                "Kit: brave",
+                "[citation needed]"
+            ]
+        );
+    }
+
+    #[test]
+    fn infoboxes_are_read_and_other_templates_are_not() {
+        let page = "{{Infobox person\n| name = Kit\n| image = k.jpg\n| birth_date = {{birth date|1891|3|4}}\n\
+            | occupation = {{hlist|Nurse|Poet}}\n| spouse = {{marriage|[[Ann]]|1919}}\n}}\nKit{{citation needed|date={{x}}}} sings. {{open";
+        assert_eq!(
+            lines(page),
+            [
+                "name: Kit",
+                "birth date: 4 March 1891",
+                "occupation: Nurse, Poet",
+                "spouse: [[Ann]]",
+                "Kit sings. {{open",
+            ]
+        );
+    }
+
+    #[test]
+    fn tables_of_two_columns_are_fields_and_the_rest_is_told() {
+        let page = "| Trait | Value |\n|---|---|\n| Age | 29 |\n\nA | B | C\n--- | --- | ---\n1 | x | 2\n\n```\nlet a;\n```\nKit | sings.";
+        let (text, unread) = plain(page);
+        assert!(
+            text.contains("Age: 29") && text.contains("Kit | sings."),
+            "{text}"
+        );
+        assert!(!text.contains("Trait") && !text.contains("let"), "{text}");
+        assert_eq!(unread, ["let a;", "1 | x | 2"]);
+    }
+}

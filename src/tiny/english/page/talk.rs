@@ -1,0 +1,338 @@
+//! Pages that hold a conversation: whose words a line has, and which of them are facts about the character.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::tiny::english::words::grammar;
+use crate::tiny::english::words::sentences;
+use crate::tiny::english::words::tokens::{Token, expand, tokenize};
+use crate::tiny::english::words::verbs::{self, ING};
+
+/// The names before a colon that are speakers, not fields.
+///
+/// The character is one if it has two lines or there is a user. Whoever has several lines, one of them next to a speaker's, is one, and
+/// whoever has one line right after a speaker's, without an empty line between.
+pub(crate) fn speakers(character: &str, page: &str) -> HashSet<String> {
+    let mut turns: Vec<Turn<'_>> = Vec::new();
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    let mut apart = true;
+    for line in page.lines().map(str::trim) {
+        if line.is_empty() {
+            apart = true;
+            continue;
+        }
+        let label = label(line);
+        if let Some((name, _)) = &label {
+            *counts.entry(name.clone()).or_default() += 1;
+        }
+        turns.push(Turn { label, apart });
+        apart = false;
+    }
+    let is_user = |name: &str| matches!(name, "User" | "You" | "Interviewer");
+    let own = |name: &str| is_character(character, name);
+    let is_frequent = |name: &str| counts.get(name).is_some_and(|&count| count > 1);
+    let mut found: HashSet<String> = counts
+        .keys()
+        .filter(|name| own(name) && is_frequent(name) || is_user(name))
+        .cloned()
+        .collect();
+    if found.is_empty() && !counts.keys().any(|name| own(name)) {
+        return found;
+    }
+    found.extend(counts.keys().filter(|name| own(name)).cloned());
+    let pairs = || {
+        turns.windows(2).filter_map(|pair| {
+            let labels = (pair[0].label.as_ref()?, pair[1].label.as_ref()?);
+            Some((labels.0, labels.1, !pair[1].apart))
+        })
+    };
+    // Whoever has several lines: twice, for one may be found next to another who is found later.
+    for _ in 0..2 {
+        for ((first, text), (second, other), _) in pairs() {
+            if found.contains(second) && is_frequent(first) && ends_as_speech(text) {
+                found.insert(first.clone());
+            }
+            if found.contains(first) && is_frequent(second) && ends_as_speech(other) {
+                found.insert(second.clone());
+            }
+        }
+    }
+    let once: Vec<String> = pairs()
+        .filter(|((first, _), (_, other), near)| {
+            *near && found.contains(first) && ends_as_speech(other)
+        })
+        .map(|(_, (second, _), _)| second.clone())
+        .collect();
+    found.extend(once);
+    // `Mira: a nurse`, alone among fields, is none.
+    if found.len() == 1 && !found.iter().any(|name| is_frequent(name) || is_user(name)) {
+        found.clear();
+    }
+    found
+}
+
+/// A line of the page, with its label if it has one.
+struct Turn<'a> {
+    label: Option<(String, &'a str)>,
+    /// Whether an empty line stands before it.
+    apart: bool,
+}
+
+/// The name before a colon and the text after it.
+fn label(line: &str) -> Option<(String, &str)> {
+    let (name, text) = line.split_once(':')?;
+    let name = name.trim().trim_matches(['*', '_', '"', '[', ']']).trim();
+    let words = name.split_whitespace().count();
+    let ok = (1..=4).contains(&words)
+        && name.chars().count() > 1
+        && name.starts_with(char::is_uppercase)
+        && !text.trim().is_empty()
+        && !text.starts_with("//");
+    ok.then(|| (name.to_string(), text.trim().trim_start_matches('*').trim()))
+}
+
+fn ends_as_speech(text: &str) -> bool {
+    text.ends_with(['.', '!', '?', '…', '"', '”', '*', '~'])
+}
+
+/// Whether a speaker is the character: by its name, a part of it, or a longer one.
+pub(crate) fn is_character(character: &str, name: &str) -> bool {
+    let words = |text: &str| {
+        text.split_whitespace()
+            .map(str::to_lowercase)
+            .collect::<Vec<_>>()
+    };
+    let (character, name) = (words(character), words(name));
+    !character.is_empty()
+        && !name.is_empty()
+        && (name.iter().all(|word| character.contains(word))
+            || character.iter().all(|word| name.contains(word)))
+}
+
+/// The speaker and the words of a line, if it is one of a conversation.
+pub(crate) fn turn<'a>(line: &'a str, speakers: &HashSet<String>) -> Option<(String, &'a str)> {
+    label(line).filter(|(name, _)| speakers.contains(name))
+}
+
+/// The sentences of a turn: without what is done between asterisks, and without the narration around quotations.
+pub(crate) fn spoken(text: &str) -> Vec<String> {
+    let mut words = String::new();
+    let mut within = false;
+    // What stands between asterisks is done, or is one word that is stressed within a sentence.
+    for (idx, piece) in text.split('*').enumerate() {
+        let stressed = within && piece.split_whitespace().count() == 1;
+        if idx % 2 == 0 || stressed {
+            words.push_str(piece);
+            if let Some(last) = piece.trim_end().chars().next_back() {
+                within = last.is_alphanumeric();
+            }
+        } else {
+            words.push(' ');
+        }
+    }
+    let words = words.replace(['“', '”', '«', '»'], "\"").replace('’', "'");
+    let quoted: Vec<&str> = words.split('"').skip(1).step_by(2).collect();
+    let words = if quoted.is_empty() {
+        words.clone()
+    } else {
+        quoted.join(" ")
+    };
+    let words = words.trim();
+    // The segmenter takes `No.` for an abbreviation.
+    let words = words.strip_prefix("No. ").unwrap_or(words);
+    sentences::sentences(words)
+}
+
+/// Whether a sentence that the character says tells what holds beyond the moment: `I grew up here.` but not `I think so.`
+pub(crate) fn is_fact(sentence: &str) -> bool {
+    const MOMENT: &[&str] = &[
+        "you",
+        "your",
+        "yours",
+        "this",
+        "that",
+        "these",
+        "those",
+        "here",
+        "there",
+        "now",
+        "today",
+        "tomorrow",
+        "yesterday",
+        "tonight",
+        "just",
+        "too",
+        "it",
+        "we",
+        "us",
+        "our",
+        "him",
+        "them",
+        "please",
+        "if",
+        "then",
+        "already",
+        "anyway",
+        "again",
+        "later",
+        "soon",
+        "today",
+        "one",
+    ];
+    const OPINION: &[&str] = &[
+        "think",
+        "guess",
+        "know",
+        "knew",
+        "mean",
+        "suppose",
+        "see",
+        "hope",
+        "wish",
+        "bet",
+        "hear",
+        "heard",
+        "understand",
+        "agree",
+        "see",
+        "will",
+        "shall",
+        "would",
+        "should",
+        "could",
+        "might",
+        "may",
+        "must",
+        "did",
+        "do",
+        "can",
+        "thought",
+        "said",
+        "saw",
+        "apologize",
+        "swear",
+        "promise",
+        "wonder",
+        "doubt",
+        "assume",
+        "remember",
+        "forgot",
+        "thank",
+        "beg",
+        "accept",
+        "insist",
+        "feel",
+    ];
+    if !sentence.ends_with('.') || sentence.ends_with("..") {
+        return false;
+    }
+    let tokens = expand(tokenize(sentence));
+    let words: Vec<&Token> = tokens.iter().filter(|token| token.is_word()).collect();
+    let Some(first) = words.first() else {
+        return false;
+    };
+    let mine = first.is("my");
+    if words.len() < 4
+        || !(mine || first.is_any(&["i", "i'm", "i've"]))
+        || words.iter().any(|word| word.is_any(MOMENT))
+    {
+        return false;
+    }
+    if mine {
+        return true;
+    }
+    let verb = words[1..].iter().position(|word| {
+        !verbs::is_adverb(&word.lower) && !word.is_any(&["'m", "'ve", "have", "am", "also"])
+    });
+    let Some(verb) = verb.map(|at| words[at + 1]) else {
+        return false;
+    };
+    let copula = words[1].is_any(&["am", "'m"]) || first.is("i'm");
+    let lasting = verb.is_number()
+        || grammar::is_determiner(&verb.lower)
+        || verb.is_any(&[
+            "from", "afraid", "allergic", "born", "married", "named", "called",
+        ]);
+    // Negated abilities and likes hold; `I did not see` does not.
+    let negated = verb.is_any(&["do", "don't", "can't", "cannot", "can"])
+        && words
+            .iter()
+            .any(|word| word.is_any(&["not", "don't", "can't", "cannot", "never"]));
+    let negated = negated
+        && !words
+            .iter()
+            .skip(2)
+            .take(2)
+            .any(|word| word.is_any(OPINION));
+    match copula {
+        true => lasting && !verbs::can_be(&verb.lower, ING),
+        false => negated || !verb.is_any(OPINION),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speakers_are_told_from_fields() {
+        let found = |page: &str| {
+            let mut names: Vec<String> = speakers("Rosa Bell", page).into_iter().collect();
+            names.sort();
+            names
+        };
+        assert_eq!(
+            found("Rosa: Hello.\nBen: Hi!\nRosa: I bake.\nOld Tom: Good evening."),
+            ["Ben", "Old Tom", "Rosa"]
+        );
+        assert_eq!(
+            found("User: Who are you?\n\nRosa: *nods* Rosa."),
+            ["Rosa", "User"]
+        );
+        assert_eq!(
+            found("Name: Rosa\nAge: 30\nMother: Anna\nRosa: a baker"),
+            [""; 0]
+        );
+        assert_eq!(found("Likes: tea\nDislikes: rain\nLikes: cats"), [""; 0]);
+        assert_eq!(found("Likes: tea\nLikes: rain\nRosa: a baker"), [""; 0]);
+        let fields_before = "Habits: Rosa hums.\nRosa: I bake.\nRosa: I sing.";
+        assert_eq!(found(fields_before), ["Rosa"]);
+        assert_eq!(
+            found("Past: Rosa grew up here.\n\nRosa: Hm.\n\nRosa: Well.\nWork: Baker"),
+            ["Rosa"]
+        );
+    }
+
+    #[test]
+    fn only_what_holds_beyond_the_moment_is_a_fact() {
+        for (sentence, fact) in [
+            ("I grew up in a bakery by the sea.", true),
+            ("My mother taught me to bake.", true),
+            ("I'm a nurse from Bonn.", true),
+            ("I never work on Sundays.", true),
+            ("I don't like bread without salt.", true),
+            ("I think your bread is salty.", false),
+            ("I think bread needs salt.", false),
+            ("I'm going to the fair.", false),
+            ("I'm so tired of rain.", false),
+            ("I will come on Monday.", false),
+            ("I know.", false),
+            ("I did not see the man.", false),
+            ("Did I bring the bread?", false),
+            ("Nonsense.", false),
+        ] {
+            assert_eq!(is_fact(sentence), fact, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_said_is_kept() {
+        assert_eq!(
+            spoken("*wipes the counter* I bake. *She nods.*"),
+            ["I bake."]
+        );
+        assert_eq!(
+            spoken("She looks up. \"I bake bread.\" She nods. “I *never* stop.”"),
+            ["I bake bread.", "I never stop."]
+        );
+    }
+}
