@@ -194,12 +194,7 @@ impl ChosenJudges {
         if !is_embedded(&self.relevance) && !is_embedded(&self.nli) {
             return;
         }
-        if let Some(language) = texts.into_iter().find_map(english::other_language) {
-            job.progress.note(&format!(
-                "the embedded judges read English alone, and a text seems to be in {language}: its scores say nothing; judges that \
-                 read it are named by --relevance and --nli, as folders, names on the hub or openai:MODEL"
-            ));
-        }
+        tell_language(texts, "`relevance` and `nli`", job);
     }
 
     /// What the weights of both take in memory, in bytes.
@@ -242,7 +237,6 @@ impl JudgeArgs {
         let hub = Hub::new(hub::config(), job)?;
         let with = trained_with(output, &persona.name)?;
         let with = with.as_ref();
-        let mut is_embedded = false;
         let mut choose = |given: &Option<PathBuf>, name: &str, task, used: Option<&UsedJudge>| {
             let given = given.as_deref();
             let chat = given.and_then(|name| name.to_str()?.strip_prefix(CHAT));
@@ -269,7 +263,6 @@ impl JudgeArgs {
                         judge.format = read_format(path, task)?.or(judge.format);
                     }
                     judge.format = self.format.format(task)?.or(judge.format);
-                    is_embedded |= judge.checkpoint.as_folder().is_none();
                     judge.precision = self.precision.precision(judge.precision);
                     Place::Local(judge)
                 }
@@ -284,10 +277,6 @@ impl JudgeArgs {
             return Err(Error::Usage(
                 "--judge-templates is for judges of this machine: chat models have prompts of their own".into(),
             ));
-        }
-        if is_embedded {
-            let flags = "`relevance` and `nli`";
-            tell_language(&persona.name, &persona.statements.join("\n"), flags, job);
         }
         Ok(ChosenJudges { relevance, nli })
     }
@@ -332,13 +321,14 @@ fn used_judge(output: &Path, used: &UsedJudge, hub: &Hub, task: JudgeTask) -> Re
     Ok(judge)
 }
 
-/// Tells that the embedded judges cannot read a text that is not English.
+/// Tells of the first text that the embedded judges cannot read, because it is not English.
 ///
 /// - flags: those that name other judges
-pub(crate) fn tell_language(character: &str, text: &str, flags: &str, job: &Job) {
-    if Language::of(text) != Language::English {
+pub(crate) fn tell_language<'a>(texts: impl IntoIterator<Item = &'a str>, flags: &str, job: &Job) {
+    if let Some(language) = texts.into_iter().find_map(english::other_language) {
         job.progress.note(&format!(
-            "the embedded judges read English alone, so what they say of {character} means little; name others with {flags}"
+            "the embedded judges read English alone, and a text seems to be in {language}: its scores say nothing; name judges \
+             that read it, as folders, names on the hub or openai:MODEL, with {flags}"
         ));
     }
 }

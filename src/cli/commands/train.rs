@@ -283,7 +283,7 @@ impl TrainArgs {
             .map(|(flag, _)| flag)
             .collect();
         if !self.dry_run && !self.data_only && !embedded.is_empty() {
-            tell_language(&self.character, page.text(), &embedded.join(", "), job);
+            tell_language([page.text()], &embedded.join(", "), job);
         }
     }
 
