@@ -222,7 +222,7 @@ fn a_pickle_that_is_no_state_dict_is_refused_in_one_line() {
         b".",
     ] {
         fs::write(model.join("pytorch_model.bin"), pickle).unwrap();
-        generate_refused(&model, "Hi", &["pytorch_model.bin"]);
+        generate_refused(&model, "Hi", &["gemma"]);
     }
 }
 
@@ -304,7 +304,8 @@ fn saved_embeddings_are_passed_over_if_they_are_the_bases_and_refused_with_advic
 #[test]
 fn an_adapter_that_is_damaged_says_so_and_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    let damage: [(&str, &dyn Fn(&Path)); 4] = [
+    type Damage<'a> = (&'a str, &'a dyn Fn(&Path));
+    let damage: [Damage<'_>; 4] = [
         ("adapter_config.json", &|path| {
             fs::remove_file(path).unwrap()
         }),
@@ -354,14 +355,8 @@ fn a_training_that_diverges_is_an_error_and_leaves_no_adapter() {
         "--accumulate",
         "1",
     ];
-    let wild = [
-        "--lora-rank",
-        "1",
-        "--lora-alpha",
-        "1e6",
-        "--learning-rate",
-        "1",
-    ];
+    // The loss has the square of 1 / 2β.
+    let wild = ["--loss", "ipo", "--beta", "1e-30"];
     refused(
         &[&dpo[..], &wild].concat(),
         1,
