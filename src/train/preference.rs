@@ -1,6 +1,7 @@
 //! Preference pairs as TRL takes them.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::text::{ChatTemplate, Message, Tokenizer};
 use crate::train::{DpoExample, DpoPair};
@@ -30,13 +31,25 @@ pub struct Preference {
 }
 
 /// A part of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Turns {
     /// As the model reads it.
     Text(String),
     /// As the checkpoint's chat template reads it.
     Messages(Vec<Message>),
+}
+
+impl<'de> Deserialize<'de> for Turns {
+    /// Tells what is wrong with a message, which an untagged enum would not.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Ok(Self::Text(text)),
+            messages => serde_json::from_value(messages)
+                .map(Self::Messages)
+                .map_err(serde::de::Error::custom),
+        }
+    }
 }
 
 /// A pair as it is written.
@@ -304,5 +317,9 @@ mod tests {
         let mixed = serde_json::json!({"chosen": "a", "rejected": [user]});
         let error = read(mixed).unwrap_err().to_string();
         assert!(error.contains("two texts or two lists"), "{error}");
+        let picture = serde_json::json!({"role": "user", "content": [{"type": "image_url"}]});
+        let error = read(serde_json::json!({"prompt": [picture], "chosen": [], "rejected": []}));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("image_url"), "{error}");
     }
 }

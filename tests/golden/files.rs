@@ -305,7 +305,7 @@ fn an_adapter_for_a_model_of_another_size_is_refused() {
 #[test]
 fn an_adapter_with_settings_that_are_not_known_here_is_refused_by_their_names() {
     for (key, value) in [
-        ("modules_to_save", json!(["lm_head"])),
+        ("modules_to_save", json!(["score"])),
         ("use_dora", json!(true)),
         ("peft_type", json!("IA3")),
         ("layers_pattern", json!("blocks")),

@@ -196,6 +196,13 @@ impl AdapterConfig {
         if !unsupported.is_empty() {
             return Err(format!("{} is not supported", unsupported.join(", ")));
         }
+        // Whole embeddings may be the base's own, which is seen when they are read.
+        let embeddings = [json!("embed_tokens"), json!("lm_head")];
+        let saved = self.rest.get("modules_to_save").and_then(Value::as_array);
+        let mut saved = saved.into_iter().flatten();
+        if let Some(other) = saved.find(|name| !embeddings.contains(name)) {
+            return Err(format!("modules_to_save with {other} is not supported"));
+        }
         let unknown = self.rest.iter().find(|(name, value)| {
             let name = name.as_str();
             !is_off(value) && !NEUTRAL.contains(&name)

@@ -75,9 +75,7 @@ pub(super) fn load_adapter_with(
 ) -> Result<AdapterConfig> {
     let mut config = AdapterConfig::load(folder)?;
     let path = factors_file(folder).ok_or_else(|| {
-        let reason = format!(
-            "has no weights of an adapter, adapter_model.safetensors or adapter_model.bin; {AGAIN}"
-        );
+        let reason = format!("has no adapter_model.safetensors, nor adapter_model.bin; {AGAIN}");
         Error::invalid(folder, reason)
     })?;
     let mut tensors = open(&[Source::File(path.clone())])?;

@@ -148,8 +148,14 @@ fn before_copying<'v>(
             names.filter_map(|name| options.get_item(&name).ok())
         })
         .collect();
+    // What is formatted may be any number, unless it may be a width.
+    let format = args.first().and_then(|arg| arg.as_str());
+    let has_width = format.is_some_and(|text| text.contains('*') || text.contains(":{"));
     for arg in args.iter().skip(1).copied().chain(&options) {
-        if arg.is_number() && arg.as_i64().is_none_or(|n| n > LARGEST_NUMBER) {
+        let number = arg.is_number().then(|| f64::try_from(arg.clone()).ok());
+        let is_large =
+            number.is_some_and(|number| number.is_none_or(|n| n > LARGEST_NUMBER as f64));
+        if is_large && (name != "format" || has_width) {
             return Err(too_large(arg));
         }
     }
