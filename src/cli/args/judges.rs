@@ -237,7 +237,7 @@ impl JudgeArgs {
         let hub = Hub::new(hub::config(), job)?;
         let with = trained_with(output, &persona.name)?;
         let with = with.as_ref();
-        let mut choose = |given: &Option<PathBuf>, name: &str, task, used: Option<&UsedJudge>| {
+        let choose = |given: &Option<PathBuf>, name: &str, task, used: Option<&UsedJudge>| {
             let given = given.as_deref();
             let chat = given.and_then(|name| name.to_str()?.strip_prefix(CHAT));
             let place = match chat {

@@ -80,6 +80,11 @@ struct Turn<'a> {
 /// The name before a colon and the text after it.
 fn label(line: &str) -> Option<(String, &str)> {
     let (name, text) = line.split_once(':')?;
+    // `**Mira:** Yes.`, but `Mira: *nods* Yes.`
+    let text = match name.starts_with(['*', '_']) {
+        true => text.trim_start_matches(['*', '_']),
+        false => text,
+    };
     let name = name.trim().trim_matches(['*', '_', '"', '[', ']']).trim();
     let words = name.split_whitespace().count();
     let ok = (1..=4).contains(&words)
@@ -87,7 +92,7 @@ fn label(line: &str) -> Option<(String, &str)> {
         && name.starts_with(char::is_uppercase)
         && !text.trim().is_empty()
         && !text.starts_with("//");
-    ok.then(|| (name.to_string(), text.trim().trim_start_matches('*').trim()))
+    ok.then(|| (name.to_string(), text.trim()))
 }
 
 fn ends_as_speech(text: &str) -> bool {
@@ -326,6 +331,8 @@ mod tests {
 
     #[test]
     fn only_what_is_said_is_kept() {
+        assert_eq!(label("Rosa: *nods* Yes.").unwrap().1, "*nods* Yes.");
+        assert_eq!(label("**Rosa:** Yes.").unwrap().1, "Yes.");
         assert_eq!(
             spoken("*wipes the counter* I bake. *She nods.*"),
             ["I bake."]
