@@ -64,7 +64,7 @@ fn the_token_limit_goes_under_the_name_that_the_server_knows_and_never_under_two
                 body.get("max_tokens").is_none() || body.get("max_completion_tokens").is_none()
             );
             assert!(!served.answered || body.get(known).is_some(), "{body}");
-            assert_eq!(body["temperature"], 0, "nothing else was given up");
+            assert_eq!(body["temperature"], 0.0, "nothing else was given up");
             assert!(body.get("response_format").is_some());
         }
         let line = format!(
@@ -190,7 +190,7 @@ fn the_context_of_a_server_is_read_from_its_refusal_and_nothing_else_is_given_up
         let (log, told, _) = taught(&server, &[]);
         assert!(refused(&log) <= 6, "{} refusals: {sentence}", refused(&log));
         for served in &log {
-            assert_eq!(served.request.body["temperature"], 0);
+            assert_eq!(served.request.body["temperature"], 0.0);
             assert!(served.request.body.get("response_format").is_some());
         }
         if sentence.contains("{c}") {
@@ -261,7 +261,7 @@ fn what_a_refusal_does_not_say_is_tried_and_what_was_given_up_in_vain_comes_back
     });
     let (log, ..) = taught(&server, &[]);
     let last = &log.last().unwrap().request;
-    assert!(last.body["temperature"] == 0 && last.body.get("max_tokens").is_some());
+    assert!(last.body["temperature"] == 0.0 && last.body.get("max_tokens").is_some());
 }
 
 /// Scores with a chat model as both judges.

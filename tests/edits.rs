@@ -130,20 +130,20 @@ fn only_queries_that_are_asked_are_judged_and_asking_more_keeps_what_is_known() 
     let made = Made::new();
     let lines = |name: &str| made.read(&format!("data/Mira/{name}")).lines().count();
     let statements = lines("statements.jsonl");
-    let ran = made.run(&["--max-dpo-data", "3", "--force"]);
-    assert_eq!(ran.summary["trained_on"], 3);
-    assert_eq!(lines("relevance-table.jsonl"), 3);
+    let ran = made.run(&["--max-dpo-data", "12", "--force"]);
+    assert_eq!(ran.summary["trained_on"], 12);
+    assert_eq!(lines("relevance-table.jsonl"), 12);
     let few = made.read("data/Mira/relevance-table.jsonl");
     let known = lines("relevance-cache.jsonl");
-    let ran = made.run(&["--max-dpo-data", "4"]);
+    let ran = made.run(&["--max-dpo-data", "13"]);
     assert_eq!(
         ran.again,
-        ["max_dpo_data 3 → 4: relevance-table, pairs, dpo, evaluation-after again"]
+        ["max_dpo_data 12 → 13: relevance-table, pairs, dpo, evaluation-after again"]
     );
-    assert_eq!(lines("relevance-table.jsonl"), 4);
+    assert_eq!(lines("relevance-table.jsonl"), 13);
     // A mark, and at most the texts of one more query.
     assert!(lines("relevance-cache.jsonl") <= known + 1 + statements);
-    made.run(&["--max-dpo-data", "3"]);
+    made.run(&["--max-dpo-data", "12"]);
     assert_eq!(made.read("data/Mira/relevance-table.jsonl"), few);
 }
 

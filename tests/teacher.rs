@@ -413,7 +413,7 @@ fn a_server_that_takes_neither_schema_nor_temperature_is_found_out_once() {
     let schema = &body["response_format"]["json_schema"];
     assert_eq!(schema["name"], "statements");
     assert_eq!(schema["schema"]["required"], json!(["statements"]));
-    assert_eq!(body["temperature"], 0);
+    assert_eq!(body["temperature"], 0.0);
 }
 
 #[test]

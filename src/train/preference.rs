@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// ```
 /// use apc::train::{Preference, Turns};
 ///
-/// let row = r#"{"chosen": "Q: Who? A: Mira.", "rejected": "Q: Who? A: Me."}"#;
+/// let row = r#"{"chosen": "Q: Who? A: Mira.", "rejected": "Q: Who? A: Odile."}"#;
 /// let pair: Preference = serde_json::from_str(row).unwrap();
 /// assert_eq!(pair.prompt, Turns::Text("Q: Who? A:".into()));
 /// assert_eq!(pair.chosen, Turns::Text(" Mira.".into()));
