@@ -7,6 +7,7 @@
 
 use burn::config::Config;
 use burn::module::{Initializer, Module};
+use burn::serde::{Deserialize, Serialize};
 use burn::tensor::{Device, Tensor, activation, assert_shape, module};
 
 use crate::nn::config::{
@@ -23,8 +24,8 @@ use crate::nn::layers::norm::LayerNorm;
 use crate::nn::layers::weight::{Weight, WeightMut, Weights, join};
 
 /// Which of the models that share this encoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(crate = "burn::serde", rename_all = "kebab-case")]
 pub enum RobertaKind {
     /// BERT: positions from 0, token types for the texts of a pair.
     Bert,
