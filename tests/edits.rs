@@ -145,6 +145,14 @@ fn only_queries_that_are_asked_are_judged_and_asking_more_keeps_what_is_known() 
     assert!(lines("relevance-cache.jsonl") <= known + 1 + statements);
     made.run(&["--max-dpo-data", "12"]);
     assert_eq!(made.read("data/Mira/relevance-table.jsonl"), few);
+
+    // What was judged before is a help, and no reason to stop if it is damaged.
+    fs::write(made.path("data/Mira/relevance-cache.jsonl"), "[1\n").unwrap();
+    let ran = made.run(&["--max-dpo-data", "12", "--force"]);
+    assert!(!ran.told.contains("relevance-cache"), "{}", ran.told);
+    fs::write(made.path("data/Mira/relevance-cache.jsonl"), "[1\n").unwrap();
+    let ran = made.run(&["--max-dpo-data", "13"]);
+    assert!(ran.told.contains("is judged again"), "{}", ran.told);
 }
 
 #[test]

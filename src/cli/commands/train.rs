@@ -282,7 +282,9 @@ impl TrainArgs {
             })
             .map(|(flag, _)| flag)
             .collect();
-        if !self.dry_run && !self.data_only && !embedded.is_empty() {
+        // The built-in rules refuse such a page themselves.
+        let is_read = self.teacher() != TeacherChoice::Given;
+        if is_read && !self.dry_run && !self.data_only && !embedded.is_empty() {
             tell_language([page.text()], &embedded.join(", "), job);
         }
     }
@@ -373,7 +375,7 @@ impl TrainArgs {
             evaluation.after,
             match summary.graders_apart {
                 true => "that took no part in the reward",
-                false => "of which one rewarded, too",
+                false => "of which at least one rewarded, too",
             },
             evaluation.difference,
             evaluation.interval.low,

@@ -60,6 +60,17 @@ impl LocalJudge {
         }
         let template = source.template(task)?;
         template.check().map_err(refused)?;
+        let needed = match task {
+            JudgeTask::Relevance => ["{statement}", "{query}"],
+            JudgeTask::Nli => ["{statement}", "{response}"],
+        };
+        for word in needed {
+            if !template.texts().iter().any(|text| text.contains(word)) {
+                remarks.push(format!(
+                    "the template of {name} has no {word}, so what it says does not depend on that"
+                ));
+            }
+        }
         let mut classifier =
             Classifier::load(checkpoint, source.precision, devices)?.with_max_tokens(MAX_TOKENS);
         if let Some(activation) = format.activation {

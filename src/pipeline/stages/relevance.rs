@@ -1,5 +1,6 @@
 //! Relevance of every statement to every query that is asked.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::persona::{JudgeTask, LocalJudge, Persona, Query, RelevanceCache, RelevanceTable};
@@ -60,7 +61,7 @@ fn make(
         };
         // Numbers of another judge are never taken for this one's.
         let identity = identity(&judge)?.to_string();
-        let mut cache = RelevanceCache::open(&run.layout.relevance_cache(), &identity)?;
+        let mut cache = open_cache(run, table, &identity)?;
         let judge = LocalJudge::load(&judge, JudgeTask::Relevance, run.devices)?;
         for remark in judge.remarks() {
             run.job.progress.note(remark);
@@ -91,6 +92,28 @@ fn make(
     match query_idxs.iter().find(|&&idx| rows[idx].is_empty()) {
         Some(&idx) => Err(not_the_tables(&path, idx)),
         None => Ok(RelevanceTable { rows }),
+    }
+}
+
+/// Opens what was judged before. It begins anew with `force`, at the first of the tables, and where it cannot be read: what it
+/// holds can be judged again.
+fn open_cache(run: &Run<'_>, table: Table, identity: &str) -> Result<RelevanceCache> {
+    let path = run.layout.relevance_cache();
+    let remove = || match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", &path)(error)),
+        _ => Ok(()),
+    };
+    if run.config.force && table == Table::Training {
+        remove()?;
+    }
+    match RelevanceCache::open(&path, identity) {
+        Err(error @ Error::Invalid { .. }) => {
+            let told = format!("{error}: it was removed, and what it held is judged again");
+            run.job.progress.note(&told);
+            remove()?;
+            RelevanceCache::open(&path, identity)
+        }
+        opened => opened,
     }
 }
 
