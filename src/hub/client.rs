@@ -207,7 +207,10 @@ impl Client {
     pub(super) fn pause(&self, wait: Duration) -> Result<()> {
         const STEP: Duration = Duration::from_millis(50);
         if wait > Duration::from_secs(5) {
-            let line = format!("the hub asks to wait {} s", wait.as_secs());
+            let line = format!(
+                "the hub is busy or out of reach; it is asked again in {} s",
+                wait.as_secs()
+            );
             self.job.progress.note(&line);
         }
         let mut left = wait;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
+use tokenizers::{ModelWrapper, NormalizerWrapper, PreTokenizerWrapper};
 
 use crate::error::guarded;
 use crate::files::{self, Checkpoint};
@@ -102,19 +102,33 @@ impl Tokenizer {
         let special = added.iter().filter(|(_, token)| token.special);
         forbidden.extend(special.map(|(&id, _)| id as i32));
         // What is not in the vocabulary is [UNK], and may be.
-        let unknown = Self {
-            forbidden: None,
-            ..self.clone()
+        for id in self.unknown()? {
+            forbidden.remove(&id);
         }
-        .encode_bare("\u{10fffd}")?;
-        unknown.iter().for_each(|id| {
-            forbidden.remove(id);
-        });
         Ok(Self {
             inner: Arc::new(inner),
             forbidden: Some(Arc::new(forbidden)),
             ..self.clone()
         })
+    }
+
+    /// The ids of what is not in the vocabulary.
+    fn unknown(&self) -> Result<Vec<i32>> {
+        let name = match self.inner.get_model() {
+            ModelWrapper::WordPiece(model) => Some(&model.unk_token),
+            ModelWrapper::WordLevel(model) => Some(&model.unk_token),
+            ModelWrapper::BPE(model) => model.unk_token.as_ref(),
+            // It does not tell, but encodes such a character.
+            ModelWrapper::Unigram(_) => {
+                let plain = Self {
+                    forbidden: None,
+                    ..self.clone()
+                };
+                return plain.encode_bare("\u{10fffd}");
+            }
+        };
+        let id = name.and_then(|name| self.inner.token_to_id(name));
+        Ok(id.map(|id| id as i32).into_iter().collect())
     }
 
     /// The special tokens around one text, or two.
@@ -440,6 +454,35 @@ mod tests {
             let text = "Mira sings, 1984: “plain” … 日";
             assert_eq!(literal.encode(text).unwrap(), plain.encode(text).unwrap());
         }
+    }
+
+    #[test]
+    fn what_is_not_in_the_vocabulary_stays_where_no_separator_may_be_spelled() {
+        let special = |id: u32, content: &str| {
+            serde_json::json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true})
+        };
+        let json = serde_json::json!({
+            "version": "1.0",
+            "added_tokens": [special(0, "[UNK]"), special(1, "[CLS]"), special(2, "[SEP]")],
+            "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null,
+                "lowercase": true},
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]},
+            "decoder": null,
+            "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100,
+                "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "i": 3, "drink": 4, "wine": 5}},
+        });
+        let there = tempfile::tempdir().unwrap();
+        std::fs::write(there.path().join("tokenizer.json"), json.to_string()).unwrap();
+        let plain = Tokenizer::load(&Checkpoint::folder(there.path())).unwrap();
+        let literal = plain.literal().unwrap();
+        let text = "I ☃ drink wine?";
+        assert_eq!(literal.encode(text).unwrap(), [1, 3, 0, 4, 5, 0, 2]);
+        assert_eq!(literal.encode(text).unwrap(), plain.encode(text).unwrap());
+        let spelled = literal.encode_bare("I [SEP] drink").unwrap();
+        assert!(!spelled.contains(&2) && spelled.contains(&4), "{spelled:?}");
     }
 
     #[test]

@@ -127,10 +127,10 @@ pub(super) fn usual(checkpoint: &Checkpoint, task: JudgeTask) -> Result<[String;
         // The statement speaks of the character, the reply as the character: the premise is told who speaks.
         JudgeTask::Nli => [
             "{statement}",
-            "{character} was format: {query} {character} replied: {response}",
+            "{character} was asked: {query} {character} replied: {response}",
         ],
         JudgeTask::Relevance if is_nli => [
-            "{character} was format: {query}",
+            "{character} was asked: {query}",
             "The question is about this: {statement}",
         ],
         JudgeTask::Relevance => ["{query}", "{statement}"],
