@@ -100,12 +100,25 @@ impl ChatTemplate {
     /// Fails if the template refuses the conversation, such as two turns of one side in a row, or if it does not come to
     /// its end within its limits.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        self.render_with(messages, add_generation_prompt, &Map::new())
+    }
+
+    /// The same with more variables for the template, such as `tools`.
+    pub fn render_with(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+        variables: &Map<String, Value>,
+    ) -> Result<String> {
+        let mut others = self.special_tokens.clone();
+        for name in ["tools", "documents"] {
+            others.insert(name.into(), Value::Null);
+        }
+        others.extend(variables.clone());
         let values = context! {
             messages,
             add_generation_prompt,
-            tools => (),
-            documents => (),
-            ..minijinja::Value::from_serialize(&self.special_tokens)
+            ..minijinja::Value::from_serialize(&others)
         };
         jinja::render(NAME, &self.source, values)
             .map_err(|error| Error::invalid(&self.path, format!("{NAME}: {error}")))

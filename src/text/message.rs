@@ -53,11 +53,17 @@ impl TryFrom<Written> for Message {
 
     /// Joins the text parts of a content by line breaks; no content is an empty one.
     fn try_from(written: Written) -> Result<Self, String> {
-        /// What a turn does beside its text, which no model here can.
-        const MORE: [&str; 2] = ["tool_calls", "function_call"];
+        /// What a turn has beside its text, which is not read.
+        const MORE: [&str; 4] = [
+            "tool_calls",
+            "function_call",
+            "reasoning_content",
+            "thinking",
+        ];
         let is_set = |name: &&str| match written.rest.get(*name) {
             None | Some(Value::Null) => false,
             Some(Value::Array(calls)) => !calls.is_empty(),
+            Some(Value::String(text)) => !text.is_empty(),
             Some(_) => true,
         };
         if let Some(name) = MORE.iter().find(|name| is_set(name)) {
@@ -134,6 +140,10 @@ mod tests {
             (
                 r#"{"role": "assistant", "content": null, "tool_calls": [{"id": "1"}]}"#,
                 "tool_calls",
+            ),
+            (
+                r#"{"role": "assistant", "content": "a", "reasoning_content": "b"}"#,
+                "reasoning_content",
             ),
         ] {
             let error = read(written).unwrap_err();

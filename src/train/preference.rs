@@ -1,7 +1,7 @@
 //! Preference pairs as TRL takes them.
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::text::{ChatTemplate, Message, Tokenizer};
 use crate::train::{DpoExample, DpoPair};
@@ -28,6 +28,12 @@ pub struct Preference {
     pub chosen: Turns,
     /// The worse reply.
     pub rejected: Turns,
+    /// The tools that a conversation's template is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Value>,
+    /// More variables for the template.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub chat_template_kwargs: Map<String, Value>,
 }
 
 /// A part of a conversation.
@@ -58,26 +64,50 @@ struct Row {
     prompt: Option<Turns>,
     chosen: Turns,
     rejected: Turns,
+    tools: Option<Value>,
+    chat_template_kwargs: Option<Map<String, Value>>,
 }
 
 impl TryFrom<Row> for Preference {
     type Error = String;
 
     fn try_from(row: Row) -> std::result::Result<Self, String> {
-        let Some(prompt) = row.prompt else {
-            return implicit_prompt(row.chosen, row.rejected);
+        let (prompt, chosen, rejected) = match (row.prompt, row.chosen, row.rejected) {
+            (None, chosen, rejected) => implicit_prompt(chosen, rejected)?,
+            (Some(Turns::Text(text)), chosen @ Turns::Messages(_), rejected) => {
+                let (prompt, chosen, rejected) = implicit_prompt(chosen, rejected)?;
+                (asked_in_text(prompt, text), chosen, rejected)
+            }
+            (Some(prompt), chosen, rejected) => (prompt, chosen, rejected),
         };
         Ok(Self {
             prompt,
-            chosen: row.chosen,
-            rejected: row.rejected,
+            chosen,
+            rejected,
+            tools: row.tools,
+            chat_template_kwargs: row.chat_template_kwargs.unwrap_or_default(),
         })
     }
 }
 
+/// Returns the prompt of conversations whose row has a text for it: what both begin with, as TRL takes it, or else the text as
+/// the user's turn.
+fn asked_in_text(prompt: Turns, text: String) -> Turns {
+    if prompt != Turns::Messages(Vec::new()) {
+        return prompt;
+    }
+    Turns::Messages(vec![Message {
+        role: "user".into(),
+        content: text,
+    }])
+}
+
 /// Takes the prompt off the beginning of both replies, as TRL's `extract_prompt`: a space before the first difference
 /// stays with the replies.
-fn implicit_prompt(chosen: Turns, rejected: Turns) -> std::result::Result<Preference, String> {
+fn implicit_prompt(
+    chosen: Turns,
+    rejected: Turns,
+) -> std::result::Result<(Turns, Turns, Turns), String> {
     match (chosen, rejected) {
         (Turns::Text(chosen), Turns::Text(rejected)) => {
             let pairs = chosen.chars().zip(rejected.chars());
@@ -87,22 +117,23 @@ fn implicit_prompt(chosen: Turns, rejected: Turns) -> std::result::Result<Prefer
                 .sum();
             let prompt = &chosen[..shared];
             let prompt = prompt.strip_suffix(' ').unwrap_or(prompt);
-            Ok(Preference {
-                prompt: Turns::Text(prompt.to_string()),
-                chosen: Turns::Text(chosen[prompt.len()..].to_string()),
-                rejected: Turns::Text(rejected[prompt.len()..].to_string()),
-            })
+            let text = |text: &str| Turns::Text(text.to_string());
+            Ok((
+                text(prompt),
+                text(&chosen[prompt.len()..]),
+                text(&rejected[prompt.len()..]),
+            ))
         }
         (Turns::Messages(mut chosen), Turns::Messages(mut rejected)) => {
             let pairs = chosen.iter().zip(&rejected);
             let shared = pairs.take_while(|(a, b)| a == b).count();
             let rejected = rejected.split_off(shared);
             let reply = chosen.split_off(shared);
-            Ok(Preference {
-                prompt: Turns::Messages(chosen),
-                chosen: Turns::Messages(reply),
-                rejected: Turns::Messages(rejected),
-            })
+            Ok((
+                Turns::Messages(chosen),
+                Turns::Messages(reply),
+                Turns::Messages(rejected),
+            ))
         }
         _ => Err("chosen and rejected of a pair must be two texts or two lists of messages".into()),
     }
@@ -131,7 +162,8 @@ impl PreferenceEncoder {
     ///
     /// # Errors
     ///
-    /// Fails if a conversation has no template, is refused by it, or has a part that is a plain text.
+    /// Fails if a conversation has no template, is refused by it, or has a part that is a plain text; and if the replies are
+    /// equal or one adds nothing to the prompt.
     pub fn encode(&self, pair: &Preference) -> Result<Option<DpoExample>> {
         let [mut prompt, chosen, rejected] = match (&pair.prompt, &pair.chosen, &pair.rejected) {
             (Turns::Text(prompt), Turns::Text(chosen), Turns::Text(rejected)) => {
@@ -157,13 +189,16 @@ impl PreferenceEncoder {
                             .into(),
                     )
                 })?;
-                let replied = |reply: &[Message]| {
-                    let text = template.render(&[prompt, reply].concat(), false)?;
+                let mut variables = pair.chat_template_kwargs.clone();
+                if let Some(tools) = &pair.tools {
+                    variables.insert("tools".into(), tools.clone());
+                }
+                let encode = |turns: &[Message], opens_reply| {
+                    let text = template.render_with(turns, opens_reply, &variables)?;
                     self.tokenizer.encode_bare(&text)
                 };
-                let prompt = self
-                    .tokenizer
-                    .encode_bare(&template.render(prompt, true)?)?;
+                let replied = |reply: &[Message]| encode(&[prompt, reply].concat(), false);
+                let prompt = encode(prompt, true)?;
                 [prompt, replied(chosen)?, replied(rejected)?]
             }
             _ => {
@@ -172,6 +207,12 @@ impl PreferenceEncoder {
                 ));
             }
         };
+        if chosen == rejected {
+            return Err(Error::Usage(
+                "chosen and rejected of a pair are the same, which teaches nothing; leave it out"
+                    .into(),
+            ));
+        }
         let common = |ids: &Vec<i32>| {
             let pairs = prompt.iter().zip(ids);
             pairs.take_while(|(a, b)| a == b).count()
@@ -208,6 +249,33 @@ mod tests {
     use std::path::Path;
 
     #[test]
+    fn a_text_may_be_the_prompt_of_conversations() {
+        let read = |row: &str| serde_json::from_str::<Preference>(row).unwrap();
+        let turns = |role: &str, content: &str| {
+            Turns::Messages(vec![Message {
+                role: role.into(),
+                content: content.into(),
+            }])
+        };
+        for row in [
+            r#"{"prompt": "Who?",
+                "chosen": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Mira."}],
+                "rejected": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}]}"#,
+            r#"{"prompt": "Who?", "chosen": [{"role": "assistant", "content": "Mira."}],
+                "rejected": [{"role": "assistant", "content": "Me."}]}"#,
+        ] {
+            let pair = read(row);
+            let parts = [pair.prompt, pair.chosen, pair.rejected];
+            let expected = [
+                ("user", "Who?"),
+                ("assistant", "Mira."),
+                ("assistant", "Me."),
+            ];
+            assert_eq!(parts, expected.map(|(role, content)| turns(role, content)));
+        }
+    }
+
+    #[test]
     fn replies_end_with_one_eos_are_cut_at_the_length_and_share_what_the_prompt_begins_with() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/gemma");
         let mut encoder = PreferenceEncoder {
@@ -221,6 +289,8 @@ mod tests {
             prompt: Turns::Text(prompt.into()),
             chosen: Turns::Text("I play the cello.".into()),
             rejected: Turns::Text("I sing.<eos>".into()),
+            tools: None,
+            chat_template_kwargs: Map::new(),
         };
         let eos = encoder.tokenizer.token_id("<eos>").unwrap();
         let example = encoder.encode(&pair).unwrap().unwrap();
@@ -267,6 +337,12 @@ mod tests {
             example.prompt,
             ids("<start_of_turn>user\nWhat do you play?<end_of_turn>\n<start_of_turn>assistant\n")
         );
+        let same = Preference {
+            rejected: pair.chosen.clone(),
+            ..pair.clone()
+        };
+        let error = encoder.encode(&same).unwrap_err().to_string();
+        assert!(error.contains("are the same"), "{error}");
         let end = ids("<end_of_turn>\n");
         assert!(example.pairs[0].chosen.ends_with(&end));
         assert!(example.pairs[0].rejected.ends_with(&end));
@@ -276,6 +352,22 @@ mod tests {
         };
         let error = encoder.encode(&silent).unwrap_err().to_string();
         assert!(error.contains("adds nothing to the prompt"), "{error}");
+
+        // What a row has for the template.
+        let template = "{% for message in messages %}{{ message.content }}{% endfor %}{{ tools[0].name }} {{ mood }}";
+        std::fs::write(there.path().join("chat_template.jinja"), template).unwrap();
+        encoder.template = ChatTemplate::load(&Checkpoint::folder(there.path())).unwrap();
+        let pair: Preference = serde_json::from_value(serde_json::json!({
+            "prompt": [{"role": "user", "content": "What?"}],
+            "chosen": [{"role": "assistant", "content": "A cello."}],
+            "rejected": [{"role": "assistant", "content": "A song."}],
+            "tools": [{"name": "cello"}],
+            "chat_template_kwargs": {"mood": "calm"},
+        }))
+        .unwrap();
+        let example = encoder.encode(&pair).unwrap().unwrap();
+        let end = ids("cello calm");
+        assert!(example.pairs[0].rejected.ends_with(&end[1..]));
 
         encoder.template = None;
         let error = encoder.encode(&pair).unwrap_err().to_string();

@@ -340,8 +340,14 @@ impl DpoArgs {
             eos,
             max_length,
         };
-        for record in &records {
-            pairs.extend(encoder.encode(record)?);
+        for (place, record) in records.iter().enumerate() {
+            let encoded = encoder.encode(record).map_err(|error| match error {
+                Error::Usage(reason) => {
+                    Error::invalid(&self.pairs, format!("pair {}: {reason}", place + 1))
+                }
+                other => other,
+            });
+            pairs.extend(encoded?);
         }
         let left_out = records.len() - pairs.len();
         if pairs.is_empty() {
