@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use apc::nn::GemmaConfig;
+use super::cli::{SCORE, SMALL_PRETRAINING};
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Runs `apc` and checks that it fails with one line on stderr that has all `parts`.
 pub(crate) fn refused(arguments: &[&str], code: i32, parts: &[&str]) {
@@ -33,7 +33,7 @@ pub(crate) fn refused(arguments: &[&str], code: i32, parts: &[&str]) {
 }
 
 /// `train` on a page in a folder of its own, which must stay without an adapter.
-fn train_refused(page: &[u8], more: &[&str], code: i32, parts: &[&str]) {
+pub(crate) fn train_refused(page: &[u8], more: &[&str], code: i32, parts: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("page.txt");
     fs::write(&path, page).unwrap();
@@ -51,7 +51,18 @@ fn train_refused(page: &[u8], more: &[&str], code: i32, parts: &[&str]) {
     assert!(!folder.path().join("data/Mira/statements.jsonl").exists());
 }
 
-const PAGE: &[u8] = b"Mira is a carpenter. She plays the cello. She has two brothers.";
+pub(crate) const PAGE: &[u8] = b"Mira is a carpenter. She plays the cello. She has two brothers.";
+
+/// A copy of an embedded model.
+pub(crate) fn copied(folder: &Path, name: &str) -> PathBuf {
+    let copy = folder.join(name);
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(Path::new(ROOT).join("models/tiny").join(name)).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    copy
+}
 
 #[test]
 fn a_page_that_is_missing_empty_or_not_utf8_is_named() {
@@ -252,22 +263,13 @@ fn a_folder_that_is_no_checkpoint_or_another_architecture_is_named() {
         1,
         &["deberta-v2", "gemma"],
     );
-    let score = [
-        "score",
-        "--character",
-        "Alice",
-        "--query",
-        "Hi?",
-        "--response",
-        "Hi.",
-    ];
     refused(
-        &[&score[..], &["--nli", "models/tiny/gemma"]].concat(),
+        &[&SCORE[..], &["--nli", "models/tiny/gemma"]].concat(),
         1,
         &["gemma", "deberta-v2"],
     );
     refused(
-        &[&score[..], &["--nli", "models/tiny/relevance"]].concat(),
+        &[&SCORE[..], &["--nli", "models/tiny/relevance"]].concat(),
         1,
         &["2 classes", "3 are needed"],
     );
@@ -279,7 +281,7 @@ fn a_folder_that_is_no_checkpoint_or_another_architecture_is_named() {
         let config = config.replace("\"num_attention_heads\": 4", &heads);
         fs::write(nli.join("config.json"), config).unwrap();
         refused(
-            &[&score[..], &["--nli", nli.to_str().unwrap()]].concat(),
+            &[&SCORE[..], &["--nli", nli.to_str().unwrap()]].concat(),
             1,
             &["num_attention_heads", "hidden_size is 128"],
         );
@@ -341,14 +343,6 @@ fn checkpoints_of_other_settings_are_no_beginning_of_a_pretraining() {
         format!("{{\"complete\": false, \"inputs\": {inputs}}}"),
     )
     .unwrap();
-    let sizes = [
-        "--language-examples",
-        "8",
-        "--nli-examples",
-        "8",
-        "--relevance-examples",
-        "8",
-    ];
     let pretrain = [
         "pretrain",
         "--seed",
@@ -357,7 +351,7 @@ fn checkpoints_of_other_settings_are_no_beginning_of_a_pretraining() {
         output.to_str().unwrap(),
     ];
     refused(
-        &[&pretrain[..], &sizes].concat(),
+        &[&pretrain[..], &SMALL_PRETRAINING].concat(),
         1,
         &["seed 1 → 2", "--force"],
     );
@@ -397,132 +391,6 @@ fn numbers_below_zero_and_texts_that_begin_with_a_dash_are_read_as_such() {
 }
 
 #[test]
-fn a_label_that_is_no_class_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data.jsonl");
-    for label in ["18446744073709551615", "1000000000000"] {
-        let line = format!("{{\"text\": \"a\", \"label\": {label}}}\n");
-        fs::write(&data, line).unwrap();
-        let output = folder.path().join("out");
-        let finetune = ["finetune", "--model", "models/tiny/nli", "--epochs", "1"];
-        let files = [
-            "--data",
-            data.to_str().unwrap(),
-            "--output",
-            output.to_str().unwrap(),
-        ];
-        refused(&[&finetune[..], &files].concat(), 1, &["text 1", label]);
-        assert!(!output.exists());
-    }
-}
-
-/// A copy of an embedded model.
-pub(crate) fn copied(folder: &Path, name: &str) -> PathBuf {
-    let copy = folder.join(name);
-    fs::create_dir(&copy).unwrap();
-    for entry in fs::read_dir(Path::new(ROOT).join("models/tiny").join(name)).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
-    }
-    copy
-}
-
-#[test]
-fn a_truncated_safetensors_file_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let model = copied(folder.path(), "gemma");
-    let weights = model.join("model.safetensors");
-    let whole = fs::read(&weights).unwrap();
-    fs::write(&weights, &whole[..whole.len() / 2]).unwrap();
-    let chat = [
-        "chat",
-        "--character",
-        "Alice",
-        "--message",
-        "Hi",
-        "--model",
-        model.to_str().unwrap(),
-    ];
-    refused(&chat, 1, &["model.safetensors"]);
-    let output = folder.path().join("out");
-    let train = [
-        "train",
-        "--character",
-        "Alice",
-        "--model",
-        model.to_str().unwrap(),
-        "--output",
-        output.to_str().unwrap(),
-    ];
-    refused(&train, 1, &["model.safetensors"]);
-    assert!(!output.exists(), "nothing is written for such a model");
-}
-
-#[test]
-fn weights_of_another_shape_are_all_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let model = copied(folder.path(), "gemma");
-    apc::files::write_gemma_config(
-        &model,
-        &GemmaConfig::gemma_2b()
-            .with_vocab_size(1152)
-            .with_hidden_size(192)
-            .with_intermediate_size(512)
-            .with_num_hidden_layers(3)
-            .with_num_attention_heads(4)
-            .with_num_key_value_heads(2)
-            .with_head_dim(48),
-    )
-    .unwrap();
-    let chat = [
-        "chat",
-        "--character",
-        "Alice",
-        "--message",
-        "Hi",
-        "--model",
-        model.to_str().unwrap(),
-    ];
-    refused(
-        &chat,
-        1,
-        &[
-            "layers.0.self_attn.k_proj.weight has shape",
-            "layers.2.self_attn.v_proj.weight has shape",
-        ],
-    );
-}
-
-#[test]
-fn a_torn_line_in_a_data_file_is_named_with_its_number() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("statements.jsonl");
-    fs::write(
-        &path,
-        "{\"statement\": \"Mira sings.\"}\n{\"statem\n{\"statement\": \"Mira swims.\"}\n",
-    )
-    .unwrap();
-    let file = path.to_str().unwrap();
-    let score = [
-        "score",
-        "--character",
-        "Mira",
-        "--statements",
-        file,
-        "--query",
-        "Hi?",
-        "--response",
-        "Hi.",
-    ];
-    refused(&score, 1, &["statements.jsonl", "line 2"]);
-    assert_eq!(
-        fs::read_to_string(&path).unwrap().lines().count(),
-        3,
-        "the file stays as it was"
-    );
-}
-
-#[test]
 fn a_message_that_is_too_long_or_empty_is_refused() {
     let long = "word ".repeat(20_000);
     refused(
@@ -541,62 +409,4 @@ fn a_message_that_is_too_long_or_empty_is_refused() {
         2,
         &["empty"],
     );
-}
-
-#[cfg(unix)]
-#[test]
-fn an_output_that_cannot_be_written_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("file");
-    fs::write(&file, "").unwrap();
-    let output = file.join("below");
-    refused(
-        &[
-            "train",
-            "--character",
-            "Alice",
-            "--output",
-            output.to_str().unwrap(),
-        ],
-        1,
-        &["file/below"],
-    );
-    // A folder without permission; for root, to whom everything is permitted, a file system that is read-only.
-    refused(
-        &["train", "--character", "Alice", "--output", "/proc/apc"],
-        1,
-        &["/proc/apc"],
-    );
-}
-
-#[cfg(unix)]
-#[test]
-fn a_disk_that_is_full_ends_the_run_with_one_line() {
-    // A limit on the size of files, with its signal ignored, fails writes half-way as a full disk does.
-    let folder = tempfile::tempdir().unwrap();
-    let program = assert_cmd::cargo::cargo_bin!("apc");
-    let script = format!(
-        "trap '' XFSZ; ulimit -f 4; exec '{}' train --character Alice --output '{}' --max-dpo-data 4",
-        program.display(),
-        folder.path().display()
-    );
-    let output = Command::new("bash")
-        .args(["-c", &script])
-        .current_dir(ROOT)
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(
-        stderr.contains("error: cannot write") && !stderr.contains("panicked"),
-        "{stderr}"
-    );
-    for entry in fs::read_dir(folder.path().join("data/Alice")).unwrap() {
-        let path = entry.unwrap().path();
-        assert!(
-            path.is_dir() || fs::metadata(&path).unwrap().len() > 0,
-            "{} is half-written",
-            path.display()
-        );
-    }
 }

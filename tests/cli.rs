@@ -11,6 +11,27 @@ use serde_json::Value;
 pub(crate) const PAGE: &str = "Mira is a carpenter from Riga. She plays the cello on Sundays. She has two brothers. \
 Her mother is a nurse.\n\nMira is afraid of heights. She was born in 1990.\n";
 
+/// A reply of Alice's to be scored.
+pub(crate) const SCORE: [&str; 7] = [
+    "score",
+    "--character",
+    "Alice",
+    "--query",
+    "Hi?",
+    "--response",
+    "Hi.",
+];
+
+/// Settings under which a pretraining takes seconds.
+pub(crate) const SMALL_PRETRAINING: [&str; 6] = [
+    "--language-examples",
+    "8",
+    "--nli-examples",
+    "8",
+    "--relevance-examples",
+    "8",
+];
+
 /// Settings under which the main job takes seconds.
 pub(crate) const SHORT: [&str; 16] = [
     "--max-dpo-data",

@@ -11,6 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
 use super::bad_input::{copied, refused};
+use super::cli::SCORE;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/gemma-mqa");
 
@@ -113,16 +114,7 @@ fn a_token_without_a_row_is_refused_where_a_text_has_it_and_not_before() {
 fn special_ids_without_a_row_are_told_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let nli = copied(folder.path(), "nli");
-    let score = [
-        "score",
-        "--character",
-        "Alice",
-        "--query",
-        "Hi?",
-        "--response",
-        "Hi.",
-        "--nli",
-    ];
+    let score = [&SCORE[..], &["--nli"]].concat();
     for pad in [-1, 999_999] {
         edit_json(&nli.join("config.json"), |json| {
             json["pad_token_id"] = json!(pad)
@@ -413,16 +405,7 @@ fn counts_that_no_memory_holds_are_refused() {
                 json.as_object_mut().unwrap().remove("id2label");
             }
         });
-        let score = [
-            "score",
-            "--character",
-            "Alice",
-            "--query",
-            "Hi?",
-            "--response",
-            "Hi.",
-            "--nli",
-        ];
+        let score = [&SCORE[..], &["--nli"]].concat();
         let told = ["nli", "config.json"];
         refused(&[&score[..], &[nli.to_str().unwrap()]].concat(), 1, &told);
         fs::write(config, whole).unwrap();

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
+mod bad_files;
 mod bad_input;
 mod chat_answers;
 mod chat_forms;
 mod chat_limits;
 mod chat_server;
+mod classifiers;
 mod cli;
 mod devices;
 mod edits;
@@ -14,7 +16,9 @@ mod foreign_files;
 mod golden;
 mod hub;
 mod hub_manners;
+mod hub_refusals;
 mod hub_server;
+mod judge_flags;
 mod judges;
 mod pages;
 mod public_judges;

@@ -12,16 +12,14 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
-use super::cli::{run, short_run, strs, text};
-
 /// An embedded judge under another name: with other labels, and the rows of its head in their order.
-struct Foreign {
+pub(crate) struct Foreign {
     folder: tempfile::TempDir,
 }
 
 impl Foreign {
     /// - rows: for each new logit the old one
-    fn new(name: &str, rows: &[usize], labels: &[&str]) -> Self {
+    pub(crate) fn new(name: &str, rows: &[usize], labels: &[&str]) -> Self {
         let made = Self::with_head(name, labels, |row_size, values| {
             let old: Vec<&[f32]> = values.chunks(row_size).collect();
             rows.iter().flat_map(|&row| old[row].to_vec()).collect()
@@ -36,7 +34,11 @@ impl Foreign {
     }
 
     /// - head: what becomes of the rows of the classifier's weight or bias, given the length of a row
-    fn with_head(name: &str, labels: &[&str], head: impl Fn(usize, Vec<f32>) -> Vec<f32>) -> Self {
+    pub(crate) fn with_head(
+        name: &str,
+        labels: &[&str],
+        head: impl Fn(usize, Vec<f32>) -> Vec<f32>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let from = tiny(name);
         fs::copy(
@@ -84,42 +86,42 @@ impl Foreign {
         Self { folder }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.path().to_str().unwrap()
     }
 
-    fn remove(&self, file: &str) {
+    pub(crate) fn remove(&self, file: &str) {
         let path = self.path().join(file);
         if path.exists() {
             fs::remove_file(path).unwrap();
         }
     }
 
-    fn write(&self, file: &str, value: &Value) {
+    pub(crate) fn write(&self, file: &str, value: &Value) {
         fs::write(self.path().join(file), value.to_string()).unwrap();
     }
 
-    fn load(&self, task: JudgeTask) -> Result<LocalJudge, String> {
+    pub(crate) fn load(&self, task: JudgeTask) -> Result<LocalJudge, String> {
         load(self.path(), task)
     }
 }
 
-fn tiny(name: &str) -> PathBuf {
+pub(crate) fn tiny(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("models/tiny")
         .join(name)
 }
 
-fn load(folder: &Path, task: JudgeTask) -> Result<LocalJudge, String> {
+pub(crate) fn load(folder: &Path, task: JudgeTask) -> Result<LocalJudge, String> {
     let source = JudgeSource::from(Checkpoint::from(folder.to_path_buf()));
     LocalJudge::load(&source, task, &Device::flex().into()).map_err(|error| error.to_string())
 }
 
-fn persona() -> Persona {
+pub(crate) fn persona() -> Persona {
     Persona::new(
         "Mira",
         ["Mira plays the cello.", "Mira is afraid of heights."],
@@ -358,168 +360,5 @@ fn configs_that_no_table_fits_are_refused_at_load_with_what_is_wrong() {
     assert!(
         told.contains("modernbert") && told.contains("roberta"),
         "{told}"
-    );
-}
-
-/// `apc score` of one reply with these flags.
-fn score(more: &[&str]) -> std::process::Output {
-    let statements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/mira.txt");
-    let statements = statements.to_str().unwrap();
-    let arguments = ["score", "--character", "Mira", "--statements", statements];
-    let asked = [
-        "--query",
-        "What do you play?",
-        "--response",
-        "I play the cello.",
-    ];
-    run(&[&arguments[..], &asked, more].concat())
-}
-
-#[test]
-fn each_judge_has_a_template_of_its_own_and_labels_by_flag() {
-    let judge = Foreign::new("nli", &[2, 1, 0], &["LABEL_0", "LABEL_1", "LABEL_2"]);
-    let told = |more: &[&str]| {
-        let done = score(&[&["--nli", judge.name(), "--verbose"], more].concat());
-        let told = text(&done.stderr);
-        assert!(done.status.success(), "{told}");
-        told
-    };
-    let guessed = told(&[]);
-    assert!(guessed.contains("--judge-labels"), "{guessed}");
-    let pair = r#"["{statement}", "He said: {response}"]"#;
-    let labels = "entailment,neutral,contradiction";
-    let named = told(&["--nli-template", pair, "--judge-labels", labels]);
-    assert!(
-        named.contains("He said: I play the cello.") && !named.contains("--judge-labels"),
-        "{named}"
-    );
-    assert!(named.contains("Statement: Mira plays the cello. Question: What do you play?"));
-    let named = told(&[
-        "--relevance-template",
-        "About {statement}: {query}",
-        "--judge-labels",
-        labels,
-    ]);
-    assert!(
-        named.contains("About Mira plays the cello.: What do you play?"),
-        "{named}"
-    );
-    for (flags, parts) in [
-        (
-            ["--nli-template", "{statment}"],
-            ["--nli-template", "{statment}"],
-        ),
-        (
-            ["--judge-labels", "good,bad"],
-            ["--judge-labels", "\"good\""],
-        ),
-        (
-            ["--judge-labels", "neutral,neutral,entailed"],
-            ["--judge-labels", "each once"],
-        ),
-    ] {
-        let refused = score(&flags);
-        let told = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(2), "{told}");
-        assert!(parts.iter().all(|part| told.contains(part)), "{told}");
-    }
-}
-
-#[test]
-fn the_embedded_judges_say_that_they_read_english() {
-    let folder = tempfile::tempdir().unwrap();
-    let statements = folder.path().join("小雨.txt");
-    fs::write(
-        &statements,
-        "小雨喜欢下雨天。\n小雨住在海边的一个小镇上。\n",
-    )
-    .unwrap();
-    let done = run(&[
-        "score",
-        "--character",
-        "小雨",
-        "--statements",
-        statements.to_str().unwrap(),
-        "--query",
-        "你喜欢什么？",
-        "--response",
-        "我喜欢下雨天。",
-    ]);
-    let told = text(&done.stderr);
-    assert!(
-        done.status.success() && told.contains("read English"),
-        "{told}"
-    );
-    assert!(!text(&score(&[]).stderr).contains("read English"));
-}
-
-#[test]
-fn who_grades_is_chosen_by_flag_and_a_judge_that_also_rewards_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let grader = Foreign::new(
-        "nli",
-        &[1, 0, 2],
-        &["NEUTRAL", "CONTRADICTION", "ENTAILMENT"],
-    );
-    let arguments = short_run(folder.path());
-    let pair = json!({"pair": ["{statement}", "{query} {response}"]});
-    grader.write("judge.json", &pair);
-    let more = [
-        "--grading-nli",
-        grader.name(),
-        "--grading-relevance",
-        "models/tiny/relevance",
-    ];
-    let done = run(&[&strs(&arguments)[..], &more].concat());
-    let told = text(&done.stderr);
-    assert!(done.status.success(), "{told}");
-    assert!(
-        told.contains("both rewards and grades") && told.contains("--grading-relevance"),
-        "{told}"
-    );
-    let about = |stage: &str| {
-        let path = folder.path().join(format!("data/Mira/stages/{stage}.json"));
-        let record: Value = files::read_json(&path).unwrap();
-        record["about"]["judge"]["name"]
-            .as_str()
-            .unwrap()
-            .to_string()
-    };
-    let name = grader.path().file_name().unwrap().to_str().unwrap();
-    assert!(about("evaluation-after").ends_with(name));
-    assert!(about("grading-relevance-table").ends_with("models/tiny/relevance"));
-    assert_eq!(about("pairs"), "embedded/nli");
-    assert_eq!(about("relevance-table"), "embedded/relevance");
-}
-
-#[test]
-fn the_judges_of_a_trained_character_are_known_from_its_record() {
-    let folder = tempfile::tempdir().unwrap();
-    let judge = Foreign::new("nli", &[1, 0, 2], &["LABEL_0", "LABEL_1", "LABEL_2"]);
-    let arguments = short_run(folder.path());
-    let labels = ["--judge-labels", "neutral,contradicted,entailed"];
-    let pair = ["--nli-template", r#"["{statement}", "Asked: {response}"]"#];
-    let more = [&["--nli", judge.name()], &labels[..], &pair].concat();
-    let done = run(&[&strs(&arguments)[..], &more].concat());
-    assert!(done.status.success(), "{}", text(&done.stderr));
-    let output = folder.path().to_str().unwrap();
-    let scored = run(&[
-        "score",
-        "--character",
-        "Mira",
-        "--output",
-        output,
-        "--query",
-        "What do you play?",
-        "--response",
-        "I play the cello.",
-        "--verbose",
-    ]);
-    let told = text(&scored.stderr);
-    assert!(scored.status.success(), "{told}");
-    assert!(told.contains("Asked: I play the cello."), "{told}");
-    assert!(
-        !told.contains("--judge-labels"),
-        "the labels are recorded: {told}"
     );
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use super::cli::{PAGE, SHORT, apc, run, strs, text};
+use super::cli::{PAGE, SHORT, SMALL_PRETRAINING, apc, run, strs, text};
 
 /// What a terminal would obey.
 const ESCAPE: &str = "\u{1b}]0;owned\u{7}";
@@ -282,15 +282,7 @@ fn what_one_run_writes_to_another_leaves_alone() {
     let finetune = ["finetune", "--model", "models/tiny/nli", "--epochs", "1"];
     let model = ["--model", "tests/golden/dpo-run"];
     let to = ["--output", &out];
-    let sizes = [
-        "--language-examples",
-        "8",
-        "--nli-examples",
-        "8",
-        "--relevance-examples",
-        "8",
-    ];
-    let pretrain = [&["pretrain"][..], &to, &sizes].concat();
+    let pretrain = [&["pretrain"][..], &to, &SMALL_PRETRAINING].concat();
     fs::create_dir(&out).unwrap();
     let held = File::open(&out).unwrap();
     held.lock().unwrap();

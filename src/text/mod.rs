@@ -19,6 +19,7 @@ mod requirements;
 mod running;
 mod sampling;
 mod sentencepiece;
+mod special;
 mod stream;
 mod tokenizer;
 

@@ -4,23 +4,22 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokenizers::{ModelWrapper, NormalizerWrapper, PreTokenizerWrapper};
+use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
 
 use crate::error::guarded;
 use crate::files::{self, Checkpoint};
-use crate::text::around::{Around, EncodedText};
 use crate::text::sentencepiece::{self, ByteFallback};
 use crate::{Error, Result};
 
 /// The tokenizer of a checkpoint: text to ids and back. Clones share the vocabulary.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
-    path: PathBuf,
-    inner: Arc<tokenizers::Tokenizer>,
+    pub(super) path: PathBuf,
+    pub(super) inner: Arc<tokenizers::Tokenizer>,
     /// The special tokens that no text may spell; none where texts may.
-    forbidden: Option<Arc<HashSet<i32>>>,
+    pub(super) forbidden: Option<Arc<HashSet<i32>>>,
     /// How many ids the model has a row for.
-    rows: Option<usize>,
+    pub(super) rows: Option<usize>,
 }
 
 /// The longest text that a text may become before it is split, as a multiple of its own length with some to spare.
@@ -92,84 +91,6 @@ impl Tokenizer {
         Ok(tokenizer)
     }
 
-    /// Returns the same tokenizer for texts that somebody else wrote: where they spell a special token, such as `[SEP]` or
-    /// `</s>`, that is encoded as ordinary text.
-    pub fn literal(&self) -> Result<Self> {
-        let mut inner = tokenizers::Tokenizer::clone(&self.inner);
-        inner.set_encode_special_tokens(true);
-        let mut forbidden = self.around()?.ids();
-        let added = self.inner.get_added_tokens_decoder();
-        let special = added.iter().filter(|(_, token)| token.special);
-        forbidden.extend(special.map(|(&id, _)| id as i32));
-        // What is not in the vocabulary is [UNK], and may be.
-        for id in self.unknown()? {
-            forbidden.remove(&id);
-        }
-        Ok(Self {
-            inner: Arc::new(inner),
-            forbidden: Some(Arc::new(forbidden)),
-            ..self.clone()
-        })
-    }
-
-    /// The ids of what is not in the vocabulary.
-    fn unknown(&self) -> Result<Vec<i32>> {
-        let name = match self.inner.get_model() {
-            ModelWrapper::WordPiece(model) => Some(&model.unk_token),
-            ModelWrapper::WordLevel(model) => Some(&model.unk_token),
-            ModelWrapper::BPE(model) => model.unk_token.as_ref(),
-            // It does not tell, but encodes such a character.
-            ModelWrapper::Unigram(_) => {
-                let plain = Self {
-                    forbidden: None,
-                    ..self.clone()
-                };
-                return plain.encode_bare("\u{10fffd}");
-            }
-        };
-        let id = name.and_then(|name| self.inner.token_to_id(name));
-        Ok(id.map(|id| id as i32).into_iter().collect())
-    }
-
-    /// The special tokens around one text, or two.
-    pub(crate) fn around(&self) -> Result<Around> {
-        Around::of(&self.inner).map_err(|error| self.failed(&error))
-    }
-
-    /// Splits a text at the special tokens that it spells: the text before the first one, then each with the text behind.
-    pub(crate) fn split_at_special<'a>(&self, text: &'a str) -> (&'a str, Vec<(i32, &'a str)>) {
-        let added = self.inner.get_added_tokens_decoder();
-        let special: Vec<(i32, &str)> = added
-            .iter()
-            .filter(|(_, token)| token.special && !token.content.is_empty())
-            .map(|(&id, token)| (id as i32, token.content.as_str()))
-            .collect();
-        let next = |text: &str| {
-            let found = special
-                .iter()
-                .filter_map(|&(id, token)| Some((text.find(token)?, id, token.len())));
-            // Of two that begin at the same place the longer one.
-            found.min_by_key(|&(at, _, len)| (at, std::cmp::Reverse(len)))
-        };
-        let mut parts = Vec::new();
-        let (mut rest, mut before) = (text, None);
-        let mut id_before = None;
-        while let Some((at, id, len)) = next(rest) {
-            let part = &rest[..at];
-            match id_before {
-                None => before = Some(part),
-                Some(id) => parts.push((id, part)),
-            }
-            id_before = Some(id);
-            rest = &rest[at + len..];
-        }
-        match id_before {
-            None => before = Some(rest),
-            Some(id) => parts.push((id, rest)),
-        }
-        (before.unwrap_or_default(), parts)
-    }
-
     /// The same for a model with `rows` rows in its table of embeddings: a text with a token that has none is refused.
     ///
     /// A vocabulary may be longer than the table where its last tokens are never used.
@@ -225,57 +146,6 @@ impl Tokenizer {
             }
             _ => Ok(ids),
         }
-    }
-
-    /// Writes a space into each special token that a text spells. That the tokenizer should pass over them is not enough: a
-    /// unigram model has `[SEP]` among its pieces, and full-width letters are normalized to it.
-    fn without_special(&self, text: &str, forbidden: &HashSet<i32>) -> Result<String> {
-        /// Times that what was mended may spell another one.
-        const TRIES: usize = 8;
-        let mut text = text.to_string();
-        for _ in 0..TRIES {
-            let encoding = guarded(|| self.inner.encode(text.as_str(), false))
-                .map_err(|panic| self.failed(&panic.into()))?
-                .map_err(|error| self.failed(&error))?;
-            let ids = encoding.get_ids().iter().zip(encoding.get_offsets());
-            let found: Vec<(usize, usize)> = ids
-                .filter(|(id, _)| forbidden.contains(&(**id as i32)))
-                .map(|(_, &range)| range)
-                .collect();
-            if found.is_empty() {
-                break;
-            }
-            for (start, end) in found.into_iter().rev() {
-                let spelled = text.get(start..end).unwrap_or_default();
-                let space = spelled.len() - spelled.trim_start().len();
-                let first = spelled[space..].chars().next().map_or(0, char::len_utf8);
-                let at = start + space + first;
-                if text.is_char_boundary(at) {
-                    text.insert(at, ' ');
-                }
-            }
-        }
-        Ok(text)
-    }
-
-    /// Puts the special tokens around a text, or around the two of a pair.
-    ///
-    /// # Errors
-    ///
-    /// Fails on a pair if the tokenizer has no tokens that tell two texts apart.
-    pub(crate) fn put_around(
-        &self,
-        around: &Around,
-        first: &[i32],
-        second: Option<&[i32]>,
-    ) -> Result<EncodedText> {
-        around.put(first, second).ok_or_else(|| self.no_pairs())
-    }
-
-    /// The error of a tokenizer that cannot tell two texts apart.
-    fn no_pairs(&self) -> Error {
-        let reason = "cannot tell the two texts of a pair apart: it has neither [CLS] and [SEP] nor <s> and </s>";
-        Error::invalid(&self.path, reason)
     }
 
     /// The ids, each of which must have a row in the model's table.
@@ -398,7 +268,7 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    fn failed(&self, error: &tokenizers::Error) -> Error {
+    pub(super) fn failed(&self, error: &tokenizers::Error) -> Error {
         Error::invalid(&self.path, format!("cannot handle a text: {error}"))
     }
 }
@@ -426,72 +296,6 @@ fn grown(normalizer: &NormalizerWrapper, len: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn tokenizer(folder: &str) -> Tokenizer {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-        Tokenizer::load(&Checkpoint::folder(folder)).unwrap()
-    }
-
-    #[test]
-    fn a_text_that_spells_special_tokens_has_none_where_it_is_taken_literally() {
-        for folder in ["models/tiny/nli", "tests/golden/spm"] {
-            let plain = tokenizer(folder);
-            let literal = plain.literal().unwrap();
-            let special = literal.forbidden.clone().unwrap();
-            assert!(special.len() >= 3, "{folder}: {special:?}");
-            for text in [
-                "a [SEP] b",
-                "[SEP]",
-                "[CLS][SEP][SEP][PAD]",
-                "a[SEP]b [ SEP ]",
-                "［ＳＥＰ］ [MASK]",
-                "[S[SEP]EP]",
-            ] {
-                let ids = literal.encode_bare(text).unwrap();
-                let spelled = ids.iter().any(|id| special.contains(id));
-                assert!(!spelled && !ids.is_empty(), "{folder}, {text}: {ids:?}");
-            }
-            let text = "Mira sings, 1984: “plain” … 日";
-            assert_eq!(literal.encode(text).unwrap(), plain.encode(text).unwrap());
-        }
-    }
-
-    #[test]
-    fn what_is_not_in_the_vocabulary_stays_where_no_separator_may_be_spelled() {
-        let special = |id: u32, content: &str| {
-            serde_json::json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
-                "normalized": false, "special": true})
-        };
-        let json = serde_json::json!({
-            "version": "1.0",
-            "added_tokens": [special(0, "[UNK]"), special(1, "[CLS]"), special(2, "[SEP]")],
-            "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null,
-                "lowercase": true},
-            "pre_tokenizer": {"type": "BertPreTokenizer"},
-            "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]},
-            "decoder": null,
-            "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-                "max_input_chars_per_word": 100,
-                "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "i": 3, "drink": 4, "wine": 5}},
-        });
-        let there = tempfile::tempdir().unwrap();
-        std::fs::write(there.path().join("tokenizer.json"), json.to_string()).unwrap();
-        let plain = Tokenizer::load(&Checkpoint::folder(there.path())).unwrap();
-        let literal = plain.literal().unwrap();
-        let text = "I ☃ drink wine?";
-        assert_eq!(literal.encode(text).unwrap(), [1, 3, 0, 4, 5, 0, 2]);
-        assert_eq!(literal.encode(text).unwrap(), plain.encode(text).unwrap());
-        let spelled = literal.encode_bare("I [SEP] drink").unwrap();
-        assert!(!spelled.contains(&2) && spelled.contains(&4), "{spelled:?}");
-    }
-
-    #[test]
-    fn a_text_is_split_at_the_special_tokens_that_it_spells() {
-        let tokenizer = tokenizer("tests/golden/spm");
-        assert_eq!(tokenizer.split_at_special("plain"), ("plain", vec![]));
-        let (before, parts) = tokenizer.split_at_special("a [SEP] b[CLS]");
-        assert_eq!((before, parts), ("a ", vec![(2, " b"), (1, "")]));
-    }
 
     #[test]
     fn a_text_is_neither_cut_nor_padded_whatever_the_file_says() {

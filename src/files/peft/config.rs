@@ -52,6 +52,8 @@ const NEUTRAL: [&str; 22] = [
     "velora_config",
 ];
 
+/// The kind of adapter that is read and written.
+const LORA: &str = "LORA";
 /// Values of `init_lora_weights` with which PEFT changes the base model's weights, too.
 const CHANGES_BASE: [&str; 5] = ["pissa", "olora", "corda", "loftq", "lora_ga"];
 
@@ -115,7 +117,7 @@ impl AdapterConfig {
             "modules_to_save": null,
         });
         Self {
-            peft_type: "LORA".to_string(),
+            peft_type: LORA.to_string(),
             base_model_name_or_path: Some(base.to_string()),
             r: lora.rank,
             lora_alpha: lora.alpha,
@@ -167,10 +169,18 @@ impl AdapterConfig {
             let reason = format!("is no PEFT adapter: it has no {CONFIG}; {AGAIN}");
             return Err(Error::invalid(folder, reason));
         }
-        let config: Self = files::read_json(&path).map_err(|error| match error {
+        let damaged = |error| match error {
             Error::Invalid { path, reason } => Error::invalid(path, format!("{reason}; {AGAIN}")),
             error => error,
-        })?;
+        };
+        let value: Value = files::read_json(&path).map_err(damaged)?;
+        // Another kind of adapter has other keys.
+        if let Some(kind) = value["peft_type"].as_str().filter(|kind| *kind != LORA) {
+            let reason = format!("\"peft_type\" {kind} is not supported, only {LORA} is");
+            return Err(Error::invalid(&path, reason));
+        }
+        let config: Self = serde_json::from_value(value)
+            .map_err(|error| damaged(Error::invalid(&path, error.to_string())))?;
         config
             .check()
             .map_err(|reason| Error::invalid(&path, reason))?;
@@ -188,9 +198,6 @@ impl AdapterConfig {
     }
 
     fn check(&self) -> std::result::Result<(), String> {
-        if self.peft_type != "LORA" {
-            return Err(format!("peft_type {} is not supported", self.peft_type));
-        }
         let set = |name: &&str| self.rest.get(*name).is_some_and(|value| !is_off(value));
         let unsupported: Vec<&str> = UNSUPPORTED.into_iter().filter(set).collect();
         if !unsupported.is_empty() {

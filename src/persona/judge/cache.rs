@@ -151,17 +151,17 @@ mod tests {
     use crate::progress::Job;
     use burn::tensor::Device;
 
+    fn judge() -> LocalJudge {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
+        let source = files::Checkpoint::from(folder).into();
+        LocalJudge::load(&source, JudgeTask::Relevance, &Device::flex().into()).unwrap()
+    }
+
     #[test]
     fn what_was_judged_is_read_back_and_only_what_is_new_is_judged() {
         let there = tempfile::tempdir().unwrap();
         let path = there.path().join("cache.jsonl");
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
-        let judge = LocalJudge::load(
-            &crate::files::Checkpoint::from(folder).into(),
-            JudgeTask::Relevance,
-            &Device::flex().into(),
-        )
-        .unwrap();
+        let judge = judge();
         let judged = |name: &str, statements: &[&str], queries: &[&str]| {
             let mut cache = RelevanceCache::open(&path, name).unwrap();
             let persona = Persona::new("Mira", statements.iter().copied());
@@ -199,13 +199,7 @@ mod tests {
     fn a_table_that_was_stopped_anywhere_comes_out_the_same_to_the_last_bit() {
         let there = tempfile::tempdir().unwrap();
         let path = there.path().join("cache.jsonl");
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
-        let judge = LocalJudge::load(
-            &crate::files::Checkpoint::from(folder).into(),
-            JudgeTask::Relevance,
-            &Device::flex().into(),
-        )
-        .unwrap();
+        let judge = judge();
         let statements =
             (0..40).map(|n| format!("Mira has {n} {}cats.", "very old ".repeat(n % 9)));
         let persona = Persona::new("Mira", statements);

@@ -41,6 +41,7 @@ impl LocalJudge {
         let format = source.format()?;
         // What a judge cannot be is told before its weights are read.
         let labels = files::read_classifier_config(checkpoint)?.labels;
+        let by_name = columns(task, &labels, None).ok();
         let columns = columns(task, &labels, format.labels.as_ref()).map_err(refused)?;
         let mut remarks = Vec::new();
         let (name, settings) = (checkpoint.name(), task.settings());
@@ -49,6 +50,12 @@ impl LocalJudge {
                 "the classes of {} have no names; in their order they are taken for {}; `judge_labels` names them",
                 name,
                 task.labels().join(", ")
+            ));
+        }
+        if by_name.is_some_and(|by_name| !by_name.is_guessed && by_name.logits != columns.logits) {
+            remarks.push(format!(
+                "the labels that were given change what the classes of {name} mean: its config.json calls them {}",
+                labels.join(", ")
             ));
         }
         if format.template.is_none() {

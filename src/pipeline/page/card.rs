@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use regex::{NoExpand, Regex};
 use serde_json::{Map, Value};
 
 use super::macros;
@@ -48,19 +49,23 @@ pub(super) fn page(path: &Path, card: &Map<String, Value>, character: &str) -> R
     }
 
     let mut parts: Vec<String> = Vec::new();
-    if let Some(name) = text(&["name", "char_name"]).filter(|name| name != character) {
-        parts.push(format!("Name: {name}"));
-    }
+    let name = text(&["name", "char_name"]).filter(|name| name != character);
+    parts.extend(name.as_ref().map(|name| format!("Name: {name}")));
+    let n_named = parts.len();
     parts.extend(description);
     parts.extend(personality.map(|text| field("Personality", &text)));
     parts.extend(scenario.map(|text| field("Scenario", &text)));
-    parts.extend(lore(data, character));
+    parts.extend(lore(data, name.as_deref().unwrap_or(character), character));
     let talk = examples.unwrap_or_default();
     parts.extend(talk.split("<START>").map(|talk| spoken(talk, None)));
     parts.extend(greeting.map(|text| spoken(&text, Some(character))));
-    let parts = parts
-        .iter()
-        .map(|part| macros::resolve(part, character, true));
+    let parts = parts.iter().enumerate().map(|(place, part)| {
+        let part = macros::resolve(part, character, true);
+        match &name {
+            Some(name) if place >= n_named => renamed(&part, name, character),
+            _ => part,
+        }
+    });
     let parts: Vec<String> = parts
         .map(|part| part.trim().to_string())
         .filter(|part| !part.is_empty())
@@ -87,8 +92,23 @@ fn field(name: &str, text: &str) -> String {
     format!("{name}:{gap}{text}")
 }
 
-/// The entries of the lorebook that are in use and name the character.
-fn lore(data: &Map<String, Value>, character: &str) -> Vec<String> {
+/// Writes the character's name in place of the card's, where neither is a part of the other.
+fn renamed(text: &str, name: &str, character: &str) -> String {
+    let words = |name: &str| -> Vec<String> {
+        let words = name.split_whitespace().map(str::to_lowercase);
+        words.collect()
+    };
+    let (own, wanted) = (words(name), words(character));
+    let is_part = own.iter().all(|word| wanted.contains(word))
+        || wanted.iter().all(|word| own.contains(word));
+    match Regex::new(&format!(r"\b{}\b", regex::escape(name))) {
+        Ok(pattern) if !is_part => pattern.replace_all(text, NoExpand(character)).into_owned(),
+        _ => text.to_string(),
+    }
+}
+
+/// The entries of the lorebook that are in use and name the character, as the card calls it or as we do.
+fn lore(data: &Map<String, Value>, name: &str, character: &str) -> Vec<String> {
     let entries = data
         .get("character_book")
         .and_then(|book| book.get("entries"));
@@ -108,7 +128,7 @@ fn lore(data: &Map<String, Value>, character: &str) -> Vec<String> {
         .into_iter()
         .filter(is_on)
         .map(content)
-        .filter(|text| text.contains(character))
+        .filter(|text| text.contains(character) || text.contains(name))
         .collect()
 }
 

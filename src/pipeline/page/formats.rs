@@ -299,6 +299,18 @@ mod tests {
     }
 
     #[test]
+    fn a_card_of_another_name_is_about_the_character_that_was_asked_for() {
+        let card = json!({"spec": "chara_card_v2", "data": {
+            "name": "Mirela", "description": "Mirela's cat sleeps.", "personality": "Mirela is dry.",
+            "character_book": {"entries": [{"content": "Mirela lives in Cluj."}]},
+        }});
+        assert_eq!(
+            read("card.json", card.to_string()).unwrap(),
+            "Name: Mirela\n\nMira's cat sleeps.\n\nPersonality: Mira is dry.\n\nMira lives in Cluj."
+        );
+    }
+
+    #[test]
     fn what_is_neither_text_nor_a_card_is_refused_by_name() {
         let empty = picture(&[], &[]);
         let broken = picture(&[("chara", "e30=!".into())], &[]);

@@ -26,6 +26,9 @@ pattern!(URL, r"(?:https?://|www\.)[^\s<>)]*[^\s<>).,;:]");
 pattern!(EMPHASIS, r"\*+|`+|'{2,5}|\b_{1,2}\B|\B_{1,2}\b");
 pattern!(SPACES, r"[ \t\u{a0}\u{2000}-\u{200a}\u{202f}\u{3000}]+");
 pattern!(SPACE_BEFORE_MARK, r" +([,.;:!?])");
+// `5'4"` and, where no quotation is open, `55"`: not the mark of a quotation.
+pattern!(FEET, r#"\b(\d{1,2})' ?(\d{1,2}(?:\.\d+)?)(?:"|'')"#);
+pattern!(INCHES, r#"\b(\d{1,3}(?:\.\d+)?)""#);
 pattern!(MARK_RUN, r",(?: ?,)+|;(?: ?[,;])+");
 
 /// Takes markup, notes and parentheses out of a line.
@@ -49,6 +52,11 @@ pub(crate) fn clean(line: &str) -> String {
             _ => text.push(c),
         }
     }
+    let text = FEET.replace_all(&text, "$1 feet $2 inches");
+    let text = match text.matches('"').count() % 2 {
+        0 => text,
+        _ => INCHES.replace(&text, "$1-inch").into_owned().into(),
+    };
     let text = text.replace(" -- ", " – ").replace(" - ", " – ");
     let text = SPACES.replace_all(&text, " ");
     let text = SPACE_BEFORE_MARK.replace_all(&text, "$1");
@@ -116,6 +124,24 @@ mod tests {
             clean("Sam&#39;s van &amp; Ann&rsquo;s &#x2019; A&B; x"),
             "Sam's van & Ann's ' A&B; x"
         );
+    }
+
+    #[test]
+    fn marks_of_feet_and_inches_open_no_quotation() {
+        for (line, expected) in [
+            ("She's 5'4\" tall.", "She's 5 feet 4 inches tall."),
+            (
+                "Height: 6’1”; Hair: black",
+                "Height: 6 feet 1 inches; Hair: black",
+            ),
+            ("Her TV is a 55\" model.", "Her TV is a 55-inch model."),
+            (
+                "He says \"born in 1960\" often.",
+                "He says \"born in 1960\" often.",
+            ),
+        ] {
+            assert_eq!(clean(line), expected);
+        }
     }
 
     #[test]

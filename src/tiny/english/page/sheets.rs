@@ -34,6 +34,8 @@ pattern!(
     r"\A\s*---[ \t]*\n(?:[A-Za-z_-]+:[^\n]*\n|[ \t]+[^\n]*\n|-[ \t][^\n]*\n|[ \t]*\n)*---[ \t]*\n"
 );
 pattern!(WIKI_TABLE, r"(?ms)^[ \t]*\{\|.*?^[ \t]*\|\}");
+// A box that is not ticked: what is to be done, or does not hold.
+pattern!(UNTICKED, r"(?m)^[ \t]*[-*+•][ \t]+\[ \][ \t]+\S[^\n]*$");
 pattern!(RULE, r"^\|?[\s:|-]*-{2,}[\s:|-]*$");
 
 /// Templates within templates that are written out.
@@ -45,6 +47,7 @@ pub(crate) fn plain(page: &str) -> (String, Vec<String>) {
     let page = FRONT_MATTER.replace(page, "");
     let page = without(&FENCE, &page, &mut unread);
     let page = without(&WIKI_TABLE, &page, &mut unread);
+    let page = without(&UNTICKED, &page, &mut unread);
     let page = templates(&page);
     let page = attributes(&page);
     let page = BRACKETED.replace_all(&page, |found: &Captures<'_>| {
@@ -422,5 +425,11 @@ mod tests {
         );
         assert!(!text.contains("Trait") && !text.contains("let"), "{text}");
         assert_eq!(unread, ["let a;", "1 | x | 2"]);
+        let (text, unread) = plain("- [ ] Has a passport\n- [x] Has a cat\n");
+        assert!(
+            text.contains("[x] Has a cat") && !text.contains("passport"),
+            "{text}"
+        );
+        assert_eq!(unread, ["- [ ] Has a passport"]);
     }
 }

@@ -63,8 +63,13 @@ pub(crate) fn speakers(character: &str, page: &str) -> HashSet<String> {
         .map(|(_, (second, _), _)| second.clone())
         .collect();
     found.extend(once);
-    // `Mira: a nurse`, alone among fields, is none.
-    if found.len() == 1 && !found.iter().any(|name| is_frequent(name) || is_user(name)) {
+    // `Mira: a nurse`, alone among fields, describes her.
+    let describes = turns.iter().any(|turn| {
+        let own = turn.label.as_ref().filter(|(name, _)| found.contains(name));
+        own.is_some_and(|(_, text)| is_description(text))
+    });
+    let is_alone = found.len() == 1 && !found.iter().any(|name| is_frequent(name) || is_user(name));
+    if is_alone && describes {
         found.clear();
     }
     found
@@ -97,6 +102,12 @@ fn label(line: &str) -> Option<(String, &str)> {
 
 fn ends_as_speech(text: &str) -> bool {
     text.ends_with(['.', '!', '?', '…', '"', '”', '*', '~'])
+}
+
+/// Whether what stands behind a name describes its bearer: it opens with an article or a small letter.
+fn is_description(text: &str) -> bool {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    matches!(first, "A" | "An" | "The") || first.starts_with(char::is_lowercase)
 }
 
 /// Whether a speaker is the character: by its name, a part of it, or a longer one.
@@ -297,6 +308,7 @@ mod tests {
             found("Name: Rosa\nAge: 30\nMother: Anna\nRosa: a baker"),
             [""; 0]
         );
+        assert_eq!(found("Rosa sings.\n\nRosa: Hi"), ["Rosa"]);
         assert_eq!(found("Likes: tea\nDislikes: rain\nLikes: cats"), [""; 0]);
         assert_eq!(found("Likes: tea\nLikes: rain\nRosa: a baker"), [""; 0]);
         let fields_before = "Habits: Rosa hums.\nRosa: I bake.\nRosa: I sing.";
