@@ -254,7 +254,13 @@ fn a_folder_that_is_no_checkpoint_or_another_architecture_is_named() {
         PAGE,
         &["--model", "no/such/folder"],
         1,
-        &["no/such/folder", "no such checkpoint folder"],
+        &["no/such/folder", "there is no such folder", "owner/name"],
+    );
+    train_refused(
+        PAGE,
+        &["--model", "https://hub.example/acme/gemma/tree/main"],
+        1,
+        &["there is no such folder", "acme/gemma for this address"],
     );
     train_refused(PAGE, &["--model", "wiki"], 1, &["wiki", "config.json"]);
     train_refused(

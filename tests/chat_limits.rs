@@ -273,13 +273,32 @@ fn one_over_long_sentence_of_a_teacher_is_left_out_and_the_rest_is_used() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     json_of(&output);
     assert!(
-        told.contains("were too long and are left out") && told.contains("rejected.jsonl"),
+        told.contains("cannot be used and are left out") && told.contains("rejected.jsonl"),
         "{told}"
     );
     let statements = &data(folder.path())[0];
     assert!(!statements.contains("this and that") && statements.contains("Riga"));
     let aside = fs::read_to_string(folder.path().join("data/Mira/rejected.jsonl")).unwrap();
     assert!(aside.contains("this and that"));
+}
+
+#[test]
+fn a_sentence_about_the_example_of_the_prompt_is_left_out() {
+    let server = ChatServer::new(QUICK, |request| {
+        Act::Say(answer(&request.messages).replace("Mira has", "Odile has"))
+    });
+    let folder = tempfile::tempdir().unwrap();
+    json_of(&teach(folder.path(), &server.base(), &[]).output().unwrap());
+    let statements = &data(folder.path())[0];
+    assert!(
+        !statements.contains("Odile") && statements.contains("cello"),
+        "{statements}"
+    );
+    let aside = fs::read_to_string(folder.path().join("data/Mira/rejected.jsonl")).unwrap();
+    assert!(
+        aside.contains("Odile, who is only in the prompt's example"),
+        "{aside}"
+    );
 }
 
 #[test]

@@ -456,7 +456,7 @@ fn a_published_judge_is_asked_as_its_authors_say() {
     let templates = cache.path().join("templates.json");
     fs::write(
         &templates,
-        r#"{"relevance": "S: {statement}\n    \nQ: {query}", "nli": "R: {response}"}"#,
+        r#"{"relevance": "S: {statement}\n    \nQ: {query}", "nli": "{statement} R: {response}"}"#,
     )
     .unwrap();
     let done = score(&[

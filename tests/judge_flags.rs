@@ -72,6 +72,17 @@ fn each_judge_has_a_template_of_its_own_and_labels_by_flag() {
         assert_eq!(refused.status.code(), Some(2), "{told}");
         assert!(parts.iter().all(|part| told.contains(part)), "{told}");
     }
+    for (template, missing) in [
+        (["--nli-template", "{statement} {query}"], "{response}"),
+        (["--nli-template", "{query} {response}"], "{statement}"),
+        (["--relevance-template", "{statement}"], "{query}"),
+    ] {
+        let refused = score(&template);
+        let told = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{told}");
+        let whole = told.contains(missing) && told.contains(template[0]);
+        assert!(whole, "{told}");
+    }
     let turned = "entailed,neutral,contradicted";
     let turned = score(&["--nli", "models/tiny/nli", "--judge-labels", turned]);
     let told = text(&turned.stderr);

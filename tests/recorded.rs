@@ -74,7 +74,7 @@ fn a_template_file_that_is_given_wins_over_records_and_embedded_judges() {
     records(
         folder.path(),
         "embedded",
-        Some("RECORDED {statement} {query}"),
+        Some("RECORDED {statement} {query} {response}"),
     );
     let read = |character: &str, more: &[&str]| {
         let arguments = [

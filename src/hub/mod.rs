@@ -86,15 +86,17 @@ impl Hub {
     /// The folder of a model: the folder of that name, or the snapshot of `owner/name`, or of `owner/name@revision`, in the
     /// cache. What the snapshot lacks is downloaded.
     ///
-    /// A name that is neither comes back as it is, so that whoever reads it tells of it.
-    ///
     /// # Errors
     ///
-    /// A model that does not exist, that is gated, that does not fit the disk, or whose files differ from what the hub says
+    /// A name that is neither; a model that does not exist, that is gated, that does not fit the disk, or whose files differ from what the hub says
     /// of them.
     pub fn folder(&self, name: &Path) -> Result<PathBuf> {
         let Some(on_hub) = on_hub(name)? else {
-            return Ok(name.to_path_buf());
+            return if name.exists() {
+                Ok(name.to_path_buf())
+            } else {
+                Err(Error::invalid(name, nowhere(name)))
+            };
         };
         let cache = &self.config.cache;
         let missing = match cache::find(cache, &on_hub) {
@@ -249,6 +251,19 @@ fn on_hub(name: &Path) -> Result<Option<Name>> {
     match name.to_str().filter(|_| !name.exists()) {
         Some(text) => Name::parse(text),
         None => Ok(None),
+    }
+}
+
+/// Why a name that is neither a folder nor a model on the hub finds nothing, and what to give in its place.
+fn nowhere(name: &Path) -> String {
+    let reason = "there is no such folder; give a folder, or a model on the hub as owner/name";
+    let Some((_, path)) = name.to_str().and_then(|text| text.split_once("://")) else {
+        return reason.into();
+    };
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts[..] {
+        [_, owner, model, ..] => format!("{reason}, such as {owner}/{model} for this address"),
+        _ => reason.into(),
     }
 }
 

@@ -84,7 +84,7 @@ impl From<JudgeTemplate> for JudgeFormat {
 impl JudgeFormat {
     const FILE: &'static str = "judge.json";
 
-    /// Whether a checkpoint says how its judge is format.
+    /// Whether a checkpoint has a `judge.json`.
     pub fn is_in(checkpoint: &Checkpoint) -> bool {
         checkpoint.has(Self::FILE)
     }

@@ -71,12 +71,12 @@ impl LocalJudge {
             JudgeTask::Relevance => ["{statement}", "{query}"],
             JudgeTask::Nli => ["{statement}", "{response}"],
         };
-        for word in needed {
-            if !template.texts().iter().any(|text| text.contains(word)) {
-                remarks.push(format!(
-                    "the template of {name} has no {word}, so what it says does not depend on that"
-                ));
-            }
+        let lacks = |word: &&str| !template.texts().iter().any(|text| text.contains(*word));
+        if let Some(word) = needed.into_iter().find(lacks) {
+            return Err(refused(format!(
+                "its template has no {word}, without which it cannot judge; add it, or change `{}`",
+                task.settings()
+            )));
         }
         let mut classifier =
             Classifier::load(checkpoint, source.precision, devices)?.with_max_tokens(MAX_TOKENS);

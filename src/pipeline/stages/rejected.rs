@@ -68,7 +68,7 @@ pub(super) fn settle(run: &mut Run<'_>, stage: &str, started: Instant) -> Result
     }
     if n_dropped > 0 {
         run.job.progress.note(&format!(
-            "{n_dropped} sentences for the stage {stage} were too long and are left out; they are in {}",
+            "{n_dropped} sentences for the stage {stage} cannot be used and are left out; each is with its reason in {}",
             path.display()
         ));
     }

@@ -71,22 +71,37 @@ impl ChatTeacher {
         }
     }
 
-    /// Sets aside what was too long of an answer that is used otherwise.
-    pub(super) fn drop_long(&self, task: &Task, texts: Vec<String>) -> Vec<String> {
-        let is_long = |text: &String| estimated_tokens(text) > MOST_TOKENS;
-        let (long, rest): (Vec<_>, Vec<_>) = texts.into_iter().partition(is_long);
-        let dropped = long.into_iter().map(|text| Rejected {
-            task: task.name.to_string(),
-            asked: String::new(),
-            reason: format!(
-                "it has about {} tokens, but a sentence may have {MOST_TOKENS}",
-                estimated_tokens(&text)
-            ),
-            replies: vec![text],
+    /// Leaves out the texts of an answer that cannot be used, and records each with what `fault` finds wrong with it.
+    pub(super) fn drop_unfit(
+        &self,
+        task: &Task,
+        texts: Vec<String>,
+        fault: impl Fn(&str) -> Option<Unusable>,
+    ) -> Vec<String> {
+        let mut dropped = Vec::new();
+        let kept = texts.into_iter().filter_map(|text| {
+            let Some(reason) = fault(&text) else {
+                return Some(text);
+            };
+            dropped.push(Rejected {
+                task: task.name.to_string(),
+                asked: String::new(),
+                reason,
+                replies: vec![text],
+            });
+            None
         });
+        let kept = kept.collect();
         self.state().outcome.dropped.extend(dropped);
-        rest
+        kept
     }
+}
+
+/// What is wrong with a sentence that has more than [`MOST_TOKENS`].
+pub(super) fn too_long(text: &str) -> Option<Unusable> {
+    let tokens = estimated_tokens(text);
+    (tokens > MOST_TOKENS)
+        .then(|| format!("it has about {tokens} tokens, but a sentence may have {MOST_TOKENS}"))
 }
 
 /// An unusable answer as the model is shown it again: its beginning, without thoughts.

@@ -3,26 +3,18 @@
 //! The model is a server that speaks OpenAI's API or a Gemma on this machine. Prompts, the parsing of answers and the
 //! journal of answers live here; stages and their files do not.
 
-mod address;
-mod answer;
 mod asking;
-mod form;
-mod gate;
 mod judged;
 mod judging;
 mod labels;
-mod learning;
 mod local;
 mod model;
-mod openai;
 mod parse;
 mod plain;
 mod prompts;
-mod refusal;
-mod sizes;
+mod server;
 mod tasks;
 mod thoughts;
-mod traffic;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -42,9 +34,10 @@ use crate::{Result, files};
 pub(super) use labels::read_label;
 pub use local::LocalGemma;
 pub use model::{ChatModel, Completion, Question, TokenLogprobs, Usage};
-pub use openai::{OpenAi, OpenAiConfig};
 pub use prompts::Language;
+pub use server::{OpenAi, OpenAiConfig};
 
+use asking::too_long;
 use labels::{NLI, RELEVANCE};
 use plain::plain;
 pub(crate) use prompts::length;
@@ -262,7 +255,16 @@ impl Teacher for ChatTeacher {
             self.statements_in(character, part)
         })?;
         let mut statements: Vec<Statement> = Vec::new();
-        for statement in self.drop_long(&STATEMENTS, read.concat()) {
+        // Small models copy the example of the prompt into their answer.
+        let example = self.language.example_name();
+        let is_copied = |text: &str| {
+            text.contains(example) && !page.contains(example) && !character.contains(example)
+        };
+        let fault = |text: &str| {
+            let copied = || format!("it names {example}, who is only in the prompt's example");
+            too_long(text).or_else(|| is_copied(text).then(copied))
+        };
+        for statement in self.drop_unfit(&STATEMENTS, read.concat(), fault) {
             let statement = Statement {
                 statement: one_line(&statement),
             };
@@ -290,7 +292,7 @@ impl Teacher for ChatTeacher {
             }
             Ok(questions)
         })?;
-        let questions = self.drop_long(&QUERIES, questions.unwrap_or_default());
+        let questions = self.drop_unfit(&QUERIES, questions.unwrap_or_default(), too_long);
         let query = |question: String| Query {
             statement: statement.to_string(),
             query: one_line(&question),

@@ -42,6 +42,15 @@ impl Language {
         }
     }
 
+    /// Who the examples in the prompts are about.
+    pub(super) fn example_name(self) -> &'static str {
+        match self {
+            Self::English => "Odile",
+            Self::Chinese => "林晚",
+            Self::Japanese => "織江",
+        }
+    }
+
     fn source(self) -> &'static str {
         match self {
             Self::English => include_str!("prompts/en.j2"),
@@ -210,6 +219,7 @@ mod tests {
                     "{language:?} {name}: {rendered}"
                 );
             }
+            assert!(language.source().contains(language.example_name()));
             let first = prompt(
                 language,
                 "queries",

@@ -9,9 +9,9 @@ use async_openai::types::chat::{
 };
 use serde_json::{Value, json};
 
+use super::refusal::ServerError;
+use super::sizes::{self, Sizes};
 use crate::teacher::chat::model::{Question, without_system};
-use crate::teacher::chat::refusal::ServerError;
-use crate::teacher::chat::sizes::{self, Sizes};
 use crate::text::Message;
 
 /// Alternatives of a token that are asked for.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::teacher::chat::answer::json;
+use super::answer::json;
 use crate::teacher::chat::plain::quoted;
 
 /// The longest quote of a server in a message.

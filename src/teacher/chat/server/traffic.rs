@@ -9,12 +9,12 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AF
 use reqwest::{Response, Url, redirect};
 use serde_json::Value;
 
+use super::address::Address;
+use super::answer::{self, Body, Said};
+use super::gate::Gate;
+use super::refusal::ServerError;
 use crate::progress::Job;
-use crate::teacher::chat::address::Address;
-use crate::teacher::chat::answer::{self, Body, Said};
-use crate::teacher::chat::gate::Gate;
 use crate::teacher::chat::plain::quoted;
-use crate::teacher::chat::refusal::ServerError;
 
 /// Failures of one request, one after another, that end the run.
 pub(super) const MOST_FAILURES: usize = 8;

@@ -9,17 +9,17 @@ use std::time::Duration;
 use reqwest::header::AUTHORIZATION;
 use secrecy::SecretString;
 
+use super::address::Address;
+use super::answer::Said;
+use super::form::fewest_tokens;
+use super::gate::Gate;
+use super::learning::Learning;
+use super::traffic::{Failure, Traffic, redirects};
 use crate::progress::Job;
-use crate::teacher::chat::address::Address;
-use crate::teacher::chat::answer::Said;
-use crate::teacher::chat::form::fewest_tokens;
-use crate::teacher::chat::gate::Gate;
-use crate::teacher::chat::learning::Learning;
 use crate::teacher::chat::model::{
     ChatModel, Completion, Question, Usage, estimated_tokens, recorded_name,
 };
 use crate::teacher::chat::plain::plain;
-use crate::teacher::chat::traffic::{Failure, Traffic, redirects};
 use crate::{Error, Result};
 
 /// Requests at once, at most.

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 
-use crate::teacher::chat::answer::Said;
-use crate::teacher::chat::form::Form;
+use super::answer::Said;
+use super::form::Form;
+use super::refusal::ServerError;
+use super::sizes;
+use super::traffic::{Failure, MOST_FAILURES, Traffic};
 use crate::teacher::chat::model::Question;
-use crate::teacher::chat::refusal::ServerError;
-use crate::teacher::chat::sizes;
-use crate::teacher::chat::traffic::{Failure, MOST_FAILURES, Traffic};
 
 /// Forms of one request that are tried, at most.
 const MOST_TRIED: usize = 24;

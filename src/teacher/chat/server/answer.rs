@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use super::refusal::{ServerError, message_in};
 use crate::teacher::chat::model::TokenLogprobs;
 use crate::teacher::chat::parse::depth;
 use crate::teacher::chat::plain::plain;
-use crate::teacher::chat::refusal::{ServerError, message_in};
 
 /// What the body of a successful response holds.
 #[derive(Debug)]
