@@ -6,6 +6,7 @@ use std::process::Command;
 use apc::nn::GemmaConfig;
 
 use super::bad_input::{ROOT, copied, refused};
+use super::cli::CHAT;
 
 #[test]
 fn a_label_that_is_no_class_is_named() {
@@ -34,16 +35,8 @@ fn a_truncated_safetensors_file_is_named() {
     let weights = model.join("model.safetensors");
     let whole = fs::read(&weights).unwrap();
     fs::write(&weights, &whole[..whole.len() / 2]).unwrap();
-    let chat = [
-        "chat",
-        "--character",
-        "Alice",
-        "--message",
-        "Hi",
-        "--model",
-        model.to_str().unwrap(),
-    ];
-    refused(&chat, 1, &["model.safetensors"]);
+    let named = ["--model", model.to_str().unwrap()];
+    refused(&[&CHAT[..], &named].concat(), 1, &["model.safetensors"]);
     let output = folder.path().join("out");
     let train = [
         "train",
@@ -74,17 +67,9 @@ fn weights_of_another_shape_are_all_named() {
             .with_head_dim(48),
     )
     .unwrap();
-    let chat = [
-        "chat",
-        "--character",
-        "Alice",
-        "--message",
-        "Hi",
-        "--model",
-        model.to_str().unwrap(),
-    ];
+    let named = ["--model", model.to_str().unwrap()];
     refused(
-        &chat,
+        &[&CHAT[..], &named].concat(),
         1,
         &[
             "layers.0.self_attn.k_proj.weight has shape",

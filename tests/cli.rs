@@ -22,6 +22,9 @@ pub(crate) const SCORE: [&str; 7] = [
     "Hi.",
 ];
 
+/// One message to Alice.
+pub(crate) const CHAT: [&str; 5] = ["chat", "--character", "Alice", "--message", "Hi"];
+
 /// Settings under which a pretraining takes seconds.
 pub(crate) const SMALL_PRETRAINING: [&str; 6] = [
     "--language-examples",

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use super::cli::{PAGE, SHORT, SMALL_PRETRAINING, apc, run, strs, text};
+use super::cli::{CHAT, PAGE, SHORT, SMALL_PRETRAINING, apc, run, strs, text};
 
 /// What a terminal would obey.
 const ESCAPE: &str = "\u{1b}]0;owned\u{7}";
@@ -53,16 +53,8 @@ fn nothing_that_a_terminal_would_obey_is_printed() {
         "base_model_name_or_path": format!("nobody/{ESCAPE}")});
     fs::write(adapter.join("adapter_config.json"), config.to_string()).unwrap();
     let named = format!("no/{ESCAPE}/file");
-    let chat = [
-        "chat",
-        "--character",
-        "Alice",
-        "--message",
-        "Hi",
-        "--adapter",
-    ];
     for arguments in [
-        [&chat[..], &[adapter.to_str().unwrap()]].concat(),
+        [&CHAT[..], &["--adapter", adapter.to_str().unwrap()]].concat(),
         vec!["classify", "--model", "models/tiny/nli", "--texts", &named],
         vec!["train", "--character", ESCAPE],
         vec!["train", "--character", "Mira", ESCAPE],
