@@ -50,7 +50,7 @@ pub enum Error {
         advice: String,
     },
     /// Someone asked the program to stop.
-    #[error("stopped; run the same command again, it goes on from what it has kept")]
+    #[error("stopped; run the same command again to resume")]
     Interrupted,
     /// A chat model could not be asked, or its answers could not be used.
     #[error("{0}")]
@@ -65,12 +65,10 @@ pub enum Error {
     #[error("training failed: {0}")]
     Training(String),
     /// The system does not let this process have the threads that it needs.
-    #[error(
-        "no thread can be started ({0}); allow more of them, `ulimit -u`, or end other programs"
-    )]
+    #[error("cannot start a thread ({0}); raise the limit with `ulimit -u`, or end other programs")]
     Threads(String),
     /// The program itself is wrong.
-    #[error("a fault of this program, which should be reported: {0}")]
+    #[error("internal error, please report it: {0}")]
     Fault(String),
 }
 
@@ -125,4 +123,10 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "an unknown fault".to_string())
+}
+
+/// Whether a terminal obeys a character in place of showing it: controls, separators of lines, and marks that turn the
+/// direction of text.
+pub(crate) fn is_obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

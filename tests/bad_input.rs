@@ -125,7 +125,7 @@ fn a_name_that_cannot_be_a_folder_is_refused() {
         refused(&from_page, 2, &["--character"]);
         refused(&["import", ".", "--character", name], 2, &["--character"]);
         let chat = ["chat", "--message", "Hi", "--character", name];
-        refused(&chat, 2, &["--character", "cannot be the name of a folder"]);
+        refused(&chat, 2, &["--character", "which cannot be a folder name"]);
         let score = [
             "score",
             "--query",
@@ -135,11 +135,7 @@ fn a_name_that_cannot_be_a_folder_is_refused() {
             "--character",
             name,
         ];
-        refused(
-            &score,
-            2,
-            &["--character", "cannot be the name of a folder"],
-        );
+        refused(&score, 2, &["--character", "which cannot be a folder name"]);
     }
     let folder = tempfile::tempdir().unwrap();
     let [input, output] = ["in.jsonl", "out.jsonl"].map(|name| folder.path().join(name));

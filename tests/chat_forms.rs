@@ -347,7 +347,7 @@ fn judges_without_log_probabilities_say_so_and_ask_nothing_twice() {
     let scores = json_of(&output);
     assert_eq!(scores["responses"][0]["statements"][0]["entailed"], 1.0);
     assert!(
-        told.contains("a label that it gives counts as certain"),
+        told.contains("each label that it gives gets probability 1"),
         "{told}"
     );
     assert_eq!(refused(&server.log()), 1);

@@ -21,11 +21,14 @@ fn a_success_that_is_no_completion_is_quoted_and_asked_for_once() {
     for (body, part) in [
         (
             "<html>\n<b>Welcome</b></html>",
-            "no chat completion: <html> <b>Welcome",
+            "did not return a chat completion: <html> <b>Welcome",
         ),
-        ("", "no chat completion: nothing"),
-        ("{\"models\": []}", "no chat completion: {\"models\": []}"),
-        ("42", "no chat completion: 42"),
+        ("", "did not return a chat completion: nothing"),
+        (
+            "{\"models\": []}",
+            "did not return a chat completion: {\"models\": []}",
+        ),
+        ("42", "did not return a chat completion: 42"),
     ] {
         let server = ChatServer::new(QUICK, move |_| Act::Body(body.into()));
         let told = failure(&server, &[]);
@@ -197,7 +200,7 @@ fn a_redirect_to_another_host_or_port_gets_nothing() {
         let server = ChatServer::new(QUICK, move |_| Act::Raw(response.clone()));
         let told = failure(&server, &[]);
         assert!(
-            told.contains("sends its callers to http://") && told.contains("--api-base"),
+            told.contains("redirects to http://") && told.contains("--api-base"),
             "{told}"
         );
         assert!(!told.contains("hidden"), "{told}");

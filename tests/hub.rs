@@ -374,7 +374,11 @@ fn what_cannot_be_had_is_told_with_what_to_do() {
     let named = |name: &str| classify(cache.path(), &server.address, name);
     refused(
         named("acme/none"),
-        &["no folder acme/none", "acme/none at http", "check the name"],
+        &[
+            "neither a folder acme/none",
+            "acme/none at http",
+            "check the name",
+        ],
     );
     refused(named("acme/bare"), &["has no weights"]);
     refused(
@@ -445,7 +449,7 @@ fn a_published_judge_is_asked_as_its_authors_say() {
         command
     };
     let file = "/prompt.py";
-    refused(score(&[]), &[file, "cannot be had", "--judge-templates"]);
+    refused(score(&[]), &[file, "cannot download", "--judge-templates"]);
     let mut offline = score(&[]);
     offline.env("HF_HUB_OFFLINE", "1");
     refused(

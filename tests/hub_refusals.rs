@@ -114,7 +114,7 @@ fn a_server_that_never_ends_is_left() {
         (
             "HTTP/1.1 302 Found\r\nLocation: ?again\r\nContent-Length: 0\r\n\r\n",
             "",
-            ["config.json", "more than 10 redirects"],
+            ["config.json", "more than 10 times"],
         ),
         (
             "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n",
@@ -124,7 +124,7 @@ fn a_server_that_never_ends_is_left() {
         (
             "HTTP/1.1 307 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
             "",
-            ["config.json", "file:///etc/passwd, which is no address"],
+            ["config.json", "file:///etc/passwd, which is not a URL"],
         ),
         (
             "HTTP/1.1 418 No\r\n\r\n",
@@ -155,7 +155,7 @@ fn a_model_that_strangers_may_not_see_may_not_exist() {
         .unwrap_err()
         .to_string();
     for part in [
-        "no such model hidden/typo",
+        "has no model hidden/typo",
         "or it is gated",
         "check the name",
         "HF_TOKEN",

@@ -87,7 +87,7 @@ fn each_judge_has_a_template_of_its_own_and_labels_by_flag() {
     let turned = score(&["--nli", "models/tiny/nli", "--judge-labels", turned]);
     let told = text(&turned.stderr);
     assert!(
-        told.contains("change what the classes of models/tiny/nli mean"),
+        told.contains("contradict config.json of models/tiny/nli"),
         "{told}"
     );
 }
@@ -141,7 +141,8 @@ fn who_grades_is_chosen_by_flag_and_a_judge_that_also_rewards_is_told() {
     let told = text(&done.stderr);
     assert!(done.status.success(), "{told}");
     assert!(
-        told.contains("both rewards and grades") && told.contains("--grading-relevance"),
+        told.contains("is used for the reward and for the evaluation")
+            && told.contains("--grading-relevance"),
         "{told}"
     );
     let about = |stage: &str| {

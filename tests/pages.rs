@@ -126,7 +126,7 @@ fn pages_in_other_languages_are_refused_by_the_rules_with_the_ways_out() {
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         for part in [
             language,
-            "the built-in rules read English alone",
+            "the built-in rules read English only",
             "--model-engine",
         ] {
             assert!(stderr.contains(part), "{part}: {stderr}");
@@ -158,7 +158,7 @@ fn the_embedded_judges_say_that_they_cannot_read_a_language() {
     };
     let told = score("米拉住在上海。", "你住在哪里？", "我住在上海。");
     assert!(
-        told.contains("the embedded judges read English alone") && told.contains("Chinese"),
+        told.contains("the embedded judges read English only") && told.contains("Chinese"),
         "{told}"
     );
     let quiet = score(

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn speed_is_of_what_this_run_has_done_and_not_told_before_there_is_any() {
+    fn the_rate_counts_this_run_only_and_is_hidden_at_the_start() {
         let second = Duration::from_secs(1);
         assert_eq!(count(0, 0).speed(10 * second), "");
         assert_eq!(count(0, 90).speed(10 * second), "", "all of it resumed");

@@ -31,7 +31,7 @@ pub(super) fn read_bytes(path: &Path, job: &Job) -> Result<Vec<u8>> {
         let _ = found.send(read_all(&from));
     })?;
     read.next().unwrap_or_else(|| {
-        let reason = "nothing came of reading it";
+        let reason = "the reader thread ended without a result; run again";
         Err(Error::invalid(path, reason))
     })
 }

@@ -51,23 +51,23 @@ enum Command {
     Chat(chat::ChatArgs),
     /// Score replies against a character's statements.
     Score(score::ScoreArgs),
-    /// Tell how likely a Gemma holds a response.
+    /// Print the log-probability of each token of a response.
     Logprobs(logprobs::LogprobsArgs),
-    /// Let a Gemma go on from a text.
+    /// Continue a text with a Gemma.
     Generate(generate::GenerateArgs),
-    /// Tell the probabilities of a classifier's classes for texts of a file.
+    /// Print a classifier's class probabilities for the texts of a file.
     Classify(classify::ClassifyArgs),
-    /// Train a classifier on texts with classes.
+    /// Train a classifier on labelled texts.
     Finetune(finetune::FinetuneArgs),
     /// Train a LoRA adapter for a Gemma on preference pairs.
     Dpo(dpo::DpoArgs),
-    /// Multiply a LoRA adapter into the weights of its Gemma.
+    /// Merge a LoRA adapter into the weights of its Gemma.
     Merge(merge::MergeArgs),
     /// Write a Gemma in NF4, a quarter of its size in 16 bit.
     Quantize(quantize::QuantizeArgs),
-    /// Take over the original program's data, so that train need not ask for it.
+    /// Import the original program's data, so that train need not generate it.
     Import(import::ImportArgs),
-    /// Make the embedded models again from nothing.
+    /// Train the embedded models from scratch.
     Pretrain(pretrain::PretrainArgs),
 }
 
@@ -179,7 +179,7 @@ fn with_job(work: impl FnOnce(&Job) -> Result<()>) -> Result<()> {
         handler.stop();
     })
     // Its own thread waits for signals.
-    .map_err(|error| Error::Threads(format!("none waits for Ctrl-C: {error}")))?;
+    .map_err(|error| Error::Threads(format!("for the Ctrl-C handler: {error}")))?;
     faults::caught(|| {
         start_threads()?;
         work(&job)

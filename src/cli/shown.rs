@@ -6,9 +6,11 @@
 use std::borrow::Cow;
 use std::io::Write;
 
+use crate::error::is_obeyed;
+
 /// Spells out the control characters of a text, `\u{1b}`, but for line ends and tabs.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
-    let is_hidden = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    let is_hidden = |c: char| is_obeyed(c) && !matches!(c, '\n' | '\t');
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
@@ -46,7 +48,8 @@ mod tests {
             ("\u{1b}]0;title\u{7}", "\\u{1b}]0;title\\u{7}"),
             ("50 %\r0 %", "50 %\\r0 %"),
             ("\u{9b}2J\u{7f}", "\\u{9b}2J\\u{7f}"),
-            ("日本 שלום 🎻", "日本 שלום 🎻"),
+            ("日本 שלום 👩‍🚀", "日本 שלום 👩‍🚀"),
+            ("txt.\u{202e}exe", "txt.\\u{202e}exe"),
         ] {
             assert_eq!(visible(text), shown);
         }

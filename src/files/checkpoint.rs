@@ -141,7 +141,10 @@ impl Checkpoint {
             },
             Place::Embedded(_) => match self.embedded_bytes(file) {
                 Some(bytes) => Ok(Cow::Borrowed(bytes)),
-                None => Err(Error::invalid(path, "the program has no such file inside")),
+                None => Err(Error::invalid(
+                    path,
+                    "there is no embedded file of this name",
+                )),
             },
         }
     }

@@ -1,4 +1,4 @@
-//! `config.json`, as transformers 4 and 5 write it.
+//! Gemma checkpoints: `config.json`, as transformers 4 and 5 write it, and the weights.
 
 use std::path::Path;
 

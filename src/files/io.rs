@@ -136,10 +136,7 @@ pub fn parse_jsonl<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T
     lines
         .map(|(line_idx, line)| {
             serde_json::from_str(line).map_err(|error| {
-                let reason = format!(
-                    "line {}: {error}; delete the line or the file and run again",
-                    line_idx + 1
-                );
+                let reason = format!("line {}: {error}; correct or delete the line", line_idx + 1);
                 Error::invalid(path, reason)
             })
         })

@@ -64,10 +64,12 @@ pub fn merge_adapter(
             factors.insert(name, lora.clone());
         }
     }
-    let tensors = stored;
     for (name, lora) in &factors {
-        let Some(weight) = tensors.get(name) else {
-            return Err(Error::invalid(base.name(), format!("{name} is missing")));
+        let Some(weight) = stored.get(name) else {
+            return Err(Error::invalid(
+                base.name(),
+                format!("{name} is missing; download or copy the checkpoint again"),
+            ));
         };
         let wanted = [lora.lora_b.lazy_shape()[0], lora.lora_a.lazy_shape()[1]];
         if weight.shape != wanted {
@@ -76,9 +78,9 @@ pub fn merge_adapter(
         }
     }
     let changed = factors.len();
-    let task = job.progress.task("merge", tensors.len(), "tensors");
+    let task = job.progress.task("merge", stored.len(), "tensors");
     let task = &task;
-    let entries: Vec<Entry<'_>> = tensors
+    let entries: Vec<Entry<'_>> = stored
         .into_iter()
         .map(|(name, tensor)| {
             let dtype = dtype.unwrap_or(tensor.dtype);

@@ -22,7 +22,7 @@ mod weights;
 
 pub use checkpoint::{Checkpoint, EmbeddedFile, folder_hash};
 pub use classifier::{
-    ClassifierConfig, has_classifier_head, load_classifier, load_classifier_body,
+    ClassifierConfig, MOST_CLASSES, has_classifier_head, load_classifier, load_classifier_body,
     load_classifier_or_base, read_classifier_config, write_classifier_config,
 };
 pub use export::{COMPANIONS, Written};
@@ -42,4 +42,5 @@ pub use peft::{AdapterConfig, load_adapter, save_adapter};
 pub use precision::{Dtype, Precision, Quantization};
 pub use quantize::quantize_model;
 pub use seal::Seal;
+pub use tensors::shard_names;
 pub use weights::{WeightSizes, check_weights, load_weights, save_weights, weight_sizes};

@@ -30,7 +30,10 @@ pub fn quantize_model(
     read_gemma_config(base)?;
     let mut config: Value = base.read_json(CONFIG)?;
     if is_quantized(&config) {
-        return Err(Error::invalid(base.path(CONFIG), "is quantized already"));
+        return Err(Error::invalid(
+            base.path(CONFIG),
+            "is quantized already; use it as it is, or name the dense model",
+        ));
     }
     let tensors = open(&weight_files(base)?)?;
     let task = job.progress.task("quantize", tensors.len(), "tensors");

@@ -1,5 +1,4 @@
-//! What a half-made file should hold, in a small file of its own: so that one that was cut off can be told from one that
-//! somebody has edited.
+//! Seals: a small file with the expected length and hash of a half-written file, to distinguish a torn write from an edit.
 
 use std::fs;
 use std::path::{Path, PathBuf};

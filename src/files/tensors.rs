@@ -1,6 +1,6 @@
 //! Tensors in safetensors files, or where there are none in PyTorch's: one file, or shards with an index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -303,9 +303,26 @@ pub(super) fn open(sources: &[Source]) -> Result<BTreeMap<String, StoredTensor>>
     Ok(tensors)
 }
 
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
+/// The shards that the text of an index names, all of them inside its folder.
+///
+/// # Errors
+///
+/// Fails if the text is no index, or names a file outside the folder of `index`.
+pub fn shard_names(index: &Path, text: &str) -> Result<BTreeSet<String>> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let Index { weight_map } = super::io::parse_json(index, text)?;
+    let shards: BTreeSet<String> = weight_map.into_values().collect();
+    match shards.iter().find(|shard| !super::stays_inside(shard)) {
+        Some(outside) => {
+            let reason =
+                format!("\"weight_map\" names {outside:?}, which is no file of its folder");
+            Err(Error::invalid(index, reason))
+        }
+        None => Ok(shards),
+    }
 }
 
 /// A checkpoint's one file of weights, or the shards that its index names; safetensors if it has them.
@@ -322,24 +339,13 @@ pub(super) fn weight_files(checkpoint: &Checkpoint) -> Result<Vec<Source>> {
         if !checkpoint.has(&index) {
             continue;
         }
-        let index: Index = checkpoint.read_json(&index)?;
-        let mut names: Vec<&String> = index.weight_map.values().collect();
-        names.sort();
-        names.dedup();
-        if let Some(outside) = names.iter().find(|name| !super::stays_inside(name)) {
-            let reason =
-                format!("\"weight_map\" names {outside:?}, which is no file of its folder");
-            return Err(Error::invalid(
-                checkpoint.path(&format!("{name}.index.json")),
-                reason,
-            ));
-        }
+        let names = shard_names(&checkpoint.path(&index), &checkpoint.read_text(&index)?)?;
         return match names.iter().find(|name| !checkpoint.has(name)) {
             Some(missing) => Err(Error::invalid(
                 checkpoint.path(missing),
                 "this shard is named in the index but is not there",
             )),
-            None => Ok(names.into_iter().map(|name| source(name)).collect()),
+            None => Ok(names.iter().map(|name| source(name)).collect()),
         };
     }
     Err(Error::invalid(

@@ -18,7 +18,7 @@ const IGNORED: [&str; 5] = [
     "embeddings.position_ids",
     "lm_head.weight",
     "rotary_emb.inv_freq",
-    // Classifiers were saved with the pooler of pretraining, which they pass by.
+    // Some classifiers were saved with the unused pretraining pooler.
     "roberta.pooler.dense.weight",
     "roberta.pooler.dense.bias",
 ];
@@ -42,7 +42,7 @@ pub fn load_weights(
 pub(super) enum Part {
     /// Every weight, and nothing else.
     Whole,
-    /// All but the head of a classifier, which stays as it is; heads for other tasks are passed over.
+    /// All but the head of a classifier, which stays as it is; heads for other tasks are skipped.
     Body,
 }
 

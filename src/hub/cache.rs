@@ -64,7 +64,7 @@ pub(super) fn find(cache: &Path, name: &Name) -> Option<PathBuf> {
     of_branch.or_else(of_commit)
 }
 
-/// Lets a branch point to a commit. Who reads meanwhile sees the old commit or the new one.
+/// Writes the commit of a branch to `refs/`, atomically.
 pub(super) fn point(cache: &Path, name: &Name, commit: &str) -> Result<()> {
     if name.revision == commit {
         return Ok(());
@@ -127,7 +127,7 @@ impl Snapshot {
                 Err(TryLockError::Error(_)) => return Ok(Lock { _file: None }),
                 Err(TryLockError::WouldBlock) if !told => {
                     told = true;
-                    let line = format!("another program downloads {file}; waiting for it");
+                    let line = format!("waiting: another program is downloading {file}");
                     job.progress.note(&line);
                 }
                 Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
@@ -143,8 +143,8 @@ impl Snapshot {
         self.link(checksum, file, true)
     }
 
-    /// Lets bytes that are there be a file of the commit, too. Without links the file is moved there if it `is_new`, so that
-    /// nothing else leads to it, and copied otherwise.
+    /// Links a blob into the snapshot as `file`. Without symbolic links the blob is moved if it `is_new`, as no other snapshot
+    /// refers to it, and copied otherwise.
     pub(super) fn link(&self, checksum: &str, file: &str, is_new: bool) -> Result<()> {
         let (blob, pointer) = (self.blob(checksum), self.pointer(file));
         let folder = pointer.parent().unwrap_or(&self.folder);

@@ -58,14 +58,14 @@ impl Client {
         // The text may hold a password.
         let endpoint = address.ok_or_else(|| {
             Error::Usage(format!(
-                "{setting} is no address; it should be like https://huggingface.co"
+                "{setting} is no address; expected a URL such as https://huggingface.co"
             ))
         })?;
         let token = match token {
             Some(token) => {
                 let bearer = format!("Bearer {}", token.expose_secret());
                 let mut header = HeaderValue::from_str(&bearer)
-                    .map_err(|_| Error::Usage("no header can carry that token".into()))?;
+                    .map_err(|_| Error::Usage("the token has characters that an HTTP header cannot hold; set HF_TOKEN to the token alone".into()))?;
                 header.set_sensitive(true);
                 Some(header)
             }
@@ -122,7 +122,7 @@ impl Client {
                 .map_err(|error| Failure::Broken(reason(error)))?;
             serde_json::from_slice(&bytes).map_err(|error| {
                 let reason = format!(
-                    "the answer of {} is not what a hub says: {error}",
+                    "{} did not return the JSON that a hub returns: {error}",
                     place(url)
                 );
                 Failure::Unusable(printable(&reason))
@@ -174,16 +174,13 @@ impl Client {
             url = target(&url, &response).map_err(Failure::Unusable)?;
             hops.push(response.headers().clone());
             if hops.len() > REDIRECTS {
-                let reason = format!(
-                    "{} sends us round in more than {REDIRECTS} redirects",
-                    place(&url)
-                );
+                let reason = format!("{} redirects more than {REDIRECTS} times", place(&url));
                 return Err(Failure::Unusable(reason));
             }
         }
     }
 
-    /// Tries again what failed for a reason that may pass; a server that cannot be reached is told of at once.
+    /// Retries `attempt` after transient failures; an unreachable server fails at once.
     pub(super) fn persist<T>(
         &self,
         mut attempt: impl FnMut() -> Result<T, Failure>,
@@ -208,7 +205,7 @@ impl Client {
         const STEP: Duration = Duration::from_millis(50);
         if wait > Duration::from_secs(5) {
             let line = format!(
-                "the hub is busy or out of reach; it is asked again in {} s",
+                "the hub is busy or unreachable; retrying in {} s",
                 wait.as_secs()
             );
             self.job.progress.note(&line);
@@ -240,7 +237,7 @@ pub(super) fn plain(response: Response) -> Result<Box<dyn Read>, Failure> {
         "identity" => Ok(Box::new(response)),
         "gzip" | "x-gzip" => Ok(Box::new(flate2::read::MultiGzDecoder::new(response))),
         other => Err(Failure::Unusable(format!(
-            "it comes compressed as {}, which cannot be read",
+            "the response has Content-Encoding {}, which is not supported",
             printable(other)
         ))),
     }
@@ -264,7 +261,7 @@ fn target(from: &Url, response: &Response) -> Result<Url, String> {
     let target = from.join(&text).ok().filter(is_web);
     target.ok_or_else(|| {
         let text = printable(text.split(['?', '#']).next().unwrap_or_default());
-        format!("{here} answers {status} with the Location {text}, which is no address")
+        format!("{here} answers {status} with the Location {text}, which is not a URL")
     })
 }
 

@@ -47,7 +47,7 @@ pub(super) struct Model<'a> {
     commit: String,
     files: BTreeSet<String>,
     snapshot: Snapshot,
-    /// What the hub's listing tells of the files, asked for where their own headers tell less.
+    /// Sizes and checksums from the hub's listing, requested only if a file's headers lack them.
     listed: OnceCell<BTreeMap<String, Facts>>,
 }
 
@@ -79,11 +79,6 @@ struct Sibling {
 #[derive(Deserialize)]
 struct Lfs {
     sha256: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
 }
 
 /// Downloads what the cache lacks of a model, and returns the folder of its snapshot.
@@ -328,18 +323,9 @@ fn remove(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The files that an index names, all of them inside its folder.
+/// The shards that an index in a snapshot names.
 fn shards(index: &Path) -> Result<BTreeSet<String>> {
-    let Index { weight_map } = files::read_json(index)?;
-    let shards: BTreeSet<String> = weight_map.into_values().collect();
-    match shards.iter().find(|shard| !files::stays_inside(shard)) {
-        Some(outside) => {
-            let reason =
-                format!("\"weight_map\" names {outside:?}, which is no file of its folder");
-            Err(Error::invalid(index, reason))
-        }
-        None => Ok(shards),
-    }
+    files::shard_names(index, &files::read_text(index)?)
 }
 
 /// What a snapshot lacks of a model, if it lacks anything.
@@ -358,7 +344,7 @@ pub(super) fn missing(folder: &Path) -> Option<String> {
     if !weights.ends_with(".index.json") {
         return None;
     }
-    // An index that cannot be read is told of by whoever loads the model.
+    // An unreadable index is reported when the model is loaded.
     let shards = shards(&folder.join(weights)).ok()?;
     shards.into_iter().find(|shard| !has(shard))
 }

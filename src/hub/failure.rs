@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::client::Client;
 use super::name::Name;
 use crate::Error;
+use crate::error::is_obeyed;
 
 /// A server that asks for a longer wait is not waited for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -67,7 +68,7 @@ pub(super) fn told(client: &Client, name: &Name, file: Option<&str>, failure: Fa
     };
     let access =
         format!("ask for access on {endpoint}/{id}, then set HF_TOKEN to a token of that account");
-    let again = "run again to go on where it stopped";
+    let again = "run again to resume the download";
     Error::Hub(match failure {
         Failure::Other(error) => return error,
         // Only a model that exists has files, and says of itself that it is gated.
@@ -85,14 +86,14 @@ pub(super) fn told(client: &Client, name: &Name, file: Option<&str>, failure: Fa
             at_hub: true,
             ..
         } => format!(
-            "no such model {id} at {endpoint}, or it is gated or private: check the name; if it is right, {access}"
+            "{endpoint} has no model {id}, or it is gated or private: check the name; if it is right, {access}"
         ),
         Failure::Status {
             status: 404,
             at_hub: true,
             ..
         } => format!(
-            "there is no folder {id} here, and no {what} of a model {id} at {endpoint}; check the name"
+            "found neither a folder {id} nor {what} of a model {id} at {endpoint}; check the name"
         ),
         Failure::Status {
             status,
@@ -127,10 +128,8 @@ pub(super) fn reason(error: impl std::error::Error) -> String {
 
 /// A text of a server in one short line that a terminal shows as it is.
 pub(super) fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
+    // A name with a space that nobody sees is another name.
+    let hidden = |c: char| is_obeyed(c) || matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}');
     let text: String = text
         .trim()
         .chars()

@@ -14,13 +14,13 @@ use super::name::is_hex;
 use crate::progress::Task;
 use crate::{Error, Result, files};
 
-/// A connection that is cut is taken up again so often without a byte in between.
+/// Retries of a download without any progress in between.
 const RETRIES: u32 = 5;
 
 /// What the hub says of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
-    /// The SHA-256 of a large file, git's hash of a small one, in lower case. What else a server says has no place in a path.
+    /// The SHA-256 of a large file or git's hash of a small one, in lower case; anything else is dropped, because it becomes a path.
     pub(super) checksum: Option<String>,
     pub(super) size: Option<u64>,
 }
@@ -150,7 +150,7 @@ impl Download<'_> {
             status == 200 || status == 206 && start_in(headers).is_none_or(|at| at == start);
         if !is_file {
             return Err(Failure::Unusable(format!(
-                "the answer is {status}, which is no file"
+                "the server answered {status} instead of sending the file"
             )));
         }
         let size = self.facts.size.or_else(|| size_in(&response));

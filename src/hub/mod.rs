@@ -108,7 +108,7 @@ impl Hub {
         };
         if self.config.offline {
             return Err(Error::Hub(format!(
-                "{} cannot be had while HF_HUB_OFFLINE is set: {missing}; unset it, or name a folder",
+                "cannot download {} while HF_HUB_OFFLINE is set: {missing}; unset it, or name a folder",
                 name.display()
             )));
         }
@@ -149,7 +149,7 @@ impl Hub {
         let path = path.to_string();
         let failed = |reason: &str| {
             Error::Hub(format!(
-                "{url} is needed, but {reason}; save that file and name it with {instead}"
+                "cannot download {url}: {reason}; download the file yourself and name it with {instead}"
             ))
         };
         if self.config.offline {
@@ -157,10 +157,10 @@ impl Hub {
         }
         let hub = self.clone();
         let answer = self.apart(move || hub.small(&path))??;
-        let bytes = answer.map_err(|reason| failed(&format!("cannot be had: {reason}")))?;
+        let bytes = answer.map_err(|reason| failed(&reason))?;
         let sum = files::checksum_of(&bytes);
         if sum != checksum {
-            return Err(failed(&format!("has the checksum {sum}, not {checksum}")));
+            return Err(failed(&format!("its checksum is {sum}, not {checksum}")));
         }
         files::write(&kept, &bytes)?;
         Ok(kept)
@@ -277,7 +277,7 @@ fn check_token(whence: &str, token: &SecretString) -> Result<()> {
     }
     if !token.is_ascii() {
         return Err(Error::Usage(format!(
-            "{whence} has a letter in it that no token has; set it to the token alone"
+            "{whence} has a non-ASCII character in it; set it to the token alone"
         )));
     }
     Ok(())

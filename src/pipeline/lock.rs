@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_is_had_once_at_a_time() {
+    fn a_lock_cannot_be_taken_twice() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stages/lock");
         let held = Lock::take(&path, folder.path()).unwrap();

@@ -230,10 +230,20 @@ impl TrainConfig {
             ("nli_finetune_epoch", judges.nli_epochs),
         ] {
             require(name, value, value > 0, "at least 1")?;
-            require(name, value, value <= LARGEST_COUNT, "at most 1000000")?;
+            require(
+                name,
+                value,
+                value <= LARGEST_COUNT,
+                &format!("at most {LARGEST_COUNT}"),
+            )?;
         }
         let each = replies.eval_replies;
-        require("eval_replies", each, each <= MOST_REPLIES, "at most 10000")?;
+        require(
+            "eval_replies",
+            each,
+            each <= MOST_REPLIES,
+            &format!("at most {MOST_REPLIES}"),
+        )?;
         for (name, value) in [
             ("learning_rate", adapter.learning_rate),
             ("beta", adapter.dpo.beta),
@@ -248,7 +258,7 @@ impl TrainConfig {
             "lora_alpha",
             alpha,
             is_positive,
-            "above 0 and at most 1000000",
+            &format!("above 0 and at most {LARGEST_SCALE}"),
         )?;
         let weight = adapter.dpo.sft_weight;
         let is_weight = (0.0..=LARGEST_SCALE).contains(&weight);
@@ -256,7 +266,7 @@ impl TrainConfig {
             "sft_weight",
             weight,
             is_weight,
-            "at least 0 and at most 1000000",
+            &format!("at least 0 and at most {LARGEST_SCALE}"),
         )
     }
 }

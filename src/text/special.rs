@@ -89,8 +89,8 @@ impl Tokenizer {
         (before.unwrap_or_default(), parts)
     }
 
-    /// Writes a space into each special token that a text spells. That the tokenizer should pass over them is not enough: a
-    /// unigram model has `[SEP]` among its pieces, and full-width letters are normalized to it.
+    /// Inserts a space into each special token in a text. `encode_special_tokens` is not enough: a unigram model has `[SEP]`
+    /// among its pieces, and full-width letters are normalized to it.
     pub(super) fn without_special(&self, text: &str, forbidden: &HashSet<i32>) -> Result<String> {
         /// Times that what was mended may spell another one.
         const TRIES: usize = 8;

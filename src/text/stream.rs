@@ -12,7 +12,8 @@ use crate::text::Tokenizer;
 pub struct ReplyStream<'a> {
     tokenizer: &'a Tokenizer,
     ids: Vec<i32>,
-    /// Where the tokens begin whose text is not told yet, and one before it that shows how the text goes on.
+    /// Index of the last token that was returned; it is decoded again with the next ones, because decoding depends on the token
+    /// before.
     start: usize,
     /// The text of the tokens from `start` on that was told.
     told: String,

@@ -24,7 +24,7 @@ impl Teacher for Offline {
     fn statements(&self, character: &str, page: &str) -> Result<Vec<Statement>> {
         if let Some(language) = english::other_language(page) {
             return Err(Error::Teacher(format!(
-                "the page about {character} seems to be in {language}, and the built-in rules read English alone; let a chat model \
+                "the page about {character} seems to be in {language}, and the built-in rules read English only; let a chat model \
                  read it (`model_engine` with its name, or local), or bring statements of your own (`model_engine` imported)"
             )));
         }

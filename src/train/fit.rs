@@ -131,17 +131,17 @@ fn as_error(panic: &str, folder: &Path, done: usize) -> Error {
 
 /// Whether all trained weights are finite.
 fn is_finite<M: Module>(model: &M) -> bool {
-    struct Largest(Vec<Tensor<1>>);
-    impl ModuleVisitor for Largest {
+    struct Zeros(Vec<Tensor<1>>);
+    impl ModuleVisitor for Zeros {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             // A sum of zeros, but for values that are not finite.
             let zeros = param.val().without_autodiff().cast(DType::F32) * 0.0;
             self.0.push(zeros.sum());
         }
     }
-    let mut largest = Largest(Vec::new());
-    model.visit(&mut largest);
-    numbers(largest.0).iter().all(|zero| zero.is_finite())
+    let mut zeros = Zeros(Vec::new());
+    model.visit(&mut zeros);
+    numbers(zeros.0).iter().all(|zero| zero.is_finite())
 }
 
 /// Returns the epoch from which a run in the folder would resume: the last of those wanted with a complete checkpoint.

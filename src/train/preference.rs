@@ -209,8 +209,7 @@ impl PreferenceEncoder {
         };
         if chosen == rejected {
             return Err(Error::Usage(
-                "chosen and rejected of a pair are the same, which teaches nothing; leave it out"
-                    .into(),
+                "chosen and rejected of a pair are the same; remove the pair".into(),
             ));
         }
         let common = |ids: &Vec<i32>| {

@@ -35,7 +35,7 @@ impl DeviceArgs {
                 .parse()
                 .map_err(|_| refused(format!("{index} is no number")))?;
             if named.iter().any(|(other, _)| *other != kind) {
-                return Err(refused("devices of one kind only share the work".into()));
+                return Err(refused("all devices must be of one kind".into()));
             }
             if named.contains(&(kind, index)) {
                 return Err(refused(format!("{name} is named twice")));
@@ -89,7 +89,10 @@ pub(crate) fn supported(dtype: Dtype, device: &Device) -> Result<files::Dtype> {
     if dtype.is_supported_by(device) {
         return Ok(dtype);
     }
-    let reason = format!("is {}, which this device does not compute in", dtype.name());
+    let reason = format!(
+        "is {}, which this device does not support; choose float32",
+        dtype.name()
+    );
     Err(Error::setting("dtype", reason))
 }
 

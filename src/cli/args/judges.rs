@@ -45,20 +45,20 @@ pub(crate) struct JudgeArgs {
 /// How judges of this machine are asked, and what their classes mean.
 #[derive(Args, Debug)]
 pub(crate) struct JudgeFormatArgs {
-    /// How judges are asked, in place of what their judge.json, their authors or the character's records say: JSON with
-    /// relevance, nli or both, each a text, two texts for a pair, or what a judge.json says; or the original's prompt.py. A
-    /// chat model has prompts of its own.
+    /// Input templates of the judges, in place of judge.json, the published prompt and the character's record. JSON with the
+    /// keys relevance, nli, grading_relevance and grading_nli, each a text, an array of two texts for a pair, or an object as in
+    /// judge.json; or the original's prompt.py. Chat models ignore it.
     #[arg(long, value_name = "FILE")]
     pub(crate) judge_templates: Option<PathBuf>,
-    /// How the relevance judge is asked: a text with {character}, {statement} and {query}, or two in a JSON array for a
-    /// judge of pairs.
+    /// Template of the relevance judge: a text with {character}, {statement} and {query}, or a JSON array of two texts for a
+    /// judge of text pairs.
     #[arg(long, value_name = "TEXT")]
     relevance_template: Option<String>,
-    /// How the NLI judge is asked: also with {response}.
+    /// Template of the NLI judge; may also name {response}.
     #[arg(long, value_name = "TEXT")]
     nli_template: Option<String>,
-    /// What a judge's classes mean, in their order, where their names do not tell: two of no, yes or three of contradicted,
-    /// neutral, entailed. Give it twice for both judges.
+    /// Names of a judge's labels in the order of its logits, for checkpoints that do not name them: no,yes or
+    /// contradicted,neutral,entailed in any order. Give it twice to name those of both judges.
     #[arg(long, value_name = "NAMES")]
     judge_labels: Vec<String>,
 }
@@ -327,8 +327,8 @@ fn used_judge(output: &Path, used: &UsedJudge, hub: &Hub, task: JudgeTask) -> Re
 pub(crate) fn tell_language<'a>(texts: impl IntoIterator<Item = &'a str>, flags: &str, job: &Job) {
     if let Some(language) = texts.into_iter().find_map(english::other_language) {
         job.progress.note(&format!(
-            "the embedded judges read English alone, and a text seems to be in {language}: its scores say nothing; name judges \
-             that read it, as folders, names on the hub or openai:MODEL, with {flags}"
+            "the embedded judges read English only, and a text seems to be in {language}: its scores are meaningless; name other \
+             judges with {flags}: a folder, a name on the hub, or openai:MODEL"
         ));
     }
 }

@@ -42,7 +42,7 @@ impl GemmaArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct TokenizerArgs {
-    /// Turn characters that spm.model does not know into their bytes, as SentencePiece does; else they are [UNK].
+    /// Encode characters that spm.model does not know as bytes, as SentencePiece does; the default is [UNK].
     #[arg(long)]
     byte_fallback: bool,
 }

@@ -60,7 +60,7 @@ pub(crate) struct ChatArgs {
     /// Statements in the prompt.
     #[arg(long, value_name = "N", default_value_t = defaults().rag_top_k)]
     rag_top_k: usize,
-    /// Everything random comes from it.
+    /// Seed of all random numbers.
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
     /// Where data/NAME and models/NAME are.
@@ -274,8 +274,8 @@ impl<'a> Chat<'a> {
             return Ok(());
         }
         self.job.progress.note(&format!(
-            "You are talking to {name}. /why shows what the last reply came from, /quit ends. \
-             Each message is answered by itself."
+            "You are talking to {name}. /why prints the statements and scores of the last reply, /quit exits. \
+             Messages are independent: there is no history."
         ));
         let failed =
             |error: ReadlineError| Error::Usage(format!("cannot read the terminal: {error}"));
@@ -307,10 +307,10 @@ impl<'a> Chat<'a> {
             "/why" => match last {
                 Some(answer) if self.args.format == Format::Json => print_json(answer)?,
                 Some(answer) => why(answer)?,
-                None => self.job.progress.note("Nothing was said yet."),
+                None => self.job.progress.note("There is no reply yet."),
             },
             command if command.starts_with('/') => {
-                self.job.progress.note("There are /why and /quit.");
+                self.job.progress.note("unknown command; use /why or /quit");
             }
             message => {
                 let stream = self.args.format == Format::Text;

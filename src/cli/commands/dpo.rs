@@ -95,7 +95,7 @@ pub(crate) struct DpoArgs {
     /// Where the PEFT adapter goes.
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// A PEFT adapter to go on from, a folder or a name on the hub; it is the reference, too.
+    /// A PEFT adapter to continue from, a folder or a name on the hub; it is also the reference.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["lora_rank", "lora_alpha", "lora_targets"])]
     adapter: Option<PathBuf>,
     /// Rank of the LoRA factors.
@@ -128,7 +128,7 @@ pub(crate) struct DpoArgs {
     /// The preference loss.
     #[arg(long, value_enum, default_value_t = defaults().dpo.loss_type.into())]
     loss: Loss,
-    /// How many of the preferences are taken to be wrong, from 0 to 0.5; for the sigmoid loss.
+    /// Share of preferences assumed to be wrong (TRL's label_smoothing), from 0 to 0.5; sigmoid loss only.
     #[arg(long, value_name = "X", default_value_t = defaults().dpo.label_smoothing)]
     label_smoothing: f64,
     /// Weight of the chosen replies' own likelihood beside the loss.
@@ -140,7 +140,7 @@ pub(crate) struct DpoArgs {
     /// Take the pairs in the file's order.
     #[arg(long)]
     no_shuffle: bool,
-    /// Everything random comes from it.
+    /// Seed of all random numbers.
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
     /// Train anew even if nothing has changed.
@@ -148,8 +148,8 @@ pub(crate) struct DpoArgs {
     force: bool,
     #[command(flatten)]
     precision: PrecisionArgs,
-    /// Compute activations anew in the backward pass: slower, in less memory. Without it that is done where the
-    /// base is in four bits, or where the CPU's memory would be short.
+    /// Recompute activations in the backward pass: slower, less memory. Without the flag it is used only for a 4-bit base and if
+    /// the CPU's memory would not suffice.
     #[arg(long)]
     gradient_checkpointing: bool,
     /// How the steps are printed.

@@ -12,6 +12,7 @@ use crate::cli::args::model::TokenizerArgs;
 use crate::cli::input;
 use crate::cli::next::command;
 use crate::cli::output::{Format, check_output, open_stage, print, print_json};
+use crate::files::MOST_CLASSES;
 use crate::pipeline::{FineTune, FineTuneConfig, FineTuned, LARGEST_COUNT, Output, StageSpec};
 use crate::progress::Job;
 use crate::text::{EncodedText, Tokenizer};
@@ -54,10 +55,10 @@ pub(crate) struct FinetuneArgs {
     /// Drop values while training, as often as config.json says.
     #[arg(long)]
     dropout: bool,
-    /// Everything random comes from it.
+    /// Seed of all random numbers.
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
-    /// Train anew even if nothing has changed.
+    /// Train again even if nothing has changed.
     #[arg(long)]
     force: bool,
     /// How the steps are printed.
@@ -129,8 +130,6 @@ impl FinetuneArgs {
             )));
         }
         let devices = self.device.devices(job)?;
-        /// More classes than any text classifier has; the head has a row for each.
-        const MOST_CLASSES: usize = 1 << 16;
         let text = input::read(&self.data, job)?;
         let examples: Vec<Example> = files::parse_jsonl(&self.data, &text)?;
         if let Some(place) = examples
@@ -139,7 +138,7 @@ impl FinetuneArgs {
         {
             let label = examples[place].label;
             let reason = format!(
-                "text {} has the label {label}; labels count from 0",
+                "text {} has the label {label}; use class numbers from 0, below {MOST_CLASSES}",
                 place + 1
             );
             return Err(Error::invalid(&self.data, reason));

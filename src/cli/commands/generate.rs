@@ -16,7 +16,7 @@ use crate::{Error, Result};
 pub(crate) struct GenerateArgs {
     #[command(flatten)]
     gemma: GemmaArgs,
-    /// What the text goes on from; the tokenizer adds its special tokens, and nothing else is added.
+    /// The text to continue; the tokenizer adds its special tokens, and nothing else is added.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: String,
     /// The most tokens to add.
@@ -28,7 +28,7 @@ pub(crate) struct GenerateArgs {
     /// 0 takes the likeliest token each time; 1 draws from the model's own probabilities.
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     temperature: f32,
-    /// Everything random comes from it.
+    /// Seed of all random numbers.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
     /// How the text is printed.

@@ -41,7 +41,7 @@ impl ImportArgs {
             Format::Text => {
                 let left_out = match summary.left_out {
                     0 => String::new(),
-                    n => format!("labels left out  {n}, which are none of those known\n"),
+                    n => format!("labels skipped   {n} unknown labels\n"),
                 };
                 let output = elsewhere(&self.output);
                 let train = ["train", "--character", &self.character].into_iter();

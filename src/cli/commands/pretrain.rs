@@ -21,7 +21,7 @@ pub(crate) struct PretrainArgs {
     /// Where checkpoints are kept while it runs [default: the output's name with .training behind it].
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
-    /// Everything random comes from it.
+    /// Seed of all random numbers.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Personas from whose statements Gemma learns to answer.

@@ -41,9 +41,8 @@ pub(crate) struct ScoreArgs {
         required_unless_present = "input"
     )]
     response: Vec<String>,
-    /// Score a file of replies: JSON Lines with query and response, and where they differ character or statements. The
-    /// scores go to --output, a line each, and what they were made with beside it; a run that was stopped goes on where it
-    /// was.
+    /// Score a file of replies: JSON Lines with query and response, and optionally character and statements. Scores are
+    /// written to --output, one line per reply, with a record of judges and settings beside it; a stopped run resumes.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["query", "response", "verbose"], requires = "output")]
     input: Option<PathBuf>,
     /// Score all of --input again, in place of the scores that are in --output.
@@ -51,7 +50,7 @@ pub(crate) struct ScoreArgs {
     force: bool,
     #[command(flatten)]
     judges: JudgeArgs,
-    /// Show what the judges read of the first statement and the first reply.
+    /// Print the judges' input for the first statement and the first reply.
     #[arg(long)]
     verbose: bool,
     /// Where data/NAME and models/NAME are [default: the current folder]; with --input the file of the scores.

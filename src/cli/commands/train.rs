@@ -48,10 +48,10 @@ pub(crate) struct TrainArgs {
     model_engine: String,
     #[command(flatten)]
     chat: ChatModelArgs,
-    /// Tell how much the chat model would be asked, and stop there.
+    /// Print the estimated number of requests and tokens, and exit.
     #[arg(long, conflicts_with = "data_only")]
     dry_run: bool,
-    /// Stop when all that needs the teacher is in data/NAME.
+    /// Stop after the stages that need the teacher.
     #[arg(long)]
     data_only: bool,
     /// Which Gemma answers.
@@ -91,7 +91,7 @@ pub(crate) struct TrainArgs {
     /// Statements in the prompt.
     #[arg(long, value_name = "N", default_value_t = defaults().replies.rag_top_k)]
     rag_top_k: usize,
-    /// Samples of two replies; where queries are fewer, each gets several, and its best reply is paired with its worst.
+    /// Number of preference pairs to sample, two replies each; if there are fewer queries, each gets several pairs.
     #[arg(long, value_name = "N", default_value_t = defaults().replies.max_dpo_data)]
     max_dpo_data: usize,
     /// Epochs of DPO.
@@ -130,14 +130,14 @@ pub(crate) struct TrainArgs {
     /// Longest reply, in tokens.
     #[arg(long, value_name = "N", default_value_t = defaults().replies.max_new_tokens)]
     max_new_tokens: usize,
-    /// Everything random comes from it.
+    /// Seed of all random numbers.
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
-    /// Compute DPO's activations anew in the backward pass: slower, in less memory. Without it that is done where
-    /// the CPU's memory would be short.
+    /// Recompute activations in DPO's backward pass: slower, less memory. Without the flag it is used only for a 4-bit base
+    /// and if the CPU's memory would not suffice.
     #[arg(long)]
     gradient_checkpointing: bool,
-    /// Make everything again, but for what a chat model has answered.
+    /// Run every stage again; a chat model's stored answers are reused.
     #[arg(long)]
     force: bool,
     /// How the summary is printed.
@@ -304,7 +304,10 @@ impl TrainArgs {
             return match (self.format, plan) {
                 (Format::Json, plan) => print_json(&plan),
                 (Format::Text, Some(plan)) => print(&plan.to_string()),
-                (Format::Text, None) => print(&format!("{} asks no model", self.model_engine)),
+                (Format::Text, None) => print(&format!(
+                    "--model-engine {} sends no requests",
+                    self.model_engine
+                )),
             };
         }
         if self.data_only {
@@ -375,7 +378,7 @@ impl TrainArgs {
             evaluation.after,
             match summary.graders_apart {
                 true => "that took no part in the reward",
-                false => "of which at least one rewarded, too",
+                false => "of which at least one also gave the reward",
             },
             evaluation.difference,
             evaluation.interval.low,

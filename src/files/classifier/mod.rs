@@ -23,7 +23,7 @@ use checks::{check_unsupported, values};
 /// The architectures that transformers calls by these names.
 const MODEL_TYPES: [&str; 4] = ["deberta-v2", "xlm-roberta", "roberta", "bert"];
 /// More classes than any text classifier has; each has a row in the head, and a name.
-const MOST_CLASSES: usize = 1 << 16;
+pub const MOST_CLASSES: usize = 1 << 16;
 
 /// A classifier's shape and what its classes are called.
 #[derive(Clone, Debug)]

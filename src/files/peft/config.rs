@@ -289,7 +289,7 @@ mod tests {
         names.collect::<Vec<_>>().join(" ")
     }
 
-    // The expectations were told by PEFT's check_target_module_exists and get_pattern_key.
+    // Expected values from PEFT's check_target_module_exists and get_pattern_key.
     #[test]
     fn modules_are_matched_as_peft_matches_them() {
         assert_eq!(

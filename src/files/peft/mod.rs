@@ -101,7 +101,7 @@ pub(super) fn load_adapter_with(
         }
     }
     if problems.is_empty() && !adapted.has_lora() {
-        // PEFT refuses this, too; a single name that matches nothing it passes over.
+        // PEFT refuses this, too; it ignores a single name that matches nothing.
         let targets = config.targets();
         let reason = format!("target_modules {targets} match no projection of the model");
         return Err(Error::invalid(folder.join(CONFIG), reason));

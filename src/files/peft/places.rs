@@ -8,7 +8,7 @@ use super::{AdapterConfig, module_path};
 use crate::nn::{LoraConfig, Projection};
 
 impl AdapterConfig {
-    /// The pattern's regular expressions, ready to match.
+    /// Returns which projections get factors, with rank and scaling; fails if a pattern is not a regular expression or a rank is 0.
     pub(super) fn places(&self) -> std::result::Result<Places<'_>, String> {
         let ranks = patterns(&self.rank_pattern, |value| {
             value

@@ -95,26 +95,6 @@ impl RobertaConfig {
         Self::new()
     }
 
-    /// Returns the shape of `FacebookAI/xlm-roberta-large`, with two classes.
-    pub fn xlm_roberta_large() -> Self {
-        Self::new()
-            .with_hidden_size(1024)
-            .with_intermediate_size(4096)
-            .with_num_hidden_layers(24)
-            .with_num_attention_heads(16)
-    }
-
-    /// Returns the shape of `google-bert/bert-base-uncased`, with two classes.
-    pub fn bert_base() -> Self {
-        Self::new()
-            .with_kind(RobertaKind::Bert)
-            .with_vocab_size(30_522)
-            .with_max_position_embeddings(512)
-            .with_type_vocab_size(2)
-            .with_pad_token_id(0)
-            .with_layer_norm_eps(1e-12)
-    }
-
     /// Checks that a model can have this shape.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What was judged relevant before, on disk.
+//! Cache of relevance probabilities on disk.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -113,7 +113,7 @@ impl JudgeFormat {
     }
 }
 
-/// How a public classifier is asked that says nothing of it: as a pair, in the order in which such models are trained.
+/// Returns the default pair for a public classifier without a template, in the order in which such models are trained.
 ///
 /// # Errors
 ///

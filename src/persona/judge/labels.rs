@@ -171,7 +171,7 @@ pub(super) fn columns(
                 is_guessed: false,
             }),
             _ => Err(format!(
-                "has one class, {:?}, but the one that counts is needed",
+                "has the single class {:?}, but a relevance judge with one logit must give the class yes",
                 labels[0]
             )),
         };
@@ -221,7 +221,7 @@ fn wrong_number(task: JudgeTask, labels: &[String]) -> String {
         .join(", ");
     let advice = match (task, n_labels) {
         (JudgeTask::Nli, 1 | 2) => {
-            "; it does not tell a contradiction from what is left open, but can judge relevance: `relevance`"
+            "; it cannot separate contradicted from neutral, but works as a relevance judge: use `relevance`"
         }
         (JudgeTask::Relevance, 3)
             if columns(JudgeTask::Nli, labels, None).is_ok_and(|columns| !columns.is_guessed) =>

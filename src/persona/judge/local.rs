@@ -47,21 +47,21 @@ impl LocalJudge {
         let (name, settings) = (checkpoint.name(), task.settings());
         if columns.is_guessed {
             remarks.push(format!(
-                "the classes of {} have no names; in their order they are taken for {}; `judge_labels` names them",
+                "the labels of {} have no names: assuming the order {}; set `judge_labels` to name them",
                 name,
                 task.labels().join(", ")
             ));
         }
         if by_name.is_some_and(|by_name| !by_name.is_guessed && by_name.logits != columns.logits) {
             remarks.push(format!(
-                "the labels that were given change what the classes of {name} mean: its config.json calls them {}",
+                "the given labels contradict config.json of {name}, which names them {}",
                 labels.join(", ")
             ));
         }
         if format.template.is_none() {
             let [first, second] = usual(checkpoint, task)?;
             remarks.push(format!(
-                "{} has no judge.json, and is asked with the pair {first:?}, {second:?}; `{settings}` names another",
+                "{} has no judge.json: using the default pair {first:?}, {second:?}; set `{settings}` to change it",
                 name
             ));
         }
@@ -99,6 +99,24 @@ impl LocalJudge {
             columns,
             remarks,
         })
+    }
+
+    /// Loads a judge, and notes what a user should know of how it is used.
+    ///
+    /// # Errors
+    ///
+    /// See [`Self::load`].
+    pub fn load_noting(
+        source: &JudgeSource,
+        task: JudgeTask,
+        devices: &Devices,
+        job: &Job,
+    ) -> Result<Self> {
+        let judge = Self::load(source, task, devices)?;
+        for remark in judge.remarks() {
+            job.progress.note(remark);
+        }
+        Ok(judge)
     }
 
     /// What a user should know of how this judge is used.
@@ -142,7 +160,7 @@ impl LocalJudge {
         let (encoded, n_cut) = self.reader.encode(inputs)?;
         if n_cut > 0 {
             job.progress.note(&format!(
-                "{n_cut} of {} texts are longer than the {} tokens that the judge reads, and are read in part",
+                "truncated {n_cut} of {} texts to the judge's limit of {} tokens",
                 inputs.len(),
                 self.reader.max_tokens()
             ));

@@ -206,10 +206,7 @@ impl Judge {
         devices: &Devices,
         job: &Job,
     ) -> Result<Self> {
-        let judge = LocalJudge::load(source, task, devices)?;
-        for remark in judge.remarks() {
-            job.progress.note(remark);
-        }
+        let judge = LocalJudge::load_noting(source, task, devices, job)?;
         Ok(Self::Local(Arc::new(judge)))
     }
 

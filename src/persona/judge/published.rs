@@ -119,7 +119,8 @@ fn read_templates(path: &Path) -> Result<Templates> {
     } = &templates;
     let all = [relevance, nli, grading_relevance, grading_nli];
     if all.iter().all(|template| template.is_none()) {
-        let reason = "has neither \"relevance\" nor \"nli\"";
+        let reason =
+            "has neither \"relevance\", \"nli\", \"grading_relevance\" nor \"grading_nli\"";
         return Err(Error::invalid(path, reason));
     }
     Ok(templates)

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::persona::Persona;
 use crate::text::{Around, EncodedText, Tokenizer, encode_filled};
 
-/// Brings what a judge is asked into tokens: what a template's author wrote may spell special tokens, what fills it may not.
+/// Tokenizes a judge's input: a template may contain special tokens, the values that fill it are encoded as ordinary text.
 #[derive(Clone, Debug)]
 pub struct JudgeReader {
     tokenizer: Tokenizer,

@@ -58,7 +58,7 @@ fn advice(folder: &Path, character: &str, known: &[String]) -> String {
         files_of(folder).find(|path| names_of(path).any(|name| alike(name, character)))
     {
         let path = path.display();
-        return format!("if {path} is the page, give it the name {wanted}");
+        return format!("if {path} is the page, rename it to {wanted}");
     }
     /// More names tell nobody more.
     const SHOWN: usize = 12;
@@ -115,7 +115,9 @@ pub fn check_name(character: &str) -> Result<()> {
             .chars()
             .any(|c| matches!(c, '/' | '\\' | ':') || c.is_control());
     if bad {
-        let reason = format!("{character:?} cannot be the name of a folder");
+        let reason = format!(
+            "is {character:?}, which cannot be a folder name: use a name without / \\ : that does not begin with a dot and is not tiny"
+        );
         return Err(Error::setting("character", reason));
     }
     Ok(())
@@ -175,9 +177,9 @@ mod tests {
         }
         fs::create_dir(folder.path().join("Folder.txt")).unwrap();
         for (name, advice) in [
-            ("Odile", "Odile.rtf is the page, give it the name"),
-            ("odile", "Odile.rtf is the page, give it the name"),
-            ("Iris", "Iris is the page, give it the name"),
+            ("Odile", "Odile.rtf is the page, rename it to"),
+            ("odile", "Odile.rtf is the page, rename it to"),
+            ("Iris", "Iris is the page, rename it to"),
             ("tony_stark", "so say `character` Tony Stark"),
             ("ALICE", "so say `character` Alice"),
         ] {

@@ -50,7 +50,7 @@ pub(super) fn text(path: &Path, bytes: Vec<u8>, character: &str) -> Result<Strin
     let refused = |is: &str, to_do: &str| {
         Err(Error::invalid(
             path,
-            format!("is {is}, which is not read; {to_do}"),
+            format!("is {is}, which is not supported; {to_do}"),
         ))
     };
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
@@ -319,7 +319,7 @@ mod tests {
         for (bytes, wanted) in [
             (
                 b"%PDF-1.7".to_vec(),
-                "is a PDF, which is not read; save what it says",
+                "is a PDF, which is not supported; save what it says",
             ),
             (b"PK\x03\x04rest".to_vec(), "is a ZIP archive (.charx"),
             (b"RIFF\0\0\0\0WEBPVP8 ".to_vec(), "is a WebP picture"),

@@ -113,7 +113,12 @@ impl Stage {
             fs::remove_file(&seal).map_err(Error::io("remove", &seal))?;
         }
         let opened = files::Journal::open_sealed(path, &seal)?;
-        opened.ok_or_else(|| Error::invalid(path, "another program writes to it"))
+        opened.ok_or_else(|| {
+            Error::invalid(
+                path,
+                "another program is writing to it; stop it and run again",
+            )
+        })
     }
 
     fn write(&self, outputs: BTreeMap<String, String>) -> Result<()> {

@@ -58,7 +58,7 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>, data: &TeacherData) -> Result
             }
         }
     };
-    settle(run, "judge-data", started)?;
+    settle(run, "judge-data", started, Vec::new())?;
     stage.write_jsonl(&path(run, JudgeTask::Relevance), &relevance, run.job)?;
     stage.write_jsonl(&path(run, JudgeTask::Nli), &nli, run.job)?;
     stage.complete()

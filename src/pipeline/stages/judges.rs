@@ -168,7 +168,7 @@ pub(in crate::pipeline) fn grade_apart(run: &Run<'_>) -> Result<bool> {
             are_apart = false;
             let name = grades.checkpoint.name();
             run.job.progress.note(&format!(
-                "{} both rewards and grades, so the evaluation tells less; name another judge with `grading_{}`",
+                "{} is used for the reward and for the evaluation, which biases the evaluation; name another judge with `grading_{}`",
                 name,
                 name_of(task)
             ));
@@ -337,7 +337,7 @@ impl Tuning {
         let (texts, n_cut) = reader.encode(&inputs)?;
         if n_cut > 0 {
             job.progress.note(&format!(
-                "{n_cut} of {} texts are longer than the {max_tokens} tokens that the judge reads, and are read in part",
+                "truncated {n_cut} of {} texts to the judge's limit of {max_tokens} tokens",
                 inputs.len()
             ));
         }

@@ -39,7 +39,7 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>, statements: Vec<String>) -> R
             config.seed,
             run.job,
         )?;
-        settle(run, "queries", started)?;
+        settle(run, "queries", started, Vec::new())?;
         if queries.is_empty() {
             return Err(Error::Teacher(format!(
                 "there is no question about any statement in {}",

@@ -18,7 +18,7 @@ struct Aside {
 }
 
 /// Keeps what could not be used for a stage in the place of what was kept for it before, and returns the file.
-pub(super) fn set_aside(run: &Run<'_>, stage: &str, rejected: Vec<Rejected>) -> Result<PathBuf> {
+fn set_aside(run: &Run<'_>, stage: &str, rejected: Vec<Rejected>) -> Result<PathBuf> {
     let path = run.layout.rejected();
     let mut aside: Vec<Aside> = if path.is_file() {
         files::read_jsonl(&path)?
@@ -36,12 +36,17 @@ pub(super) fn set_aside(run: &Run<'_>, stage: &str, rejected: Vec<Rejected>) -> 
     Ok(path)
 }
 
-/// Ends what a teacher did for a stage since `started`.
+/// Ends what a teacher did for a stage since `started`; keeps aside what it could not use, and what was `unread`.
 ///
 /// # Errors
 ///
 /// More than a tenth of the answers that could not be used.
-pub(super) fn settle(run: &mut Run<'_>, stage: &str, started: Instant) -> Result<()> {
+pub(super) fn settle(
+    run: &mut Run<'_>,
+    stage: &str,
+    started: Instant,
+    unread: Vec<Rejected>,
+) -> Result<()> {
     run.taught += started.elapsed();
     let Outcome {
         asked,
@@ -50,7 +55,7 @@ pub(super) fn settle(run: &mut Run<'_>, stage: &str, started: Instant) -> Result
     } = run.teacher.take_outcome();
     let count = rejected.len();
     let n_dropped = dropped.len();
-    let aside = rejected.into_iter().chain(dropped).collect();
+    let aside = rejected.into_iter().chain(dropped).chain(unread).collect();
     let path = set_aside(run, stage, aside)?;
     if count * 10 > asked {
         return Err(Error::Teacher(format!(

@@ -62,10 +62,7 @@ fn make(
         // Numbers of another judge are never taken for this one's.
         let identity = identity(&judge)?.to_string();
         let mut cache = open_cache(run, table, &identity)?;
-        let judge = LocalJudge::load(&judge, JudgeTask::Relevance, run.devices)?;
-        for remark in judge.remarks() {
-            run.job.progress.note(remark);
-        }
+        let judge = LocalJudge::load_noting(&judge, JudgeTask::Relevance, run.devices, run.job)?;
         let asked = query_idxs.iter().map(|&idx| queries[idx].query.clone());
         let asked: Vec<String> = asked.collect();
         let judged = judge.relevance(Some(&mut cache), persona, &asked, run.job)?;

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::persona::Statement;
 use crate::pipeline::record::{Output, StageSpec};
 use crate::pipeline::run::Run;
-use crate::pipeline::stages::rejected::{set_aside, settle};
+use crate::pipeline::stages::rejected::settle;
 use crate::teacher::Rejected;
 use crate::teacher::chat::length;
 use crate::{Error, Result, files};
@@ -33,8 +33,8 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>) -> Result<Vec<String>> {
     if !stage.is_complete() {
         let (character, started) = (&run.config.character, Instant::now());
         let statements = run.teacher.statements(character, run.page.text())?;
-        settle(run, "statements", started)?;
-        tell_unread(run)?;
+        let unread = unread(run);
+        settle(run, "statements", started, unread)?;
         if statements.len() < 2 {
             let n_found = statements.len();
             let reason = format!(
@@ -76,25 +76,24 @@ pub(super) fn check_lengths<'a>(
     Ok(())
 }
 
-/// Tells how much of the page gave no statement, and keeps those sentences.
-fn tell_unread(run: &Run<'_>) -> Result<()> {
+/// The sentences of the page that gave no statement; a line says how many they are.
+fn unread(run: &Run<'_>) -> Vec<Rejected> {
     let (character, page) = (&run.config.character, run.page.text());
     let Some((unread, n_sentences)) = run.teacher.unread(character, page) else {
-        return Ok(());
+        return Vec::new();
     };
-    let n_unread = unread.len();
-    let unread = unread.into_iter().map(|sentence| Rejected {
+    if !unread.is_empty() {
+        run.job.progress.note(&format!(
+            "{} of the page's {n_sentences} sentences gave no statement about {character}; they are in {}",
+            unread.len(),
+            run.layout.rejected().display()
+        ));
+    }
+    let rejected = unread.into_iter().map(|sentence| Rejected {
         task: "statements".to_string(),
         asked: sentence,
         replies: Vec::new(),
         reason: format!("gave no statement about {character}"),
     });
-    let path = set_aside(run, "statements", unread.collect())?;
-    if n_unread > 0 {
-        run.job.progress.note(&format!(
-            "{n_unread} of the page's {n_sentences} sentences gave no statement about {character}; they are in {}",
-            path.display()
-        ));
-    }
-    Ok(())
+    rejected.collect()
 }

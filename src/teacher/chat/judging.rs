@@ -73,7 +73,7 @@ impl ChatTeacher {
         let mut state = self.state();
         if !std::mem::replace(&mut state.is_certain, true) {
             self.model.tell(&format!(
-                "{} tells no log-probabilities of its labels: a label that it gives counts as certain",
+                "{} returns no log-probabilities: each label that it gives gets probability 1",
                 self.model.name()
             ));
         }

@@ -70,7 +70,7 @@ impl ChatModel for LocalGemma {
             .min(question.max_tokens as usize);
         if most == 0 {
             return Err(Error::Teacher(format!(
-                "{} reads {max_tokens} tokens, but what it is asked for {} has {n_prompt}",
+                "{} reads at most {max_tokens} tokens, but the prompt for the task {} has {n_prompt}; use a model with a longer context",
                 self.name, question.task
             )));
         }

@@ -32,7 +32,7 @@ pub(super) fn strings(
                 found = lines.filter(|line| likely(line)).collect();
             }
             if found.is_empty() {
-                return Err("it is no JSON object".into());
+                return Err("it is not a JSON object".into());
             }
             found
         }
@@ -137,7 +137,7 @@ fn answer(reply: &str) -> Result<String, Unusable> {
     }
     match answer_of(reply) {
         Some(answer) => Ok(answer.to_string()),
-        None => Err("it thinks aloud to its end".into()),
+        None => Err("it has reasoning but no answer".into()),
     }
 }
 
@@ -175,7 +175,7 @@ fn json(reply: &str) -> Result<Option<Value>, Unusable> {
             return Ok(Some(value));
         }
     }
-    Err("it is no whole JSON object".into())
+    Err("it is not a complete JSON object".into())
 }
 
 /// Whether a text with brackets may be JSON: it has texts in quotes, or names with colons in braces.
@@ -299,7 +299,7 @@ fn unquoted(text: &str) -> String {
 }
 
 fn pattern(source: &str) -> Regex {
-    Regex::new(source).expect("the pattern is one")
+    Regex::new(source).expect("the pattern compiles")
 }
 
 #[cfg(test)]
@@ -310,11 +310,10 @@ mod tests {
     use serde_json::json;
     use std::path::Path;
 
-    /// The parsed form of each of the replies in a file; `APC_TEST_UPDATE` rewrites it, for review.
     #[test]
-    fn brackets_without_end_are_no_answer() {
+    fn unclosed_brackets_are_rejected() {
         for deep in ["[".repeat(100_000), "{\"a\":".repeat(50_000)] {
-            assert_eq!(json(&deep).unwrap_err(), "it is no whole JSON object");
+            assert_eq!(json(&deep).unwrap_err(), "it is not a complete JSON object");
         }
         assert!(json("[[1, {\"a\": [2]}]]").unwrap().is_some());
     }

@@ -4,18 +4,17 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::error::is_obeyed;
+
 /// Returns a text without escape sequences and control characters, except line breaks and tabs; marks that turn the
 /// direction of what is shown go too.
 pub(super) fn plain(text: &str) -> String {
     static SEQUENCE: LazyLock<Regex> = LazyLock::new(|| {
         // Titles and links up to their end, colours and movements of the cursor, and single commands.
         let sequence = r"(?s)(?:\x1b\]|\x{9d}).*?(?:\x07|\x1b\\|\x{9c})|(?:\x1b\[|\x{9b})[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]";
-        Regex::new(sequence).expect("the pattern is one")
+        Regex::new(sequence).expect("the pattern compiles")
     });
-    let obeyed = |c: char| {
-        c.is_control() && !matches!(c, '\n' | '\t')
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let obeyed = |c: char| is_obeyed(c) && !matches!(c, '\n' | '\t');
     if !text.contains(obeyed) {
         return text.to_string();
     }

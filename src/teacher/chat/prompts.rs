@@ -134,7 +134,7 @@ pub(super) fn parts(page: &str, most: usize) -> Vec<String> {
         .collect()
 }
 
-/// Splits a text behind each of some ends.
+/// Splits a text after each occurrence of one of `ends`.
 fn split_behind<'a>(text: &'a str, ends: &[&str]) -> Vec<&'a str> {
     let (mut pieces, mut begin) = (Vec::new(), 0);
     for (at, _) in text.char_indices() {

@@ -19,10 +19,10 @@ static CLOSE: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 fn pattern(source: &str) -> Regex {
-    Regex::new(source).expect("the pattern is one")
+    Regex::new(source).expect("the pattern compiles")
 }
 
-/// Returns where in a reply the answer is, behind or between its thoughts; `None` if the reply thinks to its end.
+/// Returns where in a reply the answer is, after or between its thoughts; `None` if the reply thinks to its end.
 ///
 /// Some chat templates write the opening mark into the prompt, so a reply may have a closing mark alone.
 pub(super) fn answer_in(reply: &str) -> Option<Range<usize>> {

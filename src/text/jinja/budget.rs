@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
-/// The most bytes that all texts and lists have that are built.
+/// Limit on the bytes that a template may allocate for strings and lists.
 const BUILT_BYTES: usize = 256 << 20;
 /// What a part of a text counts at least.
 const LEAST_PART: usize = 32;

@@ -1,4 +1,4 @@
-//! Renders the Jinja templates of strangers, as transformers does, within limits of depth, steps, memory and time.
+//! Renders untrusted Jinja templates as transformers does, with limits on depth, steps, memory and time.
 //!
 //! The engine counts steps by itself, but one step may build a text of any size. So the operators, filters and methods that
 //! make a value larger than what they got are replaced by ones that draw on a common budget, and a template runs on a

@@ -1,4 +1,4 @@
-//! The form of a request that a server takes, and what its refusals say of it.
+//! Which request parameters a server supports, and which to change after an error.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What a server takes, found out from its answers and refusals.
+//! Detects which request parameters a server supports, from its answers and errors.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

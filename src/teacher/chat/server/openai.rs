@@ -217,9 +217,8 @@ impl OpenAi {
             return Ok(());
         }
         Err(Failure::Told(format!(
-            "{} has read only {read} of about {} tokens that it was sent: it cuts prompts to its context without a word, \
-             and the answer is not used; give the model a longer context there (with Ollama, OLLAMA_CONTEXT_LENGTH) and \
-             run again",
+            "{} has read only {read} of about {} prompt tokens: it silently truncates prompts to its context, so the answer \
+             is discarded; raise the context length on the server (Ollama: OLLAMA_CONTEXT_LENGTH) and run again",
             self.server.traffic.address.shown,
             question.estimated_tokens()
         )))

@@ -50,7 +50,7 @@ pub(super) fn read(words: &str, asked: Option<u64>, estimated: u64) -> Option<Si
         return None;
     }
     let all = numbers(words);
-    // What was asked for and sums with it say nothing of the server.
+    // The requested limit, and sums that include it, are not the server's numbers.
     let own = |n: &u64| {
         Some(*n) == asked
             || asked.is_some_and(|asked| all.contains(&n.saturating_sub(asked)) && *n > asked)
@@ -115,7 +115,7 @@ pub(super) fn numbers(words: &str) -> Vec<u64> {
 pub(super) fn names_system(words: &str) -> bool {
     static SYSTEM: LazyLock<Regex> = LazyLock::new(|| {
         let pattern = r#"(?:system|developer)['"`]?\s+(?:role|message|prompt|instruction|turn)|roles?\b.{0,40}\bsystem|['"`]system['"`]|roles must alternate|messages?[\[.]0\]?\.role|(?:system|developer)\W+is not (?:a )?(?:valid|supported|allowed|enabled)|only user and assistant"#;
-        Regex::new(pattern).expect("the pattern is one")
+        Regex::new(pattern).expect("the pattern compiles")
     });
     SYSTEM.is_match(words)
 }

@@ -1,4 +1,4 @@
-//! What goes to a chat server: each request sent, counted, and sent again where that may help.
+//! Sends requests to a chat server, counts them and retries.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -200,7 +200,7 @@ impl Traffic {
             let shown = &self.address.shown;
             self.job
                 .progress
-                .note(&format!("{shown} is asked again in {}", span(pause)));
+                .note(&format!("retrying {shown} in {}", span(pause)));
         }
     }
 
@@ -286,8 +286,7 @@ impl Traffic {
                     begin
                 };
                 Attempt::Refused(Failure::Told(format!(
-                    "{} answered with what is no chat completion: {begin}; check `api_base`, which most servers want up \
-                     to and with /v1",
+                    "{} did not return a chat completion: {begin}; check `api_base`, which ends in /v1 for most servers",
                     self.address.shown
                 )))
             }
@@ -306,7 +305,7 @@ impl Traffic {
         }
     }
 
-    /// Says where a server sends its callers, without what may be secret there.
+    /// Says where a server redirects to, without what may be secret there.
     fn moved(&self, response: &Response) -> String {
         let shown = &self.address.shown;
         let location = response
@@ -315,17 +314,15 @@ impl Traffic {
             .and_then(|place| place.to_str().ok());
         let target = location.and_then(|place| response.url().join(place).ok());
         let Some(mut target) = target.filter(Url::has_host) else {
-            return format!(
-                "{shown} sends its callers elsewhere without saying where; check `api_base`"
-            );
+            return format!("{shown} redirects without a Location; check `api_base`");
         };
         target.set_query(None);
         target.set_fragment(None);
         let _ = target.set_username("").and(target.set_password(None)); // one with a host has places for both
         let target = quoted(target.as_str().trim_end_matches("/chat/completions"), 200);
         format!(
-            "{shown} sends its callers to {target}, where neither the page's text nor the key is sent; give that as \
-             `api_base` if you trust it"
+            "{shown} redirects to {target}; redirects to other hosts are not followed, to protect the page's text and the key: \
+             set `api_base` to that URL if you trust it"
         )
     }
 }

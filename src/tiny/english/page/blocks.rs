@@ -1,8 +1,6 @@
 //! A page as blocks of clean text: prose, fields and list items, without markup.
 
-use std::sync::LazyLock;
-
-use regex::{Captures, Regex};
+use regex::Captures;
 use unicode_normalization::UnicodeNormalization;
 
 use super::lists::{self, List, item};
@@ -10,7 +8,7 @@ use super::markup::clean;
 use super::{sheets, talk};
 use crate::tiny::english::clause;
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::sentences::regex;
+use crate::tiny::english::words::sentences::pattern;
 use crate::tiny::english::words::tokens::{self, Token, tokenize};
 use crate::tiny::english::words::verbs;
 
@@ -27,12 +25,6 @@ pub(crate) enum Block {
     Talk { own: bool, text: String },
     /// A line of which nothing can be made.
     Unread(String),
-}
-
-macro_rules! pattern {
-    ($name:ident, $pattern:expr) => {
-        static $name: LazyLock<Regex> = LazyLock::new(|| regex($pattern));
-    };
 }
 
 pattern!(
@@ -170,10 +162,7 @@ fn is_short_list(text: &str) -> bool {
     let items: Vec<&str> = text.split(", ").collect();
     let is_short = |item: &&str| {
         let tokens = tokenize(item);
-        let first = tokens.first().map_or("", |first| first.lower.as_str());
-        let predicate = verbs::is_auxiliary(first)
-            || verbs::known(first).is_some_and(|(_, forms)| forms & verbs::THIRD != 0);
-        tokens.len() <= 3 && !predicate
+        tokens.len() <= 3 && !opens_with_verb(&tokens)
     };
     items.len() <= 8 && items.iter().all(is_short) && !ends_sentence(text)
 }

@@ -45,7 +45,7 @@ pub(crate) fn sentences(names: &Names, field: &str, text: &str) -> Vec<(String, 
     read
 }
 
-/// Whether a field tells of the page and not of the character.
+/// Whether a field describes the page, not the character.
 pub(crate) fn is_metadata(key: &str) -> bool {
     matches!(
         key,

@@ -1,17 +1,9 @@
 //! Takes markup out of a line: links, notes, emphasis, what stands in parentheses.
 
+use regex::Captures;
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
-use regex::{Captures, Regex};
-
-use crate::tiny::english::words::sentences::regex;
-
-macro_rules! pattern {
-    ($name:ident, $pattern:expr) => {
-        static $name: LazyLock<Regex> = LazyLock::new(|| regex($pattern));
-    };
-}
+use crate::tiny::english::words::sentences::pattern;
 
 pattern!(ENTITY, r"&(#\d{1,6}|#[xX][0-9a-fA-F]{1,5}|[a-z]{2,6});");
 pattern!(HTML, r"</?[a-zA-Z][^<>\n]*>");

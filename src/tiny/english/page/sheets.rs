@@ -1,17 +1,9 @@
 //! What lists facts in a notation of its own, rewritten as `Field: text` lines: W++ and PLists of character cards, infoboxes of a wiki,
 //! tables of Markdown.
 
-use std::sync::LazyLock;
-
 use regex::{Captures, Regex};
 
-use crate::tiny::english::words::sentences::regex;
-
-macro_rules! pattern {
-    ($name:ident, $pattern:expr) => {
-        static $name: LazyLock<Regex> = LazyLock::new(|| regex($pattern));
-    };
-}
+use crate::tiny::english::words::sentences::pattern;
 
 // `Mind("brave" + "kind")`, with straight or curved quotation marks.
 pattern!(

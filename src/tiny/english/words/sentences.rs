@@ -31,6 +31,15 @@ pub(crate) fn sentences(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// A static regular expression of a constant pattern.
+macro_rules! pattern {
+    ($name:ident, $pattern:expr) => {
+        static $name: std::sync::LazyLock<regex::Regex> =
+            std::sync::LazyLock::new(|| $crate::tiny::english::words::sentences::regex($pattern));
+    };
+}
+pub(crate) use pattern;
+
 /// Compiles a pattern that the program brings itself.
 pub(crate) fn regex(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is a constant")
