@@ -14,7 +14,7 @@ fn completion(choice: Value) -> String {
 #[test]
 fn an_answer_of_any_shape_is_read_and_nothing_is_paid_for_twice() {
     type Shape = fn(&str) -> String;
-    let shapes: [(&str, Shape); 16] = [
+    let shapes: [(&str, Shape); 17] = [
         ("parts", |text| {
             completion(json!({"message": {"content": [
             {"type": "thinking", "thinking": [{"type": "text", "text": "Hm {so}."}]}, {"type": "text", "text": text}]}}))
@@ -68,6 +68,14 @@ fn an_answer_of_any_shape_is_read_and_nothing_is_paid_for_twice() {
             json!({"choices": [{"index": "0", "message": {"content": text}, "logprobs": {"content": null}}],
             "usage": {"prompt_tokens": -1, "completion_tokens": "many"}, "error": null}).to_string()
         }),
+        ("events that nobody asked for", |text| {
+            let event = |text: &str| json!({"choices": [{"delta": {"content": text}}]}).to_string();
+            format!(
+                "data: {}\n\ndata: {}\n\ndata: [DONE]\n\n",
+                event(&text[..7]),
+                event(&text[7..])
+            )
+        }),
         ("numbers of Python", |text| {
             format!(
                 "{{\"choices\": [{{\"message\": {{\"content\": {}}}, \"score\": -Infinity, \"p\": NaN}}]}}",
@@ -94,6 +102,17 @@ fn an_answer_of_any_shape_is_read_and_nothing_is_paid_for_twice() {
             .any(|served| served.request.messages.contains("cannot be used"));
         assert!(!tries_again, "{name} is usable as it is");
     }
+}
+
+#[test]
+fn an_answer_that_comes_compressed_is_read() {
+    let server = ChatServer::new(QUICK, |request| {
+        let text = answer(&request.messages);
+        Act::Gzip(completion(json!({"message": {"content": text}})))
+    });
+    let folder = tempfile::tempdir().unwrap();
+    json_of(&teach(folder.path(), &server.base(), &[]).output().unwrap());
+    assert!(data(folder.path())[0].contains("Mira is a carpenter from Riga."));
 }
 
 #[test]

@@ -11,6 +11,8 @@ use apc::teacher::Teacher;
 use apc::tiny::Offline;
 use serde_json::{Value, json};
 
+use super::hub_server::zipped;
+
 /// What the server does with a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
@@ -24,6 +26,8 @@ pub(crate) enum Act {
     Fail(u16, String, Option<&'static str>),
     /// Answers with success and this body.
     Body(String),
+    /// The same, compressed.
+    Gzip(String),
     /// Sends this response as it is.
     Raw(String),
     /// Sends this beginning of a response, and then more and more of it until nobody listens.
@@ -155,6 +159,21 @@ fn connection(state: &State, stream: TcpStream) {
             Act::Body(body) => {
                 log(true);
                 if stream.write_all(http(200, body, None).as_bytes()).is_err() {
+                    return;
+                }
+                continue;
+            }
+            Act::Gzip(body) => {
+                log(true);
+                let zipped = zipped(body.as_bytes());
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+                    zipped.len()
+                );
+                if stream
+                    .write_all(&[head.as_bytes(), &zipped].concat())
+                    .is_err()
+                {
                     return;
                 }
                 continue;

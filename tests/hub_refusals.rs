@@ -215,11 +215,13 @@ fn a_mirrors_file_is_checked_against_the_listing() {
         ..mirror()
     };
     let file = "model.safetensors";
-    let wrong = Repository {
-        wrong: Some(file.into()),
-        ..repository(lists.clone())
-    };
-    refused(wrong, &[file, "has the checksum", "run again"]);
+    for file in [file, "config.json"] {
+        let wrong = Repository {
+            wrong: Some(file.into()),
+            ..repository(lists.clone())
+        };
+        refused(wrong, &[file, "has the checksum", "run again"]);
+    }
     let git_hash = "e".repeat(40);
     let wrong = Repository {
         wrong: Some(file.into()),

@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -43,10 +44,10 @@ pub(crate) struct Repository {
 impl Repository {
     fn checksum_of(&self, name: &str, bytes: &[u8]) -> String {
         match self.wrong.as_deref() == Some(name) {
+            true if !is_large(name) => git_hash(b"other"),
             true => sha256(b"other"),
             false if is_large(name) => sha256(bytes),
-            // Small files have the hash of git, which is no SHA-256.
-            false => sha256(bytes)[..40].to_string(),
+            false => git_hash(bytes),
         }
     }
 
@@ -176,12 +177,22 @@ impl HubServer {
     }
 }
 
+/// The hash by which git names a file.
+pub(crate) fn git_hash(bytes: &[u8]) -> String {
+    let mut hash = Sha1::new_with_prefix(format!("blob {}\0", bytes.len()));
+    hash.update(bytes);
+    hash.finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn zipped(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn zipped(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()

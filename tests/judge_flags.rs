@@ -59,6 +59,10 @@ fn each_judge_has_a_template_of_its_own_and_labels_by_flag() {
             ["--nli-template", "{statment}"],
         ),
         (
+            ["--nli-template", r#"["{statement}", "{response}", "x"]"#],
+            ["--nli-template", "two texts"],
+        ),
+        (
             ["--judge-labels", "good,bad"],
             ["--judge-labels", "\"good\""],
         ),

@@ -18,6 +18,12 @@ pub fn read_text(path: &Path) -> Result<String> {
 
 /// Decodes the bytes of a text file, without a byte order mark.
 pub fn decode_text(path: &Path, bytes: Vec<u8>) -> Result<String> {
+    if let Some(kind) = known_format(&bytes) {
+        return Err(Error::invalid(
+            path,
+            format!("is {kind}, not text in UTF-8; save it as such"),
+        ));
+    }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Error::invalid(
@@ -29,6 +35,24 @@ pub fn decode_text(path: &Path, bytes: Vec<u8>) -> Result<String> {
         .strip_prefix('\u{feff}')
         .map(str::to_string)
         .unwrap_or(text))
+}
+
+/// The format of bytes that are no text, where they show it.
+fn known_format(bytes: &[u8]) -> Option<&'static str> {
+    const FORMATS: [(&[u8], &str); 4] = [
+        (b"\x1f\x8b", "a gzip file"),
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b"PAR1", "a Parquet file"),
+        (b"\xff\xfe", "text in UTF-16"),
+    ];
+    let by_begin = FORMATS.iter().find(|(begin, _)| bytes.starts_with(begin));
+    // English in UTF-16 without its mark: every other byte is 0.
+    let begin = &bytes[..bytes.len().min(512)];
+    let zeros = begin.iter().filter(|byte| **byte == 0).count();
+    let is_wide = zeros * 3 > begin.len() && !begin.is_empty();
+    by_begin
+        .map(|(_, kind)| *kind)
+        .or_else(|| is_wide.then_some("text in UTF-16"))
 }
 
 /// Reads a JSON file.
@@ -136,7 +160,17 @@ pub fn parse_jsonl<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T
     lines
         .map(|(line_idx, line)| {
             serde_json::from_str(line).map_err(|error| {
-                let reason = format!("line {}: {error}; correct or delete the line", line_idx + 1);
+                let reason = match line.trim_start().chars().next() {
+                    _ if line_idx > 0 => None,
+                    Some('[') => Some("is a JSON array, or has one in its first line"),
+                    Some('{') if error.is_eof() => Some("has a JSON object over several lines"),
+                    Some('{') => None,
+                    _ => Some("does not begin with a JSON object"),
+                };
+                let reason = match reason {
+                    Some(reason) => format!("{reason}; write one object a line (JSON Lines)"),
+                    None => format!("line {}: {error}; correct or delete the line", line_idx + 1),
+                };
                 Error::invalid(path, reason)
             })
         })

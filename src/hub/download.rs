@@ -177,6 +177,8 @@ impl Model<'_> {
             facts.size = facts.size.or(listed.size);
             if facts.checksum.is_none() || listed.sha256().is_some() {
                 facts.checksum = listed.checksum.clone();
+                // That of a large file may be the hash of a pointer.
+                facts.is_listed = is_small(name);
             }
         }
         let key = facts.checksum.clone();
@@ -306,6 +308,7 @@ impl Sibling {
         let facts = Facts {
             checksum: checksum.map(|sum| sum.to_lowercase()),
             size: self.size,
+            is_listed: true,
         };
         (self.rfilename, facts)
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use reqwest::Url;
 use reqwest::blocking::Response;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap};
+use sha1::{Digest, Sha1};
 
 use super::client::{Client, is_encoded, plain};
 use super::failure::{Failure, reason};
@@ -23,6 +24,8 @@ pub(super) struct Facts {
     /// The SHA-256 of a large file or git's hash of a small one, in lower case; anything else is dropped, because it becomes a path.
     pub(super) checksum: Option<String>,
     pub(super) size: Option<u64>,
+    /// Whether the checksum is the listing's; a tag of another server may be 40 other digits.
+    pub(super) is_listed: bool,
 }
 
 impl Facts {
@@ -49,6 +52,7 @@ pub(super) fn facts(client: &Client, url: &Url) -> Result<Facts, Failure> {
             .iter()
             .find_map(|facts| facts.size)
             .or_else(|| size_in(&answer.response)),
+        is_listed: false,
     })
 }
 
@@ -58,6 +62,7 @@ fn linked(headers: &HeaderMap) -> Facts {
     Facts {
         checksum: text("x-linked-etag").and_then(checksum_in),
         size: text("x-linked-size").and_then(|size| size.trim().parse().ok()),
+        is_listed: false,
     }
 }
 
@@ -228,12 +233,28 @@ impl Download<'_> {
         if let Some(size) = self.facts.size.filter(|size| *size != found) {
             return Ok(Some(format!("has {found} bytes, not {size}")));
         }
-        let Some(wanted) = self.facts.sha256() else {
+        let Some(wanted) = &self.facts.checksum else {
             return Ok(None);
         };
-        let sum = files::checksum(part)?;
-        Ok((sum != wanted).then(|| format!("has the checksum {sum}, not {wanted}")))
+        let sum = match self.facts.sha256() {
+            Some(_) => files::checksum(part)?,
+            None if self.facts.is_listed => git_hash(part)?,
+            None => return Ok(None),
+        };
+        Ok((sum != *wanted).then(|| format!("has the checksum {sum}, not {wanted}")))
     }
+}
+
+/// The hash by which git names a file, which the hub tells of small ones.
+fn git_hash(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let mut hash = Sha1::new_with_prefix(format!("blob {}\0", bytes.len()));
+    hash.update(&bytes);
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 fn length(path: &Path) -> u64 {

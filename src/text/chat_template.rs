@@ -137,10 +137,7 @@ mod tests {
         {% if add_generation_prompt %}\n{{ '<MODEL>' }}\n{%- endif %}\n";
 
     fn message(role: &str, content: &str) -> Message {
-        Message {
-            role: role.into(),
-            content: content.into(),
-        }
+        Message::new(role, content)
     }
 
     fn folder(config: Value) -> tempfile::TempDir {

@@ -19,6 +19,20 @@ pub struct Message {
     pub role: String,
     /// The text of the turn.
     pub content: String,
+    /// What else the turn has, such as a name, for a template that uses it.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+impl Message {
+    /// A turn with a text alone.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self {
+            role: role.into(),
+            content: content.into(),
+            more: Map::new(),
+        }
+    }
 }
 
 /// A message as it is written.
@@ -79,9 +93,12 @@ impl TryFrom<Written> for Message {
                 texts?.join("\n")
             }
         };
+        let mut more = written.rest;
+        more.retain(|_, value| !value.is_null());
         Ok(Self {
             role: written.role,
             content,
+            more,
         })
     }
 }
@@ -128,6 +145,18 @@ mod tests {
         ] {
             assert_eq!(read(written).unwrap().content, content, "{written}");
         }
+    }
+
+    #[test]
+    fn what_else_a_turn_has_is_kept_for_the_template() {
+        let message =
+            read(r#"{"role": "user", "content": "a", "name": "Sam", "id": null}"#).unwrap();
+        assert_eq!(message.more.len(), 1);
+        let written = serde_json::to_value(&message).unwrap();
+        assert_eq!(
+            written,
+            serde_json::json!({"role": "user", "content": "a", "name": "Sam"})
+        );
     }
 
     #[test]

@@ -184,8 +184,8 @@ mod tests {
         assert_eq!((before, parts), ("a ", vec![(2, " b"), (1, "")]));
     }
 
-    #[test]
-    fn what_is_not_in_the_vocabulary_stays_where_no_separator_may_be_spelled() {
+    /// A folder with an uncased BERT tokenizer of three words.
+    fn uncased() -> tempfile::TempDir {
         let special = |id: u32, content: &str| {
             serde_json::json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
                 "normalized": false, "special": true})
@@ -204,6 +204,12 @@ mod tests {
         });
         let there = tempfile::tempdir().unwrap();
         std::fs::write(there.path().join("tokenizer.json"), json.to_string()).unwrap();
+        there
+    }
+
+    #[test]
+    fn what_is_not_in_the_vocabulary_stays_where_no_separator_may_be_spelled() {
+        let there = uncased();
         let plain = Tokenizer::load(&Checkpoint::folder(there.path())).unwrap();
         let literal = plain.literal().unwrap();
         let text = "I ☃ drink wine?";
@@ -211,5 +217,25 @@ mod tests {
         assert_eq!(literal.encode(text).unwrap(), plain.encode(text).unwrap());
         let spelled = literal.encode_bare("I [SEP] drink").unwrap();
         assert!(!spelled.contains(&2) && spelled.contains(&4), "{spelled:?}");
+    }
+
+    #[test]
+    fn tokenizer_config_wins_over_tokenizer_json_as_in_transformers() {
+        let there = uncased();
+        for (options, ids) in [
+            (
+                r#"{"tokenizer_class": "BertTokenizer", "do_lower_case": false}"#,
+                [0, 4],
+            ),
+            (r#"{"tokenizer_class": "BertTokenizer"}"#, [3, 4]),
+            (
+                r#"{"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": false}"#,
+                [3, 4],
+            ),
+        ] {
+            std::fs::write(there.path().join("tokenizer_config.json"), options).unwrap();
+            let tokenizer = Tokenizer::load(&Checkpoint::folder(there.path())).unwrap();
+            assert_eq!(tokenizer.encode_bare("I drink").unwrap(), ids, "{options}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Deserialize;
 use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
 
 use crate::error::guarded;
@@ -45,7 +46,8 @@ impl Tokenizer {
         let path = checkpoint.path(OWN);
         if !checkpoint.has(OWN) {
             if !checkpoint.has(SENTENCEPIECE) {
-                let reason = "has neither tokenizer.json nor spm.model";
+                let reason = "has neither tokenizer.json nor spm.model; AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR) in Python \
+                              writes the first";
                 return Err(Error::invalid(checkpoint.name(), reason));
             }
             let path = checkpoint.path(SENTENCEPIECE);
@@ -71,11 +73,16 @@ impl Tokenizer {
         let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes))
             .map_err(|_| Error::invalid(&path, "is no tokenizer: its JSON is damaged"))?
             .map_err(|error| Error::invalid(&path, format!("is no tokenizer: {error}")))?;
+        let refused =
+            |error: tokenizers::Error| Error::invalid(&path, format!("is no tokenizer: {error}"));
+        if checkpoint.has(OPTIONS) {
+            follow(&mut inner, &checkpoint.read_json(OPTIONS)?).map_err(refused)?;
+        }
         // The file may keep the truncation and padding last used in Python; neither is wanted here.
         inner
             .with_padding(None)
             .with_truncation(None)
-            .map_err(|error| Error::invalid(&path, format!("is no tokenizer: {error}")))?;
+            .map_err(refused)?;
         Self::checked(path, inner)
     }
 
@@ -291,6 +298,40 @@ fn grown(normalizer: &NormalizerWrapper, len: usize) -> usize {
         NormalizerWrapper::Prepend(prepend) => len.saturating_add(prepend.prepend.len()),
         _ => len,
     }
+}
+
+/// What `tokenizer_config.json` says of how words are normalized, which transformers puts over what `tokenizer.json` says.
+#[derive(Deserialize)]
+struct Options {
+    tokenizer_class: Option<String>,
+    do_lower_case: Option<bool>,
+    strip_accents: Option<bool>,
+    tokenize_chinese_chars: Option<bool>,
+    add_prefix_space: Option<bool>,
+}
+
+/// Sets what a tokenizer's options say; the class that is any tokenizer's has none.
+fn follow(inner: &mut tokenizers::Tokenizer, options: &Options) -> tokenizers::Result<()> {
+    if options.tokenizer_class.as_deref() == Some("PreTrainedTokenizerFast") {
+        return Ok(());
+    }
+    if let Some(NormalizerWrapper::BertNormalizer(normalizer)) = inner.get_normalizer() {
+        let mut normalizer = *normalizer;
+        normalizer.lowercase = options.do_lower_case.unwrap_or(normalizer.lowercase);
+        normalizer.strip_accents = options.strip_accents.or(normalizer.strip_accents);
+        normalizer.handle_chinese_chars = options
+            .tokenize_chinese_chars
+            .unwrap_or(normalizer.handle_chinese_chars);
+        inner.with_normalizer(Some(normalizer))?;
+    }
+    if let (Some(PreTokenizerWrapper::ByteLevel(bytes)), Some(space)) =
+        (inner.get_pre_tokenizer(), options.add_prefix_space)
+    {
+        let mut bytes = *bytes;
+        bytes.add_prefix_space = space;
+        inner.with_pre_tokenizer(Some(bytes));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -66,12 +66,32 @@ struct Row {
     rejected: Turns,
     tools: Option<Value>,
     chat_template_kwargs: Option<Map<String, Value>>,
+    images: Option<Value>,
 }
 
 impl TryFrom<Row> for Preference {
     type Error = String;
 
     fn try_from(row: Row) -> std::result::Result<Self, String> {
+        let has_images = match &row.images {
+            None | Some(Value::Null) => false,
+            Some(Value::Array(images)) => !images.is_empty(),
+            Some(_) => true,
+        };
+        if has_images {
+            return Err(
+                "a pair has images, but the models here take text alone; leave such rows out"
+                    .into(),
+            );
+        }
+        let tools = match row.tools {
+            // TRL's data sets may hold them as text, as a column has one type.
+            Some(Value::String(text)) => Some(
+                serde_json::from_str(&text)
+                    .map_err(|error| format!("the tools of a pair are no JSON: {error}"))?,
+            ),
+            tools => tools,
+        };
         let (prompt, chosen, rejected) = match (row.prompt, row.chosen, row.rejected) {
             (None, chosen, rejected) => implicit_prompt(chosen, rejected)?,
             (Some(Turns::Text(text)), chosen @ Turns::Messages(_), rejected) => {
@@ -84,7 +104,7 @@ impl TryFrom<Row> for Preference {
             prompt,
             chosen,
             rejected,
-            tools: row.tools,
+            tools,
             chat_template_kwargs: row.chat_template_kwargs.unwrap_or_default(),
         })
     }
@@ -96,14 +116,11 @@ fn asked_in_text(prompt: Turns, text: String) -> Turns {
     if prompt != Turns::Messages(Vec::new()) {
         return prompt;
     }
-    Turns::Messages(vec![Message {
-        role: "user".into(),
-        content: text,
-    }])
+    Turns::Messages(vec![Message::new("user", text)])
 }
 
 /// Takes the prompt off the beginning of both replies, as TRL's `extract_prompt`: a space before the first difference
-/// stays with the replies.
+/// stays with the replies, and where one is the beginning of the other, so does the last that they share.
 fn implicit_prompt(
     chosen: Turns,
     rejected: Turns,
@@ -115,8 +132,13 @@ fn implicit_prompt(
                 .take_while(|(a, b)| a == b)
                 .map(|(a, _)| a.len_utf8())
                 .sum();
-            let prompt = &chosen[..shared];
-            let prompt = prompt.strip_suffix(' ').unwrap_or(prompt);
+            let mut prompt = &chosen[..shared];
+            if shared == chosen.len().min(rejected.len()) {
+                let last = prompt.chars().next_back().map_or(0, char::len_utf8);
+                prompt = &prompt[..shared - last];
+            } else {
+                prompt = prompt.strip_suffix(' ').unwrap_or(prompt);
+            }
             let text = |text: &str| Turns::Text(text.to_string());
             Ok((
                 text(prompt),
@@ -127,6 +149,10 @@ fn implicit_prompt(
         (Turns::Messages(mut chosen), Turns::Messages(mut rejected)) => {
             let pairs = chosen.iter().zip(&rejected);
             let shared = pairs.take_while(|(a, b)| a == b).count();
+            let shared = match shared == chosen.len().min(rejected.len()) {
+                true => shared.saturating_sub(1),
+                false => shared,
+            };
             let rejected = rejected.split_off(shared);
             let reply = chosen.split_off(shared);
             Ok((
@@ -250,12 +276,7 @@ mod tests {
     #[test]
     fn a_text_may_be_the_prompt_of_conversations() {
         let read = |row: &str| serde_json::from_str::<Preference>(row).unwrap();
-        let turns = |role: &str, content: &str| {
-            Turns::Messages(vec![Message {
-                role: role.into(),
-                content: content.into(),
-            }])
-        };
+        let turns = |role: &str, content: &str| Turns::Messages(vec![Message::new(role, content)]);
         for row in [
             r#"{"prompt": "Who?",
                 "chosen": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Mira."}],
@@ -272,6 +293,46 @@ mod tests {
             ];
             assert_eq!(parts, expected.map(|(role, content)| turns(role, content)));
         }
+    }
+
+    #[test]
+    fn conversations_of_which_one_begins_the_other_share_all_but_its_last_turn() {
+        let read = |row: &str| serde_json::from_str::<Preference>(row).unwrap();
+        let turn = |n: usize| {
+            format!(
+                r#"{{"role": "{}", "content": "{n}"}}"#,
+                ["user", "assistant"][n % 2]
+            )
+        };
+        let turns = |count: usize| (0..count).map(turn).collect::<Vec<_>>().join(", ");
+        let pair = read(&format!(
+            r#"{{"chosen": [{}], "rejected": [{}]}}"#,
+            turns(4),
+            turns(2)
+        ));
+        let counts = [&pair.prompt, &pair.chosen, &pair.rejected].map(|turns| match turns {
+            Turns::Messages(messages) => messages.len(),
+            Turns::Text(_) => 0,
+        });
+        assert_eq!(counts, [1, 3, 1]);
+    }
+
+    #[test]
+    fn tools_may_be_json_in_a_text_and_pictures_are_refused() {
+        let row = |more: &str| {
+            let row =
+                format!(r#"{{"prompt": "Who?", "chosen": "Mira.", "rejected": "Me.", {more}}}"#);
+            serde_json::from_str::<Preference>(&row).map_err(|error| error.to_string())
+        };
+        let tools = row(r#""tools": "[{\"name\": \"f\"}]""#).unwrap().tools;
+        assert_eq!(tools, Some(serde_json::json!([{"name": "f"}])));
+        assert!(row(r#""tools": "[{""#).unwrap_err().contains("no JSON"));
+        assert!(
+            row(r#""images": ["a.png"]"#)
+                .unwrap_err()
+                .contains("images")
+        );
+        assert!(row(r#""images": []"#).is_ok() && row(r#""images": null"#).is_ok());
     }
 
     #[test]
@@ -387,7 +448,12 @@ mod tests {
             ),
             ("Ça y est", "Ça non", ["Ça", " y est", " non"]),
             ("b", "c", ["", "b", "c"]),
-            ("same", "same", ["same", "", ""]),
+            ("same", "same", ["sam", "e", "e"]),
+            (
+                "Who? Me. And you?",
+                "Who? Me.",
+                ["Who? Me", ". And you?", "."],
+            ),
         ] {
             let pair = read(serde_json::json!({"chosen": chosen, "rejected": rejected})).unwrap();
             assert_eq!([pair.prompt, pair.chosen, pair.rejected], parts.map(text));

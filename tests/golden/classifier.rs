@@ -72,6 +72,20 @@ fn the_logits_of_a_padded_batch_are_those_of_transformers() {
 }
 
 #[test]
+fn the_token_of_padding_in_a_text_is_read_as_by_transformers() {
+    for name in ["xlm-roberta", "roberta", "bert"] {
+        let (golden, model) = load(name);
+        let rows = golden.rows("spelt_ids").into_iter();
+        let texts: Vec<Vec<i32>> = rows
+            .zip(texts(&golden))
+            .map(|(spelt, text)| spelt[..text.len()].to_vec())
+            .collect();
+        let logits = model.forward(input(&texts));
+        golden.assert("spelt_logits", &values(logits.into_data()), TOLERANCE);
+    }
+}
+
+#[test]
 fn the_logits_of_pairs_with_token_types_are_those_of_transformers() {
     for name in ["deberta-v2", "bert"] {
         let (golden, model) = load(name);

@@ -421,6 +421,11 @@ def classifier(name, job):
         out["token_type_ids"] = (torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None] // 2).long() * mask
         with torch.no_grad():
             out["segment_logits"] = model(**batch, token_type_ids=out["token_type_ids"]).logits
+    if name in ROBERTA:  # a text that spells the token of padding
+        spelt = ids.clone()
+        spelt[:, 3] = pad
+        with torch.no_grad():
+            out["spelt_ids"], out["spelt_logits"] = spelt, model(input_ids=spelt, attention_mask=mask).logits
     with torch.no_grad(), shrinking():
         out["dropped_logits"] = model.train()(**batch).logits
         model.eval()

@@ -345,9 +345,12 @@ impl DpoArgs {
                 Error::Usage(reason) => {
                     Error::invalid(&self.pairs, format!("pair {}: {reason}", place + 1))
                 }
-                other => other,
+                other => Error::invalid(&self.pairs, format!("pair {}: {other}", place + 1)),
             });
             pairs.extend(encoded?);
+        }
+        if records.is_empty() {
+            return Err(Error::invalid(&self.pairs, "has no pairs"));
         }
         let left_out = records.len() - pairs.len();
         if pairs.is_empty() {

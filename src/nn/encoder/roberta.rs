@@ -263,19 +263,24 @@ impl Roberta {
         let dropout = dropout.as_ref();
         let [batch, seq] = input_ids.dims();
         assert_shape!(padding, [batch, seq]);
-        // Padding is on the right, where its position does not matter: no other token looks at it.
-        let positions = self
-            .position_embeddings
-            .val()
-            .narrow(0, self.first_position, seq);
+        let table = self.position_embeddings.val();
+        let positions = match self.kind {
+            // Padding is on the right, where its position does not matter: no other token looks at it.
+            RobertaKind::Bert => table.narrow(0, 0, seq).unsqueeze(),
+            // Positions count the tokens that are no padding, which a text may spell.
+            RobertaKind::Roberta | RobertaKind::XlmRoberta => {
+                let pad_token_id = self.first_position as i64 - 1;
+                let counted = input_ids.clone().not_equal_elem(pad_token_id).int();
+                let positions = counted.clone().cumsum(1) * counted + pad_token_id;
+                module::embedding(table, positions)
+            }
+        };
         let types = self.token_type_embeddings.val();
         // RoBERTa's tokenizers tell no types, however many rows the table has.
         let token_types = token_types.filter(|_| self.kind == RobertaKind::Bert);
         let types = token_type_embeddings(types, token_types);
         let words = module::embedding(self.word_embeddings.val(), input_ids); // [batch, seq, hidden_size]
-        let hidden = self
-            .embeddings_norm
-            .forward(words + types + positions.unsqueeze());
+        let hidden = self.embeddings_norm.forward(words + types + positions);
         let hidden = drop_out(hidden, self.hidden_dropout_prob, dropout);
         let padding = padding.reshape([1, batch, 1, seq]);
         self.encoder

@@ -115,7 +115,7 @@ impl JudgeLabels {
         match self {
             Self::Ordered(labels) if labels.len() == found.len() => Ok(labels.clone()),
             Self::Ordered(labels) => Err(format!(
-                "has {} classes, but `judge_labels` names {}",
+                "has {} classes, but the labels of judge.json or `judge_labels` name {}",
                 found.len(),
                 labels.len()
             )),

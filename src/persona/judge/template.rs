@@ -87,8 +87,15 @@ impl JudgeTemplate {
     ///
     /// The reason.
     pub fn parse(text: &str) -> std::result::Result<Self, String> {
+        let is_array = text
+            .trim_start()
+            .strip_prefix('[')
+            .is_some_and(|inside| inside.trim_start().starts_with('"'));
         let template = match serde_json::from_str::<[String; 2]>(text) {
             Ok(pair) => Self::Pair(pair),
+            Err(error) if is_array => {
+                return Err(format!("a template in a JSON array has two texts: {error}"));
+            }
             Err(_) => Self::Text(text.to_string()),
         };
         template.check()?;

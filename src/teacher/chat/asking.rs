@@ -52,8 +52,7 @@ impl ChatTeacher {
         }
         let again = prompt(self.language, "again", &[PromptValue::from(&reason)]);
         for (role, content) in [("assistant", shown_again(&first)), ("user", again)] {
-            let role = role.into();
-            question.messages.push(Message { role, content });
+            question.messages.push(Message::new(role, content));
         }
         let second = self.answer(&question)?;
         match read(&second) {

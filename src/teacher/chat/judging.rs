@@ -62,8 +62,9 @@ impl ChatTeacher {
             let rejected = self.state().outcome.rejected.pop();
             let reason = rejected.map_or(String::new(), |rejected| rejected.reason);
             Error::Teacher(format!(
-                "{} gave no usable judgement, twice: {reason}",
-                self.model.name()
+                "{} gave no usable judgement, twice: {reason}; choose another judge, or remove {} to ask it again",
+                self.model.name(),
+                self.path.display()
             ))
         })
     }

@@ -145,10 +145,7 @@ impl ChatTeacher {
 
     /// Builds the conversation of a task: the system prompt and one question.
     fn question(&self, task: &Task, character: &str, values: &[PromptValue]) -> Question {
-        let message = |role: &str, content: String| Message {
-            role: role.into(),
-            content,
-        };
+        let message = |role: &str, content: String| Message::new(role, content);
         let character = PromptValue::from(character);
         let values: Vec<PromptValue> = [character.clone()].iter().chain(values).cloned().collect();
         Question {

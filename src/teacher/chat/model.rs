@@ -130,8 +130,7 @@ pub(super) fn without_system(messages: &[Message]) -> Vec<Message> {
             before += &format!("{}\n\n", message.content);
         } else {
             let content = std::mem::take(&mut before) + &message.content;
-            let role = message.role.clone();
-            turns.push(Message { role, content });
+            turns.push(Message::new(message.role.clone(), content));
         }
     }
     turns
@@ -196,10 +195,7 @@ mod tests {
 
     #[test]
     fn what_a_system_says_comes_before_what_the_user_says() {
-        let message = |role: &str, content: &str| Message {
-            role: role.into(),
-            content: content.into(),
-        };
+        let message = |role: &str, content: &str| Message::new(role, content);
         let told = [
             message("system", "Be brief."),
             message("user", "Who?"),

@@ -20,7 +20,7 @@ pub(super) fn strings(
     likely: impl Fn(&str) -> bool,
 ) -> Result<Vec<String>, Unusable> {
     let reply = answer(reply)?;
-    let found = match json(&reply)? {
+    let found = match json(&reply, name)? {
         Some(Value::Array(list)) => texts_of(&Value::Array(list))?,
         Some(value) => {
             texts_of(field(&value, name).ok_or_else(|| format!("it has no \"{name}\""))?)?
@@ -28,7 +28,7 @@ pub(super) fn strings(
         None => {
             let mut found = marked_lines(&reply);
             if found.is_empty() {
-                let lines = reply.lines().map(str::to_string);
+                let lines = reply.lines().map(without_markup);
                 found = lines.filter(|line| likely(line)).collect();
             }
             if found.is_empty() {
@@ -47,7 +47,7 @@ pub(super) fn strings(
 /// The text of each of some names: of JSON fields, or of lines that begin with the name.
 pub(super) fn fields(reply: &str, names: &[&[&str]]) -> Result<Vec<String>, Unusable> {
     let reply = answer(reply)?;
-    let value = json(&reply)?;
+    let value = json(&reply, names[0][0])?;
     let of_line = |name: &str| {
         reply.lines().find_map(|line| {
             let line = MARK.replace(line, "");
@@ -77,7 +77,7 @@ pub(super) fn fields(reply: &str, names: &[&[&str]]) -> Result<Vec<String>, Unus
 /// The place, among `labels`, of the label that the JSON field `name` or the whole reply is.
 pub(super) fn label(reply: &str, name: &str, labels: &[&[&str]]) -> Result<usize, Unusable> {
     let reply = answer(reply)?;
-    let text = match json(&reply)? {
+    let text = match json(&reply, name)? {
         Some(value) => {
             let value = field(&value, name).unwrap_or(&value);
             text_of(value).ok_or_else(|| format!("\"{name}\" is no text"))?
@@ -141,10 +141,14 @@ fn answer(reply: &str) -> Result<String, Unusable> {
     }
 }
 
-/// The JSON value in a reply, if it has one; JSON5 is read too.
-fn json(reply: &str) -> Result<Option<Value>, Unusable> {
+/// The JSON value in a reply that has the field `name`, else the first; JSON5 is read too. Several objects without that field
+/// are a list, as JSON Lines are.
+fn json(reply: &str, name: &str) -> Result<Option<Value>, Unusable> {
     static FENCE: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"(?s)```[a-zA-Z0-9]*\s*(.*?)(?:```|$)"));
+    if let Ok(Value::String(inner)) = serde_json::from_str(reply.trim()) {
+        return json(&inner, name);
+    }
     let fenced = FENCE
         .captures(reply)
         .map(|found| found[1].trim().to_string());
@@ -156,26 +160,82 @@ fn json(reply: &str) -> Result<Option<Value>, Unusable> {
     if fenced.is_none() && !marked_lines(&text[..start]).is_empty() {
         return Ok(None);
     }
-    let end = text.rfind(['}', ']']).map_or(text.len(), |end| end + 1);
-    // What a model says before the object may have brackets, too.
-    let whole = text.get(start..end).unwrap_or_default();
-    let starts = whole.char_indices().filter(|(_, c)| *c == '{');
-    let starts = std::iter::once(0).chain(starts.map(|(at, _)| at).take(MOST_STARTS));
-    for start in starts {
-        let text = &whole[start..];
-        if is_json_like(&whole[..start]) {
-            break; // that may be a part of the answer
+    let mut found = values(&text[start..]);
+    let has_name = |value: &Value| {
+        value.as_object().is_some_and(|fields| {
+            let mut keys = fields.keys();
+            keys.any(|key| key.trim().eq_ignore_ascii_case(name))
+        })
+    };
+    match found.iter().rposition(has_name) {
+        Some(place) => Ok(Some(found.swap_remove(place))),
+        None if found.is_empty() => Err("it is not a complete JSON object".into()),
+        None if found.len() > 1 && found.iter().all(Value::is_object) => {
+            Ok(Some(Value::Array(found)))
         }
-        if depth(text) > MOST_DEPTH {
-            continue;
+        None => Ok(Some(found.swap_remove(0))),
+    }
+}
+
+/// The JSON values in a text, in their order. A value that is not complete may hold others, which are not the answer.
+fn values(text: &str) -> Vec<Value> {
+    let mut found = Vec::new();
+    let (mut at, mut damaged) = (0, None);
+    for _ in 0..MOST_STARTS {
+        let Some(start) = text[at..].find(['{', '[']).map(|start| at + start) else {
+            break;
+        };
+        if damaged.is_some_and(|damaged: usize| is_json_like(&text[damaged..start])) {
+            break;
         }
-        let straight = text.replace(['“', '”', '„', '＂'], "\"");
-        let read = |text: &str| json5::from_str::<Value>(text).ok();
-        if let Some(value) = read(text).or_else(|| read(&straight)) {
-            return Ok(Some(value));
+        let end = closing(&text[start..]).map(|len| start + len);
+        match end.and_then(|end| read_value(&text[start..end])) {
+            Some(value) => {
+                found.push(value);
+                (at, damaged) = (end.unwrap_or(text.len()), None);
+            }
+            None => {
+                at = start + 1;
+                damaged = damaged.or(Some(start));
+            }
         }
     }
-    Err("it is not a complete JSON object".into())
+    found
+}
+
+fn read_value(text: &str) -> Option<Value> {
+    if depth(text) > MOST_DEPTH {
+        return None;
+    }
+    let straight = text.replace(['“', '”', '„', '＂'], "\"");
+    let read = |text: &str| json5::from_str::<Value>(text).ok();
+    read(text).or_else(|| read(&straight))
+}
+
+/// The length of a text up to the bracket that closes the one at its beginning; brackets in quotes do not count.
+fn closing(text: &str) -> Option<usize> {
+    let (mut open, mut quote, mut is_escaped) = (0_usize, None, false);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            _ if is_escaped => is_escaped = false,
+            (Some(_), '\\') => is_escaped = true,
+            (Some('"'), '"') | (Some('\''), '\'') | (Some('“'), '”') | (Some('„'), '“' | '”') =>
+            {
+                quote = None;
+            }
+            (Some(_), _) => {}
+            (None, '"' | '\'' | '“' | '„') => quote = Some(c),
+            (None, '[' | '{') => open += 1,
+            (None, ']' | '}') => {
+                open = open.saturating_sub(1);
+                if open == 0 {
+                    return Some(at + c.len_utf8());
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Whether a text with brackets may be JSON: it has texts in quotes, or names with colons in braces.
@@ -231,9 +291,19 @@ fn texts_of(value: &Value) -> Result<Vec<String>, Unusable> {
     let list: Vec<&Value> = match value {
         Value::Array(list) => list.iter().collect(),
         Value::Object(fields) => fields.values().collect(),
+        Value::String(text) => {
+            let lines = marked_lines(text);
+            return match lines.is_empty() {
+                false => Ok(lines),
+                // One alone; more without a mark cannot be told apart.
+                true if !text.contains([',', '，', '、']) => Ok(vec![text.clone()]),
+                true => Err("it has no list".into()),
+            };
+        }
         _ => return Err("it has no list".into()),
     };
     list.into_iter()
+        .filter(|item| !item.is_null())
         .map(|item| {
             let inner = item
                 .as_object()
@@ -266,6 +336,17 @@ fn marked_lines(reply: &str) -> Vec<String> {
         .filter(|line| MARK.is_match(line))
         .map(|line| MARK.replace(line, "").trim().to_string())
         .collect()
+}
+
+/// A line without tags around it; of a table's row the longest cell.
+fn without_markup(line: &str) -> String {
+    static TAG: LazyLock<Regex> = LazyLock::new(|| pattern(r"^<\w+[^<>]*>|</\w+>$"));
+    let line = TAG.replace_all(line.trim(), "");
+    let cells = line
+        .strip_prefix('|')
+        .and_then(|line| line.strip_suffix('|'));
+    let longest = cells.and_then(|cells| cells.split('|').max_by_key(|cell| cell.chars().count()));
+    longest.unwrap_or(&line).trim().to_string()
 }
 
 /// A text without quotes or stars around it.
@@ -313,9 +394,12 @@ mod tests {
     #[test]
     fn unclosed_brackets_are_rejected() {
         for deep in ["[".repeat(100_000), "{\"a\":".repeat(50_000)] {
-            assert_eq!(json(&deep).unwrap_err(), "it is not a complete JSON object");
+            assert_eq!(
+                json(&deep, "a").unwrap_err(),
+                "it is not a complete JSON object"
+            );
         }
-        assert!(json("[[1, {\"a\": [2]}]]").unwrap().is_some());
+        assert!(json("[[1, {\"a\": [2]}]]", "a").unwrap().is_some());
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) struct Said {
 
 /// Reads the body of a successful response.
 pub(super) fn read(body: &[u8]) -> Body {
-    let Some(value) = json(body) else {
+    let Some(value) = json(body).or_else(|| streamed(body)) else {
         return Body::Other;
     };
     let value = match value {
@@ -67,6 +67,42 @@ pub(super) fn read(body: &[u8]) -> Body {
         return Body::Error(ServerError::of(200, &Value::from(words)));
     }
     Body::Answer(said)
+}
+
+/// Joins the events of a server that streams without being asked to: one message with all their texts.
+fn streamed(body: &[u8]) -> Option<Value> {
+    let text = std::str::from_utf8(body).ok()?;
+    let events = text.lines().filter_map(|line| {
+        let data = line.strip_prefix("data:").unwrap_or(line);
+        json(data.trim().as_bytes()).filter(Value::is_object)
+    });
+    let (mut whole, mut content) = (Value::Null, String::new());
+    for mut event in events {
+        let choice = match event["choices"].get_mut(0) {
+            Some(choice) => choice.take(),
+            // An error, or the tokens that were used, which come last.
+            None => event.clone(),
+        };
+        let message = ["message", "delta"].map(|name| &choice[name]);
+        let message = message.into_iter().find(|message| message.is_object());
+        content.push_str(
+            message.unwrap_or(&choice)["content"]
+                .as_str()
+                .unwrap_or_default(),
+        );
+        for name in ["finish_reason", "error"] {
+            if is_something(&choice[name]) {
+                whole[name] = choice[name].clone();
+            }
+        }
+        if event["usage"].is_object() {
+            whole["usage"] = event["usage"].take();
+        }
+    }
+    if !content.is_empty() {
+        whole["message"] = serde_json::json!({ "content": content });
+    }
+    whole.is_object().then_some(whole)
 }
 
 /// Reads JSON; that of Python's writer may have `NaN` and `Infinity`, which come out as null.
@@ -322,6 +358,24 @@ mod tests {
         let choice = json!({"message": {"content": "yes"}, "logprobs": others});
         let said = said_of(&json!({"choices": [choice]}).to_string());
         assert!(said.logprobs.is_empty());
+    }
+
+    #[test]
+    fn events_that_nobody_asked_for_are_one_answer() {
+        let body = "data: {\"choices\": [{\"delta\": {\"role\": \"assistant\", \"content\": \"\"}}]}\n\n\
+            data: {\"choices\": [{\"delta\": {\"content\": \"I sing\"}}]}\n\n\
+            data: {\"choices\": [{\"delta\": {\"content\": \".\"}, \"finish_reason\": \"length\"}]}\n\n\
+            data: {\"choices\": [], \"usage\": {\"prompt_tokens\": 7, \"completion_tokens\": 3}}\n\ndata: [DONE]\n\n";
+        let said = said_of(body);
+        assert_eq!((said.reply.as_str(), said.is_cut), ("I sing.", true));
+        assert_eq!(
+            (said.prompt_tokens, said.completion_tokens),
+            (Some(7), Some(3))
+        );
+        let lines = "{\"message\": {\"content\": \"I \"}, \"done\": false}\n{\"message\": {\"content\": \"sing.\"}, \"done\": true}\n";
+        assert_eq!(said_of(lines).reply, "I sing.");
+        let error = "data: {\"error\": {\"message\": \"no room\"}}\n\n";
+        assert!(matches!(read(error.as_bytes()), Body::Error(_)));
     }
 
     #[test]

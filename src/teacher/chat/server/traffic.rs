@@ -1,11 +1,15 @@
 //! Sends requests to a chat server, counts them and retries.
 
+use std::io::Read;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION,
+    RETRY_AFTER,
+};
 use reqwest::{Response, Url, redirect};
 use serde_json::Value;
 
@@ -223,6 +227,7 @@ impl Traffic {
             .http
             .post(self.address.chat.clone())
             .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT_ENCODING, "identity")
             .body(body.to_string());
         if let Some(bearer) = &self.address.bearer {
             request = request.header(AUTHORIZATION, bearer.clone());
@@ -332,6 +337,9 @@ async fn read_at_most(
     mut response: Response,
     limit: usize,
 ) -> Result<(Vec<u8>, bool), reqwest::Error> {
+    let encoding = response.headers().get(CONTENT_ENCODING);
+    let is_gzip =
+        encoding.is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"gzip"));
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         let room = limit - body.len();
@@ -339,6 +347,15 @@ async fn read_at_most(
         if chunk.len() > room {
             return Ok((body, false));
         }
+    }
+    // Some servers compress whatever they were asked for.
+    if is_gzip {
+        let mut plain = Vec::new();
+        let reader = flate2::read::MultiGzDecoder::new(&body[..]);
+        // What is damaged is told by what comes out of it.
+        let read = reader.take(limit as u64 + 1).read_to_end(&mut plain);
+        let is_whole = read.is_ok() && plain.len() <= limit;
+        return Ok((plain, is_whole));
     }
     Ok((body, true))
 }
