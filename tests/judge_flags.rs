@@ -83,7 +83,7 @@ fn each_judge_has_a_template_of_its_own_and_labels_by_flag() {
     ] {
         let refused = score(&template);
         let told = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(1), "{told}");
+        assert_eq!(refused.status.code(), Some(2), "{told}");
         let whole = told.contains(missing) && told.contains(template[0]);
         assert!(whole, "{told}");
     }

@@ -77,7 +77,9 @@ impl JudgeFormatArgs {
         };
         let parse = |text: &String| {
             let refused = |reason| Error::setting(setting, format!("is {text:?}: {reason}"));
-            JudgeTemplate::parse(text).map_err(refused)
+            let template = JudgeTemplate::parse(text).map_err(refused)?;
+            template.check_for(task).map_err(refused)?;
+            Ok(template)
         };
         Ok(JudgeFormat {
             template: given.as_ref().map(parse).transpose()?,

@@ -66,18 +66,7 @@ impl LocalJudge {
             ));
         }
         let template = source.template(task)?;
-        template.check().map_err(refused)?;
-        let needed = match task {
-            JudgeTask::Relevance => ["{statement}", "{query}"],
-            JudgeTask::Nli => ["{statement}", "{response}"],
-        };
-        let lacks = |word: &&str| !template.texts().iter().any(|text| text.contains(*word));
-        if let Some(word) = needed.into_iter().find(lacks) {
-            return Err(refused(format!(
-                "its template has no {word}, without which it cannot judge; add it, or change `{}`",
-                task.settings()
-            )));
-        }
+        template.check_for(task).map_err(refused)?;
         let mut classifier =
             Classifier::load(checkpoint, source.precision, devices)?.with_max_tokens(MAX_TOKENS);
         if let Some(activation) = format.activation {

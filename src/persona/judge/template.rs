@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::JudgeTask;
 use crate::text::filled;
 
 /// What a judge is asked about.
@@ -120,6 +121,27 @@ impl JudgeTemplate {
             return Err(format!("a template has no placeholder; {known} are known"));
         }
         Ok(())
+    }
+
+    /// The same, and that a judge of `task` is told what it judges.
+    ///
+    /// # Errors
+    ///
+    /// Also the placeholder that is missing.
+    pub fn check_for(&self, task: JudgeTask) -> std::result::Result<(), String> {
+        self.check()?;
+        let needed = match task {
+            JudgeTask::Relevance => ["{statement}", "{query}"],
+            JudgeTask::Nli => ["{statement}", "{response}"],
+        };
+        let lacks = |word: &&str| !self.texts().iter().any(|text| text.contains(*word));
+        match needed.into_iter().find(lacks) {
+            Some(word) => Err(format!(
+                "the template has no {word}, without which a judge cannot judge; add it, or change `{}`",
+                task.settings()
+            )),
+            None => Ok(()),
+        }
     }
 
     /// The one text or both.
