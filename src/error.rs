@@ -127,6 +127,7 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// Whether a terminal obeys a character in place of showing it: controls, separators of lines, and marks that turn the
 /// direction of text.
+#[cfg(feature = "hub")]
 pub(crate) fn is_obeyed(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
