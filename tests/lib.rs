@@ -12,6 +12,7 @@ mod classifiers;
 mod cli;
 mod devices;
 mod edits;
+mod everyday;
 mod foreign_files;
 mod golden;
 mod hub;

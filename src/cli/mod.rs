@@ -32,7 +32,8 @@ use crate::{Error, Result};
 pub use args::device::Dtype;
 use commands::train::TrainArgs;
 use commands::{
-    chat, classify, dpo, finetune, generate, import, logprobs, merge, pretrain, quantize, score,
+    benchmark, chat, classify, dpo, finetune, generate, import, logprobs, merge, pretrain,
+    quantize, score,
 };
 
 /// Turns a page about a character into an AI that stays faithful to it, and measures how faithful any reply is.
@@ -51,6 +52,8 @@ enum Command {
     Chat(chat::ChatArgs),
     /// Score replies against a character's statements.
     Score(score::ScoreArgs),
+    /// Measure how well judges understand everyday talk.
+    Benchmark(benchmark::BenchmarkArgs),
     /// Print the log-probability of each token of a response.
     Logprobs(logprobs::LogprobsArgs),
     /// Continue a text with a Gemma.
@@ -100,6 +103,7 @@ pub fn run_apc() -> ExitCode {
         Command::Train(args) => args.run(job),
         Command::Chat(args) => args.run(job),
         Command::Score(args) => args.run(job),
+        Command::Benchmark(args) => args.run(job),
         Command::Logprobs(args) => args.run(job),
         Command::Generate(args) => args.run(job),
         Command::Classify(args) => args.run(job),

@@ -3,6 +3,7 @@
 //!
 //! Nothing here trains, writes stages or reaches a network; a chat model judges through [`ChatJudge`].
 
+mod benchmark;
 mod character;
 mod judge;
 #[expect(clippy::module_inception, reason = "the file of the type of that name")]
@@ -13,6 +14,7 @@ mod retrieval;
 mod score;
 mod scorer;
 
+pub use benchmark::{Everyday, EverydayPair, EverydayQuestion, Share, Understanding};
 pub use character::{Answer, AnswerConfig, Character};
 pub use judge::{
     ChatJudge, Judge, JudgeFormat, JudgeInput, JudgeLabels, JudgeReader, JudgeSource, JudgeTask,

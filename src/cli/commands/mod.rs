@@ -3,6 +3,7 @@
 //! A command computes nothing itself: what a library user would need, too, belongs outside `cli`. Flags that commands share
 //! are in `args`.
 
+pub(crate) mod benchmark;
 pub(crate) mod chat;
 pub(crate) mod classify;
 pub(crate) mod dpo;

@@ -1,0 +1,98 @@
+//! The everyday pairs and questions, and the command that measures judges with them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use apc::files;
+use apc::persona::Everyday;
+use serde_json::Value;
+
+use super::bad_input::refused;
+use super::cli::{run, text};
+
+fn personas(set: &str) -> Vec<Everyday> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/everyday")
+        .join(set);
+    let paths = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let json = paths.filter(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "json")
+    });
+    json.map(|path| files::read_json(&path).unwrap()).collect()
+}
+
+#[test]
+fn both_sets_have_twenty_personas_whose_statements_decide() {
+    let mut names = BTreeSet::new();
+    for set in ["dev", "test"] {
+        let personas = personas(set);
+        assert_eq!(personas.len(), 20);
+        let pairs: usize = personas.iter().map(|persona| persona.pairs.len()).sum();
+        let questions: usize = personas.iter().map(|persona| persona.questions.len()).sum();
+        assert!(
+            pairs >= 200 && questions >= 200,
+            "{set}: {pairs} {questions}"
+        );
+        for persona in personas {
+            assert!(
+                names.insert(persona.name.clone()),
+                "{} is twice",
+                persona.name
+            );
+            let n_statements = persona.statements.len();
+            let of_pairs = persona.pairs.iter().flat_map(|pair| &pair.statements);
+            let of_questions = persona
+                .questions
+                .iter()
+                .flat_map(|question| &question.statements);
+            assert!(of_pairs.chain(of_questions).all(|&idx| idx < n_statements));
+            assert!(persona.pairs.iter().all(|pair| pair.right != pair.wrong));
+            for question in &persona.questions {
+                let (answer, mut keys) = (question.answer.to_lowercase(), question.keys.iter());
+                assert!(question.statements.is_empty() || keys.any(|key| answer.contains(key)));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_benchmark_prints_how_many_pairs_and_questions_were_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let persona = Everyday {
+        name: "Mira".into(),
+        style: "prose".into(),
+        statements: vec!["Mira plays the cello.".into(), "Mira lives in Riga.".into()],
+        pairs: serde_json::from_value(serde_json::json!([
+            {"query": "What do you play?", "right": "I play the cello.", "wrong": "I do not play the cello.",
+             "kind": "contradiction", "statements": [0]},
+        ]))
+        .unwrap(),
+        questions: serde_json::from_value(serde_json::json!([
+            {"query": "Where do you live?", "statements": [1], "answer": "in Riga", "keys": ["riga"]},
+            {"query": "How tall are you?", "statements": [], "answer": "", "keys": []},
+        ]))
+        .unwrap(),
+    };
+    files::write_json(&folder.path().join("Mira.json"), &persona).unwrap();
+    let data = folder.path().to_str().unwrap();
+    let measured = run(&["benchmark", "--data", data, "--format", "json"]);
+    let found: Value = serde_json::from_slice(&measured.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", text(&measured.stderr)));
+    for (name, of) in [("pairs", 1), ("first", 1), ("among_five", 1)] {
+        assert_eq!(
+            found[name],
+            serde_json::json!({"right": of, "of": of}),
+            "{name}"
+        );
+    }
+    assert_eq!(found["kinds"]["contradiction"]["of"], 1);
+    refused(
+        &["benchmark", "--data", "tests/data"],
+        1,
+        &["tests/data", "no file ends in .json"],
+    );
+}
