@@ -23,15 +23,13 @@ pub(super) fn page(path: &Path, card: &Map<String, Value>, character: &str) -> R
         let texts = keys.iter().map(|key| text_of(data.get(*key)));
         texts.into_iter().find(|text| !text.is_empty())
     };
-    let description = text(&["description", "char_persona", "context"]);
+    let description = text(&["description", "char_persona", "context"]).or_else(|| persona(data));
     let personality = text(&["personality"]);
     let scenario = text(&["scenario", "world_scenario"]);
-    let examples = text(&["mes_example", "example_dialogue"]);
-    let greeting = text(&["first_mes", "char_greeting", "greeting"]);
-    if [&description, &personality, &scenario, &examples, &greeting]
-        .iter()
-        .all(|text| text.is_none())
-    {
+    let examples = text(&["mes_example", "example_dialogue", "sampleChat"]);
+    let greetings = greetings(data);
+    let texts = [&description, &personality, &scenario, &examples];
+    if greetings.is_empty() && texts.iter().all(|text| text.is_none()) {
         let is = match spec {
             "" => "is JSON or YAML, but no character card".to_string(),
             spec if spec.starts_with("chara_card") => {
@@ -51,26 +49,98 @@ pub(super) fn page(path: &Path, card: &Map<String, Value>, character: &str) -> R
     let mut parts: Vec<String> = Vec::new();
     let name = text(&["name", "char_name"]).filter(|name| name != character);
     parts.extend(name.as_ref().map(|name| format!("Name: {name}")));
+    let nickname = text(&["nickname"])
+        .filter(|nickname| nickname != character && Some(nickname) != name.as_ref());
+    parts.extend(
+        nickname
+            .as_ref()
+            .map(|nickname| format!("Nickname: {nickname}")),
+    );
     let n_named = parts.len();
+    let others: Vec<&String> = name.iter().chain(&nickname).collect();
     parts.extend(description);
     parts.extend(personality.map(|text| field("Personality", &text)));
     parts.extend(scenario.map(|text| field("Scenario", &text)));
-    parts.extend(lore(data, name.as_deref().unwrap_or(character), character));
+    parts.extend(lore(data, &others, character));
     let talk = examples.unwrap_or_default();
     parts.extend(talk.split("<START>").map(|talk| spoken(talk, None)));
-    parts.extend(greeting.map(|text| spoken(&text, Some(character))));
+    parts.extend(greetings.iter().map(|text| spoken(text, Some(character))));
     let parts = parts.iter().enumerate().map(|(place, part)| {
         let part = macros::resolve(part, character, true);
-        match &name {
-            Some(name) if place >= n_named => renamed(&part, name, character),
-            _ => part,
-        }
+        let others = others.iter().filter(|_| place >= n_named);
+        others.fold(part, |part, name| renamed(&part, name, character))
     });
     let parts: Vec<String> = parts
         .map(|part| part.trim().to_string())
         .filter(|part| !part.is_empty())
         .collect();
     Ok(parts.join("\n\n"))
+}
+
+/// The persona of an Agnai character: a text, or attributes with lists of values, each a field.
+fn persona(data: &Map<String, Value>) -> Option<String> {
+    let persona = data.get("persona")?;
+    let attributes = persona.get("attributes").and_then(Value::as_object);
+    let Some(attributes) = attributes else {
+        let text = text_of(Some(persona));
+        return (!text.is_empty()).then_some(text);
+    };
+    let of = |(key, values): (&String, &Value)| {
+        let values = texts_of(Some(values));
+        match key.as_str() {
+            "text" => values.join("\n"),
+            key => field_of_list(key, &values),
+        }
+    };
+    let lines: Vec<String> = attributes
+        .iter()
+        .map(of)
+        .filter(|text| !text.is_empty())
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// A field with short values on one line; a sentence is a line of its own.
+fn field_of_list(key: &str, values: &[String]) -> String {
+    let is_sentence = |value: &&String| value.ends_with(['.', '!', '?']);
+    let (sentences, items): (Vec<&String>, Vec<&String>) = values.iter().partition(is_sentence);
+    let items: Vec<&str> = items.into_iter().map(String::as_str).collect();
+    let list = (!items.is_empty()).then(|| format!("{key}: {}", items.join(", ")));
+    let sentences = sentences
+        .iter()
+        .map(|sentence| format!("{key}: {sentence}"));
+    list.into_iter()
+        .chain(sentences)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The first greeting and those that may stand in its place.
+fn greetings(data: &Map<String, Value>) -> Vec<String> {
+    let first = ["first_mes", "char_greeting", "greeting"]
+        .iter()
+        .map(|key| text_of(data.get(*key)));
+    let first = first.into_iter().find(|text| !text.is_empty());
+    let others = [
+        "alternate_greetings",
+        "alternateGreetings",
+        "group_only_greetings",
+    ];
+    // Only lists: other types come from broken exports.
+    let lists = others
+        .iter()
+        .filter_map(|key| data.get(*key).filter(|list| list.is_array()));
+    let others = lists.flat_map(|list| texts_of(Some(list)));
+    first.into_iter().chain(others).collect()
+}
+
+/// The texts of a list, or the one text.
+fn texts_of(value: Option<&Value>) -> Vec<String> {
+    let texts: Vec<String> = match value {
+        Some(Value::Array(items)) => items.iter().map(|item| text_of(Some(item))).collect(),
+        value => vec![text_of(value)],
+    };
+    texts.into_iter().filter(|text| !text.is_empty()).collect()
 }
 
 /// A value as text: cards have numbers, null and lists where a text belongs.
@@ -108,10 +178,11 @@ fn renamed(text: &str, name: &str, character: &str) -> String {
 }
 
 /// The entries of the lorebook that are in use and name the character, as the card calls it or as we do.
-fn lore(data: &Map<String, Value>, name: &str, character: &str) -> Vec<String> {
-    let entries = data
+fn lore(data: &Map<String, Value>, names: &[&String], character: &str) -> Vec<String> {
+    let book = data
         .get("character_book")
-        .and_then(|book| book.get("entries"));
+        .or_else(|| data.get("characterBook"));
+    let entries = book.and_then(|book| book.get("entries"));
     // Old books are objects by number.
     let entries: Vec<&Value> = match entries {
         Some(Value::Array(entries)) => entries.iter().collect(),
@@ -128,7 +199,7 @@ fn lore(data: &Map<String, Value>, name: &str, character: &str) -> Vec<String> {
         .into_iter()
         .filter(is_on)
         .map(content)
-        .filter(|text| text.contains(character) || text.contains(name))
+        .filter(|text| text.contains(character) || names.iter().any(|name| text.contains(*name)))
         .collect()
 }
 
@@ -151,4 +222,47 @@ fn spoken(talk: &str, speaker: Option<&str>) -> String {
         }
     }
     turns.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(card: Value, expected: &str) {
+        let card = card.as_object().unwrap();
+        assert_eq!(
+            page(Path::new("card.json"), card, "Mira").unwrap(),
+            expected
+        );
+    }
+
+    #[test]
+    fn the_persona_of_agnai_is_a_text_or_fields() {
+        let agnai = |kind: &str, attributes: Value| json!({"name": "Mira", "persona": {"kind": kind, "attributes": attributes}, "greeting": "", "sampleChat": "{{char}}: I sing."});
+        check(
+            agnai("text", json!({"text": ["{{char}} is 34. She sings."]})),
+            "Mira is 34. She sings.\n\nMira: I sing.",
+        );
+        check(
+            agnai(
+                "boostyle",
+                json!({"likes": ["tea", "rain", "She loves maps."], "age": ["34"]}),
+            ),
+            "likes: tea, rain\nlikes: She loves maps.\nage: 34\n\nMira: I sing.",
+        );
+    }
+
+    #[test]
+    fn every_greeting_and_the_nickname_are_of_the_character() {
+        check(
+            json!({"spec": "chara_card_v3", "data": {
+                "name": "Mira", "nickname": "Sparrow", "description": "Sparrow sings.", "first_mes": "Hello.",
+                "alternate_greetings": ["I grew up in Cluj.", ""], "group_only_greetings": ["Hi, all."],
+                "character_book": {"entries": [{"content": "Sparrow has a boat."}]},
+            }}),
+            "Nickname: Sparrow\n\nMira sings.\n\nMira has a boat.\n\nMira: Hello.\n\nMira: I grew up in Cluj.\n\nMira: Hi, all.",
+        );
+    }
 }
