@@ -152,7 +152,8 @@ fn opening_names(before: &[Token], name: &Token) -> Option<usize> {
 
 /// A word that may open a sentence without being a name.
 fn is_function_word(lower: &str) -> bool {
-    grammar::is_intro_word(lower)
+    matches!(lower, "neither" | "nor" | "either")
+        || grammar::is_intro_word(lower)
         || grammar::is_determiner(lower)
         || verbs::is_adverb(lower)
         || verbs::known(lower).is_some()

@@ -1,11 +1,14 @@
 //! A page as blocks of clean text: prose, fields and list items, without markup.
 
+use std::collections::{HashMap, HashSet};
+
 use regex::Captures;
 use unicode_normalization::UnicodeNormalization;
 
 use super::lists::{self, List, item};
-use super::markup::clean;
-use super::{sheets, talk};
+use super::markup::{Aside, clean};
+use super::templates::is_field_name;
+use super::{fields, sheets, talk};
 use crate::tiny::english::clause;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::sentences::pattern;
@@ -23,29 +26,47 @@ pub(crate) enum Block {
     Heading(String),
     /// What someone says in a conversation: the words behind the speaker's name, with markup.
     Talk { own: bool, text: String },
+    /// Words in parentheses, in the block before.
+    Aside(Aside),
     /// A line of which nothing can be made.
     Unread(String),
 }
 
-pattern!(
-    REFERENCE,
-    r"<ref[^>]*/>|<ref[^>]*>[^<]*</ref>|<!--[^>]*-->|\{\{[^{}]*\}\}"
-);
+pattern!(REFERENCE, r"<ref[^>]*/>|<ref[^>]*>[^<]*</ref>|<!--[^>]*-->");
 pattern!(
     BULLET,
-    r"^(?:[-*+•‣▪◦·–—]|[\u{2190}-\u{21ff}\u{2300}-\u{27bf}\u{2900}-\u{2bff}\u{fe0f}\u{1f300}-\u{1faff}]+|\(?\d{1,3}[.)]|\(?[a-z]\))\s+"
+    r"^(?:[-*+•‣▪◦·–—]|[\u{2190}-\u{21ff}\u{2300}-\u{27bf}\u{2900}-\u{2bff}\u{fe0f}\u{1f300}-\u{1faff}]+|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+"
 );
 pattern!(
     FIELD,
-    r"^([^:=|\t]{1,48}?)\s*(?::\s|:$|\s=\s|\t|\s\|\s)\s*(.*)$"
+    r"^([^:=|\t]{1,48}?)\s*(:\s|:$|\s=\s|\t|\s\|\s)\s*(.*)$"
 );
 pattern!(
     HEADING_MARK,
-    r"^(?:#{1,6}\s+(.*?)\s*#*|={1,6}\s*(.*?)\s*={1,6}|[\u{2190}-\u{2bff}~*✦]+\s+(\w.*?)\s+[\u{2190}-\u{2bff}~*✦]+)$"
+    r"^(?:(#{1,6})\s+(.*?)\s*#*|(={1,6})\s*(.*?)\s*={1,6}|[\u{2190}-\u{2bff}~*✦]+\s+(\w.*?)\s+[\u{2190}-\u{2bff}~*✦]+)$"
 );
+
+/// The level of a heading that is a line of its own, below those that are marked.
+const BARE: usize = 9;
+/// The level of a heading that announces a list: `Likes:`.
+const NAMED: usize = 10;
 
 /// Splits a page about `character` into blocks.
 pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
+    let (page, unread) = plain(page);
+    let page = talk::interview(character, &page);
+    let speakers = talk::speakers(character, &page);
+    let mut splitter = Splitter::new(character);
+    for line in page.lines() {
+        splitter.line(line, &speakers);
+    }
+    let mut blocks = splitter.finish();
+    blocks.extend(unread.into_iter().map(Block::Unread));
+    blocks
+}
+
+/// The page in one form of Unicode and of line ends, what has a notation of its own as fields; and the lines taken out.
+fn plain(page: &str) -> (String, Vec<String>) {
     let page: String = page
         .nfc()
         .filter(|c| {
@@ -56,84 +77,172 @@ pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
         })
         .collect();
     let page = page.replace("\r\n", "\n").replace('\r', "\n");
-    let page = REFERENCE.replace_all(&page, |found: &Captures<'_>| match &found[0] {
-        template if template.starts_with("{{") => template.to_string(),
-        _ => String::new(),
-    });
-    let (page, unread) = sheets::plain(&page);
     let page = REFERENCE.replace_all(&page, "");
-    let speakers = talk::speakers(character, &page);
-    let mut blocks: Vec<Block> = Vec::new();
-    let mut open = false;
-    let mut list = List::default();
-    for line in page.lines() {
+    sheets::plain(&page)
+}
+
+/// What is known of the page up to a line.
+struct Splitter<'a> {
+    character: &'a str,
+    blocks: Vec<Block>,
+    /// The level of each heading among the blocks, by its place.
+    levels: HashMap<usize, usize>,
+    /// Headings that may say something themselves, by their place, with how far the items that they announce are indented.
+    doubtful: HashMap<usize, usize>,
+    /// The parentheses of the last block.
+    asides: Vec<Aside>,
+    /// Whether the next line may go on with the last block.
+    open: bool,
+    list: List,
+}
+
+impl<'a> Splitter<'a> {
+    fn new(character: &'a str) -> Self {
+        Self {
+            character,
+            blocks: Vec::new(),
+            levels: HashMap::new(),
+            doubtful: HashMap::new(),
+            asides: Vec::new(),
+            open: false,
+            list: List::default(),
+        }
+    }
+
+    fn line(&mut self, line: &str, speakers: &HashSet<String>) {
         let indent = line.len() - line.trim_start().len();
         let raw = line.trim().trim_start_matches('>').trim();
         if raw.is_empty() || raw.chars().all(|c| !c.is_alphanumeric()) {
-            open = false;
-            continue;
+            self.open = false;
+            // `## Likes`, an empty line, and below it `tea`.
+            let waits =
+                matches!(self.blocks.last(), Some(Block::Heading(name)) if is_field_name(name));
+            self.list.takes_lines &= waits;
+            return;
         }
-        if let Some((speaker, text)) = talk::turn(raw, &speakers) {
-            blocks.push(Block::Talk {
-                own: talk::is_character(character, &speaker),
-                text: text.to_owned(),
-            });
-            (open, list) = (false, List::default());
-            continue;
+        if let Some((speaker, text)) = talk::turn(raw, speakers) {
+            let own = talk::is_character(self.character, &speaker);
+            let text = text.to_owned();
+            self.push(Block::Talk { own, text });
+            (self.open, self.list) = (false, List::default());
+            return;
         }
         if let Some(marked) = HEADING_MARK.captures(raw).filter(|_| raw.len() <= 200) {
-            let text = marked
-                .get(1)
-                .or_else(|| marked.get(2))
-                .or_else(|| marked.get(3))
-                .map_or("", |text| text.as_str());
-            let heading = clean(text);
-            list = List {
-                heading: Some(heading.clone()),
-                ..List::default()
-            };
-            blocks.push(Block::Heading(heading));
-            open = false;
-            continue;
+            self.marked_heading(&marked);
+            return;
         }
-        let bullet = BULLET.find(raw).map(|found| found.end());
-        let bulleted = bullet.is_some();
-        let line = clean(&raw[bullet.unwrap_or(0)..]);
-        if open && !bulleted && continues(blocks.last(), &line) {
-            extend(blocks.last_mut(), &line);
-            continue;
+        let bullet = bullet(raw);
+        let raw = fields::with_status(&raw[bullet.unwrap_or(0)..]);
+        let (mut line, mut asides) = clean(&raw);
+        // `Bob (enemy)`, in a list of people.
+        if let [aside] = &asides[..]
+            && aside.before == line
+            && let related = format!("{line}: {}", aside.text)
+            && let Some(Block::Prose(_)) = self.list.relation(self.character, &related)
+        {
+            line = related;
+            asides.clear();
         }
-        if line.is_empty() {
-            continue;
+        let is_item = bullet.is_some() || self.is_bare_item(&line);
+        if self.open && !is_item && continues(self.blocks.last(), &line) {
+            extend(self.blocks.last_mut(), &line);
+        } else if !line.is_empty() {
+            self.block(line, indent, is_item, bullet.is_some());
         }
-        let block = match bulleted {
-            true => item(character, line, indent, &mut list),
-            false => {
-                let block = block_of(line, &list);
-                list = match &block {
-                    Block::Heading(name) => List {
-                        heading: Some(name.clone()),
-                        ..List::default()
-                    },
-                    Block::Field { name, .. } => List {
-                        parent: Some(name.clone()),
-                        indent,
-                        ..List::default()
-                    },
-                    _ => List::default(),
-                };
+        self.asides.extend(asides);
+    }
+
+    /// `## Life`, `== Life ==` or `~ Life ~`.
+    fn marked_heading(&mut self, marked: &Captures<'_>) {
+        let level = [1, 3].iter().find_map(|&group| marked.get(group));
+        let text = [2, 4, 5].iter().find_map(|&group| marked.get(group));
+        let (heading, asides) = clean(text.map_or("", |text| text.as_str()));
+        self.heading(heading, level.map_or(6, |level| level.len()));
+        self.asides.extend(asides);
+    }
+
+    fn heading(&mut self, heading: String, level: usize) {
+        self.list = List::under(&heading, level >= NAMED || is_field_name(&heading));
+        self.levels.insert(self.next_place(), level);
+        self.push(Block::Heading(heading));
+        self.open = false;
+    }
+
+    /// Where the next block comes to stand.
+    fn next_place(&self) -> usize {
+        self.blocks.len() + self.asides.len()
+    }
+
+    fn push(&mut self, block: Block) {
+        self.blocks.extend(self.asides.drain(..).map(Block::Aside));
+        self.blocks.push(block);
+    }
+
+    /// Whether a line without a bullet is an item of the list that is announced: a few words, no sentence, no other field.
+    fn is_bare_item(&self, line: &str) -> bool {
+        let is_list = matches!(
+            self.blocks.last(),
+            Some(Block::Heading(_) | Block::Field { .. })
+        );
+        let is_short = tokens::n_words(&tokenize(line)) <= 8 && !ends_sentence(line);
+        self.list.takes_lines
+            && is_list
+            && is_short
+            && field(line).is_none()
+            && !is_field_name(line)
+            && !has_finite_verb(line)
+    }
+
+    /// Adds the block that begins with a line.
+    fn block(&mut self, line: String, indent: usize, is_item: bool, is_bulleted: bool) {
+        let is_named = line.ends_with(':');
+        let block = match is_item {
+            true => {
+                let block = item(self.character, line, indent, &mut self.list);
+                // Of `Age` and `34` below it, the next line is none of it.
+                self.list.takes_lines &= is_bulleted || self.list.takes_many;
                 block
             }
+            false => self.plain_block(line, indent),
         };
-        open = !matches!(block, Block::Heading(_));
-        match (blocks.last_mut(), block) {
+        if let Block::Heading(name) = block {
+            let list = std::mem::take(&mut self.list);
+            let level = if is_item || is_named {
+                NAMED + indent
+            } else {
+                BARE
+            };
+            if self.open && level == BARE && !is_field_name(&name) {
+                self.doubtful.insert(self.next_place(), 0);
+            } else if is_bulleted && !is_named {
+                self.doubtful.insert(self.next_place(), indent + 1);
+            }
+            self.heading(name, level);
+            // What stands below a bullet is told by its indentation.
+            if is_bulleted {
+                self.list = list;
+            }
+            return;
+        }
+        self.open = true;
+        let last = self.blocks.len().wrapping_sub(1);
+        if is_item
+            && self
+                .doubtful
+                .get(&last)
+                .is_some_and(|&deep| indent >= deep || !is_bulleted)
+        {
+            self.doubtful.remove(&last);
+        }
+        match (self.blocks.last_mut(), block) {
             (
                 Some(Block::Field { name, text }),
                 Block::Field {
                     name: same,
                     text: item,
                 },
-            ) if bulleted
+            ) if is_item
+                && self.asides.is_empty()
                 && !same.is_empty()
                 && *name == same
                 && is_short_list(text)
@@ -142,11 +251,57 @@ pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
                 text.push_str(", ");
                 text.push_str(&item);
             }
-            (_, block) => blocks.push(block),
+            (_, block) => self.push(block),
         }
     }
-    blocks.extend(unread.into_iter().map(Block::Unread));
-    blocks
+
+    /// The block of a line without a bullet.
+    fn plain_block(&mut self, line: String, indent: usize) -> Block {
+        if let Some(relation) = self.list.relation(self.character, &line) {
+            return relation;
+        }
+        let block = block_of(self.character, line, &self.list);
+        self.list = match &block {
+            Block::Field { name, .. } => List {
+                parent: Some(name.clone()),
+                indent,
+                ..List::default()
+            },
+            _ => List::default(),
+        };
+        block
+    }
+
+    /// The blocks, with headings that announce nothing as unread.
+    fn finish(mut self) -> Vec<Block> {
+        self.blocks.extend(self.asides.drain(..).map(Block::Aside));
+        for at in 0..self.blocks.len() {
+            let Block::Heading(heading) = &self.blocks[at] else {
+                continue;
+            };
+            let level = self.levels.get(&at).copied().unwrap_or(BARE);
+            let announces = match self.blocks.get(at + 1) {
+                Some(Block::Heading(_)) => {
+                    self.levels.get(&(at + 1)).is_some_and(|&next| next > level)
+                }
+                Some(Block::Aside(_)) | None => false,
+                Some(_) if self.doubtful.contains_key(&at) => false,
+                Some(_) => true,
+            };
+            if !announces
+                && !talk::is_character(self.character, heading)
+                && heading.contains(char::is_alphanumeric)
+            {
+                self.blocks[at] = Block::Unread(heading.clone());
+            }
+        }
+        self.blocks
+    }
+}
+
+/// Where the text of an item begins.
+pub(crate) fn bullet(line: &str) -> Option<usize> {
+    BULLET.find(line).map(|found| found.end())
 }
 
 /// Whether the words begin with a verb that has no subject: `hates goats`, `is afraid of bats`.
@@ -167,7 +322,7 @@ fn is_short_list(text: &str) -> bool {
     items.len() <= 8 && items.iter().all(is_short) && !ends_sentence(text)
 }
 
-fn block_of(line: String, list: &List) -> Block {
+fn block_of(character: &str, line: String, list: &List) -> Block {
     if let Some((name, text)) = field(&line) {
         return if text.is_empty() {
             Block::Heading(name)
@@ -197,16 +352,31 @@ fn block_of(line: String, list: &List) -> Block {
         match &list.heading {
             // `Likes`, and below it `Rain, old maps`.
             Some(name) if line.contains(", ") => Block::Field {
-                name: lists::name_of(name),
+                name: match talk::is_character(character, name) {
+                    true => String::new(),
+                    false => lists::name_of(name),
+                },
                 text: line,
             },
-            // A title is short.
-            _ if words > 6 || line.contains('|') => Block::Unread(line),
-            _ => Block::Heading(line),
+            // `Born: 4 May 1990`, and below it `Porto, Portugal`.
+            None if list.parent.as_deref() == Some("Born") && line.contains(", ") => Block::Field {
+                name: "Birthplace".to_owned(),
+                text: line,
+            },
+            _ if is_title(&line, words) => Block::Heading(line),
+            _ => Block::Unread(line),
         }
     } else {
         Block::Prose(line)
     }
+}
+
+/// Whether a line without a verb may announce what follows: it is short, begins with a capital letter and no article, and lists nothing.
+fn is_title(line: &str, words: usize) -> bool {
+    let first = line.split(' ').next().unwrap_or_default();
+    let begins = line.starts_with(|c: char| !c.is_lowercase()) && !matches!(first, "A" | "An");
+    let is_label = begins && words <= 6 && line.contains(char::is_alphabetic);
+    is_field_name(line) || is_label && !line.contains(['|', ',', ';'])
 }
 
 /// Whether the line holds a verb right after a possible subject.
@@ -256,7 +426,8 @@ pub(crate) fn field(line: &str) -> Option<(String, String)> {
             || token.is_any(&["he", "she", "they", "i", "said", "wrote", "that"])
     });
     // `Ana | 30 | Nurse` has more than one.
-    let is_row = captures[2].trim_end_matches(['|', ' ']).contains(" | ");
+    let is_row =
+        !captures[2].starts_with(':') && captures[3].trim_end_matches(['|', ' ']).contains(" | ");
     let ok = !is_row
         && !words.is_empty()
         && words.len() <= 6
@@ -267,7 +438,7 @@ pub(crate) fn field(line: &str) -> Option<(String, String)> {
     ok.then(|| {
         (
             name.to_owned(),
-            captures[2].trim().trim_end_matches('|').trim().to_owned(),
+            captures[3].trim().trim_end_matches('|').trim().to_owned(),
         )
     })
 }

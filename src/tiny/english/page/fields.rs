@@ -1,48 +1,183 @@
 //! `Field: text` lines as whole sentences about the character.
 
+use std::borrow::Cow;
+
 use super::templates::from_template;
+use super::values::{all_adjectives, listed, with_commas};
+use super::wiki;
 use crate::tiny::english::clause;
 use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::people::{self, Gender};
-use crate::tiny::english::words::sentences;
+use crate::tiny::english::words::sentences::{self, pattern};
 use crate::tiny::english::words::tokens::{Token, join, tokenize};
 use crate::tiny::english::words::verbs::{self, PAST, THIRD};
 use crate::tiny::english::words::wording::{decapitalized, genitive};
 
+// A field on somebody, with how it ended.
+pattern!(
+    STATUS,
+    r"(?i)^\W*(\w+)\W*:\W*\s([^():]+?)\s*\((divorced|separated|annulled|ex|former|deceased|died|late)\b[^()]*\)[.\s]*$"
+);
+
 /// The parts of a field's text, each with the sentence it stands for, which names the character or has a pronoun for it.
 pub(crate) fn sentences(names: &Names, field: &str, text: &str) -> Vec<(String, Option<String>)> {
     let key = field.to_lowercase();
-    let parts = sentences::sentences(text);
-    let mut found = false;
-    let mut read = Vec::new();
-    for part in parts {
-        let bare = part.trim_end_matches(['.', ';', ',', '!']).trim();
-        if !bare.contains(char::is_alphanumeric) {
-            continue;
+    let text = with_commas(text);
+    let mut read: Vec<(String, Option<String>)> = Vec::new();
+    for part in sentences::sentences(&text) {
+        let found = read.iter().any(|(_, sentence)| sentence.is_some());
+        let values = values(names, &part);
+        let several = values.len() > 1;
+        for value in values {
+            let given = Given {
+                field,
+                key: &key,
+                found,
+                several,
+            };
+            let sentence = sentence(names, given, &value);
+            let piece = match field.trim() {
+                "" => value,
+                name => format!("{name}: {value}"),
+            };
+            read.extend(sentence.map(|sentence| (piece, sentence)));
         }
-        let sentence = if is_sentence(names, &part) {
-            Some(of_relative(names, &key, &part))
-        } else if let Some(begun) = begun_by(names, field) {
-            Some(format!("{begun} {}.", decapitalized(&tokenize(bare))))
-        } else if let Some(sentence) = from_predicate(&subject_of(names, field), bare) {
-            Some(sentence)
-        } else if found || part.ends_with(['?', '!']) {
-            // What is asked or exclaimed is no value of a field.
-            None
-        } else if field.trim().is_empty() {
-            from_fragment(names, bare)
-        } else {
-            from_template(names, field.trim(), &key, bare)
-        };
-        found |= sentence.is_some();
-        let piece = match field.trim() {
-            "" => part,
-            name => format!("{name}: {part}"),
-        };
-        read.push((piece, sentence));
     }
     read
+}
+
+/// The values of a field between semicolons: one list if each is short, else each by itself; a sentence stays whole.
+fn values(names: &Names, part: &str) -> Vec<String> {
+    let bare = part.trim().trim_end_matches(['.', ';']);
+    let values: Vec<&str> = bare
+        .split(';')
+        .map(str::trim)
+        .filter(|value| !value.is_empty())
+        .collect();
+    let is_clause = |value: &&str| is_sentence(names, value) || from_predicate("", value).is_some();
+    if values.len() < 2 || is_sentence(names, values[0]) || part.contains('"') {
+        return vec![part.to_owned()];
+    }
+    let is_item = |value: &&str| value.split(' ').count() <= 3 && !value.contains(", ");
+    match values.iter().all(is_item) && !values.iter().any(is_clause) {
+        true => vec![values.join(", ")],
+        false => values.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// Where a value stands.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    field: &'a str,
+    key: &'a str,
+    /// Whether an earlier sentence of the field gave its value.
+    found: bool,
+    /// Whether semicolons part it from others, so that its commas part nothing.
+    several: bool,
+}
+
+/// The sentence that a value stands for, if it says something: the inner `None` where nothing can be made of it.
+fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<String>> {
+    let Given {
+        field,
+        key,
+        found,
+        several,
+    } = given;
+    let bare = value.trim_end_matches(['.', ';', ',', '!']).trim();
+    if !bare.contains(char::is_alphanumeric) {
+        return bare.contains(wiki::UNKNOWN).then_some(None);
+    }
+    if is_sentence(names, value) {
+        return Some(Some(of_relative(names, key, value)));
+    }
+    if let Some(begun) = begun_by(names, field) {
+        return Some(Some(format!("{begun} {}.", decapitalized(&tokenize(bare)))));
+    }
+    if let Some(sentence) = from_predicate(&subject_of(names, field), bare) {
+        return Some(Some(sentence));
+    }
+    // `cooking; can swim`
+    let words = tokenize(bare);
+    if several && words.len() > 1 && verbs::is_auxiliary(&words[0].lower) {
+        return Some(Some(format!("{} {bare}.", names.character)));
+    }
+    // What is asked or exclaimed, or comes after a value, is no value of a field.
+    if found || value.ends_with(['?', '!']) {
+        return Some(None);
+    }
+    // `Alice: kind, shy`
+    let is_own = field.trim() == names.character && all_adjectives(&words);
+    let (field, key) = if is_own {
+        ("personality", "personality")
+    } else {
+        (field.trim(), key)
+    };
+    let text = if several {
+        bare.to_owned()
+    } else {
+        listed(key, bare)
+    };
+    Some(match field {
+        "" => from_fragment(names, bare),
+        name => from_template(names, name, key, &text),
+    })
+}
+
+/// `Spouse: Tom (divorced)` as a field of its own name: `Former spouse: Tom`; other lines as they are.
+pub(crate) fn with_status(line: &str) -> Cow<'_, str> {
+    let Some(found) = STATUS.captures(line) else {
+        return Cow::Borrowed(line);
+    };
+    let (name, text, status) = (&found[1], &found[2], found[3].to_lowercase());
+    let key = name.to_lowercase();
+    let is_partner = matches!(key.as_str(), "spouse" | "husband" | "wife" | "partner");
+    let is_over = !matches!(status.as_str(), "deceased" | "died" | "late");
+    match people::is_person_word_of(&key) && !grammar::is_plural(&key) && (is_partner || !is_over) {
+        true => format!("{} {key}: {text}", if is_over { "Former" } else { "Late" }).into(),
+        false => Cow::Borrowed(line),
+    }
+}
+
+/// The statement that parentheses make about the character whose name stands before them: `born in 1990`, `34`, `who is 34`, `a nurse`.
+pub(crate) fn of_aside(names: &Names, text: &str) -> Option<String> {
+    let name = &names.character;
+    let text = text.trim_end_matches(['.', '!', ';']);
+    let text = text.strip_prefix("who ").unwrap_or(text);
+    let age = text
+        .strip_prefix("age ")
+        .or_else(|| text.strip_prefix("aged "))
+        .unwrap_or(text);
+    if age.len() <= 3 && age.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(format!("{name} is {age} years old."));
+    }
+    if let Some(when) = text.strip_prefix("born ") {
+        return from_template(names, "Born", "born", when);
+    }
+    let tokens = tokenize(text);
+    let is_noun = tokens.len() > 1 && tokens[0].is_any(&["a", "an"]);
+    match is_noun {
+        true => Some(format!("{name} is {text}.")),
+        false => from_predicate(name, text),
+    }
+}
+
+/// The statement that parentheses behind a field's text make: the age behind a day of birth, what a relative is.
+pub(crate) fn of_aside_in(names: &Names, field: &str, text: &str) -> Option<String> {
+    let key = field.to_lowercase();
+    if matches!(
+        key.as_str(),
+        "born" | "birthday" | "birth date" | "date of birth"
+    ) {
+        return text
+            .starts_with("age")
+            .then(|| of_aside(names, text))
+            .flatten();
+    }
+    let is_relative = people::is_person_word_of(&key) && !grammar::is_plural(&key);
+    let is_noun = text.starts_with("a ") || text.starts_with("an ");
+    (is_relative && is_noun).then(|| format!("{} {key} is {text}.", genitive(&names.character)))
 }
 
 /// Whether a field describes the page, not the character.
@@ -59,6 +194,8 @@ pub(crate) fn is_metadata(key: &str) -> bool {
             | "see also"
             | "pronouns"
             | "tags"
+            | "creator"
+            | "creator notes"
             | "genre"
             | "links"
     )
@@ -245,6 +382,60 @@ mod tests {
             &["Alice's favourite food is pizza."],
         );
         check("Mother", "Anna", &["Alice's mother is Anna."]);
+    }
+
+    #[test]
+    fn each_value_between_semicolons_is_read() {
+        check(
+            "Appearance",
+            "red hair; wears a coat; green eyes",
+            &[
+                "Alice has red hair.",
+                "Alice wears a coat.",
+                "Alice has green eyes.",
+            ],
+        );
+        check(
+            "Likes",
+            "ferns; rain; her cat, Pip",
+            &[
+                "Alice likes ferns.",
+                "Alice likes rain.",
+                "Alice likes her cat, Pip.",
+            ],
+        );
+        check("Likes", "ferns; rain", &["Alice likes ferns and rain."]);
+        check(
+            "Personality",
+            "Kind + Shy + Brave",
+            &["Alice is kind, shy, and brave."],
+        );
+        check(
+            "Traits",
+            "kind|shy|brave",
+            &["Alice is kind, shy, and brave."],
+        );
+        check(
+            "Hobbies",
+            "chess • cello",
+            &["Alice's hobbies are chess and cello."],
+        );
+    }
+
+    #[test]
+    fn names_and_days_keep_their_form() {
+        check("Birthday", "May 4th", &["Alice was born on May 4th."]);
+        check(
+            "Nicknames",
+            "Ali, Lis",
+            &["Alice's nicknames are Ali and Lis."],
+        );
+        check("Scenario", "garden", &[]);
+        check(
+            "Scenario",
+            "Alice works in a garden.",
+            &["Alice works in a garden."],
+        );
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::blocks::{Block, ends_sentence, field, has_finite_verb, opens_with_verb};
+use super::{talk, templates, values};
 use crate::tiny::english::words::grammar;
+use crate::tiny::english::words::lexicon;
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::sentences::regex;
 use crate::tiny::english::words::tokens::{self, Token, tokenize};
@@ -19,14 +21,100 @@ static RELATION: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+// `Bob: enemy`, `Marco Marsh – brother`.
+static PERSON: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"^(\p{Lu}[\w'’-]*(?: \p{Lu}[\w'’-]*){0,2})\s*(?: – |:)\s*(\S.*)$"));
+
 /// The list that bullets belong to.
 #[derive(Default)]
 pub(crate) struct List {
     /// The line before it that announces it.
     pub heading: Option<String>,
-    /// The field whose bullets are indented below it.
+    /// The field or person whose bullets are indented below it.
     pub parent: Option<String>,
     pub indent: usize,
+    /// How far the bullet is indented that is the heading.
+    pub bullet: Option<usize>,
+    /// Whether lines without a bullet are items, until one is not.
+    pub takes_lines: bool,
+    /// Whether more than one such line is.
+    pub takes_many: bool,
+}
+
+impl List {
+    /// The list under a heading, whose lines are items where it `announces` them.
+    pub(crate) fn under(heading: &str, announces: bool) -> Self {
+        let key = heading.to_lowercase();
+        let is_one =
+            templates::is_field_name(&key) && !key.ends_with('s') && !values::is_describing(&key);
+        Self {
+            heading: Some(heading.to_owned()),
+            takes_lines: announces,
+            takes_many: !is_one,
+            ..Self::default()
+        }
+    }
+
+    /// What a line of a list of people says: `Maja – her sister`, `Bob: enemy`, `Bob: hates her`.
+    pub(crate) fn relation(&self, character: &str, line: &str) -> Option<Block> {
+        if !self.heading.as_deref().is_some_and(is_of_people) {
+            return None;
+        }
+        if let Some(relation) = RELATION.captures(line) {
+            let (name, what) = (&relation[1], &relation[2]);
+            return Some(Block::Prose(format!(
+                "{name} is {} {what}",
+                wording::genitive(character)
+            )));
+        }
+        let person = PERSON
+            .captures(line)
+            .filter(|person| is_proper(&person[1]) && !templates::is_field_name(&person[1]))?;
+        let is_own = talk::is_character(character, &person[1]);
+        (!is_own).then(|| related(character, &person[1], &person[2]))
+    }
+}
+
+/// What is said of a person in a list of people.
+fn related(character: &str, name: &str, what: &str) -> Block {
+    let tokens = tokenize(what);
+    if opens_with_verb(&tokens) {
+        return Block::Prose(format!("{name} {}", wording::decapitalized(&tokens)));
+    }
+    if has_finite_verb(what) {
+        return Block::Prose(what.to_owned());
+    }
+    let n_articles = usize::from(
+        tokens
+            .first()
+            .is_some_and(|first| first.is_any(&["a", "an", "the"])),
+    );
+    let tokens = &tokens[n_articles..];
+    let noun = tokens
+        .iter()
+        .take_while(|token| token.is_word() && !grammar::is_preposition(&token.lower))
+        .last();
+    match noun.is_some_and(|noun| people::is_person_word(&noun.lower)) {
+        true => Block::Prose(format!(
+            "{name} is {} {}",
+            wording::genitive(character),
+            wording::decapitalized(tokens)
+        )),
+        false => Block::Unread(format!("{name}: {what}")),
+    }
+}
+
+/// Whether the words name somebody, and are no word for what somebody is: `Marco Marsh`, but not `Mother` or `Best Friend`.
+fn is_proper(name: &str) -> bool {
+    let tokens = tokenize(name);
+    let is_named = |token: &Token| {
+        let word = token.lower.as_str();
+        let is_ordinary = people::is_person_word(word)
+            || people::is_person_word_of(word)
+            || lexicon::is_common(word);
+        token.is_capital() && (people::is_name(word) || !is_ordinary && !grammar::is_plural(word))
+    };
+    (1..=3).contains(&tokens.len()) && tokens.iter().all(is_named)
 }
 
 /// What a bullet says: of the character, of the field that it is indented below, or under the list's heading.
@@ -34,11 +122,25 @@ pub(crate) fn item(character: &str, line: String, indent: usize, list: &mut List
     if indent <= list.indent {
         list.parent = None;
     }
+    if list.bullet.is_some_and(|bullet| indent <= bullet) {
+        *list = List::default();
+    }
+    // `- Likes`, and below it `- tea`; under another heading it is an item.
+    let announces =
+        list.heading.is_none() && list.parent.is_none() && templates::is_field_name(&line);
+    if announces {
+        *list = List {
+            bullet: Some(indent),
+            ..List::under(&line, true)
+        };
+        return Block::Heading(line);
+    }
     let nested = list.parent.is_some();
-    let of_people = list.heading.as_deref().is_some_and(is_of_people);
-    if of_people && let Some(relation) = RELATION.captures(&line) {
-        let (name, what) = (&relation[1], &relation[2]);
-        return Block::Prose(format!("{name} is {} {what}", wording::genitive(character)));
+    if let Some(relation) = list.relation(character, &line) {
+        return relation;
+    }
+    if let Some(block) = person(character, &line, indent, list) {
+        return block;
     }
     if let Some((name, text)) = field(&line) {
         if !nested {
@@ -88,6 +190,35 @@ pub(crate) fn item(character: &str, line: String, indent: usize, list: &mut List
         return Block::Field { name, text: line };
     }
     Block::Prose(line)
+}
+
+/// A bullet that is only a name or only announces people, and what is indented below a name.
+fn person(character: &str, line: &str, indent: usize, list: &mut List) -> Option<Block> {
+    let of_people = list.heading.as_deref().is_some_and(is_of_people);
+    let parent = list
+        .parent
+        .clone()
+        .filter(|parent| of_people && is_proper(parent));
+    if let Some(parent) = parent {
+        return Some(match field(line) {
+            Some(_) => Block::Unread(format!("{parent}: {line}")),
+            None => related(character, &parent, line),
+        });
+    }
+    if of_people && is_proper(line) {
+        (list.parent, list.indent) = (Some(line.to_owned()), indent);
+        return Some(Block::Heading(line.to_owned()));
+    }
+    let announces =
+        line.split(' ').count() <= 3 && is_of_people(line) && !line.contains([':', ',', '.']);
+    let is_plain = announces && line.starts_with(char::is_uppercase) && !has_finite_verb(line);
+    is_plain.then(|| {
+        *list = List {
+            bullet: Some(indent),
+            ..List::under(line, true)
+        };
+        Block::Heading(line.to_owned())
+    })
 }
 
 /// Whether a heading announces people and what they are to the character.

@@ -15,6 +15,11 @@ pattern!(WIKI_LINK, r"\[\[(?:[^|\[\]\n]*\|)?([^|\[\]\n]*)\]\]");
 pattern!(LINK, r"\[([^\[\]\n]+)\]\([^)\n]*\)");
 pattern!(NOTE, r"\[[^\[\]\n]{0,60}\]");
 pattern!(URL, r"(?:https?://|www\.)[^\s<>)]*[^\s<>).,;:]");
+// Notes in brackets that editors write; others may be words of the page.
+pattern!(
+    EDITORIAL,
+    r"(?i)needed|^(?:edit|update|sic|who|when|which|where|note|by whom|according to whom|dubious|original research|x)\b|\?$"
+);
 pattern!(EMPHASIS, r"\*+|`+|'{2,5}|\b_{1,2}\B|\B_{1,2}\b");
 pattern!(SPACES, r"[ \t\u{a0}\u{2000}-\u{200a}\u{202f}\u{3000}]+");
 pattern!(SPACE_BEFORE_MARK, r" +([,.;:!?])");
@@ -23,17 +28,35 @@ pattern!(FEET, r#"\b(\d{1,2})' ?(\d{1,2}(?:\.\d+)?)(?:"|'')"#);
 pattern!(INCHES, r#"\b(\d{1,3}(?:\.\d+)?)""#);
 pattern!(MARK_RUN, r",(?: ?,)+|;(?: ?[,;])+");
 
-/// Takes markup, notes and parentheses out of a line.
-pub(crate) fn clean(line: &str) -> String {
+/// What stands in parentheses or brackets, and the text before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Aside {
+    pub before: String,
+    pub text: String,
+}
+
+/// Takes markup, notes and parentheses out of a line, and returns what stood in parentheses.
+pub(crate) fn clean(line: &str) -> (String, Vec<Aside>) {
     let line = entities(line);
     let line = IMAGE.replace_all(&line, "");
     let line = WIKI_LINK.replace_all(&line, "$1");
     let line = LINK.replace_all(&line, "$1");
-    let line = NOTE.replace_all(&line, "");
+    let line = NOTE.replace_all(&line, |found: &Captures<'_>| {
+        let note = found[0].trim_matches(['[', ']']).trim();
+        match note.contains(' ') && !EDITORIAL.is_match(note) {
+            true => format!("({note})"),
+            false => String::new(),
+        }
+    });
     let line = URL.replace_all(&line, "");
     let line = HTML.replace_all(&line, " ");
     let line = EMPHASIS.replace_all(&line, "");
-    let line = without_parentheses(&line);
+    let (line, asides) = without_parentheses(&line);
+    (tidy(&line), asides)
+}
+
+/// Writes marks in one way, without blanks that do not belong.
+fn tidy(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     for c in line.chars() {
         match c {
@@ -88,32 +111,56 @@ fn entities(line: &str) -> Cow<'_, str> {
     })
 }
 
-/// Drops what stands in parentheses; unmatched ones stay out too.
-fn without_parentheses(line: &str) -> String {
+/// Takes out what stands in parentheses; unmatched ones go too, and their words stay.
+fn without_parentheses(line: &str) -> (String, Vec<Aside>) {
     let mut kept = String::with_capacity(line.len());
     let mut starts: Vec<usize> = Vec::new();
+    let mut asides = Vec::new();
     for c in line.chars() {
         match c {
-            '(' | '（' => starts.push(kept.len()),
-            ')' | '）' => {
-                if let Some(start) = starts.pop() {
-                    kept.truncate(start);
+            '(' | '（' => {
+                // A blank parts what parentheses within parentheses part.
+                if !starts.is_empty() {
+                    kept.push(' ');
                 }
+                starts.push(kept.len());
+            }
+            ')' | '）' => {
+                if starts.len() == 1 {
+                    asides.extend(aside(&kept[..starts[0]], &kept[starts[0]..]));
+                    kept.truncate(starts[0]);
+                }
+                starts.pop();
             }
             _ => kept.push(c),
         }
     }
-    kept
+    (kept, asides)
+}
+
+/// What stood in parentheses behind `before`, unless it is an ending as in `friend(s)`.
+fn aside(before: &str, text: &str) -> Option<Aside> {
+    let is_ending = before.ends_with(char::is_alphanumeric) && text.len() <= 3;
+    let text = tidy(text);
+    let says = text.contains(char::is_alphanumeric) && !is_ending;
+    says.then(|| Aside {
+        before: tidy(before),
+        text,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn cleaned(line: &str) -> String {
+        clean(line).0
+    }
+
     #[test]
     fn characters_of_html_are_written_out() {
         assert_eq!(
-            clean("Sam&#39;s van &amp; Ann&rsquo;s &#x2019; A&B; x"),
+            cleaned("Sam&#39;s van &amp; Ann&rsquo;s &#x2019; A&B; x"),
             "Sam's van & Ann's ' A&B; x"
         );
     }
@@ -132,21 +179,40 @@ mod tests {
                 "He says \"born in 1960\" often.",
             ),
         ] {
-            assert_eq!(clean(line), expected);
+            assert_eq!(cleaned(line), expected);
         }
     }
 
     #[test]
     fn markup_notes_and_parentheses_are_dropped() {
         assert_eq!(
-            clean(
+            cleaned(
                 "Alice[1][a] (/ˈælɪs/ AL-iss) is a **painter** from [Bonn](https://bonn.de).[citation needed]"
             ),
             "Alice is a painter from Bonn."
         );
         assert_eq!(
-            clean("Alice — a painter — lives here, see https://example.org/x."),
+            cleaned("Alice — a painter — lives here, see https://example.org/x."),
             "Alice – a painter – lives here, see."
+        );
+    }
+
+    #[test]
+    fn what_stands_in_parentheses_is_returned() {
+        let asides = |line: &str| -> Vec<String> {
+            let asides = clean(line).1.into_iter();
+            asides
+                .map(|aside| format!("{}|{}", aside.before, aside.text))
+                .collect()
+        };
+        assert_eq!(
+            asides("**Ann** (born (in May) 1990) has friend(s)[1][citation needed] (a [[dog]])."),
+            ["Ann|born in May 1990", "Ann has friends|a dog"]
+                .map(|aside| aside.replace("friends", "friend"))
+        );
+        assert_eq!(
+            asides("Ann sings [she was 34] (…)."),
+            ["Ann sings|she was 34"]
         );
     }
 }

@@ -109,7 +109,8 @@ fn full_name(character: &str, blocks: &[Block]) -> Option<String> {
 fn is_name_part(token: &Token) -> bool {
     let function = grammar::is_determiner(&token.lower)
         || grammar::is_preposition(&token.lower)
-        || grammar::is_subordinator(&token.lower);
+        || grammar::is_subordinator(&token.lower)
+        || token.is_any(&["neither", "either", "both", "nor", "not", "only", "even"]);
     token.is_word()
         && (token.is_capital() && !function
             || matches!(

@@ -1,8 +1,9 @@
-//! What lists facts in a notation of its own, rewritten as `Field: text` lines: W++ and PLists of character cards, infoboxes of a wiki,
-//! tables of Markdown.
+//! Rewrites what lists facts in a notation of its own as `Field: text` lines: W++ and PLists of character cards here, `wiki` templates,
+//! `tables` and columns, blocks of `html`.
 
 use regex::{Captures, Regex};
 
+use super::{html, tables, wiki};
 use crate::tiny::english::words::sentences::pattern;
 
 // `Mind("brave" + "kind")`, with straight or curved quotation marks.
@@ -28,10 +29,6 @@ pattern!(
 pattern!(WIKI_TABLE, r"(?ms)^[ \t]*\{\|.*?^[ \t]*\|\}");
 // A box that is not ticked: what is to be done, or does not hold.
 pattern!(UNTICKED, r"(?m)^[ \t]*[-*+•][ \t]+\[ \][ \t]+\S[^\n]*$");
-pattern!(RULE, r"^\|?[\s:|-]*-{2,}[\s:|-]*$");
-
-/// Templates within templates that are written out.
-const MAX_DEPTH: usize = 8;
 
 /// Rewrites the page, and returns the lines that it takes out because they hold no facts that can be read.
 pub(crate) fn plain(page: &str) -> (String, Vec<String>) {
@@ -40,7 +37,8 @@ pub(crate) fn plain(page: &str) -> (String, Vec<String>) {
     let page = without(&FENCE, &page, &mut unread);
     let page = without(&WIKI_TABLE, &page, &mut unread);
     let page = without(&UNTICKED, &page, &mut unread);
-    let page = templates(&page);
+    let page = wiki::without_boilerplate(&page, &mut unread);
+    let page = wiki::templates(&page, &mut unread);
     let page = attributes(&page);
     let page = BRACKETED.replace_all(&page, |found: &Captures<'_>| {
         let inside = found[1].trim();
@@ -50,7 +48,9 @@ pub(crate) fn plain(page: &str) -> (String, Vec<String>) {
             false => found[0].to_string(),
         })
     });
-    let page = tables(&page, &mut unread);
+    let page = tables::tables(&page, &mut unread);
+    let page = html::lines(&page);
+    let page = tables::columns(&page, &mut unread);
     (dashes(&page), unread)
 }
 
@@ -146,189 +146,6 @@ fn pairs(inside: &str) -> Option<String> {
         format!("{key}: {text}")
     };
     Some(parts.iter().map(line).collect::<Vec<_>>().join("\n"))
-}
-
-/// Takes templates of a wiki out; the fields of an infobox stay as lines.
-fn templates(page: &str) -> String {
-    let mut kept = String::with_capacity(page.len());
-    let mut rest = page;
-    while let Some(start) = rest.find("{{") {
-        let Some(length) = balanced(&rest[start..]) else {
-            break;
-        };
-        kept.push_str(&rest[..start]);
-        let inside = &rest[start + 2..start + length - 2];
-        let is_box =
-            inside.contains('\n') && arguments(inside).iter().skip(1).any(|a| a.contains('='));
-        if is_box {
-            for argument in arguments(inside).iter().skip(1) {
-                if let Some((key, value)) = argument.split_once('=') {
-                    let key = key.trim().replace('_', " ");
-                    let value = value_of(value, 0).replace('\n', ", ");
-                    if !value.is_empty() && !is_layout(&key) {
-                        kept.push_str(&format!("\n{key}: {value}\n"));
-                    }
-                }
-            }
-        }
-        rest = &rest[start + length..];
-    }
-    kept.push_str(rest);
-    kept
-}
-
-/// The length of the text in double braces with which this begins.
-fn balanced(text: &str) -> Option<usize> {
-    let (mut depth, mut at) = (0usize, 0);
-    // An infobox has a few thousand characters; one that never ends is none.
-    while at < text.len().min(20_000) {
-        let rest = &text.as_bytes()[at..];
-        match () {
-            () if rest.starts_with(b"{{") => (depth, at) = (depth + 1, at + 2),
-            () if rest.starts_with(b"}}") => {
-                (depth, at) = (depth.saturating_sub(1), at + 2);
-                if depth == 0 {
-                    return Some(at);
-                }
-            }
-            () => at += 1,
-        }
-    }
-    None
-}
-
-/// The parts of a template between `|`, but for those within links and templates.
-fn arguments(inside: &str) -> Vec<&str> {
-    let (mut parts, mut depth, mut start) = (Vec::new(), 0i32, 0);
-    for (at, c) in inside.char_indices() {
-        match c {
-            '{' | '[' => depth += 1,
-            '}' | ']' => depth -= 1,
-            '|' if depth == 0 => {
-                parts.push(&inside[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&inside[start..]);
-    parts
-}
-
-/// A value of an infobox with its templates written out.
-fn value_of(value: &str, depth: usize) -> String {
-    let mut text = String::new();
-    let mut rest = value.trim();
-    while let Some(start) = rest.find("{{") {
-        let Some(length) = balanced(&rest[start..]) else {
-            break;
-        };
-        text.push_str(&rest[..start]);
-        text.push_str(&written(&rest[start + 2..start + length - 2], depth));
-        rest = &rest[start + length..];
-    }
-    text.push_str(rest);
-    text.trim().to_string()
-}
-
-/// What a template within a value shows: a list, a date, or its first argument where that is known to be the text.
-fn written(inside: &str, depth: usize) -> String {
-    if depth > MAX_DEPTH {
-        return String::new();
-    }
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
-    let parts = arguments(inside);
-    let name = parts[0].trim().to_lowercase();
-    let values: Vec<String> = parts[1..]
-        .iter()
-        .filter(|part| !part.contains('='))
-        .map(|part| value_of(part, depth + 1))
-        .collect();
-    if name.contains("date") {
-        let number = |at: usize| values.get(at).and_then(|text| text.parse::<usize>().ok());
-        let month = number(1).and_then(|month| MONTHS.get(month.wrapping_sub(1)));
-        return match (number(0), month, number(2)) {
-            (Some(year), Some(month), Some(day)) => format!("{day} {month} {year}"),
-            (Some(year), ..) => year.to_string(),
-            _ => String::new(),
-        };
-    }
-    match name.as_str() {
-        "hlist" | "ubl" | "unbulleted list" | "flatlist" | "plainlist" => {
-            let items: Vec<String> = values
-                .iter()
-                .flat_map(|value| value.split('\n'))
-                .map(|item| item.trim().trim_start_matches('*').trim().to_string())
-                .filter(|item| !item.is_empty())
-                .collect();
-            items.join(", ")
-        }
-        "marriage" | "nowrap" | "small" | "nobold" | "big" => {
-            values.into_iter().next().unwrap_or_default()
-        }
-        "lang" => values.into_iter().nth(1).unwrap_or_default(),
-        _ => String::new(),
-    }
-}
-
-/// Whether a field of an infobox is about how the box looks.
-fn is_layout(key: &str) -> bool {
-    let key = key.to_lowercase();
-    [
-        "image",
-        "caption",
-        "alt",
-        "width",
-        "size",
-        "color",
-        "colour",
-        "module",
-        "signature",
-        "website",
-        "logo",
-    ]
-    .iter()
-    .any(|part| key.contains(part) && !key.contains("eye") && !key.contains("hair"))
-}
-
-/// Tables of Markdown: two columns are fields, what is wider is unread.
-fn tables(page: &str, unread: &mut Vec<String>) -> String {
-    if !page.contains('|') {
-        return page.to_string();
-    }
-    let lines: Vec<&str> = page.lines().collect();
-    let is_rule = |at: usize| {
-        lines
-            .get(at)
-            .is_some_and(|line| line.contains('|') && RULE.is_match(line.trim()))
-    };
-    let mut kept: Vec<String> = Vec::new();
-    let mut in_table = false;
-    for (at, line) in lines.iter().enumerate() {
-        let row = line.trim();
-        in_table = row.contains('|') && (in_table || is_rule(at + 1) || is_rule(at));
-        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        match cells[..] {
-            _ if !in_table => kept.push(line.to_string()),
-            _ if is_rule(at) || is_rule(at + 1) => kept.push(String::new()),
-            [key, text] => kept.push(format!("{key}: {text}")),
-            _ => unread.push(cells.join(" | ")),
-        }
-    }
-    kept.join("\n")
 }
 
 #[cfg(test)]

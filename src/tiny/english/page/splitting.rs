@@ -68,9 +68,7 @@ pub(crate) fn strip_connective(mut tokens: Vec<Token>) -> Vec<Token> {
         "in the same year",
         "yet",
     ];
-    const BARE: &[&str] = &[
-        "but", "and", "so", "yet", "thus", "also", "or", "nor", "hence",
-    ];
+    const BARE: &[&str] = &["but", "and", "so", "yet", "thus", "also", "or", "hence"];
     loop {
         let comma = tokens.iter().take(6).position(|token| token.is(","));
         let opening = comma.map(|comma| join(&tokens[..comma]).to_lowercase());

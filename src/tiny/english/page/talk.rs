@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::sentences;
+use crate::tiny::english::words::sentences::{self, pattern};
 use crate::tiny::english::words::tokens::{Token, expand, tokenize};
 use crate::tiny::english::words::verbs::{self, ING};
 
@@ -75,6 +75,40 @@ pub(crate) fn speakers(character: &str, page: &str) -> HashSet<String> {
     found
 }
 
+// `Q: Where do you live?` and `A: In Porto.`
+pattern!(
+    ASKED,
+    r"^(?:[*_]{1,2})?(Q|A|Question|Answer)(?: ?\d{1,2})?[.:](?:[*_]{1,2})?\s+(\S.*)$"
+);
+
+/// Writes who speaks in the questions and answers of an interview; answers that do not say `I` are told by the page.
+pub(crate) fn interview(character: &str, page: &str) -> String {
+    let asked = |line: &str| {
+        let found = ASKED.captures(line.trim())?;
+        Some((found[1].starts_with('Q'), found[2].to_string()))
+    };
+    let kinds: Vec<bool> = page
+        .lines()
+        .filter_map(asked)
+        .map(|(is_question, _)| is_question)
+        .collect();
+    if !kinds.windows(2).any(|pair| pair[0] && !pair[1]) {
+        return page.to_string();
+    }
+    let line = |line: &str| match asked(line) {
+        Some((true, text)) => format!("Interviewer: {text}"),
+        Some((false, text)) => match tokenize(&text)
+            .iter()
+            .any(|token| token.is_any(&["i", "my", "me", "i'm", "i've"]))
+        {
+            true => format!("{character}: {text}"),
+            false => format!("\n{text}\n"),
+        },
+        None => line.to_string(),
+    };
+    page.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// A line of the page, with its label if it has one.
 struct Turn<'a> {
     label: Option<(String, &'a str)>,
@@ -95,6 +129,7 @@ fn label(line: &str) -> Option<(String, &str)> {
     let ok = (1..=4).contains(&words)
         && name.chars().count() > 1
         && name.starts_with(char::is_uppercase)
+        && name.matches('(').count() == name.matches(')').count()
         && !text.trim().is_empty()
         && !text.starts_with("//");
     ok.then(|| (name.to_string(), text.trim()))

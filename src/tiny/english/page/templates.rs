@@ -1,8 +1,9 @@
 //! Wordings for fields: `Age: 26` is `Alice is 26 years old.`
 
-use super::values::{all_adjectives, is_describing, keeps_capital, listed};
+use super::values::{all_adjectives, is_describing, keeps_capital};
 use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::words::grammar;
+use crate::tiny::english::words::lexicon;
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{Token, join, tokenize};
 use crate::tiny::english::words::verbs::{self, PAST, THIRD};
@@ -49,15 +50,104 @@ impl Field<'_> {
             .tokens
             .iter()
             .any(|token| people::Gender::of_word(&token.lower).is_none() && is_month(&token.lower));
-        let day = self
-            .tokens
-            .iter()
-            .any(|token| token.is_number() && token.text.len() <= 2);
+        let day = self.tokens.iter().any(|token| {
+            let digits = token
+                .lower
+                .trim_end_matches(|c: char| c.is_ascii_alphabetic());
+            let is_day = !digits.is_empty()
+                && digits.len() <= 2
+                && digits.bytes().all(|byte| byte.is_ascii_digit());
+            is_day && matches!(&token.lower[digits.len()..], "" | "st" | "nd" | "rd" | "th")
+        });
         if month && day { "on" } else { "in" }
     }
 }
 
+/// Whether a name is that of a field whose meaning is known, so that a line with nothing else announces its text.
+pub(crate) fn is_field_name(name: &str) -> bool {
+    const NAMES: [&str; 75] = [
+        "name",
+        "full name",
+        "age",
+        "gender",
+        "sex",
+        "born",
+        "birthday",
+        "birth date",
+        "date of birth",
+        "birthdate",
+        "birthplace",
+        "place of birth",
+        "died",
+        "hometown",
+        "origin",
+        "residence",
+        "home",
+        "location",
+        "occupation",
+        "job",
+        "profession",
+        "species",
+        "race",
+        "role",
+        "nationality",
+        "ethnicity",
+        "sexuality",
+        "marital status",
+        "religion",
+        "eyes",
+        "hair",
+        "skin",
+        "eye color",
+        "eye colour",
+        "hair color",
+        "hair colour",
+        "height",
+        "weight",
+        "build",
+        "likes",
+        "loves",
+        "dislikes",
+        "hates",
+        "fears",
+        "hobbies",
+        "interests",
+        "skills",
+        "abilities",
+        "traits",
+        "strengths",
+        "weaknesses",
+        "flaws",
+        "habits",
+        "goals",
+        "languages",
+        "education",
+        "pets",
+        "siblings",
+        "children",
+        "spouse",
+        "mother",
+        "father",
+        "brother",
+        "sister",
+        "husband",
+        "wife",
+        "parents",
+        "instruments",
+        "nickname",
+        "nicknames",
+        "aliases",
+        "personality",
+        "appearance",
+        "allergies",
+        "status",
+    ];
+    NAMES.contains(&name.trim().to_lowercase().as_str())
+}
+
 /// Words a field as a sentence: by its name, or as `Alice's <field> is <text>.`
+///
+/// A list in it has its `and` already, see [`listed`](super::values::listed).
 pub(crate) fn from_template(names: &Names, field: &str, key: &str, text: &str) -> Option<String> {
     let name = &names.character;
     if matches!(
@@ -70,7 +160,11 @@ pub(crate) fn from_template(names: &Names, field: &str, key: &str, text: &str) -
         )
         .then(|| format!("{name} has no {key}."));
     }
-    let text = &listed(key, &in_feet(key, text));
+    // A place to be in is no fact about anybody.
+    if matches!(key, "scenario" | "setting") {
+        return None;
+    }
+    let text = &in_feet(key, text);
     let tokens = tokenize(text);
     let low = decapitalized(&tokens);
     let noun = with_article(&tokens, &low);
@@ -186,6 +280,9 @@ fn standing(field: &Field) -> Option<String> {
         {
             format!("{name} is {noun}.")
         }
+        "nationality" | "citizenship" if lexicon::is_city(&low.to_lowercase()) => {
+            format!("{name} comes from {low}.")
+        }
         "nationality"
         | "ethnicity"
         | "sexuality"
@@ -254,12 +351,26 @@ fn activity(field: &Field) -> Option<String> {
         "fear" | "phobia" | "phobias" if !verbs::can_be(&tokens[0].lower, PAST) => {
             format!("{name} is afraid of {low}.")
         }
+        "appearance" | "looks" | "body" if is_feature(tokens) => format!("{name} has {low}."),
         _ if is_describing(key) && (all_adjectives(tokens) || opens_with_adjective(tokens)) => {
             format!("{name} is {low}.")
         }
         _ => return None,
     };
     Some(sentence)
+}
+
+/// `red hair`, `green eyes`: a part of the body with what it is like, and nothing else.
+fn is_feature(tokens: &[Token]) -> bool {
+    const PARTS: [&str; 14] = [
+        "hair", "eyes", "skin", "face", "nose", "beard", "freckles", "hands", "scar", "scars",
+        "ears", "teeth", "lips", "voice",
+    ];
+    let last = tokens.iter().rev().find(|token| token.is_word());
+    let plain = tokens
+        .iter()
+        .all(|token| token.is_word() && !grammar::is_preposition(&token.lower));
+    plain && tokens.len() > 1 && last.is_some_and(|last| last.is_any(&PARTS))
 }
 
 /// `Loyal to a fault`, `Very competitive at games`.
@@ -278,7 +389,22 @@ fn opens_with_adjective(tokens: &[Token]) -> bool {
 
 /// `Alice's <field> is/are <text>.`
 fn generic(names: &Names, field: &str, tokens: &[Token], low: &str) -> Option<String> {
-    let field_tokens = tokenize(field);
+    let mut field_tokens = tokenize(field);
+    // `Her motto`
+    if field_tokens.len() > 1
+        && field_tokens[0].is_any(&["her", "his", "their", "my", "your", "the"])
+    {
+        field_tokens.remove(0);
+    }
+    // What somebody else is called is nothing of the character's: `Bob`, `Lena's hobby`.
+    let first = field_tokens.first()?;
+    let names_other =
+        people::is_name(&first.lower) && first.is_capital() && first.text != names.character;
+    let is_person = field_tokens.iter().all(Token::is_capital)
+        || field_tokens.get(1).is_some_and(Token::is_genitive);
+    if names_other && is_person {
+        return None;
+    }
     if field_tokens
         .first()
         .is_some_and(|first| first.text == names.character)

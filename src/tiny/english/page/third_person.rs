@@ -109,6 +109,13 @@ fn without_introduction(tokens: &[Token]) -> Vec<Token> {
         && tokens[3].is("and")
         && tokens[4].lower == tokens[0].lower;
     let mut tokens = tokens.to_vec();
+    // `Today I, Alice, went to the sea.`
+    let apposed = tokens.windows(4).position(|words| {
+        words[0].is_any(&["i", "you", "me"]) && words[1].is(",") && words[2].me && words[3].is(",")
+    });
+    if let Some(at) = apposed {
+        tokens.drain(at + 1..at + 4);
+    }
     if introduced {
         tokens.drain(2..4);
     } else if twice {
@@ -146,6 +153,10 @@ mod tests {
         assert_eq!(
             third("I am a painter and I have two cats.", Person::First),
             "Alice is a painter and she has two cats."
+        );
+        assert_eq!(
+            third("today I, Alice, went to the sea.", Person::First),
+            "Today Alice went to the sea."
         );
         assert_eq!(
             third("My mother taught me to paint.", Person::First),

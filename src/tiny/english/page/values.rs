@@ -1,17 +1,33 @@
 //! The text of a field: lists, names, and words that describe.
 
+use std::borrow::Cow;
+
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
 use crate::tiny::english::words::people;
+use crate::tiny::english::words::sentences::pattern;
 use crate::tiny::english::words::tokens::{Token, tokenize};
 use crate::tiny::english::words::verbs;
 use crate::tiny::english::words::wording::decapitalized;
+
+// What parts the items of a list beside a comma.
+pattern!(ITEM_MARK, r"\s*[|•·]\s*|\s+\+\s+");
+
+/// Writes commas between the items of `kind + shy`, `chess • cello` or `kind|shy`.
+pub(crate) fn with_commas(text: &str) -> Cow<'_, str> {
+    ITEM_MARK.replace_all(text, ", ")
+}
+
+/// Whether the field lists names or languages, each of which keeps its capital letter.
+fn lists_names(key: &str) -> bool {
+    matches!(key, "languages" | "language" | "nicknames" | "aliases")
+}
 
 /// A list without `and` gets one; its items are ordinary words and begin with small letters unless they are names.
 pub(crate) fn listed(key: &str, text: &str) -> String {
     let text = &text.replace(" / ", ", ");
     let items: Vec<&str> = text.split(", ").collect();
-    let whole = keeps_capital(key) && !matches!(key, "languages" | "language");
+    let whole = keeps_capital(key) && !lists_names(key);
     let plain = items.iter().all(|item| {
         item.split(' ').count() <= 4
             && !item.starts_with("a ")
@@ -48,7 +64,7 @@ fn within_list(key: &str, item: &str) -> String {
             && tokens[1..]
                 .iter()
                 .all(|token| token.is_word() && !token.is_capital());
-    match ordinary && !matches!(key, "language" | "languages") {
+    match ordinary && !lists_names(key) {
         true => decapitalized(&tokens),
         false => item.to_owned(),
     }
@@ -98,6 +114,8 @@ pub(crate) fn keeps_capital(key: &str) -> bool {
         "ethnicity",
         "religion",
         "nickname",
+        "nicknames",
+        "names",
         "alias",
         "aliases",
         "surname",

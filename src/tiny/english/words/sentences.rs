@@ -47,6 +47,7 @@ pub(crate) fn regex(pattern: &str) -> Regex {
 
 /// Spaced dashes: a pair are commas, a single one ends a clause.
 pub(crate) fn without_dashes(sentence: &str) -> String {
+    let sentence = sentence.replace(" – and ", " and ");
     let mark = if sentence.matches(" – ").count() == 1 {
         "; "
     } else {

@@ -1,0 +1,66 @@
+//! Blocks of HTML as lines.
+
+use std::borrow::Cow;
+
+use regex::Captures;
+
+use crate::tiny::english::words::sentences::pattern;
+
+pattern!(
+    BLOCK,
+    r"(?i)<(/?)(br|hr|p|li|ul|ol|dl|dt|dd|div|section|article|details|summary|blockquote|table|thead|tbody|tr|td|th|h[1-6])(?:\s[^<>\n]*)?/?>"
+);
+
+pattern!(BREAK, r"(?i)\s*<br\s*/?>\s*");
+
+/// Writes commas for the ends of lines within a cell or a value.
+pub(crate) fn on_one_line(text: &str) -> Cow<'_, str> {
+    BREAK.replace_all(text, ", ")
+}
+
+/// Begins a line where a block of HTML begins or ends: an item of a list, a heading, a row whose cells are columns.
+pub(crate) fn lines(page: &str) -> String {
+    let page = BLOCK.replace_all(page, |found: &Captures<'_>| {
+        let (closes, name) = (!found[1].is_empty(), found[2].to_lowercase());
+        match (name.as_str(), closes) {
+            ("td" | "th", false) => "\t",
+            ("td" | "th", true) => "",
+            ("li", false) => "\n- ",
+            ("h1" | "h2" | "h3" | "h4" | "h5" | "h6", false) => {
+                let level = usize::from(name.as_bytes()[1] - b'0');
+                return format!("\n{} ", "#".repeat(level));
+            }
+            _ => "\n",
+        }
+        .to_string()
+    });
+    page.into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_html_stand_on_lines_of_their_own() {
+        let page = "<ul class=\"x\"><li>Has a cat</li><LI>Has a dog</ul>Sings.<br/>Swims.<p>Runs.</p><h2>Life</h2>\
+            <tr><td>Age</td><td>34</td></tr><b>Bold</b>";
+        let text = lines(page);
+        let lines: Vec<&str> = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
+        let expected = [
+            "- Has a cat",
+            "- Has a dog",
+            "Sings.",
+            "Swims.",
+            "Runs.",
+            "## Life",
+            "Age\t34",
+            "<b>Bold</b>",
+        ];
+        assert_eq!(lines, expected);
+    }
+}

@@ -1,0 +1,230 @@
+//! Facts in columns: tables of Markdown, columns of tabs or blanks, lines of CSV.
+
+use super::blocks::{bullet, ends_sentence, field};
+use super::html;
+use super::templates::is_field_name;
+use crate::tiny::english::words::sentences::pattern;
+
+pattern!(RULE, r"^\|?[\s:|-]*-{2,}[\s:|-]*$");
+// `Age    34`, `Age;34`, `Age,34`, `Age (34)`.
+pattern!(
+    COLUMNS,
+    r#"^"?([A-Za-z][A-Za-z ]{1,29}?)"?(?:\s{2,}|\s*;\s*|,)("[^"]*"|[^\s;,"][^;]*)$"#
+);
+pattern!(
+    IN_PARENTHESES,
+    r"^([A-Za-z][A-Za-z ]{1,29}?)\s*\(([^()]+)\)$"
+);
+
+/// Rewrites tables of Markdown: two columns are fields, columns under names of fields are theirs, what is wider is unread.
+pub(crate) fn tables(page: &str, unread: &mut Vec<String>) -> String {
+    if !page.contains('|') {
+        return page.to_string();
+    }
+    let lines: Vec<&str> = page.lines().collect();
+    let is_rule = |at: usize| {
+        lines
+            .get(at)
+            .is_some_and(|line| line.contains('|') && RULE.is_match(line.trim()))
+    };
+    let mut kept: Vec<String> = Vec::new();
+    let (mut in_table, mut header) = (false, Vec::new());
+    for (at, line) in lines.iter().enumerate() {
+        let row = line.trim();
+        let begins = is_rule(at + 1);
+        in_table = row.contains('|') && (in_table || begins || is_rule(at));
+        if !in_table {
+            kept.push(line.to_string());
+            continue;
+        }
+        let cells = cells(row);
+        match &cells[..] {
+            _ if is_rule(at) => kept.push(String::new()),
+            _ if begins => {
+                let names = cells.iter().filter(|cell| is_field_name(cell)).count();
+                let is_header = names == cells.len() && !cells.iter().any(|cell| is_name(cell));
+                // `| Name | Alice |` is a fact.
+                kept.push(match &cells[..] {
+                    [key, text] if names == 1 && is_field_name(key) && !is_title(text) => {
+                        format!("{key}: {text}")
+                    }
+                    _ => String::new(),
+                });
+                header = if is_header { cells } else { Vec::new() };
+            }
+            _ if !header.is_empty() && header.len() == cells.len() => {
+                let filled = header
+                    .iter()
+                    .zip(&cells)
+                    .filter(|(_, cell)| !cell.is_empty());
+                kept.extend(filled.map(|(name, cell)| format!("{name}: {cell}")));
+            }
+            [key, text] => kept.push(format!("{key}: {text}")),
+            _ => unread.push(cells.join(" | ")),
+        }
+    }
+    kept.join("\n")
+}
+
+/// The cells of a row, each on one line.
+fn cells(row: &str) -> Vec<String> {
+    let row = html::on_one_line(row);
+    let inside = row.strip_prefix('|').unwrap_or(&row);
+    let inside = inside.strip_suffix('|').unwrap_or(inside);
+    inside
+        .split('|')
+        .map(|cell| cell.trim().to_string())
+        .collect()
+}
+
+fn is_name(cell: &str) -> bool {
+    matches!(cell.to_lowercase().as_str(), "name" | "full name")
+}
+
+/// Whether a column's header says only that values stand below it.
+fn is_title(cell: &str) -> bool {
+    matches!(
+        cell.to_lowercase().as_str(),
+        "value"
+            | "values"
+            | "description"
+            | "detail"
+            | "details"
+            | "info"
+            | "information"
+            | "notes"
+            | "answer"
+            | "text"
+            | "data"
+    )
+}
+
+/// Rewrites lines that hold a field's name and its text in two columns; rows that are wider are unread.
+pub(crate) fn columns(page: &str, unread: &mut Vec<String>) -> String {
+    let mut kept: Vec<String> = Vec::new();
+    for line in page.lines() {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let bullet = bullet(line.trim_start()).unwrap_or(0);
+        let start = indent.len() + bullet;
+        let (front, text) = (&line[..start], line[start..].trim());
+        if let Some(pairs) = pairs(text) {
+            kept.extend(pairs.iter().map(|pair| format!("{front}{pair}")));
+        } else if let Some((name, text)) = two_columns(text) {
+            kept.push(format!("{front}{name}: {text}"));
+        } else if let Some(row) = wide_row(text) {
+            unread.push(row);
+        } else {
+            kept.push(line.to_string());
+        }
+    }
+    kept.join("\n")
+}
+
+/// `Age: 34 | Job: nurse`, `Height: 6 feet; Hair: black`: the fields of a line.
+fn pairs(text: &str) -> Option<Vec<&str>> {
+    ['|', ';'].iter().find_map(|&mark| {
+        let pairs: Vec<&str> = text
+            .split(mark)
+            .map(str::trim)
+            .filter(|pair| !pair.is_empty())
+            .collect();
+        let are_fields = pairs.iter().all(|pair| {
+            pair.contains(": ") && field(pair).is_some_and(|(_, text)| !text.is_empty())
+        });
+        (pairs.len() > 1 && are_fields).then_some(pairs)
+    })
+}
+
+/// The name of a field and its text, where a tab, blanks, a mark or parentheses part them.
+fn two_columns(text: &str) -> Option<(String, String)> {
+    if let Some((name, rest)) = text.split_once('\t') {
+        let is_pair = !rest.trim().contains('\t');
+        let pair = field(&format!("{}: {}", name.trim(), rest.trim()));
+        return pair.filter(|(_, text)| is_pair && !is_title(text) && !text.is_empty());
+    }
+    let found = COLUMNS
+        .captures(text)
+        .or_else(|| IN_PARENTHESES.captures(text))?;
+    let (name, text) = (found[1].trim(), found[2].trim_matches('"').trim());
+    // `Home, sweet home.` is no row.
+    let is_row = is_field_name(name) && !text.is_empty() && !ends_sentence(text);
+    is_row.then(|| (name.to_string(), text.to_string()))
+}
+
+/// The cells of a row of three or more columns.
+fn wide_row(text: &str) -> Option<String> {
+    let cells: Vec<&str> = text
+        .split('\t')
+        .map(str::trim)
+        .filter(|cell| !cell.is_empty())
+        .collect();
+    (cells.len() > 2 && !ends_sentence(text)).then(|| cells.join(" | "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(
+        rewrite: fn(&str, &mut Vec<String>) -> String,
+        page: &str,
+        expected: &[&str],
+        told: &[&str],
+    ) {
+        let mut unread = Vec::new();
+        let text = rewrite(page, &mut unread);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+        assert_eq!(
+            (lines, unread),
+            (
+                expected.to_vec(),
+                told.iter().map(|row| row.to_string()).collect()
+            )
+        );
+    }
+
+    #[test]
+    fn columns_under_names_of_fields_are_read_under_their_header() {
+        let page = "| Likes | Dislikes |\n|---|---|\n| tea<br>ferns | coffee |\n| | rain |";
+        check(
+            tables,
+            page,
+            &["Likes: tea, ferns", "Dislikes: coffee", "Dislikes: rain"],
+            &[],
+        );
+        let page = "| Age | Job | Eyes |\n|---|---|---|\n| 34 | nurse | green |";
+        check(tables, page, &["Age: 34", "Job: nurse", "Eyes: green"], &[]);
+        check(
+            tables,
+            "| Name | Ann |\n|---|---|\n| Age | 34 |",
+            &["Name: Ann", "Age: 34"],
+            &[],
+        );
+        let page = "| Name | Age |\n|---|---|\n| Bob | 34 |";
+        check(tables, page, &["Bob: 34"], &[]);
+    }
+
+    #[test]
+    fn two_columns_are_fields_and_wider_rows_are_told() {
+        check(
+            columns,
+            "Age\t34\n- Eye color\tgreen\nAge    34\nAge;34\nAge,34\nLikes,\"tea, cats\"\nAge (34)\nField\tValue\nBob\t3\tnurse\n\
+             Age: 34 | Job: nurse\nHome, sweet home.\nAnn is\ta nurse.",
+            &[
+                "Age: 34",
+                "- Eye color: green",
+                "Age: 34",
+                "Age: 34",
+                "Age: 34",
+                "Likes: tea, cats",
+                "Age: 34",
+                "Field\tValue",
+                "Age: 34",
+                "Job: nurse",
+                "Home, sweet home.",
+                "Ann is\ta nurse.",
+            ],
+            &["Bob | 3 | nurse"],
+        );
+    }
+}

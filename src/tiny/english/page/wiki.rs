@@ -1,0 +1,402 @@
+//! Pages of a wiki: templates written out, fields of an infobox as lines, what the site adds taken out.
+
+use super::html;
+use crate::tiny::english::words::sentences::pattern;
+
+/// Templates within templates that are written out.
+const MAX_DEPTH: usize = 8;
+
+/// Stands for a template that is not known, so that its sentence is unread.
+pub(crate) const UNKNOWN: char = '\u{fffc}';
+
+// What Wikipedia writes around an article, as it is copied from a browser.
+pattern!(
+    BOILERPLATE,
+    r"(?i)^(?:from wikipedia, the free encyclopedia|jump to (?:navigation|search|content).*|\(redirected from .*\)|retrieved from .*|\[?(?:edit|hide|show)\]?|contents(?: \[?hide\]?)?)$"
+);
+
+/// Takes out the lines that the site adds to every article; they are unread.
+pub(crate) fn without_boilerplate(page: &str, unread: &mut Vec<String>) -> String {
+    let kept = page.lines().filter(|line| {
+        let is_boilerplate = BOILERPLATE.is_match(line.trim());
+        if is_boilerplate {
+            unread.push(line.trim().to_string());
+        }
+        !is_boilerplate
+    });
+    kept.collect::<Vec<_>>().join("\n")
+}
+
+/// Writes templates of a wiki out: the fields of an infobox as lines, a known template as what it shows.
+///
+/// A template that is not known leaves [`UNKNOWN`] in its sentence; one that has a line of its own is unread.
+pub(crate) fn templates(page: &str, unread: &mut Vec<String>) -> String {
+    let mut kept = String::with_capacity(page.len());
+    let mut rest = page;
+    while let Some(start) = rest.find("{{") {
+        let Some(length) = balanced(&rest[start..]) else {
+            kept.push_str(&rest[..start + 2]);
+            rest = &rest[start + 2..];
+            continue;
+        };
+        kept.push_str(&rest[..start]);
+        let inside = &rest[start + 2..start + length - 2];
+        let after = &rest[start + length..];
+        match written(inside, 0) {
+            _ if is_box(inside) => kept.push_str(&fields_of_box(inside)),
+            Some(text) => kept.push_str(&text),
+            None if is_alone(&kept, after) => {
+                unread.push(format!("{{{{{}}}}}", inside.replace('\n', " ").trim()))
+            }
+            None => kept.push(UNKNOWN),
+        }
+        rest = after;
+    }
+    kept.push_str(rest);
+    kept
+}
+
+/// Whether nothing else stands on the line between these texts.
+fn is_alone(before: &str, after: &str) -> bool {
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let tail = after.split('\n').next().unwrap_or_default();
+    !line.chars().chain(tail.chars()).any(char::is_alphanumeric)
+}
+
+fn is_box(inside: &str) -> bool {
+    let is_infobox = inside.trim_start().to_lowercase().starts_with("infobox");
+    (is_infobox || inside.contains('\n'))
+        && arguments(inside)
+            .iter()
+            .skip(1)
+            .any(|part| part.contains('='))
+}
+
+/// The fields of an infobox, a line each.
+fn fields_of_box(inside: &str) -> String {
+    let mut lines = String::new();
+    for argument in arguments(inside).iter().skip(1) {
+        let Some((key, value)) = argument.split_once('=') else {
+            continue;
+        };
+        let key = key.trim().replace('_', " ");
+        let value = value_of(value, 0);
+        let value = html::on_one_line(&value);
+        let items = value
+            .split(['\n', ','])
+            .map(|item| item.trim().trim_start_matches('*').trim());
+        let value = items
+            .filter(|item| !item.is_empty())
+            .collect::<Vec<_>>()
+            .join(", ");
+        if !value.is_empty() && !is_layout(&key) {
+            lines.push_str(&format!("\n{key}: {value}\n"));
+        }
+    }
+    lines
+}
+
+/// The length of the text in double braces with which this begins.
+fn balanced(text: &str) -> Option<usize> {
+    let (mut depth, mut at) = (0usize, 0);
+    // An infobox has a few thousand characters; one that never ends is none.
+    while at < text.len().min(20_000) {
+        let rest = &text.as_bytes()[at..];
+        match () {
+            () if rest.starts_with(b"{{") => (depth, at) = (depth + 1, at + 2),
+            () if rest.starts_with(b"}}") => {
+                (depth, at) = (depth.saturating_sub(1), at + 2);
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+            () => at += 1,
+        }
+    }
+    None
+}
+
+/// The parts of a template between `|`, but for those within links and templates.
+fn arguments(inside: &str) -> Vec<&str> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 0i32, 0);
+    for (at, c) in inside.char_indices() {
+        match c {
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth -= 1,
+            '|' if depth == 0 => {
+                parts.push(&inside[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&inside[start..]);
+    parts
+}
+
+/// A value of an infobox with its templates written out.
+fn value_of(value: &str, depth: usize) -> String {
+    let mut text = String::new();
+    let mut rest = value.trim();
+    while let Some(start) = rest.find("{{") {
+        let Some(length) = balanced(&rest[start..]) else {
+            break;
+        };
+        text.push_str(&rest[..start]);
+        match written(&rest[start + 2..start + length - 2], depth) {
+            Some(shown) => text.push_str(&shown),
+            None => text.push(UNKNOWN),
+        }
+        rest = &rest[start + length..];
+    }
+    text.push_str(rest);
+    text.trim().to_string()
+}
+
+/// What a template shows, where it is known; nothing for a mark of the editors.
+fn written(inside: &str, depth: usize) -> Option<String> {
+    if depth > MAX_DEPTH {
+        return None;
+    }
+    let parts = arguments(inside);
+    let name = parts[0].trim().to_lowercase().replace('_', " ");
+    if is_mark(&name) {
+        return Some(String::new());
+    }
+    let (named, values): (Vec<&str>, Vec<&str>) =
+        parts[1..].iter().partition(|part| part.contains('='));
+    let values: Vec<String> = values
+        .iter()
+        .map(|part| value_of(part, depth + 1))
+        .collect();
+    let named = |wanted: &str| {
+        let pairs = named.iter().filter_map(|part| part.split_once('='));
+        let mut pairs = pairs.filter(|(key, _)| key.trim().eq_ignore_ascii_case(wanted));
+        pairs.next().map(|(_, value)| value.trim().to_string())
+    };
+    if name.contains("date") {
+        return date(&values);
+    }
+    match name.as_str() {
+        "hlist" | "ubl" | "unbulleted list" | "flatlist" | "plainlist" => {
+            let items = values.iter().flat_map(|value| value.split('\n'));
+            let items = items.map(|item| item.trim().trim_start_matches('*').trim());
+            let items: Vec<&str> = items.filter(|item| !item.is_empty()).collect();
+            Some(items.join(", "))
+        }
+        "marriage" => {
+            let spouse = values.into_iter().next()?;
+            let end = named("end").or_else(|| named("reason"));
+            Some(match end.as_deref().map(str::to_lowercase).as_deref() {
+                Some("d" | "d." | "died" | "death" | "his death" | "her death" | "w" | "wid") => {
+                    format!("{spouse} (deceased)")
+                }
+                Some(_) => format!("{spouse} (divorced)"),
+                None => spouse,
+            })
+        }
+        "nowrap" | "small" | "nobold" | "big" | "abbr" | "tooltip" | "ill"
+        | "interlanguage link" | "nihongo" | "sic" | "flag" | "flagu" | "flagcountry"
+        | "center" | "em" | "strong" => values.into_iter().next(),
+        "w" | "wp" | "wikipedia" | "lang" | "transl" | "transliteration" => {
+            values.into_iter().last()
+        }
+        "circa" | "c." | "ca" | "c" => Some(format!("about {}", values.first()?)),
+        "as of" => Some(format!("as of {}", values.first()?)),
+        "--" | "–" | "—" | "dash" | "ndash" | "mdash" | "snd" | "snds" | "spaced ndash"
+        | "spnd" | "em dash" | "en dash" => Some(" – ".to_string()),
+        "nbsp" | "space" | "spaces" => Some(" ".to_string()),
+        "'" => Some("'".to_string()),
+        "\"" => Some(format!("\"{}\"", values.first()?)),
+        "!" => Some("|".to_string()),
+        "convert" | "cvt" => measure(&values),
+        "height" => match (named("ft"), named("in"), named("m"), named("cm")) {
+            (Some(feet), Some(inches), ..) => Some(format!("{feet} feet {inches} inches")),
+            (Some(feet), ..) => Some(format!("{feet} feet")),
+            (_, _, Some(metres), _) => Some(format!("{metres} m")),
+            (.., Some(centimetres)) => Some(format!("{centimetres} cm")),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether a template is no text of the page: a source, a note of the editors, a picture, a pronunciation.
+fn is_mark(name: &str) -> bool {
+    const NAMES: [&str; 26] = [
+        "citation needed",
+        "cn",
+        "fact",
+        "citation",
+        "efn",
+        "refn",
+        "r",
+        "rp",
+        "who",
+        "when",
+        "which",
+        "by whom",
+        "clarify",
+        "dubious",
+        "better source needed",
+        "failed verification",
+        "page needed",
+        "reflist",
+        "notelist",
+        "short description",
+        "authority control",
+        "defaultsort",
+        "flagicon",
+        "coord",
+        "clear",
+        "respell",
+    ];
+    const BEGINNINGS: [&str; 6] = ["cite ", "sfn", "harv", "ipa", "use ", "pp-"];
+    NAMES.contains(&name) || BEGINNINGS.iter().any(|start| name.starts_with(start))
+}
+
+/// `{{birth date|1891|3|4}}`: 4 March 1891.
+fn date(values: &[String]) -> Option<String> {
+    const MONTHS: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let number = |at: usize| values.get(at).and_then(|text| text.parse::<usize>().ok());
+    let month = number(1).and_then(|month| MONTHS.get(month.wrapping_sub(1)));
+    match (number(0), month, number(2)) {
+        (Some(year), Some(month), Some(day)) => Some(format!("{day} {month} {year}")),
+        (Some(year), Some(month), None) => Some(format!("{month} {year}")),
+        (Some(year), ..) => Some(year.to_string()),
+        // `{{birth date text|4 May 1990}}`
+        _ => values.first().filter(|text| !text.is_empty()).cloned(),
+    }
+}
+
+/// `{{convert|10|km|mi}}`: 10 km; `{{convert|5|ft|6|in}}`: 5 ft 6 in; `{{convert|3|to|5|km}}`: 3 to 5 km.
+fn measure(values: &[String]) -> Option<String> {
+    let is_number = |at: usize| {
+        let text = values.get(at).map(|text| text.replace([',', '.'], ""));
+        text.is_some_and(|text| text.parse::<i64>().is_ok())
+    };
+    let n_shown = match is_number(0) && values.len() > 1 {
+        true if is_number(2) && values.len() > 3 => 4,
+        true => 2,
+        false => return None,
+    };
+    Some(values[..n_shown].join(" "))
+}
+
+/// Whether a field of an infobox is about how the box looks.
+fn is_layout(key: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "image",
+        "images",
+        "imagesize",
+        "caption",
+        "alt",
+        "width",
+        "module",
+        "signature",
+        "website",
+        "logo",
+        "bgcolor",
+        "bgcolour",
+    ];
+    let key = key.to_lowercase();
+    let mut words = key.split(|c: char| !c.is_alphabetic());
+    let of_box = [
+        "color",
+        "colour",
+        "header color",
+        "header colour",
+        "text color",
+        "text colour",
+        "box width",
+    ];
+    of_box.contains(&key.as_str()) || words.any(|word| WORDS.contains(&word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(page: &str, expected: &str, told: &[&str]) {
+        let mut unread = Vec::new();
+        assert_eq!(templates(page, &mut unread), expected);
+        assert_eq!(unread, told);
+    }
+
+    #[test]
+    fn known_templates_are_written_out_and_unknown_ones_mark_their_sentence() {
+        check(
+            "Ann ran {{convert|10|km|mi}} a day.",
+            "Ann ran 10 km a day.",
+            &[],
+        );
+        check(
+            "Ann is {{height|ft=5|in=6}}.",
+            "Ann is 5 feet 6 inches.",
+            &[],
+        );
+        check(
+            "Born in {{start date|1990}}{{cite web|url=x}}.",
+            "Born in 1990.",
+            &[],
+        );
+        check(
+            "She {{w|dislikes}} lies, {{circa|34}}.",
+            "She dislikes lies, about 34.",
+            &[],
+        );
+        check(
+            "curious{{--}}and {{open {{nbsp}}x",
+            "curious – and {{open  x",
+            &[],
+        );
+        check("She is {{age|1990}} now.", "She is \u{fffc} now.", &[]);
+        check(
+            "{{Quote|I sing.}}\nAnn sings.",
+            "\nAnn sings.",
+            &["{{Quote|I sing.}}"],
+        );
+    }
+
+    #[test]
+    fn values_of_an_infobox_keep_what_their_templates_show() {
+        let value = |value: &str| {
+            fields_of_box(&format!("Infobox\n| x = {value}"))
+                .trim()
+                .to_string()
+        };
+        assert_eq!(value("{{convert|168|cm}}"), "x: 168 cm");
+        assert_eq!(value("{{flag|Portugal}}"), "x: Portugal");
+        assert_eq!(value("nurse<br />poet"), "x: nurse, poet");
+        assert_eq!(value("{{plainlist|\n* nurse\n* poet\n}}"), "x: nurse, poet");
+        assert_eq!(
+            value("{{marriage|Tom Reed|2015|2019|end=div}}"),
+            "x: Tom Reed (divorced)"
+        );
+        assert_eq!(value("{{marriage|Tom Reed|2015}}"), "x: Tom Reed");
+        assert_eq!(value("{{mystery|1}}"), "x: \u{fffc}");
+    }
+
+    #[test]
+    fn only_the_look_of_a_box_is_left_out() {
+        for key in ["image", "image size", "caption", "header color", "logo"] {
+            assert!(is_layout(key), "{key}");
+        }
+        for key in ["health", "shoe size", "favourite colour", "eye color"] {
+            assert!(!is_layout(key), "{key}");
+        }
+    }
+}
