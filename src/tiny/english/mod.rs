@@ -13,8 +13,11 @@
 //! - Pronouns are resolved by gender, grammar and the subject of the sentence before. Where someone else may be meant, the sentence is dropped
 //!   rather than guessed at, so prose gives fewer statements than it has facts; a few are still attributed wrongly.
 //! - Of a conversation, only what the character says of itself in plain statements (`I grew up …`) is taken; the rest is unread.
-//! - What is in parentheses, quotations of more than four words, questions, and sentences that point to an earlier one (`It was …`) are lost.
-//!   Long sentences are split, and lose their side clauses above 30 words. `X is a … who …` is split where it is surely X who does it.
+//! - Quotations of more than four words, questions, and sentences that point to an earlier one (`It was …`) are unread. So is what stands
+//!   in parentheses, but for what is said right behind the character's name (`Alice (born 1990)`) or of a relative (`Mother: Lena (a baker)`).
+//! - Nothing is lost without a word: a line or sentence gives statements or is among [`Reading::unread`]. Sources, comments, pictures,
+//!   the look of an infobox and editors' marks of a wiki are not text of the page.
+//! - Long sentences are split, and lose their side clauses above 30 words. `X is a … who …` is split where it is surely X who does it.
 //! - A noun that looks like a verb may be taken for one (`her work takes`), most often in long noun phrases and after lists. The question or the
 //!   reply is then clumsy; a clause that is not understood gives only open questions.
 //! - Statements keep the tense of the page, so fiction told in the present gives questions in the present (`Do you buy a cat?`).

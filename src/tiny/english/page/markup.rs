@@ -140,6 +140,11 @@ fn without_parentheses(line: &str) -> (String, Vec<Aside>) {
 
 /// What stood in parentheses behind `before`, unless it is an ending as in `friend(s)`.
 fn aside(before: &str, text: &str) -> Option<Aside> {
+    // A line of many parentheses is not gone through for each of them.
+    const NEAR: usize = 400;
+    let far = before.len().saturating_sub(NEAR);
+    let near = (far..before.len()).find(|&at| before.is_char_boundary(at));
+    let before = near.map_or("", |near| &before[near..]);
     let is_ending = before.ends_with(char::is_alphanumeric) && text.len() <= 3;
     let text = tidy(text);
     let says = text.contains(char::is_alphanumeric) && !is_ending;

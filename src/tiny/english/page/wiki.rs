@@ -31,12 +31,16 @@ pub(crate) fn without_boilerplate(page: &str, unread: &mut Vec<String>) -> Strin
 ///
 /// A template that is not known leaves [`UNKNOWN`] in its sentence; one that has a line of its own is unread.
 pub(crate) fn templates(page: &str, unread: &mut Vec<String>) -> String {
+    /// A page with more braces that are not closed has no templates.
+    const MAX_UNCLOSED: usize = 50;
     let mut kept = String::with_capacity(page.len());
     let mut rest = page;
-    while let Some(start) = rest.find("{{") {
+    let mut n_unclosed = 0;
+    while let Some(start) = rest.find("{{").filter(|_| n_unclosed < MAX_UNCLOSED) {
         let Some(length) = balanced(&rest[start..]) else {
             kept.push_str(&rest[..start + 2]);
             rest = &rest[start + 2..];
+            n_unclosed += 1;
             continue;
         };
         kept.push_str(&rest[..start]);
@@ -184,17 +188,49 @@ fn written(inside: &str, depth: usize) -> Option<String> {
             let items: Vec<&str> = items.filter(|item| !item.is_empty()).collect();
             Some(items.join(", "))
         }
-        "marriage" => {
-            let spouse = values.into_iter().next()?;
-            let end = named("end").or_else(|| named("reason"));
-            Some(match end.as_deref().map(str::to_lowercase).as_deref() {
-                Some("d" | "d." | "died" | "death" | "his death" | "her death" | "w" | "wid") => {
-                    format!("{spouse} (deceased)")
-                }
-                Some(_) => format!("{spouse} (divorced)"),
-                None => spouse,
-            })
-        }
+        "marriage" => married(&values, named("end").or_else(|| named("reason"))),
+        "height" => height(named),
+        _ => words(&name, values),
+    }
+}
+
+/// Whom an infobox names as married, and whether it is over.
+fn married(values: &[String], end: Option<String>) -> Option<String> {
+    let spouse = values.first()?;
+    let Some(end) = end else {
+        return Some(spouse.clone());
+    };
+    const DEATH: [&str; 8] = [
+        "d",
+        "d.",
+        "died",
+        "death",
+        "his death",
+        "her death",
+        "w",
+        "wid",
+    ];
+    let how = match DEATH.contains(&end.to_lowercase().as_str()) {
+        true => "deceased",
+        false => "divorced",
+    };
+    Some(format!("{spouse} ({how})"))
+}
+
+/// `{{height|ft=5|in=6}}`: 5 feet 6 inches.
+fn height(named: impl Fn(&str) -> Option<String>) -> Option<String> {
+    match (named("ft"), named("in"), named("m"), named("cm")) {
+        (Some(feet), Some(inches), ..) => Some(format!("{feet} feet {inches} inches")),
+        (Some(feet), ..) => Some(format!("{feet} feet")),
+        (_, _, Some(metres), _) => Some(format!("{metres} m")),
+        (.., Some(centimetres)) => Some(format!("{centimetres} cm")),
+        _ => None,
+    }
+}
+
+/// What a template shows that stands for a few words or a mark.
+fn words(name: &str, values: Vec<String>) -> Option<String> {
+    match name {
         "nowrap" | "small" | "nobold" | "big" | "abbr" | "tooltip" | "ill"
         | "interlanguage link" | "nihongo" | "sic" | "flag" | "flagu" | "flagcountry"
         | "center" | "em" | "strong" => values.into_iter().next(),
@@ -210,13 +246,6 @@ fn written(inside: &str, depth: usize) -> Option<String> {
         "\"" => Some(format!("\"{}\"", values.first()?)),
         "!" => Some("|".to_string()),
         "convert" | "cvt" => measure(&values),
-        "height" => match (named("ft"), named("in"), named("m"), named("cm")) {
-            (Some(feet), Some(inches), ..) => Some(format!("{feet} feet {inches} inches")),
-            (Some(feet), ..) => Some(format!("{feet} feet")),
-            (_, _, Some(metres), _) => Some(format!("{metres} m")),
-            (.., Some(centimetres)) => Some(format!("{centimetres} cm")),
-            _ => None,
-        },
         _ => None,
     }
 }
