@@ -96,3 +96,41 @@ fn a_benchmark_prints_how_many_pairs_and_questions_were_right() {
         &["tests/data", "no file ends in .json"],
     );
 }
+
+/// A statement of the corpus with questions and replies.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    s: String,
+    q: Vec<String>,
+    e: Vec<String>,
+    c: Vec<String>,
+    n: Vec<String>,
+}
+
+#[test]
+fn every_statement_of_the_corpus_has_two_questions_with_three_replies_each() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/corpus");
+    let paths = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut n_personas = 0;
+    for path in paths.filter(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "jsonl")
+    }) {
+        let lines: Vec<Line> = files::read_jsonl(&path).unwrap();
+        n_personas += 1;
+        assert!(lines.len() >= 30, "{}", path.display());
+        for line in lines {
+            let counts = [&line.q, &line.e, &line.c, &line.n].map(Vec::len);
+            let wanted = if line.s.is_empty() {
+                [1, 1, 0, 0]
+            } else {
+                [2; 4]
+            };
+            assert_eq!(counts, wanted, "{}: {}", path.display(), line.q[0]);
+        }
+    }
+    assert!(n_personas >= 90, "{n_personas}");
+}
