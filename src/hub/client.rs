@@ -116,7 +116,7 @@ impl Client {
         self.persist(|| {
             let answer = self.get(url, None, |_| false)?;
             let mut bytes = Vec::new();
-            plain(answer.response)?
+            decoded(answer.response)?
                 .take(LONGEST_JSON)
                 .read_to_end(&mut bytes)
                 .map_err(|error| Failure::Broken(reason(error)))?;
@@ -229,7 +229,7 @@ pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
 }
 
 /// The bytes of an answer, also where a server compressed them though it was asked not to.
-pub(super) fn plain(response: Response) -> Result<Box<dyn Read>, Failure> {
+pub(super) fn decoded(response: Response) -> Result<Box<dyn Read>, Failure> {
     let encoding = response.headers().get(CONTENT_ENCODING);
     let encoding =
         encoding.map(|encoding| String::from_utf8_lossy(encoding.as_bytes()).to_lowercase());

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::cache::{self, Snapshot, Symlink};
 use super::client::Client;
-use super::failure::{Failure, printable, told};
+use super::failure::{Failure, printable, to_error};
 use super::file::{Download, Facts, facts};
 use super::name::{Name, is_commit};
 use crate::{Error, Result, files};
@@ -92,7 +92,7 @@ pub(super) fn download(
     let url = client.url(model_path(id, revision));
     let info: Info = client
         .json(&url)
-        .map_err(|failure| told(client, name, None, failure))?;
+        .map_err(|failure| to_error(client, name, None, failure))?;
     if !is_commit(&info.sha) {
         let sha = printable(&info.sha);
         return Err(Error::Hub(format!(
@@ -154,7 +154,9 @@ impl Model<'_> {
         let mut wanted = Vec::new();
         for name in names.filter(|name| !self.snapshot.pointer(name).exists()) {
             let file = self.ask(name);
-            wanted.push(file.map_err(|failure| told(self.client, self.name, Some(name), failure))?);
+            wanted.push(
+                file.map_err(|failure| to_error(self.client, self.name, Some(name), failure))?,
+            );
         }
         let room = self.check_space(&wanted)?;
         wanted
@@ -271,7 +273,7 @@ impl Model<'_> {
             let has = fs::metadata(&part).map_or(0, |part| part.len());
             if has == 0 || facts.size != Some(has) {
                 let done = download.run(&part);
-                done.map_err(|failure| told(self.client, self.name, Some(name), failure))?;
+                done.map_err(|failure| to_error(self.client, self.name, Some(name), failure))?;
             }
             let problem = download.problem(&part)?;
             if problem.is_none() {

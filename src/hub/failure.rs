@@ -60,7 +60,12 @@ impl Failure {
 }
 
 /// A failure in one line that says what to do; `file` is what was asked for, unless it was the model as a whole.
-pub(super) fn told(client: &Client, name: &Name, file: Option<&str>, failure: Failure) -> Error {
+pub(super) fn to_error(
+    client: &Client,
+    name: &Name,
+    file: Option<&str>,
+    failure: Failure,
+) -> Error {
     let (id, endpoint) = (&name.id, client.shown());
     let what = match file {
         Some(file) => printable(file),

@@ -9,7 +9,7 @@ use reqwest::blocking::Response;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap};
 use sha1::{Digest, Sha1};
 
-use super::client::{Client, is_encoded, plain};
+use super::client::{Client, decoded, is_encoded};
 use super::failure::{Failure, reason};
 use super::name::is_hex;
 use crate::progress::Task;
@@ -172,7 +172,7 @@ impl Download<'_> {
             task
         });
         self.copy(
-            &mut *plain(response)?,
+            &mut *decoded(response)?,
             &mut file,
             part,
             start,

@@ -174,7 +174,7 @@ impl Hub {
         let bytes = client.persist(|| {
             let response = client.get(&url, None, |_| false)?.response;
             let mut bytes = Vec::new();
-            let read = client::plain(response)?
+            let read = client::decoded(response)?
                 .take(LONGEST)
                 .read_to_end(&mut bytes);
             read.map_err(|error| Failure::Broken(failure::reason(error)))?;

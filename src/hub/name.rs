@@ -25,7 +25,7 @@ impl Name {
         let (id, revision) = text.split_once('@').unwrap_or((text, "main"));
         if !id
             .split_once('/')
-            .is_some_and(|(a, b)| plain(a) && plain(b))
+            .is_some_and(|(a, b)| is_name_part(a) && is_name_part(b))
         {
             return Ok(None);
         }
@@ -47,7 +47,7 @@ impl Name {
 }
 
 /// Whether a text can be an owner or a model.
-fn plain(part: &str) -> bool {
+fn is_name_part(part: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     !part.is_empty() && !part.starts_with('.') && part.chars().all(allowed)
 }

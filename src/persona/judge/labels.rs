@@ -31,7 +31,7 @@ enum Meaning {
 }
 
 /// A name without case, and with one sign between its words.
-fn plain(name: &str) -> String {
+fn normalized(name: &str) -> String {
     let words = name.split(|c: char| !c.is_alphanumeric());
     let words: Vec<String> = words
         .filter(|word| !word.is_empty())
@@ -42,14 +42,14 @@ fn plain(name: &str) -> String {
 
 /// Whether transformers or a number stands in the place of a name.
 fn is_unnamed(label: &str) -> bool {
-    let label = plain(label);
+    let label = normalized(label);
     let number = label.strip_prefix("label_").unwrap_or(&label);
     !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// What a class of that name means to a task.
 fn meaning(task: JudgeTask, label: &str) -> Option<Meaning> {
-    let label = plain(label);
+    let label = normalized(label);
     match task {
         JudgeTask::Nli => nli(&label).map(Meaning::Nli),
         JudgeTask::Relevance => relevance(&label).map(Meaning::Relevance),
@@ -121,7 +121,9 @@ impl JudgeLabels {
             )),
             Self::Named(names) => {
                 let meaning = |label: &String| {
-                    let named = names.iter().find(|(_, name)| plain(name) == plain(label));
+                    let named = names
+                        .iter()
+                        .find(|(_, name)| normalized(name) == normalized(label));
                     let (meaning, _) = named.ok_or_else(|| {
                         format!("has a class {label:?} that its \"labels\" do not name")
                     })?;

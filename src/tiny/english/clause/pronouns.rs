@@ -71,16 +71,17 @@ pub(crate) fn mark_pronouns(tokens: &mut [Token], gender: Gender) {
         let reflexive = tokens[idx].lower.ends_with("sel")
             || tokens[idx].lower.ends_with("self")
             || tokens[idx].lower.ends_with("selves");
-        tokens[idx].me = match () {
-            () if rivalled => (object || (recent && is_possessive(tokens, idx))) && !reflexive,
-            () if who_clause => object,
-            () if object => !is_object_of_me(tokens, idx),
-            () => {
-                tokens[idx].is(nominative)
-                    || is_possessive(tokens, idx)
-                    || reflexive
-                    || tokens[idx].is(gender.forms()[3])
-            }
+        tokens[idx].me = if rivalled {
+            (object || (recent && is_possessive(tokens, idx))) && !reflexive
+        } else if who_clause {
+            object
+        } else if object {
+            !is_object_of_me(tokens, idx)
+        } else {
+            tokens[idx].is(nominative)
+                || is_possessive(tokens, idx)
+                || reflexive
+                || tokens[idx].is(gender.forms()[3])
         };
     }
 }

@@ -53,7 +53,7 @@ const NAMED: usize = 10;
 
 /// Splits a page about `character` into blocks.
 pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
-    let (page, unread) = plain(page);
+    let (page, unread) = prepared(page);
     let page = talk::interview(character, &page);
     let speakers = talk::speakers(character, &page);
     let mut splitter = Splitter::new(character);
@@ -66,7 +66,7 @@ pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
 }
 
 /// The page in one form of Unicode and of line ends, what has a notation of its own as fields; and the lines taken out.
-fn plain(page: &str) -> (String, Vec<String>) {
+fn prepared(page: &str) -> (String, Vec<String>) {
     let page: String = page
         .nfc()
         .filter(|c| {
@@ -78,7 +78,7 @@ fn plain(page: &str) -> (String, Vec<String>) {
         .collect();
     let page = page.replace("\r\n", "\n").replace('\r', "\n");
     let page = REFERENCE.replace_all(&page, "");
-    sheets::plain(&page)
+    sheets::as_fields(&page)
 }
 
 /// What is known of the page up to a line.

@@ -168,10 +168,12 @@ fn count_pronouns(names: &Names, blocks: &[Block]) -> (Option<Gender>, Option<Pe
         }
     }
     let third = he + she + named;
-    let voice = match () {
-        () if first > third && first >= second => Some(Person::First),
-        () if second > third => Some(Person::Second),
-        () => None,
+    let voice = if first > third && first >= second {
+        Some(Person::First)
+    } else if second > third {
+        Some(Person::Second)
+    } else {
+        None
     };
     match names.gender {
         Some(Gender::He) => he += 3,
@@ -181,12 +183,16 @@ fn count_pronouns(names: &Names, blocks: &[Block]) -> (Option<Gender>, Option<Pe
     if voice.is_some() && names.gender.is_some() && he.max(she).max(they) < 1_000_000 {
         return (names.gender, voice);
     }
-    let gender = match () {
-        () if they > 2 * (he + she) && they > 0 => Some(Gender::They),
-        () if voice.is_some() && he.max(she) < 1_000_000 => None,
-        () if he > she => Some(Gender::He),
-        () if she > he => Some(Gender::She),
-        () => names.gender,
+    let gender = if they > 2 * (he + she) && they > 0 {
+        Some(Gender::They)
+    } else if voice.is_some() && he.max(she) < 1_000_000 {
+        None
+    } else if he > she {
+        Some(Gender::He)
+    } else if she > he {
+        Some(Gender::She)
+    } else {
+        names.gender
     };
     (gender, voice)
 }

@@ -31,7 +31,7 @@ pattern!(WIKI_TABLE, r"(?ms)^[ \t]*\{\|.*?^[ \t]*\|\}");
 pattern!(UNTICKED, r"(?m)^[ \t]*[-*+•][ \t]+\[ \][ \t]+\S[^\n]*$");
 
 /// Rewrites the page, and returns the lines that it takes out because they hold no facts that can be read.
-pub(crate) fn plain(page: &str) -> (String, Vec<String>) {
+pub(crate) fn as_fields(page: &str) -> (String, Vec<String>) {
     let mut unread = Vec::new();
     let page = FRONT_MATTER.replace(page, "");
     let page = without(&FENCE, &page, &mut unread);
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     fn lines(page: &str) -> Vec<String> {
-        let lines = plain(page).0;
+        let lines = as_fields(page).0;
         let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
         lines.map(str::to_string).collect()
     }
@@ -227,14 +227,14 @@ mod tests {
     #[test]
     fn tables_of_two_columns_are_fields_and_the_rest_is_told() {
         let page = "| Trait | Value |\n|---|---|\n| Age | 29 |\n\nA | B | C\n--- | --- | ---\n1 | x | 2\n\n```\nlet a;\n```\nKit | sings.";
-        let (text, unread) = plain(page);
+        let (text, unread) = as_fields(page);
         assert!(
             text.contains("Age: 29") && text.contains("Kit | sings."),
             "{text}"
         );
         assert!(!text.contains("Trait") && !text.contains("let"), "{text}");
         assert_eq!(unread, ["let a;", "1 | x | 2"]);
-        let (text, unread) = plain("- [ ] Has a passport\n- [x] Has a cat\n");
+        let (text, unread) = as_fields("- [ ] Has a passport\n- [x] Has a cat\n");
         assert!(
             text.contains("[x] Has a cat") && !text.contains("passport"),
             "{text}"

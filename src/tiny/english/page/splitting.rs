@@ -116,12 +116,15 @@ pub(crate) fn split(tokens: &[Token]) -> Vec<Vec<Token>> {
             && tokens
                 .get(at + 1)
                 .is_some_and(|next| next.is_any(&["he", "she"]));
-        let next = match () {
-            () if tokens[at].is(";") => at + 1,
-            () if tokens[at].is(":") && is_whole(&tokens[at + 1..]) => at + 1,
-            () if conjunction => at + 2,
-            () if plain => at + 1,
-            () => continue,
+        let ends = tokens[at].is(";") || (tokens[at].is(":") && is_whole(&tokens[at + 1..]));
+        let next = if ends {
+            at + 1
+        } else if conjunction {
+            at + 2
+        } else if plain {
+            at + 1
+        } else {
+            continue;
         };
         if at > start + 2 && tokens[at - 1].is_capital() && tokens[at - 2].is(",") {
             continue;

@@ -106,15 +106,15 @@ fn balanced(text: &str) -> Option<usize> {
     // An infobox has a few thousand characters; one that never ends is none.
     while at < text.len().min(20_000) {
         let rest = &text.as_bytes()[at..];
-        match () {
-            () if rest.starts_with(b"{{") => (depth, at) = (depth + 1, at + 2),
-            () if rest.starts_with(b"}}") => {
-                (depth, at) = (depth.saturating_sub(1), at + 2);
-                if depth == 0 {
-                    return Some(at);
-                }
+        if rest.starts_with(b"{{") {
+            (depth, at) = (depth + 1, at + 2);
+        } else if rest.starts_with(b"}}") {
+            (depth, at) = (depth.saturating_sub(1), at + 2);
+            if depth == 0 {
+                return Some(at);
             }
-            () => at += 1,
+        } else {
+            at += 1;
         }
     }
     None

@@ -65,10 +65,12 @@ impl Form {
             || (forms == 0 && verbs::can_be(&verb.lower, PAST));
         let third = forms & THIRD != 0 || (forms == 0 && verb.lower.ends_with('s') && !past);
         let plural_you = clause.kind == Subject::Me;
-        let auxiliary = match () {
-            () if past => "did",
-            () if third && !plural_you => "does",
-            () => "do",
+        let auxiliary = if past {
+            "did"
+        } else if third && !plural_you {
+            "does"
+        } else {
+            "do"
         };
         let base = if past || third {
             verbs::base(&verb.lower)
