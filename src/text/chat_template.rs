@@ -1,10 +1,12 @@
 //! A checkpoint's chat template, which turns a conversation into one text.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
+use fancy_regex::Regex;
 use minijinja::context;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::files::Checkpoint;
 use crate::text::{Message, jinja};
@@ -116,12 +118,30 @@ impl ChatTemplate {
         }
         others.extend(variables.clone());
         let values = context! {
-            messages,
+            messages => self.as_written(messages),
             add_generation_prompt,
             ..minijinja::Value::from_serialize(&others)
         };
         jinja::render(NAME, &self.source, values)
             .map_err(|error| Error::invalid(&self.path, format!("{NAME}: {error}")))
+    }
+
+    /// The messages as JSON; for a template that goes through the parts of a content with these parts, else with one text.
+    fn as_written(&self, messages: &[Message]) -> Vec<Value> {
+        static PARTS: LazyLock<Regex> = LazyLock::new(|| {
+            let parts = r#"\bin\s+\w+(?:\.content\b|\[['"]content['"]\])"#;
+            Regex::new(parts).expect("the pattern compiles")
+        });
+        let takes_parts = PARTS.is_match(&self.source).is_ok_and(|found| found);
+        let written = |message: &Message| {
+            let mut value = json!(message);
+            if takes_parts && message.parts.len() > 1 {
+                let part = |text: &String| json!({"type": "text", "text": text});
+                value["content"] = message.parts.iter().map(part).collect();
+            }
+            value
+        };
+        messages.iter().map(written).collect()
     }
 }
 
@@ -138,6 +158,27 @@ mod tests {
 
     fn message(role: &str, content: &str) -> Message {
         Message::new(role, content)
+    }
+
+    #[test]
+    fn a_template_joins_the_parts_of_a_content_in_its_own_way() {
+        let parts = r#"{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}"#;
+        let message: Message = serde_json::from_str(parts).unwrap();
+        for (source, rendered) in [
+            (
+                "{% for m in messages %}{% for part in m['content'] %}<{{ part['text'] }}>{% endfor %}{% endfor %}",
+                "<a><b>",
+            ),
+            ("{% for m in messages %}{{ m.content }}{% endfor %}", "a\nb"),
+        ] {
+            let template = ChatTemplate::new(PathBuf::new(), source.into(), Map::new()).unwrap();
+            assert_eq!(
+                template
+                    .render(std::slice::from_ref(&message), false)
+                    .unwrap(),
+                rendered
+            );
+        }
     }
 
     fn folder(config: Value) -> tempfile::TempDir {

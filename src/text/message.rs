@@ -22,6 +22,9 @@ pub struct Message {
     /// What else the turn has, such as a name, for a template that uses it.
     #[serde(flatten)]
     pub more: Map<String, Value>,
+    /// The texts of a content that is written in parts, which a template may join in its own way.
+    #[serde(skip_serializing)]
+    pub(super) parts: Vec<String>,
 }
 
 impl Message {
@@ -31,6 +34,7 @@ impl Message {
             role: role.into(),
             content: content.into(),
             more: Map::new(),
+            parts: Vec::new(),
         }
     }
 }
@@ -85,12 +89,13 @@ impl TryFrom<Written> for Message {
                 "a message has {name:?}, but the models here take text alone; leave such rows out"
             ));
         }
-        let content = match written.content {
-            None => String::new(),
-            Some(Content::Text(text)) => text,
+        let (content, parts) = match written.content {
+            None => (String::new(), Vec::new()),
+            Some(Content::Text(text)) => (text, Vec::new()),
             Some(Content::Parts(parts)) => {
                 let texts: Result<Vec<String>, String> = parts.into_iter().map(text_of).collect();
-                texts?.join("\n")
+                let texts = texts?;
+                (texts.join("\n"), texts)
             }
         };
         let mut more = written.rest;
@@ -99,6 +104,7 @@ impl TryFrom<Written> for Message {
             role: written.role,
             content,
             more,
+            parts,
         })
     }
 }
