@@ -132,5 +132,5 @@ fn every_statement_of_the_corpus_has_two_questions_with_three_replies_each() {
             assert_eq!(counts, wanted, "{}: {}", path.display(), line.q[0]);
         }
     }
-    assert!(n_personas >= 130, "{n_personas}");
+    assert!(n_personas >= 150, "{n_personas}");
 }
