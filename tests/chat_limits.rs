@@ -1,11 +1,12 @@
 //! What chat servers must not bring about: floods, leaks, wrong answers kept.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use super::chat_server::{Act, ChatServer, answer};
-use super::teacher::{KEY, PAGE, QUICK, data, holds, json_of, teach};
+use super::teacher::{KEY, PAGE, QUICK, answers, data, holds, json_of, teach};
 
 /// Runs a teacher that fails; returns what was told.
 fn failure(server: &ChatServer, more: &[&str]) -> String {
@@ -335,4 +336,67 @@ fn an_over_long_sentence_that_was_imported_is_told_with_its_file_and_line() {
         told.contains("statements.jsonl: line 2: \"Mira knows this and that"),
         "{told}"
     );
+}
+
+#[test]
+fn limits_hold_and_a_dry_run_asks_nothing() {
+    let server = ChatServer::new(QUICK, |_| Act::Answer);
+    let folder = tempfile::tempdir().unwrap();
+    let mut dry = teach(folder.path(), &server.base(), &["--dry-run"]);
+    let refused = dry.output().unwrap();
+    assert_eq!(
+        refused.status.code(),
+        Some(2),
+        "--dry-run and --data-only are two things"
+    );
+    // It needs neither the key nor the Gemma of the run itself.
+    let plan = Command::new(assert_cmd::cargo::cargo_bin!("apc"))
+        .args(["train", "--character", "Mira", "--model-engine", "tester-1"])
+        .args([
+            "--dry-run",
+            "--prp-scale",
+            "7b",
+            "--format",
+            "json",
+            "--wiki",
+        ])
+        .arg(folder.path().join("page.txt"))
+        .arg("--output")
+        .arg(folder.path())
+        .env_remove("OPENAI_API_KEY")
+        .env_remove("OPENAI_BASE_URL")
+        .env("HF_HUB_OFFLINE", "1")
+        .output()
+        .unwrap();
+    let plan = json_of(&plan);
+    assert_eq!(plan["model"], "tester-1");
+    assert!(
+        (5..40).contains(&plan["requests"].as_u64().unwrap()),
+        "{plan}"
+    );
+    assert!(plan["tokens"].as_u64().unwrap() > 1000, "{plan}");
+    assert_eq!(server.log().len(), 0);
+    assert!(!folder.path().join("data").exists(), "nothing is written");
+
+    for (limit, most) in [("--max-requests", "7"), ("--max-tokens", "12000")] {
+        let server = ChatServer::new(QUICK, |_| Act::Answer);
+        let folder = tempfile::tempdir().unwrap();
+        let output = teach(folder.path(), &server.base(), &[limit, most])
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.code() == Some(1) && told.contains(limit),
+            "{told}"
+        );
+        let sent = server.log().len();
+        if limit == "--max-requests" {
+            assert_eq!(sent, 7);
+        }
+        assert!(sent > 0 && sent * 110 <= 12_000, "{sent}");
+        // A higher limit goes on where the lower one stopped.
+        let made = json_of(&teach(folder.path(), &server.base(), &[]).output().unwrap());
+        assert_eq!(made["teacher"]["answered"], server.log().len() - sent);
+        assert!(answers(&server.log()).values().all(|&count| count == 1));
+    }
 }

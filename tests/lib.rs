@@ -21,6 +21,7 @@ mod hub_refusals;
 mod hub_server;
 mod judge_flags;
 mod judges;
+mod other_teachers;
 mod pages;
 mod public_judges;
 mod recorded;
