@@ -9,13 +9,14 @@
 //! those of what a large square product, and one of a matrix with a vector, reach in the same run.
 
 mod floors;
+mod machine;
 mod models;
 
 use std::time::Instant;
 
 use apc::cli::Dtype;
 use apc::files::{self, Checkpoint, Precision};
-use apc::nn::{Lengths, Linear, LoraConfig, SequenceClassifier, Weight, WeightMut, Weights};
+use apc::nn::{Lengths, LoraConfig, SequenceClassifier};
 use apc::parallel::{self, Devices, Replicas};
 use apc::persona::{JudgeTask, Nli, Persona, RelevanceTable, persona_prompt};
 use apc::pipeline::{DpoRun, DpoTraining, FineTune, FineTuneConfig, Sampler, sample_replies};
@@ -23,13 +24,14 @@ use apc::progress::Job;
 use apc::text::{ByteFallback, DraftModel, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
 use apc::train::{DpoExample, DpoPair};
 use apc::{Result, memory};
-use burn::tensor::{DType, Device, Distribution, Tensor};
+use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
 use floors::{classifier_bytes, classifier_flops, forward_flops};
+use machine::{bandwidth, matrix_peak};
 use models::{Models, Size, embedded};
 
 /// That of the program.
@@ -184,56 +186,6 @@ fn tell(measured: &Measured) {
 #[expect(clippy::print_stdout, reason = "results are what this program is for")]
 fn print(line: &str) {
     println!("{line}");
-}
-
-/// Floating-point operations a second in a product of two square matrices, the best of five.
-fn matrix_peak(options: (&Device, DType)) -> f64 {
-    let n = if parallel::is_cpu(options.0) {
-        1536
-    } else {
-        8192
-    };
-    let [a, b] = [0, 1].map(|_| Tensor::<2>::random([n, n], NORMAL, options));
-    let product = || a.clone().matmul(b.clone());
-    2.0 * (n as f64).powi(3) / best_of_five(options.0, product)
-}
-
-/// Bytes a second in a product of a large matrix with a vector, the best of five.
-fn bandwidth(options: (&Device, DType)) -> f64 {
-    let (device, dtype) = options;
-    let [inner, out] = if parallel::is_cpu(device) {
-        [2048, 16_384]
-    } else {
-        [8192, 131_072]
-    };
-    let mut linear = Linear::new(inner, out, false, 0.02, device);
-    linear.weights("", &mut |_, weight| {
-        if let WeightMut::Matrix(weight) = weight {
-            *weight = Weight::frozen(Tensor::random([out, inner], NORMAL, options));
-        }
-    });
-    let x = Tensor::<2>::random([1, inner], NORMAL, options);
-    let bytes = (dtype.size() * inner * out) as f64;
-    bytes / best_of_five(device, || linear.forward(x.clone()))
-}
-
-const NORMAL: Distribution = Distribution::Normal(0.0, 1.0);
-
-/// The first counts for nothing: its kernels may have to be compiled.
-fn best_of_five(device: &Device, work: impl Fn() -> Tensor<2>) -> f64 {
-    let seconds = (0..6).map(|_| {
-        wait(device);
-        let start = Instant::now();
-        let _result = work();
-        wait(device);
-        start.elapsed().as_secs_f64()
-    });
-    seconds.skip(1).fold(f64::MAX, f64::min)
-}
-
-/// Waits until a device has done all it was given.
-fn wait(device: &Device) {
-    device.sync().expect("the device works");
 }
 
 impl Bench<'_> {
