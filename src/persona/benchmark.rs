@@ -98,14 +98,16 @@ impl Everyday {
         let answered = self.questions.iter();
         let answered = answered.filter(|question| !question.statements.is_empty());
         let answered: Vec<&EverydayQuestion> = answered.collect();
-        let asked = self.pairs.iter().map(|pair| &pair.query);
-        let asked = asked.chain(answered.iter().map(|question| &question.query));
-        let asked: Vec<String> = asked.cloned().collect();
-        let table = scorer.relevance.relevance(&persona, &asked, job)?;
+        let asked = self.pairs.iter().map(|pair| pair.query.as_str());
+        let asked = asked.chain(answered.iter().map(|question| question.query.as_str()));
+        let asked: Vec<&str> = asked.collect();
+        let table = scorer.relevance_of(&persona, &asked, job)?;
         let replies: Vec<(&str, &str)> = self
             .pairs
             .iter()
-            .flat_map(|pair| [&pair.right, &pair.wrong].map(|reply| (&*pair.query, &**reply)))
+            .flat_map(|pair| {
+                [&pair.right, &pair.wrong].map(|reply| (pair.query.trim(), reply.trim()))
+            })
             .collect();
         let judged = scorer.nli.nli(&persona, &replies, job)?;
         for (place, (pair, judged)) in self.pairs.iter().zip(judged.chunks(2)).enumerate() {
@@ -131,5 +133,35 @@ impl Everyday {
             found.among_five.count(retrieved.iter().any(answers));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::Checkpoint;
+    use crate::parallel::Devices;
+    use burn::tensor::Device;
+    use std::path::Path;
+
+    #[test]
+    fn a_persona_without_statements_is_refused_by_name() {
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny");
+        let [relevance, nli] =
+            ["relevance", "nli"].map(|name| Checkpoint::folder(tiny.join(name)).into());
+        let scorer = Scorer::load(&relevance, &nli, &Devices::from(Device::flex())).unwrap();
+        let everyday = Everyday {
+            name: "Mira".into(),
+            style: "prose".into(),
+            statements: Vec::new(),
+            pairs: Vec::new(),
+            questions: Vec::new(),
+        };
+        let measured = everyday.measure(&scorer, &mut Understanding::default(), &Job::default());
+        let error = measured.unwrap_err().to_string();
+        assert!(
+            error.contains("Mira") && error.contains("statements"),
+            "{error}"
+        );
     }
 }

@@ -55,13 +55,27 @@ impl Scorer {
     ///
     /// A persona without statements.
     pub fn retrieve(&self, persona: &Persona, query: &str, job: &Job) -> Result<RelevanceTable> {
+        self.relevance_of(persona, &[query], job)
+    }
+
+    /// P(relevant) of every statement for several queries, one row a query; spaces around a query do not count.
+    ///
+    /// # Errors
+    ///
+    /// A persona without statements.
+    pub fn relevance_of(
+        &self,
+        persona: &Persona,
+        queries: &[&str],
+        job: &Job,
+    ) -> Result<RelevanceTable> {
         if persona.statements.is_empty() {
             return Err(Error::setting(
                 "statements",
                 format!("are none for {}: nothing can be scored", persona.name),
             ));
         }
-        let queries = [query.trim().to_string()];
+        let queries: Vec<String> = queries.iter().map(|query| query.trim().into()).collect();
         self.relevance.relevance(persona, &queries, job)
     }
 
