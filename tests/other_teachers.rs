@@ -56,6 +56,29 @@ fn a_chat_model_scores_with_the_probabilities_of_its_tokens_and_is_asked_once() 
     assert_eq!(server.log().len(), log.len());
 }
 
+#[test]
+fn a_chat_model_is_measured_by_a_benchmark_whose_folder_stays_as_it_is() {
+    let server = ChatServer::new(QUICK, |_| Act::Answer);
+    let folder = tempfile::tempdir().unwrap();
+    let persona = json!({
+        "name": "Mira", "style": "prose", "statements": ["Mira sings.", "Mira has two brothers."],
+        "pairs": [{"query": "Do you sing?", "right": "I sing.", "wrong": "I do not sing.", "kind": "contradiction",
+            "statements": [0]}],
+        "questions": [],
+    });
+    files::write_json(&folder.path().join("Mira.json"), &persona).unwrap();
+    let output = Command::new(assert_cmd::cargo::cargo_bin!("apc"))
+        .args(["benchmark", "--relevance", "openai:tester-1", "--nli"])
+        .args(["openai:tester-1", "--format", "json", "--api-base"])
+        .args([&server.base(), "--data"])
+        .arg(folder.path())
+        .env_remove("OPENAI_API_KEY")
+        .output()
+        .unwrap();
+    assert_eq!(json_of(&output)["pairs"], json!({"right": 1, "of": 1}));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
 /// A random XLM-RoBERTa that reads what the embedded judges' tokenizer tells.
 fn xlm_roberta(folder: &Path, labels: &[&str]) {
     let device = burn::tensor::Device::default();

@@ -95,7 +95,7 @@ impl<'a> Run<'a> {
         let teacher: Box<dyn Teacher> = match chat {
             Some(model) => {
                 let language = Language::of(page.text());
-                Box::new(ChatTeacher::new(model, language, &layout.answers())?)
+                Box::new(ChatTeacher::new(model, language, Some(&layout.answers()))?)
             }
             None if config.teacher == TeacherChoice::Imported => {
                 Box::new(Imported::load(&layout.imported())?)

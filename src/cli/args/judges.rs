@@ -127,8 +127,8 @@ enum Place {
         /// What records call it, with a mark of its server.
         recorded: String,
         language: Language,
-        /// Where its answers are kept.
-        answers: PathBuf,
+        /// Where its answers are kept; nowhere if it judges for no character.
+        answers: Option<PathBuf>,
     },
 }
 
@@ -228,16 +228,30 @@ impl JudgeArgs {
         })
     }
 
-    /// Finds the judges of a character: those that were named, else those that it was trained with, else its own.
+    /// Finds the judges of a character in the folder `output`: those that were named, else those that it was trained with,
+    /// else its own.
     pub(crate) fn choose(
         &self,
         output: &Path,
         persona: &Persona,
         job: &Job,
     ) -> Result<ChosenJudges> {
+        self.choose_for(Some((output, persona)), job)
+    }
+
+    /// Finds judges for no character: those that were named, else the embedded ones. A chat model is asked in English and its
+    /// answers are not kept.
+    pub(crate) fn choose_for_nobody(&self, job: &Job) -> Result<ChosenJudges> {
+        self.choose_for(None, job)
+    }
+
+    fn choose_for(&self, character: Option<(&Path, &Persona)>, job: &Job) -> Result<ChosenJudges> {
         self.format.check()?;
         let hub = Hub::new(hub::config(), job)?;
-        let with = trained_with(output, &persona.name)?;
+        let with = match character {
+            Some((output, persona)) => trained_with(output, &persona.name)?,
+            None => None,
+        };
         let with = with.as_ref();
         let choose = |given: &Option<PathBuf>, name: &str, task, used: Option<&UsedJudge>| {
             let given = given.as_deref();
@@ -246,20 +260,25 @@ impl JudgeArgs {
                 Some(model) => Place::Chat {
                     model: model.to_string(),
                     recorded: self.chat.config().recorded_name(model)?,
-                    language: Language::of(&persona.statements.join("\n")),
+                    language: character.map_or(Language::English, |(_, persona)| {
+                        Language::of(&persona.statements.join("\n"))
+                    }),
                     // Each judge has a file of its own, as each writes to it.
-                    answers: output
-                        .join("data")
-                        .join(&persona.name)
-                        .join(format!("{name}-judgements.jsonl")),
+                    answers: character.map(|(output, persona)| {
+                        let folder = output.join("data").join(&persona.name);
+                        folder.join(format!("{name}-judgements.jsonl"))
+                    }),
                 },
                 None => {
                     let templates = self.format.judge_templates.as_deref();
-                    let mut judge = match (given, used) {
+                    let mut judge = match (given, character) {
                         (Some(name), _) if name == Path::new(hub::EMBEDDED) => embedded(task),
                         (Some(name), _) => find_judge(&hub, name, task, templates)?,
-                        (None, Some(used)) => used_judge(output, used, &hub, task)?,
-                        (None, None) => own_judge(output, &persona.name, name, task),
+                        (None, None) => embedded(task),
+                        (None, Some((output, persona))) => match used {
+                            Some(used) => used_judge(output, used, &hub, task)?,
+                            None => own_judge(output, &persona.name, name, task),
+                        },
                     };
                     if let Some(path) = templates {
                         judge.format = read_format(path, task)?.or(judge.format);
@@ -299,7 +318,7 @@ impl JudgeArgs {
                 ..
             } => {
                 let model = self.chat.judge(model, job)?;
-                let teacher = ChatTeacher::new(Box::new(model), *language, answers)?;
+                let teacher = ChatTeacher::new(Box::new(model), *language, answers.as_deref())?;
                 Ok(Judge::Chat(Arc::new(teacher)))
             }
         }

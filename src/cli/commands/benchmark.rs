@@ -8,7 +8,7 @@ use clap::Args;
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::judges::JudgeArgs;
 use crate::cli::output::{Format, print, print_json};
-use crate::persona::{Everyday, Persona, Share, Understanding};
+use crate::persona::{Everyday, Share, Understanding};
 use crate::progress::Job;
 use crate::{Error, Result, files};
 
@@ -30,9 +30,8 @@ impl BenchmarkArgs {
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
         let devices = self.device.devices(job)?;
         let personas = read(&self.data)?;
-        // Nobody was trained here: the judges are those that are named, or the embedded ones.
-        let anyone = Persona::new("", Vec::<String>::new());
-        let judges = self.judges.choose(&self.data, &anyone, job)?;
+        // No character was trained on these personas, so none has judges of its own.
+        let judges = self.judges.choose_for_nobody(job)?;
         let scorer = self.judges.load_chosen(&judges, &devices, job)?;
         let task = job.progress.task("benchmark", personas.len(), "personas");
         let mut found = Understanding::default();
@@ -43,7 +42,7 @@ impl BenchmarkArgs {
         drop(task);
         match self.format {
             Format::Json => print_json(&found),
-            Format::Text => print(&told(&found)),
+            Format::Text => print(&table(&found)),
         }
     }
 }
@@ -69,7 +68,8 @@ fn read(folder: &Path) -> Result<Vec<Everyday>> {
     paths.iter().map(|path| files::read_json(path)).collect()
 }
 
-fn told(found: &Understanding) -> String {
+/// The shares, one a line.
+fn table(found: &Understanding) -> String {
     let share = |name: &str, share: &Share| {
         let (Share { right, of }, rate) = (share, 100.0 * share.rate());
         format!("{name:<24} {right:>4} of {of:<4} {rate:>5.1} %")

@@ -61,10 +61,13 @@ impl ChatTeacher {
         judged.ok_or_else(|| {
             let rejected = self.state().outcome.rejected.pop();
             let reason = rejected.map_or(String::new(), |rejected| rejected.reason);
+            let again = match &self.path {
+                Some(path) => format!("remove {} to ask it again", path.display()),
+                None => "ask it again".to_string(),
+            };
             Error::Teacher(format!(
-                "{} gave no usable judgement, twice: {reason}; choose another judge, or remove {} to ask it again",
-                self.model.name(),
-                self.path.display()
+                "{} gave no usable judgement, twice: {reason}; choose another judge, or {again}",
+                self.model.name()
             ))
         })
     }

@@ -56,14 +56,15 @@ const MOST_TOKENS: u64 = 128;
 pub struct ChatTeacher {
     model: Box<dyn ChatModel>,
     language: Language,
-    path: PathBuf,
+    /// Where answers are kept, if anywhere.
+    path: Option<PathBuf>,
     state: Mutex<State>,
 }
 
 struct State {
-    /// Every answer that was ever given, by what was asked; empty while the model is asked for it.
+    /// Every answer that is kept or was given in this run, by what was asked; empty while the model is asked for it.
     answers: HashMap<String, Slot>,
-    /// Where they are kept; opened for the first of them.
+    /// The file that keeps them; opened for the first of them.
     journal: Option<files::Journal>,
     outcome: Outcome,
     /// Whether it was told that labels have no probabilities.
@@ -106,16 +107,21 @@ impl fmt::Debug for ChatTeacher {
 }
 
 impl ChatTeacher {
-    /// Makes a teacher that keeps its answers in a JSON Lines file and never asks again what is answered there.
-    pub fn new(model: Box<dyn ChatModel>, language: Language, answers: &Path) -> Result<Self> {
-        let path = answers.to_path_buf();
-        let (journal, known) = if path.is_file() {
-            let (journal, known) = files::Journal::open::<Answered>(&path)?;
-            // Two runs would ask, and pay for, the same.
-            journal.lock()?;
-            (Some(journal), known)
-        } else {
-            (None, Vec::new())
+    /// Makes a teacher that keeps its answers in a JSON Lines file, if one is given, and never asks again what is answered
+    /// there.
+    pub fn new(
+        model: Box<dyn ChatModel>,
+        language: Language,
+        answers: Option<&Path>,
+    ) -> Result<Self> {
+        let (journal, known) = match answers.filter(|path| path.is_file()) {
+            Some(path) => {
+                let (journal, known) = files::Journal::open::<Answered>(path)?;
+                // Two runs would ask, and pay for, the same.
+                journal.lock()?;
+                (Some(journal), known)
+            }
+            None => (None, Vec::new()),
         };
         let slot = |known: Answered| {
             let given = Given {
@@ -125,13 +131,13 @@ impl ChatTeacher {
             };
             (known.key, Arc::new(Mutex::new(Some(given))))
         };
-        let answers = known.into_iter().map(slot);
+        let known = known.into_iter().map(slot);
         Ok(Self {
             model,
             language,
-            path,
+            path: answers.map(Path::to_path_buf),
             state: Mutex::new(State {
-                answers: answers.collect(),
+                answers: known.collect(),
                 journal,
                 outcome: Outcome::default(),
                 is_certain: false,
@@ -202,17 +208,7 @@ impl ChatTeacher {
             completion_tokens: completion.completion_tokens,
             logprobs: completion.logprobs,
         };
-        let mut state = self.state();
-        let journal = match &mut state.journal {
-            Some(journal) => journal,
-            none => {
-                let journal = none.insert(files::Journal::open::<Answered>(&self.path)?.0);
-                journal.lock()?;
-                journal
-            }
-        };
-        journal.append(std::slice::from_ref(&answered))?;
-        drop(state);
+        self.keep(&answered)?;
         let given = Given {
             reply: answered.reply,
             is_cut: answered.is_cut,
@@ -220,6 +216,23 @@ impl ChatTeacher {
         };
         *known = Some(given.clone());
         Ok(given)
+    }
+
+    /// Puts an answer on disk, if answers are kept.
+    fn keep(&self, answered: &Answered) -> Result<()> {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        let mut state = self.state();
+        let journal = match &mut state.journal {
+            Some(journal) => journal,
+            none => {
+                let journal = none.insert(files::Journal::open::<Answered>(path)?.0);
+                journal.lock()?;
+                journal
+            }
+        };
+        journal.append(std::slice::from_ref(answered))
     }
 
     fn key(&self, question: &Question) -> String {
