@@ -71,20 +71,15 @@ impl TryFrom<Written> for Message {
 
     /// Joins the text parts of a content by line breaks; no content is an empty one.
     fn try_from(written: Written) -> Result<Self, String> {
-        /// What a turn has beside its text, which is not read.
-        const MORE: [&str; 4] = [
+        /// What a turn may have beside its text and no model here reads; a turn that has one of these is refused.
+        const REFUSED: [&str; 4] = [
             "tool_calls",
             "function_call",
             "reasoning_content",
             "thinking",
         ];
-        let is_set = |name: &&str| match written.rest.get(*name) {
-            None | Some(Value::Null) => false,
-            Some(Value::Array(calls)) => !calls.is_empty(),
-            Some(Value::String(text)) => !text.is_empty(),
-            Some(_) => true,
-        };
-        if let Some(name) = MORE.iter().find(|name| is_set(name)) {
+        let is_set = |name: &&&str| written.rest.get(**name).is_some_and(is_something);
+        if let Some(name) = REFUSED.iter().find(is_set) {
             return Err(format!(
                 "a message has {name:?}, but the models here take text alone; leave such rows out"
             ));
@@ -120,12 +115,25 @@ fn text_of(part: Part) -> Result<String, String> {
             text: Some(text),
             kind: Some(kind),
         } if kind == "text" => Ok(text),
-        Part::Typed { kind, .. } => {
-            let kind = kind.unwrap_or_else(|| "without a text".to_string());
-            Err(format!(
-                "a message has a part of type {kind:?}, but the models here take text alone; leave such rows out"
-            ))
-        }
+        Part::Typed {
+            kind: Some(kind), ..
+        } if kind != "text" => Err(format!(
+            "a message has a part of type {kind:?}, but the models here take text alone; leave such rows out"
+        )),
+        Part::Typed { .. } => Err(
+            "a message has a part that has no \"text\", but the models here take text alone; leave such rows out".into(),
+        ),
+    }
+}
+
+/// Whether a field is set to something: not to null, `false` or what is empty.
+pub(crate) fn is_something(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        _ => true,
     }
 }
 
@@ -171,6 +179,14 @@ mod tests {
             (
                 r#"{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}"#,
                 "image_url",
+            ),
+            (
+                r#"{"role": "user", "content": [{"type": "text"}]}"#,
+                "has no \"text\"",
+            ),
+            (
+                r#"{"role": "user", "content": [{"image": "u"}]}"#,
+                "has no \"text\"",
             ),
             (
                 r#"{"role": "assistant", "content": null, "tool_calls": [{"id": "1"}]}"#,

@@ -34,6 +34,8 @@ pub use generate::generate;
 pub use generation::Generation;
 pub use logprobs::response_logprobs;
 pub use message::Message;
+#[cfg(feature = "pipeline")]
+pub(crate) use message::is_something;
 pub use request::{GenerateConfig, Prompt, Room};
 pub use requirements::{Requirements, Work};
 pub use running::Reply;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::text::{ChatTemplate, Message, Tokenizer};
+use crate::text::{ChatTemplate, Message, Tokenizer, is_something};
 use crate::train::{DpoExample, DpoPair};
 use crate::{Error, Result};
 
@@ -73,12 +73,7 @@ impl TryFrom<Row> for Preference {
     type Error = String;
 
     fn try_from(row: Row) -> std::result::Result<Self, String> {
-        let has_images = match &row.images {
-            None | Some(Value::Null) => false,
-            Some(Value::Array(images)) => !images.is_empty(),
-            Some(_) => true,
-        };
-        if has_images {
+        if row.images.as_ref().is_some_and(is_something) {
             return Err(
                 "a pair has images, but the models here take text alone; leave such rows out"
                     .into(),
@@ -110,8 +105,8 @@ impl TryFrom<Row> for Preference {
     }
 }
 
-/// Returns the prompt of conversations whose row has a text for it: what both begin with, as TRL takes it, or else the text as
-/// the user's turn.
+/// Returns the prompt of a row that has conversations as replies but a text as the prompt. As in TRL it is the turns that both
+/// replies begin with, and the text is not used; only where they begin with different turns the text is the user's turn.
 fn asked_in_text(prompt: Turns, text: String) -> Turns {
     if prompt != Turns::Messages(Vec::new()) {
         return prompt;

@@ -204,12 +204,8 @@ fn values(text: &str) -> Vec<Value> {
 }
 
 fn read_value(text: &str) -> Option<Value> {
-    if depth(text) > MOST_DEPTH {
-        return None;
-    }
-    let straight = text.replace(['“', '”', '„', '＂'], "\"");
-    let read = |text: &str| json5::from_str::<Value>(text).ok();
-    read(text).or_else(|| read(&straight))
+    let straight = || text.replace(['“', '”', '„', '＂'], "\"");
+    json5_of(text, MOST_DEPTH).or_else(|| json5_of(&straight(), MOST_DEPTH))
 }
 
 /// The length of a text up to the bracket that closes the one at its beginning; brackets in quotes do not count.
@@ -253,11 +249,20 @@ fn is_json_like(text: &str) -> bool {
 /// Places where an object may begin that are tried.
 const MOST_STARTS: usize = 16;
 
-/// Deeper JSON is no answer, and the parser goes down bracket by bracket.
+/// JSON that is nested deeper is no answer.
 const MOST_DEPTH: usize = 32;
 
+/// Reads JSON5, unless its brackets are nested deeper than `most_depth`: the parser calls itself for each of them, and would
+/// use up the stack.
+pub(super) fn json5_of(text: &str, most_depth: usize) -> Option<Value> {
+    if depth(text) > most_depth {
+        return None;
+    }
+    json5::from_str(text).ok()
+}
+
 /// The deepest nesting of brackets.
-pub(super) fn depth(text: &str) -> usize {
+fn depth(text: &str) -> usize {
     let mut open = 0_usize;
     let depth_at = |c: char| {
         match c {

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::refusal::{ServerError, message_in};
 use crate::teacher::chat::model::TokenLogprobs;
-use crate::teacher::chat::parse::depth;
+use crate::teacher::chat::parse::json5_of;
 use crate::teacher::chat::plain::plain;
+use crate::text::is_something;
 
 /// What the body of a successful response holds.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub(super) fn read(body: &[u8]) -> Body {
     };
     let choices = value.get("choices").and_then(Value::as_array);
     let choice = choices.and_then(|choices| choices.first());
-    // A server of another API may put the message beside the choices' place.
+    // Another API has no choices, but the message in their place.
     let choice = choice.or_else(|| value["message"].is_object().then_some(&value));
     let error = [Some(&value), choice]
         .into_iter()
@@ -83,13 +84,7 @@ fn streamed(body: &[u8]) -> Option<Value> {
             // An error, or the tokens that were used, which come last.
             None => event.clone(),
         };
-        let message = ["message", "delta"].map(|name| &choice[name]);
-        let message = message.into_iter().find(|message| message.is_object());
-        content.push_str(
-            message.unwrap_or(&choice)["content"]
-                .as_str()
-                .unwrap_or_default(),
-        );
+        content.push_str(message_of(&choice)["content"].as_str().unwrap_or_default());
         for name in ["finish_reason", "error"] {
             if is_something(&choice[name]) {
                 whole[name] = choice[name].clone();
@@ -107,35 +102,26 @@ fn streamed(body: &[u8]) -> Option<Value> {
 
 /// Reads JSON; that of Python's writer may have `NaN` and `Infinity`, which come out as null.
 pub(super) fn json(body: &[u8]) -> Option<Value> {
-    /// Deeper brackets are no answer, and the forgiving parser goes down one by one.
+    /// Brackets that are nested deeper are no answer.
     const MOST_DEPTH: usize = 64;
     serde_json::from_slice(body).ok().or_else(|| {
         let text = std::str::from_utf8(body)
             .ok()?
             .trim_start_matches('\u{feff}');
         let opens = text.trim_start().starts_with(['{', '[']);
-        let is_flat = opens && depth(text) <= MOST_DEPTH;
-        is_flat.then(|| json5::from_str(text).ok()).flatten()
+        opens.then(|| json5_of(text, MOST_DEPTH)).flatten()
     })
 }
 
-fn is_something(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => false,
-        Value::String(text) => !text.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-        Value::Array(list) => !list.is_empty(),
-        _ => true,
-    }
+/// The message of a choice, or of its event in a stream; a choice without one may hold the text itself.
+fn message_of(choice: &Value) -> &Value {
+    let messages = ["message", "delta"].map(|name| &choice[name]);
+    let message = messages.into_iter().find(|message| message.is_object());
+    message.unwrap_or(choice)
 }
 
 fn said(choice: &Value, whole: &Value) -> Said {
-    let message = ["message", "delta"]
-        .into_iter()
-        .map(|name| &choice[name])
-        .find(|message| message.is_object())
-        .unwrap_or(choice);
-    let reply = plain(&reply(message));
+    let reply = plain(&reply(message_of(choice)));
     let finish = choice["finish_reason"].as_str().unwrap_or_default();
     let is_cut = ["length", "max_tokens", "model_length", "max_output_tokens"]
         .iter()
@@ -304,7 +290,8 @@ fn of_reply(tokens: Vec<TokenLogprobs>, reply: &str) -> Vec<TokenLogprobs> {
     let said: String = tokens.iter().map(|token| token.token.as_str()).collect();
     let reply = reply.trim();
     let Some(begin) = said.rfind(reply) else {
-        // Byte-level tokens cannot be put together; those of about as long a text are the reply's.
+        // Tokens may spell parts of characters, which do not join to the reply's text: if they are about as long as the reply,
+        // they are taken to be its tokens.
         let is_near = said.len().abs_diff(reply.len()) * 4 <= reply.len();
         return if is_near { tokens } else { Vec::new() };
     };
