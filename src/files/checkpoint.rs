@@ -159,6 +159,11 @@ impl Checkpoint {
         io::parse_json(&self.path(file), &self.read_text(file)?)
     }
 
+    /// Reads a JSON file, if the checkpoint has it.
+    pub fn read_json_if_any<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>> {
+        self.has(file).then(|| self.read_json(file)).transpose()
+    }
+
     /// Copies those of `files` that the checkpoint has to a folder.
     pub fn copy_to(&self, files: &[&str], folder: &Path) -> Result<()> {
         for file in files.iter().filter(|file| self.has(file)) {
@@ -260,6 +265,8 @@ mod tests {
             assert!(checkpoint.has("config.json") && !checkpoint.has("absent"));
             let value: serde_json::Value = checkpoint.read_json("config.json").unwrap();
             assert_eq!(value["a"], 1);
+            let absent: Option<serde_json::Value> = checkpoint.read_json_if_any("absent").unwrap();
+            assert_eq!(absent, None);
             let error = checkpoint.read("absent").unwrap_err().to_string();
             assert!(error.contains("absent"), "{error}");
         }

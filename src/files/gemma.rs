@@ -49,11 +49,8 @@ enum EosIds {
 /// The ids at which a checkpoint ends its texts: those of `generation_config.json`, else those of `config.json`.
 pub fn read_eos_token_ids(checkpoint: &Checkpoint) -> Result<Vec<i32>> {
     for name in ["generation_config.json", CONFIG] {
-        if !checkpoint.has(name) {
-            continue;
-        }
-        let json: EosJson = checkpoint.read_json(name)?;
-        match json.eos_token_id {
+        let json: Option<EosJson> = checkpoint.read_json_if_any(name)?;
+        match json.and_then(|json| json.eos_token_id) {
             Some(EosIds::One(id)) => return Ok(vec![id]),
             Some(EosIds::Many(ids)) => return Ok(ids),
             None => {}

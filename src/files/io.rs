@@ -79,7 +79,7 @@ pub fn checksum_of(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// Formats bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

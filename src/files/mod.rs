@@ -33,9 +33,9 @@ pub use gemma::{
 pub use inside::stays_inside;
 pub(crate) use io::write_by;
 pub use io::{
-    Journal, WAIT, checksum, checksum_of, create_dir, decode_text, is_temporary, lock, lock_folder,
-    parse_jsonl, read_json, read_jsonl, read_text, remove_dir, to_lines, write, write_json,
-    write_jsonl,
+    Journal, WAIT, checksum, checksum_of, create_dir, decode_text, hex, is_temporary, lock,
+    lock_folder, parse_jsonl, read_json, read_jsonl, read_text, remove_dir, to_lines, write,
+    write_json, write_jsonl,
 };
 pub use merge::merge_adapter;
 pub use peft::{AdapterConfig, load_adapter, save_adapter};

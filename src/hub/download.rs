@@ -179,8 +179,8 @@ impl Model<'_> {
             facts.size = facts.size.or(listed.size);
             if facts.checksum.is_none() || listed.sha256().is_some() {
                 facts.checksum = listed.checksum.clone();
-                // That of a large file may be the hash of a pointer.
-                facts.is_listed = is_small(name);
+                // Git's hash of a large file may be that of a pointer to it.
+                facts.is_git_hash = listed.is_git_hash && is_small(name);
             }
         }
         let key = facts.checksum.clone();
@@ -308,9 +308,9 @@ impl Sibling {
         let checksum = sha256.or(self.blob_id);
         let checksum = checksum.filter(|sum| is_commit(sum) && matches!(sum.len(), 40 | 64));
         let facts = Facts {
+            is_git_hash: checksum.as_ref().is_some_and(|sum| sum.len() == 40),
             checksum: checksum.map(|sum| sum.to_lowercase()),
             size: self.size,
-            is_listed: true,
         };
         (self.rfilename, facts)
     }

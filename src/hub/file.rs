@@ -21,11 +21,13 @@ const RETRIES: u32 = 5;
 /// What the hub says of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
-    /// The SHA-256 of a large file or git's hash of a small one, in lower case; anything else is dropped, because it becomes a path.
+    /// The SHA-256 of a large file or git's hash of a small one, in lower-case digits. Nothing else is kept here: the checksum
+    /// becomes a part of a path.
     pub(super) checksum: Option<String>,
     pub(super) size: Option<u64>,
-    /// Whether the checksum is the listing's; a tag of another server may be 40 other digits.
-    pub(super) is_listed: bool,
+    /// Whether the checksum is surely git's hash of the file, so that the file can be checked by it. A server's tag of 40
+    /// digits may be something else.
+    pub(super) is_git_hash: bool,
 }
 
 impl Facts {
@@ -35,7 +37,7 @@ impl Facts {
     }
 }
 
-/// Asks what the hub says of a file: of one byte, as a hub that knows nothing of `HEAD` answers too.
+/// Asks what the hub says of a file. The request is for its first byte: not every hub answers `HEAD`.
 pub(super) fn facts(client: &Client, url: &Url) -> Result<Facts, Failure> {
     let is_enough = |headers: &HeaderMap| {
         let linked = linked(headers);
@@ -52,7 +54,7 @@ pub(super) fn facts(client: &Client, url: &Url) -> Result<Facts, Failure> {
             .iter()
             .find_map(|facts| facts.size)
             .or_else(|| size_in(&answer.response)),
-        is_listed: false,
+        is_git_hash: false,
     })
 }
 
@@ -62,7 +64,7 @@ fn linked(headers: &HeaderMap) -> Facts {
     Facts {
         checksum: text("x-linked-etag").and_then(checksum_in),
         size: text("x-linked-size").and_then(|size| size.trim().parse().ok()),
-        is_listed: false,
+        is_git_hash: false,
     }
 }
 
@@ -238,23 +240,19 @@ impl Download<'_> {
         };
         let sum = match self.facts.sha256() {
             Some(_) => files::checksum(part)?,
-            None if self.facts.is_listed => git_hash(part)?,
+            None if self.facts.is_git_hash => git_hash(part)?,
             None => return Ok(None),
         };
         Ok((sum != *wanted).then(|| format!("has the checksum {sum}, not {wanted}")))
     }
 }
 
-/// The hash by which git names a file, which the hub tells of small ones.
+/// Git's hash of a file, which the hub's listing has for small files.
 fn git_hash(path: &Path) -> Result<String> {
     let bytes = fs::read(path).map_err(Error::io("read", path))?;
     let mut hash = Sha1::new_with_prefix(format!("blob {}\0", bytes.len()));
     hash.update(&bytes);
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(files::hex(&hash.finalize()))
 }
 
 fn length(path: &Path) -> u64 {
