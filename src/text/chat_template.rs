@@ -45,11 +45,8 @@ impl ChatTemplate {
         const CONFIG: &str = "tokenizer_config.json";
         const OWN: &str = "chat_template.jinja";
         let config_path = checkpoint.path(CONFIG);
-        let mut config: Map<String, Value> = if checkpoint.has(CONFIG) {
-            checkpoint.read_json(CONFIG)?
-        } else {
-            Map::new()
-        };
+        let config: Option<Map<String, Value>> = checkpoint.read_json_if_any(CONFIG)?;
+        let mut config = config.unwrap_or_default();
         let (path, text) = if checkpoint.has(OWN) {
             (checkpoint.path(OWN), checkpoint.read_text(OWN)?)
         } else {

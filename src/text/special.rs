@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tokenizers::ModelWrapper;
 
-use crate::error::guarded;
 use crate::text::Tokenizer;
 use crate::text::around::{Around, EncodedText};
 use crate::{Error, Result};
@@ -20,7 +19,7 @@ impl Tokenizer {
         let added = self.inner.get_added_tokens_decoder();
         let special = added.iter().filter(|(_, token)| token.special);
         forbidden.extend(special.map(|(&id, _)| id as i32));
-        // What is not in the vocabulary is [UNK], and may be.
+        // A text may have the unknown token: it stands for every character that is not in the vocabulary.
         for id in self.unknown()? {
             forbidden.remove(&id);
         }
@@ -31,13 +30,13 @@ impl Tokenizer {
         })
     }
 
-    /// The ids of what is not in the vocabulary.
+    /// The ids that a character gets which is not in the vocabulary.
     fn unknown(&self) -> Result<Vec<i32>> {
         let name = match self.inner.get_model() {
             ModelWrapper::WordPiece(model) => Some(&model.unk_token),
             ModelWrapper::WordLevel(model) => Some(&model.unk_token),
             ModelWrapper::BPE(model) => model.unk_token.as_ref(),
-            // It does not tell, but encodes such a character.
+            // The library does not say which id it is; encoding a character that no vocabulary has shows it.
             ModelWrapper::Unigram(_) => {
                 let plain = Self {
                     forbidden: None,
@@ -63,42 +62,37 @@ impl Tokenizer {
             .filter(|(_, token)| token.special && !token.content.is_empty())
             .map(|(&id, token)| (id as i32, token.content.as_str()))
             .collect();
-        let next = |text: &str| {
+        // A text up to its first special token; that token's id, and the text behind it.
+        let split = |text: &'a str| {
             let found = special
                 .iter()
                 .filter_map(|&(id, token)| Some((text.find(token)?, id, token.len())));
             // Of two that begin at the same place the longer one.
-            found.min_by_key(|&(at, _, len)| (at, std::cmp::Reverse(len)))
-        };
-        let mut parts = Vec::new();
-        let (mut rest, mut before) = (text, None);
-        let mut id_before = None;
-        while let Some((at, id, len)) = next(rest) {
-            let part = &rest[..at];
-            match id_before {
-                None => before = Some(part),
-                Some(id) => parts.push((id, part)),
+            match found.min_by_key(|&(at, _, len)| (at, std::cmp::Reverse(len))) {
+                Some((at, id, len)) => (&text[..at], Some((id, &text[at + len..]))),
+                None => (text, None),
             }
-            id_before = Some(id);
-            rest = &rest[at + len..];
+        };
+        let (before, mut rest) = split(text);
+        let mut parts = Vec::new();
+        while let Some((id, behind)) = rest {
+            let (part, next) = split(behind);
+            parts.push((id, part));
+            rest = next;
         }
-        match id_before {
-            None => before = Some(rest),
-            Some(id) => parts.push((id, rest)),
-        }
-        (before.unwrap_or_default(), parts)
+        (before, parts)
     }
 
-    /// Inserts a space into each special token in a text. `encode_special_tokens` is not enough: a unigram model has `[SEP]`
-    /// among its pieces, and full-width letters are normalized to it.
+    /// Inserts a space into each special token that a text spells, until encoding it gives none.
+    ///
+    /// The library's own setting for this, `encode_special_tokens`, is not enough: a unigram model may have `[SEP]` among its
+    /// ordinary pieces, and a normalizer may turn full-width letters into it.
     pub(super) fn without_special(&self, text: &str, forbidden: &HashSet<i32>) -> Result<String> {
-        /// Times that what was mended may spell another one.
+        /// How often it is tried: a text with a space inserted may spell another special token.
         const TRIES: usize = 8;
         let mut text = text.to_string();
         for _ in 0..TRIES {
-            let encoding = guarded(|| self.inner.encode(text.as_str(), false))
-                .map_err(|panic| self.failed(&panic.into()))?
-                .map_err(|error| self.failed(&error))?;
+            let encoding = self.tried(|| self.inner.encode(text.as_str(), false))?;
             let ids = encoding.get_ids().iter().zip(encoding.get_offsets());
             let found: Vec<(usize, usize)> = ids
                 .filter(|(id, _)| forbidden.contains(&(**id as i32)))
@@ -120,7 +114,7 @@ impl Tokenizer {
         Ok(text)
     }
 
-    /// Puts the special tokens around a text, or around the two of a pair.
+    /// Puts the special tokens around the ids of one text, or around and between those of a pair.
     ///
     /// # Errors
     ///
@@ -131,13 +125,10 @@ impl Tokenizer {
         first: &[i32],
         second: Option<&[i32]>,
     ) -> Result<EncodedText> {
-        around.put(first, second).ok_or_else(|| self.no_pairs())
-    }
-
-    /// The error of a tokenizer that cannot tell two texts apart.
-    fn no_pairs(&self) -> Error {
-        let reason = "cannot tell the two texts of a pair apart: it has neither [CLS] and [SEP] nor <s> and </s>";
-        Error::invalid(&self.path, reason)
+        around.put(first, second).ok_or_else(|| {
+            let reason = "cannot tell the two texts of a pair apart: it has neither [CLS] and [SEP] nor <s> and </s>";
+            Error::invalid(&self.path, reason)
+        })
     }
 }
 
@@ -145,6 +136,7 @@ impl Tokenizer {
 mod tests {
     use super::*;
     use crate::files::Checkpoint;
+    use crate::text::tokenizer::tests::uncased;
     use std::path::Path;
 
     fn tokenizer(folder: &str) -> Tokenizer {
@@ -184,29 +176,6 @@ mod tests {
         assert_eq!((before, parts), ("a ", vec![(2, " b"), (1, "")]));
     }
 
-    /// A folder with an uncased BERT tokenizer of three words.
-    fn uncased() -> tempfile::TempDir {
-        let special = |id: u32, content: &str| {
-            serde_json::json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
-                "normalized": false, "special": true})
-        };
-        let json = serde_json::json!({
-            "version": "1.0",
-            "added_tokens": [special(0, "[UNK]"), special(1, "[CLS]"), special(2, "[SEP]")],
-            "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null,
-                "lowercase": true},
-            "pre_tokenizer": {"type": "BertPreTokenizer"},
-            "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]},
-            "decoder": null,
-            "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-                "max_input_chars_per_word": 100,
-                "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "i": 3, "drink": 4, "wine": 5}},
-        });
-        let there = tempfile::tempdir().unwrap();
-        std::fs::write(there.path().join("tokenizer.json"), json.to_string()).unwrap();
-        there
-    }
-
     #[test]
     fn what_is_not_in_the_vocabulary_stays_where_no_separator_may_be_spelled() {
         let there = uncased();
@@ -217,25 +186,5 @@ mod tests {
         assert_eq!(literal.encode(text).unwrap(), plain.encode(text).unwrap());
         let spelled = literal.encode_bare("I [SEP] drink").unwrap();
         assert!(!spelled.contains(&2) && spelled.contains(&4), "{spelled:?}");
-    }
-
-    #[test]
-    fn tokenizer_config_wins_over_tokenizer_json_as_in_transformers() {
-        let there = uncased();
-        for (options, ids) in [
-            (
-                r#"{"tokenizer_class": "BertTokenizer", "do_lower_case": false}"#,
-                [0, 4],
-            ),
-            (r#"{"tokenizer_class": "BertTokenizer"}"#, [3, 4]),
-            (
-                r#"{"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": false}"#,
-                [3, 4],
-            ),
-        ] {
-            std::fs::write(there.path().join("tokenizer_config.json"), options).unwrap();
-            let tokenizer = Tokenizer::load(&Checkpoint::folder(there.path())).unwrap();
-            assert_eq!(tokenizer.encode_bare("I drink").unwrap(), ids, "{options}");
-        }
     }
 }

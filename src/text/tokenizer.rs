@@ -23,8 +23,9 @@ pub struct Tokenizer {
     pub(super) rows: Option<usize>,
 }
 
-/// The longest text that a text may become before it is split, as a multiple of its own length with some to spare.
+/// How many times as long a normalizer may make a text.
 const MOST_GROWTH: usize = 64;
+/// How many bytes more than that it may have, for short texts.
 const SPARE_BYTES: usize = 1 << 16;
 
 impl Tokenizer {
@@ -51,11 +52,7 @@ impl Tokenizer {
                 return Err(Error::invalid(checkpoint.name(), reason));
             }
             let path = checkpoint.path(SENTENCEPIECE);
-            let options = if checkpoint.has(OPTIONS) {
-                checkpoint.read_json(OPTIONS)?
-            } else {
-                sentencepiece::Options::default()
-            };
+            let options = checkpoint.read_json_if_any(OPTIONS)?.unwrap_or_default();
             let bytes = checkpoint.read(SENTENCEPIECE)?;
             let inner = guarded(|| sentencepiece::load(&path, &bytes, options, fallback))
                 .map_err(|panic| Error::invalid(&path, format!("is no tokenizer: {panic}")))??;
@@ -75,8 +72,8 @@ impl Tokenizer {
             .map_err(|error| Error::invalid(&path, format!("is no tokenizer: {error}")))?;
         let refused =
             |error: tokenizers::Error| Error::invalid(&path, format!("is no tokenizer: {error}"));
-        if checkpoint.has(OPTIONS) {
-            follow(&mut inner, &checkpoint.read_json(OPTIONS)?).map_err(refused)?;
+        if let Some(options) = checkpoint.read_json_if_any(OPTIONS)? {
+            follow(&mut inner, &options).map_err(refused)?;
         }
         // The file may keep the truncation and padding last used in Python; neither is wanted here.
         inner
@@ -139,9 +136,7 @@ impl Tokenizer {
     fn encode_with(&self, text: &str, special: bool) -> Result<Vec<i32>> {
         let encode = |text: &str| {
             self.check_growth(text)?;
-            let encoding = guarded(|| self.inner.encode_fast(text, special))
-                .map_err(|panic| self.failed(&panic.into()))?
-                .map_err(|error| self.failed(&error))?;
+            let encoding = self.tried(|| self.inner.encode_fast(text, special))?;
             self.ids(encoding.get_ids())
         };
         let ids = encode(text)?;
@@ -188,33 +183,25 @@ impl Tokenizer {
         Err(Error::invalid(&self.path, reason))
     }
 
-    /// Encodes a text without special tokens; each id comes with its byte range in the text.
+    /// Encodes a text without special tokens around it; each id comes with the range of the text's bytes that it stands for.
+    ///
+    /// Special tokens that the text spells may be among them, even if the tokenizer is [`literal`](Self::literal).
     pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<(i32, std::ops::Range<usize>)>> {
         self.check_growth(text)?;
-        let encoding = guarded(|| self.inner.encode(text, false))
-            .map_err(|panic| self.failed(&panic.into()))?
-            .map_err(|error| self.failed(&error))?;
+        let encoding = self.tried(|| self.inner.encode(text, false))?;
         let ids = self.ids(encoding.get_ids())?;
-        Ok(ids
-            .into_iter()
-            .zip(
-                encoding
-                    .get_offsets()
-                    .iter()
-                    .map(|&(start, end)| start..end),
-            )
-            .collect())
+        let offsets = encoding.get_offsets().iter();
+        let ranges = offsets.map(|&(start, end)| start..end);
+        Ok(ids.into_iter().zip(ranges).collect())
     }
 
     /// Decodes ids to text, without special tokens.
     pub fn decode(&self, ids: &[i32]) -> Result<String> {
         let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
-        guarded(|| self.inner.decode(&ids, true))
-            .map_err(|panic| self.failed(&panic.into()))?
-            .map_err(|error| self.failed(&error))
+        self.tried(|| self.inner.decode(&ids, true))
     }
 
-    /// Decodes a reply, which may have been cut inside a character: what there is of that is left out.
+    /// Decodes a reply. If it was cut in the middle of its last character, that character is left out.
     pub fn decode_reply(&self, ids: &[i32]) -> Result<String> {
         let whole = ids.len() - self.cut_bytes(ids);
         let mut text = self.decode(&ids[..whole])?;
@@ -275,13 +262,20 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
+    /// Calls the library for a text; its error or panic becomes an error that names the file.
+    pub(super) fn tried<T>(&self, work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
+        guarded(work)
+            .unwrap_or_else(|panic| Err(panic.into()))
+            .map_err(|error| self.failed(&error))
+    }
+
     pub(super) fn failed(&self, error: &tokenizers::Error) -> Error {
         Error::invalid(&self.path, format!("cannot handle a text: {error}"))
     }
 }
 
-/// How many bytes the replacements and prefixes of a normalizer may make of a text of `len` bytes, at most; what Unicode's
-/// normalization adds does not multiply.
+/// The most bytes that a text of `len` bytes may have after a normalizer's replacements and prefixes. What Unicode
+/// normalization adds is not counted: however often it is repeated, it adds that once.
 fn grown(normalizer: &NormalizerWrapper, len: usize) -> usize {
     /// As long as the marks that public tokenizers put in place of a space.
     const MARK: usize = 4;
@@ -335,8 +329,31 @@ fn follow(inner: &mut tokenizers::Tokenizer, options: &Options) -> tokenizers::R
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A folder with an uncased BERT tokenizer of three words.
+    pub(in crate::text) fn uncased() -> tempfile::TempDir {
+        let special = |id: u32, content: &str| {
+            serde_json::json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true})
+        };
+        let json = serde_json::json!({
+            "version": "1.0",
+            "added_tokens": [special(0, "[UNK]"), special(1, "[CLS]"), special(2, "[SEP]")],
+            "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null,
+                "lowercase": true},
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]},
+            "decoder": null,
+            "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100,
+                "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "i": 3, "drink": 4, "wine": 5}},
+        });
+        let there = tempfile::tempdir().unwrap();
+        std::fs::write(there.path().join("tokenizer.json"), json.to_string()).unwrap();
+        there
+    }
 
     #[test]
     fn a_text_is_neither_cut_nor_padded_whatever_the_file_says() {
@@ -367,5 +384,25 @@ mod tests {
             plain.encode(text).unwrap()
         );
         assert_ne!(cutting.encode(text).unwrap(), plain.encode(text).unwrap());
+    }
+
+    #[test]
+    fn tokenizer_config_wins_over_tokenizer_json_as_in_transformers() {
+        let there = uncased();
+        for (options, ids) in [
+            (
+                r#"{"tokenizer_class": "BertTokenizer", "do_lower_case": false}"#,
+                [0, 4],
+            ),
+            (r#"{"tokenizer_class": "BertTokenizer"}"#, [3, 4]),
+            (
+                r#"{"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": false}"#,
+                [3, 4],
+            ),
+        ] {
+            std::fs::write(there.path().join("tokenizer_config.json"), options).unwrap();
+            let tokenizer = Tokenizer::load(&Checkpoint::folder(there.path())).unwrap();
+            assert_eq!(tokenizer.encode_bare("I drink").unwrap(), ids, "{options}");
+        }
     }
 }

@@ -91,10 +91,7 @@ impl JudgeFormat {
 
     /// Reads what a checkpoint says of its judge; nothing if it has no `judge.json`.
     pub fn load(checkpoint: &Checkpoint) -> Result<Self> {
-        if !Self::is_in(checkpoint) {
-            return Ok(Self::default());
-        }
-        checkpoint.read_json(Self::FILE)
+        Ok(checkpoint.read_json_if_any(Self::FILE)?.unwrap_or_default())
     }
 
     /// Writes it into a judge's folder.
