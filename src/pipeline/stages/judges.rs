@@ -69,13 +69,9 @@ pub(in crate::pipeline) fn find(run: &Run<'_>) -> Result<Judges> {
         (_, false, true) => Some(BASE_ENGLISH),
         (_, false, false) => Some(BASE_MULTILINGUAL),
     };
-    let choose = |chosen: &Option<ModelChoice>, on_hub, given: &JudgeSource, task| {
+    let chosen = [&settings.relevance, &settings.nli];
+    choose(chosen, default, &run.judges, |name, given, task| {
         let templates = settings.templates.as_deref();
-        let name = match chosen {
-            Some(ModelChoice::Given) => None,
-            Some(ModelChoice::Named(name)) => Some(name.as_path()),
-            None => on_hub,
-        };
         let mut judge = match name {
             Some(name) => find_judge(&run.hub, name, task, templates)?,
             None => given.clone(),
@@ -90,20 +86,6 @@ pub(in crate::pipeline) fn find(run: &Run<'_>) -> Result<Judges> {
         judge.format = asked.clone().or(judge.format);
         judge.precision = settings.precision;
         Ok(judge)
-    };
-    let (relevance, nli) = match &default {
-        None => (None, None),
-        Some(OnHub { relevance, nli }) => (Some(Path::new(relevance)), Some(Path::new(nli))),
-    };
-    let given = &run.judges;
-    Ok(Judges {
-        relevance: choose(
-            &settings.relevance,
-            relevance,
-            &given.relevance,
-            JudgeTask::Relevance,
-        )?,
-        nli: choose(&settings.nli, nli, &given.nli, JudgeTask::Nli)?,
     })
 }
 
@@ -116,12 +98,8 @@ pub(in crate::pipeline) fn find_graders(run: &Run<'_>) -> Result<Judges> {
         (_, true) => Some(GRADING_ENGLISH),
         (_, false) => Some(GRADING_MULTILINGUAL),
     };
-    let choose = |chosen: &Option<ModelChoice>, on_hub: Option<&str>, given: &JudgeSource, task| {
-        let name = match chosen {
-            Some(ModelChoice::Given) => None,
-            Some(ModelChoice::Named(name)) => Some(name.as_path()),
-            None => on_hub.map(Path::new),
-        };
+    let chosen = [&settings.grading_relevance, &settings.grading_nli];
+    choose(chosen, default, &run.graders, |name, given, task| {
         let Some(name) = name else {
             return Ok(given.clone());
         };
@@ -131,22 +109,35 @@ pub(in crate::pipeline) fn find_graders(run: &Run<'_>) -> Result<Judges> {
         }
         judge.precision = settings.precision;
         Ok(judge)
-    };
-    let given = &run.graders;
-    Ok(Judges {
-        relevance: choose(
-            &settings.grading_relevance,
-            default.as_ref().map(|default| default.relevance),
-            &given.relevance,
-            JudgeTask::Relevance,
-        )?,
-        nli: choose(
-            &settings.grading_nli,
-            default.as_ref().map(|default| default.nli),
-            &given.nli,
-            JudgeTask::Nli,
-        )?,
     })
+}
+
+/// Chooses a judge for each task and finds both with `find`, which gets the judge's name and the one of [`Sources`]; no name
+/// if the latter is wanted.
+///
+/// [`Sources`]: crate::pipeline::Sources
+fn choose(
+    [relevance, nli]: [&Option<ModelChoice>; 2],
+    default: Option<OnHub>,
+    given: &Judges,
+    find: impl Fn(Option<&Path>, &JudgeSource, JudgeTask) -> Result<JudgeSource>,
+) -> Result<Judges> {
+    let default = default.as_ref();
+    let relevance = name_in(relevance, default.map(|default| default.relevance));
+    let nli = name_in(nli, default.map(|default| default.nli));
+    Ok(Judges {
+        relevance: find(relevance, &given.relevance, JudgeTask::Relevance)?,
+        nli: find(nli, &given.nli, JudgeTask::Nli)?,
+    })
+}
+
+/// The name in a choice, or the default's if nothing was chosen.
+fn name_in<'a>(chosen: &'a Option<ModelChoice>, default: Option<&'a str>) -> Option<&'a Path> {
+    match chosen {
+        Some(ModelChoice::Given) => None,
+        Some(ModelChoice::Named(name)) => Some(name),
+        None => default.map(Path::new),
+    }
 }
 
 /// Whether no judge that grades took part in the reward; tells of one that did: replies may have learnt what pleases it, and
