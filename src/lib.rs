@@ -44,6 +44,8 @@ pub mod hub;
 pub mod memory;
 #[cfg(feature = "persona")]
 pub mod parallel;
+#[cfg(feature = "pipeline")]
+mod pattern;
 #[cfg(feature = "persona")]
 pub mod persona;
 #[cfg(feature = "pipeline")]

@@ -1,15 +1,8 @@
 //! What cards and chat front ends write in place of names: `{{char}}`, `<USER>` and others.
 
-use std::sync::LazyLock;
+use regex::Captures;
 
-use regex::{Captures, Regex};
-
-macro_rules! pattern {
-    ($name:ident, $pattern:expr) => {
-        static $name: LazyLock<Regex> =
-            LazyLock::new(|| Regex::new($pattern).expect("the pattern is a constant"));
-    };
-}
+use crate::pattern::pattern;
 
 pattern!(BRACES, r"\{\{([^{}]*)\}\}");
 pattern!(MARKS, r"(?i)<(bot|char|user|start)>");

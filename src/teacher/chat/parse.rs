@@ -3,17 +3,16 @@
 //! Models that are asked for one JSON object answer with fences around it, in single quotes, with a comma too many, or
 //! with a list of lines. All of that is accepted; a reply that is cut off or anything else is rejected, not guessed at.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
 use serde_json::Value;
 
+use crate::pattern::pattern;
 use crate::teacher::chat::thoughts::answer_of;
 
 /// Why a reply cannot be used; shown to the model and to the user.
 pub(super) type Unusable = String;
 
-/// Reads a list of strings: the JSON field `name`, or one per line; a line without a bullet or number must be `likely`.
+/// Reads a list of strings: the JSON field `name`, else the lines of the reply. If any line begins with a bullet or a number,
+/// those lines are the list; otherwise the lines for which `likely` is true.
 pub(super) fn strings(
     reply: &str,
     name: &str,
@@ -74,7 +73,8 @@ pub(super) fn fields(reply: &str, names: &[&[&str]]) -> Result<Vec<String>, Unus
         .collect()
 }
 
-/// The place, among `labels`, of the label that the JSON field `name` or the whole reply is.
+/// Reads one label: from the JSON field `name`, or if there is no JSON from the whole reply. Returns its index in `labels`,
+/// which has all spellings of each.
 pub(super) fn label(reply: &str, name: &str, labels: &[&[&str]]) -> Result<usize, Unusable> {
     let reply = answer(reply)?;
     let text = match json(&reply, name)? {
@@ -87,7 +87,7 @@ pub(super) fn label(reply: &str, name: &str, labels: &[&[&str]]) -> Result<usize
     label_of(&text, labels)
 }
 
-/// The same for a list of `count` labels.
+/// Reads a list of exactly `count` labels, as [`strings`] reads a list; returns their indices in `labels`.
 pub(super) fn labels(
     reply: &str,
     name: &str,
@@ -104,7 +104,7 @@ pub(super) fn labels(
     found.iter().map(|text| label_of(text, labels)).collect()
 }
 
-/// Which label a text begins with, or is the only one that it has.
+/// The index of the label that is the first word of a text, or else of the only label that occurs in it.
 fn label_of(text: &str, labels: &[&[&str]]) -> Result<usize, Unusable> {
     let text = text.trim().to_lowercase();
     let words: Vec<&str> = text
@@ -144,8 +144,7 @@ fn answer(reply: &str) -> Result<String, Unusable> {
 /// The JSON value in a reply that has the field `name`, else the first; JSON5 is read too. Several objects without that field
 /// are a list, as JSON Lines are.
 fn json(reply: &str, name: &str) -> Result<Option<Value>, Unusable> {
-    static FENCE: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"(?s)```[a-zA-Z0-9]*\s*(.*?)(?:```|$)"));
+    pattern!(FENCE, r"(?s)```[a-zA-Z0-9]*\s*(.*?)(?:```|$)");
     if let Ok(Value::String(inner)) = serde_json::from_str(reply.trim()) {
         return json(&inner, name);
     }
@@ -177,7 +176,8 @@ fn json(reply: &str, name: &str) -> Result<Option<Value>, Unusable> {
     }
 }
 
-/// The JSON values in a text, in their order. A value that is not complete may hold others, which are not the answer.
+/// The JSON values in a text, in their order. What follows the beginning of an incomplete value is a part of it, not an answer:
+/// reading ends there, unless the text in between does not look like JSON.
 fn values(text: &str) -> Vec<Value> {
     let mut found = Vec::new();
     let (mut at, mut damaged) = (0, None);
@@ -327,12 +327,11 @@ fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// The marker before a list item: a bullet, a number, a letter with a bracket.
-static MARK: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"^\s*(?:[-*+•·●▪–—]\s*|\(?(?:\d{1,3}|[a-zA-Z])[.)）、:：]\s*|（\d{1,3}）\s*|[①-⑳]\s*|[Qq]\d{1,3}\s*[.:：]\s*)",
-    )
-});
+pattern!(
+    /// The marker before a list item: a bullet, a number, a letter with a bracket.
+    MARK,
+    r"^\s*(?:[-*+•·●▪–—]\s*|\(?(?:\d{1,3}|[a-zA-Z])[.)）、:：]\s*|（\d{1,3}）\s*|[①-⑳]\s*|[Qq]\d{1,3}\s*[.:：]\s*)"
+);
 
 /// The lines that a bullet or a number marks, without it.
 fn marked_lines(reply: &str) -> Vec<String> {
@@ -345,7 +344,7 @@ fn marked_lines(reply: &str) -> Vec<String> {
 
 /// A line without tags around it; of a table's row the longest cell.
 fn without_markup(line: &str) -> String {
-    static TAG: LazyLock<Regex> = LazyLock::new(|| pattern(r"^<\w+[^<>]*>|</\w+>$"));
+    pattern!(TAG, r"^<\w+[^<>]*>|</\w+>$");
     let line = TAG.replace_all(line.trim(), "");
     let cells = line
         .strip_prefix('|')
@@ -382,10 +381,6 @@ fn unquoted(text: &str) -> String {
             None => return text.to_string(),
         }
     }
-}
-
-fn pattern(source: &str) -> Regex {
-    Regex::new(source).expect("the pattern compiles")
 }
 
 #[cfg(test)]

@@ -1,19 +1,16 @@
 //! Text of others without what a terminal would obey.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
-
 use crate::error::is_obeyed;
+use crate::pattern::pattern;
 
 /// Returns a text without escape sequences and control characters, except line breaks and tabs; marks that turn the
 /// direction of what is shown go too.
 pub(super) fn plain(text: &str) -> String {
-    static SEQUENCE: LazyLock<Regex> = LazyLock::new(|| {
-        // Titles and links up to their end, colours and movements of the cursor, and single commands.
-        let sequence = r"(?s)(?:\x1b\]|\x{9d}).*?(?:\x07|\x1b\\|\x{9c})|(?:\x1b\[|\x{9b})[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]";
-        Regex::new(sequence).expect("the pattern compiles")
-    });
+    pattern!(
+        /// Titles and links up to their end, colours and movements of the cursor, and single commands.
+        SEQUENCE,
+        r"(?s)(?:\x1b\]|\x{9d}).*?(?:\x07|\x1b\\|\x{9c})|(?:\x1b\[|\x{9b})[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]"
+    );
     let obeyed = |c: char| is_obeyed(c) && !matches!(c, '\n' | '\t');
     if !text.contains(obeyed) {
         return text.to_string();

@@ -1,26 +1,19 @@
 //! A model's thinking, apart from its answer.
 
 use std::ops::Range;
-use std::sync::LazyLock;
 
-use regex::Regex;
+use crate::pattern::pattern;
 
-/// What opens a thought, as models write it.
-static OPEN: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?i)<(?:seed:)?(?:think|thinking|thought|thoughts|reasoning|reflection)>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|channel\|>(?:analysis|commentary)[^<]*<\|message\|>|<\|channel>thought\n",
-    )
-});
-/// What closes one.
-static CLOSE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?i)</(?:seed:)?(?:think|thinking|thought|thoughts|reasoning|reflection)>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|channel\|>final[^<]*<\|message\|>|<channel\|>",
-    )
-});
-
-fn pattern(source: &str) -> Regex {
-    Regex::new(source).expect("the pattern compiles")
-}
+pattern!(
+    /// What opens a thought, as models write it.
+    OPEN,
+    r"(?i)<(?:seed:)?(?:think|thinking|thought|thoughts|reasoning|reflection)>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|channel\|>(?:analysis|commentary)[^<]*<\|message\|>|<\|channel>thought\n"
+);
+pattern!(
+    /// What closes one.
+    CLOSE,
+    r"(?i)</(?:seed:)?(?:think|thinking|thought|thoughts|reasoning|reflection)>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|channel\|>final[^<]*<\|message\|>|<channel\|>"
+);
 
 /// Returns where in a reply the answer is, after or between its thoughts; `None` if the reply thinks to its end.
 ///

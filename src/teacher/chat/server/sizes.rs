@@ -1,8 +1,8 @@
 //! The sizes that a refusal tells: the context's length, the longest answer, the tokens of the prompt.
 
-use std::sync::LazyLock;
-
 use regex::Regex;
+
+use crate::pattern::pattern;
 
 /// What a refusal tells of sizes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,10 +113,10 @@ pub(super) fn numbers(words: &str) -> Vec<u64> {
 
 /// Whether a refusal's words, in small letters, are about the system's turn.
 pub(super) fn names_system(words: &str) -> bool {
-    static SYSTEM: LazyLock<Regex> = LazyLock::new(|| {
-        let pattern = r#"(?:system|developer)['"`]?\s+(?:role|message|prompt|instruction|turn)|roles?\b.{0,40}\bsystem|['"`]system['"`]|roles must alternate|messages?[\[.]0\]?\.role|(?:system|developer)\W+is not (?:a )?(?:valid|supported|allowed|enabled)|only user and assistant"#;
-        Regex::new(pattern).expect("the pattern compiles")
-    });
+    pattern!(
+        SYSTEM,
+        r#"(?:system|developer)['"`]?\s+(?:role|message|prompt|instruction|turn)|roles?\b.{0,40}\bsystem|['"`]system['"`]|roles must alternate|messages?[\[.]0\]?\.role|(?:system|developer)\W+is not (?:a )?(?:valid|supported|allowed|enabled)|only user and assistant"#
+    );
     SYSTEM.is_match(words)
 }
 
