@@ -7,6 +7,7 @@ mod files;
 mod gemma;
 mod merge;
 mod nf4;
+mod refused;
 mod spm;
 
 use std::collections::BTreeMap;
