@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, TensorData};
 
 use super::nf4;
 use super::shards::{Entry, write_file};
-use super::tensors::{open, weight_files};
+use super::tensors::{StoredTensor, open, weight_files};
 use super::{Checkpoint, Precision, Quantization};
 use crate::nn::layers::nf4::Nf4;
 use crate::nn::{WeightMut, Weights};
@@ -67,85 +67,123 @@ pub(super) fn load(
     precision: Precision,
     device: &Device,
 ) -> Result<()> {
-    let dtype = precision.dtype.into();
-    let starts = |name: &str, prefixes: &[&str]| {
-        part == Part::Body && prefixes.iter().any(|prefix| name.starts_with(prefix))
-    };
-    let tensors = open(&weight_files(checkpoint)?)?.into_iter();
-    let mut tensors: BTreeMap<_, _> = tensors
-        .map(|(name, tensor)| (modern(&name), tensor))
-        .collect();
-    // A BERT that was pretrained without a pooler gets a fresh one.
-    let has_pooler = tensors.keys().any(|name| name.starts_with(BERT_POOLER));
-    let is_fresh =
-        |name: &str| starts(name, &HEAD) || (starts(name, &[BERT_POOLER]) && !has_pooler);
-    tensors.retain(|name, _| !starts(name, &OTHER_HEADS) && !starts(name, &HEAD));
+    let mut stored = StoredWeights::open(checkpoint, part)?;
     // Names and shapes are checked before any value is read.
-    let mut problems = Vec::new();
-    let mut unexpected: BTreeSet<String> = tensors.keys().cloned().collect();
-    model.weights("", &mut |name, weight| {
-        if is_fresh(name) {
-            return;
-        }
-        unexpected.remove(name);
-        if nf4::is_packed(name, &tensors) {
-            let part = format!("{name}.");
-            return unexpected.retain(|other| !other.starts_with(&part));
-        }
-        let wanted = weight.shape();
-        match tensors.get(name).map(|tensor| &tensor.shape) {
-            None => problems.push(format!("{name} is missing")),
-            Some(found) if *found != wanted => {
-                problems.push(format!("{name} has shape {found:?}, not {wanted:?}"));
-            }
-            Some(_) => problems.extend(tensors[name].check_float().err()),
-        }
-    });
-    unexpected.retain(|name| !IGNORED.iter().any(|ignored| name.ends_with(ignored)));
-    problems.extend(
-        unexpected
-            .iter()
-            .map(|name| format!("{name} is unexpected")),
-    );
-    let failed = |problems: Vec<String>| {
-        let problems = problems.join("; ");
-        let reason = format!("the weights do not fit config.json: {problems}");
-        Error::invalid(checkpoint.name(), reason)
-    };
-    if !problems.is_empty() {
-        return Err(failed(problems));
-    }
-    model.weights("", &mut |name, mut weight| {
-        if is_fresh(name) || !problems.is_empty() {
-            return;
-        }
-        if let WeightMut::Matrix(matrix) = &weight
-            && nf4::is_packed(name, &tensors)
-        {
-            match nf4::take(name, matrix.shape(), &mut tensors, dtype, device) {
-                Ok(packed) => weight.set_nf4(packed),
-                Err(problem) => problems.push(problem),
-            }
-            return;
-        }
-        let Some(tensor) = tensors.remove(name) else {
-            return problems.push(format!("{name} is missing"));
-        };
-        let quantize = precision.quantization == Quantization::Nf4 && nf4::is_projection(name);
-        match (tensor.read_weight(dtype), &mut weight) {
-            (Err(problem), _) => problems.push(problem),
-            (Ok(data), WeightMut::Matrix(matrix)) if quantize => {
-                let (values, shape) = (nf4::floats(data), matrix.shape());
-                weight.set_nf4(Nf4::from_values(&values, shape, dtype, device));
-            }
-            (Ok(data), weight) => weight.set_frozen(data, dtype, device),
-        }
-    });
+    let mut problems = stored.misfits(model);
     if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(failed(problems))
+        problems = stored.fill(model, precision, device);
     }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let problems = problems.join("; ");
+    let reason = format!("the weights do not fit config.json: {problems}");
+    Err(Error::invalid(checkpoint.name(), reason))
+}
+
+/// The tensors of a checkpoint from which a model is filled.
+struct StoredWeights {
+    tensors: BTreeMap<String, StoredTensor>,
+    part: Part,
+    /// Whether there is the pooler with which a BERT was pretrained; if not, the model's own stays as it is.
+    has_pooler: bool,
+}
+
+impl StoredWeights {
+    fn open(checkpoint: &Checkpoint, part: Part) -> Result<Self> {
+        let tensors = open(&weight_files(checkpoint)?)?.into_iter();
+        let tensors: BTreeMap<_, _> = tensors
+            .map(|(name, tensor)| (modern(&name), tensor))
+            .collect();
+        let has_pooler = tensors.keys().any(|name| name.starts_with(BERT_POOLER));
+        let mut stored = Self {
+            tensors,
+            part,
+            has_pooler,
+        };
+        if part == Part::Body {
+            let is_head = |name: &str| starts(name, &OTHER_HEADS) || starts(name, &HEAD);
+            stored.tensors.retain(|name, _| !is_head(name));
+        }
+        Ok(stored)
+    }
+
+    /// Whether a weight of the model stays as it is.
+    fn is_kept(&self, name: &str) -> bool {
+        let is_head = starts(name, &HEAD) || (starts(name, &[BERT_POOLER]) && !self.has_pooler);
+        self.part == Part::Body && is_head
+    }
+
+    /// Every tensor that is missing, unexpected, wrongly shaped or not of numbers.
+    fn misfits(&self, model: &mut impl Weights) -> Vec<String> {
+        let tensors = &self.tensors;
+        let mut problems = Vec::new();
+        let mut unexpected: BTreeSet<&str> = tensors.keys().map(String::as_str).collect();
+        model.weights("", &mut |name, weight| {
+            if self.is_kept(name) {
+                return;
+            }
+            unexpected.remove(name);
+            if nf4::is_packed(name, tensors) {
+                let part = format!("{name}.");
+                return unexpected.retain(|other| !other.starts_with(&part));
+            }
+            let wanted = weight.shape();
+            match tensors.get(name) {
+                None => problems.push(format!("{name} is missing")),
+                Some(StoredTensor { shape, .. }) if *shape != wanted => {
+                    problems.push(format!("{name} has shape {shape:?}, not {wanted:?}"));
+                }
+                Some(tensor) => problems.extend(tensor.check_float().err()),
+            }
+        });
+        unexpected.retain(|name| !IGNORED.iter().any(|ignored| name.ends_with(ignored)));
+        let unexpected = unexpected.iter();
+        problems.extend(unexpected.map(|name| format!("{name} is unexpected")));
+        problems
+    }
+
+    /// Fills the weights one by one, up to the first that cannot be read; returns what is wrong with that.
+    fn fill(
+        &mut self,
+        model: &mut impl Weights,
+        precision: Precision,
+        device: &Device,
+    ) -> Vec<String> {
+        let dtype = precision.dtype.into();
+        let mut problems = Vec::new();
+        model.weights("", &mut |name, mut weight| {
+            if self.is_kept(name) || !problems.is_empty() {
+                return;
+            }
+            if let WeightMut::Matrix(matrix) = &weight
+                && nf4::is_packed(name, &self.tensors)
+            {
+                match nf4::take(name, matrix.shape(), &mut self.tensors, dtype, device) {
+                    Ok(packed) => weight.set_nf4(packed),
+                    Err(problem) => problems.push(problem),
+                }
+                return;
+            }
+            let Some(tensor) = self.tensors.remove(name) else {
+                return problems.push(format!("{name} is missing"));
+            };
+            let quantize = precision.quantization == Quantization::Nf4 && nf4::is_projection(name);
+            match (tensor.read_weight(dtype), &mut weight) {
+                (Err(problem), _) => problems.push(problem),
+                (Ok(data), WeightMut::Matrix(matrix)) if quantize => {
+                    let (values, shape) = (nf4::floats(data), matrix.shape());
+                    weight.set_nf4(Nf4::from_values(&values, shape, dtype, device));
+                }
+                (Ok(data), weight) => weight.set_frozen(data, dtype, device),
+            }
+        });
+        problems
+    }
+}
+
+fn starts(name: &str, prefixes: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The name of a tensor as it is today: old checkpoints of BERT call a norm's weight and bias gamma and beta.

@@ -1,7 +1,6 @@
 //! The training of an adapter by DPO: of a character in a run, or of any pairs by `apc dpo`.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use burn::config::Config;
@@ -18,12 +17,12 @@ use crate::kernels;
 use crate::nn::{Gemma, LoraConfig};
 use crate::parallel::{Devices, Replicas};
 use crate::persona::{PreferencePair, encode_reply};
-use crate::pipeline::record::seal_of;
+use crate::pipeline::record::open_steps;
 use crate::progress::Job;
 use crate::text::Tokenizer;
 use crate::train::{
-    AdamW, DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, StepRecorder,
-    epochs_done, fit, reply_logps,
+    AdamW, DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, epochs_done, fit,
+    reply_logps,
 };
 use crate::{Error, Result, memory};
 
@@ -162,16 +161,7 @@ impl DpoRun<'_> {
         let train = self.loader(&examples, devices);
         let steps_per_epoch = train.steps_per_epoch(training.dpo.accumulate);
         let done = epochs_done(self.work, training.epochs)?;
-        let record = || {
-            let path = self.output.join("steps.jsonl");
-            StepRecorder::open(
-                &path,
-                &seal_of(&path, self.work),
-                done * steps_per_epoch,
-                job,
-            )
-            .map(Arc::new)
-        };
+        let record = || open_steps(self.output, self.work, done * steps_per_epoch, job);
         let recorder = self.record_steps.then(record).transpose()?;
         let gradient_checkpointing = self.recomputes(&model, &examples, job);
         let start = Instant::now();
@@ -198,13 +188,7 @@ impl DpoRun<'_> {
         let policy = trained?.policy;
         let train_seconds = start.elapsed().as_secs_f64();
         let n_pairs: usize = examples.iter().map(|example| example.pairs.len()).sum();
-        files::save_adapter(&policy, &config, self.output)?;
-        let made_with = MadeWith {
-            version: env!("CARGO_PKG_VERSION").to_string(),
-            base: self.base.to_string(),
-            precision: self.precision,
-        };
-        files::write_json(&self.output.join(MadeWith::FILE), &made_with)?;
+        self.save(&policy, &config)?;
         Ok(DpoTrained {
             policy: with_lora_of(&policy),
             examples,
@@ -212,6 +196,17 @@ impl DpoRun<'_> {
             reference_seconds,
             pairs_per_second: ((training.epochs - done) * n_pairs) as f64 / train_seconds,
         })
+    }
+
+    /// Writes the adapter, and what it was made with.
+    fn save(&self, policy: &Gemma, config: &AdapterConfig) -> Result<()> {
+        files::save_adapter(policy, config, self.output)?;
+        let made_with = MadeWith {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            base: self.base.to_string(),
+            precision: self.precision,
+        };
+        files::write_json(&self.output.join(MadeWith::FILE), &made_with)
     }
 
     /// The base with the factors to be trained: fresh ones, or those of the adapter.

@@ -16,12 +16,12 @@ use serde::{Deserialize, Serialize};
 use crate::files::{self, Checkpoint, ClassifierConfig};
 use crate::nn::{SequenceClassifier, Weights};
 use crate::parallel::{Devices, Replicas};
-use crate::pipeline::record::seal_of;
+use crate::pipeline::record::{open_steps, seal_of};
 use crate::progress::Job;
 use crate::text::{ByteFallback, EncodedText, Tokenizer};
 use crate::train::{
     AdamW, ClassifierBatch, ClassifierExample, ClassifierModel, EpochLoader, Fit, StepDropout,
-    StepRecorder, epochs_done, fit,
+    epochs_done, fit,
 };
 use crate::{Error, Result};
 
@@ -132,10 +132,7 @@ impl FineTune<'_> {
 
         let epochs_done = epochs_done(self.work, self.config.epochs)?;
         let steps_done = epochs_done * train.steps_per_epoch(1);
-        let record = || {
-            let path = self.output.join("steps.jsonl");
-            StepRecorder::open(&path, &seal_of(&path, self.work), steps_done, job).map(Arc::new)
-        };
+        let record = || open_steps(self.output, self.work, steps_done, job);
         let recorder = self.record_steps.then(record).transpose()?;
         let dropout = self
             .config

@@ -191,8 +191,50 @@ impl Classifier {
     ) -> Result<()> {
         /// Batches per worker between two calls of `on_batches`, so that workers do not wait for each other after every batch.
         const AT_ONCE: usize = 4;
-        let mut encoded: Vec<&EncodedText> = Vec::new(); // distinct texts
-        let mut text_idxs: Vec<Vec<usize>> = Vec::new(); // the texts that are equal to each
+        let distinct = self.distinct(texts)?;
+        let mut batches = distinct.batches(batch_tokens);
+        batches.retain(|batch| {
+            let mut idxs = batch.iter().flat_map(|&place| &distinct.text_idxs[place]);
+            let done = idxs.all(|&text_idx| is_done(text_idx));
+            if done {
+                task.resume(distinct.n_texts(batch));
+            }
+            !done
+        });
+        let devices = self.models.devices();
+        let lengths = Lengths::on(devices.first());
+        for group in batches.chunks(AT_ONCE * devices.workers()) {
+            let results = self.models.map(group.to_vec(), |model, batch: Vec<usize>| {
+                job.check()?;
+                let texts: Vec<_> = batch.iter().map(|&place| distinct.texts[place]).collect();
+                let rows = self.rows(model, &texts, lengths)?;
+                task.advance(distinct.n_texts(&batch));
+                Ok(batch.into_iter().zip(rows).collect::<Vec<_>>())
+            });
+            // If the job is stopped, finished batches still count.
+            let mut all = Ok(());
+            let mut done = Vec::new();
+            for result in results {
+                match result {
+                    Ok(rows) => done.extend(rows.into_iter().flat_map(|(place, row)| {
+                        let text_idxs = distinct.text_idxs[place].iter();
+                        text_idxs.map(move |&text_idx| (text_idx, row.clone()))
+                    })),
+                    Err(error) => all = Err(error),
+                }
+            }
+            on_batches(&done)?;
+            all?;
+        }
+        Ok(())
+    }
+
+    /// Finds the texts that are equal; refuses one that is too long.
+    fn distinct<'a>(&self, texts: &'a [EncodedText]) -> Result<Distinct<'a>> {
+        let mut distinct = Distinct {
+            texts: Vec::new(),
+            text_idxs: Vec::new(),
+        };
         let mut places = HashMap::new();
         for (text_idx, text) in texts.iter().enumerate() {
             if text.len() > self.max_tokens {
@@ -203,73 +245,67 @@ impl Classifier {
                     self.max_tokens
                 )));
             }
-            let place = *places.entry(text).or_insert(encoded.len());
-            if place == encoded.len() {
-                encoded.push(text);
-                text_idxs.push(Vec::new());
+            let place = *places.entry(text).or_insert(distinct.texts.len());
+            if place == distinct.texts.len() {
+                distinct.texts.push(text);
+                distinct.text_idxs.push(Vec::new());
             }
-            text_idxs[place].push(text_idx);
+            distinct.text_idxs[place].push(text_idx);
         }
-        let mut order: Vec<usize> = (0..encoded.len()).collect();
-        order.sort_by_key(|&place| encoded[place].len());
+        Ok(distinct)
+    }
+
+    /// The class probabilities of each text of a batch.
+    fn rows(
+        &self,
+        model: &SequenceClassifier,
+        texts: &[&EncodedText],
+        lengths: Lengths,
+    ) -> Result<Vec<Vec<f32>>> {
+        let input = classifier_input(model, texts, self.pad_token_id, lengths);
+        let logits = model.forward(input);
+        let [_, n_labels] = logits.dims();
+        let logits = logits.cast(DType::F32);
+        let rows = match self.activation {
+            Activation::Softmax => activation::softmax(logits, 1),
+            Activation::Sigmoid => activation::sigmoid(logits),
+        };
+        let rows = rows.into_data();
+        let rows = rows.as_slice::<f32>().expect("the tensor was cast to f32");
+        if rows.iter().any(|probability| probability.is_nan()) {
+            return Err(Error::Model(
+                "the judge's probabilities are not numbers: its weights are damaged; take another judge".into(),
+            ));
+        }
+        Ok(rows.chunks_exact(n_labels).map(<[f32]>::to_vec).collect())
+    }
+}
+
+/// Texts without those that are equal to an earlier one.
+struct Distinct<'a> {
+    texts: Vec<&'a EncodedText>,
+    /// For each of them the indices of all texts that are equal to it.
+    text_idxs: Vec<Vec<usize>>,
+}
+
+impl Distinct<'_> {
+    /// Sorts the texts by length and puts them into batches of about `batch_tokens`, padding included.
+    fn batches(&self, batch_tokens: usize) -> Vec<Vec<usize>> {
+        let mut order: Vec<usize> = (0..self.texts.len()).collect();
+        order.sort_by_key(|&place| self.texts[place].len());
         let mut batches: Vec<Vec<usize>> = Vec::new();
         for place in order {
-            let tokens = encoded[place].len();
+            let tokens = self.texts[place].len();
             match batches.last_mut() {
                 Some(batch) if (batch.len() + 1) * tokens <= batch_tokens => batch.push(place),
                 _ => batches.push(vec![place]),
             }
         }
-        let n_texts =
-            |batch: &[usize]| -> usize { batch.iter().map(|&place| text_idxs[place].len()).sum() };
-        batches.retain(|batch| {
-            let mut idxs = batch.iter().flat_map(|&place| &text_idxs[place]);
-            let done = idxs.all(|&text_idx| is_done(text_idx));
-            if done {
-                task.resume(n_texts(batch));
-            }
-            !done
-        });
-        let devices = self.models.devices();
-        let lengths = Lengths::on(devices.first());
-        for group in batches.chunks(AT_ONCE * devices.workers()) {
-            let results = self.models.map(group.to_vec(), |model, batch: Vec<usize>| {
-                job.check()?;
-                let texts: Vec<_> = batch.iter().map(|&place| encoded[place]).collect();
-                let input = classifier_input(model, &texts, self.pad_token_id, lengths);
-                let logits = model.forward(input);
-                let [_, n_labels] = logits.dims();
-                let logits = logits.cast(DType::F32);
-                let rows = match self.activation {
-                    Activation::Softmax => activation::softmax(logits, 1),
-                    Activation::Sigmoid => activation::sigmoid(logits),
-                };
-                let rows = rows.into_data();
-                let rows = rows.as_slice::<f32>().expect("the tensor was cast to f32");
-                if rows.iter().any(|probability| probability.is_nan()) {
-                    return Err(Error::Model(
-                        "the judge's probabilities are not numbers: its weights are damaged; take another judge".into(),
-                    ));
-                }
-                task.advance(n_texts(&batch));
-                let rows = rows.chunks_exact(n_labels).map(<[f32]>::to_vec);
-                Ok(batch.into_iter().zip(rows).collect::<Vec<_>>())
-            });
-            // If the job is stopped, finished batches still count.
-            let mut all = Ok(());
-            let mut done = Vec::new();
-            for result in results {
-                match result {
-                    Ok(rows) => done.extend(rows.into_iter().flat_map(|(place, row)| {
-                        let text_idxs = text_idxs[place].iter();
-                        text_idxs.map(move |&text_idx| (text_idx, row.clone()))
-                    })),
-                    Err(error) => all = Err(error),
-                }
-            }
-            on_batches(&done)?;
-            all?;
-        }
-        Ok(())
+        batches
+    }
+
+    /// How many texts have their probabilities from a batch.
+    fn n_texts(&self, batch: &[usize]) -> usize {
+        batch.iter().map(|&place| self.text_idxs[place].len()).sum()
     }
 }

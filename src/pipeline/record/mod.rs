@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub use output::Output;
-pub(in crate::pipeline) use output::seal_of;
+pub(in crate::pipeline) use output::{open_steps, seal_of};
 pub(in crate::pipeline) use spec::InputFile;
 pub use spec::StageSpec;
 pub(in crate::pipeline) use stored::{Known, Record};

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::progress::Job;
+use crate::train::StepRecorder;
 use crate::{Error, Result, files};
 
 /// A file or folder that a stage writes.
@@ -126,6 +129,18 @@ pub(in crate::pipeline) const SEAL: &str = ".seal.json";
 /// The place of the seal of a file that is half made, in the folder of its stage's records or checkpoints.
 pub(in crate::pipeline) fn seal_of(path: &Path, folder: &Path) -> PathBuf {
     folder.join(name_of(path) + SEAL)
+}
+
+/// Opens the record of a training's optimizer steps, `steps.jsonl` in the folder of its result; its seal is in the folder of
+/// its checkpoints.
+pub(in crate::pipeline) fn open_steps(
+    output: &Path,
+    work: &Path,
+    steps_done: usize,
+    job: &Job,
+) -> Result<Arc<StepRecorder>> {
+    let path = output.join("steps.jsonl");
+    StepRecorder::open(&path, &seal_of(&path, work), steps_done, job).map(Arc::new)
 }
 
 fn name_of(path: &Path) -> String {
