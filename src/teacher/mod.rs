@@ -17,6 +17,15 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::persona::{Nli, NliExample, Query, Relevance, RelevanceExample, Statement};
 
+/// A sentence or line of a page that gave no statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// What the page says.
+    pub text: String,
+    /// Why it is no statement, as the end of a sentence about the line: `is a question`.
+    pub reason: String,
+}
+
 /// The five tasks of a teacher.
 ///
 /// The result depends on the arguments and the seed only: a chat model's answers are kept and used again. A task without a
@@ -29,7 +38,7 @@ pub trait Teacher: Send + Sync {
     fn statements(&self, character: &str, page: &str) -> Result<Vec<Statement>>;
 
     /// Returns the sentences of a page that gave no statement, and how many sentences it has, if the teacher knows.
-    fn unread(&self, _character: &str, _page: &str) -> Option<(Vec<String>, usize)> {
+    fn unread(&self, _character: &str, _page: &str) -> Option<(Vec<Unread>, usize)> {
         None
     }
 

@@ -5,12 +5,12 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Reply, english};
 use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
-use crate::teacher::Teacher;
+use crate::teacher::{Teacher, Unread};
 use crate::{Error, Result};
 
 /// The version of the rules, part of every record of what they made: it is raised with every change of what they say, so that
 /// what older rules made is made again.
-const RULES_VERSION: u32 = 4;
+const RULES_VERSION: u32 = 5;
 
 /// Rules for English pages; see [`english`](super::english) for what they can and cannot do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,7 +35,7 @@ impl Teacher for Offline {
             .collect())
     }
 
-    fn unread(&self, character: &str, page: &str) -> Option<(Vec<String>, usize)> {
+    fn unread(&self, character: &str, page: &str) -> Option<(Vec<Unread>, usize)> {
         let read = english::read(character, page);
         Some((read.unread, read.n_sentences))
     }

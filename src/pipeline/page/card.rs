@@ -23,7 +23,12 @@ pub(super) fn page(path: &Path, card: &Map<String, Value>, character: &str) -> R
         let texts = keys.iter().map(|key| text_of(data.get(*key)));
         texts.into_iter().find(|text| !text.is_empty())
     };
-    let description = text(&["description", "char_persona", "context"]).or_else(|| persona(data));
+    // Agnai's persona is what other cards call the description; it has both.
+    let description = text(&["description", "char_persona", "context"]);
+    let description = match (persona(data), description) {
+        (Some(persona), Some(description)) => Some(format!("{persona}\n\n{description}")),
+        (persona, description) => persona.or(description),
+    };
     let personality = text(&["personality"]);
     let scenario = text(&["scenario", "world_scenario"]);
     let examples = text(&["mes_example", "example_dialogue", "sampleChat"]);
@@ -65,6 +70,8 @@ pub(super) fn page(path: &Path, card: &Map<String, Value>, character: &str) -> R
     let talk = examples.unwrap_or_default();
     parts.extend(talk.split("<START>").map(|talk| spoken(talk, None)));
     parts.extend(greetings.iter().map(|text| spoken(text, Some(character))));
+    let tags = texts_of(data.get("tags"));
+    parts.extend((!tags.is_empty()).then(|| format!("Tags: {}", tags.join(", "))));
     let parts = parts.iter().enumerate().map(|(place, part)| {
         let part = macros::resolve(part, character, true);
         let others = others.iter().filter(|_| place >= n_named);

@@ -294,7 +294,7 @@ mod tests {
         }});
         assert_eq!(
             read("card.json", card.to_string()).unwrap(),
-            "Mira sings.\nMira swims.\n\nScenario: 7\n\nMira lives in Bonn."
+            "Mira sings.\nMira swims.\n\nScenario: 7\n\nMira lives in Bonn.\n\nTags: a, b"
         );
     }
 

@@ -84,16 +84,16 @@ fn unread(run: &Run<'_>) -> Vec<Rejected> {
     };
     if !unread.is_empty() {
         run.job.progress.note(&format!(
-            "{} of the page's {n_sentences} sentences gave no statement about {character}; they are in {}",
+            "{} of the page's {n_sentences} sentences gave no statement about {character}; each is with its reason in {}",
             unread.len(),
             run.layout.rejected().display()
         ));
     }
-    let rejected = unread.into_iter().map(|sentence| Rejected {
+    let rejected = unread.into_iter().map(|unread| Rejected {
         task: "statements".to_string(),
-        asked: sentence,
+        asked: unread.text,
         replies: Vec::new(),
-        reason: format!("gave no statement about {character}"),
+        reason: unread.reason,
     });
     rejected.collect()
 }

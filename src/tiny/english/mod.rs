@@ -10,14 +10,15 @@
 //! # Limits
 //!
 //! - English only: [`other_language`] tells when a text is not.
-//! - Pronouns are resolved by gender, grammar and the subject of the sentence before. Where someone else may be meant, the sentence is dropped
-//!   rather than guessed at, so prose gives fewer statements than it has facts; a few are still attributed wrongly.
-//! - Of a conversation, only what the character says of itself in plain statements (`I grew up …`) is taken; the rest is unread.
-//! - Quotations of more than four words, questions, and sentences that point to an earlier one (`It was …`) are unread. So is what stands
-//!   in parentheses, but for what is said right behind the character's name (`Alice (born 1990)`) or of a relative (`Mother: Lena (a baker)`).
-//! - Nothing is lost without a word: a line or sentence gives statements or is among [`Reading::unread`]. Sources, comments, pictures,
+//! - Pronouns are resolved by gender, grammar and the subject of the sentence before. Where someone else may be meant, and where a piece of
+//!   the page is no clause that is understood, it is kept as it stands with the character's name in front: `Mira – Likes: all but fish.` No
+//!   questions are asked about such statements. A few pronouns are still attributed wrongly.
+//! - So is what stands below a heading that is somebody else's or says that it is not so (`Rumours`, `Used to be`), with the heading, and what
+//!   has parentheses, but for what is said right behind the character's name (`Alice (born 1990)`) or of a relative (`Mother: Lena (a baker)`).
+//! - Nothing is lost without a word: a line or sentence gives statements or is among [`Reading::unread`], with the reason: questions, what is
+//!   said in a talk and holds for the moment, what others say, code, what is struck out, what describes the page. Sources, comments, pictures,
 //!   the look of an infobox and editors' marks of a wiki are not text of the page.
-//! - Long sentences are split, and lose their side clauses above 30 words. `X is a … who …` is split where it is surely X who does it.
+//! - Compound sentences are split. `X is a … who …` is split where it is surely X who does it.
 //! - A noun that looks like a verb may be taken for one (`her work takes`), most often in long noun phrases and after lists. The question or the
 //!   reply is then clumsy; a clause that is not understood gives only open questions.
 //! - Statements keep the tense of the page, so fiction told in the present gives questions in the present (`Do you buy a cat?`).

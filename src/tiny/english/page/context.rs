@@ -1,9 +1,7 @@
 //! What a sentence owes to those around it: quotations, reports, pronouns without a noun.
 
 use crate::tiny::english::clause::possessive::is_possessive;
-use crate::tiny::english::clause::pronouns;
-use crate::tiny::english::clause::voice;
-use crate::tiny::english::clause::{self, Clause, Subject};
+use crate::tiny::english::clause::{Clause, Subject};
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::people::{self, Gender};
 use crate::tiny::english::words::tokens::{self, Token};
@@ -18,38 +16,6 @@ pub(crate) fn has_long_quote(sentence: &str) -> bool {
         || parts.iter().step_by(2).any(|quoted| {
             quoted.split_whitespace().count() > 4 || quoted.contains(" I ") || quoted.ends_with('?')
         })
-}
-
-/// `Bob states that Alice was born …`: what is reported.
-pub(crate) fn reported(tokens: &[Token], gender: Option<Gender>) -> Option<Vec<Token>> {
-    let clause = clause::parse(tokens).filter(|clause| {
-        clause.kind == Subject::Other && voice::says(&tokens[clause.main].lower)
-    })?;
-    let that = clause.main + 1;
-    if !tokens.get(that)?.is("that") {
-        return None;
-    }
-    let mut rest = tokens[that + 1..].to_vec();
-    if let Some(gender) = gender {
-        pronouns::mark_pronouns(&mut rest, gender);
-    }
-    let inner = clause::parse(&rest)
-        .filter(|inner| matches!(inner.kind, Subject::Me | Subject::Mine) && inner.start == 0)?;
-    let hoped = rest[inner.main].is_any(&[
-        "wanted", "felt", "thought", "believed", "intended", "did", "wished", "hoped",
-    ]);
-    let modal = rest[inner.verb].is_any(&["would", "should", "could", "must", "might", "may"]);
-    let reflexive = rest
-        .iter()
-        .any(|token| token.is_any(&["herself", "himself"]));
-    (!hoped && !modal && !reflexive && !clause.negated)
-        .then(|| rest.into_iter().map(unmarked).collect())
-}
-
-/// Pronouns lose their mark, to be judged again.
-fn unmarked(mut token: Token) -> Token {
-    token.me &= Gender::of_pronoun(&token.lower).is_none();
-    token
 }
 
 /// Whether a pronoun means something that only an earlier sentence names.
@@ -159,14 +125,6 @@ pub(crate) fn is_dangling(tokens: &[Token], clause: &Clause) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_report_about_the_character_becomes_a_fact() {
-        let tokens = crate::tiny::english::clause::names::Names::new("Alice")
-            .tag_names("Bob states that Alice was born in Bonn.");
-        let rest = reported(&tokens, None).map(|tokens| tokens::join(&tokens));
-        assert_eq!(rest.as_deref(), Some("Alice was born in Bonn."));
-    }
 
     #[test]
     fn long_quotations_are_seen() {

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::templates::from_template;
+use super::sections;
+use super::templates::{from_template, none_of};
 use super::values::{all_adjectives, listed, with_commas};
-use super::wiki;
 use crate::tiny::english::clause;
 use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::words::grammar;
@@ -87,7 +87,10 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
     } = given;
     let bare = value.trim_end_matches(['.', ';', ',', '!']).trim();
     if !bare.contains(char::is_alphanumeric) {
-        return bare.contains(wiki::UNKNOWN).then_some(None);
+        let is_blank = bare
+            .chars()
+            .all(|c| c.is_ascii_punctuation() || c.is_whitespace());
+        return (!is_blank).then_some(None);
     }
     if is_sentence(names, value) {
         return Some(Some(of_relative(names, key, value)));
@@ -103,9 +106,10 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
     if several && words.len() > 1 && verbs::is_auxiliary(&words[0].lower) {
         return Some(Some(format!("{} {bare}.", names.character)));
     }
-    // What is asked or exclaimed, or comes after a value, is no value of a field.
-    if found || value.ends_with(['?', '!']) {
-        return Some(None);
+    // What is asked or exclaimed, or comes after a value, is no value of a field; what is not plain may say the contrary.
+    let is_lack = field.trim().is_empty() && words.first().is_some_and(|first| first.is("no"));
+    if found || value.ends_with(['?', '!']) || !is_plain(bare) && !is_lack {
+        return Some(none_of(names, key, bare));
     }
     // `Alice: kind, shy`
     let is_own = field.trim() == names.character && all_adjectives(&words);
@@ -123,6 +127,19 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
         "" => from_fragment(names, bare),
         name => from_template(names, name, key, &text),
     })
+}
+
+/// Whether a field is about whom the character was with: `Former spouse`.
+pub(crate) fn is_former(name: &str) -> bool {
+    name.to_lowercase()
+        .strip_prefix("former ")
+        .is_some_and(people::is_person_word_of)
+}
+
+/// Whether a value is words and commas, none of which takes back what another says: not `everything but fish`, `red/brown` or `5?`.
+fn is_plain(value: &str) -> bool {
+    let is_mark = |c: char| !c.is_alphanumeric() && !" ,.'-&%°\"".contains(c);
+    !value.contains(is_mark) && !sections::takes_back(value)
 }
 
 /// `Spouse: Tom (divorced)` as a field of its own name: `Former spouse: Tom`; other lines as they are.

@@ -4,12 +4,16 @@ use std::borrow::Cow;
 
 use regex::Captures;
 
+use super::tables::{self, Cell};
 use crate::tiny::english::words::sentences::pattern;
 
 pattern!(
     BLOCK,
     r"(?i)<(/?)(br|hr|p|li|ul|ol|dl|dt|dd|div|section|article|details|summary|blockquote|table|thead|tbody|tr|td|th|h[1-6])(?:\s[^<>\n]*)?/?>"
 );
+
+/// A line that ends a list, so that the items of the next are not taken for its.
+pub(crate) const END_OF_LIST: &str = "\n\u{c}\n";
 
 pattern!(BREAK, r"(?i)\s*<br\s*/?>\s*");
 
@@ -18,14 +22,54 @@ pub(crate) fn on_one_line(text: &str) -> Cow<'_, str> {
     BREAK.replace_all(text, ", ")
 }
 
+pattern!(TABLE, r"(?is)<table(?:\s[^>]*)?>(.*?)</table>");
+pattern!(ROW, r"(?i)<tr(?:\s[^>]*)?>");
+pattern!(
+    CELL,
+    r"(?is)<(t[hd])(?:\s[^>]*)?>(.*?)(?:</t[hd]>|</tr>|<t[hd]|\z)"
+);
+
+/// Writes tables of HTML as tables of Markdown.
+pub(crate) fn tables(page: &str) -> String {
+    let page = TABLE.replace_all(page, |found: &Captures<'_>| {
+        let row = |row: &str| -> Vec<Cell> {
+            let cells = CELL.captures_iter(row);
+            let cell = |cell: Captures<'_>| Cell {
+                is_title: cell[1].eq_ignore_ascii_case("th"),
+                text: on_one_line(&cell[2]).replace('\n', " "),
+            };
+            cells.map(cell).collect()
+        };
+        let rows: Vec<Vec<Cell>> = ROW.split(&found[1]).map(row).collect();
+        tables::markdown(&rows)
+    });
+    page.into_owned()
+}
+
 /// Begins a line where a block of HTML begins or ends: an item of a list, a heading, a row whose cells are columns.
 pub(crate) fn lines(page: &str) -> String {
+    let mut depth = 0usize;
     let page = BLOCK.replace_all(page, |found: &Captures<'_>| {
         let (closes, name) = (!found[1].is_empty(), found[2].to_lowercase());
         match (name.as_str(), closes) {
             ("td" | "th", false) => "\t",
             ("td" | "th", true) => "",
-            ("li", false) => "\n- ",
+            ("li", false) => return format!("\n{}- ", "  ".repeat(depth.saturating_sub(1).min(8))),
+            ("ul" | "ol", false) => {
+                depth += 1;
+                "\n"
+            }
+            ("ul" | "ol", true) => {
+                depth = depth.saturating_sub(1);
+                match depth {
+                    0 => return END_OF_LIST.to_string(),
+                    _ => "\n",
+                }
+            }
+            ("dt", false) => "\n\n",
+            ("dt", true) => ":\n",
+            ("dd", false) => "\n- ",
+            ("dl", true) => return END_OF_LIST.to_string(),
             ("h1" | "h2" | "h3" | "h4" | "h5" | "h6", false) => {
                 let level = usize::from(name.as_bytes()[1] - b'0');
                 return format!("\n{} ", "#".repeat(level));

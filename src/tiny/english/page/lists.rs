@@ -100,12 +100,12 @@ fn related(character: &str, name: &str, what: &str) -> Block {
             wording::genitive(character),
             wording::decapitalized(tokens)
         )),
-        false => Block::Unread(format!("{name}: {what}")),
+        false => Block::kept(None, &format!("{name}: {what}")),
     }
 }
 
 /// Whether the words name somebody, and are no word for what somebody is: `Marco Marsh`, but not `Mother` or `Best Friend`.
-fn is_proper(name: &str) -> bool {
+pub(crate) fn is_proper(name: &str) -> bool {
     let tokens = tokenize(name);
     let is_named = |token: &Token| {
         let word = token.lower.as_str();
@@ -160,7 +160,7 @@ pub(crate) fn item(character: &str, line: String, indent: usize, list: &mut List
                         .as_deref()
                         .is_some_and(people::is_person_word_of) =>
             {
-                Block::Unread(line)
+                Block::kept(list.parent.as_deref(), &line)
             }
             false => Block::Field { name, text },
         };
@@ -178,7 +178,7 @@ pub(crate) fn item(character: &str, line: String, indent: usize, list: &mut List
     };
     // `wife: Hilda` with `nurse` below it.
     if nested && !predicate && people::is_person_word_of(&name) {
-        return Block::Unread(line);
+        return Block::kept(Some(&name), &line);
     }
     let fragment = words <= 30 && (!ends_sentence(&line) && words <= 12 || predicate);
     if fragment && (predicate || !has_finite_verb(&line)) {
@@ -201,7 +201,7 @@ fn person(character: &str, line: &str, indent: usize, list: &mut List) -> Option
         .filter(|parent| of_people && is_proper(parent));
     if let Some(parent) = parent {
         return Some(match field(line) {
-            Some(_) => Block::Unread(format!("{parent}: {line}")),
+            Some(_) => Block::kept(Some(&parent), line),
             None => related(character, &parent, line),
         });
     }
@@ -209,8 +209,10 @@ fn person(character: &str, line: &str, indent: usize, list: &mut List) -> Option
         (list.parent, list.indent) = (Some(line.to_owned()), indent);
         return Some(Block::Heading(line.to_owned()));
     }
-    let announces =
-        line.split(' ').count() <= 3 && is_of_people(line) && !line.contains([':', ',', '.']);
+    let announces = list.heading.as_deref().is_none_or(is_of_people)
+        && line.split(' ').count() <= 3
+        && is_of_people(line)
+        && !line.contains([':', ',', '.']);
     let is_plain = announces && line.starts_with(char::is_uppercase) && !has_finite_verb(line);
     is_plain.then(|| {
         *list = List {
@@ -222,7 +224,7 @@ fn person(character: &str, line: &str, indent: usize, list: &mut List) -> Option
 }
 
 /// Whether a heading announces people and what they are to the character.
-fn is_of_people(heading: &str) -> bool {
+pub(crate) fn is_of_people(heading: &str) -> bool {
     const PEOPLE: [&str; 10] = [
         "relationship",
         "relation",

@@ -35,8 +35,8 @@ pub(crate) struct Aside {
     pub text: String,
 }
 
-/// Takes markup, notes and parentheses out of a line, and returns what stood in parentheses.
-pub(crate) fn clean(line: &str) -> (String, Vec<Aside>) {
+/// Takes markup and notes out of a line.
+pub(crate) fn clean(line: &str) -> String {
     let line = entities(line);
     let line = IMAGE.replace_all(&line, "");
     let line = WIKI_LINK.replace_all(&line, "$1");
@@ -51,8 +51,7 @@ pub(crate) fn clean(line: &str) -> (String, Vec<Aside>) {
     let line = URL.replace_all(&line, "");
     let line = HTML.replace_all(&line, " ");
     let line = EMPHASIS.replace_all(&line, "");
-    let (line, asides) = without_parentheses(&line);
-    (tidy(&line), asides)
+    tidy(&line)
 }
 
 /// Writes marks in one way, without blanks that do not belong.
@@ -64,6 +63,8 @@ fn tidy(line: &str) -> String {
             '’' | '‘' | 'ʼ' | '`' => text.push('\''),
             '—' | '―' => text.push_str(" – "),
             '…' => text.push_str("..."),
+            '（' => text.push('('),
+            '）' => text.push(')'),
             _ => text.push(c),
         }
     }
@@ -111,21 +112,24 @@ fn entities(line: &str) -> Cow<'_, str> {
     })
 }
 
-/// Takes out what stands in parentheses; unmatched ones go too, and their words stay.
-fn without_parentheses(line: &str) -> (String, Vec<Aside>) {
+/// Takes out what stands in parentheses, and returns it; unmatched ones go too, and their words stay.
+pub(crate) fn without_parentheses(line: &str) -> (String, Vec<Aside>) {
+    if !line.contains(['(', ')']) {
+        return (line.to_owned(), Vec::new());
+    }
     let mut kept = String::with_capacity(line.len());
     let mut starts: Vec<usize> = Vec::new();
     let mut asides = Vec::new();
     for c in line.chars() {
         match c {
-            '(' | '（' => {
+            '(' => {
                 // A blank parts what parentheses within parentheses part.
                 if !starts.is_empty() {
                     kept.push(' ');
                 }
                 starts.push(kept.len());
             }
-            ')' | '）' => {
+            ')' => {
                 if starts.len() == 1 {
                     asides.extend(aside(&kept[..starts[0]], &kept[starts[0]..]));
                     kept.truncate(starts[0]);
@@ -135,10 +139,10 @@ fn without_parentheses(line: &str) -> (String, Vec<Aside>) {
             _ => kept.push(c),
         }
     }
-    (kept, asides)
+    (tidy(&kept), asides)
 }
 
-/// What stood in parentheses behind `before`, unless it is an ending as in `friend(s)`.
+/// What stood in parentheses behind `before`, unless it is an ending as in `friend(s)` or tells how a name sounds.
 fn aside(before: &str, text: &str) -> Option<Aside> {
     // A line of many parentheses is not gone through for each of them.
     const NEAR: usize = 400;
@@ -146,8 +150,9 @@ fn aside(before: &str, text: &str) -> Option<Aside> {
     let near = (far..before.len()).find(|&at| before.is_char_boundary(at));
     let before = near.map_or("", |near| &before[near..]);
     let is_ending = before.ends_with(char::is_alphanumeric) && text.len() <= 3;
+    let is_sound = text.starts_with(['/', '[']) || text.starts_with("pronounced");
     let text = tidy(text);
-    let says = text.contains(char::is_alphanumeric) && !is_ending;
+    let says = text.contains(char::is_alphanumeric) && !is_ending && !is_sound;
     says.then(|| Aside {
         before: tidy(before),
         text,
@@ -159,7 +164,7 @@ mod tests {
     use super::*;
 
     fn cleaned(line: &str) -> String {
-        clean(line).0
+        without_parentheses(&clean(line)).0
     }
 
     #[test]
@@ -205,7 +210,7 @@ mod tests {
     #[test]
     fn what_stands_in_parentheses_is_returned() {
         let asides = |line: &str| -> Vec<String> {
-            let asides = clean(line).1.into_iter();
+            let asides = without_parentheses(&clean(line)).1.into_iter();
             asides
                 .map(|aside| format!("{}|{}", aside.before, aside.text))
                 .collect()

@@ -12,6 +12,7 @@ pub(super) mod html;
 pub(super) mod lists;
 pub(super) mod markup;
 pub(super) mod profile;
+pub(super) mod sections;
 pub(super) mod sheets;
 pub(super) mod splitting;
 pub(super) mod statements;

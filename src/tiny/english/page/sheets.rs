@@ -26,19 +26,33 @@ pattern!(
     FRONT_MATTER,
     r"\A\s*---[ \t]*\n(?:[A-Za-z_-]+:[^\n]*\n|[ \t]+[^\n]*\n|-[ \t][^\n]*\n|[ \t]*\n)*---[ \t]*\n"
 );
-pattern!(WIKI_TABLE, r"(?ms)^[ \t]*\{\|.*?^[ \t]*\|\}");
+pattern!(
+    STRUCK,
+    r"(?is)<s>.*?</s>|<del(?:\s[^>]*)?>.*?</del>|<strike>.*?</strike>|~~[^~\n]+~~|\{\{strike\|[^{}]*\}\}"
+);
 // A box that is not ticked: what is to be done, or does not hold.
 pattern!(UNTICKED, r"(?m)^[ \t]*[-*+•][ \t]+\[ \][ \t]+\S[^\n]*$");
 
-/// Rewrites the page, and returns the lines that it takes out because they hold no facts that can be read.
-pub(crate) fn as_fields(page: &str) -> (String, Vec<String>) {
-    let mut unread = Vec::new();
+/// What is taken out of the page.
+#[derive(Default)]
+pub(crate) struct Taken {
+    /// Lines that are no text about the character, each with the reason.
+    pub unread: Vec<(String, &'static str)>,
+    /// Rows of tables, which are kept as they stand.
+    pub rows: Vec<String>,
+}
+
+/// Rewrites the page, and returns what it takes out.
+pub(crate) fn as_fields(page: &str) -> (String, Taken) {
+    let mut taken = Taken::default();
+    let unread = &mut taken.unread;
     let page = FRONT_MATTER.replace(page, "");
-    let page = without(&FENCE, &page, &mut unread);
-    let page = without(&WIKI_TABLE, &page, &mut unread);
-    let page = without(&UNTICKED, &page, &mut unread);
-    let page = wiki::without_boilerplate(&page, &mut unread);
-    let page = wiki::templates(&page, &mut unread);
+    let page = without(&FENCE, "is code", &page, unread);
+    let page = without(&STRUCK, "is struck out", &page, unread);
+    let page = without(&UNTICKED, "is a box that is not ticked", &page, unread);
+    let page = wiki::without_boilerplate(&page, unread);
+    let page = wiki::templates(&page, unread);
+    let page = html::tables(&wiki::lists(&wiki::tables(&page)));
     let page = attributes(&page);
     let page = BRACKETED.replace_all(&page, |found: &Captures<'_>| {
         let inside = found[1].trim();
@@ -48,23 +62,29 @@ pub(crate) fn as_fields(page: &str) -> (String, Vec<String>) {
             false => found[0].to_string(),
         })
     });
-    let page = tables::tables(&page, &mut unread);
+    let page = tables::tables(&page, &mut taken.rows);
     let page = html::lines(&page);
-    let page = tables::columns(&page, &mut unread);
-    (dashes(&page), unread)
+    let page = tables::columns(&page, &mut taken.rows);
+    (dashes(&page), taken)
 }
 
 /// Takes out what a pattern finds; its lines with words are unread.
-fn without(pattern: &Regex, page: &str, unread: &mut Vec<String>) -> String {
+fn without(
+    pattern: &Regex,
+    reason: &'static str,
+    page: &str,
+    unread: &mut Vec<(String, &'static str)>,
+) -> String {
     let removed = pattern.replace_all(page, |found: &Captures<'_>| {
         let lines = found[0].lines().map(str::trim);
-        let rows = lines.filter(|line| !line.starts_with(['`', '{', '!']));
-        unread.extend(
-            rows.map(|row| row.trim_start_matches('|').trim())
-                .filter(|row| row.chars().any(char::is_alphanumeric))
-                .map(str::to_string),
-        );
-        "\n"
+        let lines =
+            lines.filter(|line| !line.starts_with('`') && line.chars().any(char::is_alphanumeric));
+        unread.extend(lines.map(|line| (line.to_string(), reason)));
+        // What is struck out may stand within a line.
+        match found[0].ends_with('\n') || found[0].contains('\n') {
+            true => "\n",
+            false => "",
+        }
     });
     removed.into_owned()
 }
@@ -225,6 +245,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_struck_out_is_told_and_not_read() {
+        let page = "<del>Kit is a thief.</del> Kit sings.\n~~Kit is poor.~~ <S>Kit\nruns.</S>";
+        let (text, taken) = as_fields(page);
+        assert_eq!(text.trim(), "Kit sings.");
+        let texts: Vec<&str> = taken.unread.iter().map(|(text, _)| text.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "<del>Kit is a thief.</del>",
+                "~~Kit is poor.~~",
+                "<S>Kit",
+                "runs.</S>"
+            ]
+        );
+    }
+
+    #[test]
     fn tables_of_two_columns_are_fields_and_the_rest_is_told() {
         let page = "| Trait | Value |\n|---|---|\n| Age | 29 |\n\nA | B | C\n--- | --- | ---\n1 | x | 2\n\n```\nlet a;\n```\nKit | sings.";
         let (text, unread) = as_fields(page);
@@ -233,12 +270,22 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("Trait") && !text.contains("let"), "{text}");
-        assert_eq!(unread, ["let a;", "1 | x | 2"]);
+        assert_eq!(
+            (unread.unread, unread.rows),
+            (
+                vec![("let a;".to_string(), "is code")],
+                vec!["A: 1; B: x; C: 2".to_string()]
+            )
+        );
         let (text, unread) = as_fields("- [ ] Has a passport\n- [x] Has a cat\n");
         assert!(
             text.contains("[x] Has a cat") && !text.contains("passport"),
             "{text}"
         );
-        assert_eq!(unread, ["- [ ] Has a passport"]);
+        let reason = "is a box that is not ticked";
+        assert_eq!(
+            unread.unread,
+            [("- [ ] Has a passport".to_string(), reason)]
+        );
     }
 }

@@ -1,10 +1,8 @@
-//! Long sentences in parts: split at clauses, cut at side clauses, without connectives.
+//! Long sentences in parts: split at clauses, without connectives.
 
 use crate::tiny::english::clause;
-use crate::tiny::english::clause::subject;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::tokens::{Token, join, n_words};
-use crate::tiny::english::words::verbs;
 
 const LONG: usize = 30;
 
@@ -159,78 +157,6 @@ fn is_whole(tokens: &[Token]) -> bool {
     !tokens.first().is_some_and(|first| {
         grammar::is_subordinator(&first.lower) && !tokens.iter().any(|token| token.is(","))
     }) && clause::parse(tokens).is_some()
-}
-
-/// Whether the last side clause has lost its verb.
-fn leaves_open_clause(tokens: &[Token]) -> bool {
-    const OPENING: &[&str] = &[
-        "when", "while", "because", "although", "where", "if", "that",
-    ];
-    let opening = tokens.iter().rposition(|token| token.is_any(OPENING));
-    opening.is_some_and(|opening| {
-        !(opening + 1..tokens.len())
-            .any(|at| subject::is_finite_after_me(tokens, at) || verbs::is_base(&tokens[at].lower))
-    })
-}
-
-/// Cuts the tail of a long sentence where a side clause begins.
-pub(crate) fn trim(mut tokens: Vec<Token>) -> Vec<Token> {
-    while n_words(&tokens) > LONG {
-        let cut = (8..tokens.len()).rev().find(|&at| {
-            let next = tokens.get(at + 1);
-            let side = next.is_some_and(|next| {
-                next.is_any(&[
-                    "which",
-                    "who",
-                    "whose",
-                    "where",
-                    "although",
-                    "though",
-                    "while",
-                    "whereas",
-                    "because",
-                    "as",
-                    "since",
-                    "when",
-                    "including",
-                    "with",
-                    "such",
-                    "despite",
-                    "particularly",
-                    "especially",
-                    "even",
-                    "after",
-                    "before",
-                    "until",
-                    "so",
-                    "but",
-                    "if",
-                    "in",
-                    "to",
-                    "by",
-                    "for",
-                    "from",
-                    "on",
-                    "at",
-                    "during",
-                    "later",
-                ]) || verbs::can_be(&next.lower, verbs::ING)
-                    || verbs::can_be(&next.lower, verbs::PARTICIPLE)
-            });
-            let mark = (tokens[at].is(",") || tokens[at].is(":"))
-                && !tokens[at.saturating_sub(4)..at]
-                    .iter()
-                    .any(|token| token.is("and") || token.is(","));
-            mark && side
-                && n_words(&tokens[..at]) >= 6
-                && tokens[..at].iter().any(|token| token.me)
-                && clause::parse(&tokens[..at]).is_some_and(|clause| clause.main + 1 < at)
-                && !leaves_open_clause(&tokens[..at])
-        });
-        let Some(cut) = cut else { break };
-        tokens.truncate(cut);
-    }
-    tokens
 }
 
 #[cfg(test)]

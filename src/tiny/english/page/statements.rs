@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use super::blocks::{self, Block, opens_with_verb};
-use super::context::{has_long_quote, is_dangling, lacks_antecedent, reported};
+use super::context::{has_long_quote, is_dangling, lacks_antecedent};
 use super::descriptions::atoms;
 use super::fields;
-use super::markup::Aside;
+use super::markup::{Aside, without_parentheses};
 use super::profile::{self, Profile};
-use super::splitting::{split, strip_connective, trim};
-use super::{talk, third_person, wiki};
+use super::splitting::{split, strip_connective};
+use super::{sections, talk, third_person, wiki};
 use crate::tiny::english::clause::pronouns;
 use crate::tiny::english::clause::voice::{self, Case, Person};
 use crate::tiny::english::clause::{self, Clause, Subject};
@@ -21,13 +21,15 @@ use crate::tiny::english::words::wording;
 const MAX_WORDS: usize = 45;
 const MIN_WORDS: usize = 3;
 
+use crate::teacher::Unread;
+
 /// What was read of a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// The persona statements: one sentence each, with the character's name, in the order of the page.
     pub statements: Vec<String>,
-    /// The sentences and lines that gave no statement: about something else, or not understood.
-    pub unread: Vec<String>,
+    /// The sentences and lines that gave no statement, each with the reason.
+    pub unread: Vec<Unread>,
     /// How many sentences and lines the page has, headings not counted.
     pub n_sentences: usize,
 }
@@ -60,33 +62,7 @@ pub fn read(character: &str, page: &str) -> Reading {
     for block in &blocks {
         writer.rival = false;
         writer.voice = profile.voice;
-        match block {
-            Block::Heading(_) => {}
-            Block::Prose(text) => sentences::sentences(text)
-                .iter()
-                .for_each(|sentence| writer.read(sentence, &[sentence])),
-            Block::Field { name, text } if is_of_page(&profile, name, text) => {}
-            Block::Field { name, text } if fields::is_metadata(&name.to_lowercase()) => {
-                writer.read(&format!("{name}: {text}"), &[])
-            }
-            Block::Field { name, text } => {
-                for (piece, sentence) in fields::sentences(&profile.names, name, text) {
-                    let sentences = sentence.as_deref();
-                    writer.read(&piece, sentences.as_slice());
-                }
-            }
-            Block::Talk { own, text } => {
-                writer.voice = Some(Person::First);
-                for sentence in talk::spoken(text) {
-                    let told = *own && talk::is_fact(&sentence);
-                    let words = [sentence.as_str()];
-                    writer.read(&sentence, if told { &words } else { &[] });
-                    writer.rival = false;
-                }
-            }
-            Block::Aside(aside) => writer.aside(aside),
-            Block::Unread(line) => writer.read(line, &[]),
-        }
+        writer.block(block);
     }
     writer.read
 }
@@ -120,57 +96,223 @@ impl Writer<'_> {
         }
     }
 
-    /// Makes statements of a piece of the page, which is unread if the `sentences` it stands for give none.
-    fn read(&mut self, piece: &str, sentences: &[&str]) {
-        self.read.n_sentences += 1;
-        let mut n_made = 0;
-        // A word of a sentence with such a template is missing.
-        let is_whole = !piece.contains(wiki::UNKNOWN);
-        for sentence in sentences.iter().filter(|_| is_whole) {
-            n_made += self.sentence(sentence);
-            // `Has never flown.`, in prose that leaves the subject out.
-            if n_made == 0
-                && self.voice.is_none()
-                && opens_with_verb(&tokens::tokenize(sentence))
-                && let Some(whole) = fields::from_predicate(&self.profile.names.character, sentence)
-            {
-                n_made += self.sentence(&whole);
+    fn block(&mut self, block: &Block) {
+        let profile = self.profile;
+        match block {
+            Block::Heading(_) => {}
+            Block::Prose(text) => sentences::sentences(text)
+                .iter()
+                .for_each(|sentence| self.prose(None, sentence)),
+            Block::Other { under, text } => {
+                for sentence in sentences::sentences(text) {
+                    let tokens = profile.names.tag_names(&sentence);
+                    let is_named = tokens.iter().any(|token| token.me);
+                    let by_pronoun = tokens
+                        .first()
+                        .is_some_and(|first| Gender::of_pronoun(&first.lower).is_some());
+                    match is_named && !by_pronoun {
+                        true => self.prose(None, &sentence),
+                        false => self.keep(Some(under), &sentence),
+                    }
+                    // Whom a pronoun means in the next is not known.
+                    self.rival = true;
+                }
             }
-        }
-        if n_made == 0 {
-            self.read.unread.push(piece.replace(wiki::UNKNOWN, "{{…}}"));
+            Block::Field { name, text } if is_of_page(profile, name, text) => {}
+            Block::Field { name, text } if fields::is_metadata(&name.to_lowercase()) => {
+                self.leave(&format!("{name}: {text}"), "describes the page")
+            }
+            Block::Field { name, text } => self.field(name, text),
+            Block::Talk { own, text } => {
+                self.voice = Some(Person::First);
+                for sentence in talk::spoken(text) {
+                    match (*own, talk::is_fact(&sentence)) {
+                        (true, true) => self.read(&sentence, &[&sentence]),
+                        (true, false) => {
+                            self.leave(&sentence, "is said in a talk and holds for the moment")
+                        }
+                        (false, _) => self.leave(&sentence, "is said by somebody else"),
+                    }
+                    self.rival = false;
+                }
+            }
+            Block::Kept { under, text } => {
+                for sentence in sentences::sentences(text) {
+                    self.keep(under.as_deref(), &sentence);
+                }
+            }
+            Block::Unread { text, reason } => self.leave(text, reason),
         }
     }
 
-    /// Makes a statement of what stands in parentheses behind the character's name or in a field.
-    fn aside(&mut self, aside: &Aside) {
+    /// Counts a piece of the page that gives no statement.
+    fn leave(&mut self, piece: &str, reason: &str) {
+        self.read.n_sentences += 1;
+        self.read.unread.push(Unread {
+            text: piece.replace(wiki::UNKNOWN, "{{…}}"),
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// Keeps a piece of the page as it stands, with the character's name in front where it has none.
+    fn keep(&mut self, under: Option<&str>, piece: &str) {
+        /// What a judge reads beside a reply, in bytes.
+        const MOST: usize = 1000;
+        if piece.contains(wiki::UNKNOWN) {
+            return self.leave(piece, "has a template that is not known");
+        }
+        let asks = piece.ends_with('?') || piece.starts_with('"') && piece.ends_with("?\"");
+        if asks && under.is_none() && blocks::field(piece).is_none() {
+            return self.leave(piece, "is a question");
+        }
+        if piece.len() > MOST {
+            return self.leave(piece, "is longer than a judge reads beside a reply");
+        }
+        match self.kept(under, piece) {
+            Some(statement) => {
+                self.read.n_sentences += 1;
+                self.push(statement);
+            }
+            None => self.leave(piece, "has no words"),
+        }
+    }
+
+    /// A piece of the page as a statement: `Alice – Rumours: She killed the king.`
+    fn kept(&self, under: Option<&str>, piece: &str) -> Option<String> {
+        let text = piece
+            .trim_start_matches([')', ':', ';', ',', '.', '!', '?', ' '])
+            .trim_end_matches([';', ',', ':', ' ', '(']);
+        if text
+            .chars()
+            .all(|c| c.is_ascii_punctuation() || c.is_whitespace())
+        {
+            return None;
+        }
+        let end = if blocks::ends_sentence(text) { "" } else { "." };
         let names = &self.profile.names;
-        let of_field = blocks::field(&aside.before).filter(|(_, text)| !text.is_empty());
         let is_named = names
-            .tag_names(&aside.before)
-            .last()
-            .is_some_and(|last| last.me);
-        let behind = sentences::sentences(&aside.before).pop();
-        let (piece, sentence) = match of_field {
-            Some((name, text)) => (
-                format!("{name}: {text} ({})", aside.text),
-                fields::of_aside_in(names, &name, &aside.text),
-            ),
-            None => (
-                format!("{} ({})", behind.unwrap_or_default(), aside.text),
-                is_named
-                    .then(|| fields::of_aside(names, &aside.text))
-                    .flatten(),
-            ),
-        };
-        self.read(piece.trim(), sentence.as_deref().as_slice());
+            .tag_names(text)
+            .iter()
+            .any(|token| token.me && token.text == names.character);
+        let name = &names.character;
+        Some(match under {
+            Some(under) => format!("{name} – {under}: {text}{end}"),
+            None if is_named => capitalized(&format!("{text}{end}")),
+            None => match self.named(text) {
+                Some(text) => format!("{text}{end}"),
+                None => format!("{name} – {text}{end}"),
+            },
+        })
     }
 
-    /// Makes the statements of a sentence, and returns how many there are, the known ones included.
-    fn sentence(&mut self, sentence: &str) -> usize {
+    /// A sentence that begins with the character's pronoun, with the name in its place.
+    fn named(&self, text: &str) -> Option<String> {
+        let gender = self.profile.names.gender?;
+        let (first, rest) = text.split_once(' ')?;
+        let forms = gender.forms();
+        let name = &self.profile.names.character;
+        let is = |form: usize| first.to_lowercase() == forms[form];
+        // `They` needs another verb.
+        if self.rival || self.voice.is_some() || gender == Gender::They {
+            return None;
+        }
+        match (is(0), is(2)) {
+            (true, _) => Some(format!("{name} {rest}")),
+            (_, true) => Some(format!("{} {rest}", wording::genitive(name))),
+            _ => None,
+        }
+    }
+
+    /// Makes statements of a piece of the page from the `sentences` it stands for; it is kept as it stands if they do not give all of it.
+    fn read(&mut self, piece: &str, sentences: &[&str]) {
+        let before = self.rival;
+        // A word of a sentence with such a template is missing.
+        let statements = match piece.contains(wiki::UNKNOWN) || sentences.is_empty() {
+            true => None,
+            false => sentences
+                .iter()
+                .map(|sentence| self.whole(sentence))
+                .collect::<Option<Vec<_>>>(),
+        };
+        if let Some(statements) = statements {
+            self.read.n_sentences += 1;
+            statements
+                .into_iter()
+                .flatten()
+                .for_each(|text| self.push(text));
+            return;
+        }
+        let after = std::mem::replace(&mut self.rival, before);
+        self.keep(None, piece);
+        self.rival = after;
+    }
+
+    /// The statements of a sentence, which may leave the subject out.
+    fn whole(&mut self, sentence: &str) -> Option<Vec<String>> {
+        if let Some(statements) = self.sentence(sentence) {
+            return Some(statements);
+        }
+        // `Has never flown.`
+        if self.voice.is_some() || !opens_with_verb(&tokens::tokenize(sentence)) {
+            return None;
+        }
+        let whole = fields::from_predicate(&self.profile.names.character, sentence)?;
+        self.sentence(&whole)
+    }
+
+    /// Reads a sentence of prose, whose parentheses are statements or stay in it.
+    fn prose(&mut self, under: Option<&str>, sentence: &str) {
+        let (plain, asides) = without_parentheses(sentence);
+        let said: Option<Vec<String>> = asides.iter().map(|aside| self.said_of(aside)).collect();
+        let Some(said) = said else {
+            return self.keep(under, sentence);
+        };
+        let mut sentences = vec![plain.as_str()];
+        sentences.extend(said.iter().map(String::as_str));
+        self.read(sentence, &sentences);
+    }
+
+    /// What parentheses right behind the character's name say: `(born in 1990)`.
+    fn said_of(&self, aside: &Aside) -> Option<String> {
+        let names = &self.profile.names;
+        let is_named = names.tag_names(&aside.before).last()?.me;
+        is_named
+            .then(|| fields::of_aside(names, &aside.text))
+            .flatten()
+    }
+
+    /// Reads a field.
+    fn field(&mut self, name: &str, text: &str) {
+        let names = &self.profile.names;
+        let whole = match name {
+            "" => text.to_owned(),
+            name => format!("{name}: {text}"),
+        };
+        let (plain, asides) = without_parentheses(text);
+        let said: Option<Vec<String>> = asides
+            .iter()
+            .map(|aside| fields::of_aside_in(names, name, &aside.text))
+            .collect();
+        // `Former spouse` says whose spouse was: it is all true.
+        let is_former = fields::is_former(name);
+        let is_doubtful = sections::is_doubtful(name) && !is_former;
+        let (Some(said), false) = (said, is_doubtful) else {
+            return self.keep(None, &whole);
+        };
+        for (piece, sentence) in fields::sentences(names, name, &plain) {
+            let sentences = sentence.as_deref();
+            self.read(&piece, sentences.as_slice());
+        }
+        for sentence in said {
+            self.read(&whole, &[&sentence]);
+        }
+    }
+
+    /// The statements of a sentence, if each of its parts gives some.
+    fn sentence(&mut self, sentence: &str) -> Option<Vec<String>> {
         if sentence.len() > 4000 || has_long_quote(sentence) || sentence.ends_with('?') {
             self.rival = false;
-            return 0;
+            return None;
         }
         let names = &self.profile.names;
         let mut tokens = strip_connective(names.tag_names(&sentences::without_dashes(sentence)));
@@ -179,32 +321,31 @@ impl Writer<'_> {
         } else if tokens.iter().any(|token| {
             token.is("i") && token.text == "I" || token.is_any(&["my", "me", "we", "our", "us"])
         }) {
-            return 0;
+            return None;
         }
-        let mut n_made = 0;
+        let mut made = Some(Vec::new());
         for part in split(&tokens) {
             let part = strip_connective(part);
-            if loses_negation(&part) {
-                continue;
-            }
-            let character = &names.character;
-            for atom in self.resolve(part).map_or_else(Vec::new, atoms) {
-                if let Some(statement) = finish(&atom, character) {
-                    self.push(statement);
-                    n_made += 1;
-                }
-            }
+            let atoms = match loses_negation(&part) {
+                true => None,
+                false => self.resolve(part).map(atoms),
+            };
+            let finished = |atoms: Vec<Vec<Token>>| -> Option<Vec<String>> {
+                let atoms = atoms.iter();
+                atoms.map(|atom| finish(atom, &names.character)).collect()
+            };
+            // What comes after a part of which nothing can be made is read for whom it speaks of.
+            made = made
+                .zip(atoms.and_then(finished))
+                .map(|(made, more)| [made, more].concat());
         }
-        n_made
+        made
     }
 
     /// Finds who the pronouns mean; the sentence with the character's name if the character is spoken of.
     fn resolve(&mut self, mut tokens: Vec<Token>) -> Option<Vec<Token>> {
         let gender = self.profile.names.gender;
         let named = tokens.iter().any(|token| token.me);
-        if let Some(rest) = reported(&tokens, gender) {
-            return self.resolve(rest);
-        }
         if let Some(gender) = gender.filter(|_| named || !self.rival) {
             pronouns::mark_pronouns(&mut tokens, gender);
         }
@@ -222,8 +363,6 @@ impl Writer<'_> {
         if self.is_ambiguous(&tokens, &clause, gender) {
             return None;
         }
-        let tokens = trim(tokens);
-        let clause = clause::parse(&tokens)?;
         name_once(tokens, &clause, &self.profile.names.character)
     }
 

@@ -16,8 +16,8 @@ pattern!(
     r"^([A-Za-z][A-Za-z ]{1,29}?)\s*\(([^()]+)\)$"
 );
 
-/// Rewrites tables of Markdown: two columns are fields, columns under names of fields are theirs, what is wider is unread.
-pub(crate) fn tables(page: &str, unread: &mut Vec<String>) -> String {
+/// Rewrites tables of Markdown: two columns are fields, columns under names of fields are theirs, of what is wider the `rows` are kept.
+pub(crate) fn tables(page: &str, rows: &mut Vec<String>) -> String {
     if !page.contains('|') {
         return page.to_string();
     }
@@ -28,7 +28,7 @@ pub(crate) fn tables(page: &str, unread: &mut Vec<String>) -> String {
             .is_some_and(|line| line.contains('|') && RULE.is_match(line.trim()))
     };
     let mut kept: Vec<String> = Vec::new();
-    let (mut in_table, mut header) = (false, Vec::new());
+    let (mut in_table, mut header, mut titles) = (false, Vec::new(), Vec::new());
     for (at, line) in lines.iter().enumerate() {
         let row = line.trim();
         let begins = is_rule(at + 1);
@@ -50,7 +50,8 @@ pub(crate) fn tables(page: &str, unread: &mut Vec<String>) -> String {
                     }
                     _ => String::new(),
                 });
-                header = if is_header { cells } else { Vec::new() };
+                header = if is_header { cells.clone() } else { Vec::new() };
+                titles = cells;
             }
             _ if !header.is_empty() && header.len() == cells.len() => {
                 let filled = header
@@ -59,16 +60,65 @@ pub(crate) fn tables(page: &str, unread: &mut Vec<String>) -> String {
                     .filter(|(_, cell)| !cell.is_empty());
                 kept.extend(filled.map(|(name, cell)| format!("{name}: {cell}")));
             }
-            [key, text] => kept.push(format!("{key}: {text}")),
-            _ => unread.push(cells.join(" | ")),
+            [key, text] if is_field_name(key) || !has_titles(&titles) => {
+                kept.push(format!("{key}: {text}"))
+            }
+            _ => rows.push(row_of(&titles, &cells)),
         }
     }
     kept.join("\n")
 }
 
-/// The cells of a row, each on one line.
+/// Whether the columns of a table are called something that says what they hold: `Person` and `Relation`, but not `Trait` and `Value`.
+fn has_titles(titles: &[String]) -> bool {
+    match titles {
+        [_, text] => !text.is_empty() && text.len() > 2 && !is_title(text) && !is_field_name(text),
+        _ => false,
+    }
+}
+
+/// A row in words, each cell with its title: `Name: Bob; Age: 34`.
+fn row_of(titles: &[String], cells: &[String]) -> String {
+    let cell = |(at, cell): (usize, &String)| match titles.get(at).filter(|title| !title.is_empty())
+    {
+        Some(title) => format!("{title}: {cell}"),
+        None => cell.clone(),
+    };
+    let filled = cells
+        .iter()
+        .enumerate()
+        .filter(|(_, cell)| !cell.is_empty());
+    filled.map(cell).collect::<Vec<_>>().join("; ")
+}
+
+/// A cell of a table in HTML or in a wiki's notation.
+pub(crate) struct Cell {
+    /// Whether it names what its row or column holds.
+    pub is_title: bool,
+    pub text: String,
+}
+
+/// A table of Markdown with these rows; a row of titles alone heads it.
+pub(crate) fn markdown(rows: &[Vec<Cell>]) -> String {
+    let is_header = |row: &Vec<Cell>| row.len() > 1 && row.iter().all(|cell| cell.is_title);
+    let mut lines = String::from("\n\n");
+    for (at, row) in rows.iter().filter(|row| !row.is_empty()).enumerate() {
+        if at == 0 && !is_header(row) {
+            lines.push_str("| | |\n|--|--|\n");
+        }
+        let cells = row.iter().map(|cell| cell.text.trim().replace('|', "\\|"));
+        lines.push_str(&format!("| {} |\n", cells.collect::<Vec<_>>().join(" | ")));
+        if at == 0 && is_header(row) {
+            lines.push_str("|--|--|\n");
+        }
+    }
+    lines.push('\n');
+    lines
+}
+
+/// The cells of a row, each on one line; `\\|` is no end of a cell.
 fn cells(row: &str) -> Vec<String> {
-    let row = html::on_one_line(row);
+    let row = html::on_one_line(row).replace("\\|", "/");
     let inside = row.strip_prefix('|').unwrap_or(&row);
     let inside = inside.strip_suffix('|').unwrap_or(inside);
     inside
@@ -99,25 +149,35 @@ fn is_title(cell: &str) -> bool {
     )
 }
 
-/// Rewrites lines that hold a field's name and its text in two columns; rows that are wider are unread.
-pub(crate) fn columns(page: &str, unread: &mut Vec<String>) -> String {
+/// Rewrites lines that hold a field's name and its text in two columns; of what is wider the `rows` are kept.
+pub(crate) fn columns(page: &str, rows: &mut Vec<String>) -> String {
     let mut kept: Vec<String> = Vec::new();
     for line in page.lines() {
         let indent = &line[..line.len() - line.trim_start().len()];
         let bullet = bullet(line.trim_start()).unwrap_or(0);
         let start = indent.len() + bullet;
         let (front, text) = (&line[..start], line[start..].trim());
+        if is_header(text) {
+            continue;
+        }
         if let Some(pairs) = pairs(text) {
             kept.extend(pairs.iter().map(|pair| format!("{front}{pair}")));
         } else if let Some((name, text)) = two_columns(text) {
             kept.push(format!("{front}{name}: {text}"));
         } else if let Some(row) = wide_row(text) {
-            unread.push(row);
+            rows.push(row);
         } else {
             kept.push(line.to_string());
         }
     }
     kept.join("\n")
+}
+
+/// `Field,Value`: a row that names what stands below it.
+fn is_header(row: &str) -> bool {
+    let row = row.to_lowercase();
+    let cells: Vec<&str> = row.split(['\t', ',', ';']).map(str::trim).collect();
+    matches!(&cells[..], ["field" | "trait" | "attribute" | "key" | "property" | "item", title] if is_title(title))
 }
 
 /// `Age: 34 | Job: nurse`, `Height: 6 feet; Hair: black`: the fields of a line.
@@ -158,7 +218,7 @@ fn wide_row(text: &str) -> Option<String> {
         .map(str::trim)
         .filter(|cell| !cell.is_empty())
         .collect();
-    (cells.len() > 2 && !ends_sentence(text)).then(|| cells.join(" | "))
+    (cells.len() > 2 && !ends_sentence(text)).then(|| cells.join("; "))
 }
 
 #[cfg(test)]
@@ -218,13 +278,12 @@ mod tests {
                 "Age: 34",
                 "Likes: tea, cats",
                 "Age: 34",
-                "Field\tValue",
                 "Age: 34",
                 "Job: nurse",
                 "Home, sweet home.",
                 "Ann is\ta nurse.",
             ],
-            &["Bob | 3 | nurse"],
+            &["Bob; 3; nurse"],
         );
     }
 }

@@ -97,9 +97,10 @@ pub(crate) fn interview(character: &str, page: &str) -> String {
     }
     let line = |line: &str| match asked(line) {
         Some((true, text)) => format!("Interviewer: {text}"),
-        Some((false, text)) => match tokenize(&text)
-            .iter()
-            .any(|token| token.is_any(&["i", "my", "me", "i'm", "i've"]))
+        Some((false, text)) => match tokenize(&text).len() <= 4
+            || tokenize(&text)
+                .iter()
+                .any(|token| token.is_any(&["i", "my", "me", "i'm", "i've"]))
         {
             true => format!("{character}: {text}"),
             false => format!("\n{text}\n"),
@@ -189,8 +190,13 @@ pub(crate) fn spoken(text: &str) -> Vec<String> {
     };
     let words = words.trim();
     // The segmenter takes `No.` for an abbreviation.
-    let words = words.strip_prefix("No. ").unwrap_or(words);
-    sentences::sentences(words)
+    match words.strip_prefix("No. ") {
+        Some(rest) => {
+            let rest = sentences::sentences(rest).into_iter();
+            std::iter::once("No.".to_owned()).chain(rest).collect()
+        }
+        None => sentences::sentences(words),
+    }
 }
 
 /// Whether a sentence that the character says tells what holds beyond the moment: `I grew up here.` but not `I think so.`

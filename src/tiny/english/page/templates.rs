@@ -150,16 +150,6 @@ pub(crate) fn is_field_name(name: &str) -> bool {
 /// A list in it has its `and` already, see [`listed`](super::values::listed).
 pub(crate) fn from_template(names: &Names, field: &str, key: &str, text: &str) -> Option<String> {
     let name = &names.character;
-    if matches!(
-        text.to_lowercase().as_str(),
-        "none" | "n/a" | "unknown" | "unspecified" | "tbd" | "no"
-    ) {
-        return matches!(
-            key,
-            "pets" | "siblings" | "children" | "hobbies" | "allergies"
-        )
-        .then(|| format!("{name} has no {key}."));
-    }
     // A place to be in is no fact about anybody.
     if matches!(key, "scenario" | "setting") {
         return None;
@@ -189,6 +179,16 @@ pub(crate) fn from_template(names: &Names, field: &str, key: &str, text: &str) -
         .or_else(|| standing(&wanted))
         .or_else(|| activity(&wanted))
         .or_else(|| generic(names, field, &tokens, &wanted.low))
+}
+
+/// `Pets: none` as a sentence, for what one may have or not.
+pub(crate) fn none_of(names: &Names, key: &str, text: &str) -> Option<String> {
+    let is_none = matches!(text.to_lowercase().as_str(), "none" | "no");
+    let can_be_had = matches!(
+        key,
+        "pets" | "siblings" | "children" | "hobbies" | "allergies"
+    );
+    (is_none && can_be_had).then(|| format!("{} has no {key}.", names.character))
 }
 
 /// `5'6"` in words, for its marks would be quotation marks.
@@ -419,9 +419,18 @@ fn generic(names: &Names, field: &str, tokens: &[Token], low: &str) -> Option<St
         .iter()
         .take_while(|token| !grammar::is_preposition(&token.lower))
         .last()?;
+    // `Killed by`, `Looks like`, `Smokes` are no names of what somebody has.
+    let is_open = field_tokens.last().is_some_and(|last| {
+        grammar::is_preposition(&last.lower) || last.is_any(&["of", "to", "be", "as", "like"])
+    });
     let verbal = verbs::known(&field_tokens[0].lower).is_some_and(|(_, forms)| forms & THIRD != 0)
-        && !grammar::is_plural(&field_tokens[0].lower);
-    if verbal || tokens.is_empty() || field.trim().chars().count() < 2 {
+        && (field_tokens.len() == 1 && !is_field_name(field)
+            || !grammar::is_plural(&field_tokens[0].lower));
+    let is_noun = tokens
+        .first()
+        .is_some_and(|first| grammar::is_determiner(&first.lower));
+    let is_bare = is_describing(&field.to_lowercase()) && !is_noun;
+    if verbal || is_open || is_bare || tokens.is_empty() || field.trim().chars().count() < 2 {
         return None;
     }
     let plural = grammar::is_plural(&head.lower) || head.is("hobbies");

@@ -123,6 +123,16 @@ pub(crate) fn keeps_capital(key: &str) -> bool {
         "motto",
         "catchphrase",
         "slogan",
+        "family",
+        "relatives",
+        "siblings",
+        "children",
+        "friends",
+        "enemies",
+        "rivals",
+        "allies",
+        "pets",
+        "pet",
     ];
     key.split_whitespace()
         .any(|word| PROPER.contains(&word) || people::is_person_word(word))

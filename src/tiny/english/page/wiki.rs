@@ -1,6 +1,9 @@
 //! Pages of a wiki: templates written out, fields of an infobox as lines, what the site adds taken out.
 
+use regex::Captures;
+
 use super::html;
+use super::tables::{self, Cell};
 use crate::tiny::english::words::sentences::pattern;
 
 /// Templates within templates that are written out.
@@ -16,11 +19,11 @@ pattern!(
 );
 
 /// Takes out the lines that the site adds to every article; they are unread.
-pub(crate) fn without_boilerplate(page: &str, unread: &mut Vec<String>) -> String {
+pub(crate) fn without_boilerplate(page: &str, unread: &mut Vec<(String, &'static str)>) -> String {
     let kept = page.lines().filter(|line| {
         let is_boilerplate = BOILERPLATE.is_match(line.trim());
         if is_boilerplate {
-            unread.push(line.trim().to_string());
+            unread.push((line.trim().to_string(), "is added by the site"));
         }
         !is_boilerplate
     });
@@ -30,7 +33,7 @@ pub(crate) fn without_boilerplate(page: &str, unread: &mut Vec<String>) -> Strin
 /// Writes templates of a wiki out: the fields of an infobox as lines, a known template as what it shows.
 ///
 /// A template that is not known leaves [`UNKNOWN`] in its sentence; one that has a line of its own is unread.
-pub(crate) fn templates(page: &str, unread: &mut Vec<String>) -> String {
+pub(crate) fn templates(page: &str, unread: &mut Vec<(String, &'static str)>) -> String {
     /// A page with more braces that are not closed has no templates.
     const MAX_UNCLOSED: usize = 50;
     let mut kept = String::with_capacity(page.len());
@@ -50,7 +53,8 @@ pub(crate) fn templates(page: &str, unread: &mut Vec<String>) -> String {
             _ if is_box(inside) => kept.push_str(&fields_of_box(inside)),
             Some(text) => kept.push_str(&text),
             None if is_alone(&kept, after) => {
-                unread.push(format!("{{{{{}}}}}", inside.replace('\n', " ").trim()))
+                let text = format!("{{{{{}}}}}", inside.replace('\n', " ").trim());
+                unread.push((text, "is a template that is not known"));
             }
             None => kept.push(UNKNOWN),
         }
@@ -58,6 +62,61 @@ pub(crate) fn templates(page: &str, unread: &mut Vec<String>) -> String {
     }
     kept.push_str(rest);
     kept
+}
+
+pattern!(TABLE, r"(?ms)^[ \t]*\{\|.*?^[ \t]*\|\}");
+// `style="width: 3em" | text`
+pattern!(STYLE, r#"^(?:\s*[a-z]+\s*=\s*"[^"]*")+\s*\|"#);
+// `; Likes` and `: tea`.
+pattern!(
+    TERM,
+    r"(?m)^;[ \t]*([^:\n]{1,48}?)[ \t]*(?::[ \t]*([^\n]+))?$"
+);
+pattern!(DEFINITION, r"(?m)^:+[ \t]*");
+
+/// Writes tables of a wiki as tables of Markdown.
+pub(crate) fn tables(page: &str) -> String {
+    let page = TABLE.replace_all(page, |found: &Captures<'_>| {
+        let mut rows: Vec<Vec<Cell>> = Vec::new();
+        for line in found[0].lines().skip(1).map(str::trim) {
+            if line.starts_with("|-") || rows.is_empty() {
+                rows.push(Vec::new());
+            }
+            let Some(row) = rows.last_mut() else { continue };
+            let is_title = line.starts_with('!');
+            match line.strip_prefix(['|', '!']) {
+                Some(text) if text.starts_with(['-', '+', '}']) => {}
+                Some(text) => {
+                    let cells = text.split("||").flat_map(|cell| cell.split("!!"));
+                    row.extend(cells.map(|cell| Cell {
+                        is_title,
+                        text: STYLE.replace(cell, "").into_owned(),
+                    }));
+                }
+                // A cell goes on.
+                None => {
+                    if let Some(cell) = row.last_mut() {
+                        cell.text.push(' ');
+                        cell.text.push_str(line);
+                    }
+                }
+            }
+        }
+        tables::markdown(&rows)
+    });
+    page.into_owned()
+}
+
+/// Writes `; Likes` and `: tea` below it as a heading and an item, if the page has such lists.
+pub(crate) fn lists(page: &str) -> String {
+    if !TERM.is_match(page) {
+        return page.to_string();
+    }
+    let page = TERM.replace_all(page, |found: &Captures<'_>| match found.get(2) {
+        Some(text) => format!("{}: {}", &found[1], text.as_str()),
+        None => format!("{}:", &found[1]),
+    });
+    DEFINITION.replace_all(&page, "- ").into_owned()
 }
 
 /// Whether nothing else stands on the line between these texts.
@@ -138,6 +197,12 @@ fn arguments(inside: &str) -> Vec<&str> {
     parts
 }
 
+/// Whether a part of a template is `name = value`, not text with a template or a tag that has a `=`.
+fn is_named(part: &str) -> bool {
+    part.split_once('=')
+        .is_some_and(|(name, _)| !name.contains(['{', '[', '<']))
+}
+
 /// A value of an infobox with its templates written out.
 fn value_of(value: &str, depth: usize) -> String {
     let mut text = String::new();
@@ -168,7 +233,7 @@ fn written(inside: &str, depth: usize) -> Option<String> {
         return Some(String::new());
     }
     let (named, values): (Vec<&str>, Vec<&str>) =
-        parts[1..].iter().partition(|part| part.contains('='));
+        parts[1..].iter().partition(|part| is_named(part));
     let values: Vec<String> = values
         .iter()
         .map(|part| value_of(part, depth + 1))
@@ -237,6 +302,7 @@ fn words(name: &str, values: Vec<String>) -> Option<String> {
         "w" | "wp" | "wikipedia" | "lang" | "transl" | "transliteration" => {
             values.into_iter().last()
         }
+        "color" | "colour" | "font color" => values.into_iter().last(),
         "circa" | "c." | "ca" | "c" => Some(format!("about {}", values.first()?)),
         "as of" => Some(format!("as of {}", values.first()?)),
         "--" | "–" | "—" | "dash" | "ndash" | "mdash" | "snd" | "snds" | "spaced ndash"
@@ -252,7 +318,11 @@ fn words(name: &str, values: Vec<String>) -> Option<String> {
 
 /// Whether a template is no text of the page: a source, a note of the editors, a picture, a pronunciation.
 fn is_mark(name: &str) -> bool {
-    const NAMES: [&str; 26] = [
+    const NAMES: [&str; 30] = [
+        "ref",
+        "note",
+        "sfn",
+        "anchor",
         "citation needed",
         "cn",
         "fact",
@@ -362,7 +432,8 @@ mod tests {
     fn check(page: &str, expected: &str, told: &[&str]) {
         let mut unread = Vec::new();
         assert_eq!(templates(page, &mut unread), expected);
-        assert_eq!(unread, told);
+        let texts: Vec<&str> = unread.iter().map(|(text, _)| text.as_str()).collect();
+        assert_eq!(texts, told);
     }
 
     #[test]

@@ -27,8 +27,15 @@ const GENERAL: &[&str] = &[
     "Can you tell me more about your life?",
 ];
 
-/// Returns three different questions to the character whose answer is in the statement.
+/// Returns three different questions to the character whose answer is in the statement; none for one that is a piece of the page as it
+/// stands, whose words these rules would bend.
 pub fn questions(character: &str, statement: &str, rng: &mut ChaCha8Rng) -> Vec<String> {
+    let is_kept = statement
+        .strip_prefix(character.trim())
+        .is_some_and(|rest| rest.starts_with(" – "));
+    if is_kept || statement.contains('(') {
+        return Vec::new();
+    }
     let tokens = voice::to_person(&Names::new(character).tag(statement), Person::Second);
     let clause = clause::parse(&tokens);
     let mut asked = Vec::new();
