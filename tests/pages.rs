@@ -54,18 +54,51 @@ fn a_card_is_read_as_a_page_and_what_it_did_not_say_is_told() {
             "Mira likes rain and old stories.",
             "Mira plays the cello.",
             "Mira's brother is a baker.",
+            "Mira – The river is old.",
             "Mira is patient and stubborn.",
             "Mira grew up in a lighthouse.",
         ]
     );
     assert!(
-        stderr.contains("3 of the page's 9 sentences gave no statement about Mira"),
+        stderr.contains("2 of the page's 9 sentences gave no statement about Mira"),
         "{stderr}"
     );
     assert_eq!(
         texts(&data.join("rejected.jsonl"), "asked"),
-        ["The river is old.", "Where are you from?", "Will you stay?"]
+        ["Where are you from?", "Will you stay?"]
     );
+    assert_eq!(
+        texts(&data.join("rejected.jsonl"), "reason"),
+        [
+            "is said by somebody else",
+            "is said in a talk and holds for the moment"
+        ]
+    );
+}
+
+#[test]
+fn lint_shows_what_a_page_gives_and_what_gives_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = "Mira plays the cello.\nSpecies: Elf (half)\n~~Mira is poor.~~\n";
+    fs::write(folder.path().join("Mira.md"), page).unwrap();
+    let (output, stderr) = apc(folder.path(), &["lint", "--wiki", "Mira.md"]);
+    assert!(output.status.success(), "{stderr}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "Mira plays the cello.\nMira – Species: Elf (half).\n\nno statement:\n  ~~Mira is poor.~~ (is struck out)\n\n\
+         Mira: 2 statements of 3 sentences, 1 gave none\n"
+    );
+    let json = ["lint", "--wiki", "Mira.md", "--format", "json"];
+    let (output, _) = apc(folder.path(), &json);
+    let linted: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        linted["statements"][0]["statement"],
+        "Mira plays the cello."
+    );
+    assert_eq!(linted["unread"][0]["reason"], "is struck out");
+    let (output, stderr) = apc(folder.path(), &["lint", "--wiki", "Tom.md"]);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(apc(folder.path(), &["lint"]).0.status.code(), Some(2));
 }
 
 #[test]

@@ -32,7 +32,7 @@ use crate::{Error, Result};
 pub use args::device::Dtype;
 use commands::train::TrainArgs;
 use commands::{
-    benchmark, chat, classify, dpo, finetune, generate, import, logprobs, merge, pretrain,
+    benchmark, chat, classify, dpo, finetune, generate, import, lint, logprobs, merge, pretrain,
     quantize, score,
 };
 
@@ -52,6 +52,8 @@ enum Command {
     Chat(chat::ChatArgs),
     /// Score replies against a character's statements.
     Score(score::ScoreArgs),
+    /// Show which statements a page gives, and what of it gives none.
+    Lint(lint::LintArgs),
     /// Measure how well judges understand everyday talk.
     Benchmark(benchmark::BenchmarkArgs),
     /// Print the log-probability of each token of a response.
@@ -103,6 +105,7 @@ pub fn run_apc() -> ExitCode {
         Command::Train(args) => args.run(job),
         Command::Chat(args) => args.run(job),
         Command::Score(args) => args.run(job),
+        Command::Lint(args) => args.run(),
         Command::Benchmark(args) => args.run(job),
         Command::Logprobs(args) => args.run(job),
         Command::Generate(args) => args.run(job),

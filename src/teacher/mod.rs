@@ -18,7 +18,7 @@ use crate::Result;
 use crate::persona::{Nli, NliExample, Query, Relevance, RelevanceExample, Statement};
 
 /// A sentence or line of a page that gave no statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unread {
     /// What the page says.
     pub text: String,

@@ -10,6 +10,7 @@ pub(crate) mod dpo;
 pub(crate) mod finetune;
 pub(crate) mod generate;
 pub(crate) mod import;
+pub(crate) mod lint;
 pub(crate) mod logprobs;
 pub(crate) mod merge;
 pub(crate) mod pretrain;

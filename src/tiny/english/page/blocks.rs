@@ -13,7 +13,7 @@ use super::templates::is_field_name;
 use super::{fields, html, talk};
 use crate::tiny::english::clause;
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::sentences::pattern;
+use crate::pattern::pattern;
 use crate::tiny::english::words::tokens::{self, Token, tokenize};
 use crate::tiny::english::words::verbs;
 

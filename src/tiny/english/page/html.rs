@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use regex::Captures;
 
 use super::tables::{self, Cell};
-use crate::tiny::english::words::sentences::pattern;
+use crate::pattern::pattern;
 
 pattern!(
     BLOCK,

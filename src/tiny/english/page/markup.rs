@@ -3,7 +3,7 @@
 use regex::Captures;
 use std::borrow::Cow;
 
-use crate::tiny::english::words::sentences::pattern;
+use crate::pattern::pattern;
 
 pattern!(ENTITY, r"&(#\d{1,6}|#[xX][0-9a-fA-F]{1,5}|[a-z]{2,6});");
 pattern!(HTML, r"</?[a-zA-Z][^<>\n]*>");

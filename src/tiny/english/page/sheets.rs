@@ -4,7 +4,7 @@
 use regex::{Captures, Regex};
 
 use super::{html, tables, wiki};
-use crate::tiny::english::words::sentences::pattern;
+use crate::pattern::pattern;
 
 // `Mind("brave" + "kind")`, with straight or curved quotation marks.
 pattern!(

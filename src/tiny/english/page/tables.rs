@@ -3,7 +3,7 @@
 use super::blocks::{bullet, ends_sentence, field};
 use super::html;
 use super::templates::is_field_name;
-use crate::tiny::english::words::sentences::pattern;
+use crate::pattern::pattern;
 
 pattern!(RULE, r"^\|?[\s:|-]*-{2,}[\s:|-]*$");
 // `Age    34`, `Age;34`, `Age,34`, `Age (34)`.

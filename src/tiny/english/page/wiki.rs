@@ -4,7 +4,7 @@ use regex::Captures;
 
 use super::html;
 use super::tables::{self, Cell};
-use crate::tiny::english::words::sentences::pattern;
+use crate::pattern::pattern;
 
 /// Templates within templates that are written out.
 const MAX_DEPTH: usize = 8;

@@ -1,8 +1,6 @@
 //! Prose as sentences: the segmenter, and what it gets wrong.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
+use crate::pattern::pattern;
 
 /// Splits prose into sentences.
 pub(crate) fn sentences(text: &str) -> Vec<String> {
@@ -31,20 +29,6 @@ pub(crate) fn sentences(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// A static regular expression of a constant pattern.
-macro_rules! pattern {
-    ($name:ident, $pattern:expr) => {
-        static $name: std::sync::LazyLock<regex::Regex> =
-            std::sync::LazyLock::new(|| $crate::tiny::english::words::sentences::regex($pattern));
-    };
-}
-pub(crate) use pattern;
-
-/// Compiles a pattern that the program brings itself.
-pub(crate) fn regex(pattern: &str) -> Regex {
-    Regex::new(pattern).expect("the pattern is a constant")
-}
-
 /// Spaced dashes: a pair are commas, a single one ends a clause.
 pub(crate) fn without_dashes(sentence: &str) -> String {
     let sentence = sentence.replace(" – and ", " and ");
@@ -58,9 +42,7 @@ pub(crate) fn without_dashes(sentence: &str) -> String {
 
 /// Whether the segmenter has cut inside a sentence.
 fn goes_on(last: &str, piece: &str, quotes: usize) -> bool {
-    static ABBREVIATED: LazyLock<Regex> = LazyLock::new(|| {
-        regex(
-            r"(?:\b(?:Op|op|No|no|Nos|St|Mr|Mrs|Ms|Dr|Prof|Vol|vol|ca|cf|vs|Jr|Sr|etc|b|d|c|p|pp)|(?:^|[\s.])[A-Z])\.$",
+    pattern!(ABBREVIATED, r"(?:\b(?:Op|op|No|no|Nos|St|Mr|Mrs|Ms|Dr|Prof|Vol|vol|ca|cf|vs|Jr|Sr|etc|b|d|c|p|pp)|(?:^|[\s.])[A-Z])\.$",
         )
     });
     let lower_case = piece
@@ -75,9 +57,7 @@ fn goes_on(last: &str, piece: &str, quotes: usize) -> bool {
 fn split_missed(sentence: &str) -> Vec<String> {
     static MISSED: LazyLock<Regex> = LazyLock::new(|| {
         regex(
-            r#"[a-z0-9)]{2}[.!?]"?(\s+)(?:He|She|They|His|Her|Their|It|The|In|This|I|My|You|Your)\s|[a-z]{3}[.!?]("?)[A-Z][a-z]+\s"#,
-        )
-    });
+            r#"[a-z0-9)]{2}[.!?]"?(\s+)(?:He|She|They|His|Her|Their|It|The|In|This|I|My|You|Your)\s|[a-z]{3}[.!?]("?)[A-Z][a-z]+\s"#);
     if sentence.len() > 4000 {
         return vec![sentence.to_owned()];
     }
