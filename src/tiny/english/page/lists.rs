@@ -2,19 +2,25 @@
 
 use super::blocks::{Block, ends_sentence, field, has_finite_verb, opens_with_verb};
 use super::{talk, templates, values};
+use crate::pattern::pattern;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
 use crate::tiny::english::words::people;
-use crate::pattern::pattern;
 use crate::tiny::english::words::tokens::{self, Token, tokenize};
 use crate::tiny::english::words::verbs;
 use crate::tiny::english::words::wording;
 
 // `Maja – her sister`, in a list of people.
-pattern!(RELATION, r"^(\p{Lu}[\w'’-]*(?: \p{Lu}[\w'’-]*){0,2})\s*(?: – |:)\s*(?:[Hh]er|[Hh]is|[Tt]heir|[Mm]y|[Yy]our)\s+(.+)$");
+pattern!(
+    RELATION,
+    r"^(\p{Lu}[\w'’-]*(?: \p{Lu}[\w'’-]*){0,2})\s*(?: – |:)\s*(?:[Hh]er|[Hh]is|[Tt]heir|[Mm]y|[Yy]our)\s+(.+)$"
+);
 
 // `Bob: enemy`, `Marco Marsh – brother`.
-pattern!(PERSON, r"^(\p{Lu}[\w'’-]*(?: \p{Lu}[\w'’-]*){0,2})\s*(?: – |:)\s*(\S.*)$");
+pattern!(
+    PERSON,
+    r"^(\p{Lu}[\w'’-]*(?: \p{Lu}[\w'’-]*){0,2})\s*(?: – |:)\s*(\S.*)$"
+);
 
 /// The list that bullets belong to.
 #[derive(Default)]

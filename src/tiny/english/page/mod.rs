@@ -1,8 +1,10 @@
 //! Turns a page into statements: blocks without markup, sentences about the character, one fact each.
 //!
-//! [`read`] runs the steps: `sheets`, with `wiki`, `tables` and `html`, rewrites cards, infoboxes and tables as fields, `talk` tells who speaks, `blocks`, with `lists` and
-//! `markup`, takes the page apart, `profile` finds names, pronoun and speaker, `fields` and its `templates` write `Age: 26` as a sentence; then each sentence is split (`splitting`), dropped if it depends on its neighbours (`context`), put into the
-//! `third_person`, and descriptions are split into facts (`descriptions`). Nothing here writes questions or replies.
+//! [`read`] runs the steps: `sheets`, with `wiki`, `wiki_tables`, `tables` and `html`, rewrites cards, infoboxes and tables as fields; `talk`
+//! tells who speaks; `blocks` and `splitter`, with `lists`, `sections` and `markup`, take the page apart; `profile` finds names, pronoun and
+//! speaker; `fields` and its `templates` write `Age: 26` as a sentence. Then each sentence is split (`splitting`), put into the
+//! `third_person`, and descriptions are split into facts (`descriptions`); one that depends on its neighbours (`context`) is kept as it
+//! stands. Nothing here writes questions or replies.
 
 pub(super) mod blocks;
 pub(super) mod context;
@@ -14,6 +16,7 @@ pub(super) mod markup;
 pub(super) mod profile;
 pub(super) mod sections;
 pub(super) mod sheets;
+pub(super) mod splitter;
 pub(super) mod splitting;
 pub(super) mod statements;
 pub(super) mod tables;
@@ -22,6 +25,7 @@ pub(super) mod templates;
 pub(super) mod third_person;
 pub(super) mod values;
 pub(super) mod wiki;
+pub(super) mod wiki_tables;
 
 #[cfg(test)]
 mod tests;

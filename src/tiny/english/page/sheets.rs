@@ -3,7 +3,7 @@
 
 use regex::{Captures, Regex};
 
-use super::{html, tables, wiki};
+use super::{html, tables, wiki, wiki_tables};
 use crate::pattern::pattern;
 
 // `Mind("brave" + "kind")`, with straight or curved quotation marks.
@@ -52,7 +52,7 @@ pub(crate) fn as_fields(page: &str) -> (String, Taken) {
     let page = without(&UNTICKED, "is a box that is not ticked", &page, unread);
     let page = wiki::without_boilerplate(&page, unread);
     let page = wiki::templates(&page, unread);
-    let page = html::tables(&wiki::lists(&wiki::tables(&page)));
+    let page = html::tables(&wiki_tables::lists(&wiki_tables::tables(&page)));
     let page = attributes(&page);
     let page = BRACKETED.replace_all(&page, |found: &Captures<'_>| {
         let inside = found[1].trim();

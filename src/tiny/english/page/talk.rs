@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::tiny::english::words::grammar;
 use crate::pattern::pattern;
+use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::sentences;
 use crate::tiny::english::words::tokens::{Token, expand, tokenize};
 use crate::tiny::english::words::verbs::{self, ING};

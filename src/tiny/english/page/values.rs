@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
+use crate::pattern::pattern;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
 use crate::tiny::english::words::people;
-use crate::pattern::pattern;
 use crate::tiny::english::words::tokens::{Token, tokenize};
 use crate::tiny::english::words::verbs;
 use crate::tiny::english::words::wording::decapitalized;

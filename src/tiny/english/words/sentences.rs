@@ -42,9 +42,10 @@ pub(crate) fn without_dashes(sentence: &str) -> String {
 
 /// Whether the segmenter has cut inside a sentence.
 fn goes_on(last: &str, piece: &str, quotes: usize) -> bool {
-    pattern!(ABBREVIATED, r"(?:\b(?:Op|op|No|no|Nos|St|Mr|Mrs|Ms|Dr|Prof|Vol|vol|ca|cf|vs|Jr|Sr|etc|b|d|c|p|pp)|(?:^|[\s.])[A-Z])\.$",
-        )
-    });
+    pattern!(
+        ABBREVIATED,
+        r"(?:\b(?:Op|op|No|no|Nos|St|Mr|Mrs|Ms|Dr|Prof|Vol|vol|ca|cf|vs|Jr|Sr|etc|b|d|c|p|pp)|(?:^|[\s.])[A-Z])\.$"
+    );
     let lower_case = piece
         .chars()
         .find(|c| c.is_alphanumeric())
@@ -55,9 +56,10 @@ fn goes_on(last: &str, piece: &str, quotes: usize) -> bool {
 
 /// Splits where a sentence ends inside: `agreed."Next`, `end.Next`.
 fn split_missed(sentence: &str) -> Vec<String> {
-    static MISSED: LazyLock<Regex> = LazyLock::new(|| {
-        regex(
-            r#"[a-z0-9)]{2}[.!?]"?(\s+)(?:He|She|They|His|Her|Their|It|The|In|This|I|My|You|Your)\s|[a-z]{3}[.!?]("?)[A-Z][a-z]+\s"#);
+    pattern!(
+        MISSED,
+        r#"[a-z0-9)]{2}[.!?]"?(\s+)(?:He|She|They|His|Her|Their|It|The|In|This|I|My|You|Your)\s|[a-z]{3}[.!?]("?)[A-Z][a-z]+\s"#
+    );
     if sentence.len() > 4000 {
         return vec![sentence.to_owned()];
     }
