@@ -100,7 +100,10 @@ pub(crate) fn with_parentheses(block: Block, line: &str, full: String) -> Block 
             _ if text == line => Block::Field { name, text: full },
             _ => Block::kept(None, &full),
         },
-        Block::Heading(_) => Block::Heading(full),
+        Block::Heading(_) => match field(&full).filter(|(_, text)| !text.is_empty()) {
+            Some((name, text)) => Block::Field { name, text },
+            None => Block::Heading(full),
+        },
         Block::Kept { under, .. } => Block::Kept { under, text: full },
         _ => Block::kept(None, &full),
     }
@@ -191,7 +194,7 @@ fn is_title(line: &str, words: usize) -> bool {
     let first = line.split(' ').next().unwrap_or_default();
     let begins = line.starts_with(|c: char| !c.is_lowercase()) && !matches!(first, "A" | "An");
     let is_label = begins && words <= 6 && line.contains(char::is_alphabetic);
-    is_field_name(line) || is_label && !line.contains(['|', ',', ';'])
+    is_field_name(line) || is_label && !line.contains(['|', ',', ';', '=', '<', '>', '→', '?'])
 }
 
 /// Whether the line holds a verb right after a possible subject.

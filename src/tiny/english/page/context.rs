@@ -3,6 +3,7 @@
 use crate::tiny::english::clause::possessive::is_possessive;
 use crate::tiny::english::clause::{Clause, Subject};
 use crate::tiny::english::words::grammar;
+use crate::tiny::english::words::lexicon;
 use crate::tiny::english::words::people::{self, Gender};
 use crate::tiny::english::words::tokens::{self, Token};
 use crate::tiny::english::words::verbs;
@@ -16,6 +17,154 @@ pub(crate) fn has_long_quote(sentence: &str) -> bool {
         || parts.iter().step_by(2).any(|quoted| {
             quoted.split_whitespace().count() > 4 || quoted.contains(" I ") || quoted.ends_with('?')
         })
+}
+
+/// Whether the tokens name somebody for whom the character's pronoun may stand in the next sentence.
+///
+/// `of_me` is the main verb of a clause whose subject is the character.
+pub(crate) fn names_rival(tokens: &[Token], gender: Option<Gender>, of_me: Option<usize>) -> bool {
+    let Some(gender) = gender else { return false };
+    let fits = |who: Gender| who == gender || who == Gender::They;
+    // Who does something stays whom the pronoun means, but for whom it is done to.
+    let range = match of_me {
+        Some(verb) => object_after(tokens, verb),
+        None => 0..tokens.len(),
+    };
+    range.into_iter().any(|at| {
+        let token = &tokens[at];
+        if token.me || !token.is_word() {
+            return false;
+        }
+        let lower = token.lower.as_str();
+        // `Mira respects her.`
+        let pronoun = Gender::of_pronoun(lower) == Some(gender) && gender.forms()[1] == lower;
+        let is_object = pronoun && !is_possessive(tokens, at) && at > 0;
+        let several = gender == Gender::They
+            && Gender::of_pronoun(lower).is_none()
+            && (grammar::is_plural(lower) || token.is("and"))
+            && !verbs::can_be(lower, verbs::THIRD);
+        let person = match Gender::of_word(lower) {
+            Some(who) => fits(who),
+            None => people::is_person(lower) || is_unknown_name(tokens, at),
+        };
+        // `her brother Marco`, `his niece, Carys`, `Mara is a captain`.
+        let of_other = before_name(tokens, at)
+            .and_then(|before| Gender::of_word(&before.lower))
+            .is_some_and(|who| !fits(who));
+        let person = person && !of_other && !is_complement(tokens, at);
+        is_object
+            || several
+            || person && gender != Gender::They
+            || person && gender == Gender::They && !people::is_job(lower)
+    })
+}
+
+/// The first noun phrase behind a verb, with the preposition before it: `hates Queen Adela`, `works for her sister`.
+fn object_after(tokens: &[Token], verb: usize) -> std::ops::Range<usize> {
+    let ends = |token: &Token| {
+        grammar::is_preposition(&token.lower)
+            || !token.is_word() && !token.is("\"")
+            || token.is_any(&[
+                "that", "who", "which", "when", "while", "because", "so", "to",
+            ])
+    };
+    let start = verb + 1;
+    let is_first = |at: &usize| !verbs::is_adverb(&tokens[*at].lower);
+    let first = (start..tokens.len()).find(is_first).unwrap_or(tokens.len());
+    let inside = match tokens.get(first) {
+        Some(token) if grammar::is_preposition(&token.lower) => first + 1,
+        _ => first,
+    };
+    let end = (inside..tokens.len()).find(|&at| ends(&tokens[at]));
+    inside..end.unwrap_or(tokens.len()).max(inside)
+}
+
+/// The word before a name, also where a comma stands between.
+fn before_name(tokens: &[Token], at: usize) -> Option<&Token> {
+    let mut before = tokens[..at].iter().rev();
+    before.find(|token| token.is_word())
+}
+
+/// Whether a noun says what somebody is: `is a captain`, `as a nurse`, `became the youngest captain`.
+fn is_complement(tokens: &[Token], at: usize) -> bool {
+    let determiner = tokens[..at]
+        .iter()
+        .rposition(|token| grammar::is_determiner(&token.lower) || !token.is_word());
+    let verb = determiner
+        .filter(|&determiner| tokens[determiner].is_word() && !tokens[at].is_capital())
+        .and_then(|determiner| determiner.checked_sub(1));
+    verb.is_some_and(|verb| {
+        let verb = &tokens[verb];
+        verbs::is_be(&verb.lower)
+            || verb.is_any(&["as", "became", "becomes", "remains", "remained"])
+    })
+}
+
+/// Whether a word with a capital letter within a sentence may be the name of a person: not `in Ostend`, not `May`.
+fn is_unknown_name(tokens: &[Token], at: usize) -> bool {
+    let token = &tokens[at];
+    let before = at.checked_sub(1).map(|before| &tokens[before]);
+    let in_place = before.is_some_and(|before| {
+        before.is_any(&[
+            "in", "at", "from", "near", "to", "of", "on", "through", "into", "the", "until",
+            "since",
+        ])
+    });
+    let begins = before.is_none_or(|before| !before.is_word() && !before.is(","));
+    token.is_capital()
+        && !begins
+        && !in_place
+        && !token.is("i")
+        && !lexicon::is_proper(&token.lower)
+        && !lexicon::is_common(&token.lower)
+        && !before
+            .is_some_and(|before| before.is_capital() && !before.me && in_place_before(tokens, at))
+}
+
+/// Whether the capitals before this one begin behind a preposition: the second word of `in New Ostend`.
+fn in_place_before(tokens: &[Token], at: usize) -> bool {
+    let first = (0..at)
+        .rev()
+        .take_while(|&before| tokens[before].is_capital())
+        .last();
+    first
+        .and_then(|first| first.checked_sub(1))
+        .is_some_and(|before| {
+            grammar::is_preposition(&tokens[before].lower) || tokens[before].is("the")
+        })
+}
+
+/// Whether a sentence tells of a dream, a play, a tale or what might be, of which the next may tell, too.
+pub(crate) fn is_framed(tokens: &[Token]) -> bool {
+    const FRAMES: [&str; 14] = [
+        "dream",
+        "dreams",
+        "nightmare",
+        "play",
+        "film",
+        "movie",
+        "story",
+        "stories",
+        "tale",
+        "legend",
+        "game",
+        "version",
+        "rumour",
+        "rumours",
+    ];
+    let Some(first) = tokens.first() else {
+        return false;
+    };
+    let opens = first.is_any(&[
+        "if", "imagine", "suppose", "pretend", "some", "rumour", "legend", "others",
+    ]) && !tokens.get(1).is_some_and(|next| next.is("of"));
+    let end = tokens.iter().position(|token| token.is(",")).unwrap_or(6);
+    let within = first.is("in")
+        && tokens
+            .iter()
+            .take(end.min(8))
+            .any(|token| token.is_any(&FRAMES));
+    opens || within
 }
 
 /// Whether a pronoun means something that only an earlier sentence names.

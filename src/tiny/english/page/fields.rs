@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::lists;
 use super::sections;
 use super::templates::{from_template, none_of};
-use super::values::{all_adjectives, listed, with_commas};
+use super::values::{all_adjectives, is_describing, listed, with_commas};
 use crate::pattern::pattern;
 use crate::tiny::english::clause;
 use crate::tiny::english::clause::names::Names;
@@ -57,7 +58,15 @@ fn values(names: &Names, part: &str) -> Vec<String> {
         .filter(|value| !value.is_empty())
         .collect();
     let is_clause = |value: &&str| is_sentence(names, value) || from_predicate("", value).is_some();
-    if values.len() < 2 || is_sentence(names, values[0]) || part.contains('"') {
+    // `when it rains; but only on Mondays`
+    let takes_back = values.iter().skip(1).any(|value| {
+        let first = value.split(' ').next().unwrap_or_default().to_lowercase();
+        matches!(
+            first.as_str(),
+            "but" | "only" | "except" | "unless" | "not" | "though"
+        )
+    });
+    if values.len() < 2 || takes_back || is_sentence(names, values[0]) || part.contains('"') {
         return vec![part.to_owned()];
     }
     let is_item = |value: &&str| value.split(' ').count() <= 3 && !value.contains(", ");
@@ -99,7 +108,10 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
     if let Some(begun) = begun_by(names, field) {
         return Some(Some(format!("{begun} {}.", decapitalized(&tokenize(bare)))));
     }
-    if let Some(sentence) = from_predicate(&subject_of(names, field), bare) {
+    let is_relative = people::is_person_word_of(field);
+    if (is_relative || takes_predicates(key))
+        && let Some(sentence) = from_predicate(&subject_of(names, field), bare)
+    {
         return Some(Some(sentence));
     }
     // `cooking; can swim`
@@ -108,6 +120,28 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
         return Some(Some(format!("{} {bare}.", names.character)));
     }
     // What is asked or exclaimed, or comes after a value, is no value of a field; what is not plain may say the contrary.
+    // `Home: burned down` gives no home, `Pet: hates them` no pet.
+    let is_deed = words.first().is_some_and(|first| {
+        let forms = verbs::known(&first.lower).map_or(0, |(_, forms)| forms);
+        let is_verb = forms & (THIRD | PAST) != 0 || first.lower.ends_with("ed");
+        let is_adjective = grammar::is_adjective(&first.lower);
+        let goes_on = words.get(1).is_some_and(|next| {
+            Gender::of_pronoun(&next.lower).is_some()
+                || verbs::can_be(&next.lower, verbs::ING)
+                || next.is_any(&[
+                    "down", "up", "off", "away", "out", "to", "it", "that", "how",
+                ])
+                || grammar::is_determiner(&next.lower)
+        });
+        let is_alone = words.len() == 1
+            && forms & (THIRD | PAST) != 0
+            && !is_adjective
+            && !grammar::is_plural(&first.lower);
+        is_verb && (goes_on || is_alone)
+    });
+    if is_deed && !takes_predicates(key) {
+        return Some(None);
+    }
     let is_lack = field.trim().is_empty() && words.first().is_some_and(|first| first.is("no"));
     if found || value.ends_with(['?', '!']) || !is_plain(bare) && !is_lack {
         return Some(none_of(names, key, bare));
@@ -128,6 +162,16 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
         "" => from_fragment(names, bare),
         name => from_template(names, name, key, &text),
     })
+}
+
+/// Whether what somebody does may stand behind the name of a field: `Habits: hums at work`, but not `Hair: was black`.
+fn takes_predicates(key: &str) -> bool {
+    const NAMES: &str = "talent talents habit habits skill skills ability abilities quirk quirks hobby hobbies interests \
+        behaviour behavior strengths weaknesses flaws routine work mannerisms clothes";
+    key.is_empty()
+        || lists::name_of(key).is_empty()
+        || is_describing(key)
+        || NAMES.split_whitespace().any(|name| name == key)
 }
 
 /// Whether a field is about whom the character was with: `Former spouse`.
@@ -216,6 +260,10 @@ pub(crate) fn is_metadata(key: &str) -> bool {
             | "creator notes"
             | "genre"
             | "links"
+            | "title"
+            | "layout"
+            | "date"
+            | "author"
     )
 }
 

@@ -79,7 +79,7 @@ fn related(character: &str, name: &str, what: &str) -> Block {
         return Block::Prose(format!("{name} {}", wording::decapitalized(&tokens)));
     }
     if has_finite_verb(what) {
-        return Block::Prose(what.to_owned());
+        return Block::kept(Some(name), what);
     }
     let n_articles = usize::from(
         tokens

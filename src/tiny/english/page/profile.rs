@@ -119,6 +119,31 @@ fn is_name_part(token: &Token) -> bool {
             ))
 }
 
+/// Whether a block says `I` of somebody else: it gives another name, or speaks to the character.
+fn is_of_another(names: &Names, block: &Block) -> bool {
+    let Block::Prose(text) = block else {
+        return false;
+    };
+    let tokens = tokenize(text);
+    let is_name = |at: usize| {
+        let Some(token) = tokens.get(at) else {
+            return false;
+        };
+        token.is_capital()
+            && token.is_word()
+            && !names.character.contains(&token.text)
+            && !names.tag_names(&token.text).iter().any(|token| token.me)
+            && !grammar::is_adjective(&token.lower)
+    };
+    let introduces = tokens.windows(3).enumerate().any(|(at, words)| {
+        words[0].is("my") && words[1].is("name") && words[2].is("is") && is_name(at + 3)
+    });
+    let addresses = tokens.windows(3).any(|words| {
+        words[0].is("i") && (words[1].is("am") || words[1].is("'m")) && words[2].is("your")
+    });
+    introduces || addresses
+}
+
 fn count_pronouns(names: &Names, blocks: &[Block]) -> (Option<Gender>, Option<Person>) {
     let (mut he, mut she, mut they, mut first, mut second, mut named) =
         (0usize, 0usize, 0usize, 0usize, 0usize, 0usize);
@@ -166,6 +191,10 @@ fn count_pronouns(names: &Names, blocks: &[Block]) -> (Option<Gender>, Option<Pe
                 }
             }
         }
+    }
+    // `I am your father.`, `My name is Tom.`: somebody else writes.
+    if first > 0 && blocks.iter().any(|block| is_of_another(names, block)) {
+        first = 0;
     }
     let third = he + she + named;
     let voice = if first > third && first >= second {

@@ -34,9 +34,10 @@ pub(crate) fn kind_of(character: &str, heading: &str, words: &HashSet<String>) -
     }
     let last = heading.split(' ').next_back().unwrap_or_default();
     let is_age = matches!(last.to_lowercase().as_str(), "youth" | "child" | "adult");
-    let is_ordinary = heading
-        .split(' ')
-        .any(|word| words.contains(&word.to_lowercase()));
+    let is_ordinary = heading.split(' ').any(|word| {
+        let lower = word.to_lowercase();
+        words.contains(&lower) || is_of_sections(&lower)
+    });
     let is_somebody = people::is_person_word_of(heading)
         || names_somebody(heading)
         || lists::is_proper(heading) && !is_ordinary;
@@ -47,107 +48,56 @@ pub(crate) fn kind_of(character: &str, heading: &str, words: &HashSet<String>) -
     }
 }
 
-/// Whether a heading says that what it announces is not so, not sure or not yet so: `Rumours`, `Can't`, `Used to be`, `Goals`.
-pub(crate) fn is_doubtful(heading: &str) -> bool {
-    const NO_FACTS: [&str; 40] = [
-        "rumour",
-        "rumours",
-        "rumor",
-        "rumors",
-        "gossip",
-        "hearsay",
-        "false",
-        "untrue",
-        "lie",
-        "lies",
-        "myth",
-        "myths",
-        "misconception",
-        "misconceptions",
-        "allegations",
-        "legend",
-        "legends",
-        "theory",
-        "theories",
-        "speculation",
-        "disputed",
-        "possible",
-        "unused",
-        "deleted",
-        "removed",
-        "cut",
-        "alternate",
-        "alternative",
-        "au",
-        "if",
-        "dream",
-        "dreams",
-        "goal",
-        "goals",
-        "plans",
-        "ideas",
-        "think",
-        "thinks",
-        "believe",
-        "believes",
+/// Words of headings below which no facts stand: what is told, made up, wished or of another world.
+const NO_FACTS: &str = "rumour rumours rumor rumors gossip hearsay false untrue lie lies myth myths misconception misconceptions \
+    allegations legend legends theory theories speculation disputed possible unused deleted removed cut alternate alternative au \
+    if dream dreams goal goals plans ideas think thinks believe believes canon noncanon non-canon headcanon headcanons fanon \
+    concept concepts film films movie movies novel comic comics manga anime game games adaptation adaptations version versions \
+    cover disguise imagine suppose pretend pretends rules ooc future young child story";
+/// Words with which headings begin that tell of another time or another place.
+const ELSEWHERE: &str = "in before after when while if as during until with without under";
+/// Words that take back what others say, or leave it open.
+const TAKING_BACK: &str = "not no non never nothing nobody none neither nor cannot without except unless hardly rarely seldom \
+    former formerly ex previously used rumoured rumored alleged allegedly claim claims claimed supposed supposedly unconfirmed \
+    maybe perhaps possibly probably say says said but only sometimes was were had when while if because until";
+/// What is said in place of a value.
+const ANSWERS: &str = "yes no true false y n tba tbd n/a unspecified";
+
+/// Whether a word is one that headings are made of, and no name: `Career`, `Equipment`, `Training`.
+fn is_of_sections(lower: &str) -> bool {
+    const WORDS: &str = "career life death magic powers combat legacy music style works love romance war school gallery etymology plot \
+        role equipment inventory gear voice wardrobe diet routine outfit stats health past present home house ship crew class faith \
+        religion politics sport art food drink sleep body mind soul culture lore world setting arc season book quest campaign \
+        spells feats level skills bio intro vibe aesthetic trivia quirk secret wish dream money wealth status rank title work job";
+    const ENDINGS: [&str; 14] = [
+        "ing", "tion", "sion", "ment", "ness", "ity", "ance", "ence", "ship", "hood", "ics", "ism",
+        "phy", "logy",
     ];
-    takes_back(heading)
-        || tokenize(heading)
-            .iter()
-            .any(|token| token.is_any(&NO_FACTS))
+    WORDS.split_whitespace().any(|word| word == lower)
+        || lower.len() > 5 && ENDINGS.iter().any(|ending| lower.ends_with(ending))
+        || lower.len() > 4 && lower.ends_with('s') && !lower.ends_with("ss")
+}
+
+fn is_among(token: &Token, words: &str) -> bool {
+    words.split_whitespace().any(|word| token.is(word))
+}
+
+/// Whether a heading says that what it announces is not so, not sure or not yet so: `Rumours`, `Can't`, `Used to be`, `In the film`.
+pub(crate) fn is_doubtful(heading: &str) -> bool {
+    let tokens = tokenize(heading);
+    let opens = tokens.len() > 1 && is_among(&tokens[0], ELSEWHERE);
+    opens || takes_back(heading) || tokens.iter().any(|token| is_among(token, NO_FACTS))
 }
 
 /// Whether words take back what others say, or leave it open: `not`, `former`, `allegedly`, what stands in parentheses.
 pub(crate) fn takes_back(text: &str) -> bool {
-    const WORDS: [&str; 44] = [
-        "not",
-        "no",
-        "non",
-        "never",
-        "nothing",
-        "nobody",
-        "none",
-        "neither",
-        "nor",
-        "cannot",
-        "without",
-        "except",
-        "unless",
-        "hardly",
-        "rarely",
-        "seldom",
-        "former",
-        "formerly",
-        "ex",
-        "previously",
-        "used",
-        "rumoured",
-        "rumored",
-        "alleged",
-        "allegedly",
-        "claim",
-        "claims",
-        "claimed",
-        "supposed",
-        "supposedly",
-        "unconfirmed",
-        "maybe",
-        "perhaps",
-        "possibly",
-        "probably",
-        "say",
-        "says",
-        "said",
-        "but",
-        "only",
-        "sometimes",
-        "was",
-        "were",
-        "had",
-    ];
-    let is_unknown = text.trim().eq_ignore_ascii_case("unknown");
-    let negates = |token: &Token| token.is_any(&WORDS) || token.lower.ends_with("n't");
-    is_unknown || text.contains(['(', '?']) || tokenize(text).iter().any(negates)
+    let lower = text.trim().to_lowercase();
+    let is_answer = ANSWERS.split(' ').any(|answer| answer == lower);
+    let negates = |token: &Token| is_among(token, TAKING_BACK) || token.lower.ends_with("n't");
+    lower.starts_with("unknown")
+        || is_answer
+        || text.contains(['(', '?'])
+        || tokenize(text).iter().any(negates)
 }
 
 /// `Her brother Kesh`, `King Oren`: a person with a name.

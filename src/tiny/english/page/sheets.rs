@@ -30,6 +30,17 @@ pattern!(
     STRUCK,
     r"(?is)<s>.*?</s>|<del(?:\s[^>]*)?>.*?</del>|<strike>.*?</strike>|~~[^~\n]+~~|\{\{strike\|[^{}]*\}\}"
 );
+pattern!(SCRIPT, r"(?is)<script.*?</script>|<style.*?</style>");
+// `<Rook> Hi.`, `[12:01] Lena: Hi.`, `Mira > Hi.`
+pattern!(
+    CHAT,
+    r"(?m)^(?:<([A-Z][\w'-]{1,30})>[ \t]+|\[\d{1,2}:\d{2}[^\]\n]{0,12}\][ \t]*<?([A-Z][\w '-]{1,30}?)>?:[ \t]*|([A-Z][\w'-]{1,30})[ \t]>[ \t]+)"
+);
+// Several boxes on one line, of which some are ticked.
+pattern!(
+    BOXES,
+    r"(?m)^.*\[ \][^\n]*\[[xX]\].*$|^.*\[[xX]\][^\n]*\[ \].*$"
+);
 // A box that is not ticked: what is to be done, or does not hold.
 pattern!(UNTICKED, r"(?m)^[ \t]*[-*+•][ \t]+\[ \][ \t]+\S[^\n]*$");
 
@@ -46,7 +57,19 @@ pub(crate) struct Taken {
 pub(crate) fn as_fields(page: &str) -> (String, Taken) {
     let mut taken = Taken::default();
     let unread = &mut taken.unread;
-    let page = FRONT_MATTER.replace(page, "");
+    let page = FRONT_MATTER.replace(page, |found: &Captures<'_>| {
+        let lines = found[0].lines().filter(|line| line.trim() != "---");
+        format!("{}\n\n", lines.collect::<Vec<_>>().join("\n"))
+    });
+    let page = CHAT.replace_all(&page, |found: &Captures<'_>| {
+        let name = [1, 2, 3].iter().find_map(|&group| found.get(group));
+        format!("{}: ", name.map_or("", |name| name.as_str()))
+    });
+    let page = BOXES.replace_all(&page, |found: &Captures<'_>| {
+        let ticked = found[0].replace("[x]", "☑").replace("[X]", "☑");
+        ticked.replace("[ ]", "☐")
+    });
+    let page = without(&SCRIPT, "is code", &page, unread);
     let page = without(&FENCE, "is code", &page, unread);
     let page = without(&STRUCK, "is struck out", &page, unread);
     let page = without(&UNTICKED, "is a box that is not ticked", &page, unread);

@@ -14,6 +14,7 @@ use super::sections::{self, Kind};
 use super::templates::is_field_name;
 use super::{fields, html, talk};
 use crate::pattern::pattern;
+use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{self, tokenize};
 
 pattern!(
@@ -21,8 +22,23 @@ pattern!(
     r"^(?:(#{1,6})\s+(.*?)\s*#*|(={1,6})\s*(.*?)\s*={1,6}|[\u{2190}-\u{2bff}~*✦]+\s+(\w.*?)\s+[\u{2190}-\u{2bff}~*✦]+)$"
 );
 
+// `Is she brave? Very.`
+pattern!(ASKED, r"^[^?.!]{2,60}\?[:\s]+[^?.!]{1,40}[.!]?$");
+// `Mira [lying]: I'm a duchess.`, `Mira (as Rosa): …`
+pattern!(
+    SAID_AS,
+    r"^[A-Z][\w' -]{0,40}\s*[\[(][^\])\n]{2,40}[\])]\s*:\s+\S"
+);
+// `Dear Mira,`
+pattern!(
+    DEAR,
+    r"^(?:Dear|My dear|Dearest|Hi|Hello)\s+([^,.!?]{1,40})[,!]?$"
+);
+
 /// The level of a heading that is a line of its own, below those that are marked.
 const BARE: usize = 9;
+/// The level of a letter, which goes to the next heading that is marked.
+const LETTER: usize = 8;
 /// The level of a heading that announces a list: `Likes:`.
 const NAMED: usize = 10;
 
@@ -46,6 +62,8 @@ pub(crate) struct Splitter<'a> {
     /// Headings that may say something themselves, by their place, with how far the items that they announce are indented.
     doubtful: HashMap<usize, usize>,
     sections: Vec<Section>,
+    /// The bullets that a deeper one would stand below, each with how far it is indented.
+    bullets: Vec<(usize, String)>,
     /// The words that the page has in small letters: none is a name.
     words: HashSet<String>,
     /// Whether the next line may go on with the last block.
@@ -64,6 +82,7 @@ impl<'a> Splitter<'a> {
             headings: HashMap::new(),
             doubtful: HashMap::new(),
             sections: Vec::new(),
+            bullets: Vec::new(),
             open: false,
             list: List::default(),
         }
@@ -91,7 +110,27 @@ impl<'a> Splitter<'a> {
             (self.open, self.list) = (false, List::default());
             return;
         }
-        let marked = HEADING_MARK.captures(raw).filter(|_| raw.len() <= 200);
+        let letter = DEAR.captures(raw);
+        if let Some(to) = letter.filter(|to| talk::is_character(self.character, &to[1])) {
+            self.heading(format!("a letter to {}", &to[1]), LETTER, None);
+            self.sections.iter_mut().for_each(|section| {
+                if section.level == LETTER {
+                    section.kind = Kind::Doubt;
+                }
+            });
+            return;
+        }
+        if SAID_AS.is_match(raw) {
+            self.push(Block::kept(None, raw), raw);
+            (self.open, self.list) = (false, List::default());
+            return;
+        }
+        let marked = HEADING_MARK.captures(raw).filter(|marked| {
+            raw.len() <= 200
+                && !marked
+                    .get(5)
+                    .is_some_and(|text| text.as_str().ends_with(':'))
+        });
         let raw = match &marked {
             // `~ Age: 27 ~`
             Some(marked) => match marked.get(5).filter(|text| has_text(text.as_str())) {
@@ -114,8 +153,19 @@ impl<'a> Splitter<'a> {
             line = related;
             is_whole = true;
         }
+        // `(former)` on a line of its own.
+        if line.is_empty() && !is_whole && self.open {
+            extend(self.blocks.last_mut(), &full);
+            return;
+        }
+        if ASKED.is_match(&full) {
+            self.open = false;
+            self.push(Block::kept(None, &full), &full);
+            return;
+        }
         let is_item = bullet.is_some() || self.is_bare_item(&line);
-        if self.open && !is_item && continues(self.blocks.last(), &line) {
+        let goes_on = self.open && !is_item && !self.list.takes_lines;
+        if goes_on && continues(self.blocks.last(), &line) {
             extend(self.blocks.last_mut(), &full);
         } else if !line.is_empty() || !is_whole {
             let full = if is_whole { None } else { Some(full) };
@@ -149,6 +199,12 @@ impl<'a> Splitter<'a> {
             true => Kind::Facts,
             false => sections::kind_of(self.character, &heading, &self.words),
         };
+        if is_title
+            && heading.contains([',', '(', ':', '–'])
+            && talk::is_character(self.character, &plain)
+        {
+            self.blocks.push(Block::kept(None, &heading));
+        }
         self.sections.push(Section {
             level,
             heading,
@@ -177,6 +233,20 @@ impl<'a> Splitter<'a> {
                 Block::Other { under, text }
             }
             (Some(under), _) => Block::kept(Some(&under), line),
+        };
+        // `sister:`, and below it `age: 19`.
+        let of_person = self.sections.last().filter(|section| {
+            people::is_person_word_of(&section.heading)
+                && !lists::is_of_people(&section.heading)
+                && !talk::is_character(self.character, &section.heading)
+        });
+        let block = match (of_person, block) {
+            (Some(person), Block::Field { name, .. })
+                if !name.is_empty() && name != person.heading =>
+            {
+                Block::kept(Some(&person.heading), line)
+            }
+            (_, block) => block,
         };
         if let Some(section) = self.sections.last_mut() {
             section.used = true;
@@ -229,6 +299,26 @@ impl<'a> Splitter<'a> {
             }
             false => self.plain_block(line.clone(), indent),
         };
+        // `- Never`, and below it `- lies`: what the deeper one says is said under the other.
+        if is_bulleted {
+            self.bullets.retain(|(other, _)| *other < indent);
+        } else {
+            self.bullets.clear();
+        }
+        let above = self.bullets.last().map(|(_, above)| above.clone());
+        let block = match (block, above) {
+            (Block::Field { name, .. }, Some(above)) if name.is_empty() => {
+                Block::kept(Some(&above), &line)
+            }
+            (Block::Prose(text), Some(above)) if text == line && !has_finite_verb(&line) => {
+                Block::kept(Some(&above), &line)
+            }
+            (Block::Kept { under: None, text }, Some(above)) => Block::kept(Some(&above), &text),
+            (block, _) => block,
+        };
+        if is_bulleted && !matches!(block, Block::Heading(_)) && self.list.parent.is_none() {
+            self.bullets.push((indent, line.clone()));
+        }
         let block = match full {
             Some(full) => with_parentheses(block, &line, full),
             None => block,

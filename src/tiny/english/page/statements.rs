@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use super::blocks::{self, Block, opens_with_verb};
-use super::context::{has_long_quote, is_dangling, lacks_antecedent};
+use super::context::{self, has_long_quote, is_dangling, lacks_antecedent};
 use super::descriptions::atoms;
 use super::fields;
 use super::markup::{Aside, without_parentheses};
 use super::profile::{self, Profile};
 use super::splitting::{split, strip_connective};
-use super::{sections, talk, third_person, wiki};
+use super::{lists, sections, talk, third_person, wiki};
 use crate::tiny::english::clause::pronouns;
 use crate::tiny::english::clause::voice::{self, Case, Person};
 use crate::tiny::english::clause::{self, Clause, Subject};
@@ -91,7 +91,11 @@ impl Writer<'_> {
     fn push(&mut self, statement: String) {
         let mut key = tokens::content(&statement);
         key.sort();
-        if self.seen.insert(key.join(" ")) {
+        let key = match key.is_empty() {
+            true => statement.to_lowercase(),
+            false => key.join(" "),
+        };
+        if self.seen.insert(key) {
             self.read.statements.push(statement);
         }
     }
@@ -106,7 +110,9 @@ impl Writer<'_> {
             Block::Other { under, text } => {
                 for sentence in sentences::sentences(text) {
                     let tokens = profile.names.tag_names(&sentence);
-                    let is_named = tokens.iter().any(|token| token.me);
+                    let is_named = tokens.iter().any(|token| token.me)
+                        && blocks::has_finite_verb(&sentence)
+                        && !opens_with_verb(&tokens);
                     let by_pronoun = tokens
                         .first()
                         .is_some_and(|first| Gender::of_pronoun(&first.lower).is_some());
@@ -125,7 +131,11 @@ impl Writer<'_> {
             Block::Field { name, text } => self.field(name, text),
             Block::Talk { own, text } => {
                 self.voice = Some(Person::First);
-                for sentence in talk::spoken(text) {
+                let (said, told) = talk::spoken(text);
+                for narrated in told {
+                    self.leave(&narrated, "is told of the moment between words of a talk");
+                }
+                for sentence in said {
                     match (*own, talk::is_fact(&sentence)) {
                         (true, true) => self.read(&sentence, &[&sentence]),
                         (true, false) => {
@@ -135,6 +145,10 @@ impl Writer<'_> {
                     }
                     self.rival = false;
                 }
+            }
+            // `Is she brave? Very.`
+            Block::Kept { under, text } if text.contains("? ") && text.len() < 200 => {
+                self.keep(under.as_deref(), text)
             }
             Block::Kept { under, text } => {
                 for sentence in sentences::sentences(text) {
@@ -160,6 +174,14 @@ impl Writer<'_> {
         const MOST: usize = 1000;
         if piece.contains(wiki::UNKNOWN) {
             return self.leave(piece, "has a template that is not known");
+        }
+        let names = &self.profile.names;
+        let given = ["I'm ", "I am ", "My name is "]
+            .iter()
+            .find_map(|words| piece.strip_prefix(words))
+            .map(|name| name.trim_end_matches(['.', '!']));
+        if given.is_some_and(|given| given == names.character) {
+            return self.leave(piece, "gives the name, which is known");
         }
         let asks = piece.ends_with('?') || piece.starts_with('"') && piece.ends_with("?\"");
         if asks && under.is_none() && blocks::field(piece).is_none() {
@@ -253,7 +275,10 @@ impl Writer<'_> {
             return Some(statements);
         }
         // `Has never flown.`
-        if self.voice.is_some() || !opens_with_verb(&tokens::tokenize(sentence)) {
+        if self.voice.is_some()
+            || sentence.ends_with('?')
+            || !opens_with_verb(&tokens::tokenize(sentence))
+        {
             return None;
         }
         let whole = fields::from_predicate(&self.profile.names.character, sentence)?;
@@ -270,6 +295,8 @@ impl Writer<'_> {
         let mut sentences = vec![plain.as_str()];
         sentences.extend(said.iter().map(String::as_str));
         self.read(sentence, &sentences);
+        // What comes after `In the play, she is a nun.` may be of the play, too.
+        self.rival |= context::is_framed(&tokens::tokenize(sentence));
     }
 
     /// What parentheses right behind the character's name say: `(born in 1990)`.
@@ -295,7 +322,13 @@ impl Writer<'_> {
             .collect();
         // `Former spouse` says whose spouse was: it is all true.
         let is_former = fields::is_former(name);
-        let is_doubtful = sections::is_doubtful(name) && !is_former;
+        // `Tom: I'm a priest.`
+        let is_said = lists::is_proper(name)
+            && !talk::is_character(&names.character, name)
+            && tokens::tokenize(text)
+                .iter()
+                .any(|token| token.is_any(&["i", "my", "me", "mine", "we", "our"]));
+        let is_doubtful = sections::is_doubtful(name) && !is_former || is_said;
         let (Some(said), false) = (said, is_doubtful) else {
             return self.keep(None, &whole);
         };
@@ -317,6 +350,9 @@ impl Writer<'_> {
         let names = &self.profile.names;
         let mut tokens = strip_connective(names.tag_names(&sentences::without_dashes(sentence)));
         if let Some(person) = self.voice {
+            if third_person::is_no_plain_sentence(&tokens) {
+                return None;
+            }
             tokens = third_person::to_third(&tokens, names, person);
         } else if tokens.iter().any(|token| {
             token.is("i") && token.text == "I" || token.is_any(&["my", "me", "we", "our", "us"])
@@ -343,7 +379,21 @@ impl Writer<'_> {
     }
 
     /// Finds who the pronouns mean; the sentence with the character's name if the character is spoken of.
-    fn resolve(&mut self, mut tokens: Vec<Token>) -> Option<Vec<Token>> {
+    fn resolve(&mut self, tokens: Vec<Token>) -> Option<Vec<Token>> {
+        let gender = self.profile.names.gender;
+        let resolved = self.resolved(tokens.clone());
+        let marked = resolved.as_deref().unwrap_or(&tokens);
+        let of_me = clause::parse(marked).filter(|clause| {
+            let subject = &marked[clause.start..clause.subject_end];
+            subject.iter().all(|token| token.me && !token.is_genitive())
+        });
+        // Whom the pronoun of the next sentence means is not known.
+        let verb = of_me.map(|clause| clause.main);
+        self.rival |= context::names_rival(marked, gender, verb);
+        resolved
+    }
+
+    fn resolved(&mut self, mut tokens: Vec<Token>) -> Option<Vec<Token>> {
         let gender = self.profile.names.gender;
         let named = tokens.iter().any(|token| token.me);
         if let Some(gender) = gender.filter(|_| named || !self.rival) {

@@ -154,11 +154,15 @@ pub(crate) fn is_character(character: &str, name: &str) -> bool {
             .map(str::to_lowercase)
             .collect::<Vec<_>>()
     };
+    // `Captain Mira Voss`, but not `Rumours about Mira`.
+    let is_title = name
+        .split_whitespace()
+        .all(|word| word.starts_with(char::is_uppercase));
     let (character, name) = (words(character), words(name));
     !character.is_empty()
         && !name.is_empty()
         && (name.iter().all(|word| character.contains(word))
-            || character.iter().all(|word| name.contains(word)))
+            || character.iter().all(|word| name.contains(word)) && is_title)
 }
 
 /// The speaker and the words of a line, if it is one of a conversation.
@@ -166,9 +170,10 @@ pub(crate) fn turn<'a>(line: &'a str, speakers: &HashSet<String>) -> Option<(Str
     label(line).filter(|(name, _)| speakers.contains(name))
 }
 
-/// The sentences of a turn: without what is done between asterisks, and without the narration around quotations.
-pub(crate) fn spoken(text: &str) -> Vec<String> {
+/// The sentences of a turn that are said, and what is told around them: what is done between asterisks, the narration around quotations.
+pub(crate) fn spoken(text: &str) -> (Vec<String>, Vec<String>) {
     let mut words = String::new();
+    let mut told: Vec<String> = Vec::new();
     let mut within = false;
     // What stands between asterisks is done, or is one word that is stressed within a sentence.
     for (idx, piece) in text.split('*').enumerate() {
@@ -180,6 +185,7 @@ pub(crate) fn spoken(text: &str) -> Vec<String> {
             }
         } else {
             words.push(' ');
+            told.push(piece.to_owned());
         }
     }
     let words = words.replace(['“', '”', '«', '»'], "\"").replace('’', "'");
@@ -187,17 +193,29 @@ pub(crate) fn spoken(text: &str) -> Vec<String> {
     let words = if quoted.is_empty() {
         words.clone()
     } else {
-        quoted.join(" ")
+        told.extend(words.split('"').step_by(2).map(str::to_owned));
+        // `"I have a son," she says.`
+        let quoted = quoted.iter().map(|quoted| match quoted.strip_suffix(',') {
+            Some(quoted) => format!("{quoted}."),
+            None => (*quoted).to_owned(),
+        });
+        quoted.collect::<Vec<_>>().join("\n")
     };
     let words = words.trim();
+    let told = told.iter().flat_map(|told| sentences::sentences(told));
+    let told = told
+        .filter(|told| told.contains(char::is_alphanumeric))
+        .collect();
     // The segmenter takes `No.` for an abbreviation.
-    match words.strip_prefix("No. ") {
-        Some(rest) => {
-            let rest = sentences::sentences(rest).into_iter();
-            std::iter::once("No.".to_owned()).chain(rest).collect()
-        }
-        None => sentences::sentences(words),
-    }
+    let said = |words: &str| -> Vec<String> {
+        let lines = words.lines().map(str::trim);
+        lines.flat_map(sentences::sentences).collect()
+    };
+    let said = match words.strip_prefix("No. ") {
+        Some(rest) => [vec!["No.".to_owned()], said(rest)].concat(),
+        None => said(words),
+    };
+    (said, told)
 }
 
 /// Whether a sentence that the character says tells what holds beyond the moment: `I grew up here.` but not `I think so.`
@@ -389,10 +407,13 @@ mod tests {
         assert_eq!(label("**Rosa:** Yes.").unwrap().1, "Yes.");
         assert_eq!(
             spoken("*wipes the counter* I bake. *She nods.*"),
-            ["I bake."]
+            (
+                vec!["I bake.".to_string()],
+                vec!["wipes the counter".to_string(), "She nods.".to_string()]
+            )
         );
         assert_eq!(
-            spoken("She looks up. \"I bake bread.\" She nods. “I *never* stop.”"),
+            spoken("She looks up. \"I bake bread.\" She nods. “I *never* stop.”").0,
             ["I bake bread.", "I never stop."]
         );
     }

@@ -430,7 +430,21 @@ fn generic(names: &Names, field: &str, tokens: &[Token], low: &str) -> Option<St
         .first()
         .is_some_and(|first| grammar::is_determiner(&first.lower));
     let is_bare = is_describing(&field.to_lowercase()) && !is_noun;
-    if verbal || is_open || is_bare || tokens.is_empty() || field.trim().chars().count() < 2 {
+    // `Ostend: a port`: what is no word that is known may be a name.
+    let is_known = is_field_name(field)
+        || lexicon::is_common(&head.lower)
+        || grammar::is_plural(&head.lower)
+        || people::is_person_word(&head.lower)
+        || field_tokens.len() > 1 && !head.is_capital()
+        || verbs::known(&head.lower).is_some()
+        || !field_tokens[0].is_capital();
+    if verbal
+        || is_open
+        || is_bare
+        || !is_known
+        || tokens.is_empty()
+        || field.trim().chars().count() < 2
+    {
         return None;
     }
     let plural = grammar::is_plural(&head.lower) || head.is("hobbies");

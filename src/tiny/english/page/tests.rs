@@ -98,6 +98,7 @@ fn of_a_conversation_only_lasting_facts_of_the_character_are_taken() {
             "Hello there!",
             "Did you bring the bread?",
             "My mother bakes too.",
+            "laughs",
             "I think so.",
             "I hate bread.",
             "No.",
@@ -488,6 +489,99 @@ fn tables_of_html_and_of_wikis_are_read_as_those_of_markdown() {
             "Alice likes tea.",
             "Alice hates goats.",
             "Alice dislikes rain.",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn a_pronoun_that_may_mean_somebody_else_stays_a_pronoun() {
+    for (page, kept) in [
+        (
+            "Her sister Lena is a doctor. She lives in Ostend.",
+            "She lives in Ostend",
+        ),
+        (
+            "Her eldest sister, Ada, ran away. She is a witch.",
+            "She is a witch",
+        ),
+        (
+            "Alice hates Queen Adela. She is a tyrant.",
+            "She is a tyrant",
+        ),
+        ("Alice works for Nell. She is a tyrant.", "She is a tyrant"),
+        ("Alice fears her. She has one leg.", "She has one leg"),
+        (
+            "Besides Alice there is Nell. She is the cook.",
+            "She is the cook",
+        ),
+    ] {
+        let read = read(
+            "Alice",
+            &format!("Alice lives in Porto. She sings.\n\n{page}"),
+        );
+        let last = read.statements.last().map(String::as_str);
+        assert_eq!(last, Some(format!("Alice – {kept}.").as_str()), "{page}");
+    }
+    check_after_prose(
+        "She grew up with her brother Tom. She paints. She lives near Nell's bakery. She is tall.",
+        &[
+            "Alice grew up with her brother Tom.",
+            "Alice paints.",
+            "Alice lives near Nell's bakery.",
+            "Alice is tall.",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn what_somebody_else_says_or_writes_is_not_the_characters() {
+    check_after_prose(
+        "Tom: I'm a priest.\n<Rook> I am the king\n\nDear Alice,\nI am your father.",
+        &[
+            "Alice – Tom: I'm a priest.",
+            "Alice – Rook: I am the king.",
+            "Alice – a letter to Alice: I am your father.",
+        ],
+        &[],
+    );
+    check(
+        "Alice",
+        "I'm Alice. I am a nurse. My mother said, \"I hate the sea.\" Myself, I swim. I'm not cold.",
+        &[
+            "Alice is a nurse.",
+            "Alice – My mother said, \"I hate the sea.\"",
+            "Alice – Myself, I swim.",
+            "Alice is not cold.",
+        ],
+        &["I'm Alice."],
+    );
+}
+
+#[test]
+fn a_deeper_bullet_and_a_short_answer_keep_what_they_belong_to() {
+    check_after_prose(
+        "- Never\n  - lies\n- When drunk\n  - tells the truth\n\nIs she brave? Very.\nSingle? Yes\nDangerous? Very",
+        &[
+            "Alice – Never.",
+            "Alice – Never: lies.",
+            "Alice – When drunk.",
+            "Alice – When drunk: tells the truth.",
+            "Alice – Is she brave? Very.",
+            "Alice – Single? Yes.",
+            "Alice – Dangerous? Very.",
+        ],
+        &[],
+    );
+    check_after_prose(
+        "In the play, she is a nun. She has a son.\nJob: nurse\n(former)\nHome: burned down\nPet: hates them",
+        &[
+            "In the play, Alice is a nun.",
+            "Alice – She has a son.",
+            "Alice – Job: nurse (former).",
+            "Alice – Home: burned down.",
+            "Alice – Pet: hates them.",
         ],
         &[],
     );

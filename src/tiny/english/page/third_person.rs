@@ -8,6 +8,23 @@ use crate::tiny::english::words::people::Gender;
 use crate::tiny::english::words::tokens::{Token, capitalized};
 use crate::tiny::english::words::verbs;
 
+/// Whether a sentence is not put into the third person word by word: another's words in quotation marks, `nor do I`, `Myself, I …`.
+pub(crate) fn is_no_plain_sentence(tokens: &[Token]) -> bool {
+    let is_own = |token: &Token| token.is_any(&["i", "my", "me", "mine", "myself", "you", "your"]);
+    let mut is_quoted = false;
+    let quotes_own = tokens.iter().any(|token| {
+        is_quoted ^= token.is("\"");
+        is_quoted && is_own(token)
+    });
+    let is_inverted = tokens
+        .windows(2)
+        .any(|pair| verbs::is_auxiliary(&pair[0].lower) && pair[1].is_any(&["i", "you"]));
+    let opens = tokens
+        .first()
+        .is_some_and(|first| first.is_any(&["myself", "yourself"]));
+    quotes_own || is_inverted || opens
+}
+
 /// A sentence of the character's own, or one that says `you` to the character, in the third person.
 pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Vec<Token> {
     let tokens = without_introduction(tokens);

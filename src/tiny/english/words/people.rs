@@ -181,6 +181,14 @@ pub(crate) fn is_person_word(lower: &str) -> bool {
     })
 }
 
+/// Whether the word is one person or several, by what they are: `patient`, `twins`, `nurse`.
+pub(crate) fn is_person(lower: &str) -> bool {
+    let singular = lower.strip_suffix('s').unwrap_or(lower);
+    [lower, singular]
+        .iter()
+        .any(|word| PEOPLE_SET.contains(word))
+}
+
 /// Whether a heading or the name of a field is one person: `wife`, `Older sister`, and no job, which may be the character's.
 pub(crate) fn is_person_word_of(name: &str) -> bool {
     let last = name.split_whitespace().next_back().unwrap_or_default();

@@ -44,7 +44,7 @@ pub(crate) fn without_dashes(sentence: &str) -> String {
 fn goes_on(last: &str, piece: &str, quotes: usize) -> bool {
     pattern!(
         ABBREVIATED,
-        r"(?:\b(?:Op|op|No|no|Nos|St|Mr|Mrs|Ms|Dr|Prof|Vol|vol|ca|cf|vs|Jr|Sr|etc|b|d|c|p|pp)|(?:^|[\s.])[A-Z])\.$"
+        r"(?:\b(?:Op|op|No|no|Nos|St|Mr|Mrs|Ms|Dr|Prof|Vol|vol|ca|cf|vs|Jr|Sr|etc|approx|est|incl|max|min|Mt|Ft|Lt|Col|Gen|Sgt|Capt|Cpt|Rev|Hon|Gov|b|d|c|p|pp)|(?:^|[\s.])[A-Z])\.$"
     );
     let lower_case = piece
         .chars()
