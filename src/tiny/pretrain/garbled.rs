@@ -36,6 +36,24 @@ pub(super) fn derailed(reply: &str, others: &[String], rng: &mut ChaCha8Rng) -> 
     text
 }
 
+/// A right reply that says nothing any more: its words in disorder, one of them again and again, or its first words alone.
+pub(super) fn spoiled(reply: &str, rng: &mut ChaCha8Rng) -> String {
+    let mut words: Vec<&str> = reply.split_whitespace().collect();
+    match rng.random_range(0..3) {
+        0 if words.len() > 3 => words.shuffle(rng),
+        // Less than half of it.
+        1 if words.len() > 4 => words.truncate(rng.random_range(1..=3.min((words.len() - 1) / 2))),
+        _ if words.is_empty() => {}
+        _ => {
+            let at = rng.random_range(0..words.len());
+            words.truncate(at + 1);
+            let word = words[at];
+            words.extend(std::iter::repeat_n(word, rng.random_range(4..=12)));
+        }
+    }
+    words.join(" ")
+}
+
 /// Repeats a few words, from some place to the end.
 fn stuck(text: &str, rng: &mut ChaCha8Rng) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
