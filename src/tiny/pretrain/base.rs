@@ -212,3 +212,248 @@ impl Cut {
         TensorData::new(values, shape.to_vec())
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::fs;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::nn::{ClassifierInput, SequenceClassifier};
+
+    const WORDS: [&str; 28] = [
+        "[PAD]",
+        "[unused0]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        ".",
+        "?",
+        "a",
+        "b",
+        "##a",
+        "##b",
+        "中",
+        "##中",
+        "ä",
+        "boat",
+        "cello",
+        "has",
+        "what",
+        "you",
+        "##s",
+        "in",
+        "the",
+        "harp",
+        "drum",
+        "flute",
+        "oboe",
+        "horn",
+    ];
+
+    /// A folder with a small BERT of three layers and random weights, as Hugging Face has it: without `bert.` in front.
+    pub(in crate::tiny::pretrain) fn small_bert() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let device = Device::flex();
+        device.seed(11);
+        let bert = RobertaConfig::new()
+            .with_kind(RobertaKind::Bert)
+            .with_vocab_size(WORDS.len())
+            .with_hidden_size(8)
+            .with_intermediate_size(16)
+            .with_num_hidden_layers(3)
+            .with_num_attention_heads(2)
+            .with_max_position_embeddings(48)
+            .with_type_vocab_size(2)
+            .with_pad_token_id(0)
+            .with_layer_norm_eps(1e-12)
+            .with_initializer_range(0.5);
+        let mut tensors = Vec::new();
+        bert.init(&device).weights("", &mut |name, weight| {
+            if let Some(name) = name.strip_prefix("bert.") {
+                tensors.push((name.to_string(), weight.to_data()));
+            }
+        });
+        let views = tensors.iter().map(|(name, data)| {
+            let shape = data.shape().to_vec();
+            let view = safetensors::tensor::TensorView::new(Dtype::F32, shape, data.as_bytes());
+            (name, view.unwrap())
+        });
+        let bytes = safetensors::serialize(views, None).unwrap();
+        fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
+        let config = ClassifierConfig {
+            model: SequenceClassifierConfig::Roberta(bert),
+            labels: vec!["LABEL_0".into(), "LABEL_1".into()],
+            pad_token_id: 0,
+        };
+        files::write_classifier_config(folder.path(), &config).unwrap();
+        files::write_json(&folder.path().join("tokenizer.json"), &tokenizer()).unwrap();
+        let options =
+            json!({"tokenizer_class": "BertTokenizer", "do_lower_case": true, "name_or_path": "x"});
+        files::write_json(&folder.path().join("tokenizer_config.json"), &options).unwrap();
+        folder
+    }
+
+    fn tokenizer() -> Value {
+        let vocabulary: serde_json::Map<String, Value> = (WORDS.iter().enumerate())
+            .map(|(id, word)| (word.to_string(), json!(id)))
+            .collect();
+        let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(|token| {
+            json!({"id": vocabulary[token], "content": token, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true})
+        });
+        let named =
+            |token: &str| json!({"id": token, "ids": [vocabulary[token]], "tokens": [token]});
+        let token = |token: &str, kind| json!({"SpecialToken": {"id": token, "type_id": kind}});
+        let text = |id: &str, kind| json!({"Sequence": {"id": id, "type_id": kind}});
+        json!({
+            "version": "1.0",
+            "truncation": {"max_length": 4, "strategy": "LongestFirst", "stride": 0, "direction": "Right"},
+            "padding": null,
+            "added_tokens": special,
+            "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+                "strip_accents": null, "lowercase": true},
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [token("[CLS]", 0), text("A", 0), token("[SEP]", 0)],
+                "pair": [token("[CLS]", 0), text("A", 0), token("[SEP]", 0), text("B", 1), token("[SEP]", 1)],
+                "special_tokens": {"[CLS]": named("[CLS]"), "[SEP]": named("[SEP]")},
+            },
+            "decoder": null,
+            "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100, "vocab": vocabulary},
+        })
+    }
+
+    /// A base of the small BERT with so many tokens at most.
+    fn base(from: &Path, vocab_size: usize) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = ["The boat has drums.", "The boat?"].into_iter();
+        make_base(from, texts, vocab_size, 5, folder.path(), &Device::flex()).unwrap();
+        folder
+    }
+
+    fn load(folder: &Path) -> (SequenceClassifier, Tokenizer) {
+        let checkpoint = Checkpoint::folder(folder);
+        let (model, config) =
+            files::load_classifier(&checkpoint, files::Precision::default(), &Device::flex())
+                .unwrap();
+        let tokenizer = Tokenizer::load(&checkpoint).unwrap();
+        assert_eq!(tokenizer.vocab_size(), config.model.vocab_size());
+        (model, tokenizer)
+    }
+
+    #[test]
+    fn special_tokens_letters_and_frequent_words_stay_in_their_order() {
+        let from = small_bert();
+        let folder = base(from.path(), 18);
+        let json: Value = files::read_json(&folder.path().join("tokenizer.json")).unwrap();
+        let vocabulary = json["model"]["vocab"].as_object().unwrap();
+        let words: Vec<&str> = vocabulary.keys().map(String::as_str).collect();
+        // The last place goes to the lowest of the ids that are left.
+        let kept = [
+            "[PAD] [UNK] [CLS] [SEP] [MASK] . ? a b ##a ##b",
+            "中 ä boat has ##s the drum",
+        ];
+        assert_eq!(words.join(" "), kept.join(" "));
+    }
+
+    #[test]
+    fn a_text_of_kept_words_reads_the_same_as_in_the_whole_vocabulary() {
+        let from = small_bert();
+        let (whole, cut) = (base(from.path(), 1000), base(from.path(), 18));
+        let hidden = |folder: &Path, text: &str| {
+            let (model, tokenizer) = load(folder);
+            let ids = tokenizer.encode(text).unwrap();
+            let input = ClassifierInput::new(&[ids.clone()], 0, &Device::flex());
+            (ids, model.hidden_states(input).into_data())
+        };
+        let text = "The boats has the drum: a boat?";
+        let [whole, cut] = [&whole, &cut].map(|folder| hidden(folder.path(), text));
+        assert!(whole.0.len() > 8 && whole.0 != cut.0, "{:?}", cut.0);
+        whole.1.assert_eq(&cut.1, true);
+    }
+
+    #[test]
+    fn every_other_layer_and_the_rows_of_the_kept_words_come_from_the_large_model() {
+        let from = small_bert();
+        let folder = base(from.path(), 18);
+        let read = |path: &Path| -> BTreeMap<String, Vec<u8>> {
+            let bytes = fs::read(path.join("model.safetensors")).unwrap();
+            let found = SafeTensors::deserialize(&bytes).unwrap();
+            found
+                .iter()
+                .map(|(name, view)| (name.to_string(), view.data().to_vec()))
+                .collect()
+        };
+        let (large, small) = (read(from.path()), read(folder.path()));
+        for (new, old) in [(0, 0), (1, 2)] {
+            for part in [
+                "attention.self.key.weight",
+                "output.LayerNorm.bias",
+                "intermediate.dense.bias",
+            ] {
+                let new = &small[&format!("bert.encoder.layer.{new}.{part}")];
+                assert_eq!(
+                    new,
+                    &large[&format!("encoder.layer.{old}.{part}")],
+                    "{part}"
+                );
+            }
+        }
+        assert!(!small.keys().any(|name| name.contains("layer.2.")));
+        assert_eq!(
+            small["bert.pooler.dense.weight"],
+            large["pooler.dense.weight"]
+        );
+        let tokenizer = load(folder.path()).1;
+        let name = "embeddings.word_embeddings.weight";
+        let (old, new) = (&large[name], &small[&format!("bert.{name}")]);
+        for (word, row) in [("[PAD]", 0), ("boat", 15), ("drum", 24)] {
+            let place = tokenizer.token_id(word).unwrap() as usize;
+            assert_eq!(new[place * 32..][..32], old[row * 32..][..32], "{word}");
+        }
+        assert_eq!(small["classifier.bias"], [0; 8]);
+        assert!(small["classifier.weight"].iter().any(|byte| *byte != 0));
+    }
+
+    #[test]
+    fn a_base_comes_out_the_same_again() {
+        let from = small_bert();
+        let [first, second] = [base(from.path(), 18), base(from.path(), 18)];
+        let mut n_files = 0;
+        for entry in fs::read_dir(first.path()).unwrap() {
+            let name = entry.unwrap().file_name();
+            let read = |folder: &Path| fs::read(folder.join(&name)).unwrap();
+            assert_eq!(read(first.path()), read(second.path()), "{name:?}");
+            n_files += 1;
+        }
+        assert_eq!(n_files, 4);
+    }
+
+    #[test]
+    fn what_is_no_bert_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/nli");
+        let error = make_base(&from, [].into_iter(), 9, 1, folder.path(), &Device::flex());
+        assert!(error.unwrap_err().to_string().contains("is no BERT"));
+        let from = small_bert();
+        fs::write(
+            from.path().join("tokenizer.json"),
+            r#"{"model": {"type": "BPE"}}"#,
+        )
+        .unwrap();
+        let error = make_base(
+            from.path(),
+            [].into_iter(),
+            9,
+            1,
+            folder.path(),
+            &Device::flex(),
+        );
+        assert!(error.unwrap_err().to_string().contains("no WordPiece"));
+    }
+}

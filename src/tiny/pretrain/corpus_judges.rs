@@ -74,8 +74,9 @@ pub(super) fn pretrain_corpus_judges(
     let base = work.join("base");
     if !base.join("config.json").is_file() {
         let pages = pages::characters().filter_map(pages::page);
-        let lines = pages.flat_map(str::lines).map(|line: &str| line);
-        let texts = corpus.texts().chain(lines);
+        let texts = corpus
+            .texts()
+            .chain(pages.flat_map(|page: &str| page.lines()));
         make_base(&from.base, texts, from.vocab_size, seed, &base, device)?;
     }
     let judges = [CorpusJudge::NLI, CorpusJudge::RELEVANCE];
@@ -319,4 +320,52 @@ pub fn evaluate_corpus_judges(
         accuracy(CorpusJudge::RELEVANCE)?,
         accuracy(CorpusJudge::NLI)?,
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::base::tests::small_bert;
+    use super::super::corpus::tests::small_corpus;
+    use super::*;
+    use crate::persona::{JudgeTask, LocalJudge};
+
+    #[test]
+    fn parts_are_even_and_no_longer_than_what_lies_between_checkpoints() {
+        for (n, count, size) in [(10, 1, 10), (EPOCH, 1, EPOCH), (2 * EPOCH + 5, 3, 2668)] {
+            assert_eq!(Parts::of(n), Parts { count, size });
+        }
+    }
+
+    #[test]
+    fn judges_come_out_of_an_encoder_and_a_corpus_the_same_again() {
+        let (bert, corpus) = (small_bert(), small_corpus(6));
+        let from = CorpusJudges {
+            base: bert.path().to_path_buf(),
+            corpus: corpus.path().to_path_buf(),
+            vocab_size: 20,
+        };
+        let (device, job) = (Device::flex(), Job::default());
+        let made = || {
+            let folder = tempfile::tempdir().unwrap();
+            let (judges, work) = (folder.path().join("judges"), folder.path().join("work"));
+            pretrain_corpus_judges(&from, 0, 3, &judges, &work, &device, &job).unwrap();
+            folder
+        };
+        let [first, again] = [made(), made()];
+        for (name, task) in [("nli", JudgeTask::Nli), ("relevance", JudgeTask::Relevance)] {
+            let folder = |made: &tempfile::TempDir| made.path().join("judges").join(name);
+            let weights = |made| std::fs::read(folder(made).join("model.safetensors")).unwrap();
+            assert!(weights(&first) == weights(&again), "{name}");
+            let source = Checkpoint::from(folder(&first)).into();
+            let judge = LocalJudge::load(&source, task, &device.clone().into()).unwrap();
+            assert!(judge.remarks().is_empty(), "{:?}", judge.remarks());
+        }
+        let judges = first.path().join("judges");
+        let right = evaluate_corpus_judges(&from, &judges, 5, &device, &job).unwrap();
+        assert!(
+            right.iter().all(|right| (0.0..=1.0).contains(right)),
+            "{right:?}"
+        );
+        assert_ne!(from.identity().unwrap()["corpus"], serde_json::Value::Null);
+    }
 }

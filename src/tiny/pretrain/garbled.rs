@@ -169,6 +169,7 @@ mod tests {
                 for _ in 0..100 {
                     derailed(reply, others, &mut rng);
                     nonsense(reply, others, &mut rng);
+                    spoiled(reply, &mut rng);
                 }
             }
         }
@@ -181,6 +182,18 @@ mod tests {
         let others = ["My brother Silas sends me postcards.".to_string()];
         let changed = (0..200).filter(|_| derailed(reply, &others, &mut rng) != reply);
         assert!(changed.count() > 180);
+    }
+
+    #[test]
+    fn a_spoiled_reply_is_another_in_its_own_words() {
+        let mut rng = ChaCha8Rng::seed_from_u64(9);
+        let reply = "I bake fresh bread in Dunmore every single morning.";
+        for _ in 0..200 {
+            let text = spoiled(reply, &mut rng);
+            assert!(text.split(' ').all(|word| reply.contains(word)) && text != reply);
+            let n_words = text.split(' ').count();
+            assert!(n_words <= 4 || n_words == 9 || rounds(&text) > 4, "{text}");
+        }
     }
 
     #[test]
