@@ -368,7 +368,7 @@ pub(super) mod tests {
         let hidden = |folder: &Path, text: &str| {
             let (model, tokenizer) = load(folder);
             let ids = tokenizer.encode(text).unwrap();
-            let input = ClassifierInput::new(&[ids.clone()], 0, &Device::flex());
+            let input = ClassifierInput::new(std::slice::from_ref(&ids), 0, &Device::flex());
             (ids, model.hidden_states(input).into_data())
         };
         let text = "The boats has the drum: a boat?";
