@@ -10,12 +10,14 @@ use safetensors::{Dtype, SafeTensors};
 use super::examples::example_rng;
 use super::wordpieces::WordPieces;
 use crate::files::{self, Checkpoint, ClassifierConfig};
-use crate::nn::{RobertaConfig, RobertaKind, SequenceClassifierConfig, WeightMut, Weights};
+use crate::nn::{RobertaKind, SequenceClassifierConfig, WeightMut, Weights};
 use crate::text::Tokenizer;
 use crate::{Error, Result};
 
 /// Of so many layers in a row the first is kept.
 const LAYERS_OF: usize = 2;
+/// Standard deviation of fresh weights.
+const HEAD_STD: f64 = 0.02;
 
 /// Cuts a small BERT with a fresh head out of a pretrained one, and writes it as a classifier's checkpoint.
 ///
@@ -49,7 +51,7 @@ pub(super) fn make_base<'a>(
 
     let cut = Cut::open(from, layers, kept.iter().map(|(_, id)| *id).collect(), seed)?;
     let mut model = bert.init(device);
-    cut.fill(&mut model, bert, device)?;
+    cut.fill(&mut model, device)?;
     files::save_weights(&mut model, folder)?;
     pieces.save(&kept, &folder.join("tokenizer.json"))?;
     let options = "tokenizer_config.json";
@@ -117,7 +119,7 @@ impl Cut {
     }
 
     /// Fills the small model; all that is missing or misshapen is told at once.
-    fn fill(&self, model: &mut impl Weights, bert: &RobertaConfig, device: &Device) -> Result<()> {
+    fn fill(&self, model: &mut impl Weights, device: &Device) -> Result<()> {
         let mut problems = Vec::new();
         let mut n_fresh = 0;
         model.weights("", &mut |name, mut weight: WeightMut<'_>| {
@@ -127,7 +129,7 @@ impl Cut {
                 Some(Err(problem)) => return problems.push(problem),
                 None => {
                     n_fresh += 1;
-                    self.fresh(&shape, bert.initializer_range, n_fresh)
+                    fresh(&shape, HEAD_STD, self.seed, n_fresh)
                 }
             };
             if data.shape().to_vec() == shape {
@@ -195,22 +197,34 @@ impl Cut {
         }
         Ok(TensorData::new(kept, [self.rows.len(), width]))
     }
+}
 
-    /// Random values for a matrix, zeros for a bias.
-    fn fresh(&self, shape: &[usize], std: f64, number: u64) -> TensorData {
-        let mut rng = example_rng(self.seed, number);
-        let n_values = shape.iter().product();
-        let mut normal = || {
-            let (radius, turn): (f64, f64) = (rng.random(), rng.random());
-            let radius = (-2.0 * (1.0 - radius).ln()).sqrt();
-            (std * radius * (std::f64::consts::TAU * turn).cos()) as f32
-        };
-        let values = match shape.len() {
-            1 => vec![0.0; n_values],
-            _ => (0..n_values).map(|_| normal()).collect(),
-        };
-        TensorData::new(values, shape.to_vec())
-    }
+/// Puts a fresh classifier in place of the old one; it depends on the seed alone, whatever else draws random numbers.
+pub(super) fn draw_head(model: &mut impl Weights, seed: u64, device: &Device) {
+    let mut number = 0;
+    model.weights("", &mut |name, mut weight| {
+        if name.starts_with("classifier.") {
+            number += 1;
+            let values = fresh(&weight.shape(), HEAD_STD, seed, number);
+            weight.set_frozen(values, DType::F32, device);
+        }
+    });
+}
+
+/// Random values for a matrix, zeros for a bias.
+fn fresh(shape: &[usize], std: f64, seed: u64, number: u64) -> TensorData {
+    let mut rng = example_rng(seed, number);
+    let n_values = shape.iter().product();
+    let mut normal = || {
+        let (radius, turn): (f64, f64) = (rng.random(), rng.random());
+        let radius = (-2.0 * (1.0 - radius).ln()).sqrt();
+        (std * radius * (std::f64::consts::TAU * turn).cos()) as f32
+    };
+    let values = match shape.len() {
+        1 => vec![0.0; n_values],
+        _ => (0..n_values).map(|_| normal()).collect(),
+    };
+    TensorData::new(values, shape.to_vec())
 }
 
 #[cfg(test)]
@@ -220,7 +234,7 @@ pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::nn::{ClassifierInput, SequenceClassifier};
+    use crate::nn::{ClassifierInput, RobertaConfig, SequenceClassifier};
 
     const WORDS: [&str; 28] = [
         "[PAD]",

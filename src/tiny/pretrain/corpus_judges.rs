@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use serde_json::{Value, json};
 
-use super::base::make_base;
+use super::base::{draw_head, make_base};
 use super::corpus::{Corpus, Persona};
 use super::examples::example_rng;
 use super::judges::{NLI_SHARES_IN_SCORING, is_there, save_judge};
@@ -150,8 +150,6 @@ impl CorpusRun<'_> {
             return Ok(());
         }
         let (judge, seed) = (self.judge, self.seed);
-        // The same head, whether or not another judge was made before.
-        device.seed(seed);
         for name in ["tokenizer.json", "tokenizer_config.json"] {
             let text = files::read_text(&self.base.join(name))?;
             files::write(&self.folder.join(name), text.as_bytes())?;
@@ -159,6 +157,7 @@ impl CorpusRun<'_> {
         let base = Checkpoint::folder(self.base);
         let n_labels = judge.labels.len();
         let (mut classifier, mut config) = files::load_classifier_body(&base, n_labels, device)?;
+        draw_head(&mut classifier, seed, device);
         classifier.unfreeze_weights();
         config.labels = judge.labels.iter().map(ToString::to_string).collect();
 
