@@ -361,6 +361,23 @@ fn checkpoints_of_other_settings_are_no_beginning_of_a_pretraining() {
 }
 
 #[test]
+fn judges_of_an_encoder_need_an_encoder_and_a_corpus_of_personas() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("models");
+    let to = ["pretrain", "--only", "judges", "--output"];
+    let to = [&to[..], &[output.to_str().unwrap()]].concat();
+    let given = |more: &[&'static str]| [&to[..], more].concat();
+    let nli = "models/tiny/nli";
+    refused(&given(&["--base", nli]), 2, &["--corpus"]);
+    refused(&given(&["--corpus", "models/corpus"]), 2, &["--base"]);
+    let corpus = ["--base", nli, "--corpus", "tests/data"];
+    refused(&given(&corpus), 1, &["tests/data", "files of personas"]);
+    let base = ["--base", nli, "--corpus", "models/corpus"];
+    refused(&given(&base), 1, &[nli, "is no BERT"]);
+    assert!(!output.join("nli/config.json").exists());
+}
+
+#[test]
 fn numbers_below_zero_and_texts_that_begin_with_a_dash_are_read_as_such() {
     for command in ["chat", "generate", "dpo", "finetune"] {
         let (option, others): (_, &[&str]) = match command {

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use burn::tensor::Device;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::cli::args::device::DeviceArgs;
@@ -10,8 +11,20 @@ use crate::cli::next::command;
 use crate::cli::output::{Format, print, print_json};
 use crate::pipeline::{Lock, Output, Stage, StageSpec};
 use crate::progress::Job;
-use crate::tiny::pretrain::{Pretrain, evaluate_judges, pretrain};
+use crate::tiny::pretrain::{
+    CorpusJudges, Pretrain, PretrainParts, evaluate_corpus_judges, evaluate_judges, pretrain,
+};
 use crate::{Error, Result, files};
+
+/// Invented examples by which judges are measured.
+const HELD_OUT: usize = 3000;
+
+/// A part of the models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Only {
+    /// relevance, nli and evaluation.
+    Judges,
+}
 
 #[derive(Args, Debug)]
 pub(crate) struct PretrainArgs {
@@ -33,6 +46,18 @@ pub(crate) struct PretrainArgs {
     /// Texts that each relevance judge learns from.
     #[arg(long, value_name = "N", default_value_t = Pretrain::new().relevance_examples)]
     relevance_examples: usize,
+    /// What is made, if not all.
+    #[arg(long, value_enum)]
+    only: Option<Only>,
+    /// A BERT as Hugging Face has it, such as all-MiniLM-L6-v2, of which the judges are made; every other layer stays.
+    #[arg(long, value_name = "DIR", requires = "corpus")]
+    base: Option<PathBuf>,
+    /// Personas in the form of models/corpus, from which judges made of --base learn.
+    #[arg(long, value_name = "DIR", requires = "base", conflicts_with_all = ["nli_examples", "relevance_examples"])]
+    corpus: Option<PathBuf>,
+    /// Token ids that are kept of the vocabulary of --base.
+    #[arg(long, value_name = "N", default_value_t = CorpusJudges::VOCAB_SIZE, requires = "base")]
+    judge_vocab_size: usize,
     /// Make all of it anew, whatever made what is there.
     #[arg(long)]
     force: bool,
@@ -45,15 +70,19 @@ pub(crate) struct PretrainArgs {
 
 impl PretrainArgs {
     /// A command that uses the models; they are named if they are not the embedded ones.
-    fn next(&self) -> String {
+    fn next(&self, parts: &PretrainParts) -> String {
         let train = ["train", "--character", "Alice"];
         if self.output == Path::new("models/tiny") {
             return command(train);
         }
         let path = |name: &str| self.output.join(name).to_string_lossy().into_owned();
         let [gemma, relevance, nli] = ["gemma", "relevance", "nli"].map(path);
-        let models = ["--model", &gemma, "--relevance", &relevance, "--nli", &nli];
-        command(train.into_iter().chain(models))
+        let judges = ["--relevance", &relevance, "--nli", &nli];
+        let model: &[&str] = match parts.judges_only {
+            true => &[],
+            false => &["--model", &gemma],
+        };
+        command(train.iter().chain(model).chain(&judges).copied())
     }
 
     /// Fails if the output or the checkpoints were made with other settings: models take hours and must not be replaced by
@@ -72,6 +101,39 @@ impl PretrainArgs {
         ))
     }
 
+    fn parts(&self) -> PretrainParts {
+        let judges = self.base.clone().zip(self.corpus.clone());
+        PretrainParts {
+            judges_only: self.only == Some(Only::Judges),
+            judges: judges.map(|(base, corpus)| CorpusJudges {
+                base,
+                corpus,
+                vocab_size: self.judge_vocab_size,
+            }),
+        }
+    }
+
+    /// What is made, with the settings that decide how.
+    fn spec(
+        &self,
+        config: &Pretrain,
+        parts: &PretrainParts,
+        record: &Path,
+        made: &[PathBuf],
+    ) -> Result<StageSpec> {
+        let mut spec = StageSpec::new("pretrain", record).with_settings(json!(config));
+        if let Some(judges) = &parts.judges {
+            spec = spec.with_settings(judges.identity()?);
+        }
+        if parts.judges_only {
+            spec = spec.with_settings(json!({"only": "judges"}));
+        }
+        for path in made {
+            spec = spec.writes(Output::result(path));
+        }
+        Ok(spec)
+    }
+
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
         let device = self.device.device(job)?;
         let config = Pretrain::new()
@@ -79,6 +141,7 @@ impl PretrainArgs {
             .with_language_examples(self.language_examples)
             .with_nli_examples(self.nli_examples)
             .with_relevance_examples(self.relevance_examples);
+        let parts = self.parts();
         let work = self.work.clone().unwrap_or_else(|| {
             let mut name = self.output.clone().into_os_string();
             name.push(".training");
@@ -87,42 +150,51 @@ impl PretrainArgs {
         let record = work.join("pretrain.json");
         let known = record.is_file();
         let checkpoints = work.join("checkpoints");
-        let made = ["gemma", "relevance", "nli", "evaluation"].map(|name| self.output.join(name));
-        let mut spec = StageSpec::new("pretrain", record)
-            .with_settings(json!(config))
+        let names: &[&str] = match parts.judges_only {
+            true => &["relevance", "nli", "evaluation"],
+            false => &["gemma", "relevance", "nli", "evaluation"],
+        };
+        let made: Vec<PathBuf> = names.iter().map(|name| self.output.join(name)).collect();
+        let spec = self
+            .spec(&config, &parts, &record, &made)?
             .writes(Output::work(&checkpoints));
-        for path in &made {
-            spec = spec.writes(Output::result(path));
-        }
         if !self.force {
             self.check_same(known, &spec.changed_settings()?, &made)?;
         }
         // Other checkpoints may be on their way to the same models.
         let _locks = [Lock::folder(&work)?, Lock::folder(&self.output)?];
         let mut stage = Stage::open(spec, self.force, job)?;
-        pretrain(&config, &self.output, &checkpoints, &device, job)?;
+        pretrain(&config, &parts, &self.output, &checkpoints, &device, job)?;
         stage.complete()?;
         files::remove_dir(&checkpoints)?;
-        // Personas that no judge has seen: from a seed that no training uses.
-        let [relevance, nli] = evaluate_judges(&self.output, self.seed + 77, 3000, &device, job)?;
-        let [grading_relevance, grading_nli] = evaluate_judges(
-            &self.output.join("evaluation"),
-            self.seed + 77,
-            3000,
-            &device,
-            job,
-        )?;
+        self.tell(&parts, &device, job)
+    }
+
+    /// Prints how often the judges are right about personas that none of them has seen.
+    fn tell(&self, parts: &PretrainParts, device: &Device, job: &Job) -> Result<()> {
+        // From a seed that no training uses.
+        let seed = self.seed + 77;
+        let evaluate = |folder: &Path| match &parts.judges {
+            Some(from) => evaluate_corpus_judges(from, folder, seed, device, job),
+            None => evaluate_judges(folder, seed, HELD_OUT, device, job),
+        };
+        let [relevance, nli] = evaluate(&self.output)?;
+        let [grading_relevance, grading_nli] = evaluate(&self.output.join("evaluation"))?;
+        let examples = match &parts.judges {
+            Some(_) => "the examples of held-out personas".to_string(),
+            None => format!("{HELD_OUT} held-out examples"),
+        };
         match self.format {
             Format::Json => print_json(&json!({
                 "relevance": relevance, "nli": nli,
                 "evaluation/relevance": grading_relevance, "evaluation/nli": grading_nli,
             })),
             Format::Text => print(&format!(
-                "models in {}\naccuracy on 3000 held-out examples: relevance {relevance:.3}, nli {nli:.3}, \
+                "models in {}\naccuracy on {examples}: relevance {relevance:.3}, nli {nli:.3}, \
                  evaluation/relevance {grading_relevance:.3}, evaluation/nli {grading_nli:.3}\n\
                  next: {}",
                 self.output.display(),
-                self.next()
+                self.next(parts)
             )),
         }
     }

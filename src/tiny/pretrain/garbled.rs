@@ -36,6 +36,24 @@ pub(super) fn derailed(reply: &str, others: &[String], rng: &mut ChaCha8Rng) -> 
     text
 }
 
+/// A right reply that says nothing any more: its words in disorder, one of them again and again, or its first words alone.
+pub(super) fn spoiled(reply: &str, rng: &mut ChaCha8Rng) -> String {
+    let mut words: Vec<&str> = reply.split_whitespace().collect();
+    match rng.random_range(0..3) {
+        0 if words.len() > 3 => words.shuffle(rng),
+        // Less than half of it.
+        1 if words.len() > 4 => words.truncate(rng.random_range(1..=3.min((words.len() - 1) / 2))),
+        _ if words.is_empty() => {}
+        _ => {
+            let at = rng.random_range(0..words.len());
+            words.truncate(at + 1);
+            let word = words[at];
+            words.extend(std::iter::repeat_n(word, rng.random_range(4..=12)));
+        }
+    }
+    words.join(" ")
+}
+
 /// Repeats a few words, from some place to the end.
 fn stuck(text: &str, rng: &mut ChaCha8Rng) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -151,6 +169,7 @@ mod tests {
                 for _ in 0..100 {
                     derailed(reply, others, &mut rng);
                     nonsense(reply, others, &mut rng);
+                    spoiled(reply, &mut rng);
                 }
             }
         }
@@ -163,6 +182,18 @@ mod tests {
         let others = ["My brother Silas sends me postcards.".to_string()];
         let changed = (0..200).filter(|_| derailed(reply, &others, &mut rng) != reply);
         assert!(changed.count() > 180);
+    }
+
+    #[test]
+    fn a_spoiled_reply_is_another_in_its_own_words() {
+        let mut rng = ChaCha8Rng::seed_from_u64(9);
+        let reply = "I bake fresh bread in Dunmore every single morning.";
+        for _ in 0..200 {
+            let text = spoiled(reply, &mut rng);
+            assert!(text.split(' ').all(|word| reply.contains(word)) && text != reply);
+            let n_words = text.split(' ').count();
+            assert!(n_words <= 4 || n_words == 9 || rounds(&text) > 4, "{text}");
+        }
     }
 
     #[test]

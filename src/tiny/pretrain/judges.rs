@@ -22,7 +22,7 @@ use crate::text::Tokenizer;
 use crate::train::{ClassifierExample, ClassifierModel, EpochLoader, Fit, fit};
 
 /// In scoring, one statement in twenty contradicts or entails the reply.
-const NLI_SHARES_IN_SCORING: [f64; 3] = [0.025, 0.95, 0.025];
+pub(super) const NLI_SHARES_IN_SCORING: [f64; 3] = [0.025, 0.95, 0.025];
 
 /// The NLI judge from nothing, then the relevance judge from what it has learnt.
 pub(super) fn pretrain_judges(
@@ -78,9 +78,7 @@ const HIDDEN_SIZE: usize = 128;
 impl JudgeRun {
     fn run(&self, config: &Pretrain, seed: u64, device: &Device, job: &Job) -> Result<()> {
         let folder = &self.folder;
-        if folder.join("config.json").is_file() {
-            job.progress
-                .note(&format!("{} is there already", folder.display()));
+        if is_there(folder, job) {
             return Ok(());
         }
         let mut classifier;
@@ -152,21 +150,39 @@ impl JudgeRun {
         };
         let mut trained = fit(model, optimizer(), schedule, &train, &valid, &run, job)?;
         if let Some([training, scoring]) = self.shares {
-            move_prior(&mut trained.classifier, training, scoring);
+            move_prior(&mut trained.classifier, &training, &scoring);
         }
-        save_in_bf16(&mut trained.classifier, folder)?;
-        JudgeFormat::from(self.template.clone()).save(folder)?;
         let labels = self.labels.iter().map(ToString::to_string).collect();
-        files::write_classifier_config(
-            folder,
-            &ClassifierConfig {
-                model: model_config,
-                labels,
-                pad_token_id: 0,
-            },
-        )?;
-        tell_bf16(folder)
+        let config = ClassifierConfig {
+            model: model_config,
+            labels,
+            pad_token_id: 0,
+        };
+        save_judge(&mut trained.classifier, &config, &self.template, folder)
     }
+}
+
+/// Writes a judge beside its tokenizer; the config goes last.
+pub(super) fn save_judge(
+    classifier: &mut SequenceClassifier,
+    config: &ClassifierConfig,
+    template: &JudgeTemplate,
+    folder: &Path,
+) -> Result<()> {
+    save_in_bf16(classifier, folder)?;
+    JudgeFormat::from(template.clone()).save(folder)?;
+    files::write_classifier_config(folder, config)?;
+    tell_bf16(folder)
+}
+
+/// Whether a judge is there from an earlier run, which is then told.
+pub(super) fn is_there(folder: &Path, job: &Job) -> bool {
+    let is_there = folder.join("config.json").is_file();
+    if is_there {
+        job.progress
+            .note(&format!("{} is there already", folder.display()));
+    }
+    is_there
 }
 
 /// The share of held-out examples on which a judge in `folder` is right: examples of `seed`, which no training saw.

@@ -10,11 +10,7 @@ use crate::nn::{WeightMut, Weights};
 /// A judge of replies learns from pairs of which a quarter contradict or entail. In scoring a reply meets every statement
 /// of the persona, and nearly all leave it open: small chances of a contradiction then add up to more than the one
 /// statement that the reply is about.
-pub(super) fn move_prior<const N: usize>(
-    classifier: &mut impl Weights,
-    training: [f64; N],
-    scoring: [f64; N],
-) {
+pub(super) fn move_prior(classifier: &mut impl Weights, training: &[f64], scoring: &[f64]) {
     classifier.weights("", &mut |name, weight| {
         if let ("classifier.bias", WeightMut::Vector(bias)) = (name, weight) {
             let value = bias.val();
@@ -25,7 +21,7 @@ pub(super) fn move_prior<const N: usize>(
                 .map(|(bias, (training, scoring))| (bias + (scoring / training).ln()) as f32)
                 .collect();
             WeightMut::Vector(bias).set_frozen(
-                TensorData::new(moved, [N]),
+                TensorData::new(moved, [training.len()]),
                 DType::F32,
                 &device.inner(),
             );
@@ -56,7 +52,7 @@ mod tests {
             rows.iter::<f32>().collect()
         };
         let before = probabilities(&judge);
-        move_prior(&mut judge, [0.2, 0.4, 0.4], [0.1, 0.8, 0.1]);
+        move_prior(&mut judge, &[0.2, 0.4, 0.4], &[0.1, 0.8, 0.1]);
         let after = probabilities(&judge);
         let odds = |p: &[f32], a: usize, b: usize| p[a] / p[b];
         assert!((odds(&after, 0, 1) / odds(&before, 0, 1) - 0.25).abs() < 1e-4);

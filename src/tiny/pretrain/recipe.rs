@@ -60,6 +60,19 @@ pub(super) fn schedule(peak: f64, steps: usize) -> Result<ModuleLrScheduler> {
         .map_err(Error::Training)
 }
 
+/// Linear warm-up, then linearly down to a fiftieth: how a pretrained model is trained further.
+pub(super) fn gentle_schedule(peak: f64, steps: usize) -> Result<ModuleLrScheduler> {
+    let warmup = (steps * 6 / 100).max(1);
+    let rest = steps.saturating_sub(warmup).max(1);
+    let parts = vec![
+        LinearLrSchedulerConfig::new(peak / 100.0, peak, warmup).into(),
+        LinearLrSchedulerConfig::new(peak, peak / 50.0, rest).into(),
+    ];
+    SequentialLrSchedulerConfig::new(parts, vec![warmup])
+        .init()
+        .map_err(Error::Training)
+}
+
 /// Examples of an epoch, each from random numbers of its own.
 pub(super) fn generate<I: Send>(
     seed: u64,

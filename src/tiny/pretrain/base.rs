@@ -1,0 +1,473 @@
+//! A small BERT cut out of a pretrained one: every other layer, and the part of the vocabulary that is needed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::tensor::{DType, Device, TensorData};
+use rand::RngExt;
+use safetensors::{Dtype, SafeTensors};
+
+use super::examples::example_rng;
+use super::wordpieces::WordPieces;
+use crate::files::{self, Checkpoint, ClassifierConfig};
+use crate::nn::{RobertaKind, SequenceClassifierConfig, WeightMut, Weights};
+use crate::text::Tokenizer;
+use crate::{Error, Result};
+
+/// Of so many layers in a row the first is kept.
+const LAYERS_OF: usize = 2;
+/// Standard deviation of fresh weights.
+const HEAD_STD: f64 = 0.02;
+
+/// Cuts a small BERT with a fresh head out of a pretrained one, and writes it as a classifier's checkpoint.
+///
+/// The same files come out the same, byte by byte. Texts of kept words read the same as in the whole vocabulary.
+///
+/// - from: a folder as Hugging Face has it: `config.json`, `model.safetensors`, `tokenizer.json`, `tokenizer_config.json`
+/// - texts: what the tokens are taken from that are kept first
+/// - vocab_size: the most tokens that are kept
+pub(super) fn make_base<'a>(
+    from: &Path,
+    texts: impl Iterator<Item = &'a str>,
+    vocab_size: usize,
+    seed: u64,
+    folder: &Path,
+    device: &Device,
+) -> Result<()> {
+    let checkpoint = Checkpoint::folder(from);
+    let mut config = files::read_classifier_config(&checkpoint)?;
+    let SequenceClassifierConfig::Roberta(bert) = &mut config.model else {
+        return Err(no_bert(from));
+    };
+    if bert.kind != RobertaKind::Bert {
+        return Err(no_bert(from));
+    }
+    let pieces = WordPieces::load(&from.join("tokenizer.json"))?;
+    let counts = pieces.counts(&Tokenizer::load(&checkpoint)?, texts)?;
+    let kept = pieces.kept(&counts, vocab_size);
+    let layers: Vec<usize> = (0..bert.num_hidden_layers).step_by(LAYERS_OF).collect();
+    bert.num_hidden_layers = layers.len();
+    bert.vocab_size = kept.len();
+
+    let cut = Cut::open(from, layers, kept.iter().map(|(_, id)| *id).collect(), seed)?;
+    let mut model = bert.init(device);
+    cut.fill(&mut model, device)?;
+    files::save_weights(&mut model, folder)?;
+    pieces.save(&kept, &folder.join("tokenizer.json"))?;
+    let options = "tokenizer_config.json";
+    if checkpoint.has(options) {
+        let mut options: serde_json::Value = files::read_json(&from.join(options))?;
+        // Where somebody else's copy of the model lay is of no use.
+        if let Some(options) = options.as_object_mut() {
+            options.retain(|key, _| !["name_or_path", "special_tokens_map_file"].contains(&&**key));
+        }
+        files::write_json(&folder.join("tokenizer_config.json"), &options)?;
+    }
+    let pad_token_id = config.pad_token_id;
+    let config = ClassifierConfig {
+        pad_token_id: pieces.new_id(&kept, pad_token_id)?,
+        ..config
+    };
+    // The config goes last: a folder that has it is whole.
+    files::write_classifier_config(folder, &config)
+}
+
+fn no_bert(from: &Path) -> Error {
+    let reason = "is no BERT; name a folder with a model such as all-MiniLM-L6-v2";
+    Error::invalid(from, reason)
+}
+
+/// The tensors of the large model, and what becomes of them.
+struct Cut {
+    /// By their names without `bert.` in front.
+    tensors: BTreeMap<String, TensorData>,
+    /// Which layer each of the small model's is.
+    layers: Vec<usize>,
+    /// Which row each of the small model's words has.
+    rows: Vec<usize>,
+    seed: u64,
+    path: std::path::PathBuf,
+}
+
+impl Cut {
+    fn open(from: &Path, layers: Vec<usize>, rows: Vec<usize>, seed: u64) -> Result<Self> {
+        let path = from.join("model.safetensors");
+        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        let invalid = |reason: String| Error::invalid(&path, reason);
+        let found = SafeTensors::deserialize(&bytes).map_err(|error| invalid(error.to_string()))?;
+        let mut tensors = BTreeMap::new();
+        for (name, view) in found.iter() {
+            let dtype = match view.dtype() {
+                Dtype::F32 => DType::F32,
+                Dtype::F16 => DType::F16,
+                Dtype::BF16 => DType::BF16,
+                // Numbers of positions, which no model here needs.
+                _ => continue,
+            };
+            let data =
+                TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype);
+            let name = name.strip_prefix("bert.").unwrap_or(name);
+            tensors.insert(name.to_string(), data.convert_dtype(DType::F32));
+        }
+        Ok(Self {
+            tensors,
+            layers,
+            rows,
+            seed,
+            path,
+        })
+    }
+
+    /// Fills the small model; all that is missing or misshapen is told at once.
+    fn fill(&self, model: &mut impl Weights, device: &Device) -> Result<()> {
+        let mut problems = Vec::new();
+        let mut n_fresh = 0;
+        model.weights("", &mut |name, mut weight: WeightMut<'_>| {
+            let shape = weight.shape();
+            let data = match self.data(name) {
+                Some(Ok(data)) => data,
+                Some(Err(problem)) => return problems.push(problem),
+                None => {
+                    n_fresh += 1;
+                    fresh(&shape, HEAD_STD, self.seed, n_fresh)
+                }
+            };
+            if data.shape().to_vec() == shape {
+                weight.set_frozen(data, DType::F32, device);
+            } else {
+                problems.push(format!(
+                    "{name} has shape {:?}, not {shape:?}",
+                    data.shape()
+                ));
+            }
+        });
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let reason = format!("does not fit config.json: {}", problems.join("; "));
+        Err(Error::invalid(&self.path, reason))
+    }
+
+    /// The values of a weight of the small model; none if it is to be fresh.
+    fn data(&self, name: &str) -> Option<std::result::Result<TensorData, String>> {
+        let old = self.old_name(name)?;
+        let data = match self.tensors.get(&old) {
+            // Some are published without the pooler, which a classifier learns anyway.
+            None if old.starts_with("pooler.") => return None,
+            None => return Some(Err(format!("{old} is missing"))),
+            Some(data) => data,
+        };
+        Some(match old == "embeddings.word_embeddings.weight" {
+            true => self.gathered(data),
+            false => Ok(data.clone()),
+        })
+    }
+
+    /// What a weight of the small model is called in the large one; none if it is of the head.
+    fn old_name(&self, name: &str) -> Option<String> {
+        const LAYER: &str = "encoder.layer.";
+        let name = name.strip_prefix("bert.")?;
+        let Some((number, rest)) = name
+            .strip_prefix(LAYER)
+            .and_then(|rest| rest.split_once('.'))
+        else {
+            return Some(name.to_string());
+        };
+        let old = self.layers.get(number.parse::<usize>().ok()?)?;
+        Some(format!("{LAYER}{old}.{rest}"))
+    }
+
+    /// The kept rows of the table of words.
+    fn gathered(&self, table: &TensorData) -> std::result::Result<TensorData, String> {
+        let shape = table.shape().to_vec();
+        let [n_rows, width] = shape[..] else {
+            return Err(format!("the table of words has shape {shape:?}"));
+        };
+        let values = table
+            .as_slice::<f32>()
+            .map_err(|error| format!("{error:?}"))?;
+        let mut kept = Vec::with_capacity(self.rows.len() * width);
+        for &row in &self.rows {
+            if row >= n_rows {
+                return Err(format!(
+                    "the table of words ends at {n_rows}, but a token has id {row}"
+                ));
+            }
+            kept.extend_from_slice(&values[row * width..(row + 1) * width]);
+        }
+        Ok(TensorData::new(kept, [self.rows.len(), width]))
+    }
+}
+
+/// Puts a fresh classifier in place of the old one; it depends on the seed alone, whatever else draws random numbers.
+pub(super) fn draw_head(model: &mut impl Weights, seed: u64, device: &Device) {
+    let mut number = 0;
+    model.weights("", &mut |name, mut weight| {
+        if name.starts_with("classifier.") {
+            number += 1;
+            let values = fresh(&weight.shape(), HEAD_STD, seed, number);
+            weight.set_frozen(values, DType::F32, device);
+        }
+    });
+}
+
+/// Random values for a matrix, zeros for a bias.
+fn fresh(shape: &[usize], std: f64, seed: u64, number: u64) -> TensorData {
+    let mut rng = example_rng(seed, number);
+    let n_values = shape.iter().product();
+    let mut normal = || {
+        let (radius, turn): (f64, f64) = (rng.random(), rng.random());
+        let radius = (-2.0 * (1.0 - radius).ln()).sqrt();
+        (std * radius * (std::f64::consts::TAU * turn).cos()) as f32
+    };
+    let values = match shape.len() {
+        1 => vec![0.0; n_values],
+        _ => (0..n_values).map(|_| normal()).collect(),
+    };
+    TensorData::new(values, shape.to_vec())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::fs;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::nn::{ClassifierInput, RobertaConfig, SequenceClassifier};
+
+    const WORDS: [&str; 28] = [
+        "[PAD]",
+        "[unused0]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        ".",
+        "?",
+        "a",
+        "b",
+        "##a",
+        "##b",
+        "中",
+        "##中",
+        "ä",
+        "boat",
+        "cello",
+        "has",
+        "what",
+        "you",
+        "##s",
+        "in",
+        "the",
+        "harp",
+        "drum",
+        "flute",
+        "oboe",
+        "horn",
+    ];
+
+    /// A folder with a small BERT of three layers and random weights, as Hugging Face has it: without `bert.` in front.
+    pub(in crate::tiny::pretrain) fn small_bert() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let device = Device::flex();
+        device.seed(11);
+        let bert = RobertaConfig::new()
+            .with_kind(RobertaKind::Bert)
+            .with_vocab_size(WORDS.len())
+            .with_hidden_size(8)
+            .with_intermediate_size(16)
+            .with_num_hidden_layers(3)
+            .with_num_attention_heads(2)
+            .with_max_position_embeddings(48)
+            .with_type_vocab_size(2)
+            .with_pad_token_id(0)
+            .with_layer_norm_eps(1e-12)
+            .with_initializer_range(0.5);
+        let mut tensors = Vec::new();
+        bert.init(&device).weights("", &mut |name, weight| {
+            if let Some(name) = name.strip_prefix("bert.") {
+                tensors.push((name.to_string(), weight.to_data()));
+            }
+        });
+        let views = tensors.iter().map(|(name, data)| {
+            let shape = data.shape().to_vec();
+            let view = safetensors::tensor::TensorView::new(Dtype::F32, shape, data.as_bytes());
+            (name, view.unwrap())
+        });
+        let bytes = safetensors::serialize(views, None).unwrap();
+        fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
+        let config = ClassifierConfig {
+            model: SequenceClassifierConfig::Roberta(bert),
+            labels: vec!["LABEL_0".into(), "LABEL_1".into()],
+            pad_token_id: 0,
+        };
+        files::write_classifier_config(folder.path(), &config).unwrap();
+        files::write_json(&folder.path().join("tokenizer.json"), &tokenizer()).unwrap();
+        let options =
+            json!({"tokenizer_class": "BertTokenizer", "do_lower_case": true, "name_or_path": "x"});
+        files::write_json(&folder.path().join("tokenizer_config.json"), &options).unwrap();
+        folder
+    }
+
+    fn tokenizer() -> Value {
+        let vocabulary: serde_json::Map<String, Value> = (WORDS.iter().enumerate())
+            .map(|(id, word)| (word.to_string(), json!(id)))
+            .collect();
+        let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(|token| {
+            json!({"id": vocabulary[token], "content": token, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true})
+        });
+        let named =
+            |token: &str| json!({"id": token, "ids": [vocabulary[token]], "tokens": [token]});
+        let token = |token: &str, kind| json!({"SpecialToken": {"id": token, "type_id": kind}});
+        let text = |id: &str, kind| json!({"Sequence": {"id": id, "type_id": kind}});
+        json!({
+            "version": "1.0",
+            "truncation": {"max_length": 4, "strategy": "LongestFirst", "stride": 0, "direction": "Right"},
+            "padding": null,
+            "added_tokens": special,
+            "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+                "strip_accents": null, "lowercase": true},
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [token("[CLS]", 0), text("A", 0), token("[SEP]", 0)],
+                "pair": [token("[CLS]", 0), text("A", 0), token("[SEP]", 0), text("B", 1), token("[SEP]", 1)],
+                "special_tokens": {"[CLS]": named("[CLS]"), "[SEP]": named("[SEP]")},
+            },
+            "decoder": null,
+            "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100, "vocab": vocabulary},
+        })
+    }
+
+    /// A base of the small BERT with so many tokens at most.
+    fn base(from: &Path, vocab_size: usize) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = ["The boat has drums.", "The boat?"].into_iter();
+        make_base(from, texts, vocab_size, 5, folder.path(), &Device::flex()).unwrap();
+        folder
+    }
+
+    fn load(folder: &Path) -> (SequenceClassifier, Tokenizer) {
+        let checkpoint = Checkpoint::folder(folder);
+        let (model, config) =
+            files::load_classifier(&checkpoint, files::Precision::default(), &Device::flex())
+                .unwrap();
+        let tokenizer = Tokenizer::load(&checkpoint).unwrap();
+        assert_eq!(tokenizer.vocab_size(), config.model.vocab_size());
+        (model, tokenizer)
+    }
+
+    #[test]
+    fn special_tokens_letters_and_frequent_words_stay_in_their_order() {
+        let from = small_bert();
+        let folder = base(from.path(), 18);
+        let json: Value = files::read_json(&folder.path().join("tokenizer.json")).unwrap();
+        let vocabulary = json["model"]["vocab"].as_object().unwrap();
+        let words: Vec<&str> = vocabulary.keys().map(String::as_str).collect();
+        // The last place goes to the lowest of the ids that are left.
+        let kept = [
+            "[PAD] [UNK] [CLS] [SEP] [MASK] . ? a b ##a ##b",
+            "中 ä boat has ##s the drum",
+        ];
+        assert_eq!(words.join(" "), kept.join(" "));
+    }
+
+    #[test]
+    fn a_text_of_kept_words_reads_the_same_as_in_the_whole_vocabulary() {
+        let from = small_bert();
+        let (whole, cut) = (base(from.path(), 1000), base(from.path(), 18));
+        let hidden = |folder: &Path, text: &str| {
+            let (model, tokenizer) = load(folder);
+            let ids = tokenizer.encode(text).unwrap();
+            let input = ClassifierInput::new(std::slice::from_ref(&ids), 0, &Device::flex());
+            (ids, model.hidden_states(input).into_data())
+        };
+        let text = "The boats has the drum: a boat?";
+        let [whole, cut] = [&whole, &cut].map(|folder| hidden(folder.path(), text));
+        assert!(whole.0.len() > 8 && whole.0 != cut.0, "{:?}", cut.0);
+        whole.1.assert_eq(&cut.1, true);
+    }
+
+    #[test]
+    fn every_other_layer_and_the_rows_of_the_kept_words_come_from_the_large_model() {
+        let from = small_bert();
+        let folder = base(from.path(), 18);
+        let read = |path: &Path| -> BTreeMap<String, Vec<u8>> {
+            let bytes = fs::read(path.join("model.safetensors")).unwrap();
+            let found = SafeTensors::deserialize(&bytes).unwrap();
+            found
+                .iter()
+                .map(|(name, view)| (name.to_string(), view.data().to_vec()))
+                .collect()
+        };
+        let (large, small) = (read(from.path()), read(folder.path()));
+        for (new, old) in [(0, 0), (1, 2)] {
+            for part in [
+                "attention.self.key.weight",
+                "output.LayerNorm.bias",
+                "intermediate.dense.bias",
+            ] {
+                let new = &small[&format!("bert.encoder.layer.{new}.{part}")];
+                assert_eq!(
+                    new,
+                    &large[&format!("encoder.layer.{old}.{part}")],
+                    "{part}"
+                );
+            }
+        }
+        assert!(!small.keys().any(|name| name.contains("layer.2.")));
+        assert_eq!(
+            small["bert.pooler.dense.weight"],
+            large["pooler.dense.weight"]
+        );
+        let tokenizer = load(folder.path()).1;
+        let name = "embeddings.word_embeddings.weight";
+        let (old, new) = (&large[name], &small[&format!("bert.{name}")]);
+        for (word, row) in [("[PAD]", 0), ("boat", 15), ("drum", 24)] {
+            let place = tokenizer.token_id(word).unwrap() as usize;
+            assert_eq!(new[place * 32..][..32], old[row * 32..][..32], "{word}");
+        }
+        assert_eq!(small["classifier.bias"], [0; 8]);
+        assert!(small["classifier.weight"].iter().any(|byte| *byte != 0));
+    }
+
+    #[test]
+    fn a_base_comes_out_the_same_again() {
+        let from = small_bert();
+        let [first, second] = [base(from.path(), 18), base(from.path(), 18)];
+        let mut n_files = 0;
+        for entry in fs::read_dir(first.path()).unwrap() {
+            let name = entry.unwrap().file_name();
+            let read = |folder: &Path| fs::read(folder.join(&name)).unwrap();
+            assert_eq!(read(first.path()), read(second.path()), "{name:?}");
+            n_files += 1;
+        }
+        assert_eq!(n_files, 4);
+    }
+
+    #[test]
+    fn what_is_no_bert_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/nli");
+        let error = make_base(&from, [].into_iter(), 9, 1, folder.path(), &Device::flex());
+        assert!(error.unwrap_err().to_string().contains("is no BERT"));
+        let from = small_bert();
+        fs::write(
+            from.path().join("tokenizer.json"),
+            r#"{"model": {"type": "BPE"}}"#,
+        )
+        .unwrap();
+        let error = make_base(
+            from.path(),
+            [].into_iter(),
+            9,
+            1,
+            folder.path(),
+            &Device::flex(),
+        );
+        assert!(error.unwrap_err().to_string().contains("no WordPiece"));
+    }
+}

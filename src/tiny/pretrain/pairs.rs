@@ -1,0 +1,248 @@
+//! What judges learn from a corpus: a statement with a question, or with a question and a reply, and the class.
+
+use std::borrow::Cow;
+
+use rand::RngExt;
+use rand::seq::{SliceRandom, index};
+use rand_chacha::ChaCha8Rng;
+
+use super::corpus::{Line, Persona};
+use super::garbled::spoiled;
+use crate::persona::{JudgeInput, Nli, Relevance};
+
+/// Of so many statements one is paired with a spoiled reply, and another with a reply of somebody else.
+const SPOILED_OF: usize = 20;
+/// Other statements that a question is paired with.
+const OTHER_STATEMENTS: usize = 4;
+
+/// What a judge is asked, and the class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pair<'a> {
+    statement: &'a str,
+    query: &'a str,
+    reply: Cow<'a, str>,
+    pub(super) label: usize,
+}
+
+/// Makes the examples of a pass over personas, always as many and with the same classes; what is random among them comes
+/// from the random numbers.
+pub(super) type Pass = for<'a> fn(&'a [Persona], &mut ChaCha8Rng) -> Vec<Pair<'a>>;
+
+impl Pair<'_> {
+    /// What the judge reads.
+    pub(super) fn input(&self) -> JudgeInput<'_> {
+        JudgeInput {
+            character: "",
+            statement: self.statement,
+            query: self.query,
+            response: &self.reply,
+        }
+    }
+}
+
+/// Each reply with its statement, and with another of the persona, which it leaves open; one in twenty statements also with
+/// a reply that has come apart, and with a reply of another persona.
+pub(super) fn nli_pass<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
+    let mut pairs = Vec::new();
+    for persona in personas {
+        let statements = persona.statements();
+        for line in &persona.lines {
+            for (query, reply, label) in replies(line) {
+                let mut add = |statement, label: Nli| {
+                    pairs.push(Pair {
+                        statement,
+                        query,
+                        reply: reply.into(),
+                        label: label as usize,
+                    });
+                };
+                let is_about_something = line.is_about_something();
+                if is_about_something {
+                    add(line.statement.as_str(), label);
+                }
+                let n_others = if is_about_something { 1 } else { 2 };
+                for statement in others(&statements, &line.statement, n_others, rng) {
+                    add(statement, Nli::Neutral);
+                }
+            }
+        }
+    }
+    pairs.extend(odd_replies(personas, rng));
+    pairs
+}
+
+/// The replies of a line with the question of each and what the statement says of it.
+fn replies(line: &Line) -> impl Iterator<Item = (&str, &str, Nli)> {
+    let lists = [
+        (&line.entailed, Nli::Entailed),
+        (&line.contradicted, Nli::Contradicted),
+        (&line.neutral, Nli::Neutral),
+    ];
+    lists.into_iter().flat_map(move |(list, label)| {
+        let replies = list.iter().enumerate();
+        replies.map(move |(place, reply)| (line.question(place), reply.as_str(), label))
+    })
+}
+
+/// Replies that neither follow from the statement nor contradict it, because they say nothing or are somebody else's.
+fn odd_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
+    // Each with the place of its persona.
+    let lines: Vec<(usize, &Line)> = (personas.iter().enumerate())
+        .flat_map(|(place, persona)| persona.lines.iter().map(move |line| (place, line)))
+        .filter(|(_, line)| line.is_about_something() && !line.entailed.is_empty())
+        .collect();
+    let neutral = |line: &'a Line, place, reply| Pair {
+        statement: &line.statement,
+        query: line.question(place),
+        reply,
+        label: Nli::Neutral as usize,
+    };
+    let n_odd = lines.len() / SPOILED_OF;
+    let mut pairs = Vec::with_capacity(2 * n_odd);
+    for line_idx in index::sample(rng, lines.len(), n_odd) {
+        let (_, line) = lines[line_idx];
+        let place = rng.random_range(0..line.entailed.len());
+        let reply = spoiled(&line.entailed[place], rng);
+        pairs.push(neutral(line, place, reply.into()));
+    }
+    for line_idx in index::sample(rng, lines.len(), n_odd) {
+        let (persona, line) = lines[line_idx];
+        let place = rng.random_range(0..line.questions.len());
+        let strangers: Vec<&Line> = (lines.iter())
+            .filter(|(other, _)| *other != persona)
+            .map(|(_, line)| *line)
+            .collect();
+        if strangers.is_empty() {
+            continue;
+        }
+        let stranger = strangers[rng.random_range(0..strangers.len())];
+        let reply = &stranger.entailed[rng.random_range(0..stranger.entailed.len())];
+        pairs.push(neutral(line, place, reply.as_str().into()));
+    }
+    pairs
+}
+
+/// Each question with the statement that matters to it, and with four others that do not.
+pub(super) fn relevance_pass<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
+    let mut pairs = Vec::new();
+    for persona in personas {
+        let statements = persona.statements();
+        for line in &persona.lines {
+            for query in &line.questions {
+                let mut add = |statement, label: Relevance| {
+                    pairs.push(Pair {
+                        statement,
+                        query,
+                        reply: "".into(),
+                        label: label as usize,
+                    });
+                };
+                if line.is_about_something() {
+                    add(line.statement.as_str(), Relevance::Yes);
+                }
+                for statement in others(&statements, &line.statement, OTHER_STATEMENTS, rng) {
+                    add(statement, Relevance::No);
+                }
+            }
+        }
+    }
+    pairs
+}
+
+/// As many statements as asked for, or as there are, that are not a line's own.
+fn others<'a>(statements: &[&'a str], own: &str, n: usize, rng: &mut ChaCha8Rng) -> Vec<&'a str> {
+    let others: Vec<&str> = (statements.iter().copied())
+        .filter(|statement| *statement != own)
+        .collect();
+    let drawn = index::sample(rng, others.len(), n.min(others.len()));
+    drawn.into_iter().map(|place| others[place]).collect()
+}
+
+/// The examples of one pass in a random order.
+pub(super) fn shuffled<'a>(
+    pass: Pass,
+    personas: &'a [Persona],
+    rng: &mut ChaCha8Rng,
+) -> Vec<Pair<'a>> {
+    let mut pairs = pass(personas, rng);
+    pairs.shuffle(rng);
+    pairs
+}
+
+/// The share of each class.
+pub(super) fn shares(pairs: &[Pair<'_>], n_classes: usize) -> Vec<f64> {
+    let share = |class| {
+        let count = pairs.iter().filter(|pair| pair.label == class).count();
+        count as f64 / pairs.len().max(1) as f64
+    };
+    (0..n_classes).map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::corpus::Corpus;
+    use super::super::corpus::tests::small_corpus;
+    use super::super::examples::example_rng;
+    use super::*;
+
+    fn personas(n: usize) -> Vec<Persona> {
+        Corpus::load(small_corpus(n).path()).unwrap().share(0)
+    }
+
+    #[test]
+    fn a_reply_comes_with_its_statement_and_with_another_that_it_leaves_open() {
+        let personas = personas(30);
+        let pairs = nli_pass(&personas, &mut example_rng(1, 0));
+        // Two statements with six replies each, twice; a reply that nothing answers, twice.
+        let (n_whole, n_odd) = (personas.len() * (2 * 6 * 2 + 2), 2 * personas.len() / 20);
+        assert_eq!(pairs.len(), n_whole + 2 * n_odd);
+        let of = |label: Nli| {
+            pairs
+                .iter()
+                .filter(move |pair| pair.label == label as usize)
+        };
+        for (label, beginnings) in [
+            (Nli::Entailed, ["I have got", "Yes, a"]),
+            (Nli::Contradicted, ["I never", "No "]),
+        ] {
+            assert_eq!(of(label).count(), personas.len() * 2 * 2);
+            for pair in of(label) {
+                assert!(beginnings.iter().any(|words| pair.reply.starts_with(words)));
+                let thing = if pair.statement.contains("boat") {
+                    "boat"
+                } else {
+                    "cello"
+                };
+                assert!(pair.reply.contains(thing) && pair.query.contains(thing));
+            }
+        }
+        let shares = shares(&pairs, 3);
+        assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9 && shares[0] < shares[1]);
+    }
+
+    #[test]
+    fn passes_are_of_one_length_and_differ_while_a_seed_gives_the_same_again() {
+        let personas = personas(30);
+        for pass in [nli_pass as Pass, relevance_pass] {
+            let drawn = |number| shuffled(pass, &personas, &mut example_rng(3, number));
+            assert_eq!(drawn(0), drawn(0));
+            assert_ne!(drawn(0), drawn(1));
+            assert_eq!(drawn(0).len(), drawn(1).len());
+            assert_eq!(shares(&drawn(0), 3), shares(&drawn(1), 3));
+        }
+    }
+
+    #[test]
+    fn a_question_matters_to_its_statement_alone() {
+        let personas = personas(10);
+        let pairs = relevance_pass(&personas, &mut example_rng(1, 0));
+        // Two statements with two questions each; a question that nothing answers, with both.
+        assert_eq!(pairs.len(), personas.len() * (2 * 2 * 2 + 2));
+        for pair in &pairs {
+            let is_about = ["boat", "cello"]
+                .iter()
+                .any(|thing| pair.statement.contains(thing) && pair.query.contains(thing));
+            assert_eq!(pair.label == Relevance::Yes as usize, is_about);
+        }
+    }
+}

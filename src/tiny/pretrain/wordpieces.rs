@@ -1,0 +1,166 @@
+//! A part of a WordPiece vocabulary.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::text::Tokenizer;
+use crate::{Error, Result, files, parallel};
+
+/// Texts that one worker tokenizes at a time.
+const AT_ONCE: usize = 1000;
+
+/// A `tokenizer.json` with a WordPiece vocabulary.
+pub(super) struct WordPieces {
+    path: PathBuf,
+    json: Value,
+    /// The tokens with their ids, in the order of the ids.
+    tokens: Vec<(String, usize)>,
+    special: HashSet<String>,
+}
+
+impl WordPieces {
+    pub(super) fn load(path: &Path) -> Result<Self> {
+        let json: Value = files::read_json(path)?;
+        let model = &json["model"];
+        let vocabulary = match (model["type"].as_str(), model["vocab"].as_object()) {
+            (Some("WordPiece"), Some(vocabulary)) => vocabulary,
+            _ => {
+                let reason = "has no WordPiece vocabulary, as BERT's is";
+                return Err(Error::invalid(path, reason));
+            }
+        };
+        let mut tokens = Vec::with_capacity(vocabulary.len());
+        for (token, id) in vocabulary {
+            let Some(id) = id.as_u64() else {
+                let reason = format!("the token {token:?} has no id but {id}");
+                return Err(Error::invalid(path, reason));
+            };
+            tokens.push((token.clone(), id as usize));
+        }
+        tokens.sort_by_key(|(_, id)| *id);
+        let added = json["added_tokens"].as_array().into_iter().flatten();
+        let special = added.filter_map(|token| token["content"].as_str().map(str::to_string));
+        Ok(Self {
+            path: path.to_path_buf(),
+            special: special.collect(),
+            tokens,
+            json,
+        })
+    }
+
+    /// How often each token comes in texts, by its id.
+    pub(super) fn counts<'a>(
+        &self,
+        tokenizer: &Tokenizer,
+        texts: impl Iterator<Item = &'a str>,
+    ) -> Result<HashMap<usize, usize>> {
+        let texts: Vec<&str> = texts.collect();
+        let count = |texts: &[&str]| -> Result<HashMap<usize, usize>> {
+            let mut counts = HashMap::new();
+            for text in texts {
+                for id in tokenizer.encode_bare(text)? {
+                    *counts.entry(id as usize).or_default() += 1;
+                }
+            }
+            Ok(counts)
+        };
+        let mut counts = HashMap::new();
+        for part in parallel::map(texts.chunks(AT_ONCE).collect(), count) {
+            for (id, count) in part? {
+                *counts.entry(id).or_default() += count;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The tokens that stay, in their order: special ones, single letters and marks, those that occur, the most frequent
+    /// first, then those with the lowest ids; up to `n`, but for the special ones and the letters, which all stay.
+    pub(super) fn kept(&self, counts: &HashMap<usize, usize>, n: usize) -> Vec<(String, usize)> {
+        let is_needed =
+            |token: &str| self.special.contains(token) || is_single(token.trim_start_matches("##"));
+        let count = |id: &usize| counts.get(id).copied().unwrap_or(0);
+        // Places that were left free for tokens to come mean nothing.
+        let is_unused = |token: &str| token.starts_with("[unused");
+        let mut tokens: Vec<&(String, usize)> = (self.tokens.iter())
+            .filter(|(token, id)| !is_unused(token) || count(id) > 0)
+            .collect();
+        tokens.sort_by_key(|(token, id)| (!is_needed(token), Reverse(count(id)), *id));
+        let n_needed = tokens
+            .iter()
+            .take_while(|(token, _)| is_needed(token))
+            .count();
+        tokens.truncate(n.max(n_needed));
+        tokens.sort_by_key(|(_, id)| *id);
+        tokens.into_iter().cloned().collect()
+    }
+
+    /// The id that a kept token gets.
+    pub(super) fn new_id(&self, kept: &[(String, usize)], old: i32) -> Result<i32> {
+        let place = kept.iter().position(|(_, id)| *id as i64 == i64::from(old));
+        place.map(|place| place as i32).ok_or_else(|| {
+            let reason = format!("the token with id {old}, which fills up texts, is not special");
+            Error::invalid(&self.path, reason)
+        })
+    }
+
+    /// Writes the tokenizer with the kept tokens alone, which neither cuts nor pads.
+    pub(super) fn save(&self, kept: &[(String, usize)], path: &Path) -> Result<()> {
+        let mut json = self.json.clone();
+        let ids: HashMap<&str, usize> = (kept.iter().enumerate())
+            .map(|(id, (token, _))| (token.as_str(), id))
+            .collect();
+        let vocabulary = kept.iter().enumerate();
+        let vocabulary = vocabulary.map(|(id, (token, _))| (token.clone(), json!(id)));
+        json["model"]["vocab"] = Value::Object(vocabulary.collect());
+        json["truncation"] = Value::Null;
+        json["padding"] = Value::Null;
+        let id_of = |token: &Value| token.as_str().and_then(|token| ids.get(token)).copied();
+        for token in json["added_tokens"].as_array_mut().into_iter().flatten() {
+            if let Some(id) = id_of(&token["content"]) {
+                token["id"] = json!(id);
+            }
+        }
+        if let Some(processor) = json.get_mut("post_processor") {
+            renumber(processor, &id_of);
+        }
+        files::write_json(path, &json)
+    }
+}
+
+/// Changes the ids that a post-processor names, in either form that BERT's has.
+fn renumber(processor: &mut Value, id_of: &impl Fn(&Value) -> Option<usize>) {
+    let special = processor
+        .get_mut("special_tokens")
+        .and_then(Value::as_object_mut);
+    for (_, token) in special.into_iter().flatten() {
+        let names = token["tokens"].as_array().into_iter().flatten();
+        let ids: Option<Vec<usize>> = names.map(id_of).collect();
+        if let Some(ids) = ids {
+            token["ids"] = json!(ids);
+        }
+    }
+    for name in ["cls", "sep"] {
+        if let Some(named) = processor.get_mut(name)
+            && let Some(id) = named.get(0).and_then(id_of)
+        {
+            named[1] = json!(id);
+        }
+    }
+}
+
+/// Whether a token is one letter, digit or mark that English or another language in Latin letters has.
+fn is_single(token: &str) -> bool {
+    let mut letters = token.chars();
+    match (letters.next(), letters.next()) {
+        (Some(letter), None) => {
+            letter.is_ascii()
+                || ('\u{a1}'..='\u{24f}').contains(&letter)
+                || ('\u{1e00}'..='\u{1eff}').contains(&letter)
+                || ('\u{2010}'..='\u{2027}').contains(&letter)
+        }
+        _ => false,
+    }
+}
