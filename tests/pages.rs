@@ -60,17 +60,18 @@ fn a_card_is_read_as_a_page_and_what_it_did_not_say_is_told() {
         ]
     );
     assert!(
-        stderr.contains("2 of the page's 9 sentences gave no statement about Mira"),
+        stderr.contains("3 of the page's 10 sentences gave no statement about Mira"),
         "{stderr}"
     );
     assert_eq!(
         texts(&data.join("rejected.jsonl"), "asked"),
-        ["Where are you from?", "Will you stay?"]
+        ["Where are you from?", "smiles", "Will you stay?"]
     );
     assert_eq!(
         texts(&data.join("rejected.jsonl"), "reason"),
         [
             "is said by somebody else",
+            "is told of the moment between words of a talk",
             "is said in a talk and holds for the moment"
         ]
     );
