@@ -36,16 +36,16 @@ pub(crate) fn templates(page: &str, unread: &mut Vec<(String, &'static str)>) ->
     let mut kept = String::with_capacity(page.len());
     let mut rest = page;
     let mut n_unclosed = 0;
-    while let Some(start) = rest.find("{{").filter(|_| n_unclosed < MAX_UNCLOSED) {
-        let Some(length) = balanced(&rest[start..]) else {
-            kept.push_str(&rest[..start + 2]);
-            rest = &rest[start + 2..];
+    while n_unclosed < MAX_UNCLOSED && rest.contains("{{") {
+        let Some((before, inside, after)) = next_template(rest) else {
+            // The first two braces open nothing.
+            let start = rest.find("{{").map_or(rest.len(), |start| start + 2);
+            kept.push_str(&rest[..start]);
+            rest = &rest[start..];
             n_unclosed += 1;
             continue;
         };
-        kept.push_str(&rest[..start]);
-        let inside = &rest[start + 2..start + length - 2];
-        let after = &rest[start + length..];
+        kept.push_str(before);
         match written(inside, 0) {
             _ if is_box(inside) => kept.push_str(&fields_of_box(inside)),
             Some(text) => kept.push_str(&text),
@@ -59,6 +59,13 @@ pub(crate) fn templates(page: &str, unread: &mut Vec<(String, &'static str)>) ->
     }
     kept.push_str(rest);
     kept
+}
+
+/// The text before the first double braces, what stands in them, and the text behind; `None` if they are not closed.
+fn next_template(text: &str) -> Option<(&str, &str, &str)> {
+    let start = text.find("{{")?;
+    let end = start + balanced(&text[start..])?;
+    Some((&text[..start], &text[start + 2..end - 2], &text[end..]))
 }
 
 /// Whether nothing else stands on the line between these texts.
@@ -87,18 +94,21 @@ fn fields_of_box(inside: &str) -> String {
         let key = key.trim().replace('_', " ");
         let value = value_of(value, 0);
         let value = html::on_one_line(&value);
-        let items = value
-            .split(['\n', ','])
-            .map(|item| item.trim().trim_start_matches('*').trim());
-        let value = items
-            .filter(|item| !item.is_empty())
-            .collect::<Vec<_>>()
-            .join(", ");
+        let value = items_of(&value, &['\n', ',']);
         if !value.is_empty() && !is_layout(&key) {
             lines.push_str(&format!("\n{key}: {value}\n"));
         }
     }
     lines
+}
+
+/// The items that stand between these marks, with commas between them.
+fn items_of(text: &str, marks: &[char]) -> String {
+    let items = text
+        .split(marks)
+        .map(|item| item.trim().trim_start_matches('*').trim());
+    let items: Vec<&str> = items.filter(|item| !item.is_empty()).collect();
+    items.join(", ")
 }
 
 /// The length of the text in double braces with which this begins.
@@ -149,16 +159,13 @@ fn is_named(part: &str) -> bool {
 fn value_of(value: &str, depth: usize) -> String {
     let mut text = String::new();
     let mut rest = value.trim();
-    while let Some(start) = rest.find("{{") {
-        let Some(length) = balanced(&rest[start..]) else {
-            break;
-        };
-        text.push_str(&rest[..start]);
-        match written(&rest[start + 2..start + length - 2], depth) {
+    while let Some((before, inside, after)) = next_template(rest) {
+        text.push_str(before);
+        match written(inside, depth) {
             Some(shown) => text.push_str(&shown),
             None => text.push(UNKNOWN),
         }
-        rest = &rest[start + length..];
+        rest = after;
     }
     text.push_str(rest);
     text.trim().to_string()
@@ -190,10 +197,7 @@ fn written(inside: &str, depth: usize) -> Option<String> {
     }
     match name.as_str() {
         "hlist" | "ubl" | "unbulleted list" | "flatlist" | "plainlist" => {
-            let items = values.iter().flat_map(|value| value.split('\n'));
-            let items = items.map(|item| item.trim().trim_start_matches('*').trim());
-            let items: Vec<&str> = items.filter(|item| !item.is_empty()).collect();
-            Some(items.join(", "))
+            Some(items_of(&values.join("\n"), &['\n']))
         }
         "marriage" => married(&values, named("end").or_else(|| named("reason"))),
         "height" => height(named),
