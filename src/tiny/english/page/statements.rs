@@ -89,13 +89,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn push(&mut self, statement: String) {
-        let mut key = tokens::content(&statement);
-        key.sort();
-        let key = match key.is_empty() {
-            true => statement.to_lowercase(),
-            false => key.join(" "),
-        };
-        if self.seen.insert(key) {
+        if self.seen.insert(statement.to_lowercase()) {
             self.read.statements.push(statement);
         }
     }

@@ -143,6 +143,12 @@ fn statements_are_not_repeated() {
         statements("Alice", "Alice likes tea. Alice likes tea. She likes tea."),
         ["Alice likes tea."]
     );
+    let apart = ["Alice is kind.", "Alice hates Tom.", "Tom hates Alice."];
+    assert_eq!(statements("Alice", &apart.join(" ")), apart);
+    assert_eq!(
+        statements("Alice", "Alice is kind. Not!"),
+        ["Alice is kind.", "Alice – Not!"]
+    );
 }
 
 #[test]
