@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::lists;
-use super::sections;
 use super::templates::{from_template, none_of};
-use super::values::{all_adjectives, is_describing, listed, with_commas};
+use super::values::{all_adjectives, is_plain, listed, takes_predicates, with_commas};
 use crate::pattern::pattern;
 use crate::tiny::english::clause;
 use crate::tiny::english::clause::names::Names;
@@ -164,27 +162,11 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
     })
 }
 
-/// Whether what somebody does may stand behind the name of a field: `Habits: hums at work`, but not `Hair: was black`.
-fn takes_predicates(key: &str) -> bool {
-    const NAMES: &str = "talent talents habit habits skill skills ability abilities quirk quirks hobby hobbies interests \
-        behaviour behavior strengths weaknesses flaws routine work mannerisms clothes";
-    key.is_empty()
-        || lists::name_of(key).is_empty()
-        || is_describing(key)
-        || NAMES.split_whitespace().any(|name| name == key)
-}
-
 /// Whether a field is about whom the character was with: `Former spouse`.
 pub(crate) fn is_former(name: &str) -> bool {
     name.to_lowercase()
         .strip_prefix("former ")
         .is_some_and(people::is_person_word_of)
-}
-
-/// Whether a value is words and commas, none of which takes back what another says: not `everything but fish`, `red/brown` or `5?`.
-fn is_plain(value: &str) -> bool {
-    let is_mark = |c: char| !c.is_alphanumeric() && !" ,.'-&%°\"".contains(c);
-    !value.contains(is_mark) && !sections::takes_back(value)
 }
 
 /// `Spouse: Tom (divorced)` as a field of its own name: `Former spouse: Tom`; other lines as they are.
@@ -240,31 +222,6 @@ pub(crate) fn of_aside_in(names: &Names, field: &str, text: &str) -> Option<Stri
     let is_relative = people::is_person_word_of(&key) && !grammar::is_plural(&key);
     let is_noun = text.starts_with("a ") || text.starts_with("an ");
     (is_relative && is_noun).then(|| format!("{} {key} is {text}.", genitive(&names.character)))
-}
-
-/// Whether a field describes the page, not the character.
-pub(crate) fn is_metadata(key: &str) -> bool {
-    matches!(
-        key,
-        "quote"
-            | "quotes"
-            | "source"
-            | "sources"
-            | "references"
-            | "image"
-            | "caption"
-            | "see also"
-            | "pronouns"
-            | "tags"
-            | "creator"
-            | "creator notes"
-            | "genre"
-            | "links"
-            | "title"
-            | "layout"
-            | "date"
-            | "author"
-    )
 }
 
 /// A field that begins the sentence itself: `Bruno knows: three recipes`.

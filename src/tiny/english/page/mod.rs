@@ -4,13 +4,14 @@
 //! tells who speaks; `blocks` and `splitter`, with `lists`, `sections` and `markup`, take the page apart; `profile` finds names, pronoun and
 //! speaker; `fields` and its `templates` write `Age: 26` as a sentence. Then each sentence is split (`splitting`), put into the
 //! `third_person`, and descriptions are split into facts (`descriptions`); one that depends on its neighbours (`context`) is kept as it
-//! stands. Nothing here writes questions or replies.
+//! stands (`kept`). Nothing here writes questions or replies.
 
 pub(super) mod blocks;
 pub(super) mod context;
 pub(super) mod descriptions;
 pub(super) mod fields;
 pub(super) mod html;
+pub(super) mod kept;
 pub(super) mod lists;
 pub(super) mod markup;
 pub(super) mod profile;
@@ -27,6 +28,8 @@ pub(super) mod values;
 pub(super) mod wiki;
 pub(super) mod wiki_tables;
 
+#[cfg(test)]
+mod kept_tests;
 #[cfg(test)]
 mod tests;
 

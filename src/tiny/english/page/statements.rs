@@ -9,7 +9,7 @@ use super::fields;
 use super::markup::{Aside, without_parentheses};
 use super::profile::{self, Profile};
 use super::splitting::{split, strip_connective};
-use super::{lists, sections, talk, third_person, wiki};
+use super::{lists, sections, talk, third_person, values, wiki};
 use crate::tiny::english::clause::pronouns;
 use crate::tiny::english::clause::voice::{self, Case, Person};
 use crate::tiny::english::clause::{self, Clause, Subject};
@@ -77,18 +77,18 @@ fn is_name_field(name: &str) -> bool {
     matches!(name.to_lowercase().as_str(), "name" | "full name")
 }
 
-struct Writer<'a> {
-    profile: &'a Profile,
+pub(crate) struct Writer<'a> {
+    pub(super) profile: &'a Profile,
     /// Who speaks in the block.
-    voice: Option<Person>,
+    pub(super) voice: Option<Person>,
     /// Whether a pronoun would now mean someone else.
-    rival: bool,
+    pub(super) rival: bool,
     seen: HashSet<String>,
-    read: Reading,
+    pub(super) read: Reading,
 }
 
 impl Writer<'_> {
-    fn push(&mut self, statement: String) {
+    pub(super) fn push(&mut self, statement: String) {
         if self.seen.insert(statement.to_lowercase()) {
             self.read.statements.push(statement);
         }
@@ -100,7 +100,7 @@ impl Writer<'_> {
             Block::Heading(_) => {}
             Block::Prose(text) => sentences::sentences(text)
                 .iter()
-                .for_each(|sentence| self.prose(None, sentence)),
+                .for_each(|sentence| self.prose(sentence)),
             Block::Other { under, text } => {
                 for sentence in sentences::sentences(text) {
                     let tokens = profile.names.tag_names(&sentence);
@@ -111,7 +111,7 @@ impl Writer<'_> {
                         .first()
                         .is_some_and(|first| Gender::of_pronoun(&first.lower).is_some());
                     match is_named && !by_pronoun {
-                        true => self.prose(None, &sentence),
+                        true => self.prose(&sentence),
                         false => self.keep(Some(under), &sentence),
                     }
                     // Whom a pronoun means in the next is not known.
@@ -119,7 +119,7 @@ impl Writer<'_> {
                 }
             }
             Block::Field { name, text } if is_of_page(profile, name, text) => {}
-            Block::Field { name, text } if fields::is_metadata(&name.to_lowercase()) => {
+            Block::Field { name, text } if values::is_metadata(&name.to_lowercase()) => {
                 self.leave(&format!("{name}: {text}"), "describes the page")
             }
             Block::Field { name, text } => self.field(name, text),
@@ -150,92 +150,6 @@ impl Writer<'_> {
                 }
             }
             Block::Unread { text, reason } => self.leave(text, reason),
-        }
-    }
-
-    /// Counts a piece of the page that gives no statement.
-    fn leave(&mut self, piece: &str, reason: &str) {
-        self.read.n_sentences += 1;
-        self.read.unread.push(Unread {
-            text: piece.replace(wiki::UNKNOWN, "{{…}}"),
-            reason: reason.to_owned(),
-        });
-    }
-
-    /// Keeps a piece of the page as it stands, with the character's name in front where it has none.
-    fn keep(&mut self, under: Option<&str>, piece: &str) {
-        /// What a judge reads beside a reply, in bytes.
-        const MOST: usize = 1000;
-        if piece.contains(wiki::UNKNOWN) {
-            return self.leave(piece, "has a template that is not known");
-        }
-        let names = &self.profile.names;
-        let given = ["I'm ", "I am ", "My name is "]
-            .iter()
-            .find_map(|words| piece.strip_prefix(words))
-            .map(|name| name.trim_end_matches(['.', '!']));
-        if given.is_some_and(|given| given == names.character) {
-            return self.leave(piece, "gives the name, which is known");
-        }
-        let asks = piece.ends_with('?') || piece.starts_with('"') && piece.ends_with("?\"");
-        if asks && under.is_none() && blocks::field(piece).is_none() {
-            return self.leave(piece, "is a question");
-        }
-        if piece.len() > MOST {
-            return self.leave(piece, "is longer than a judge reads beside a reply");
-        }
-        match self.kept(under, piece) {
-            Some(statement) => {
-                self.read.n_sentences += 1;
-                self.push(statement);
-            }
-            None => self.leave(piece, "has no words"),
-        }
-    }
-
-    /// A piece of the page as a statement: `Alice – Rumours: She killed the king.`
-    fn kept(&self, under: Option<&str>, piece: &str) -> Option<String> {
-        let text = piece
-            .trim_start_matches([')', ':', ';', ',', '.', '!', '?', ' '])
-            .trim_end_matches([';', ',', ':', ' ', '(']);
-        if text
-            .chars()
-            .all(|c| c.is_ascii_punctuation() || c.is_whitespace())
-        {
-            return None;
-        }
-        let end = if blocks::ends_sentence(text) { "" } else { "." };
-        let names = &self.profile.names;
-        let is_named = names
-            .tag_names(text)
-            .iter()
-            .any(|token| token.me && token.text == names.character);
-        let name = &names.character;
-        Some(match under {
-            Some(under) => format!("{name} – {under}: {text}{end}"),
-            None if is_named => capitalized(&format!("{text}{end}")),
-            None => match self.named(text) {
-                Some(text) => format!("{text}{end}"),
-                None => format!("{name} – {text}{end}"),
-            },
-        })
-    }
-
-    /// A sentence that begins with the character's pronoun, with the name in its place.
-    fn named(&self, text: &str) -> Option<String> {
-        let gender = self.profile.names.gender?;
-        let (first, rest) = text.split_once(' ')?;
-        let forms = gender.forms();
-        let name = &self.profile.names.character;
-        let is = |form: usize| first.to_lowercase() == forms[form];
-        // `They` needs another verb.
-        if self.rival || self.voice.is_some() || gender == Gender::They {
-            return None;
-        }
-        match (is(0), is(2)) {
-            (true, _) => Some(format!("{name} {rest}")),
-            (_, true) => Some(format!("{} {rest}", wording::genitive(name))),
-            _ => None,
         }
     }
 
@@ -280,11 +194,11 @@ impl Writer<'_> {
     }
 
     /// Reads a sentence of prose, whose parentheses are statements or stay in it.
-    fn prose(&mut self, under: Option<&str>, sentence: &str) {
+    fn prose(&mut self, sentence: &str) {
         let (plain, asides) = without_parentheses(sentence);
         let said: Option<Vec<String>> = asides.iter().map(|aside| self.said_of(aside)).collect();
         let Some(said) = said else {
-            return self.keep(under, sentence);
+            return self.keep(None, sentence);
         };
         let mut sentences = vec![plain.as_str()];
         sentences.extend(said.iter().map(String::as_str));

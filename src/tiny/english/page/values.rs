@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::{lists, sections};
 use crate::pattern::pattern;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
@@ -176,4 +177,45 @@ pub(crate) fn all_adjectives(tokens: &[Token]) -> bool {
             .any(|token| token.is_any(&[",", "and", "but"]))
         || grammar::is_adjective(&last.lower);
     !noun && listed
+}
+
+/// Whether a value is words and commas, none of which takes back what another says: not `everything but fish`, `red/brown` or `5?`.
+pub(crate) fn is_plain(value: &str) -> bool {
+    let is_mark = |c: char| !c.is_alphanumeric() && !" ,.'-&%°\"".contains(c);
+    !value.contains(is_mark) && !sections::takes_back(value)
+}
+
+/// Whether what somebody does may stand behind the name of a field: `Habits: hums at work`, but not `Hair: was black`.
+pub(crate) fn takes_predicates(key: &str) -> bool {
+    const NAMES: &str = "talent talents habit habits skill skills ability abilities quirk quirks hobby hobbies interests \
+        behaviour behavior strengths weaknesses flaws routine work mannerisms clothes";
+    key.is_empty()
+        || lists::name_of(key).is_empty()
+        || is_describing(key)
+        || NAMES.split_whitespace().any(|name| name == key)
+}
+
+/// Whether a field describes the page, not the character.
+pub(crate) fn is_metadata(key: &str) -> bool {
+    matches!(
+        key,
+        "quote"
+            | "quotes"
+            | "source"
+            | "sources"
+            | "references"
+            | "image"
+            | "caption"
+            | "see also"
+            | "pronouns"
+            | "tags"
+            | "creator"
+            | "creator notes"
+            | "genre"
+            | "links"
+            | "title"
+            | "layout"
+            | "date"
+            | "author"
+    )
 }

@@ -1,0 +1,97 @@
+//! Pieces of the page that are kept as they stand, with the character's name in front, or left out for a reason.
+
+use super::blocks;
+use super::statements::Writer;
+use super::wiki;
+use crate::teacher::Unread;
+use crate::tiny::english::words::people::Gender;
+use crate::tiny::english::words::tokens::capitalized;
+use crate::tiny::english::words::wording;
+
+impl Writer<'_> {
+    /// Counts a piece of the page that gives no statement.
+    pub(super) fn leave(&mut self, piece: &str, reason: &str) {
+        self.read.n_sentences += 1;
+        self.read.unread.push(Unread {
+            text: piece.replace(wiki::UNKNOWN, "{{…}}"),
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// Keeps a piece of the page as it stands, with the character's name in front where it has none.
+    pub(super) fn keep(&mut self, under: Option<&str>, piece: &str) {
+        /// What a judge reads beside a reply, in bytes.
+        const MOST: usize = 1000;
+        if piece.contains(wiki::UNKNOWN) {
+            return self.leave(piece, "has a template that is not known");
+        }
+        let names = &self.profile.names;
+        let given = ["I'm ", "I am ", "My name is "]
+            .iter()
+            .find_map(|words| piece.strip_prefix(words))
+            .map(|name| name.trim_end_matches(['.', '!']));
+        if given.is_some_and(|given| given == names.character) {
+            return self.leave(piece, "gives the name, which is known");
+        }
+        let asks = piece.ends_with('?') || piece.starts_with('"') && piece.ends_with("?\"");
+        if asks && under.is_none() && blocks::field(piece).is_none() {
+            return self.leave(piece, "is a question");
+        }
+        if piece.len() > MOST {
+            return self.leave(piece, "is longer than a judge reads beside a reply");
+        }
+        match self.kept(under, piece) {
+            Some(statement) => {
+                self.read.n_sentences += 1;
+                self.push(statement);
+            }
+            None => self.leave(piece, "has no words"),
+        }
+    }
+
+    /// A piece of the page as a statement: `Alice – Rumours: She killed the king.`
+    fn kept(&self, under: Option<&str>, piece: &str) -> Option<String> {
+        let text = piece
+            .trim_start_matches([')', ':', ';', ',', '.', '!', '?', ' '])
+            .trim_end_matches([';', ',', ':', ' ', '(']);
+        if text
+            .chars()
+            .all(|c| c.is_ascii_punctuation() || c.is_whitespace())
+        {
+            return None;
+        }
+        let end = if blocks::ends_sentence(text) { "" } else { "." };
+        let names = &self.profile.names;
+        let is_named = names
+            .tag_names(text)
+            .iter()
+            .any(|token| token.me && token.text == names.character);
+        let name = &names.character;
+        Some(match under {
+            Some(under) => format!("{name} – {under}: {text}{end}"),
+            None if is_named => capitalized(&format!("{text}{end}")),
+            None => match self.named(text) {
+                Some(text) => format!("{text}{end}"),
+                None => format!("{name} – {text}{end}"),
+            },
+        })
+    }
+
+    /// A sentence that begins with the character's pronoun, with the name in its place.
+    fn named(&self, text: &str) -> Option<String> {
+        let gender = self.profile.names.gender?;
+        let (first, rest) = text.split_once(' ')?;
+        let forms = gender.forms();
+        let name = &self.profile.names.character;
+        let is = |form: usize| first.to_lowercase() == forms[form];
+        // `They` needs another verb.
+        if self.rival || self.voice.is_some() || gender == Gender::They {
+            return None;
+        }
+        match (is(0), is(2)) {
+            (true, _) => Some(format!("{name} {rest}")),
+            (_, true) => Some(format!("{} {rest}", wording::genitive(name))),
+            _ => None,
+        }
+    }
+}
