@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::embedded;
 use crate::cli::output::{Format, print, print_json};
 use crate::persona::Statement;
-use crate::pipeline::Page;
+use crate::pipeline::{Page, check_name};
 use crate::teacher::{Teacher, Unread};
 use crate::tiny::Offline;
 use crate::{Error, Result};
@@ -39,6 +39,7 @@ struct Linted {
 impl LintArgs {
     pub(crate) fn run(&self) -> Result<()> {
         let character = self.name()?;
+        check_name(&character)?;
         let page = match &self.wiki {
             Some(path) => Page::read(path, &character)?,
             None => embedded::page(&character)?,

@@ -54,7 +54,7 @@ pub(super) fn pretrain_gemma(
         .with_head_dim(48)
         .with_max_position_embeddings(1024);
     let mut gemma = model_config.init(device);
-    induction_heads(&mut gemma, &model_config, device);
+    induction_heads(&mut gemma, &model_config, config.seed, device);
     gemma.unfreeze_weights();
     let words = WordTokens::new(&tokenizer);
     let encode = move |rng: &mut ChaCha8Rng| {

@@ -194,7 +194,8 @@ fn is_title(line: &str, words: usize) -> bool {
     let first = line.split(' ').next().unwrap_or_default();
     let begins = line.starts_with(|c: char| !c.is_lowercase()) && !matches!(first, "A" | "An");
     let is_label = begins && words <= 6 && line.contains(char::is_alphabetic);
-    is_field_name(line) || is_label && !line.contains(['|', ',', ';', '=', '<', '>', '→', '?'])
+    is_field_name(line) && !line.contains(" – ")
+        || is_label && !line.contains(['|', ',', ';', '=', '<', '>', '→', '?', '–'])
 }
 
 /// Whether the line holds a verb right after a possible subject.

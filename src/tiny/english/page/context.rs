@@ -25,7 +25,7 @@ pub(crate) fn has_long_quote(sentence: &str) -> bool {
 pub(crate) fn names_rival(tokens: &[Token], gender: Option<Gender>, of_me: Option<usize>) -> bool {
     let Some(gender) = gender else { return false };
     let fits = |who: Gender| who == gender || who == Gender::They;
-    // Who does something stays whom the pronoun means, but for whom it is done to.
+    // If the character is the subject, only the object can be mistaken for it later.
     let range = match of_me {
         Some(verb) => object_after(tokens, verb),
         None => 0..tokens.len(),
@@ -59,7 +59,7 @@ pub(crate) fn names_rival(tokens: &[Token], gender: Option<Gender>, of_me: Optio
     })
 }
 
-/// The first noun phrase behind a verb, with the preposition before it: `hates Queen Adela`, `works for her sister`.
+/// The first noun phrase behind a verb, or behind the preposition that follows it: `hates Queen Adela`, `works for her sister`.
 fn object_after(tokens: &[Token], verb: usize) -> std::ops::Range<usize> {
     let ends = |token: &Token| {
         grammar::is_preposition(&token.lower)

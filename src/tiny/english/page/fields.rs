@@ -313,7 +313,7 @@ fn of_relative(names: &Names, key: &str, sentence: &str) -> String {
     sentence.to_owned()
 }
 
-/// `Plays the guitar`, `Born in Bonn`, `A loyal friend`, `Brave and loyal`: the subject is added.
+/// `Plays the guitar`, `Born in Bonn`: the name is put in front.
 pub(crate) fn from_predicate(name: &str, text: &str) -> Option<String> {
     let tokens = tokenize(text);
     // `Never sleeps past dawn`, but not `Always late`.

@@ -92,6 +92,7 @@ fn a_field_that_takes_something_back_is_kept_as_it_stands() {
         "Hair: red/brown?",
         "Enemies: 🐍",
         "Appearance: a scar, no tattoos",
+        "Favourite colour – blue",
     ];
     check_kept("", &lines.join("\n"), &lines);
 }
@@ -228,6 +229,22 @@ fn a_deeper_bullet_and_a_short_answer_keep_what_they_belong_to() {
             "Alice – Job: nurse (former).",
             "Alice – Home: burned down.",
             "Alice – Pet: hates them.",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn what_a_line_or_a_heading_announces_is_said_with_it() {
+    check_after_prose(
+        "She does not like:\n- rain\n- snow\n\n## Dislikes\nFish. Loud people.\n## Looks\nAge: 27 at death\nHeight: 170 cm in heels",
+        &[
+            "Alice – She does not like: rain.",
+            "Alice – She does not like: snow.",
+            "Alice – Dislikes: Fish.",
+            "Alice – Dislikes: Loud people.",
+            "Alice's age is 27 at death.",
+            "Alice's height is 170 cm in heels.",
         ],
         &[],
     );

@@ -9,7 +9,7 @@ use crate::pattern::pattern;
 // `Mind("brave" + "kind")`, with straight or curved quotation marks.
 pattern!(
     ATTRIBUTE,
-    r#"([A-Za-z][A-Za-z _/-]{0,40}?)\s*\(\s*((?:["“][^"“”\n]*["”]\s*(?:[+,]\s*)*)+)\)"#
+    r#"([A-Za-z][A-Za-z '’_/-]{0,40}?)\s*\(\s*((?:["“][^"“”\n]*["”]\s*(?:[+,]\s*)*)+)\)"#
 );
 pattern!(QUOTED, r#"["“]([^"“”\n]*)["”]"#);
 // A bracket over one or more lines, with `key: value;` in it.

@@ -37,7 +37,7 @@ pattern!(
 
 /// The level of a heading that is a line of its own, below those that are marked.
 const BARE: usize = 9;
-/// The level of a letter, which goes to the next heading that is marked.
+/// The level of a letter: it lasts until the next marked heading.
 const LETTER: usize = 8;
 /// The level of a heading that announces a list: `Likes:`.
 const NAMED: usize = 10;
@@ -113,11 +113,9 @@ impl<'a> Splitter<'a> {
         let letter = DEAR.captures(raw);
         if let Some(to) = letter.filter(|to| talk::is_character(self.character, &to[1])) {
             self.heading(format!("a letter to {}", &to[1]), LETTER, None);
-            self.sections.iter_mut().for_each(|section| {
-                if section.level == LETTER {
-                    section.kind = Kind::Doubt;
-                }
-            });
+            if let Some(section) = self.sections.last_mut() {
+                section.kind = Kind::Doubt;
+            }
             return;
         }
         if SAID_AS.is_match(raw) {
@@ -227,7 +225,15 @@ impl<'a> Splitter<'a> {
     /// Adds a block as what the headings above it make of it; `line` is what the page says.
     fn push(&mut self, block: Block, line: &str) {
         let is_doubtful = |section: &Section| section.kind == Kind::Doubt;
+        let of_field = self
+            .sections
+            .last()
+            .filter(|section| is_field_name(&section.heading));
         let block = match (self.under(), block) {
+            // `Fish. Loud people.`, under `Dislikes`.
+            (None, Block::Prose(text)) if of_field.is_some() && !has_finite_verb(&text) => {
+                Block::kept(of_field.map(|section| section.heading.as_str()), &text)
+            }
             (None, block) => block,
             (Some(under), Block::Prose(text)) if !self.sections.iter().any(is_doubtful) => {
                 Block::Other { under, text }
@@ -329,6 +335,22 @@ impl<'a> Splitter<'a> {
             Block::Heading(line) if is_line => Block::kept(None, &line),
             block => block,
         };
+        // `She does not like:`, and below it what.
+        if let Block::Prose(text) = &block
+            && let Some(frame) = text
+                .strip_suffix(':')
+                .filter(|_| is_named && !text.contains(". "))
+        {
+            self.heading(
+                frame.to_owned(),
+                NAMED + indent,
+                is_bulleted.then_some(indent),
+            );
+            if let Some(section) = self.sections.last_mut() {
+                section.kind = Kind::Doubt;
+            }
+            return;
+        }
         if let Block::Heading(name) = block {
             let list = std::mem::take(&mut self.list);
             let level = if is_item || is_named {

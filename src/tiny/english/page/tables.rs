@@ -116,7 +116,7 @@ pub(crate) fn markdown(rows: &[Vec<Cell>]) -> String {
     lines
 }
 
-/// The cells of a row, each on one line; `\\|` is no end of a cell.
+/// The cells of a row, each on one line; `\\|` is text, and becomes `/`.
 fn cells(row: &str) -> Vec<String> {
     let row = html::on_one_line(row).replace("\\|", "/");
     let inside = row.strip_prefix('|').unwrap_or(&row);

@@ -225,7 +225,9 @@ fn identity(field: &Field) -> Option<String> {
             format!("{} {key} is {text}.", genitive(name))
         }
         "age" => match field.number() {
-            Some(age) if tokens.len() <= 3 => format!("{name} is {age} years old."),
+            Some(age) if tokens.len() == 1 && age.bytes().all(|byte| byte.is_ascii_digit()) => {
+                format!("{name} is {age} years old.")
+            }
             _ => format!("{} age is {low}.", genitive(name)),
         },
         "gender" | "sex" => match text.to_lowercase().as_str() {
@@ -295,6 +297,12 @@ fn standing(field: &Field) -> Option<String> {
         {
             format!("{name} is {low}.")
         }
+        _ if tokens
+            .iter()
+            .any(|token| grammar::is_preposition(&token.lower)) =>
+        {
+            return None;
+        }
         "eyes" | "hair" | "skin" => format!("{name} has {low} {key}."),
         "eye color" | "eye colour" => format!("{name} has {low} eyes."),
         "hair color" | "hair colour" => format!("{name} has {low} hair."),
@@ -336,7 +344,13 @@ fn activity(field: &Field) -> Option<String> {
         {
             format!("{name} studied at {text}.")
         }
-        "height" if field.number().is_some() => format!("{name} is {low} tall."),
+        "height"
+            if field.number().is_some()
+                && tokens.len() <= 4
+                && !tokens.iter().any(|token| token.is("in")) =>
+        {
+            format!("{name} is {low} tall.")
+        }
         "instrument" | "instruments" => format!("{name} plays {low}."),
         "siblings" | "children" | "pets" if field.number().is_some() && tokens.len() == 1 => {
             format!("{name} has {text} {key}.")
