@@ -16,7 +16,13 @@ fn a_label_that_is_no_class_is_named() {
         let line = format!("{{\"text\": \"a\", \"label\": {label}}}\n");
         fs::write(&data, line).unwrap();
         let output = folder.path().join("out");
-        let finetune = ["finetune", "--model", "models/tiny/nli", "--epochs", "1"];
+        let finetune = [
+            "finetune",
+            "--model",
+            "tests/data/judges/nli",
+            "--epochs",
+            "1",
+        ];
         let files = [
             "--data",
             data.to_str().unwrap(),

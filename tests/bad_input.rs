@@ -53,11 +53,20 @@ pub(crate) fn train_refused(page: &[u8], more: &[&str], code: i32, parts: &[&str
 
 pub(crate) const PAGE: &[u8] = b"Mira is a carpenter. She plays the cello. She has two brothers.";
 
-/// A copy of an embedded model.
+/// The folder of a small model: the embedded Gemma, or a classifier.
+pub(crate) fn small(name: &str) -> PathBuf {
+    let parent = match name {
+        "gemma" => "models/tiny",
+        _ => "tests/data/judges",
+    };
+    Path::new(ROOT).join(parent).join(name)
+}
+
+/// A copy of a small model.
 pub(crate) fn copied(folder: &Path, name: &str) -> PathBuf {
     let copy = folder.join(name);
     fs::create_dir(&copy).unwrap();
-    for entry in fs::read_dir(Path::new(ROOT).join("models/tiny").join(name)).unwrap() {
+    for entry in fs::read_dir(small(name)).unwrap() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
     }
@@ -91,7 +100,7 @@ fn an_index_that_names_files_outside_its_folder_is_refused() {
     let around = tempfile::tempdir().unwrap();
     let folder = around.path().join("model");
     fs::create_dir(&folder).unwrap();
-    let from = Path::new(ROOT).join("models/tiny/relevance");
+    let from = Path::new(ROOT).join("tests/data/judges/relevance");
     for name in ["config.json", "tokenizer.json", "judge.json"] {
         fs::copy(from.join(name), folder.join(name)).unwrap();
     }
@@ -261,7 +270,7 @@ fn a_folder_that_is_no_checkpoint_or_another_architecture_is_named() {
     train_refused(PAGE, &["--model", "wiki"], 1, &["wiki", "config.json"]);
     train_refused(
         PAGE,
-        &["--model", "models/tiny/nli"],
+        &["--model", "tests/data/judges/nli"],
         1,
         &["deberta-v2", "gemma"],
     );
@@ -271,7 +280,7 @@ fn a_folder_that_is_no_checkpoint_or_another_architecture_is_named() {
         &["gemma", "deberta-v2"],
     );
     refused(
-        &[&SCORE[..], &["--nli", "models/tiny/relevance"]].concat(),
+        &[&SCORE[..], &["--nli", "tests/data/judges/relevance"]].concat(),
         1,
         &["2 classes", "3 are needed"],
     );
@@ -307,7 +316,12 @@ fn a_model_is_not_overwritten_by_what_is_made_of_it() {
         assert!(Path::new(output).join("model.safetensors").is_file());
     };
     finetune(nli, nli, &["where the model is read from"], 2);
-    finetune("models/tiny/relevance", nli, &["holds a model already"], 1);
+    finetune(
+        "tests/data/judges/relevance",
+        nli,
+        &["holds a model already"],
+        1,
+    );
     fs::write(
         &data,
         "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n",
@@ -367,7 +381,7 @@ fn judges_of_an_encoder_need_an_encoder_and_a_corpus_of_personas() {
     let to = ["pretrain", "--only", "judges", "--output"];
     let to = [&to[..], &[output.to_str().unwrap()]].concat();
     let given = |more: &[&'static str]| [&to[..], more].concat();
-    let nli = "models/tiny/nli";
+    let nli = "tests/data/judges/nli";
     refused(&given(&["--base", nli]), 2, &["--corpus"]);
     refused(&given(&["--corpus", "models/corpus"]), 2, &["--base"]);
     let corpus = ["--base", nli, "--corpus", "tests/data"];

@@ -24,7 +24,13 @@ fn classify_keeps_the_order_of_the_texts_whatever_the_batches() {
         .collect();
     fs::write(&texts, lines).unwrap();
     let classify = |batch_tokens| {
-        let mut arguments = vec!["classify", "--model", "models/tiny/nli", "--format", "json"];
+        let mut arguments = vec![
+            "classify",
+            "--model",
+            "tests/data/judges/nli",
+            "--format",
+            "json",
+        ];
         arguments.extend(["--texts", path(&texts), "--batch-tokens", batch_tokens]);
         let told = json_of(&arguments);
         assert_eq!(told["labels"].as_array().unwrap().len(), 3);
@@ -49,7 +55,13 @@ fn classify_takes_a_judge_in_four_bits() {
     let text = "Statement: Mira plays the cello. Question: What do you play? Reply: The cello.";
     fs::write(&texts, format!("{}\n", json!({"text": text}))).unwrap();
     let classify = |quantization| {
-        let mut arguments = vec!["classify", "--model", "models/tiny/nli", "--format", "json"];
+        let mut arguments = vec![
+            "classify",
+            "--model",
+            "tests/data/judges/nli",
+            "--format",
+            "json",
+        ];
         arguments.extend(["--texts", path(&texts), "--quantization", quantization]);
         let probabilities = json_of(&arguments)["probabilities"].clone();
         serde_json::from_value::<Vec<[f64; 3]>>(probabilities).unwrap()[0]
@@ -75,7 +87,13 @@ fn finetune_keeps_the_best_epoch_and_goes_on_where_it_was_stopped() {
         .collect();
     fs::write(&data, lines).unwrap();
     let arguments = |output: &Path, epochs: &str| -> Vec<String> {
-        let mut arguments = vec!["finetune", "--model", "models/tiny/nli", "--epochs", epochs];
+        let mut arguments = vec![
+            "finetune",
+            "--model",
+            "tests/data/judges/nli",
+            "--epochs",
+            epochs,
+        ];
         arguments.extend(["--data", path(&data), "--output", path(output)]);
         arguments.extend(["--learning-rate", "3e-3", "--format", "json", "--dropout"]);
         arguments.into_iter().map(str::to_string).collect()
@@ -170,7 +188,13 @@ fn finetune_drops_values_only_when_asked_to() {
     fs::write(&data, format!("{line}\n").repeat(16)).unwrap();
     let losses = |name: &str, more: &[&str]| {
         let output = folder.path().join(name);
-        let mut arguments = vec!["finetune", "--model", "models/tiny/nli", "--epochs", "1"];
+        let mut arguments = vec![
+            "finetune",
+            "--model",
+            "tests/data/judges/nli",
+            "--epochs",
+            "1",
+        ];
         arguments.extend(["--data", path(&data), "--output", path(&output)]);
         arguments.extend(["--held-out", "0", "--format", "json"]);
         arguments.extend(more);
@@ -189,8 +213,8 @@ fn a_classifier_with_spm_model_alone_is_fine_tuned_to_one_with_tokenizer_json() 
     let [base, data, output] = ["base", "data.jsonl", "out"].map(|name| folder.path().join(name));
     fs::create_dir(&base).unwrap();
     for from in [
-        "models/tiny/nli/config.json",
-        "models/tiny/nli/model.safetensors",
+        "tests/data/judges/nli/config.json",
+        "tests/data/judges/nli/model.safetensors",
         "tests/golden/spm/spm.model",
     ] {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(from);
@@ -234,7 +258,13 @@ fn finetune_refuses_a_text_that_is_too_long() {
     let long = json!({"text": "rain and ".repeat(3000), "label": 0});
     fs::write(&data, format!("{long}\n")).unwrap();
     let output = folder.path().join("out");
-    let mut arguments = vec!["finetune", "--model", "models/tiny/nli", "--epochs", "1"];
+    let mut arguments = vec![
+        "finetune",
+        "--model",
+        "tests/data/judges/nli",
+        "--epochs",
+        "1",
+    ];
     arguments.extend(["--data", path(&data), "--output", path(&output)]);
     let refused = run(&arguments);
     assert_eq!(refused.status.code(), Some(2));

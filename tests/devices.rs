@@ -1,7 +1,7 @@
 //! Work that several devices share: here the CPU twice, so each batch is cut as it would be for two.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use apc::files::{self, AdapterConfig, Checkpoint, Journal, Precision};
@@ -19,14 +19,10 @@ use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensors;
 use serde_json::{Map, Value};
 
+use super::bad_input::small;
+
 fn devices(count: usize) -> Devices {
     Devices::new(vec![Device::flex(); count])
-}
-
-fn tiny(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("models/tiny")
-        .join(name)
 }
 
 /// The numbers of every step, in the order of the steps; but for accuracies, which at first tell the sign of rounding.
@@ -95,7 +91,7 @@ fn dpo(
     devices: &Devices,
     job: &Job,
 ) -> Result<()> {
-    let (base, lora) = (tiny("gemma"), LoraConfig::new(4, 8.0));
+    let (base, lora) = (small("gemma"), LoraConfig::new(4, 8.0));
     let gemma = files::load_gemma(
         &Checkpoint::folder(base),
         Precision::default(),
@@ -216,7 +212,7 @@ fn fine_tuning_on_two_devices_makes_the_steps_of_one() {
         let run = FineTune {
             label: "finetune",
             config: &FineTuneConfig::new(2).with_learning_rate(1e-4).with_seed(7),
-            base: &Checkpoint::folder(tiny("nli")),
+            base: &Checkpoint::folder(small("nli")),
             output: &folder,
             work: &folder.join("work"),
             byte_fallback: ByteFallback::Unknown,
@@ -248,7 +244,7 @@ fn texts_have_the_same_probabilities_in_the_same_order_on_two_devices() {
         .collect();
     let judged = [1, 2].map(|count| {
         let judge = LocalJudge::load(
-            &Checkpoint::folder(tiny("relevance")).into(),
+            &Checkpoint::folder(small("relevance")).into(),
             JudgeTask::Relevance,
             &devices(count),
         );
@@ -275,12 +271,12 @@ fn replies_are_the_same_on_two_devices() {
     let sampled = [1, 2].map(|count| {
         let devices = devices(count);
         let gemma = files::load_gemma(
-            &Checkpoint::folder(tiny("gemma")),
+            &Checkpoint::folder(small("gemma")),
             Precision::default(),
             devices.first(),
         )
         .unwrap();
-        let tokenizer = Tokenizer::load(&Checkpoint::folder(tiny("gemma"))).unwrap();
+        let tokenizer = Tokenizer::load(&Checkpoint::folder(small("gemma"))).unwrap();
         let sampler = Sampler {
             persona: &persona,
             models: &Replicas::new(gemma, &devices),
@@ -291,7 +287,7 @@ fn replies_are_the_same_on_two_devices() {
             retrieval: &table,
             relevance: &table,
             nli: &Judge::load(
-                &Checkpoint::folder(tiny("nli")).into(),
+                &Checkpoint::folder(small("nli")).into(),
                 JudgeTask::Nli,
                 &devices,
                 &Job::default(),

@@ -2,6 +2,7 @@
 
 mod adapter;
 mod classifier;
+mod compressed;
 mod dpo;
 mod files;
 mod gemma;

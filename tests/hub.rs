@@ -41,7 +41,7 @@ fn as_the_real_hub() -> Manner {
 }
 
 fn judge() -> Repository {
-    repository("models/tiny/relevance")
+    repository("tests/data/judges/relevance")
 }
 
 /// `apc` with a cache of its own, and a hub.
@@ -127,9 +127,13 @@ fn snapshot(cache: &Path, id: &str) -> PathBuf {
 fn a_model_is_downloaded_once_without_what_is_not_needed_and_then_used_offline() {
     let server = HubServer::new(&[("acme/judge", judge())]);
     let cache = tempfile::tempdir().unwrap();
-    let here = classify(cache.path(), "http://127.0.0.1:9", "models/tiny/relevance")
-        .output()
-        .unwrap();
+    let here = classify(
+        cache.path(),
+        "http://127.0.0.1:9",
+        "tests/data/judges/relevance",
+    )
+    .output()
+    .unwrap();
     let first = classify(cache.path(), &server.address, "acme/judge")
         .output()
         .unwrap();
@@ -408,7 +412,12 @@ fn the_cache_of_the_python_library_is_used_as_it_is() {
     fs::create_dir_all(&snapshot).unwrap();
     fs::write(repository.join("refs/main"), COMMIT).unwrap();
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
-        let bytes = fs::read(Path::new(ROOT).join("models/tiny/relevance").join(name)).unwrap();
+        let bytes = fs::read(
+            Path::new(ROOT)
+                .join("tests/data/judges/relevance")
+                .join(name),
+        )
+        .unwrap();
         let blob = sha256(&bytes);
         fs::write(repository.join("blobs").join(&blob), bytes).unwrap();
         #[cfg(unix)]
@@ -472,4 +481,42 @@ fn a_published_judge_is_asked_as_its_authors_say() {
     .unwrap();
     assert!(done.status.success(), "{}", told(&done));
     assert!(told(&done).contains("\n    \nQ: Hi?\n"), "{}", told(&done));
+}
+
+#[test]
+fn an_encoder_of_sentences_comes_with_the_files_that_say_how_it_pools() {
+    let mut published = repository("models/tiny/relevance");
+    published.files.remove("judge.json");
+    let modules = r#"[{"path": "", "type": "sentence_transformers.models.Transformer"},
+        {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]"#;
+    let pooling = r#"{"pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true}"#;
+    for (name, text) in [
+        ("modules.json", modules),
+        ("1_Pooling/config.json", pooling),
+    ] {
+        published.files.insert(name.into(), text.into());
+    }
+    let server = HubServer::new(&[("acme/encoder", published)]);
+    let cache = tempfile::tempdir().unwrap();
+    let arguments = [
+        "score",
+        "--character",
+        "Alice",
+        "--query",
+        "Where do you live?",
+        "--response",
+        "By the sea.",
+        "--relevance",
+        "acme/encoder",
+        "--format",
+        "json",
+    ];
+    let done = apc(cache.path(), &server.address, &arguments)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(
+        done.status.success() && told.contains("even odds"),
+        "{told}"
+    );
 }

@@ -88,10 +88,10 @@ fn each_judge_has_a_template_of_its_own_and_labels_by_flag() {
         assert!(whole, "{told}");
     }
     let turned = "entailed,neutral,contradicted";
-    let turned = score(&["--nli", "models/tiny/nli", "--judge-labels", turned]);
+    let turned = score(&["--nli", "tests/data/judges/nli", "--judge-labels", turned]);
     let told = text(&turned.stderr);
     assert!(
-        told.contains("contradict config.json of models/tiny/nli"),
+        told.contains("contradict config.json of tests/data/judges/nli"),
         "{told}"
     );
 }

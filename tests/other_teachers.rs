@@ -111,7 +111,8 @@ fn xlm_roberta(folder: &Path, labels: &[&str]) {
         pad_token_id: 0,
     };
     files::write_classifier_config(folder, &config).unwrap();
-    let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/nli/tokenizer.json");
+    let tokenizer =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/judges/nli/tokenizer.json");
     fs::copy(tokenizer, folder.join("tokenizer.json")).unwrap();
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use apc::files::{self, Checkpoint};
 use apc::persona::{JudgeSource, JudgeTask, LocalJudge, NliProbabilities, Persona};
@@ -12,7 +12,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
-/// An embedded judge under another name: with other labels, and the rows of its head in their order.
+use super::bad_input::small;
+
+/// A small judge under another name: with other labels, and the rows of its head in their order.
 pub(crate) struct Foreign {
     folder: tempfile::TempDir,
 }
@@ -26,7 +28,7 @@ impl Foreign {
         });
         made.remove("judge.json");
         fs::copy(
-            tiny(name).join("judge.json"),
+            small(name).join("judge.json"),
             made.path().join("judge.json"),
         )
         .unwrap();
@@ -40,7 +42,7 @@ impl Foreign {
         head: impl Fn(usize, Vec<f32>) -> Vec<f32>,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let from = tiny(name);
+        let from = small(name);
         fs::copy(
             from.join("tokenizer.json"),
             folder.path().join("tokenizer.json"),
@@ -110,12 +112,6 @@ impl Foreign {
     }
 }
 
-pub(crate) fn tiny(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("models/tiny")
-        .join(name)
-}
-
 pub(crate) fn load(folder: &Path, task: JudgeTask) -> Result<LocalJudge, String> {
     let source = JudgeSource::from(Checkpoint::from(folder.to_path_buf()));
     LocalJudge::load(&source, task, &Device::flex().into()).map_err(|error| error.to_string())
@@ -151,7 +147,7 @@ fn assert_close(a: &[f64], b: &[f64], what: &str) {
 
 #[test]
 fn nli_scores_are_the_same_whatever_the_classes_are_called_and_in_whatever_order() {
-    let expected = nli(&load(&tiny("nli"), JudgeTask::Nli).unwrap());
+    let expected = nli(&load(&small("nli"), JudgeTask::Nli).unwrap());
     let values = |found: &[NliProbabilities]| -> Vec<f64> {
         let of = |one: &NliProbabilities| [one.contradicted, one.neutral, one.entailed];
         found.iter().flat_map(of).collect()
@@ -191,7 +187,7 @@ fn nli_scores_are_the_same_whatever_the_classes_are_called_and_in_whatever_order
 
 #[test]
 fn relevance_is_the_same_for_two_classes_of_any_name_and_for_one_logit() {
-    let expected = relevance(&load(&tiny("relevance"), JudgeTask::Relevance).unwrap());
+    let expected = relevance(&load(&small("relevance"), JudgeTask::Relevance).unwrap());
     let (no, yes) = (0, 1);
     for (rows, labels) in [
         ([no, yes], ["No", "YES"]),
@@ -210,7 +206,7 @@ fn relevance_is_the_same_for_two_classes_of_any_name_and_for_one_logit() {
         let (no, yes) = values.split_at(row_size);
         yes.iter().zip(no).map(|(yes, no)| yes - no).collect()
     });
-    let template = files::read_json::<Value>(&tiny("relevance").join("judge.json")).unwrap();
+    let template = files::read_json::<Value>(&small("relevance").join("judge.json")).unwrap();
     single.write("judge.json", &template);
     let judge = single.load(JudgeTask::Relevance).unwrap();
     assert_close(&relevance(&judge), &expected, "one logit");
@@ -225,14 +221,14 @@ fn relevance_is_the_same_for_two_classes_of_any_name_and_for_one_logit() {
 
 #[test]
 fn labels_that_judge_json_gives_stand_for_names_that_tell_nothing() {
-    let expected = nli(&load(&tiny("nli"), JudgeTask::Nli).unwrap());
+    let expected = nli(&load(&small("nli"), JudgeTask::Nli).unwrap());
     let judge = Foreign::new("nli", &[2, 1, 0], &["a", "b", "c"]);
     let refused = judge.load(JudgeTask::Nli).unwrap_err();
     assert!(
         refused.contains("\"a\"") && refused.contains("`judge_labels`"),
         "{refused}"
     );
-    let mut format: Value = files::read_json(&tiny("nli").join("judge.json")).unwrap();
+    let mut format: Value = files::read_json(&small("nli").join("judge.json")).unwrap();
     for labels in [
         json!(["entailment", "neutral", "contradiction"]),
         json!({"contradicted": "c", "neutral": "b", "entailed": "a"}),
@@ -305,7 +301,7 @@ fn the_texts_of_others_cannot_spell_a_separator() {
 
 #[test]
 fn long_statements_and_replies_are_read_in_part_by_every_judge() {
-    let judge = load(&tiny("nli"), JudgeTask::Nli).unwrap();
+    let judge = load(&small("nli"), JudgeTask::Nli).unwrap();
     let long = "She walked along the harbour and sang. ".repeat(200);
     let persona = Persona::new("Mira", [long.clone(), "Mira sings.".into()]);
     let reply = "I walk along the harbour every evening. ".repeat(100);
@@ -321,7 +317,7 @@ fn long_statements_and_replies_are_read_in_part_by_every_judge() {
         "{}",
         read.len()
     );
-    let judge = load(&tiny("relevance"), JudgeTask::Relevance).unwrap();
+    let judge = load(&small("relevance"), JudgeTask::Relevance).unwrap();
     let table = judge.relevance(None, &persona, &[long], &job).unwrap();
     assert_eq!(table.rows[0].len(), 2);
 }
@@ -361,4 +357,117 @@ fn configs_that_no_table_fits_are_refused_at_load_with_what_is_wrong() {
         told.contains("modernbert") && told.contains("roberta"),
         "{told}"
     );
+}
+
+/// The embedded relevance judge as sentence-transformers would publish it: without `judge.json`.
+fn published(modules: &Value, pooling: &Value) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(from.join(name), folder.path().join(name)).unwrap();
+    }
+    files::write_json(&folder.path().join("modules.json"), modules).unwrap();
+    fs::create_dir(folder.path().join("1_Pooling")).unwrap();
+    files::write_json(&folder.path().join("1_Pooling/config.json"), pooling).unwrap();
+    folder
+}
+
+fn module(kind: &str, path: &str) -> Value {
+    json!({"name": "0", "path": path, "type": format!("sentence_transformers.models.{kind}")})
+}
+
+#[test]
+fn an_encoder_of_sentences_judges_relevance_by_similarity() {
+    let modules = json!([
+        module("Transformer", ""),
+        module("Pooling", "1_Pooling"),
+        module("Normalize", "2_Normalize")
+    ]);
+    let older = json!({"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": false});
+    let newer = json!({"pooling_mode": "mean"});
+    let mut found = Vec::new();
+    for pooling in [older, newer] {
+        let folder = published(&modules, &pooling);
+        let judge = load(folder.path(), JudgeTask::Relevance).unwrap();
+        assert_eq!(judge.remarks().len(), 1, "{:?}", judge.remarks());
+        assert!(judge.remarks()[0].contains("even odds"));
+        let rows = relevance(&judge);
+        assert!(
+            rows[0] > 0.5 && rows[0] > rows[1] && rows[3] > 0.5 && rows[3] > rows[2],
+            "{rows:?}"
+        );
+        found.push(rows);
+
+        // What it says of itself takes the place of what is usual.
+        let format = json!({"pair": ["{statement}", "{query}"], "similarity": {"pooling": "mean", "logit_scale": 1.0, "logit_bias": 0.0}});
+        files::write_json(&folder.path().join("judge.json"), &format).unwrap();
+        let judge = load(folder.path(), JudgeTask::Relevance).unwrap();
+        assert!(judge.remarks().is_empty());
+        let odds = |p: f64| (p / (1.0 - p)).ln();
+        let usual: Vec<f64> = found[0].iter().map(|&p| (odds(p) + 4.2) / 14.0).collect();
+        let own: Vec<f64> = relevance(&judge).into_iter().map(odds).collect();
+        assert_close(&own, &usual, "cosines");
+    }
+    assert_eq!(found[0], found[1]);
+}
+
+#[test]
+fn an_encoder_of_sentences_that_cannot_judge_is_refused_by_name() {
+    let modules = |third: &str| {
+        json!([
+            module("Transformer", ""),
+            module("Pooling", "1_Pooling"),
+            module(third, "2_X")
+        ])
+    };
+    let mean = json!({"pooling_mode": "mean"});
+    let refused = |modules: &Value, pooling: &Value, judge: Option<Value>, task: JudgeTask| {
+        let folder = published(modules, pooling);
+        if let Some(judge) = judge {
+            files::write_json(&folder.path().join("judge.json"), &judge).unwrap();
+        }
+        load(folder.path(), task).unwrap_err()
+    };
+    let usual = modules("Normalize");
+    let max = json!({"pooling_mode_max_tokens": true});
+    let one_text = json!({"template": "{query} {statement}"});
+    let both = json!({"pair": ["{query} {statement}", "{statement}"]});
+    let scale = json!({"similarity": {"logit_scale": 0.0, "logit_bias": 0.0}});
+    for (told, found) in [
+        (
+            "relevance alone",
+            refused(&usual, &mean, None, JudgeTask::Nli),
+        ),
+        (
+            "models.Dense",
+            refused(&modules("Dense"), &mean, None, JudgeTask::Relevance),
+        ),
+        (
+            "max_tokens",
+            refused(&usual, &max, None, JudgeTask::Relevance),
+        ),
+        (
+            "no module that pools",
+            refused(
+                &json!([module("Transformer", "")]),
+                &mean,
+                None,
+                JudgeTask::Relevance,
+            ),
+        ),
+        (
+            "apart",
+            refused(&usual, &mean, Some(one_text), JudgeTask::Relevance),
+        ),
+        (
+            "the other has {statement}",
+            refused(&usual, &mean, Some(both), JudgeTask::Relevance),
+        ),
+        (
+            "above zero",
+            refused(&usual, &mean, Some(scale), JudgeTask::Relevance),
+        ),
+    ] {
+        assert!(found.contains(told), "{told}: {found}");
+    }
 }

@@ -155,7 +155,7 @@ fn scores_of_other_judges_statements_or_templates_are_not_mixed() {
         "template of the NLI judge changed (of Mira)",
     );
     refused(
-        &["--nli", "models/tiny/evaluation/nli"],
+        &["--nli", "tests/data/judges/nli"],
         "NLI judge embedded/nli → ",
     );
     refused(
@@ -276,7 +276,7 @@ fn scores_stay_until_there_are_new_ones_and_a_file_of_scores_can_be_scored_again
     let failed = score(
         &input,
         &output,
-        &["--force", "--nli", "models/tiny/relevance"],
+        &["--force", "--nli", "tests/data/judges/relevance"],
     );
     assert_eq!(failed.status.code(), Some(1));
     assert_eq!(fs::read_to_string(&output).unwrap(), scores);

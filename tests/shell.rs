@@ -55,7 +55,13 @@ fn nothing_that_a_terminal_would_obey_is_printed() {
     let named = format!("no/{ESCAPE}/file");
     for arguments in [
         [&CHAT[..], &["--adapter", adapter.to_str().unwrap()]].concat(),
-        vec!["classify", "--model", "models/tiny/nli", "--texts", &named],
+        vec![
+            "classify",
+            "--model",
+            "tests/data/judges/nli",
+            "--texts",
+            &named,
+        ],
         vec!["train", "--character", ESCAPE],
         vec!["train", "--character", "Mira", ESCAPE],
         vec![
@@ -162,7 +168,13 @@ fn a_pipe_to_which_nobody_writes_is_left_at_ctrl_c() {
             name,
         ],
         score_arguments(name, &[]),
-        vec!["classify", "--model", "models/tiny/nli", "--texts", name],
+        vec![
+            "classify",
+            "--model",
+            "tests/data/judges/nli",
+            "--texts",
+            name,
+        ],
     ] {
         let child = apc(&arguments).stderr(Stdio::piped()).spawn().unwrap();
         // Opening it waits for the program to do the same.
@@ -240,7 +252,7 @@ fn a_pipe_is_known_by_what_was_read_of_it() {
 
     let data = |label: usize| {
         let line = format!(r#"{{\"text\": \"Mira sings.\", \"label\": {label}}}"#);
-        let finetune = "apc finetune --model models/tiny/nli --epochs 1 --held-out 0";
+        let finetune = "apc finetune --model tests/data/judges/nli --epochs 1 --held-out 0";
         told(&format!(
             "{finetune} --output \"$OUT/judge\" --data <(echo \"{line}\")"
         ))
@@ -271,7 +283,13 @@ fn what_one_run_writes_to_another_leaves_alone() {
     let (out, data, from) = (path("out"), path("data.jsonl"), path(""));
     let pairs = root.join("tests/golden/dpo-run/pairs.jsonl");
     let pairs = pairs.to_str().unwrap();
-    let finetune = ["finetune", "--model", "models/tiny/nli", "--epochs", "1"];
+    let finetune = [
+        "finetune",
+        "--model",
+        "tests/data/judges/nli",
+        "--epochs",
+        "1",
+    ];
     let model = ["--model", "tests/golden/dpo-run"];
     let to = ["--output", &out];
     let pretrain = [&["pretrain"][..], &to, &SMALL_PRETRAINING].concat();

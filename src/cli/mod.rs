@@ -32,8 +32,8 @@ use crate::{Error, Result};
 pub use args::device::Dtype;
 use commands::train::TrainArgs;
 use commands::{
-    benchmark, chat, classify, dpo, finetune, generate, import, lint, logprobs, merge, pretrain,
-    quantize, score,
+    benchmark, chat, classify, dequantize, dpo, finetune, generate, import, lint, logprobs, merge,
+    pretrain, quantize, score,
 };
 
 /// Turns a page about a character into an AI that stays faithful to it, and measures how faithful any reply is.
@@ -70,6 +70,8 @@ enum Command {
     Merge(merge::MergeArgs),
     /// Write a Gemma in NF4, a quarter of its size in 16 bit.
     Quantize(quantize::QuantizeArgs),
+    /// Write a model whose weights are in a few bits with weights in f32, as any program reads them.
+    Dequantize(dequantize::DequantizeArgs),
     /// Import the original program's data, so that train need not generate it.
     Import(import::ImportArgs),
     /// Train the embedded models from scratch.
@@ -114,6 +116,7 @@ pub fn run_apc() -> ExitCode {
         Command::Dpo(args) => args.run(job),
         Command::Merge(args) => args.run(job),
         Command::Quantize(args) => args.run(job),
+        Command::Dequantize(args) => args.run(job),
         Command::Import(args) => args.run(),
         Command::Pretrain(args) => args.run(job),
     }))

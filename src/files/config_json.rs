@@ -115,11 +115,22 @@ pub(super) fn is_quantized(config: &Value) -> bool {
 /// Refuses a model that is quantized in another way than is read here.
 pub(super) fn check_quantization(path: &Path, config: &Value) -> Result<()> {
     let text = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or("none");
+    if text("quant_method") == "compressed-tensors" {
+        return match text("format") {
+            "pack-quantized" => Ok(()),
+            format => {
+                let reason = format!(
+                    "quantization_config names the format {format} of compressed-tensors; only pack-quantized is supported"
+                );
+                Err(Error::invalid(path, reason))
+            }
+        };
+    }
     let (method, kind) = (text("quant_method"), text("bnb_4bit_quant_type"));
     if method != "bitsandbytes" || kind != "nf4" || config.get("load_in_4bit") != Some(&json!(true))
     {
         let reason = format!(
-            "quantization_config names {method} with type {kind}; only bitsandbytes in 4 bit with nf4 is supported"
+            "quantization_config names {method} with type {kind}; only bitsandbytes in 4 bit with nf4 and compressed-tensors are supported"
         );
         return Err(Error::invalid(path, reason));
     }

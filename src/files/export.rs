@@ -10,7 +10,7 @@ use super::shards::{Entry, write_shards};
 use crate::{Error, Result, files};
 
 /// What a model's folder has beside its weights and `config.json`.
-pub const COMPANIONS: [&str; 8] = [
+pub const COMPANIONS: [&str; 9] = [
     "generation_config.json",
     "tokenizer.json",
     "tokenizer.model",
@@ -19,6 +19,7 @@ pub const COMPANIONS: [&str; 8] = [
     "added_tokens.json",
     "chat_template.jinja",
     "spm.model",
+    "judge.json",
 ];
 
 /// What was written.

@@ -5,7 +5,9 @@
 
 mod checkpoint;
 mod classifier;
+mod compressed;
 mod config_json;
+mod dequantize;
 mod export;
 mod gemma;
 mod inside;
@@ -23,8 +25,10 @@ mod weights;
 pub use checkpoint::{Checkpoint, EmbeddedFile, folder_hash};
 pub use classifier::{
     ClassifierConfig, MOST_CLASSES, has_classifier_head, load_classifier, load_classifier_body,
-    load_classifier_or_base, read_classifier_config, write_classifier_config,
+    load_classifier_or_base, load_encoder, read_classifier_config, write_classifier_config,
 };
+pub use compressed::save_compressed;
+pub use dequantize::dequantize_model;
 pub use export::{COMPANIONS, Written};
 
 pub use gemma::{

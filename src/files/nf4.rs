@@ -42,6 +42,25 @@ pub(super) fn is_packed(name: &str, tensors: &BTreeMap<String, StoredTensor>) ->
     tensors.contains_key(&format!("{name}.{STATE}"))
 }
 
+/// The shape of a weight in NF4.
+pub(super) fn shape(
+    name: &str,
+    tensors: &BTreeMap<String, StoredTensor>,
+) -> std::result::Result<[usize; 2], String> {
+    let key = format!("{name}.{STATE}");
+    let state = tensors
+        .get(&key)
+        .ok_or_else(|| format!("{key} is missing"))?;
+    let shape = state_of(name, &state.read()?)?.shape;
+    <[usize; 2]>::try_from(shape)
+        .map_err(|shape| format!("{name} has shape {shape:?}, which is no matrix"))
+}
+
+fn state_of(name: &str, data: &TensorData) -> std::result::Result<QuantState, String> {
+    serde_json::from_slice(data.as_bytes())
+        .map_err(|error| format!("{name}.{STATE} is not understood: {error}"))
+}
+
 /// Takes a weight in NF4 of the shape `wanted` from the tensors of a checkpoint.
 pub(super) fn take(
     name: &str,
@@ -61,9 +80,7 @@ pub(super) fn take(
             .ok_or_else(|| format!("{key} is missing"))?;
         tensor.read()
     };
-    let state = part(STATE)?;
-    let state: QuantState = serde_json::from_slice(state.as_bytes())
-        .map_err(|error| format!("{name}.{STATE} is not understood: {error}"))?;
+    let state = state_of(name, &part(STATE)?)?;
     let codes = part("")?.as_bytes().to_vec();
     let code = floats(part("quant_map")?);
     let absmax = match (state.nested_blocksize, state.nested_offset) {

@@ -12,6 +12,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use super::Checkpoint;
+use super::compressed::{self, Packed};
 use crate::error::guarded;
 use crate::{Error, Result};
 
@@ -53,9 +54,26 @@ enum Values {
     PyTorch(burn_pack::Tensor),
     /// Bytes inside the program.
     Bytes(&'static [u8]),
+    /// Codes in a few bits, and their scales.
+    Packed(Box<Packed>),
 }
 
 impl StoredTensor {
+    /// A tensor of floats that others hold in a few bits.
+    pub(super) fn packed(name: &str, shape: Vec<usize>, packed: Packed) -> Self {
+        Self {
+            name: name.to_string(),
+            shape,
+            dtype: DType::F32,
+            values: Values::Packed(Box::new(packed)),
+        }
+    }
+
+    /// Whether the values are kept in a few bits.
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(self.values, Values::Packed(_))
+    }
+
     /// Copies the values.
     pub(super) fn read(&self) -> std::result::Result<TensorData, String> {
         self.read_as(self.dtype)
@@ -91,6 +109,10 @@ impl StoredTensor {
                 let data = guarded(move || bridge::into_data(tensor))
                     .and_then(|data| data.map_err(|error| error.to_string()))
                     .map_err(|error| failed(&error))?;
+                return Ok(data.convert_dtype(dtype));
+            }
+            Values::Packed(packed) => {
+                let data = packed.read(&self.shape).map_err(|error| failed(&error))?;
                 return Ok(data.convert_dtype(dtype));
             }
         };
@@ -299,6 +321,9 @@ pub(super) fn open(sources: &[Source]) -> Result<BTreeMap<String, StoredTensor>>
             .into_iter()
             .map(|tensor| (tensor.name.clone(), tensor));
         tensors.extend(by_name);
+    }
+    if let (Err(reason), Some(first)) = (compressed::join_parts(&mut tensors), sources.first()) {
+        return Err(Error::invalid(first.path(), reason));
     }
     Ok(tensors)
 }

@@ -67,7 +67,7 @@ pub(super) fn load(
     precision: Precision,
     device: &Device,
 ) -> Result<()> {
-    let mut stored = StoredWeights::open(checkpoint, part)?;
+    let mut stored = StoredWeights::open(model, checkpoint, part)?;
     // Names and shapes are checked before any value is read.
     let mut problems = stored.misfits(model);
     if problems.is_empty() {
@@ -90,11 +90,14 @@ struct StoredWeights {
 }
 
 impl StoredWeights {
-    fn open(checkpoint: &Checkpoint, part: Part) -> Result<Self> {
+    fn open(model: &mut impl Weights, checkpoint: &Checkpoint, part: Part) -> Result<Self> {
         let tensors = open(&weight_files(checkpoint)?)?.into_iter();
-        let tensors: BTreeMap<_, _> = tensors
+        let mut tensors: BTreeMap<_, _> = tensors
             .map(|(name, tensor)| (modern(&name), tensor))
             .collect();
+        if part == Part::Body {
+            tensors = named_as_in_a_classifier(tensors, model);
+        }
         let has_pooler = tensors.keys().any(|name| name.starts_with(BERT_POOLER));
         let mut stored = Self {
             tensors,
@@ -179,6 +182,29 @@ impl StoredWeights {
             }
         });
         problems
+    }
+}
+
+/// The weights of a base model that was saved alone, with its name in front as a classifier has it.
+fn named_as_in_a_classifier(
+    tensors: BTreeMap<String, StoredTensor>,
+    model: &mut impl Weights,
+) -> BTreeMap<String, StoredTensor> {
+    const TABLES: &str = "embeddings.";
+    let mut base = None;
+    model.weights("", &mut |name, _| {
+        base = base
+            .take()
+            .or_else(|| name.split_once(TABLES).map(|(base, _)| base.to_string()));
+    });
+    match base {
+        Some(base) if tensors.keys().any(|name| name.starts_with(TABLES)) => {
+            let tensors = tensors.into_iter();
+            tensors
+                .map(|(name, tensor)| (format!("{base}{name}"), tensor))
+                .collect()
+        }
+        _ => tensors,
     }
 }
 

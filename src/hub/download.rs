@@ -16,7 +16,7 @@ use super::name::{Name, is_commit};
 use crate::{Error, Result, files};
 
 /// Files of a model beside its weights, where it has them.
-const COMPANIONS: [&str; 11] = [
+const COMPANIONS: [&str; 13] = [
     "config.json",
     "generation_config.json",
     "adapter_config.json",
@@ -28,6 +28,8 @@ const COMPANIONS: [&str; 11] = [
     "spm.model",
     "tokenizer.model",
     "judge.json",
+    "modules.json",
+    "1_Pooling/config.json",
 ];
 /// Files of weights, the best first: one, or an index that names several.
 const WEIGHTS: [&str; 6] = [

@@ -30,6 +30,7 @@ pub use encoder::classifier::{SequenceClassifier, SequenceClassifierConfig};
 pub use encoder::deberta::Deberta;
 pub use encoder::deberta_config::DebertaConfig;
 pub use encoder::input::ClassifierInput;
+pub use encoder::pooling::Pooling;
 pub use encoder::position::PositionTerm;
 pub use encoder::roberta::{Roberta, RobertaConfig, RobertaKind};
 pub use layers::activation::{Activation, gelu_tanh};

@@ -18,8 +18,8 @@ pub use benchmark::{Everyday, EverydayPair, EverydayQuestion, Share, Understandi
 pub use character::{Answer, AnswerConfig, Character};
 pub use judge::{
     ChatJudge, Judge, JudgeFormat, JudgeInput, JudgeLabels, JudgeReader, JudgeSource, JudgeTask,
-    JudgeTemplate, LocalJudge, Nli, NliProbabilities, Relevance, RelevanceCache, find_judge,
-    read_format, read_grading_format,
+    JudgeTemplate, LocalJudge, Nli, NliProbabilities, Relevance, RelevanceCache, Similarity,
+    cosine, find_judge, read_format, read_grading_format,
 };
 pub use persona::Persona;
 pub use prompt::{encode_prompt, encode_reply, persona_prompt};

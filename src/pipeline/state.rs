@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::Result;
 use crate::files::{self, Precision};
-use crate::persona::{JudgeFormat, JudgeLabels, JudgeTemplate};
+use crate::persona::{JudgeFormat, JudgeLabels, JudgeTemplate, Similarity};
 use crate::pipeline::layout::Layout;
 use crate::pipeline::page::Page;
 use crate::pipeline::record::Record;
@@ -97,6 +97,7 @@ struct UsedJson {
     pair: Option<[String; 2]>,
     labels: Option<JudgeLabels>,
     activation: Option<Activation>,
+    similarity: Option<Similarity>,
 }
 
 impl From<UsedJson> for UsedJudge {
@@ -109,6 +110,7 @@ impl From<UsedJson> for UsedJudge {
                 template,
                 labels: json.labels,
                 activation: json.activation,
+                similarity: json.similarity,
             },
             precision: json.precision,
         }

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use burn::tensor::{DType, activation};
 use rayon::prelude::*;
 
-use crate::files::{self, Checkpoint, Precision};
+use crate::files::{self, Checkpoint, ClassifierConfig, Precision};
 use crate::kernels;
-use crate::nn::{ClassifierInput, Lengths, SequenceClassifier};
+use crate::nn::{ClassifierInput, Lengths, Pooling, SequenceClassifier};
 use crate::parallel::{Devices, Replicas};
 use crate::progress::{Job, Task};
 use crate::text::around::{Around, EncodedText};
@@ -27,13 +27,22 @@ pub enum Activation {
     Sigmoid,
 }
 
+/// What is made of a text's hidden states.
+#[derive(Clone, Copy, Debug)]
+enum Head {
+    /// The probabilities of its classes.
+    Classes(Activation),
+    /// Its embedding.
+    Embedding(Pooling),
+}
+
 /// A sequence classifier with its tokenizer.
 #[derive(Clone, Debug)]
 pub struct Classifier {
     models: Replicas<SequenceClassifier>,
     tokenizer: Tokenizer,
     around: Around,
-    activation: Activation,
+    head: Head,
     labels: Vec<String>,
     pad_token_id: i32,
     max_tokens: usize,
@@ -71,28 +80,50 @@ impl Classifier {
         let config = files::read_classifier_config(checkpoint)?;
         let tokenizer =
             Tokenizer::load_with(checkpoint, fallback)?.for_table(config.model.vocab_size())?;
-        let (mut model, config) = files::load_classifier(checkpoint, precision, devices.first())?;
-        model.keep_in_panels();
-        let max_tokens = config.max_tokens();
-        let activation = match config.labels.len() {
+        let loaded = files::load_classifier(checkpoint, precision, devices.first())?;
+        let head = Head::Classes(match config.labels.len() {
             1 => Activation::Sigmoid,
             _ => Activation::Softmax,
-        };
+        });
+        Self::of(loaded, tokenizer, head, devices)
+    }
+
+    /// Loads a model that embeds texts, in place of one that classifies them.
+    pub(super) fn load_encoder(
+        checkpoint: &Checkpoint,
+        pooling: Pooling,
+        precision: Precision,
+        devices: &Devices,
+    ) -> Result<Self> {
+        let config = files::read_classifier_config(checkpoint)?;
+        let tokenizer = Tokenizer::load_with(checkpoint, ByteFallback::Unknown)?
+            .for_table(config.model.vocab_size())?;
+        let loaded = files::load_encoder(checkpoint, precision, devices.first())?;
+        Self::of(loaded, tokenizer, Head::Embedding(pooling), devices)
+    }
+
+    fn of(
+        (mut model, config): (SequenceClassifier, ClassifierConfig),
+        tokenizer: Tokenizer,
+        head: Head,
+        devices: &Devices,
+    ) -> Result<Self> {
+        model.keep_in_panels();
         Ok(Self {
             models: Replicas::new(model, devices),
             around: tokenizer.around()?,
             tokenizer,
-            activation,
+            head,
+            max_tokens: config.max_tokens(),
             labels: config.labels,
             pad_token_id: config.pad_token_id,
-            max_tokens,
         })
     }
 
     /// Returns the same classifier with another way from logits to probabilities; the default is a sigmoid for one class,
     /// else a softmax.
     pub fn with_activation(mut self, activation: Activation) -> Self {
-        self.activation = activation;
+        self.head = Head::Classes(activation);
         self
     }
 
@@ -263,21 +294,25 @@ impl Classifier {
         lengths: Lengths,
     ) -> Result<Vec<Vec<f32>>> {
         let input = classifier_input(model, texts, self.pad_token_id, lengths);
-        let logits = model.forward(input);
-        let [_, n_labels] = logits.dims();
-        let logits = logits.cast(DType::F32);
-        let rows = match self.activation {
-            Activation::Softmax => activation::softmax(logits, 1),
-            Activation::Sigmoid => activation::sigmoid(logits),
+        let logits = |input| model.forward(input).cast(DType::F32);
+        let rows = match self.head {
+            Head::Classes(Activation::Softmax) => activation::softmax(logits(input), 1),
+            Head::Classes(Activation::Sigmoid) => activation::sigmoid(logits(input)),
+            Head::Embedding(pooling) => {
+                let padding = input.padding.clone();
+                pooling.embed(model.hidden_states(input), padding)
+            }
         };
+        let [_, width] = rows.dims();
         let rows = rows.into_data();
         let rows = rows.as_slice::<f32>().expect("the tensor was cast to f32");
-        if rows.iter().any(|probability| probability.is_nan()) {
+        if rows.iter().any(|value| value.is_nan()) {
             return Err(Error::Model(
-                "the judge's probabilities are not numbers: its weights are damaged; take another judge".into(),
+                "the judge's answers are not numbers: its weights are damaged; take another judge"
+                    .into(),
             ));
         }
-        Ok(rows.chunks_exact(n_labels).map(<[f32]>::to_vec).collect())
+        Ok(rows.chunks_exact(width).map(<[f32]>::to_vec).collect())
     }
 }
 

@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn texts_from_their_parts_have_the_ids_of_the_whole() {
-        for folder in ["models/tiny/nli", "tests/golden/spm"] {
+        for folder in ["tests/data/judges/nli", "tests/golden/spm"] {
             let tokenizer = tokenizer(folder);
             let n_apart = n_parts(&tokenizer, &["Statement: ", " Question: ", ""], &fillings());
             assert!(n_apart >= 16, "{folder}: {n_apart}");
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn gaps_with_nothing_between_them_are_encoded_with_the_whole_text() {
-        let tokenizer = tokenizer("models/tiny/nli");
+        let tokenizer = tokenizer("tests/data/judges/nli");
         assert_eq!(n_parts(&tokenizer, &["", " ", ""], &fillings()), 0);
         assert_eq!(n_parts(&tokenizer, &["no gap"], &[vec![], vec![]]), 0);
     }

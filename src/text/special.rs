@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_text_that_spells_special_tokens_has_none_where_it_is_taken_literally() {
-        for folder in ["models/tiny/nli", "tests/golden/spm"] {
+        for folder in ["tests/data/judges/nli", "tests/golden/spm"] {
             let plain = tokenizer(folder);
             let literal = plain.literal().unwrap();
             let special = literal.forbidden.clone().unwrap();

@@ -357,7 +357,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_text_is_neither_cut_nor_padded_whatever_the_file_says() {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/nli");
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/judges/nli");
         let plain = Tokenizer::load(&Checkpoint::folder(from)).unwrap();
         let mut cutting = plain.clone();
         let inner = Arc::make_mut(&mut cutting.inner);

@@ -16,6 +16,7 @@ mod log;
 mod metrics;
 mod pairs;
 mod preference;
+mod ranking;
 mod recompute;
 mod renderer;
 mod shards;
@@ -34,6 +35,7 @@ pub use loader::EpochLoader;
 pub use metrics::{Scalar, Scalars};
 pub use pairs::{DpoBatch, DpoExample, DpoPair, reply_logps};
 pub use preference::{Preference, PreferenceEncoder, Turns};
+pub use ranking::{RankingBatch, RankingExample, RankingModel};
 pub use steps::StepRecorder;
 
 /// The log-probabilities of targets under rows of logits, in f32.

@@ -1,7 +1,8 @@
 use apc::files::{self, Checkpoint, Precision};
-use apc::nn::{ClassifierInput, Dropout, SequenceClassifier, WeightMut, Weights};
+use apc::nn::{ClassifierInput, Dropout, Pooling, SequenceClassifier, WeightMut, Weights};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Gradients, Int, Tensor, TensorData, activation};
+use safetensors::SafeTensors;
 
 use super::{Golden, TOLERANCE, device, folder, values};
 
@@ -100,6 +101,35 @@ fn the_logits_of_pairs_with_token_types_are_those_of_transformers() {
         let texts = texts(&golden);
         let logits = model.forward(input(&texts).with_token_types(&vec![3; texts.len()]));
         golden.assert("logits", &values(logits.into_data()), TOLERANCE);
+    }
+}
+
+#[test]
+fn embeddings_are_those_of_sentence_transformers_also_of_a_model_that_was_saved_alone() {
+    let there = tempfile::tempdir().unwrap();
+    let golden = Golden::open("bert", "golden.safetensors");
+    let bytes = std::fs::read(folder("bert").join("model.safetensors")).unwrap();
+    let found = SafeTensors::deserialize(&bytes).unwrap();
+    let alone = found.tensors().into_iter();
+    let alone =
+        alone.filter_map(|(name, view)| Some((name.strip_prefix("bert.")?.to_string(), view)));
+    let bytes = safetensors::serialize(alone, None).unwrap();
+    std::fs::write(there.path().join("model.safetensors"), bytes).unwrap();
+    let config = folder("bert").join("config.json");
+    std::fs::copy(config, there.path().join("config.json")).unwrap();
+    for folder in [folder("bert"), there.path().to_path_buf()] {
+        let checkpoint = Checkpoint::folder(folder);
+        let encoder = files::load_encoder(&checkpoint, Precision::default(), &device());
+        let (encoder, _) = encoder.expect("the fixture loads");
+        for (name, pooling) in [
+            ("mean_embeddings", Pooling::Mean),
+            ("cls_embeddings", Pooling::Cls),
+        ] {
+            let input = input(&texts(&golden));
+            let padding = input.padding.clone();
+            let embeddings = pooling.embed(encoder.hidden_states(input), padding);
+            golden.assert(name, &values(embeddings.into_data()), TOLERANCE);
+        }
     }
 }
 

@@ -421,6 +421,12 @@ def classifier(name, job):
         out["token_type_ids"] = (torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None] // 2).long() * mask
         with torch.no_grad():
             out["segment_logits"] = model(**batch, token_type_ids=out["token_type_ids"]).logits
+    if name == "bert":  # embeddings of sentences, as sentence-transformers pools and normalizes them
+        with torch.no_grad():
+            hidden = model.bert(**batch).last_hidden_state
+        mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        for pooling, embeddings in dict(mean=mean, cls=hidden[:, 0]).items():
+            out[f"{pooling}_embeddings"] = torch.nn.functional.normalize(embeddings, dim=-1)
     if name in ROBERTA:  # a text that spells the token of padding
         spelt = ids.clone()
         spelt[:, 3] = pad

@@ -85,6 +85,7 @@ impl JudgeFormatArgs {
             template: given.as_ref().map(parse).transpose()?,
             labels: self.labels(task)?,
             activation: None,
+            similarity: None,
         })
     }
 

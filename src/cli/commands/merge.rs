@@ -68,19 +68,30 @@ impl OutputArgs {
         }
     }
 
-    /// Prints what was written; `changed` names the weights that differ from the model's.
+    /// Prints what was written of a Gemma; `changed` names the weights that differ from the model's.
     pub(crate) fn tell(&self, changed: &str, written: &files::Written) -> Result<()> {
+        let output = self.output.to_string_lossy();
+        let next = command(["generate", "--model", &output, "--prompt", "…"]);
+        self.tell_of(changed, written, Some(next))
+    }
+
+    /// Prints what was written, and a command that uses it.
+    pub(crate) fn tell_of(
+        &self,
+        changed: &str,
+        written: &files::Written,
+        next: Option<String>,
+    ) -> Result<()> {
+        let next = next.map_or(String::new(), |next| format!("\n\nnext: {next}"));
         let output = self.output.to_string_lossy();
         match self.format {
             Format::Json => print_json(written),
             Format::Text => print(&format!(
-                "{changed:<17}{}\nsize             {} in {} {}\nmodel            {output}\n\n\
-                 next: {}",
+                "{changed:<17}{}\nsize             {} in {} {}\nmodel            {output}{next}",
                 written.changed,
                 ByteSize::b(written.bytes).display().si(),
                 written.files,
                 if written.files == 1 { "file" } else { "files" },
-                command(["generate", "--model", &output, "--prompt", "…"]),
             )),
         }
     }

@@ -6,6 +6,7 @@
 pub(crate) mod benchmark;
 pub(crate) mod chat;
 pub(crate) mod classify;
+pub(crate) mod dequantize;
 pub(crate) mod dpo;
 pub(crate) mod finetune;
 pub(crate) mod generate;

@@ -198,11 +198,31 @@ pub fn load_classifier_body(
         .map(|label| format!("LABEL_{label}"))
         .collect();
     config.model = config.model.with_num_labels(num_labels);
+    let model = load_body(checkpoint, &config, Precision::default(), device)?;
+    Ok((model, config))
+}
+
+/// An encoder of sentences from its files, with frozen weights; the head of classes that belongs to its type is not used.
+pub fn load_encoder(
+    checkpoint: &Checkpoint,
+    precision: Precision,
+    device: &Device,
+) -> Result<(SequenceClassifier, ClassifierConfig)> {
+    let config = read_classifier_config(checkpoint)?;
+    let model = load_body(checkpoint, &config, precision, device)?;
+    Ok((model, config))
+}
+
+fn load_body(
+    checkpoint: &Checkpoint,
+    config: &ClassifierConfig,
+    precision: Precision,
+    device: &Device,
+) -> Result<SequenceClassifier> {
     check_size(checkpoint, values(&config.model))?;
     let mut model = config.model.init(device);
-    let precision = Precision::default();
     weights::load(&mut model, checkpoint, Part::Body, precision, device)?;
-    Ok((model, config))
+    Ok(model)
 }
 
 /// A classifier of `num_labels` classes to be fine-tuned, in f32: as it is if the checkpoint holds one, else with a fresh head

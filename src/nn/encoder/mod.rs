@@ -11,4 +11,5 @@ pub(crate) mod roberta;
 
 pub(crate) mod attention;
 pub(crate) mod layer;
+pub(crate) mod pooling;
 pub(crate) mod position;

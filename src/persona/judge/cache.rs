@@ -152,7 +152,7 @@ mod tests {
     use burn::tensor::Device;
 
     fn judge() -> LocalJudge {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/judges/relevance");
         let source = files::Checkpoint::from(folder).into();
         LocalJudge::load(&source, JudgeTask::Relevance, &Device::flex().into()).unwrap()
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{JudgeLabels, JudgeTask, JudgeTemplate};
+use super::{JudgeLabels, JudgeTask, JudgeTemplate, Similarity};
 use crate::Result;
 use crate::files::{self, Checkpoint, read_classifier_config};
 use crate::text::Activation;
@@ -20,6 +20,8 @@ pub struct JudgeFormat {
     pub labels: Option<JudgeLabels>,
     /// How its logits become probabilities.
     pub activation: Option<Activation>,
+    /// How it judges if it is no classifier but an encoder of sentences.
+    pub similarity: Option<Similarity>,
 }
 
 /// `judge.json`.
@@ -34,6 +36,8 @@ struct FormatJson {
     labels: Option<JudgeLabels>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     activation: Option<Activation>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    similarity: Option<Similarity>,
 }
 
 impl TryFrom<FormatJson> for JudgeFormat {
@@ -52,6 +56,7 @@ impl TryFrom<FormatJson> for JudgeFormat {
             template,
             labels: json.labels,
             activation: json.activation,
+            similarity: json.similarity,
         })
     }
 }
@@ -68,6 +73,7 @@ impl From<JudgeFormat> for FormatJson {
             pair,
             labels: format.labels,
             activation: format.activation,
+            similarity: format.similarity,
         }
     }
 }
@@ -106,6 +112,7 @@ impl JudgeFormat {
             template: self.template.or(other.template),
             labels: self.labels.or(other.labels),
             activation: self.activation.or(other.activation),
+            similarity: self.similarity.or(other.similarity),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::format::usual;
 use super::labels::{Columns, columns};
 use super::reader::JudgeReader;
+use super::similarity::{self, SentenceJudge};
 use super::{
     JudgeInput, JudgeSource, JudgeTask, JudgeTemplate, Nli, NliProbabilities, RelevanceCache,
 };
@@ -16,19 +17,33 @@ use crate::{Error, Result};
 /// Texts that are encoded and judged at once, so that memory does not grow with the page.
 const AT_ONCE: usize = 16_384;
 
-/// A classifier of this machine as judge: a discriminator of the paper, or a public classifier of sentences or pairs.
+/// A judge of this machine: a discriminator of the paper, a public classifier of sentences or pairs, or for relevance an
+/// encoder of sentences.
 #[derive(Clone, Debug)]
 pub struct LocalJudge {
+    net: Net,
+    template: JudgeTemplate,
+    remarks: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Net {
+    Classes(Classes),
+    Sentences(SentenceJudge),
+}
+
+/// A classifier and how it is asked.
+#[derive(Clone, Debug)]
+struct Classes {
     classifier: Classifier,
     template: JudgeTemplate,
     reader: JudgeReader,
     columns: Columns,
-    remarks: Vec<String>,
 }
 
 impl LocalJudge {
-    /// Reads a judge: for relevance a classifier of two classes or of one logit, for NLI of three classes, which are found
-    /// by their names.
+    /// Reads a judge: for relevance a classifier of two classes or of one logit, or an encoder of sentences; for NLI a
+    /// classifier of three classes. Classes are found by their names.
     ///
     /// # Errors
     ///
@@ -39,6 +54,20 @@ impl LocalJudge {
         let checkpoint = &source.checkpoint;
         let refused = |reason: String| Error::invalid(checkpoint.name(), reason);
         let format = source.format()?;
+        if similarity::is_encoder(source)? {
+            if task == JudgeTask::Nli {
+                let reason = "is an encoder of sentences, which judges relevance alone; name a classifier of three classes";
+                return Err(refused(reason.into()));
+            }
+            let template = source.template(task)?;
+            template.check_for(task).map_err(refused)?;
+            let (judge, remarks) = SentenceJudge::load(source, &template, MAX_TOKENS, devices)?;
+            return Ok(Self {
+                net: Net::Sentences(judge),
+                template,
+                remarks,
+            });
+        }
         // What a judge cannot be is told before its weights are read.
         let labels = files::read_classifier_config(checkpoint)?.labels;
         let by_name = columns(task, &labels, None).ok();
@@ -81,13 +110,26 @@ impl LocalJudge {
             classifier = classifier.with_activation(activation);
         }
         let reader = JudgeReader::new(classifier.tokenizer(), &template, classifier.max_tokens())?;
-        Ok(Self {
+        let classes = Classes {
             classifier,
-            template,
+            template: template.clone(),
             reader,
             columns,
+        };
+        Ok(Self {
+            net: Net::Classes(classes),
+            template,
             remarks,
         })
+    }
+
+    fn classes(&self) -> Result<&Classes> {
+        match &self.net {
+            Net::Classes(classes) => Ok(classes),
+            Net::Sentences(_) => Err(Error::Usage(
+                "an encoder of sentences has no classes; name a classifier".into(),
+            )),
+        }
     }
 
     /// Loads a judge, and notes what a user should know of how it is used.
@@ -120,7 +162,57 @@ impl LocalJudge {
 
     /// The probabilities of the classes for each text, in the order of the task's classes; see
     /// [`Classifier::probabilities`].
+    ///
+    /// # Errors
+    ///
+    /// A judge without classes.
     pub fn probabilities(&self, texts: &[String], label: &str, job: &Job) -> Result<Vec<Vec<f32>>> {
+        self.classes()?.probabilities(texts, label, job)
+    }
+
+    /// As much of a reply, from its beginning, as it can read with the query and any of the statements.
+    pub fn readable<'a>(
+        &self,
+        persona: &Persona,
+        query: &str,
+        response: &'a str,
+    ) -> Result<&'a str> {
+        self.classes()?.reader.readable(persona, query, response)
+    }
+
+    /// P(relevant) of every statement for every query; what is in the cache is not judged again. An encoder of sentences, which
+    /// reads every text once, needs no cache.
+    pub fn relevance(
+        &self,
+        cache: Option<&mut RelevanceCache>,
+        persona: &Persona,
+        queries: &[String],
+        job: &Job,
+    ) -> Result<RelevanceTable> {
+        match &self.net {
+            Net::Classes(classes) => classes.relevance(cache, persona, queries, job),
+            Net::Sentences(judge) => judge.relevance(persona, queries, job),
+        }
+    }
+
+    /// What every statement says of every (query, reply); one row a reply. Of a reply that is longer than it can read, it
+    /// reads the beginning; see [`Self::readable`].
+    ///
+    /// # Errors
+    ///
+    /// A judge without classes.
+    pub fn nli(
+        &self,
+        persona: &Persona,
+        replies: &[(&str, &str)],
+        job: &Job,
+    ) -> Result<Vec<Vec<NliProbabilities>>> {
+        self.classes()?.nli(persona, replies, job)
+    }
+}
+
+impl Classes {
+    fn probabilities(&self, texts: &[String], label: &str, job: &Job) -> Result<Vec<Vec<f32>>> {
         let texts = self.reader.encode_texts(texts)?;
         let tokens = self.classifier.batch_tokens();
         let rows = self.classifier.probabilities(&texts, tokens, label, job)?;
@@ -132,16 +224,6 @@ impl LocalJudge {
                 .collect()
         };
         Ok(rows.into_iter().map(in_order).collect())
-    }
-
-    /// As much of a reply, from its beginning, as it can read with the query and any of the statements.
-    pub fn readable<'a>(
-        &self,
-        persona: &Persona,
-        query: &str,
-        response: &'a str,
-    ) -> Result<&'a str> {
-        self.reader.readable(persona, query, response)
     }
 
     /// The tokens that it reads for each input; tells of what is too long and is read in part.
@@ -157,8 +239,7 @@ impl LocalJudge {
         Ok(encoded)
     }
 
-    /// P(relevant) of every statement for every query; what is in the cache is not judged again.
-    pub fn relevance(
+    fn relevance(
         &self,
         mut cache: Option<&mut RelevanceCache>,
         persona: &Persona,
@@ -222,9 +303,7 @@ impl LocalJudge {
         Ok(RelevanceTable::of(&relevant, persona))
     }
 
-    /// What every statement says of every (query, reply); one row a reply. Of a reply that is longer than it can read, it
-    /// reads the beginning; see [`Self::readable`].
-    pub fn nli(
+    fn nli(
         &self,
         persona: &Persona,
         replies: &[(&str, &str)],
@@ -273,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_text_that_comes_twice_has_its_own_probabilities_in_both_places() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/judges/relevance");
         let judge = LocalJudge::load(
             &Checkpoint::from(folder).into(),
             JudgeTask::Relevance,
@@ -303,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_reply_that_is_too_long_is_read_as_far_as_it_fits() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/nli");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/judges/nli");
         let judge = LocalJudge::load(
             &Checkpoint::from(folder).into(),
             JudgeTask::Nli,

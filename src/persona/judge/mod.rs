@@ -9,6 +9,7 @@ mod labels;
 mod local;
 mod published;
 mod reader;
+mod similarity;
 mod template;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use labels::JudgeLabels;
 pub use local::LocalJudge;
 pub use published::{find_judge, read_format, read_grading_format};
 pub use reader::JudgeReader;
+pub use similarity::{Similarity, cosine};
 pub use template::{JudgeInput, JudgeTemplate};
 
 /// Whether a statement matters to a query; the order is that of the logits of judges that this program trains.

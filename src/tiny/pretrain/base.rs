@@ -1,4 +1,4 @@
-//! A small BERT cut out of a pretrained one: every other layer, and the part of the vocabulary that is needed.
+//! A small BERT cut out of a pretrained one: some of its layers, and the part of the vocabulary that is needed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,8 +14,6 @@ use crate::nn::{RobertaKind, SequenceClassifierConfig, WeightMut, Weights};
 use crate::text::Tokenizer;
 use crate::{Error, Result};
 
-/// Of so many layers in a row the first is kept.
-const LAYERS_OF: usize = 2;
 /// Standard deviation of fresh weights.
 const HEAD_STD: f64 = 0.02;
 
@@ -26,10 +24,12 @@ const HEAD_STD: f64 = 0.02;
 /// - from: a folder as Hugging Face has it: `config.json`, `model.safetensors`, `tokenizer.json`, `tokenizer_config.json`
 /// - texts: what the tokens are taken from that are kept first
 /// - vocab_size: the most tokens that are kept
+/// - layers_of: of so many layers in a row the first is kept
 pub(super) fn make_base<'a>(
     from: &Path,
     texts: impl Iterator<Item = &'a str>,
     vocab_size: usize,
+    layers_of: usize,
     seed: u64,
     folder: &Path,
     device: &Device,
@@ -45,7 +45,7 @@ pub(super) fn make_base<'a>(
     let pieces = WordPieces::load(&from.join("tokenizer.json"))?;
     let counts = pieces.counts(&Tokenizer::load(&checkpoint)?, texts)?;
     let kept = pieces.kept(&counts, vocab_size);
-    let layers: Vec<usize> = (0..bert.num_hidden_layers).step_by(LAYERS_OF).collect();
+    let layers: Vec<usize> = (0..bert.num_hidden_layers).step_by(layers_of).collect();
     bert.num_hidden_layers = layers.len();
     bert.vocab_size = kept.len();
 
@@ -346,7 +346,16 @@ pub(super) mod tests {
     fn base(from: &Path, vocab_size: usize) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let texts = ["The boat has drums.", "The boat?"].into_iter();
-        make_base(from, texts, vocab_size, 5, folder.path(), &Device::flex()).unwrap();
+        make_base(
+            from,
+            texts,
+            vocab_size,
+            2,
+            5,
+            folder.path(),
+            &Device::flex(),
+        )
+        .unwrap();
         folder
     }
 
@@ -451,8 +460,16 @@ pub(super) mod tests {
     #[test]
     fn what_is_no_bert_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/nli");
-        let error = make_base(&from, [].into_iter(), 9, 1, folder.path(), &Device::flex());
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/judges/nli");
+        let error = make_base(
+            &from,
+            [].into_iter(),
+            9,
+            2,
+            1,
+            folder.path(),
+            &Device::flex(),
+        );
         assert!(error.unwrap_err().to_string().contains("is no BERT"));
         let from = small_bert();
         fs::write(
@@ -464,6 +481,7 @@ pub(super) mod tests {
             from.path(),
             [].into_iter(),
             9,
+            2,
             1,
             folder.path(),
             &Device::flex(),

@@ -10,7 +10,7 @@ use crate::{Error, Result, files};
 /// One personas in so many is held out, the last by name.
 const HELD_OUT_OF: usize = 19;
 /// Of so many personas in a row each pair of judges leaves one out, and another one than the other pair.
-const SHARES: usize = 5;
+const SHARES: usize = 10;
 /// With fewer personas the judges that grade would learn from the same as those that reward, or from one alone.
 const FEWEST: usize = 4;
 
@@ -99,6 +99,11 @@ impl Corpus {
         Ok(Self { personas })
     }
 
+    /// What tells it from another corpus.
+    pub(super) fn checksum(&self) -> String {
+        files::checksum_of(format!("{:?}", self.personas))
+    }
+
     /// Every text in it.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
         let lines = self.personas.iter().flat_map(|persona| &persona.lines);
@@ -110,12 +115,19 @@ impl Corpus {
         &self.personas[self.n_learnt()..]
     }
 
-    /// The personas that judges learn from, but for one in five.
+    /// The personas that judges learn from, but for one in ten.
     ///
-    /// - left_out: the place of the one that is left out, among five
+    /// - left_out: the place of the one that is left out, among ten
     pub(super) fn share(&self, left_out: usize) -> Vec<Persona> {
         let learnt = self.personas[..self.n_learnt()].iter().enumerate();
         let kept = learnt.filter(|(place, _)| place % SHARES != left_out % SHARES);
+        kept.map(|(_, persona)| persona.clone()).collect()
+    }
+
+    /// The personas that [`Self::share`] leaves out.
+    pub(super) fn left_out(&self, left_out: usize) -> Vec<Persona> {
+        let learnt = self.personas[..self.n_learnt()].iter().enumerate();
+        let kept = learnt.filter(|(place, _)| place % SHARES == left_out % SHARES);
         kept.map(|(_, persona)| persona.clone()).collect()
     }
 
@@ -176,10 +188,10 @@ pub(super) mod tests {
         };
         assert_eq!(names(corpus.held_out()), ["Persona36", "Persona37"]);
         let [rewarding, grading] = [0, 1].map(|left_out| names(&corpus.share(left_out)));
-        assert_eq!(rewarding.len(), 28);
-        assert!(!rewarding.contains(&"Persona5".to_string()));
-        assert!(grading.contains(&"Persona5".to_string()));
-        assert!(!grading.contains(&"Persona6".to_string()));
+        assert_eq!(rewarding.len(), 32);
+        assert!(!rewarding.contains(&"Persona10".to_string()));
+        assert!(grading.contains(&"Persona10".to_string()));
+        assert!(!grading.contains(&"Persona11".to_string()));
         assert_eq!(corpus.texts().count(), 38 * (2 * 9 + 3));
     }
 

@@ -177,7 +177,8 @@ pub(super) fn save_judge(
 
 /// Whether a judge is there from an earlier run, which is then told.
 pub(super) fn is_there(folder: &Path, job: &Job) -> bool {
-    let is_there = folder.join("config.json").is_file();
+    let has = |name: &str| folder.join(name).is_file();
+    let is_there = has("config.json") && has("judge.json");
     if is_there {
         job.progress
             .note(&format!("{} is there already", folder.display()));

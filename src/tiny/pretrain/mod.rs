@@ -6,6 +6,8 @@
 mod base;
 mod corpus;
 mod corpus_judges;
+mod corpus_nli;
+mod corpus_relevance;
 mod examples;
 mod garbled;
 mod gemma;

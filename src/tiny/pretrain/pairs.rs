@@ -8,12 +8,10 @@ use rand_chacha::ChaCha8Rng;
 
 use super::corpus::{Line, Persona};
 use super::garbled::spoiled;
-use crate::persona::{JudgeInput, Nli, Relevance};
+use crate::persona::{JudgeInput, Nli};
 
 /// Of so many statements one is paired with a spoiled reply, and another with a reply of somebody else.
 const SPOILED_OF: usize = 20;
-/// Other statements that a question is paired with.
-const OTHER_STATEMENTS: usize = 4;
 
 /// What a judge is asked, and the class.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +21,6 @@ pub(super) struct Pair<'a> {
     reply: Cow<'a, str>,
     pub(super) label: usize,
 }
-
-/// Makes the examples of a pass over personas, always as many and with the same classes; what is random among them comes
-/// from the random numbers.
-pub(super) type Pass = for<'a> fn(&'a [Persona], &mut ChaCha8Rng) -> Vec<Pair<'a>>;
 
 impl Pair<'_> {
     /// What the judge reads.
@@ -41,8 +35,9 @@ impl Pair<'_> {
 }
 
 /// Each reply with its statement, and with another of the persona, which it leaves open; one in twenty statements also with
-/// a reply that has come apart, and with a reply of another persona.
-pub(super) fn nli_pass<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
+/// a reply that has come apart, and with a reply of another persona; in a random order. There are always as many, with the same
+/// classes.
+pub(super) fn nli_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
     let mut pairs = Vec::new();
     for persona in personas {
         let statements = persona.statements();
@@ -68,6 +63,7 @@ pub(super) fn nli_pass<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec
         }
     }
     pairs.extend(odd_replies(personas, rng));
+    pairs.shuffle(rng);
     pairs
 }
 
@@ -122,33 +118,6 @@ fn odd_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a
     pairs
 }
 
-/// Each question with the statement that matters to it, and with four others that do not.
-pub(super) fn relevance_pass<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
-    let mut pairs = Vec::new();
-    for persona in personas {
-        let statements = persona.statements();
-        for line in &persona.lines {
-            for query in &line.questions {
-                let mut add = |statement, label: Relevance| {
-                    pairs.push(Pair {
-                        statement,
-                        query,
-                        reply: "".into(),
-                        label: label as usize,
-                    });
-                };
-                if line.is_about_something() {
-                    add(line.statement.as_str(), Relevance::Yes);
-                }
-                for statement in others(&statements, &line.statement, OTHER_STATEMENTS, rng) {
-                    add(statement, Relevance::No);
-                }
-            }
-        }
-    }
-    pairs
-}
-
 /// As many statements as asked for, or as there are, that are not a line's own.
 fn others<'a>(statements: &[&'a str], own: &str, n: usize, rng: &mut ChaCha8Rng) -> Vec<&'a str> {
     let others: Vec<&str> = (statements.iter().copied())
@@ -156,17 +125,6 @@ fn others<'a>(statements: &[&'a str], own: &str, n: usize, rng: &mut ChaCha8Rng)
         .collect();
     let drawn = index::sample(rng, others.len(), n.min(others.len()));
     drawn.into_iter().map(|place| others[place]).collect()
-}
-
-/// The examples of one pass in a random order.
-pub(super) fn shuffled<'a>(
-    pass: Pass,
-    personas: &'a [Persona],
-    rng: &mut ChaCha8Rng,
-) -> Vec<Pair<'a>> {
-    let mut pairs = pass(personas, rng);
-    pairs.shuffle(rng);
-    pairs
 }
 
 /// The share of each class.
@@ -192,7 +150,7 @@ mod tests {
     #[test]
     fn a_reply_comes_with_its_statement_and_with_another_that_it_leaves_open() {
         let personas = personas(30);
-        let pairs = nli_pass(&personas, &mut example_rng(1, 0));
+        let pairs = nli_pairs(&personas, &mut example_rng(1, 0));
         // Two statements with six replies each, twice; a reply that nothing answers, twice.
         let (n_whole, n_odd) = (personas.len() * (2 * 6 * 2 + 2), 2 * personas.len() / 20);
         assert_eq!(pairs.len(), n_whole + 2 * n_odd);
@@ -223,26 +181,10 @@ mod tests {
     #[test]
     fn passes_are_of_one_length_and_differ_while_a_seed_gives_the_same_again() {
         let personas = personas(30);
-        for pass in [nli_pass as Pass, relevance_pass] {
-            let drawn = |number| shuffled(pass, &personas, &mut example_rng(3, number));
-            assert_eq!(drawn(0), drawn(0));
-            assert_ne!(drawn(0), drawn(1));
-            assert_eq!(drawn(0).len(), drawn(1).len());
-            assert_eq!(shares(&drawn(0), 3), shares(&drawn(1), 3));
-        }
-    }
-
-    #[test]
-    fn a_question_matters_to_its_statement_alone() {
-        let personas = personas(10);
-        let pairs = relevance_pass(&personas, &mut example_rng(1, 0));
-        // Two statements with two questions each; a question that nothing answers, with both.
-        assert_eq!(pairs.len(), personas.len() * (2 * 2 * 2 + 2));
-        for pair in &pairs {
-            let is_about = ["boat", "cello"]
-                .iter()
-                .any(|thing| pair.statement.contains(thing) && pair.query.contains(thing));
-            assert_eq!(pair.label == Relevance::Yes as usize, is_about);
-        }
+        let drawn = |number| nli_pairs(&personas, &mut example_rng(3, number));
+        assert_eq!(drawn(0), drawn(0));
+        assert_ne!(drawn(0), drawn(1));
+        assert_eq!(drawn(0).len(), drawn(1).len());
+        assert_eq!(shares(&drawn(0), 3), shares(&drawn(1), 3));
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use super::corpus_judges::{CorpusJudges, pretrain_corpus_judges};
+use super::corpus_judges::{CorpusJudges, CorpusPair, pretrain_corpus_judges};
 use super::gemma::pretrain_gemma;
 use super::judges::pretrain_judges;
 use super::recipe::Pretrain;
@@ -38,13 +38,21 @@ pub fn pretrain(
         pretrain_gemma(config, &folder, &work, device, job)?;
     }
     let pairs = [
-        (folder.to_path_buf(), work.to_path_buf()),
-        (folder.join("evaluation"), work.join("evaluation")),
+        (
+            CorpusPair::REWARDING,
+            folder.to_path_buf(),
+            work.to_path_buf(),
+        ),
+        (
+            CorpusPair::GRADING,
+            folder.join("evaluation"),
+            work.join("evaluation"),
+        ),
     ];
-    for (place, (folder, work)) in pairs.iter().enumerate() {
+    for (place, (pair, folder, work)) in pairs.iter().enumerate() {
         let seed = config.seed + 1000 * place as u64;
         match &parts.judges {
-            Some(from) => pretrain_corpus_judges(from, place, seed, folder, work, device, job)?,
+            Some(from) => pretrain_corpus_judges(from, *pair, seed, folder, work, device, job)?,
             None => pretrain_judges(config, seed, folder, work, device, job)?,
         }
     }

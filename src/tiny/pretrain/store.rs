@@ -32,6 +32,20 @@ pub(super) fn save_in_bf16(model: &mut impl Weights, folder: &Path) -> Result<()
     files::write(&path, &bytes)
 }
 
+/// Writes a judge in a few bits a weight, see [`files::save_compressed`]; `write_config` writes its `config.json`.
+pub(super) fn save_in_few_bits(
+    model: &mut impl Weights,
+    folder: &Path,
+    write_config: impl Fn(&Path) -> Result<()>,
+) -> Result<()> {
+    let quantization = files::save_compressed(model, folder)?;
+    write_config(folder)?;
+    let path = folder.join("config.json");
+    let mut config: Value = files::read_json(&path)?;
+    config["quantization_config"] = quantization;
+    files::write_json(&path, &config)
+}
+
 /// Makes `config.json` say that the weights are in bf16.
 pub(super) fn tell_bf16(folder: &Path) -> Result<()> {
     let path = folder.join("config.json");

@@ -1,0 +1,220 @@
+//! The NLI judge: a classifier of a statement and a reply.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+
+use super::base::draw_head;
+use super::corpus::Persona;
+use super::corpus_judges::CorpusRun;
+use super::examples::example_rng;
+use super::judges::is_there;
+use super::pairs::{Pair, nli_pairs, shares};
+use super::prior::move_prior;
+use super::recipe::{EPOCH, HELD_OUT_STREAM, gentle_schedule};
+use super::store::save_in_few_bits;
+use crate::Result;
+use crate::files::{self, Checkpoint, ClassifierConfig, Precision};
+use crate::nn::{SequenceClassifier, Weights};
+use crate::persona::{JudgeFormat, JudgeInput, JudgeReader, JudgeTemplate, Nli};
+use crate::progress::Job;
+use crate::text::{Classifier, Tokenizer};
+use crate::train::{
+    AdamW, ClassifierBatch, ClassifierExample, ClassifierModel, EpochLoader, Fit, StepDropout,
+    epochs_done, fit,
+};
+
+const BATCH_SIZE: usize = 32;
+/// How often each reply is learnt from.
+const N_PASSES: usize = 2;
+/// Held-out examples between two checkpoints, at most.
+const WATCHED: usize = 600;
+/// The shares of the classes in scoring. Of forty statements one or two bear on a reply; a wrong "contradicted" of one of the
+/// others takes as much from the score as a right "entailed" adds.
+const SHARES_IN_SCORING: [f64; 3] = [0.001, 0.959, 0.04];
+
+/// Premise and hypothesis.
+fn template() -> JudgeTemplate {
+    JudgeTemplate::Pair(["{statement}", "{query} {response}"].map(String::from))
+}
+
+/// Makes the judge.
+///
+/// - learning_rate: at its highest
+pub(super) fn pretrain_nli(
+    run: &CorpusRun<'_>,
+    learning_rate: f64,
+    device: &Device,
+    job: &Job,
+) -> Result<()> {
+    if is_there(&run.folder, job) {
+        return Ok(());
+    }
+    run.copy_tokenizer()?;
+    let base = Checkpoint::folder(run.base);
+    let n_labels = Nli::NAMES.len();
+    let (mut classifier, mut config) = files::load_classifier_body(&base, n_labels, device)?;
+    draw_head(&mut classifier, run.seed, device);
+    classifier.unfreeze_weights();
+    config.labels = Nli::NAMES.map(String::from).to_vec();
+
+    let pairs = nli_pairs(&run.learnt, &mut example_rng(run.seed, 0));
+    let in_training = shares(&pairs, n_labels);
+    let parts = Parts::of(pairs.len());
+    drop(pairs);
+    let mut trained = train(run, classifier, &config, parts, learning_rate, job)?;
+    move_prior(&mut trained, &in_training, &SHARES_IN_SCORING);
+    JudgeFormat::from(template()).save(&run.folder)?;
+    save_in_few_bits(&mut trained, &run.folder, |folder| {
+        files::write_classifier_config(folder, &config)
+    })
+}
+
+fn train(
+    run: &CorpusRun<'_>,
+    classifier: SequenceClassifier,
+    config: &ClassifierConfig,
+    parts: Parts,
+    learning_rate: f64,
+    job: &Job,
+) -> Result<SequenceClassifier> {
+    let tokenizer =
+        Tokenizer::load(&Checkpoint::folder(run.base))?.for_table(config.model.vocab_size())?;
+    let reader = JudgeReader::new(&tokenizer, &template(), config.max_tokens())?;
+    let valid = EpochLoader::new(
+        watched(run, &reader)?,
+        2 * BATCH_SIZE,
+        ClassifierExample::len,
+        ClassifierExample::collate,
+    );
+    let train = loader(run, reader, parts);
+    let epochs = N_PASSES * parts.count;
+    let steps = train.steps_per_epoch(1);
+    let steps_done = epochs_done(&run.work, epochs)? * steps;
+    let dropout = Some(Arc::new(StepDropout::new(run.seed, steps_done)));
+    let model = ClassifierModel::new(classifier, None, config.pad_token_id)
+        .with_max_grad_norm(1.0)
+        .with_dropout(dropout);
+    let schedule = gentle_schedule(learning_rate, epochs * steps)?;
+    let fitted = Fit {
+        label: "nli",
+        folder: &run.work,
+        epochs,
+        accumulate: 1,
+        metrics: &[("loss", false), ("accuracy", true)],
+    };
+    let optimizer = AdamW::new().into();
+    let trained = fit(model, optimizer, schedule, &train, &valid, &fitted, job)?;
+    let rate = train.rate();
+    if rate > 0.0 {
+        let told = format!("nli: {rate:.0} examples per second");
+        job.progress.note(&told);
+    }
+    Ok(trained.classifier)
+}
+
+/// Some examples of held-out personas, which tell how training goes.
+fn watched(run: &CorpusRun<'_>, reader: &JudgeReader) -> Result<Vec<ClassifierExample>> {
+    let mut rng = example_rng(run.seed, HELD_OUT_STREAM);
+    let mut pairs = nli_pairs(run.held_out, &mut rng);
+    pairs.truncate(WATCHED);
+    let mut watched = encode(reader, &pairs)?;
+    watched.sort_by_key(ClassifierExample::len);
+    Ok(watched)
+}
+
+/// Gives the parts of one pass after the other, between which there are checkpoints.
+fn loader(
+    run: &CorpusRun<'_>,
+    reader: JudgeReader,
+    parts: Parts,
+) -> EpochLoader<ClassifierExample, ClassifierBatch> {
+    let (seed, learnt) = (run.seed, run.learnt.clone());
+    let source = move |epoch: usize| {
+        let (number, part) = ((epoch - 1) / parts.count, (epoch - 1) % parts.count);
+        let pairs = nli_pairs(&learnt, &mut example_rng(seed, number as u64));
+        let examples = encode(&reader, &pairs[part * parts.size..][..parts.size]);
+        Arc::new(examples.expect("a vocabulary with an unknown token encodes every text"))
+    };
+    EpochLoader::generated(
+        Arc::new(source),
+        parts.size,
+        BATCH_SIZE,
+        ClassifierExample::len,
+        ClassifierExample::collate,
+    )
+    .shuffled(seed)
+}
+
+/// The even parts of a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Parts {
+    count: usize,
+    size: usize,
+}
+
+impl Parts {
+    /// Of so many examples; the few that are left over come in another pass.
+    fn of(n_examples: usize) -> Self {
+        let count = n_examples.div_ceil(EPOCH).max(1);
+        Self {
+            count,
+            size: n_examples / count,
+        }
+    }
+}
+
+fn encode(reader: &JudgeReader, pairs: &[Pair<'_>]) -> Result<Vec<ClassifierExample>> {
+    let inputs: Vec<JudgeInput<'_>> = pairs.iter().map(Pair::input).collect();
+    let (texts, _) = reader.encode(&inputs)?;
+    let examples = texts.into_iter().zip(pairs);
+    let example = |(text, pair): (_, &Pair<'_>)| ClassifierExample {
+        text,
+        label: pair.label,
+        tokens: Vec::new(),
+    };
+    Ok(examples.map(example).collect())
+}
+
+/// The share of pairs of these personas on which the judge in `folder` is right.
+pub(super) fn evaluate(
+    folder: &Path,
+    personas: &[Persona],
+    seed: u64,
+    device: &Device,
+    job: &Job,
+) -> Result<f64> {
+    let devices = device.clone().into();
+    let classifier = Classifier::load(&folder.into(), Precision::default(), &devices)?;
+    let max_tokens = classifier.max_tokens();
+    let reader = JudgeReader::new(classifier.tokenizer(), &template(), max_tokens)?;
+    let pairs = nli_pairs(personas, &mut example_rng(seed, 0));
+    let inputs: Vec<JudgeInput<'_>> = pairs.iter().map(Pair::input).collect();
+    let (texts, _) = reader.encode(&inputs)?;
+    let tokens = classifier.batch_tokens();
+    let rows = classifier.probabilities(&texts, tokens, "nli", job)?;
+    let likeliest = |row: &Vec<f32>| {
+        let classes = row.iter().enumerate();
+        classes
+            .max_by(|a, b| a.1.total_cmp(b.1))
+            .map(|(label, _)| label)
+    };
+    let right = rows
+        .iter()
+        .zip(&pairs)
+        .filter(|(row, pair)| likeliest(row) == Some(pair.label));
+    Ok(right.count() as f64 / pairs.len().max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_even_and_no_longer_than_what_lies_between_checkpoints() {
+        for (n, count, size) in [(10, 1, 10), (EPOCH, 1, EPOCH), (2 * EPOCH + 5, 3, 2668)] {
+            assert_eq!(Parts::of(n), Parts { count, size });
+        }
+    }
+}

@@ -1,0 +1,151 @@
+use apc::files::{self, Checkpoint, Precision};
+use apc::nn::{Gemma, GemmaInput, WeightMut, Weights};
+use apc::progress::Job;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Value, json};
+
+use super::{Golden, TOLERANCE, device, folder, values};
+
+fn logits(checkpoint: &Checkpoint) -> Vec<f64> {
+    let precision = Precision::default();
+    let gemma: Gemma = files::load_gemma(checkpoint, precision, &device()).expect("it loads");
+    let input = GemmaInput::from_ids(&[vec![2, 8, 9, 10, 11, 40, 3]], &device());
+    values(gemma.forward(input).into_data())
+}
+
+#[test]
+fn a_checkpoint_of_compressed_tensors_gives_the_logits_of_transformers() {
+    let golden = Golden::open("compressed", "golden.safetensors");
+    let found = logits(&Checkpoint::folder(folder("compressed")));
+    golden.assert("logits", &found, TOLERANCE);
+}
+
+#[test]
+fn a_quantized_checkpoint_is_written_dense_and_gives_the_same_logits() {
+    for (name, n_changed) in [("compressed", 21), ("nf4/plain", 21)] {
+        let from = Checkpoint::folder(folder(name));
+        let dense = tempfile::tempdir().unwrap();
+        let job = Job::default();
+        let written = files::dequantize_model(&from, dense.path(), u64::MAX, &job).unwrap();
+        assert_eq!(written.changed, n_changed, "{name}");
+        let to = Checkpoint::folder(dense.path());
+        assert_eq!(logits(&to), logits(&from), "{name}");
+        let bytes = std::fs::read(dense.path().join("model.safetensors")).unwrap();
+        let names = SafeTensors::deserialize(&bytes).unwrap();
+        assert!(names.names().iter().all(|name| name.ends_with("weight")));
+        let config: Value = files::read_json(&dense.path().join("config.json")).unwrap();
+        assert_eq!(config.get("quantization_config"), None);
+        let again = tempfile::tempdir().unwrap();
+        let error = files::dequantize_model(&to, again.path(), u64::MAX, &job).unwrap_err();
+        assert!(error.to_string().contains("is not quantized"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_written_in_few_bits_is_read_back_near_what_it_was() {
+    let from = Checkpoint::folder(folder("deberta-v3-2"));
+    let (mut model, config) =
+        files::load_classifier(&from, Precision::default(), &device()).unwrap();
+    let there = tempfile::tempdir().unwrap();
+    let quantization = files::save_compressed(&mut model, there.path()).unwrap();
+    files::write_classifier_config(there.path(), &config).unwrap();
+    let path = there.path().join("config.json");
+    let mut told: Value = files::read_json(&path).unwrap();
+    told["quantization_config"] = quantization;
+    files::write_json(&path, &told).unwrap();
+    let packed = Checkpoint::folder(there.path());
+    let (mut read, _) = files::load_classifier(&packed, Precision::default(), &device()).unwrap();
+
+    let mut before = Vec::new();
+    model.weights("", &mut |name, weight| {
+        before.push((name.to_string(), values(weight.to_data())))
+    });
+    let mut before = before.into_iter();
+    let mut n_changed = 0;
+    read.weights("", &mut |name, weight| {
+        let is_matrix = matches!(weight, WeightMut::Matrix(_));
+        let (before_name, before) = before.next().unwrap();
+        assert_eq!(name, before_name);
+        let after = values(weight.to_data());
+        let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>();
+        let error = squares(&mut before.iter().zip(&after).map(|(a, b)| a - b));
+        let share = error / squares(&mut before.iter().copied());
+        // 4 bits for groups of 32 normal values leave a part in a hundred of their square.
+        assert!(
+            share < if is_matrix { 0.012 } else { 1e-12 },
+            "{name}: {share}"
+        );
+        n_changed += usize::from(share > 0.0);
+    });
+    assert!(n_changed > 10, "{n_changed}");
+    assert_eq!(
+        told["quantization_config"]["format"],
+        json!("pack-quantized")
+    );
+    let size =
+        |folder: &std::path::Path| folder.join("model.safetensors").metadata().unwrap().len();
+    assert!(size(there.path()) * 3 < size(&folder("deberta-v3-2")));
+}
+
+/// A tensor's name, shape, bytes and dtype.
+type Stored = (String, Vec<usize>, Vec<u8>, Dtype);
+
+#[test]
+fn weights_packed_in_a_way_that_is_not_known_are_refused_by_name() {
+    let refused = |change: &dyn Fn(&mut Value, &mut Vec<Stored>)| {
+        let there = tempfile::tempdir().unwrap();
+        let mut config: Value =
+            files::read_json(&folder("compressed").join("config.json")).unwrap();
+        let bytes = std::fs::read(folder("compressed").join("model.safetensors")).unwrap();
+        let found = SafeTensors::deserialize(&bytes).unwrap();
+        let tensors = found.tensors().into_iter();
+        let mut tensors: Vec<_> = tensors
+            .map(|(name, view)| {
+                (
+                    name,
+                    view.shape().to_vec(),
+                    view.data().to_vec(),
+                    view.dtype(),
+                )
+            })
+            .collect();
+        change(&mut config, &mut tensors);
+        files::write_json(&there.path().join("config.json"), &config).unwrap();
+        let views = tensors.iter().map(|(name, shape, bytes, dtype)| {
+            let view = TensorView::new(*dtype, shape.clone(), bytes);
+            (name.as_str(), view.unwrap())
+        });
+        let bytes = safetensors::serialize(views, None).unwrap();
+        std::fs::write(there.path().join("model.safetensors"), bytes).unwrap();
+        let checkpoint = Checkpoint::folder(there.path());
+        files::load_gemma(&checkpoint, Precision::default(), &device())
+            .unwrap_err()
+            .to_string()
+    };
+    let scale = "model.layers.0.mlp.up_proj.weight_scale";
+    let told = refused(&|config, _| {
+        config["quantization_config"]["format"] = json!("float-quantized");
+    });
+    assert!(told.contains("float-quantized"), "{told}");
+    let told = refused(&|_, tensors| tensors.retain(|(name, ..)| name != scale));
+    assert!(told.contains(scale) && told.contains("missing"), "{told}");
+    let told = refused(&|_, tensors| {
+        let mut zero = tensors
+            .iter()
+            .find(|(name, ..)| name == scale)
+            .unwrap()
+            .clone();
+        zero.0 = scale.replace("_scale", "_zero_point");
+        tensors.push(zero);
+    });
+    assert!(
+        told.contains("_zero_point") && told.contains("symmetric"),
+        "{told}"
+    );
+    let told = refused(&|_, tensors| {
+        let scale = tensors.iter_mut().find(|(name, ..)| name == scale).unwrap();
+        scale.1.reverse();
+    });
+    assert!(told.contains("a scale for each group"), "{told}");
+}
