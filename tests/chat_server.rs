@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use apc::persona::{Nli, Query, Relevance};
+use apc::persona::{Nli, Relevance};
 use apc::teacher::Teacher;
 use apc::tiny::Offline;
 use serde_json::{Value, json};
@@ -340,10 +340,6 @@ pub(crate) fn answer(messages: &str) -> String {
         json!({"statements": statements})
     } else {
         let statement = user.lines().nth(1).unwrap();
-        let query = |query: String| Query {
-            statement: statement.to_string(),
-            query,
-        };
         if user.contains("{\"questions\"") {
             let seed = user.len() as u64;
             let asked = Offline.queries(character, statement, &[], seed).unwrap();
@@ -355,33 +351,43 @@ pub(crate) fn answer(messages: &str) -> String {
                 number.parse::<usize>().ok().map(|_| question)
             });
             let questions: Vec<&str> = numbered.collect();
-            let labels = Offline
-                .relevance(character, statement, &questions)
-                .unwrap()
-                .unwrap();
+            let labels = questions.iter().map(|question| label(statement, question));
+            let labels: Vec<Relevance> = labels.collect();
             let names = labels.iter().map(|&label| Relevance::NAMES[label as usize]);
             json!({"relevant": names.collect::<Vec<_>>()})
         } else if user.contains("{\"entailed\"") {
-            let asked = query(line("is asked:\n"));
-            let replies = Offline.replies(character, &asked, &[], 1).unwrap().unwrap();
-            replies
-                .iter()
-                .map(|reply| {
-                    (
-                        Nli::NAMES[reply.label as usize].to_string(),
-                        json!(reply.response),
-                    )
-                })
-                .collect::<serde_json::Map<_, _>>()
-                .into()
+            let asked = line("is asked:\n");
+            let replies = [
+                (Nli::Entailed, format!("You ask: {asked} Well: {statement}")),
+                (Nli::Neutral, "I would rather not say.".to_string()),
+                (Nli::Contradicted, format!("It is not true: {statement}")),
+            ];
+            let named =
+                replies.map(|(label, reply)| (Nli::NAMES[label as usize].into(), json!(reply)));
+            serde_json::Map::from_iter(named).into()
         } else {
-            let (asked, response) = (line("was asked:\n"), line("has replied:\n"));
-            let label = Offline
-                .nli(character, statement, &asked, &response)
-                .unwrap()
-                .unwrap();
+            let response = line("has replied:\n");
+            let label = match response.contains(statement) {
+                true if response.contains("not true") => Nli::Contradicted,
+                true => Nli::Entailed,
+                false => Nli::Neutral,
+            };
             json!({"label": Nli::NAMES[label as usize]})
         }
     };
     value.to_string()
+}
+
+/// A statement matters to a question that has one of its longer words.
+fn label(statement: &str, question: &str) -> Relevance {
+    let words = |text: &str| -> Vec<String> {
+        let words = text.split(|c: char| !c.is_alphanumeric());
+        let long = words.filter(|word| word.len() > 3);
+        long.map(str::to_lowercase).collect()
+    };
+    let (statement, question) = (words(statement), words(question));
+    match question.iter().any(|word| statement.contains(word)) {
+        true => Relevance::Yes,
+        false => Relevance::No,
+    }
 }

@@ -102,6 +102,13 @@ impl<'a> Run<'a> {
             }
             None => sources.teacher,
         };
+        if !config.judges.use_pretrained && !teacher.teaches_judges() {
+            return Err(Error::setting(
+                "use_pretrained_discriminator",
+                "is false, but the built-in rules write nothing that judges could be fine-tuned on; let a chat model write it \
+                 (`model_engine` with its name, or local), or import it",
+            ));
+        }
         Ok(Self {
             config,
             devices,

@@ -51,6 +51,11 @@ pub trait Teacher: Send + Sync {
         seed: u64,
     ) -> Result<Vec<Query>>;
 
+    /// Whether it writes what judges are fine-tuned on, with the three tasks below.
+    fn teaches_judges(&self) -> bool {
+        true
+    }
+
     /// Whether the statement matters to each query.
     fn relevance(
         &self,

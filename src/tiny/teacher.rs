@@ -3,7 +3,7 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Reply, english};
+use super::english;
 use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
 use crate::teacher::{Teacher, Unread};
 use crate::{Error, Result};
@@ -66,62 +66,20 @@ impl Teacher for Offline {
             .collect())
     }
 
-    fn relevance(
-        &self,
-        character: &str,
-        statement: &str,
-        queries: &[&str],
-    ) -> Result<Option<Vec<Relevance>>> {
-        let label = |query: &&str| {
-            if english::is_relevant(character, statement, query) {
-                Relevance::Yes
-            } else {
-                Relevance::No
-            }
-        };
-        Ok(Some(queries.iter().map(label).collect()))
+    fn teaches_judges(&self) -> bool {
+        false
     }
 
-    fn replies(
-        &self,
-        character: &str,
-        query: &Query,
-        others: &[String],
-        seed: u64,
-    ) -> Result<Option<Vec<NliExample>>> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let Query { statement, query } = query;
-        let texts = [
-            (
-                Nli::Entailed,
-                english::entailed(character, statement, query, &mut rng),
-            ),
-            (
-                Nli::Neutral,
-                english::neutral(character, statement, query, others, &mut rng),
-            ),
-            (
-                Nli::Contradicted,
-                english::contradicted(character, statement, query, others, &mut rng),
-            ),
-        ];
-        let example = |(label, reply): (Nli, Reply)| NliExample {
-            statement: statement.clone(),
-            query: query.clone(),
-            response: reply.text,
-            label,
-        };
-        Ok(Some(texts.into_iter().map(example).collect()))
+    fn relevance(&self, _: &str, _: &str, _: &[&str]) -> Result<Option<Vec<Relevance>>> {
+        Ok(None)
     }
 
-    fn nli(
-        &self,
-        character: &str,
-        statement: &str,
-        query: &str,
-        response: &str,
-    ) -> Result<Option<Nli>> {
-        Ok(Some(english::label(character, statement, query, response)))
+    fn replies(&self, _: &str, _: &Query, _: &[String], _: u64) -> Result<Option<Vec<NliExample>>> {
+        Ok(None)
+    }
+
+    fn nli(&self, _: &str, _: &str, _: &str, _: &str) -> Result<Option<Nli>> {
+        Ok(None)
     }
 }
 
@@ -148,17 +106,6 @@ mod tests {
                 let seed = idx as u64;
                 for query in teacher.queries(character, statement, &[], seed).unwrap() {
                     said.push(teacher.topic(character, &query.query));
-                    let others: Vec<&str> = statements.iter().map(String::as_str).collect();
-                    for other in &others {
-                        let relevance = teacher.relevance(character, other, &[&query.query]);
-                        said.push(format!("{:?}", relevance.unwrap()));
-                    }
-                    let replies = teacher.replies(character, &query, &statements, seed);
-                    for reply in replies.unwrap().unwrap() {
-                        let label =
-                            teacher.nli(character, statement, &query.query, &reply.response);
-                        said.push(format!("{} {:?}", reply.response, label.unwrap()));
-                    }
                     said.push(query.query);
                 }
             }
