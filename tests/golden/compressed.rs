@@ -16,19 +16,21 @@ fn logits(checkpoint: &Checkpoint) -> Vec<f64> {
 
 #[test]
 fn a_checkpoint_of_compressed_tensors_gives_the_logits_of_transformers() {
-    let golden = Golden::open("compressed", "golden.safetensors");
-    let found = logits(&Checkpoint::folder(folder("compressed")));
-    golden.assert("logits", &found, TOLERANCE);
+    for name in ["compressed/4-bit", "compressed/8-bit"] {
+        let golden = Golden::open(name, "golden.safetensors");
+        let found = logits(&Checkpoint::folder(folder(name)));
+        golden.assert("logits", &found, TOLERANCE);
+    }
 }
 
 #[test]
 fn a_quantized_checkpoint_is_written_dense_and_gives_the_same_logits() {
-    for (name, n_changed) in [("compressed", 21), ("nf4/plain", 21)] {
+    for name in ["compressed/4-bit", "compressed/8-bit", "nf4/plain"] {
         let from = Checkpoint::folder(folder(name));
         let dense = tempfile::tempdir().unwrap();
         let job = Job::default();
         let written = files::dequantize_model(&from, dense.path(), u64::MAX, &job).unwrap();
-        assert_eq!(written.changed, n_changed, "{name}");
+        assert_eq!(written.changed, 21, "{name}");
         let to = Checkpoint::folder(dense.path());
         assert_eq!(logits(&to), logits(&from), "{name}");
         let bytes = std::fs::read(dense.path().join("model.safetensors")).unwrap();
@@ -96,8 +98,8 @@ fn weights_packed_in_a_way_that_is_not_known_are_refused_by_name() {
     let refused = |change: &dyn Fn(&mut Value, &mut Vec<Stored>)| {
         let there = tempfile::tempdir().unwrap();
         let mut config: Value =
-            files::read_json(&folder("compressed").join("config.json")).unwrap();
-        let bytes = std::fs::read(folder("compressed").join("model.safetensors")).unwrap();
+            files::read_json(&folder("compressed/8-bit").join("config.json")).unwrap();
+        let bytes = std::fs::read(folder("compressed/8-bit").join("model.safetensors")).unwrap();
         let found = SafeTensors::deserialize(&bytes).unwrap();
         let tensors = found.tensors().into_iter();
         let mut tensors: Vec<_> = tensors

@@ -27,27 +27,28 @@ def packed(values, bits, group):
                 shape=torch.tensor([rows, columns]))
 
 
-def main():
-    OUT.mkdir(exist_ok=True)
+def write(place, bits, group):
+    folder = OUT / place
+    folder.mkdir(parents=True, exist_ok=True)
     tensors = {}
     for name, values in load_file(HERE / "gemma-mqa" / "model.safetensors").items():
-        if not name.endswith("_proj.weight"):
+        if name.endswith("_proj.weight"):
+            tensors |= {f"{name}_{part}": tensor for part, tensor in packed(values, bits, group).items()}
+        else:
             tensors[name] = values
-            continue
-        bits, group = (4, 32) if "self_attn" in name else (8, None)
-        tensors |= {f"{name}_{part}": tensor for part, tensor in packed(values, bits, group).items()}
-    save_file(tensors, OUT / "model.safetensors", metadata={"format": "pt"})
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((HERE / "gemma-mqa" / "config.json").read_text())
-    weights = lambda bits, strategy, group: dict(num_bits=bits, type="int", symmetric=True, strategy=strategy, group_size=group)
+    weights = dict(num_bits=bits, type="int", symmetric=True, strategy="group" if group else "channel", group_size=group)
     config["quantization_config"] = dict(
         quant_method="compressed-tensors", format="pack-quantized", quantization_status="compressed", ignore=["lm_head"],
-        config_groups=dict(group_0=dict(targets=["re:.*self_attn.*"], weights=weights(4, "group", 32)),
-                           group_1=dict(targets=["re:.*mlp.*"], weights=weights(8, "channel", None))))
-    (OUT / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    model = GemmaForCausalLM.from_pretrained(OUT, quantization_config=CompressedTensorsConfig(dequantize=True),
+        config_groups=dict(group_0=dict(targets=["Linear"], weights=weights)))
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    model = GemmaForCausalLM.from_pretrained(folder, quantization_config=CompressedTensorsConfig(dequantize=True),
                                              dtype=torch.float32, attn_implementation="eager").eval()
     with torch.no_grad():
-        save_file(dict(logits=model(IDS).logits[0]), OUT / "golden.safetensors")
+        save_file(dict(logits=model(IDS).logits[0]), folder / "golden.safetensors")
 
 
-main()
+# transformers reads one number of bits a checkpoint.
+write("4-bit", 4, 32)
+write("8-bit", 8, None)

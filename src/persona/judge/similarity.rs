@@ -1,6 +1,7 @@
 //! Relevance by similarity: a statement and a query are embedded apart, and the nearer they are, the likelier it matters.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -55,7 +56,11 @@ pub(super) struct SentenceJudge {
     similarity: Similarity,
     /// Of the text that a query becomes, and of the one that a statement becomes.
     readers: [JudgeReader; 2],
+    /// The persona that was asked last, with its statements' embeddings: in a chat it is asked again and again.
+    last: Arc<Mutex<Option<(Persona, Arc<Embeddings>)>>>,
 }
+
+type Embeddings = Vec<Vec<f32>>;
 
 /// Whether a judge is an encoder of sentences: its `judge.json` says so, or its files are those of sentence-transformers.
 pub(super) fn is_encoder(source: &JudgeSource) -> Result<bool> {
@@ -102,6 +107,7 @@ impl SentenceJudge {
             encoder,
             similarity,
             readers,
+            last: Arc::default(),
         };
         Ok((judge, remarks))
     }
@@ -113,24 +119,9 @@ impl SentenceJudge {
         queries: &[String],
         job: &Job,
     ) -> Result<RelevanceTable> {
-        let statements = &persona.statements;
-        let n_texts = queries.len() + statements.len();
-        let task = job.progress.task("relevance", n_texts, "texts");
-        let embed = |inputs: Vec<JudgeInput<'_>>, side: usize| {
-            let (texts, n_cut) = self.readers[side].encode(&inputs)?;
-            if n_cut > 0 {
-                job.progress.note(&format!(
-                    "truncated {n_cut} of {} texts to the judge's limit of {} tokens",
-                    inputs.len(),
-                    self.readers[side].max_tokens()
-                ));
-            }
-            self.encoder.embed(&texts, &*task, job)
-        };
-        let queries = queries.iter().map(|query| persona.input("", query, ""));
-        let queries = embed(queries.collect(), 0)?;
-        let statements = statements.iter().map(|text| persona.input(text, "", ""));
-        let statements = embed(statements.collect(), 1)?;
+        let inputs = queries.iter().map(|query| persona.input("", query, ""));
+        let queries = self.embed(&inputs.collect::<Vec<_>>(), 0, job)?;
+        let statements = self.statements(persona, job)?;
         let of = |query: &Vec<f32>| {
             let products = statements.iter().map(|statement| cosine(query, statement));
             products
@@ -140,6 +131,37 @@ impl SentenceJudge {
         Ok(RelevanceTable {
             rows: queries.iter().map(of).collect(),
         })
+    }
+
+    /// The embeddings of a persona's statements.
+    fn statements(&self, persona: &Persona, job: &Job) -> Result<Arc<Embeddings>> {
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((asked, embeddings)) = &*last()
+            && asked == persona
+        {
+            return Ok(embeddings.clone());
+        }
+        let inputs = persona
+            .statements
+            .iter()
+            .map(|text| persona.input(text, "", ""));
+        let embeddings = Arc::new(self.embed(&inputs.collect::<Vec<_>>(), 1, job)?);
+        *last() = Some((persona.clone(), embeddings.clone()));
+        Ok(embeddings)
+    }
+
+    fn embed(&self, inputs: &[JudgeInput<'_>], side: usize, job: &Job) -> Result<Embeddings> {
+        let reader = &self.readers[side];
+        let (texts, n_cut) = reader.encode(inputs)?;
+        if n_cut > 0 {
+            job.progress.note(&format!(
+                "truncated {n_cut} of {} texts to the judge's limit of {} tokens",
+                inputs.len(),
+                reader.max_tokens()
+            ));
+        }
+        let task = job.progress.task("relevance", texts.len(), "texts");
+        self.encoder.embed(&texts, &*task, job)
     }
 }
 

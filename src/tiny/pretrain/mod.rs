@@ -13,6 +13,7 @@ mod garbled;
 mod gemma;
 mod init;
 mod judges;
+mod named;
 mod pairs;
 mod prior;
 mod recipe;

@@ -8,16 +8,19 @@ use rand_chacha::ChaCha8Rng;
 
 use super::corpus::{Line, Persona};
 use super::garbled::spoiled;
+use super::named::{another, replaced, shared_names};
 use crate::persona::{JudgeInput, Nli};
 
 /// Of so many statements one is paired with a spoiled reply, and another with a reply of somebody else.
 const SPOILED_OF: usize = 20;
+/// How often each reply that shares a name with its statement comes with other names.
+const VARIANTS: usize = 2;
 
 /// What a judge is asked, and the class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pair<'a> {
-    statement: &'a str,
-    query: &'a str,
+    statement: Cow<'a, str>,
+    query: Cow<'a, str>,
     reply: Cow<'a, str>,
     pub(super) label: usize,
 }
@@ -27,15 +30,15 @@ impl Pair<'_> {
     pub(super) fn input(&self) -> JudgeInput<'_> {
         JudgeInput {
             character: "",
-            statement: self.statement,
-            query: self.query,
+            statement: &self.statement,
+            query: &self.query,
             response: &self.reply,
         }
     }
 }
 
 /// Each reply with its statement, and with another of the persona, which it leaves open; one in twenty statements also with
-/// a reply that has come apart, and with a reply of another persona; in a random order. There are always as many, with the same
+/// a reply that has come apart, and with a reply of another persona; and replies that are wrong by a name; in a random order. There are always as many, with the same
 /// classes.
 pub(super) fn nli_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
     let mut pairs = Vec::new();
@@ -45,8 +48,8 @@ pub(super) fn nli_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Ve
             for (query, reply, label) in replies(line) {
                 let mut add = |statement, label: Nli| {
                     pairs.push(Pair {
-                        statement,
-                        query,
+                        statement: Cow::Borrowed(statement),
+                        query: query.into(),
                         reply: reply.into(),
                         label: label as usize,
                     });
@@ -63,6 +66,7 @@ pub(super) fn nli_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Ve
         }
     }
     pairs.extend(odd_replies(personas, rng));
+    pairs.extend(named_replies(personas, rng));
     pairs.shuffle(rng);
     pairs
 }
@@ -80,6 +84,42 @@ fn replies(line: &Line) -> impl Iterator<Item = (&str, &str, Nli)> {
     })
 }
 
+/// For each reply that follows from a statement and shares a name or a number with it: both with another one, and the reply
+/// alone with another one, which contradicts the statement.
+fn named_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
+    let mut pairs = Vec::new();
+    for line in personas.iter().flat_map(|persona| &persona.lines) {
+        for (place, reply) in line.entailed.iter().enumerate() {
+            let (statement, query) = (line.statement.as_str(), line.question(place));
+            let shared = shared_names(statement, reply);
+            let n_variants = if shared.is_empty() { 0 } else { VARIANTS };
+            for _ in 0..n_variants {
+                let word = shared[rng.random_range(0..shared.len())];
+                let [one, other] = [another(word, rng), another(word, rng)];
+                let exchanged = |text: &'a str, with: &str| Cow::Owned(replaced(text, word, with));
+                pairs.push(Pair {
+                    statement: exchanged(statement, &one),
+                    query: exchanged(query, &one),
+                    reply: exchanged(reply, &one),
+                    label: Nli::Entailed as usize,
+                });
+                // Half of them with the name that the corpus has.
+                let (statement, query) = match rng.random_bool(0.5) {
+                    true => (exchanged(statement, &one), exchanged(query, &one)),
+                    false => (statement.into(), query.into()),
+                };
+                pairs.push(Pair {
+                    statement,
+                    query,
+                    reply: exchanged(reply, &other),
+                    label: Nli::Contradicted as usize,
+                });
+            }
+        }
+    }
+    pairs
+}
+
 /// Replies that neither follow from the statement nor contradict it, because they say nothing or are somebody else's.
 fn odd_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
     // Each with the place of its persona.
@@ -88,8 +128,8 @@ fn odd_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a
         .filter(|(_, line)| line.is_about_something() && !line.entailed.is_empty())
         .collect();
     let neutral = |line: &'a Line, place, reply| Pair {
-        statement: &line.statement,
-        query: line.question(place),
+        statement: line.statement.as_str().into(),
+        query: line.question(place).into(),
         reply,
         label: Nli::Neutral as usize,
     };
