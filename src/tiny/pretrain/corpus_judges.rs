@@ -48,14 +48,19 @@ impl CorpusJudges {
 
     /// What identifies the encoder and the corpus, for a record of what was made from them.
     pub fn identity(&self) -> Result<Value> {
-        let corpus = Corpus::load(&self.corpus)?;
-        let texts: Vec<&str> = corpus.texts().collect();
         Ok(json!({
             "base": Checkpoint::folder(&self.base).hash()?,
-            "corpus": files::checksum_of(texts.join("\n")),
+            "corpus": corpus_identity(&self.corpus)?,
             "judge_vocab_size": self.vocab_size,
         }))
     }
+}
+
+/// What identifies a corpus, for a record of what was made from it.
+pub fn corpus_identity(folder: &Path) -> Result<String> {
+    let corpus = Corpus::load(folder)?;
+    let texts: Vec<&str> = corpus.texts().collect();
+    Ok(files::checksum_of(texts.join("\n")))
 }
 
 /// The NLI judge and the relevance judge, each from the pretrained encoder.

@@ -1,0 +1,66 @@
+//! From prompts and replies to what a language model learns.
+
+use rand_chacha::ChaCha8Rng;
+
+use super::renamed::WordTokens;
+use super::slips::extend_with_slips;
+use super::talk::Turn;
+use crate::Result;
+use crate::persona::encode_reply;
+use crate::text::Tokenizer;
+use crate::train::LanguageExample;
+
+/// How prompts and replies become training examples.
+#[derive(Clone, Debug)]
+pub(super) struct LanguageEncoder {
+    pub(super) tokenizer: Tokenizer,
+    pub(super) words: WordTokens,
+    /// Whether some copied tokens are exchanged and some replies have slips; neither is in examples that measure.
+    pub(super) is_disturbed: bool,
+}
+
+impl LanguageEncoder {
+    /// Brings prompts and replies into tokens: what the prompts share once, then the rest of each with its reply. Only the replies are
+    /// learnt.
+    pub(super) fn encode(&self, turns: &[Turn], rng: &mut ChaCha8Rng) -> Result<LanguageExample> {
+        let tokenizer = &self.tokenizer;
+        // Special tokens and bytes come first in the vocabulary.
+        let first_word = tokenizer.token_id("<0xFF>").map_or(0, |id| id + 1);
+        let others = first_word..tokenizer.vocab_size() as i32;
+        let mut encoded = Vec::with_capacity(turns.len());
+        for (prompt, reply) in turns {
+            encoded.push((tokenizer.encode(prompt)?, encode_reply(tokenizer, reply)?));
+        }
+        let shared = encoded
+            .iter()
+            .map(|(prompt, _)| {
+                prompt
+                    .iter()
+                    .zip(&encoded[0].0)
+                    .take_while(|(own, first)| own == first)
+                    .count()
+            })
+            .min()
+            .unwrap_or(0);
+        if self.is_disturbed {
+            let replies = encoded.iter().map(|(_, reply)| &reply[..]);
+            let exchange = self.words.exchange(&encoded[0].0[..shared], replies, rng);
+            for (prompt, reply) in &mut encoded {
+                for id in prompt.iter_mut().chain(reply) {
+                    *id = exchange.get(id).copied().unwrap_or(*id);
+                }
+            }
+        }
+        let mut example = LanguageExample::default();
+        example.extend(1, &encoded[0].0[..shared], 0.0);
+        for (turn_idx, (prompt, reply)) in encoded.iter().enumerate() {
+            let segment = turn_idx as i32 + 2;
+            example.extend(segment, &prompt[shared..], 0.0);
+            match self.is_disturbed {
+                true => extend_with_slips(&mut example, segment, reply, 1.0, &others, rng),
+                false => example.extend(segment, reply, 1.0),
+            }
+        }
+        Ok(example)
+    }
+}
