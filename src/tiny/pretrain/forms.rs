@@ -40,7 +40,10 @@ const FIELDS: [(&str, &[&str]); 38] = [
     ("cannot abide ", &["Dislikes", "Hates"]),
     ("is afraid of ", &["Fears", "Afraid of", "Fear"]),
     ("is scared of ", &["Fears", "Scared of", "Fear"]),
-    ("is terrified of ", &["Fears", "Terrified of", "Biggest fear"]),
+    (
+        "is terrified of ",
+        &["Fears", "Terrified of", "Biggest fear"],
+    ),
     ("is frightened of ", &["Fears", "Frightened of"]),
     ("is allergic to ", &["Allergies", "Allergic to", "Allergy"]),
     ("plays the ", &["Instrument", "Plays", "Instruments"]),
@@ -59,8 +62,26 @@ const FIELDS: [(&str, &[&str]); 38] = [
 
 /// Headings under which a sentence may stand.
 const HEADINGS: [&str; 20] = [
-    "Life", "Work", "Home", "Family", "Trivia", "Background", "Hobbies", "Personality", "Appearance", "Facts", "Notes",
-    "Early life", "Habits", "At work", "Free time", "Today", "Friends", "Health", "Money", "Food",
+    "Life",
+    "Work",
+    "Home",
+    "Family",
+    "Trivia",
+    "Background",
+    "Hobbies",
+    "Personality",
+    "Appearance",
+    "Facts",
+    "Notes",
+    "Early life",
+    "Habits",
+    "At work",
+    "Free time",
+    "Today",
+    "Friends",
+    "Health",
+    "Money",
+    "Food",
 ];
 
 /// The statement as it is, with the reply in the first person.
@@ -74,7 +95,12 @@ pub(super) fn plain(name: &str, statement: &str) -> Form {
 
 /// A piece of a page that says what the statement does and is kept as it stands, with the name in front: a field, the
 /// words behind the name, or a sentence under a heading.
-pub(super) fn kept(name: &str, pronoun: Option<&str>, statement: &str, rng: &mut ChaCha8Rng) -> Form {
+pub(super) fn kept(
+    name: &str,
+    pronoun: Option<&str>,
+    statement: &str,
+    rng: &mut ChaCha8Rng,
+) -> Form {
     let said = plain(name, statement);
     let field = field(name, &said, rng);
     if let Some((key, value)) = field
@@ -118,7 +144,10 @@ fn field(name: &str, said: &Form, rng: &mut ChaCha8Rng) -> Option<(String, Strin
         Some(value.to_string())
     };
     if let Some(rest) = statement.strip_prefix(&format!("{name} ")) {
-        if let Some(age) = rest.strip_prefix("is ").and_then(|rest| rest.strip_suffix(" years old")) {
+        if let Some(age) = rest
+            .strip_prefix("is ")
+            .and_then(|rest| rest.strip_suffix(" years old"))
+        {
             return Some(("Age".into(), age.into()));
         }
         for (opening, keys) in FIELDS {
@@ -129,15 +158,27 @@ fn field(name: &str, said: &Form, rng: &mut ChaCha8Rng) -> Option<(String, Strin
         return None;
     }
     let rest = statement.strip_prefix(&format!("{name}'s "))?;
-    let (whose, value) = rest.split_once(" is ").or_else(|| rest.split_once(" are "))?;
+    let (whose, value) = rest
+        .split_once(" is ")
+        .or_else(|| rest.split_once(" are "))?;
     let is_short = whose.split(' ').count() <= 2;
-    is_short.then(|| Some((capitalized(whose), own(value)?))).flatten()
+    is_short
+        .then(|| Some((capitalized(whose), own(value)?)))
+        .flatten()
 }
 
 /// Two statements about a persona as one sentence, as long as those of real pages.
-pub(super) fn joined(name: &str, pronoun: Option<&str>, first: &str, second: &str, rng: &mut ChaCha8Rng) -> Form {
+pub(super) fn joined(
+    name: &str,
+    pronoun: Option<&str>,
+    first: &str,
+    second: &str,
+    rng: &mut ChaCha8Rng,
+) -> Form {
     /// What joins them; several mean nothing by it.
-    const BETWEEN: [&str; 8] = [" and ", ", and ", " and ", ", but ", ", while ", ", and ", "; ", " and "];
+    const BETWEEN: [&str; 8] = [
+        " and ", ", and ", " and ", ", but ", ", while ", ", and ", "; ", " and ",
+    ];
     let who = pronoun.unwrap_or(name);
     let first = first.trim_end_matches('.');
     let between = BETWEEN[rng.random_range(0..BETWEEN.len())];
@@ -154,14 +195,32 @@ pub(super) fn joined(name: &str, pronoun: Option<&str>, first: &str, second: &st
 /// A statement with other digits, and with digits in place of numbers from eleven up that are written as words.
 pub(super) fn in_digits(statement: &str, rng: &mut ChaCha8Rng) -> String {
     const NUMBERS: [&str; 17] = [
-        "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
-        "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+        "twenty",
+        "thirty",
+        "forty",
+        "fifty",
+        "sixty",
+        "seventy",
+        "eighty",
+        "ninety",
     ];
     let words = statement.split(' ').map(|word| {
         let bare = word.trim_end_matches(['.', ',']);
         let end = &word[bare.len()..];
         let is_year = bare.len() == 4 && bare.chars().all(|c| c.is_ascii_digit());
-        let is_number = bare.split('-').next().is_some_and(|first| NUMBERS.contains(&first));
+        let is_number = bare
+            .split('-')
+            .next()
+            .is_some_and(|first| NUMBERS.contains(&first));
         if is_year {
             format!("{}{end}", rng.random_range(1880..2030))
         } else if is_number {
@@ -176,7 +235,9 @@ pub(super) fn in_digits(statement: &str, rng: &mut ChaCha8Rng) -> String {
 /// The last `n` words of a text, if it has more.
 fn last_words(text: &str, n: usize) -> Option<&str> {
     let mut places = text.match_indices(' ').map(|(place, _)| place).rev();
-    places.nth(n.checked_sub(1)?).map(|place| &text[place + 1..])
+    places
+        .nth(n.checked_sub(1)?)
+        .map(|place| &text[place + 1..])
 }
 
 /// The text with a large first letter.

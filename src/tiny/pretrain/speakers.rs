@@ -7,11 +7,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::corpus::{self, Line};
 use super::examples::example_rng;
+use crate::Result;
 use crate::files;
 use crate::persona::{Judge, Persona};
 use crate::progress::Job;
 use crate::tiny::english;
-use crate::Result;
 
 /// Statements whose order is kept for each question.
 const KEPT: usize = 10;
@@ -106,7 +106,9 @@ impl Speaker {
             if idxs.is_empty() || places.is_empty() {
                 continue;
             }
-            let texts = places.iter().map(|&place| self.questions[place].text.clone());
+            let texts = places
+                .iter()
+                .map(|&place| self.questions[place].text.clone());
             let table = judge.relevance(&persona, &texts.collect::<Vec<_>>(), job)?;
             for (row, &place) in places.iter().enumerate() {
                 let ranked = table.retrieve(row, KEPT);
@@ -127,7 +129,9 @@ impl Speaker {
                 natural.insert(about, asked.ranked.clone());
             } else if let Some(others) = natural.get(&about) {
                 asked.ranked = vec![about];
-                asked.ranked.extend(others.iter().filter(|idx| **idx != about));
+                asked
+                    .ranked
+                    .extend(others.iter().filter(|idx| **idx != about));
             }
         }
     }
@@ -165,7 +169,13 @@ pub(super) fn speakers(
     }
     let orders: Vec<Vec<&Vec<usize>>> = speakers
         .iter()
-        .map(|speaker| speaker.questions.iter().map(|asked| &asked.ranked).collect())
+        .map(|speaker| {
+            speaker
+                .questions
+                .iter()
+                .map(|asked| &asked.ranked)
+                .collect()
+        })
         .collect();
     files::write_json(kept, &orders)?;
     Ok(speakers)

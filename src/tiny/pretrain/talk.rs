@@ -101,7 +101,9 @@ impl Talk {
             let asked = speaker.questions.iter();
             let asked = asked.filter(|asked| asked.about == Some(about));
             let asked: Vec<&Asked> = asked.collect();
-            let fitting = asked.iter().filter(|asked| asked.is_by_rules == is_by_rules);
+            let fitting = asked
+                .iter()
+                .filter(|asked| asked.is_by_rules == is_by_rules);
             let fitting: Vec<&&Asked> = fitting.collect();
             let Some(asked) = (match fitting.is_empty() {
                 true => asked.first(),
@@ -119,7 +121,11 @@ impl Talk {
         if !rng.random_bool(RENAMED) {
             return None;
         }
-        let mut name = || self.speakers[rng.random_range(0..self.speakers.len())].name.clone();
+        let mut name = || {
+            self.speakers[rng.random_range(0..self.speakers.len())]
+                .name
+                .clone()
+        };
         let (first, last) = (name(), name());
         Some(match rng.random_bool(0.1) && first != last {
             true => format!("{first} {last}"),
@@ -162,7 +168,12 @@ struct Prompt {
 }
 
 impl Prompt {
-    fn new(speaker: &Speaker, name: Option<String>, shown: Vec<usize>, rng: &mut ChaCha8Rng) -> Self {
+    fn new(
+        speaker: &Speaker,
+        name: Option<String>,
+        shown: Vec<usize>,
+        rng: &mut ChaCha8Rng,
+    ) -> Self {
         let old_name = speaker.name.clone();
         let name = name.unwrap_or_else(|| old_name.clone());
         let pronoun = speaker.pronoun;
@@ -203,7 +214,11 @@ impl Prompt {
 
     /// A prompt with a question, and the reply to it.
     fn turn(&self, asked: &Asked, rng: &mut ChaCha8Rng) -> Turn {
-        let statements: Vec<&str> = self.forms.iter().map(|form| form.statement.as_str()).collect();
+        let statements: Vec<&str> = self
+            .forms
+            .iter()
+            .map(|form| form.statement.as_str())
+            .collect();
         let question = renamed(&asked.text, &self.old_name, &self.name);
         let prompt = persona_prompt(&self.name, &statements, &question);
         let place = self.shown.iter().position(|idx| Some(*idx) == asked.about);
@@ -223,7 +238,9 @@ impl Prompt {
 
 /// A sentence as it stands behind a "Yes,".
 fn inside(sentence: &str) -> String {
-    const SMALL: [&str; 12] = ["My ", "The ", "A ", "An ", "In ", "On ", "At ", "Our ", "When ", "Every ", "There ", "It "];
+    const SMALL: [&str; 12] = [
+        "My ", "The ", "A ", "An ", "In ", "On ", "At ", "Our ", "When ", "Every ", "There ", "It ",
+    ];
     match SMALL.iter().any(|word| sentence.starts_with(word)) {
         true => sentence[..1].to_lowercase() + &sentence[1..],
         false => sentence.to_string(),
@@ -251,7 +268,8 @@ fn renamed(text: &str, old: &str, new: &str) -> String {
     let mut rest = text;
     while let Some(place) = rest.find(old) {
         let (before, after) = (&rest[..place], &rest[place + old.len()..]);
-        let is_word = !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric);
+        let is_word =
+            !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric);
         out.push_str(before);
         out.push_str(if is_word { new } else { old });
         rest = after;
@@ -261,10 +279,10 @@ fn renamed(text: &str, old: &str, new: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::corpus::Corpus;
     use super::super::examples::example_rng;
     use super::super::speakers::speakers;
+    use super::*;
     use crate::files::Checkpoint;
     use crate::persona::{Judge, JudgeTask};
     use crate::progress::Job;
@@ -276,28 +294,87 @@ mod tests {
     fn scratch() {
         let corpus = Corpus::load(Path::new("models/corpus")).unwrap();
         let source = Checkpoint::folder("/tmp/w/jd/out/relevance").into();
-        let judge = Judge::load(&source, JudgeTask::Relevance, &Device::flex().into(), &Job::default()).unwrap();
+        let judge = Judge::load(
+            &source,
+            JudgeTask::Relevance,
+            &Device::flex().into(),
+            &Job::default(),
+        )
+        .unwrap();
         let start = std::time::Instant::now();
-        speakers(&corpus.learnt()[..3], 1, &judge, Path::new("/tmp/w/hg/ranked3.json"), &Job::default()).unwrap();
+        speakers(
+            &corpus.learnt()[..3],
+            1,
+            &judge,
+            Path::new("/tmp/w/hg/ranked3.json"),
+            &Job::default(),
+        )
+        .unwrap();
         println!("three: {:?}", start.elapsed());
-        let learnt = speakers(corpus.learnt(), 1, &judge, Path::new("/tmp/w/hg/ranked.json"), &Job::default()).unwrap();
-        println!("{:?} {}", start.elapsed(), learnt.iter().map(|s| s.questions.len()).sum::<usize>());
-        let held = speakers(corpus.held_out(), 1, &judge, Path::new("/tmp/w/hg/ranked_held.json"), &Job::default()).unwrap();
+        let learnt = speakers(
+            corpus.learnt(),
+            1,
+            &judge,
+            Path::new("/tmp/w/hg/ranked.json"),
+            &Job::default(),
+        )
+        .unwrap();
+        println!(
+            "{:?} {}",
+            start.elapsed(),
+            learnt.iter().map(|s| s.questions.len()).sum::<usize>()
+        );
+        let held = speakers(
+            corpus.held_out(),
+            1,
+            &judge,
+            Path::new("/tmp/w/hg/ranked_held.json"),
+            &Job::default(),
+        )
+        .unwrap();
         for (name, set) in [("learnt", &learnt), ("held", &held)] {
             for rules in [false, true] {
-                let mut at = [0; 11]; let mut n = 0;
-                for s in set { for a in &s.questions { if a.is_by_rules == rules && let Some(about) = a.about { n += 1;
-                    at[a.ranked.iter().position(|i| *i == about).unwrap_or(10)] += 1; } } }
+                let mut at = [0; 11];
+                let mut n = 0;
+                for s in set {
+                    for a in &s.questions {
+                        if a.is_by_rules == rules
+                            && let Some(about) = a.about
+                        {
+                            n += 1;
+                            at[a.ranked.iter().position(|i| *i == about).unwrap_or(10)] += 1;
+                        }
+                    }
+                }
                 println!("{name} rules {rules}: {n} {at:?}");
             }
         }
-        for s in learnt.iter().take(12) { for t in &s.statements { let r = crate::tiny::english::first_person(&s.name, t);
-            if r.split(' ').any(|w| ["his","her","he","she","him","himself","herself"].contains(&w.trim_end_matches('.'))) { println!("FP {t} -> {r}"); } } }
+        for s in learnt.iter().take(12) {
+            for t in &s.statements {
+                let r = crate::tiny::english::first_person(&s.name, t);
+                if r.split(' ').any(|w| {
+                    ["his", "her", "he", "she", "him", "himself", "herself"]
+                        .contains(&w.trim_end_matches('.'))
+                }) {
+                    println!("FP {t} -> {r}");
+                }
+            }
+        }
         let talk = Talk::new(learnt);
         for number in 0..40 {
             let turns = talk.example(&mut example_rng(5, number));
             println!("=== {}", turns[0].0.split("<end_of_turn>").next().unwrap());
-            for (p, r) in turns { println!("  Q {}\n    -> {r}", p.split("<start_of_turn>user\n").nth(1).unwrap().split('<').next().unwrap()); }
+            for (p, r) in turns {
+                println!(
+                    "  Q {}\n    -> {r}",
+                    p.split("<start_of_turn>user\n")
+                        .nth(1)
+                        .unwrap()
+                        .split('<')
+                        .next()
+                        .unwrap()
+                );
+            }
         }
     }
 }
