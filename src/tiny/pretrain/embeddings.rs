@@ -137,3 +137,72 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
     let (radius, turn): (f64, f64) = (rng.random(), rng.random());
     (-2.0 * (1.0 - radius).ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::base::tests::small_bert;
+    use super::super::vocabulary::{VocabularyKind, train_tokenizer};
+    use super::*;
+    use crate::nn::GemmaConfig;
+    use burn::tensor::Device;
+
+    #[test]
+    fn a_word_in_either_case_lies_near_itself_and_the_size_is_the_usual() {
+        let bert = small_bert();
+        let folder = tempfile::tempdir().unwrap();
+        let texts = vec!["The boat has a drum. the Boat? Drum boat horn oboe".to_string(); 4];
+        train_tokenizer(VocabularyKind::Gemma, &texts, 330, folder.path()).unwrap();
+        let tokenizer = Tokenizer::load(&Checkpoint::folder(folder.path())).unwrap();
+        let (width, std) = (64, 0.02);
+        let made = || embeddings_of(bert.path(), &tokenizer, width, std, 3).unwrap();
+        let values = made();
+        assert_eq!(values, made());
+        let table: Vec<f32> = values.iter::<f32>().collect();
+        let row = |token: &str| {
+            let id = tokenizer.token_id(token).unwrap() as usize;
+            &table[id * width..][..width]
+        };
+        let likeness = |a: &str, b: &str| {
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            let (a, b) = (row(a), row(b));
+            dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+        };
+        let alike = likeness("▁boat", "▁Boat");
+        assert!((0.3..0.95).contains(&alike), "{alike}");
+        assert!(alike > likeness("▁boat", "▁drum"));
+        let size =
+            (table.iter().map(|value| value * value).sum::<f32>() / table.len() as f32).sqrt();
+        assert!((size / 0.02 - 1.0).abs() < 0.1, "{size}");
+
+        let device = Device::flex();
+        let config = GemmaConfig::gemma_2b()
+            .with_vocab_size(tokenizer.vocab_size())
+            .with_hidden_size(width)
+            .with_intermediate_size(16)
+            .with_num_hidden_layers(1)
+            .with_num_attention_heads(2)
+            .with_num_key_value_heads(2)
+            .with_head_dim(4);
+        let mut gemma = config.init(&device);
+        set_embeddings(&mut gemma, &values);
+        let mut found = None;
+        gemma.weights("", &mut |name, weight| {
+            if name == "model.embed_tokens.weight" {
+                found = Some(weight.to_data());
+            }
+        });
+        assert_eq!(found.unwrap(), values);
+    }
+
+    #[test]
+    fn a_base_without_words_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = safetensors::serialize(
+            Vec::<(&str, safetensors::tensor::TensorView<'_>)>::new(),
+            None,
+        );
+        std::fs::write(folder.path().join("model.safetensors"), bytes.unwrap()).unwrap();
+        let told = word_table(folder.path()).unwrap_err().to_string();
+        assert!(told.contains("word_embeddings"), "{told}");
+    }
+}

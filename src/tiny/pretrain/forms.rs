@@ -246,3 +246,58 @@ pub(super) fn capitalized(text: &str) -> String {
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(letters).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::examples::example_rng;
+    use super::*;
+
+    /// All forms that a statement is kept in.
+    fn all_kept(statement: &str) -> Vec<String> {
+        let mut found: Vec<String> = (0..60)
+            .map(|number| {
+                let form = kept("Ada", Some("she"), statement, &mut example_rng(1, number));
+                format!("{} / {}", form.statement, form.reply)
+            })
+            .collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    #[test]
+    fn pieces_of_a_page_are_answered_with_their_own_words() {
+        let has = |statement: &str, expected: &str| {
+            let found = all_kept(statement);
+            assert!(found.iter().any(|form| form == expected), "{found:?}");
+        };
+        has("Ada lives in Bergen.", "Ada – Home: Bergen. / Bergen.");
+        has("Ada is fond of her tea.", "Ada – Likes: my tea. / My tea.");
+        has("Ada is fond of tea.", "Ada – fond of tea. / Fond of tea.");
+        has("Ada is nine years old.", "Ada – Age: nine. / Nine.");
+        has("Ada's old boat is red.", "Ada – Old boat: red. / Red.");
+        has("Ada sings.", "Ada – sings. / I sing.");
+        has("Ada sings.", "Ada – Work: She sings. / I sing.");
+    }
+
+    #[test]
+    fn two_statements_in_one_sentence_are_said_in_the_first_person() {
+        let rng = &mut example_rng(1, 0);
+        let form = joined("Ada", Some("she"), "Ada sings.", "Ada's boat is red.", rng);
+        assert!(form.statement.starts_with("Ada sings") && form.statement.contains("her boat"));
+        assert!(form.reply.starts_with("I sing") && form.reply.ends_with("my boat is red."));
+    }
+
+    #[test]
+    fn numbers_become_digits() {
+        let text = in_digits(
+            "Ada, twenty-six, left in 1990 with two bags.",
+            &mut example_rng(1, 0),
+        );
+        let words: Vec<&str> = text.split(' ').collect();
+        let number = |word: &str| word.trim_end_matches(',').parse::<usize>().unwrap();
+        assert!((11..100).contains(&number(words[1])));
+        assert!((1880..2030).contains(&number(words[4])));
+        assert!(text.ends_with("with two bags."));
+    }
+}

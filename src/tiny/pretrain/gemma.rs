@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use burn::train::InferenceStep;
 use rand_chacha::ChaCha8Rng;
 
+use super::base::fresh;
 use super::corpus::{self, Corpus};
 use super::embeddings::{embeddings_of, set_embeddings};
 use super::init::induction_heads;
@@ -20,7 +21,7 @@ use super::talk::Talk;
 use super::vocabulary::{VocabularyKind, train_tokenizer};
 use super::wordpieces::WordPieces;
 use crate::files::{self, Checkpoint};
-use crate::nn::{GemmaConfig, Weights};
+use crate::nn::{Gemma, GemmaConfig, WeightMut, Weights};
 use crate::persona::{Judge, JudgeTask, persona_prompt};
 use crate::progress::Job;
 use crate::text::Tokenizer;
@@ -74,6 +75,7 @@ pub(super) fn pretrain_gemma(
         .with_head_dim(48)
         .with_max_position_embeddings(1024);
     let mut gemma = model_config.init(device);
+    draw_weights(&mut gemma, model_config.initializer_range, config.seed);
     if let Some(base) = from.base {
         let (hidden_size, std) = (model_config.hidden_size, model_config.initializer_range);
         let values = embeddings_of(base, &tokenizer, hidden_size, std, config.seed)?;
@@ -133,6 +135,19 @@ pub(super) fn pretrain_gemma(
     tell_bf16(folder)
 }
 
+/// Draws all matrices anew; they depend on the seed alone, whatever else draws random numbers.
+fn draw_weights(gemma: &mut Gemma, std: f64, seed: u64) {
+    let mut number = 0;
+    gemma.weights("", &mut |_, weight| {
+        if let WeightMut::Matrix(weight) = weight {
+            number += 1;
+            let (device, shape) = (weight.val().device(), weight.val().dims());
+            let values = fresh(&shape, std, seed, number);
+            WeightMut::Matrix(weight).set_frozen(values, DType::F32, &device.inner());
+        }
+    });
+}
+
 /// Returns the talk to learn from and the talk to measure on, with statements as the relevance judge ranks them.
 fn ranked(
     seed: u64,
@@ -187,4 +202,38 @@ fn held_out_loss(model: &LanguageModel, examples: &[LanguageExample]) -> f64 {
         n_targets += found.examples;
     }
     sum / n_targets.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::base::tests::small_bert;
+    use super::super::corpus::tests::small_corpus;
+    use super::*;
+
+    #[test]
+    fn a_gemma_comes_out_of_a_corpus_and_a_judge_the_same_again() {
+        let (bert, corpus) = (small_bert(), small_corpus(6));
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
+        let config = Pretrain::new().with_language_examples(16);
+        let from = |relevance: PathBuf| GemmaSources {
+            corpus: corpus.path(),
+            base: Some(bert.path()),
+            relevance,
+        };
+        let (device, job) = (Device::flex(), Job::default());
+        let made = || {
+            let folder = tempfile::tempdir().unwrap();
+            let (to, work) = (folder.path().join("gemma"), folder.path().join("work"));
+            pretrain_gemma(&config, &from(tiny.clone()), &to, &work, &device, &job).unwrap();
+            std::fs::read(to.join("model.safetensors")).unwrap()
+        };
+        assert!(made() == made());
+
+        let folder = tempfile::tempdir().unwrap();
+        let missing = from(folder.path().join("relevance"));
+        let to = folder.path().join("gemma");
+        let error = pretrain_gemma(&config, &missing, &to, folder.path(), &device, &job);
+        let told = error.unwrap_err().to_string();
+        assert!(told.contains("make the judges first"), "{told}");
+    }
 }

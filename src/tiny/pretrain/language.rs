@@ -64,3 +64,53 @@ impl LanguageEncoder {
         Ok(example)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::examples::example_rng;
+    use super::super::talk::tests::small_talk;
+    use super::super::vocabulary::{VocabularyKind, train_tokenizer};
+    use super::*;
+    use crate::files::Checkpoint;
+
+    #[test]
+    fn replies_alone_are_learnt_behind_a_prompt_that_they_share() {
+        let talk = small_talk();
+        let turns = talk.example(&mut example_rng(1, 4));
+        assert!(turns.len() > 1);
+        let texts: Vec<String> = turns
+            .iter()
+            .map(|(prompt, reply)| prompt.clone() + reply)
+            .collect();
+        let folder = tempfile::tempdir().unwrap();
+        train_tokenizer(VocabularyKind::Gemma, &texts, 400, folder.path()).unwrap();
+        let tokenizer = Tokenizer::load(&Checkpoint::folder(folder.path())).unwrap();
+        let encoder = LanguageEncoder {
+            words: WordTokens::new(&tokenizer),
+            tokenizer,
+            is_disturbed: false,
+        };
+        let rng = &mut example_rng(1, 0);
+        let example = encoder.encode(&turns, rng).unwrap();
+        let learnt: Vec<i32> = example.targets().map(|(_, id, _)| id).collect();
+        let replies = turns
+            .iter()
+            .flat_map(|(_, reply)| encode_reply(&encoder.tokenizer, reply).unwrap());
+        assert_eq!(learnt, replies.collect::<Vec<i32>>());
+        let apart = turns
+            .iter()
+            .map(|(prompt, _)| encoder.tokenizer.encode(prompt).unwrap().len());
+        assert!(example.len() < apart.sum::<usize>());
+
+        let disturbed = LanguageEncoder {
+            is_disturbed: true,
+            ..encoder
+        };
+        let mut others = (0..20).map(|number| {
+            disturbed
+                .encode(&turns, &mut example_rng(2, number))
+                .unwrap()
+        });
+        assert!(others.any(|other| other != example));
+    }
+}

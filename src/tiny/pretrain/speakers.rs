@@ -225,3 +225,80 @@ pub(super) fn possessive(pronoun: &str) -> &'static str {
         _ => "their",
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::corpus::Corpus;
+    use super::super::corpus::tests::small_corpus;
+    use super::*;
+    use crate::files::Checkpoint;
+    use crate::persona::JudgeTask;
+    use burn::tensor::Device;
+
+    /// Speakers whose statements stay in the order of their lines.
+    pub(in crate::tiny::pretrain) fn unranked(personas: &[corpus::Persona]) -> Vec<Speaker> {
+        let mut speakers: Vec<Speaker> = personas
+            .iter()
+            .map(|persona| Speaker::of(persona, &mut example_rng(1, 0)))
+            .collect();
+        for speaker in &mut speakers {
+            let n_statements = speaker.statements.len();
+            for asked in &mut speaker.questions {
+                asked.ranked = (0..n_statements).collect();
+            }
+        }
+        speakers
+    }
+
+    #[test]
+    fn a_speaker_is_asked_by_the_corpus_and_by_rules_and_all_is_ranked() {
+        let folder = small_corpus(4);
+        let corpus = Corpus::load(folder.path()).unwrap();
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
+        let (source, device) = (Checkpoint::folder(tiny).into(), Device::flex());
+        let job = Job::default();
+        let judge = Judge::load(&source, JudgeTask::Relevance, &device.into(), &job).unwrap();
+        let kept = folder.path().join("ranked.json");
+        let made = || speakers(corpus.learnt(), 1, &judge, &kept, &job).unwrap();
+        let (first, again) = (made(), made());
+        assert_eq!(first.len(), 3);
+        for (speaker, again) in first.iter().zip(&again) {
+            let natural = speaker.questions.iter().filter(|asked| !asked.is_by_rules);
+            assert_eq!(natural.count(), 5);
+            assert!(speaker.questions.len() > 8);
+            for (asked, again) in speaker.questions.iter().zip(&again.questions) {
+                assert_eq!(asked.ranked, again.ranked);
+                assert!(
+                    asked
+                        .about
+                        .is_none_or(|about| asked.ranked.contains(&about))
+                );
+                let is_first = asked.ranked.first() == asked.about.as_ref();
+                assert!(is_first || !asked.is_by_rules);
+            }
+        }
+    }
+
+    #[test]
+    fn the_corpus_own_reply_tells_whether_it_is_yes_or_no() {
+        let opening = |question: &str, reply: &str| {
+            let json = serde_json::json!({"s": "Ada sings.", "q": [question], "e": [reply]});
+            natural_opening(&serde_json::from_value(json).unwrap(), 0)
+        };
+        assert_eq!(opening("Do you sing?", "Yes, daily."), Some("Yes,"));
+        assert_eq!(opening("Do you sing?", "Nope. Never did."), Some("No,"));
+        assert_eq!(opening("Do you sing?", "No one asked me to stop."), None);
+        assert_eq!(opening("What do you sing?", "No, no arias."), None);
+        assert_eq!(opening("Do you sing?", "Arias, mostly."), None);
+    }
+
+    #[test]
+    fn the_pronoun_is_the_one_that_most_statements_use() {
+        let pronoun = |text: &str| pronoun(&[text.to_string()]);
+        assert_eq!(
+            pronoun("Ada loves her boat, which he hates, and herself."),
+            Some("she")
+        );
+        assert_eq!(pronoun("Ada sings."), None);
+    }
+}

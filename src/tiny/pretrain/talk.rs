@@ -142,8 +142,9 @@ fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
     };
     let mut shown = first.ranked.clone();
     // A judge knows the personas that it learnt from better than others.
+    let demoted = if first.is_by_rules { 0.2 } else { 0.1 };
     if let Some(about) = first.about
-        && rng.random_bool(0.2)
+        && rng.random_bool(demoted)
     {
         shown.retain(|idx| *idx != about);
         shown.insert(rng.random_range(0..SHOWN.min(shown.len() + 1)), about);
@@ -278,103 +279,82 @@ fn renamed(text: &str, old: &str, new: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::corpus::Corpus;
+    use super::super::corpus::tests::small_corpus;
     use super::super::examples::example_rng;
-    use super::super::speakers::speakers;
+    use super::super::speakers::tests::unranked;
     use super::*;
-    use crate::files::Checkpoint;
-    use crate::persona::{Judge, JudgeTask};
-    use crate::progress::Job;
-    use burn::tensor::Device;
-    use std::path::Path;
+
+    /// Talk of a small corpus, with statements in the order of their lines.
+    pub(in crate::tiny::pretrain) fn small_talk() -> Talk {
+        let folder = small_corpus(6);
+        let corpus = Corpus::load(folder.path()).unwrap();
+        Talk::new(unranked(corpus.learnt()))
+    }
 
     #[test]
-    #[ignore = "prints"]
-    fn scratch() {
-        let corpus = Corpus::load(Path::new("models/corpus")).unwrap();
-        let source = Checkpoint::folder("/tmp/w/jd/out/relevance").into();
-        let judge = Judge::load(
-            &source,
-            JudgeTask::Relevance,
-            &Device::flex().into(),
-            &Job::default(),
-        )
-        .unwrap();
-        let start = std::time::Instant::now();
-        speakers(
-            &corpus.learnt()[..3],
-            1,
-            &judge,
-            Path::new("/tmp/w/hg/ranked3.json"),
-            &Job::default(),
-        )
-        .unwrap();
-        println!("three: {:?}", start.elapsed());
-        let learnt = speakers(
-            corpus.learnt(),
-            1,
-            &judge,
-            Path::new("/tmp/w/hg/ranked.json"),
-            &Job::default(),
-        )
-        .unwrap();
-        println!(
-            "{:?} {}",
-            start.elapsed(),
-            learnt.iter().map(|s| s.questions.len()).sum::<usize>()
-        );
-        let held = speakers(
-            corpus.held_out(),
-            1,
-            &judge,
-            Path::new("/tmp/w/hg/ranked_held.json"),
-            &Job::default(),
-        )
-        .unwrap();
-        for (name, set) in [("learnt", &learnt), ("held", &held)] {
-            for rules in [false, true] {
-                let mut at = [0; 11];
-                let mut n = 0;
-                for s in set {
-                    for a in &s.questions {
-                        if a.is_by_rules == rules
-                            && let Some(about) = a.about
-                        {
-                            n += 1;
-                            at[a.ranked.iter().position(|i| *i == about).unwrap_or(10)] += 1;
-                        }
-                    }
+    fn replies_are_what_a_shown_statement_says_in_the_first_person_or_decline() {
+        let talk = small_talk();
+        let (mut said, mut declined) = (0, 0);
+        for number in 0..200 {
+            let turns = talk.example(&mut example_rng(3, number));
+            let statements = |prompt: &str| prompt.split("Reply as").next().unwrap().to_string();
+            for (prompt, reply) in &turns {
+                assert_eq!(statements(prompt), statements(&turns[0].0));
+                if DECLINES.iter().any(|(text, _)| text == reply) {
+                    declined += 1;
+                    continue;
                 }
-                println!("{name} rules {rules}: {n} {at:?}");
-            }
-        }
-        for s in learnt.iter().take(12) {
-            for t in &s.statements {
-                let r = crate::tiny::english::first_person(&s.name, t);
-                if r.split(' ').any(|w| {
-                    ["his", "her", "he", "she", "him", "himself", "herself"]
-                        .contains(&w.trim_end_matches('.'))
-                }) {
-                    println!("FP {t} -> {r}");
-                }
-            }
-        }
-        let talk = Talk::new(learnt);
-        for number in 0..40 {
-            let turns = talk.example(&mut example_rng(5, number));
-            println!("=== {}", turns[0].0.split("<end_of_turn>").next().unwrap());
-            for (p, r) in turns {
-                println!(
-                    "  Q {}\n    -> {r}",
-                    p.split("<start_of_turn>user\n")
-                        .nth(1)
-                        .unwrap()
-                        .split('<')
-                        .next()
-                        .unwrap()
+                said += 1;
+                let thing = ["boat", "cello"]
+                    .into_iter()
+                    .find(|thing| reply.contains(thing));
+                assert!(prompt.contains(thing.unwrap()), "{prompt} {reply}");
+                assert!(
+                    !reply.contains("Persona") && !reply.contains('–'),
+                    "{reply}"
                 );
             }
         }
+        assert!(said > 250 && declined > 20, "{said}, {declined}");
+    }
+
+    #[test]
+    fn a_statement_that_is_not_shown_is_not_known() {
+        let asked = |about| Asked {
+            text: "What now?".into(),
+            about,
+            opening: Some("Yes,"),
+            is_by_rules: false,
+            ranked: Vec::new(),
+        };
+        let prompt = Prompt {
+            name: "Mira".into(),
+            old_name: "Ada".into(),
+            shown: vec![4, 7],
+            forms: ["Mira sings.", "Mira has a boat."]
+                .map(|text| plain("Mira", text))
+                .to_vec(),
+        };
+        let mut replies = std::collections::BTreeSet::new();
+        for number in 0..20 {
+            replies.insert(prompt.turn(&asked(Some(7)), &mut example_rng(1, number)).1);
+            let (_, declined) = prompt.turn(&asked(Some(5)), &mut example_rng(1, number));
+            assert!(DECLINES.iter().any(|(text, _)| *text == declined));
+        }
+        let replies: Vec<String> = replies.into_iter().collect();
+        assert_eq!(replies, ["I have a boat.", "Yes, I have a boat."]);
+    }
+
+    #[test]
+    fn another_name_stands_where_the_name_was_a_word() {
+        assert_eq!(
+            renamed("Nil's boat, Nil? Nile.", "Nil", "Ada"),
+            "Ada's boat, Ada? Nile."
+        );
+        assert_eq!(inside("My boat is red."), "my boat is red.");
+        assert_eq!(inside("I have a boat."), "I have a boat.");
+        assert_eq!(inside("Anna has it."), "Anna has it.");
     }
 }
