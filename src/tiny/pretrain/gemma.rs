@@ -67,12 +67,12 @@ pub(super) fn pretrain_gemma(
 
     let model_config = GemmaConfig::gemma_2b()
         .with_vocab_size(tokenizer.vocab_size())
-        .with_hidden_size(192)
-        .with_intermediate_size(512)
+        .with_hidden_size(224)
+        .with_intermediate_size(608)
         .with_num_hidden_layers(4)
         .with_num_attention_heads(4)
         .with_num_key_value_heads(4)
-        .with_head_dim(48)
+        .with_head_dim(56)
         .with_max_position_embeddings(1024);
     let mut gemma = model_config.init(device);
     draw_weights(&mut gemma, model_config.initializer_range, config.seed);
