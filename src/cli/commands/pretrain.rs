@@ -56,9 +56,9 @@ pub(crate) struct PretrainArgs {
     /// embeddings begin; every other layer stays.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["nli_examples", "relevance_examples"])]
     base: Option<PathBuf>,
-    /// Personas in the form of models/corpus, from which Gemma learns, and judges made of --base.
-    #[arg(long, value_name = "DIR", default_value = "models/corpus")]
-    corpus: PathBuf,
+    /// Personas from which Gemma learns, and judges made of --base [default: models/corpus].
+    #[arg(long, value_name = "DIR")]
+    corpus: Option<PathBuf>,
     /// Token ids that are kept of the vocabulary of --base.
     #[arg(long, value_name = "N", default_value_t = CorpusJudges::VOCAB_SIZE, requires = "base")]
     judge_vocab_size: usize,
@@ -106,19 +106,27 @@ impl PretrainArgs {
         ))
     }
 
-    fn parts(&self) -> PretrainParts {
-        PretrainParts {
+    fn parts(&self) -> Result<PretrainParts> {
+        let only_judges = self.only == Some(Only::Judges);
+        if only_judges && self.corpus.is_some() && self.base.is_none() {
+            let reason =
+                "--corpus is for Gemma and for judges of an encoder; name the encoder with --base";
+            return Err(Error::Usage(reason.into()));
+        }
+        let corpus = self.corpus.clone();
+        let corpus = corpus.unwrap_or_else(|| PathBuf::from("models/corpus"));
+        Ok(PretrainParts {
             only: self.only.map(|only| match only {
                 Only::Judges => Part::Judges,
                 Only::Gemma => Part::Gemma,
             }),
-            corpus: self.corpus.clone(),
             judges: self.base.clone().map(|base| CorpusJudges {
                 base,
-                corpus: self.corpus.clone(),
+                corpus: corpus.clone(),
                 vocab_size: self.judge_vocab_size,
             }),
-        }
+            corpus,
+        })
     }
 
     /// What is made, with the settings that decide how.
@@ -155,7 +163,7 @@ impl PretrainArgs {
             .with_language_examples(self.language_examples)
             .with_nli_examples(self.nli_examples)
             .with_relevance_examples(self.relevance_examples);
-        let parts = self.parts();
+        let parts = self.parts()?;
         let work = self.work.clone().unwrap_or_else(|| {
             let mut name = self.output.clone().into_os_string();
             name.push(".training");
