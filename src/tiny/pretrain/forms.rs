@@ -93,8 +93,10 @@ pub(super) fn plain(name: &str, statement: &str) -> Form {
     }
 }
 
-/// A piece of a page that says what the statement does and is kept as it stands, with the name in front: a field, the
-/// words behind the name, or a sentence under a heading.
+/// A piece of a page that says what the statement does and is kept as it stands, with the name in front: a field, a row of
+/// a table, the words behind the name, or a sentence, under a heading or without one.
+///
+/// Whoever is asked about a field says its value; about anything else, a sentence in the first person.
 pub(super) fn kept(
     name: &str,
     pronoun: Option<&str>,
@@ -102,38 +104,113 @@ pub(super) fn kept(
     rng: &mut ChaCha8Rng,
 ) -> Form {
     let said = plain(name, statement);
-    let field = field(name, &said, rng);
-    if let Some((key, value)) = field
+    if let Some((key, value)) = field(name, &said, rng)
+        && rng.random_bool(0.6)
+    {
+        return field_form(name, &key, &value, rng);
+    }
+    let heading = HEADINGS[rng.random_range(0..HEADINGS.len())];
+    let under = match rng.random_bool(0.4) {
+        true => format!("{name} – {heading}: "),
+        false => format!("{name} – "),
+    };
+    let own = said.reply.clone();
+    let Some(rest) = statement.strip_prefix(&format!("{name} ")) else {
+        // As a page in the first person has it.
+        return Form {
+            statement: format!("{name} – {own}"),
+            ..said
+        };
+    };
+    if let Some(thing) = rest.strip_prefix("has no ")
         && rng.random_bool(0.7)
     {
+        let thing = capitalized(thing.trim_end_matches('.'));
         return Form {
-            statement: format!("{name} – {key}: {value}."),
-            reply: format!("{}.", capitalized(&value)),
+            statement: format!("{name} – {thing}: none."),
+            ..said
+        };
+    }
+    if let Some(what) = rest.strip_prefix("is ")
+        && !rest.starts_with("is not ")
+        && rng.random_bool(0.7)
+        && let Some(own) = last_words(&own, what.split(' ').count())
+    {
+        return Form {
+            statement: match rng.random_bool(0.5) {
+                true => format!("{name} – {what}"),
+                false => format!("{under}{}", capitalized(what)),
+            },
+            reply: capitalized(own),
             is_sentence: false,
         };
     }
-    let rest = statement.strip_prefix(&format!("{name} "));
-    if let Some(rest) = rest {
-        if let Some(what) = rest.strip_prefix("is ")
-            && !rest.starts_with("is not ")
-            && let Some(own) = last_words(&said.reply, what.split(' ').count())
-        {
+    let (lead, rest) = match rng.random_bool(0.4) {
+        true => fronted(rest),
+        false => (String::new(), rest.to_string()),
+    };
+    let statement = match (pronoun, rng.random_range(0..3)) {
+        (Some(pronoun), 0 | 1) if pronoun != "they" => {
+            format!("{under}{}", capitalized(&format!("{lead}{pronoun} {rest}")))
+        }
+        (_, 2) if lead.is_empty() => format!("{under}{own}"),
+        _ => {
+            let of_page = format!("{lead}{name} {rest}");
             return Form {
-                statement: format!("{name} – {what}"),
-                reply: capitalized(own),
-                is_sentence: false,
+                statement: match lead.is_empty() {
+                    true => format!("{under}{rest}"),
+                    false => capitalized(&of_page),
+                },
+                ..said
             };
         }
-        let heading = HEADINGS[rng.random_range(0..HEADINGS.len())];
-        let statement = match pronoun {
-            Some(pronoun) if pronoun != "they" && rng.random_bool(0.5) => {
-                format!("{name} – {heading}: {} {rest}", capitalized(pronoun))
-            }
-            _ => format!("{name} – {rest}"),
-        };
-        return Form { statement, ..said };
+    };
+    Form { statement, ..said }
+}
+
+/// A field with its value, alone or in a row of a table.
+fn field_form(name: &str, key: &str, value: &str, rng: &mut ChaCha8Rng) -> Form {
+    /// The names of two columns.
+    const COLUMNS: [(&str, &str); 6] = [
+        ("Thing", "Yes"),
+        ("What", "Which"),
+        ("Topic", "Note"),
+        ("Who", "What"),
+        ("Subject", "Detail"),
+        ("Item", "Remark"),
+    ];
+    let (statement, reply) = match rng.random_range(0..20) {
+        0..3 => {
+            let (first, second) = COLUMNS[rng.random_range(0..COLUMNS.len())];
+            let statement = format!("{name} – {first}: {key}; {second}: {value}.");
+            (statement, capitalized(value))
+        }
+        3 => (format!("About {name}: {value}."), capitalized(value)),
+        4..10 => {
+            let statement = format!("{name} – {key}: {}.", capitalized(value));
+            (statement, capitalized(value))
+        }
+        _ => (format!("{name} – {key}: {value}."), capitalized(value)),
+    };
+    Form {
+        statement,
+        reply: format!("{reply}."),
+        is_sentence: false,
     }
-    said
+}
+
+/// The words behind a name with their last phrase of time or place, which comes to stand in front: "On Sundays ".
+fn fronted(rest: &str) -> (String, String) {
+    let same = (String::new(), rest.to_string());
+    let places = [
+        " on ", " at ", " in ", " every ", " after ", " before ", " with ",
+    ];
+    let last = places.iter().filter_map(|phrase| rest.rfind(phrase)).max();
+    let Some(place) = last.filter(|place| rest[..*place].split(' ').count() > 2) else {
+        return same;
+    };
+    let (before, phrase) = (&rest[..place], rest[place + 1..].trim_end_matches('.'));
+    (format!("{phrase} "), format!("{before}."))
 }
 
 /// The name of a field and its value, in the persona's own words.
@@ -167,29 +244,67 @@ fn field(name: &str, said: &Form, rng: &mut ChaCha8Rng) -> Option<(String, Strin
         .flatten()
 }
 
-/// Two statements about a persona as one sentence, as long as those of real pages.
+/// Several statements about a persona as one sentence, as long as those of real pages: what each says with a subject of
+/// its own, or all that the persona does in a row.
 pub(super) fn joined(
     name: &str,
     pronoun: Option<&str>,
-    first: &str,
-    second: &str,
+    statements: &[String],
     rng: &mut ChaCha8Rng,
 ) -> Form {
     /// What joins them; several mean nothing by it.
     const BETWEEN: [&str; 8] = [
         " and ", ", and ", " and ", ", but ", ", while ", ", and ", "; ", " and ",
     ];
-    let who = pronoun.unwrap_or(name);
-    let first = first.trim_end_matches('.');
     let between = BETWEEN[rng.random_range(0..BETWEEN.len())];
-    let rest = second.strip_prefix(&format!("{name} "));
-    let rest_of_own = second.strip_prefix(&format!("{name}'s "));
-    let second = match (rest, rest_of_own) {
-        (Some(rest), _) if who != "they" => format!("{who} {rest}"),
-        (_, Some(rest)) if pronoun.is_some() => format!("{} {rest}", possessive(who)),
-        _ => second.to_string(),
-    };
-    plain(name, &format!("{first}{between}{second}"))
+    let is_row = rng.random_bool(0.5);
+    let (mut statement, mut reply) = (String::new(), String::new());
+    for (place, next) in statements.iter().enumerate() {
+        let next = next.trim_end_matches('.');
+        let own = english::first_person(name, next);
+        if place == 0 {
+            (statement, reply) = (next.to_string(), own);
+            continue;
+        }
+        let rest = next.strip_prefix(&format!("{name} "));
+        let rest_of_own = next.strip_prefix(&format!("{name}'s "));
+        let joint = match place + 1 == statements.len() {
+            true => between,
+            false => ", ",
+        };
+        let (told, said) = match (rest, own.strip_prefix("I "), rest_of_own) {
+            (Some(rest), Some(own), _) if is_row && joint != ", while " => {
+                (rest.to_string(), own.to_string())
+            }
+            (Some(rest), _, _) => {
+                let who = pronoun.filter(|pronoun| *pronoun != "they");
+                (format!("{} {rest}", who.unwrap_or(name)), own)
+            }
+            (_, _, Some(rest)) => {
+                let told = pronoun.map(|pronoun| format!("{} {rest}", possessive(pronoun)));
+                (told.unwrap_or_else(|| next.to_string()), inside(&own))
+            }
+            _ => (inside(next), inside(&own)),
+        };
+        statement = format!("{statement}{joint}{told}");
+        reply = format!("{reply}{joint}{said}");
+    }
+    Form {
+        statement: statement + ".",
+        reply: reply + ".",
+        is_sentence: true,
+    }
+}
+
+/// A sentence as it stands inside another.
+pub(super) fn inside(sentence: &str) -> String {
+    const SMALL: [&str; 12] = [
+        "My ", "The ", "A ", "An ", "In ", "On ", "At ", "Our ", "When ", "Every ", "There ", "It ",
+    ];
+    match SMALL.iter().any(|word| sentence.starts_with(word)) {
+        true => sentence[..1].to_lowercase() + &sentence[1..],
+        false => sentence.to_string(),
+    }
 }
 
 /// A statement with other digits, and with digits in place of numbers from eleven up that are written as words.
@@ -276,16 +391,47 @@ mod tests {
         has("Ada is fond of tea.", "Ada – fond of tea. / Fond of tea.");
         has("Ada is nine years old.", "Ada – Age: nine. / Nine.");
         has("Ada's old boat is red.", "Ada – Old boat: red. / Red.");
+        has(
+            "Ada's old boat is red.",
+            "Ada – My old boat is red. / My old boat is red.",
+        );
         has("Ada sings.", "Ada – sings. / I sing.");
-        has("Ada sings.", "Ada – Work: She sings. / I sing.");
+        has("Ada sings.", "Ada – She sings. / I sing.");
+        has("Ada sings.", "Ada – I sing. / I sing.");
+        has("Ada has no boat.", "Ada – Boat: none. / I have no boat.");
+        has(
+            "Ada sings in a choir on Sundays.",
+            "Ada – On Sundays she sings in a choir. / I sing in a choir on Sundays.",
+        );
     }
 
     #[test]
-    fn two_statements_in_one_sentence_are_said_in_the_first_person() {
-        let rng = &mut example_rng(1, 0);
-        let form = joined("Ada", Some("she"), "Ada sings.", "Ada's boat is red.", rng);
-        assert!(form.statement.starts_with("Ada sings") && form.statement.contains("her boat"));
-        assert!(form.reply.starts_with("I sing") && form.reply.ends_with("my boat is red."));
+    fn several_statements_in_one_sentence_are_said_in_the_first_person() {
+        let forms = |statements: &[&str]| -> Vec<String> {
+            let statements: Vec<String> = statements.iter().map(ToString::to_string).collect();
+            let forms = (0..40).map(|number| {
+                let rng = &mut example_rng(1, number);
+                let form = joined("Ada", Some("she"), &statements, rng);
+                format!("{} / {}", form.statement, form.reply)
+            });
+            forms.collect()
+        };
+        let has = |statements: &[&str], expected: &str| {
+            let found = forms(statements);
+            assert!(found.iter().any(|form| form == expected), "{found:?}");
+        };
+        has(
+            &["Ada sings.", "Ada's boat is red."],
+            "Ada sings, but her boat is red. / I sing, but my boat is red.",
+        );
+        has(
+            &["Ada sings.", "Ada has a boat."],
+            "Ada sings and she has a boat. / I sing and I have a boat.",
+        );
+        has(
+            &["Ada sings.", "Ada has a boat.", "Ada is old."],
+            "Ada sings, has a boat, and is old. / I sing, have a boat, and am old.",
+        );
     }
 
     #[test]

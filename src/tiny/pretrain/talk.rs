@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::forms::{Form, in_digits, joined, kept, plain};
+use super::forms::{Form, in_digits, inside, joined, kept, plain};
 use super::speakers::{Asked, Speaker};
 use crate::persona::persona_prompt;
 
@@ -17,9 +17,9 @@ const MORE_QUESTIONS: usize = 3;
 /// The share of examples whose persona gets another name.
 const RENAMED: f64 = 0.7;
 /// The share of statements that are a piece of a page, kept as it stands.
-const KEPT: f64 = 0.12;
-/// The share of statements that are two in one sentence.
-const JOINED: f64 = 0.12;
+const KEPT: f64 = 0.3;
+/// The share of the other statements that are two or three in one sentence.
+const JOINED: f64 = 0.15;
 
 /// What is said where no statement in the prompt answers; the first ones more often.
 const DECLINES: [(&str, usize); 12] = [
@@ -190,16 +190,17 @@ impl Prompt {
                     }
                 };
                 let statement = own(idx, rng);
-                let other = rng.random_range(0..n_statements);
+                let n_joined = rng.random_range(2..=3);
+                let mut idxs: Vec<usize> = (0..n_statements).collect();
+                idxs.retain(|idx| !shown.contains(idx));
+                idxs.shuffle(rng);
+                idxs.truncate(n_joined - 1);
                 if rng.random_bool(KEPT) {
                     kept(&name, pronoun, &statement, rng)
-                } else if rng.random_bool(JOINED) && !shown.contains(&other) {
-                    let other = own(other, rng);
-                    let (first, second) = match rng.random_bool(0.5) {
-                        true => (&statement, &other),
-                        false => (&other, &statement),
-                    };
-                    joined(&name, pronoun, first, second, rng)
+                } else if rng.random_bool(JOINED) {
+                    let mut all: Vec<String> = idxs.into_iter().map(|idx| own(idx, rng)).collect();
+                    all.insert(rng.random_range(0..=all.len()), statement);
+                    joined(&name, pronoun, &all, rng)
                 } else {
                     plain(&name, &statement)
                 }
@@ -234,17 +235,6 @@ impl Prompt {
             _ => form.reply.clone(),
         };
         (prompt, reply)
-    }
-}
-
-/// A sentence as it stands behind a "Yes,".
-fn inside(sentence: &str) -> String {
-    const SMALL: [&str; 12] = [
-        "My ", "The ", "A ", "An ", "In ", "On ", "At ", "Our ", "When ", "Every ", "There ", "It ",
-    ];
-    match SMALL.iter().any(|word| sentence.starts_with(word)) {
-        true => sentence[..1].to_lowercase() + &sentence[1..],
-        false => sentence.to_string(),
     }
 }
 
