@@ -353,7 +353,7 @@ fn checkpoints_of_other_settings_are_no_beginning_of_a_pretraining() {
     fs::create_dir(&work).unwrap();
     let record = work.join("pretrain.json");
     let inputs = "{\"seed\": 1, \"language_examples\": 8, \"nli_examples\": 8, \"relevance_examples\": 8, \
-                  \"vocab_size\": 2048}";
+                  \"vocab_size\": 8192}";
     fs::write(
         &record,
         format!("{{\"complete\": false, \"inputs\": {inputs}}}"),
@@ -382,8 +382,10 @@ fn judges_of_an_encoder_need_an_encoder_and_a_corpus_of_personas() {
     let to = [&to[..], &[output.to_str().unwrap()]].concat();
     let given = |more: &[&'static str]| [&to[..], more].concat();
     let nli = "tests/data/judges/nli";
-    refused(&given(&["--base", nli]), 2, &["--corpus"]);
     refused(&given(&["--corpus", "models/corpus"]), 2, &["--base"]);
+    let gemma = ["pretrain", "--only", "gemma", "--output"];
+    let gemma = [&gemma[..], &[output.to_str().unwrap()]].concat();
+    refused(&gemma, 1, &["relevance", "make the judges first"]);
     let corpus = ["--base", nli, "--corpus", "tests/data"];
     refused(&given(&corpus), 1, &["tests/data", "files of personas"]);
     let base = ["--base", nli, "--corpus", "models/corpus"];

@@ -97,6 +97,53 @@ fn a_benchmark_prints_how_many_pairs_and_questions_were_right() {
     );
 }
 
+#[test]
+fn a_benchmark_asks_the_characters_that_were_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let persona = serde_json::json!({
+        "name": "Mira", "style": "prose", "statements": ["Mira plays the cello."], "pairs": [],
+        "questions": [
+            {"query": "What do you play?", "statements": [0], "answer": "the cello", "keys": ["cello"]},
+            {"query": "How tall are you?", "statements": [], "answer": "", "keys": []},
+        ],
+    });
+    files::write_json(&path("everyday/Mira.json"), &persona).unwrap();
+    let (data, output) = (path("everyday"), path("output"));
+    let asked = [
+        "benchmark",
+        "--data",
+        data.to_str().unwrap(),
+        "--answers",
+        output.to_str().unwrap(),
+    ];
+    refused(&asked, 1, &["has no character", "--output"]);
+
+    fs::create_dir_all(output.join("models/Mira")).unwrap();
+    let statements = "{\"statement\": \"Mira plays the cello.\"}\n";
+    fs::create_dir_all(output.join("data/Mira")).unwrap();
+    fs::write(output.join("data/Mira/statements.jsonl"), statements).unwrap();
+    let told = run(&asked);
+    assert!(
+        text(&told.stdout).contains("answered"),
+        "{}",
+        text(&told.stderr)
+    );
+    let found: Value =
+        serde_json::from_slice(&run(&[&asked[..], &["--format", "json"]].concat()).stdout).unwrap();
+    assert_eq!(found["answered"]["of"], 1);
+    assert_eq!(found["declined"]["of"], 1);
+    assert_eq!(found["broken"]["of"], 2);
+    let reply = &found["replies"][0];
+    assert_eq!(reply["query"], "What do you play?");
+    assert_eq!(reply["retrieved"][0], "Mira plays the cello.");
+    assert!(
+        reply["response"]
+            .as_str()
+            .is_some_and(|text| !text.is_empty())
+    );
+}
+
 /// A statement of the corpus with questions and replies.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]

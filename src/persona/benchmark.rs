@@ -61,7 +61,7 @@ pub struct Share {
 }
 
 impl Share {
-    fn count(&mut self, is_right: bool) {
+    pub(super) fn count(&mut self, is_right: bool) {
         self.right += usize::from(is_right);
         self.of += 1;
     }

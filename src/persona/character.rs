@@ -115,6 +115,12 @@ impl Character {
         &self.persona
     }
 
+    /// Whether a response is as long as one may be, so that it did not come to its end.
+    pub fn is_cut(&self, response: &str) -> Result<bool> {
+        let n_tokens = self.engine.tokenizer().encode_bare(response)?.len();
+        Ok(n_tokens >= self.config.max_new_tokens)
+    }
+
     /// Answers a message and scores the answer.
     ///
     /// Each message is answered by itself; the n-th one of a character draws the same random numbers every time.

@@ -3,6 +3,7 @@
 //!
 //! Nothing here trains, writes stages or reaches a network; a chat model judges through [`ChatJudge`].
 
+mod answering;
 mod benchmark;
 mod character;
 mod judge;
@@ -14,6 +15,7 @@ mod retrieval;
 mod score;
 mod scorer;
 
+pub use answering::{Answering, AskedReply, Broken};
 pub use benchmark::{Everyday, EverydayPair, EverydayQuestion, Share, Understanding};
 pub use character::{Answer, AnswerConfig, Character};
 pub use judge::{

@@ -1,26 +1,23 @@
 //! `apc chat`.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use rustyline::error::ReadlineError;
 
 use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
-use crate::cli::args::hub;
 use crate::cli::args::judges::JudgeArgs;
-use crate::cli::args::persona::{check_length, own_statements};
+use crate::cli::args::persona::check_length;
+use crate::cli::commands::character::CharacterSource;
 use crate::cli::input::stdin_lines;
 use crate::cli::next::{command, elsewhere};
 use crate::cli::output::{Format, print_json, put};
 use crate::cli::shown::visible;
 use crate::cli::table::print_score;
-use crate::files::{AdapterConfig, Checkpoint};
-use crate::parallel::Devices;
-use crate::persona::{Answer, AnswerConfig, Character, Persona};
-use crate::pipeline::{MadeWith, Page, TrainedWith, check_name, state_of, trained_with};
+use crate::persona::{Answer, AnswerConfig, Character};
+use crate::pipeline::{Page, check_name, state_of};
 use crate::progress::Job;
-use crate::text::{Engine, EngineConfig, Work};
 use crate::tiny::pages;
 use crate::{Error, Result};
 
@@ -145,46 +142,6 @@ impl ChatArgs {
     }
 }
 
-/// The model that an adapter was trained on or, without one, the character's own; the embedded one, if neither tells.
-fn base_of(
-    adapter: Option<&Path>,
-    output: &Path,
-    with: Option<&TrainedWith>,
-    job: &Job,
-) -> Result<Checkpoint> {
-    let config = adapter.map(AdapterConfig::load).transpose()?;
-    let named = match (adapter, &config) {
-        (Some(adapter), Some(config)) => config.base().map(|base| (adapter, base)),
-        _ => with.map(|with| (output, with.base.clone())),
-    };
-    let Some((folder, base)) = named else {
-        return hub::checkpoint(Path::new(hub::EMBEDDED), job);
-    };
-    // A folder is named from the one that names it.
-    let beside = folder.join(&base);
-    let found = if base != hub::EMBEDDED && beside.join("config.json").is_file() {
-        Ok(Checkpoint::folder(beside.canonicalize().unwrap_or(beside)))
-    } else {
-        hub::checkpoint(Path::new(&base), job)
-    };
-    match found {
-        Ok(found) if found.has("config.json") => Ok(found),
-        found => {
-            let why = found
-                .err()
-                .map_or(String::new(), |error| format!(" ({error})"));
-            let who = match (adapter, with) {
-                (None, Some(_)) => "the character's adapter ",
-                _ => "",
-            };
-            let reason = format!(
-                "{who}was trained on {base}, which is not there{why}; name it with --model"
-            );
-            Err(Error::invalid(folder, reason))
-        }
-    }
-}
-
 impl<'a> Chat<'a> {
     fn load(args: &'a ChatArgs, job: &'a Job) -> Result<Self> {
         let config = AnswerConfig::new()
@@ -195,46 +152,17 @@ impl<'a> Chat<'a> {
             .with_top_p(args.top_p)
             .with_seed(args.seed);
         config.check()?;
-        let devices = args.device.devices(job)?;
-        let statements = own_statements(&args.output, &args.character, job)?;
-        let persona = Persona::new(&args.character, statements);
-        let own = args.output.join("models").join(&args.character);
-        let own = own.join("adapter");
-        let with = trained_with(&args.output, &args.character)?;
         args.tell_state(job)?;
-        let adapter = match args.adapter.as_deref() {
-            Some("none") => None,
-            Some(name) => Some(hub::folder(Path::new(name), job)?),
-            None => own.join("adapter_config.json").is_file().then_some(own),
+        let source = CharacterSource {
+            name: &args.character,
+            output: &args.output,
+            adapter: args.adapter.as_deref(),
+            model: args.model.as_deref(),
+            precision: Some(args.precision),
+            judges: &args.judges,
+            device: &args.device,
         };
-        let base = match &args.model {
-            Some(name) => hub::checkpoint(name, job)?,
-            None => base_of(adapter.as_deref(), &args.output, with.as_ref(), job)?,
-        };
-        // A precision is kept for the base that it was recorded of.
-        let with =
-            with.filter(|with| args.adapter.is_none() || base.reference(&args.output) == with.base);
-        let precision = match (&args.model, adapter.as_deref()) {
-            (Some(_), _) => None,
-            (None, Some(adapter)) => MadeWith::of(adapter)?.map(|made| made.precision),
-            (None, None) => None,
-        };
-        let recorded = with
-            .filter(|_| args.model.is_none())
-            .map(|with| with.precision);
-        let precision = precision.or(recorded).unwrap_or_default();
-        let engine = EngineConfig::new(base, Work::reply(args.max_new_tokens))
-            .with_adapter(adapter.as_deref())
-            .with_precision(args.precision.precision(precision));
-        let judges = args.judges.choose(&args.output, &persona, job)?;
-        engine.announce("to chat", judges.bytes()?, devices.first(), job)?;
-        let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
-        engine.load()?;
-        let known = persona.statements.join("\n");
-        let texts = args.message.iter().chain([&known]);
-        judges.tell_language(texts.map(String::as_str), job);
-        let scorer = args.judges.load_chosen(&judges, &devices, job)?;
-        let character = Character::new(persona, engine, scorer, config)?;
+        let character = source.load(config, &args.message, job)?;
         Ok(Self {
             args,
             job,
@@ -334,69 +262,4 @@ fn why(answer: &Answer) -> Result<()> {
         retrieved = format!("{retrieved}\n  {statement}");
     }
     print_score(&retrieved, &answer.score)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::files::Precision;
-    use crate::persona::JudgeFormat;
-    use crate::pipeline::UsedJudge;
-    use serde_json::json;
-
-    #[test]
-    fn an_adapter_is_put_on_the_model_that_it_was_trained_on() {
-        let folder = tempfile::tempdir().unwrap();
-        let base = folder.path().join("base");
-        let config = json!({
-            "peft_type": "LORA", "base_model_name_or_path": base, "r": 2, "lora_alpha": 2.0,
-            "target_modules": ["q_proj"],
-        });
-        std::fs::write(
-            folder.path().join("adapter_config.json"),
-            config.to_string(),
-        )
-        .unwrap();
-        let base_of = |adapter| base_of(adapter, folder.path(), None, &Job::default());
-        let error = base_of(Some(folder.path())).unwrap_err().to_string();
-        assert!(
-            error.contains("base") && error.contains("--model"),
-            "{error}"
-        );
-        std::fs::create_dir(&base).unwrap();
-        std::fs::write(base.join("config.json"), "{}").unwrap();
-        let found = base_of(Some(folder.path())).unwrap();
-        assert_eq!(found.as_folder(), Some(base.as_path()));
-        assert_eq!(base_of(None).unwrap().name(), hub::EMBEDDED);
-    }
-
-    #[test]
-    fn without_an_adapter_the_base_is_the_one_that_the_record_names() {
-        let folder = tempfile::tempdir().unwrap();
-        let [base, output] = ["base", "out"].map(|name| folder.path().join(name));
-        std::fs::create_dir(&output).unwrap();
-        let judge = UsedJudge {
-            name: "embedded/nli".into(),
-            format: JudgeFormat::default(),
-            precision: Precision::default(),
-        };
-        let mut with = TrainedWith {
-            base: "../base".into(),
-            relevance: judge.clone(),
-            nli: judge,
-            precision: Precision::default(),
-        };
-        let found = |with: &TrainedWith| base_of(None, &output, Some(with), &Job::default());
-        let error = found(&with).unwrap_err().to_string();
-        assert!(
-            error.contains("../base") && error.contains("--model"),
-            "{error}"
-        );
-        std::fs::create_dir(&base).unwrap();
-        std::fs::write(base.join("config.json"), "{}").unwrap();
-        let base = found(&with).unwrap();
-        assert_eq!(base.reference(&output), with.base, "so its precision holds");
-        with.base = hub::EMBEDDED.into();
-        assert_eq!(found(&with).unwrap().name(), hub::EMBEDDED);
-    }
 }

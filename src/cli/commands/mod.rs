@@ -4,6 +4,7 @@
 //! are in `args`.
 
 pub(crate) mod benchmark;
+mod character;
 pub(crate) mod chat;
 pub(crate) mod classify;
 pub(crate) mod dequantize;

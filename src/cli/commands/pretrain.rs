@@ -12,7 +12,8 @@ use crate::cli::output::{Format, print, print_json};
 use crate::pipeline::{Lock, Output, Stage, StageSpec};
 use crate::progress::Job;
 use crate::tiny::pretrain::{
-    CorpusJudges, Pretrain, PretrainParts, evaluate_corpus_judges, evaluate_judges, pretrain,
+    CorpusJudges, Part, Pretrain, PretrainParts, corpus_identity, evaluate_corpus_judges,
+    evaluate_judges, pretrain,
 };
 use crate::{Error, Result, files};
 
@@ -24,6 +25,8 @@ const HELD_OUT: usize = 3000;
 enum Only {
     /// relevance, nli and evaluation.
     Judges,
+    /// gemma, with the relevance judge that is there.
+    Gemma,
 }
 
 #[derive(Args, Debug)]
@@ -37,7 +40,7 @@ pub(crate) struct PretrainArgs {
     /// Seed of all random numbers.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Personas from whose statements Gemma learns to answer.
+    /// Prompts, with a few questions each, from which Gemma learns to answer.
     #[arg(long, value_name = "N", default_value_t = Pretrain::new().language_examples)]
     language_examples: usize,
     /// Texts that each NLI judge learns from.
@@ -49,11 +52,12 @@ pub(crate) struct PretrainArgs {
     /// What is made, if not all.
     #[arg(long, value_enum)]
     only: Option<Only>,
-    /// A BERT as Hugging Face has it, such as all-MiniLM-L6-v2, of which the judges are made; every other layer stays.
-    #[arg(long, value_name = "DIR", requires = "corpus")]
+    /// A BERT as Hugging Face has it, such as all-MiniLM-L6-v2, of which the judges are made, and from whose words Gemma's
+    /// embeddings begin; every other layer stays.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["nli_examples", "relevance_examples"])]
     base: Option<PathBuf>,
-    /// Personas in the form of models/corpus, from which judges made of --base learn.
-    #[arg(long, value_name = "DIR", requires = "base", conflicts_with_all = ["nli_examples", "relevance_examples"])]
+    /// Personas from which Gemma learns, and judges made of --base [default: models/corpus].
+    #[arg(long, value_name = "DIR")]
     corpus: Option<PathBuf>,
     /// Token ids that are kept of the vocabulary of --base.
     #[arg(long, value_name = "N", default_value_t = CorpusJudges::VOCAB_SIZE, requires = "base")]
@@ -61,7 +65,7 @@ pub(crate) struct PretrainArgs {
     /// Make all of it anew, whatever made what is there.
     #[arg(long)]
     force: bool,
-    /// How the judges' accuracies are printed.
+    /// How the models and the judges' accuracies are printed.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     #[command(flatten)]
@@ -77,12 +81,13 @@ impl PretrainArgs {
         }
         let path = |name: &str| self.output.join(name).to_string_lossy().into_owned();
         let [gemma, relevance, nli] = ["gemma", "relevance", "nli"].map(path);
-        let judges = ["--relevance", &relevance, "--nli", &nli];
-        let model: &[&str] = match parts.judges_only {
-            true => &[],
-            false => &["--model", &gemma],
-        };
-        command(train.iter().chain(model).chain(&judges).copied())
+        let (model, judges) = (
+            ["--model", &gemma],
+            ["--relevance", &relevance, "--nli", &nli],
+        );
+        let model = model.iter().filter(|_| parts.makes(Part::Gemma));
+        let judges = judges.iter().filter(|_| parts.makes(Part::Judges));
+        command(train.iter().chain(model).chain(judges).copied())
     }
 
     /// Fails if the output or the checkpoints were made with other settings: models take hours and must not be replaced by
@@ -101,16 +106,27 @@ impl PretrainArgs {
         ))
     }
 
-    fn parts(&self) -> PretrainParts {
-        let judges = self.base.clone().zip(self.corpus.clone());
-        PretrainParts {
-            judges_only: self.only == Some(Only::Judges),
-            judges: judges.map(|(base, corpus)| CorpusJudges {
+    fn parts(&self) -> Result<PretrainParts> {
+        let only_judges = self.only == Some(Only::Judges);
+        if only_judges && self.corpus.is_some() && self.base.is_none() {
+            let reason =
+                "--corpus is for Gemma and for judges of an encoder; name the encoder with --base";
+            return Err(Error::Usage(reason.into()));
+        }
+        let corpus = self.corpus.clone();
+        let corpus = corpus.unwrap_or_else(|| PathBuf::from("models/corpus"));
+        Ok(PretrainParts {
+            only: self.only.map(|only| match only {
+                Only::Judges => Part::Judges,
+                Only::Gemma => Part::Gemma,
+            }),
+            judges: self.base.clone().map(|base| CorpusJudges {
                 base,
-                corpus,
+                corpus: corpus.clone(),
                 vocab_size: self.judge_vocab_size,
             }),
-        }
+            corpus,
+        })
     }
 
     /// What is made, with the settings that decide how.
@@ -124,9 +140,15 @@ impl PretrainArgs {
         let mut spec = StageSpec::new("pretrain", record).with_settings(json!(config));
         if let Some(judges) = &parts.judges {
             spec = spec.with_settings(judges.identity()?);
+        } else if parts.makes(Part::Gemma) {
+            spec = spec.with_settings(json!({"corpus": corpus_identity(&parts.corpus)?}));
         }
-        if parts.judges_only {
-            spec = spec.with_settings(json!({"only": "judges"}));
+        let only = parts.only.map(|only| match only {
+            Part::Judges => json!({"only": "judges"}),
+            Part::Gemma => json!({"only": "gemma"}),
+        });
+        if let Some(only) = only {
+            spec = spec.with_settings(only);
         }
         for path in made {
             spec = spec.writes(Output::result(path));
@@ -141,7 +163,7 @@ impl PretrainArgs {
             .with_language_examples(self.language_examples)
             .with_nli_examples(self.nli_examples)
             .with_relevance_examples(self.relevance_examples);
-        let parts = self.parts();
+        let parts = self.parts()?;
         let work = self.work.clone().unwrap_or_else(|| {
             let mut name = self.output.clone().into_os_string();
             name.push(".training");
@@ -150,10 +172,13 @@ impl PretrainArgs {
         let record = work.join("pretrain.json");
         let known = record.is_file();
         let checkpoints = work.join("checkpoints");
-        let names: &[&str] = match parts.judges_only {
-            true => &["relevance", "nli", "evaluation"],
-            false => &["gemma", "relevance", "nli", "evaluation"],
-        };
+        let mut names = Vec::new();
+        if parts.makes(Part::Gemma) {
+            names.push("gemma");
+        }
+        if parts.makes(Part::Judges) {
+            names.extend(["relevance", "nli", "evaluation"]);
+        }
         let made: Vec<PathBuf> = names.iter().map(|name| self.output.join(name)).collect();
         let spec = self
             .spec(&config, &parts, &record, &made)?
@@ -172,6 +197,16 @@ impl PretrainArgs {
 
     /// Prints how often the judges are right about personas that none of them has seen.
     fn tell(&self, parts: &PretrainParts, device: &Device, job: &Job) -> Result<()> {
+        if !parts.makes(Part::Judges) {
+            return match self.format {
+                Format::Json => print_json(&json!({"gemma": self.output.join("gemma")})),
+                Format::Text => print(&format!(
+                    "models in {}\nnext: {}",
+                    self.output.display(),
+                    self.next(parts)
+                )),
+            };
+        }
         // From a seed that no training uses.
         let seed = self.seed + 77;
         let evaluate = |folder: &Path| match &parts.judges {

@@ -40,4 +40,4 @@ pub use judge::{is_relevant, label};
 pub use language::other_language;
 pub use page::{Reading, read, statements};
 pub use questions::{matter_of, questions};
-pub use replies::{contradicted, entailed, neutral};
+pub use replies::{agrees, contradicted, entailed, neutral};

@@ -212,7 +212,7 @@ pub(super) fn draw_head(model: &mut impl Weights, seed: u64, device: &Device) {
 }
 
 /// Random values for a matrix, zeros for a bias.
-fn fresh(shape: &[usize], std: f64, seed: u64, number: u64) -> TensorData {
+pub(super) fn fresh(shape: &[usize], std: f64, seed: u64, number: u64) -> TensorData {
     let mut rng = example_rng(seed, number);
     let n_values = shape.iter().product();
     let mut normal = || {

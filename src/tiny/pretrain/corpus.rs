@@ -1,5 +1,6 @@
 //! Everyday talk with characters, written by hand: a file a persona, a statement a line; see `models/corpus/README.md`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +65,18 @@ pub(super) struct Persona {
 }
 
 impl Persona {
+    /// Returns the name, with which most statements begin.
+    pub(super) fn name(&self) -> &str {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for statement in self.statements() {
+            let first = statement.split_whitespace().next().unwrap_or_default();
+            let name = first.trim_end_matches("'s").trim_end_matches('\'');
+            *counts.entry(name).or_default() += 1;
+        }
+        let most = counts.into_iter().max_by_key(|(_, count)| *count);
+        most.map_or("", |(name, _)| name)
+    }
+
     /// All statements.
     pub(super) fn statements(&self) -> Vec<&str> {
         let lines = self.lines.iter().filter(|line| line.is_about_something());
@@ -115,11 +128,16 @@ impl Corpus {
         &self.personas[self.n_learnt()..]
     }
 
+    /// The personas that models may learn from.
+    pub(super) fn learnt(&self) -> &[Persona] {
+        &self.personas[..self.n_learnt()]
+    }
+
     /// The personas that judges learn from, but for one in ten.
     ///
     /// - left_out: the place of the one that is left out, among ten
     pub(super) fn share(&self, left_out: usize) -> Vec<Persona> {
-        let learnt = self.personas[..self.n_learnt()].iter().enumerate();
+        let learnt = self.learnt().iter().enumerate();
         let kept = learnt.filter(|(place, _)| place % SHARES != left_out % SHARES);
         kept.map(|(_, persona)| persona.clone()).collect()
     }
@@ -187,6 +205,9 @@ pub(super) mod tests {
                 .collect()
         };
         assert_eq!(names(corpus.held_out()), ["Persona36", "Persona37"]);
+        let names_of_all: Vec<&str> = corpus.learnt().iter().map(Persona::name).collect();
+        assert_eq!(names_of_all.len(), 36);
+        assert_eq!(names_of_all[35], "Persona35");
         let [rewarding, grading] = [0, 1].map(|left_out| names(&corpus.share(left_out)));
         assert_eq!(rewarding.len(), 32);
         assert!(!rewarding.contains(&"Persona10".to_string()));

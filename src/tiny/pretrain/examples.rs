@@ -6,31 +6,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::garbled::{derailed, nonsense};
-use super::renamed::WordTokens;
-use super::slips::extend_with_slips;
 use super::unusual::unusual_statements;
 use crate::Result;
-use crate::persona::{JudgeInput, JudgeTemplate, Nli, Relevance, encode_reply, persona_prompt};
+use crate::persona::{JudgeInput, JudgeTemplate, Nli, Relevance};
 use crate::text::Tokenizer;
 use crate::tiny::Reply;
 use crate::tiny::english;
 use crate::tiny::invented::{self, Persona};
-use crate::train::{ClassifierExample, LanguageExample};
-
-/// How much more a token of the reply weighs than one of the prompt.
-const REPLY_WEIGHT: f32 = 16.0;
-/// How many questions are asked about one prompt's statements.
-const MAX_QUESTIONS: usize = 4;
-
-/// What is said where no statement in the prompt answers.
-const EVASIONS: [&str; 6] = [
-    "I would rather not say.",
-    "I do not know.",
-    "I cannot say much about that.",
-    "I have never thought about that.",
-    "That is hard for me to say.",
-    "I have nothing to say about that.",
-];
+use crate::train::ClassifierExample;
 
 /// A text to be judged, with the bytes that can agree or disagree.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,68 +33,6 @@ pub(super) fn example_rng(seed: u64, number: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(number);
     rng
-}
-
-/// Prompts of one invented persona, which differ in the question alone, with the reply to each: the answer in the words of
-/// a statement, or now and then, where none of them answers, an evasion.
-pub fn language_example(rng: &mut ChaCha8Rng) -> Vec<(String, String)> {
-    let n_shown = if rng.random_bool(0.5) {
-        5
-    } else {
-        rng.random_range(1..=3)
-    };
-    let persona = invented::persona(n_shown + 1, rng);
-    let name = persona.first_name();
-    let shown = shown_statements(&persona, n_shown, rng);
-    let statements: Vec<&str> = shown
-        .iter()
-        .map(|(statement, _)| statement.as_str())
-        .collect();
-    (0..MAX_QUESTIONS.min(n_shown))
-        .map(|question_idx| {
-            if question_idx > 0 && rng.random_bool(0.08) {
-                let (question, _) = persona_question(&persona, n_shown, rng);
-                let evasion = EVASIONS[rng.random_range(0..EVASIONS.len())];
-                return (
-                    persona_prompt(name, &statements, &question),
-                    evasion.to_string(),
-                );
-            }
-            // Retrieval puts the statement that answers first more often than not.
-            let fact_idx = if question_idx == 0 || rng.random_bool(0.3) {
-                0
-            } else {
-                rng.random_range(0..n_shown)
-            };
-            let (statement, questions) = &shown[fact_idx];
-            let (question, answer) = offline_turn(name, statement, questions, rng)
-                .unwrap_or_else(|| question_and_answer(&persona, fact_idx, rng));
-            (persona_prompt(name, &statements, &question), answer)
-        })
-        .collect()
-}
-
-/// The first `n` statements, half the time in unusual words and then with questions of the offline teacher, for the
-/// persona's own no longer fit.
-fn shown_statements(
-    persona: &Persona,
-    n: usize,
-    rng: &mut ChaCha8Rng,
-) -> Vec<(String, Vec<String>)> {
-    let mut shown: Vec<(String, Vec<String>)> = persona.facts[..n]
-        .iter()
-        .map(|fact| (fact.statement.clone(), Vec::new()))
-        .collect();
-    if rng.random_bool(0.5) {
-        let unusual = unusual_statements(persona, n, rng);
-        for (place, statement) in shown.iter_mut().zip(unusual) {
-            let questions = english::questions(persona.first_name(), &statement, rng);
-            if !questions.is_empty() {
-                *place = (statement, questions);
-            }
-        }
-    }
-    shown
 }
 
 /// A question about a fact and the answer in the fact's own words.
@@ -355,48 +276,6 @@ impl JudgeExample {
     }
 }
 
-/// Brings prompts and replies into tokens: what the prompts share once, then the rest of each with its reply.
-pub(super) fn encode_language(
-    tokenizer: &Tokenizer,
-    words: &WordTokens,
-    turns: &[(String, String)],
-    rng: &mut ChaCha8Rng,
-) -> Result<LanguageExample> {
-    // Special tokens and bytes come first in the vocabulary.
-    let first_word = tokenizer.token_id("<0xFF>").map_or(0, |id| id + 1);
-    let others = first_word..tokenizer.vocab_size() as i32;
-    let mut encoded = Vec::with_capacity(turns.len());
-    for (prompt, reply) in turns {
-        encoded.push((tokenizer.encode(prompt)?, encode_reply(tokenizer, reply)?));
-    }
-    let shared = encoded
-        .iter()
-        .map(|(prompt, _)| {
-            prompt
-                .iter()
-                .zip(&encoded[0].0)
-                .take_while(|(own, first)| own == first)
-                .count()
-        })
-        .min()
-        .unwrap_or(0);
-    let replies = encoded.iter().map(|(_, reply)| &reply[..]);
-    let exchange = words.exchange(&encoded[0].0[..shared], replies, rng);
-    for (prompt, reply) in &mut encoded {
-        for id in prompt.iter_mut().chain(reply) {
-            *id = exchange.get(id).copied().unwrap_or(*id);
-        }
-    }
-    let mut example = LanguageExample::default();
-    example.extend(1, &encoded[0].0[..shared], 1.0);
-    for (turn_idx, (prompt, reply)) in encoded.iter().enumerate() {
-        let segment = turn_idx as i32 + 2;
-        example.extend(segment, &prompt[shared..], 1.0);
-        extend_with_slips(&mut example, segment, reply, REPLY_WEIGHT, &others, rng);
-    }
-    Ok(example)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -425,24 +304,5 @@ mod tests {
         for (found, told) in counts.into_iter().zip(NLI_SHARES) {
             assert!((found - told).abs() < 0.03, "{counts:?}");
         }
-    }
-
-    #[test]
-    fn half_of_the_prompts_have_unusual_statements_which_come_with_questions() {
-        let mut prompts = 0;
-        for number in 0..200 {
-            let mut rng = example_rng(4, number);
-            let persona = invented::persona(5, &mut rng);
-            let shown = shown_statements(&persona, 5, &mut rng);
-            let mut unusual = 0;
-            for ((statement, questions), fact) in shown.iter().zip(&persona.facts) {
-                if *statement != fact.statement {
-                    assert!(!questions.is_empty(), "{statement}");
-                    unusual += 1;
-                }
-            }
-            prompts += usize::from(unusual > 0);
-        }
-        assert!((80..120).contains(&prompts), "{prompts}");
     }
 }

@@ -1,27 +1,52 @@
 //! Gemma, which learns to answer from the statements in its prompt.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
+use burn::train::InferenceStep;
 use rand_chacha::ChaCha8Rng;
 
-use super::examples::{encode_language, language_example};
+use super::base::fresh;
+use super::corpus::{self, Corpus};
+use super::embeddings::{embeddings_of, set_embeddings};
 use super::init::induction_heads;
+use super::language::LanguageEncoder;
 use super::recipe::{
     EPOCH, HELD_OUT, HELD_OUT_STREAM, Pretrain, generate, loader, optimizer, schedule,
 };
 use super::renamed::WordTokens;
+use super::speakers::speakers;
 use super::store::{save_in_bf16, tell_bf16};
+use super::talk::Talk;
 use super::vocabulary::{VocabularyKind, train_tokenizer};
-use crate::Result;
+use super::wordpieces::WordPieces;
 use crate::files::{self, Checkpoint};
-use crate::nn::{GemmaConfig, Weights};
+use crate::nn::{Gemma, GemmaConfig, WeightMut, Weights};
+use crate::persona::{Judge, JudgeTask, persona_prompt};
 use crate::progress::Job;
 use crate::text::Tokenizer;
+use crate::tiny::{english, pages};
 use crate::train::{EpochLoader, Fit, LanguageExample, LanguageModel, fit};
+use crate::{Error, Result};
+
+/// Examples in one step.
+const BATCH_SIZE: usize = 8;
+/// Examples that are measured at once.
+const MEASURED_AT_ONCE: usize = 32;
+
+/// What the Gemma is made from.
+pub(super) struct GemmaSources<'a> {
+    /// A folder with personas, in the form of `models/corpus`.
+    pub(super) corpus: &'a Path,
+    /// A folder with a BERT that lends words and their embeddings.
+    pub(super) base: Option<&'a Path>,
+    /// The relevance judge that ranks statements, as it will when characters are asked.
+    pub(super) relevance: PathBuf,
+}
 
 pub(super) fn pretrain_gemma(
     config: &Pretrain,
+    from: &GemmaSources<'_>,
     folder: &Path,
     work: &Path,
     device: &Device,
@@ -32,44 +57,57 @@ pub(super) fn pretrain_gemma(
             .note(&format!("{} is there already", folder.display()));
         return Ok(());
     }
+    let corpus = Corpus::load(from.corpus)?;
     if !folder.join("tokenizer.json").is_file() {
-        let texts: Vec<String> = generate(config.seed ^ 7, 0, 6000, &|rng| {
-            let turns = language_example(rng);
-            Ok(turns
-                .iter()
-                .map(|(prompt, reply)| prompt.clone() + reply)
-                .collect())
-        })?;
+        let texts = vocabulary_texts(&corpus, from.base)?;
         train_tokenizer(VocabularyKind::Gemma, &texts, config.vocab_size, folder)?;
     }
     let tokenizer = Tokenizer::load(&Checkpoint::folder(folder))?;
+    let [learnt, held_out] = ranked(config.seed, &corpus, &from.relevance, work, device, job)?;
 
     let model_config = GemmaConfig::gemma_2b()
         .with_vocab_size(tokenizer.vocab_size())
-        .with_hidden_size(192)
-        .with_intermediate_size(512)
+        .with_hidden_size(224)
+        .with_intermediate_size(608)
         .with_num_hidden_layers(4)
         .with_num_attention_heads(4)
         .with_num_key_value_heads(4)
-        .with_head_dim(48)
+        .with_head_dim(56)
         .with_max_position_embeddings(1024);
     let mut gemma = model_config.init(device);
+    draw_weights(&mut gemma, model_config.initializer_range, config.seed);
+    if let Some(base) = from.base {
+        let (hidden_size, std) = (model_config.hidden_size, model_config.initializer_range);
+        let values = embeddings_of(base, &tokenizer, hidden_size, std, config.seed)?;
+        set_embeddings(&mut gemma, &values);
+    }
     induction_heads(&mut gemma, &model_config, config.seed, device);
     gemma.unfreeze_weights();
-    let words = WordTokens::new(&tokenizer);
-    let encode = move |rng: &mut ChaCha8Rng| {
-        encode_language(&tokenizer, &words, &language_example(rng), rng)
+    let encoder = LanguageEncoder {
+        words: WordTokens::new(&tokenizer),
+        tokenizer,
+        is_disturbed: false,
     };
-    let held_out = generate(config.seed, HELD_OUT_STREAM, HELD_OUT / 4, &encode)?;
-    let train = loader(
-        config.seed,
-        config.language_examples.min(EPOCH),
-        8,
-        encode,
+    let measure = |rng: &mut ChaCha8Rng| encoder.encode(&held_out.example(rng), rng);
+    let measured = generate(config.seed, HELD_OUT_STREAM, HELD_OUT / 2, &measure)?;
+    let valid = EpochLoader::new(
+        measured.clone(),
+        MEASURED_AT_ONCE,
         LanguageExample::len,
         LanguageExample::collate,
     );
-    let valid = EpochLoader::new(held_out, 32, LanguageExample::len, LanguageExample::collate);
+    let encoder = LanguageEncoder {
+        is_disturbed: true,
+        ..encoder
+    };
+    let train = loader(
+        config.seed,
+        config.language_examples.min(EPOCH),
+        BATCH_SIZE,
+        move |rng: &mut ChaCha8Rng| encoder.encode(&learnt.example(rng), rng),
+        LanguageExample::len,
+        LanguageExample::collate,
+    );
     let epochs = config.language_examples.div_ceil(EPOCH);
     let schedule = schedule(2e-3, epochs * train.steps_per_epoch(1))?;
     let run = Fit {
@@ -88,7 +126,114 @@ pub(super) fn pretrain_gemma(
         &run,
         job,
     )?;
+    let loss = held_out_loss(&trained, &measured);
+    job.progress.note(&format!(
+        "gemma: {loss:.3} is the loss on held-out personas"
+    ));
     save_in_bf16(&mut trained.gemma, folder)?;
     files::write_gemma_config(folder, &model_config)?;
     tell_bf16(folder)
+}
+
+/// Draws all matrices anew; they depend on the seed alone, whatever else draws random numbers.
+fn draw_weights(gemma: &mut Gemma, std: f64, seed: u64) {
+    let mut number = 0;
+    gemma.weights("", &mut |_, weight| {
+        if let WeightMut::Matrix(weight) = weight {
+            number += 1;
+            let (device, shape) = (weight.val().device(), weight.val().dims());
+            let values = fresh(&shape, std, seed, number);
+            WeightMut::Matrix(weight).set_frozen(values, DType::F32, &device.inner());
+        }
+    });
+}
+
+/// Returns the talk to learn from and the talk to measure on, with statements as the relevance judge ranks them.
+fn ranked(
+    seed: u64,
+    corpus: &Corpus,
+    relevance: &Path,
+    work: &Path,
+    device: &Device,
+    job: &Job,
+) -> Result<[Talk; 2]> {
+    if !relevance.join("config.json").is_file() {
+        let reason = "is not there, but the Gemma learns from what a relevance judge retrieves; make the judges first";
+        return Err(Error::invalid(relevance, reason));
+    }
+    let source = Checkpoint::folder(relevance).into();
+    let judge = Judge::load(&source, JudgeTask::Relevance, &device.clone().into(), job)?;
+    let talk = |personas: &[corpus::Persona], name: &str| -> Result<Talk> {
+        let kept = work.join(name);
+        Ok(Talk::new(speakers(personas, seed, &judge, &kept, job)?))
+    };
+    Ok([
+        talk(corpus.learnt(), "ranked.json")?,
+        talk(corpus.held_out(), "ranked-held-out.json")?,
+    ])
+}
+
+/// Returns the texts that the vocabulary is learnt from: those of the corpus as they stand in prompts and replies, the embedded pages,
+/// and the words of the BERT, each once.
+fn vocabulary_texts(corpus: &Corpus, base: Option<&Path>) -> Result<Vec<String>> {
+    let mut texts: Vec<String> = corpus.texts().map(str::to_string).collect();
+    for persona in corpus.learnt() {
+        let said = persona.statements().into_iter();
+        texts.extend(said.map(|statement| english::first_person(persona.name(), statement)));
+        texts.push(persona_prompt(persona.name(), &[], ""));
+    }
+    let pages = pages::characters().filter_map(pages::page);
+    texts.extend(pages.flat_map(str::lines).map(str::to_string));
+    if let Some(base) = base {
+        let pieces = WordPieces::load(&base.join("tokenizer.json"))?;
+        // With a space before them, as most words in a text have.
+        texts.extend(pieces.words().map(|word| format!(" {word}")));
+    }
+    Ok(texts)
+}
+
+/// Returns the mean loss of a reply's token.
+fn held_out_loss(model: &LanguageModel, examples: &[LanguageExample]) -> f64 {
+    let (mut sum, mut n_targets) = (0.0, 0);
+    for examples in examples.chunks(MEASURED_AT_ONCE) {
+        let examples: Vec<&LanguageExample> = examples.iter().collect();
+        let found = model.step(LanguageExample::collate(&examples));
+        sum += found.values[0].1 * found.examples as f64;
+        n_targets += found.examples;
+    }
+    sum / n_targets.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::base::tests::small_bert;
+    use super::super::corpus::tests::small_corpus;
+    use super::*;
+
+    #[test]
+    fn a_gemma_comes_out_of_a_corpus_and_a_judge_the_same_again() {
+        let (bert, corpus) = (small_bert(), small_corpus(6));
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
+        let config = Pretrain::new().with_language_examples(16);
+        let from = |relevance: PathBuf| GemmaSources {
+            corpus: corpus.path(),
+            base: Some(bert.path()),
+            relevance,
+        };
+        let (device, job) = (Device::flex(), Job::default());
+        let made = || {
+            let folder = tempfile::tempdir().unwrap();
+            let (to, work) = (folder.path().join("gemma"), folder.path().join("work"));
+            pretrain_gemma(&config, &from(tiny.clone()), &to, &work, &device, &job).unwrap();
+            std::fs::read(to.join("model.safetensors")).unwrap()
+        };
+        assert!(made() == made());
+
+        let folder = tempfile::tempdir().unwrap();
+        let missing = from(folder.path().join("relevance"));
+        let to = folder.path().join("gemma");
+        let error = pretrain_gemma(&config, &missing, &to, folder.path(), &device, &job);
+        let told = error.unwrap_err().to_string();
+        assert!(told.contains("make the judges first"), "{told}");
+    }
 }

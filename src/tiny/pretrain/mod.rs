@@ -1,5 +1,5 @@
-//! Trains the embedded models from scratch on invented personas: examples, vocabulary, initial weights, training, files; and
-//! judges from a part of a pretrained encoder, on a corpus of everyday talk.
+//! Trains the embedded models: examples, vocabulary, initial weights, training, files. The Gemma learns from a corpus of everyday talk;
+//! the judges too, from a part of a pretrained encoder, or from nothing on invented personas.
 //!
 //! Only `apc pretrain`, a maintainer's command, uses it. Nothing that runs a character belongs here.
 
@@ -8,11 +8,14 @@ mod corpus;
 mod corpus_judges;
 mod corpus_nli;
 mod corpus_relevance;
+mod embeddings;
 mod examples;
+mod forms;
 mod garbled;
 mod gemma;
 mod init;
 mod judges;
+mod language;
 mod named;
 mod pairs;
 mod prior;
@@ -20,14 +23,16 @@ mod recipe;
 mod renamed;
 mod run;
 mod slips;
+mod speakers;
 mod store;
+mod talk;
 mod unusual;
 mod vocabulary;
 mod wordpieces;
 
-pub use corpus_judges::{CorpusJudges, evaluate_corpus_judges};
-pub use examples::{JudgeExample, language_example, nli_example, relevance_example};
+pub use corpus_judges::{CorpusJudges, corpus_identity, evaluate_corpus_judges};
+pub use examples::{JudgeExample, nli_example, relevance_example};
 pub use judges::evaluate_judges;
 pub use recipe::Pretrain;
-pub use run::{PretrainParts, pretrain};
+pub use run::{Part, PretrainParts, pretrain};
 pub use vocabulary::{VocabularyKind, train_tokenizer};

@@ -20,8 +20,8 @@ pub struct Pretrain {
     /// Everything random comes from it.
     #[config(default = 1)]
     pub seed: u64,
-    /// Personas from whose statements Gemma learns to answer.
-    #[config(default = 68_000)]
+    /// Prompts, with a few questions each, from which Gemma learns to answer.
+    #[config(default = 60_000)]
     pub language_examples: usize,
     /// Texts that the NLI judge learns from.
     #[config(default = 130_000)]
@@ -29,8 +29,8 @@ pub struct Pretrain {
     /// Texts that the relevance judge learns from, beginning with what the NLI judge has learnt.
     #[config(default = 100_000)]
     pub relevance_examples: usize,
-    /// Number of token ids.
-    #[config(default = 2048)]
+    /// Number of token ids of the Gemma.
+    #[config(default = 8192)]
     pub vocab_size: usize,
 }
 

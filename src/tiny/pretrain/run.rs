@@ -1,26 +1,45 @@
 //! From a seed to a folder of models.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
 use super::corpus_judges::{CorpusJudges, CorpusPair, pretrain_corpus_judges};
-use super::gemma::pretrain_gemma;
+use super::gemma::{GemmaSources, pretrain_gemma};
 use super::judges::pretrain_judges;
 use super::recipe::Pretrain;
 use crate::Result;
 use crate::progress::Job;
 
-/// Which models are made, and what the judges are made from.
-#[derive(Clone, Debug, Default)]
+/// A part of the models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Those that reward and those that grade.
+    Judges,
+    /// The model that answers.
+    Gemma,
+}
+
+/// Which models are made, and what they are made from.
+#[derive(Clone, Debug)]
 pub struct PretrainParts {
-    /// Whether the judges are made alone, without the Gemma.
-    pub judges_only: bool,
+    /// The part that is made, if not all.
+    pub only: Option<Part>,
+    /// A folder with personas, in the form of `models/corpus`, from which the Gemma learns.
+    pub corpus: PathBuf,
     /// The encoder and the corpus of the judges; if there are none, they learn from nothing on invented personas.
     pub judges: Option<CorpusJudges>,
 }
 
-/// Trains Gemma and the judges that reward, and on another seed the judges that grade.
+impl PretrainParts {
+    /// Whether this part is made.
+    pub fn makes(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
+}
+
+/// Trains the judges that reward, on another seed the judges that grade, and the Gemma, whose statements the judge that rewards
+/// retrieves.
 ///
 /// The folder then has `gemma`, `relevance`, `nli`, `evaluation/relevance` and `evaluation/nli`. A run that was stopped
 /// goes on where it was; what is complete is left as it is.
@@ -33,10 +52,6 @@ pub fn pretrain(
     job: &Job,
 ) -> Result<()> {
     device.seed(config.seed);
-    if !parts.judges_only {
-        let (folder, work) = (folder.join("gemma"), work.join("gemma"));
-        pretrain_gemma(config, &folder, &work, device, job)?;
-    }
     let pairs = [
         (
             CorpusPair::REWARDING,
@@ -50,11 +65,25 @@ pub fn pretrain(
         ),
     ];
     for (place, (pair, folder, work)) in pairs.iter().enumerate() {
+        if !parts.makes(Part::Judges) {
+            break;
+        }
         let seed = config.seed + 1000 * place as u64;
         match &parts.judges {
             Some(from) => pretrain_corpus_judges(from, *pair, seed, folder, work, device, job)?,
             None => pretrain_judges(config, seed, folder, work, device, job)?,
         }
+    }
+    if parts.makes(Part::Gemma) {
+        let from = GemmaSources {
+            corpus: &parts.corpus,
+            base: parts.judges.as_ref().map(|judges| judges.base.as_path()),
+            relevance: folder.join("relevance"),
+        };
+        let (folder, work) = (folder.join("gemma"), work.join("gemma"));
+        // The same Gemma, whether judges were made before or are there.
+        device.seed(config.seed);
+        pretrain_gemma(config, &from, &folder, &work, device, job)?;
     }
     Ok(())
 }

@@ -51,6 +51,12 @@ impl WordPieces {
         })
     }
 
+    /// The tokens that are words or the beginnings of words, in the order of their ids.
+    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
+        let tokens = self.tokens.iter().map(|(token, _)| token.as_str());
+        tokens.filter(|token| token.len() > 2 && token.chars().all(char::is_alphabetic))
+    }
+
     /// How often each token comes in texts, by its id.
     pub(super) fn counts<'a>(
         &self,

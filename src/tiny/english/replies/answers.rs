@@ -16,13 +16,18 @@ pub fn entailed(character: &str, statement: &str, question: &str, rng: &mut ChaC
     let said = Said::of(character, statement);
     let short = said.shortened(rng);
     let opening = if asks_whether(statement, question) && rng.random_bool(0.7) {
-        Opening::Agreeing(if said.is_negated() { "No," } else { "Yes," })
+        Opening::Agreeing(agreement(&said))
     } else if rng.random_bool(0.25) {
         Opening::Agreeing(pick(OPENERS, rng))
     } else {
         Opening::None
     };
     written(opening, unchanged(&short.tokens))
+}
+
+/// Returns the "Yes," or "No," of a reply that follows from the statement; `None` if the question does not ask whether the statement holds.
+pub fn agrees(character: &str, statement: &str, question: &str) -> Option<&'static str> {
+    asks_whether(statement, question).then(|| agreement(&Said::of(character, statement)))
 }
 
 /// Returns a reply that contradicts the statement; `others` are the character's other statements, which may lend a wrong value.
@@ -65,6 +70,10 @@ pub fn contradicted(
         Opening::None
     };
     written(opening, words)
+}
+
+fn agreement(said: &Said) -> &'static str {
+    if said.is_negated() { "No," } else { "Yes," }
 }
 
 /// A denial of a sentence whose structure is not understood.
@@ -145,6 +154,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_question_whether_a_statement_holds_is_agreed_to_or_denied() {
+        let agreed = |statement, question| agrees("Alice", statement, question);
+        let question = "Do you like dogs?";
+        assert_eq!(agreed("Alice likes dogs.", question), Some("Yes,"));
+        assert_eq!(agreed("Alice does not like dogs.", question), Some("No,"));
+        assert_eq!(agreed("Alice likes dogs.", "What do you like?"), None);
+        assert_eq!(agreed("Alice lives in Bonn.", question), None);
     }
 
     #[test]

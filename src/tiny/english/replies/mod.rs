@@ -11,5 +11,5 @@ pub(super) mod said;
 pub(super) mod swap;
 pub(super) mod word;
 
-pub use answers::{contradicted, entailed};
+pub use answers::{agrees, contradicted, entailed};
 pub use evasion::neutral;

@@ -1,0 +1,449 @@
+//! Other forms of the corpus' statements, as pages have them: pieces that are kept as they stand, two sentences in one, digits.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::speakers::possessive;
+use crate::tiny::english;
+
+/// A statement in a prompt, and what the persona says if it is asked about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    pub(super) statement: String,
+    pub(super) reply: String,
+    /// Whether the reply is a sentence, which can stand behind a "Yes,".
+    pub(super) is_sentence: bool,
+}
+
+/// Openings of a statement behind the name, and the names of fields that have what follows.
+const FIELDS: [(&str, &[&str]); 38] = [
+    ("lives in ", &["Home", "Lives in", "Residence", "Lives"]),
+    ("lives on ", &["Home", "Lives on"]),
+    ("was born in ", &["Born", "Born in", "Birthplace"]),
+    ("was born on ", &["Born", "Birthday"]),
+    ("comes from ", &["From", "Origin"]),
+    ("grew up in ", &["Grew up in", "Childhood"]),
+    ("grew up on ", &["Grew up on", "Childhood"]),
+    ("works as ", &["Job", "Occupation", "Work", "Profession"]),
+    ("works in ", &["Work", "Works in", "Workplace"]),
+    ("works at ", &["Work", "Works at", "Workplace"]),
+    ("loves ", &["Likes", "Loves"]),
+    ("likes ", &["Likes"]),
+    ("enjoys ", &["Likes", "Enjoys"]),
+    ("is fond of ", &["Likes", "Fond of"]),
+    ("adores ", &["Likes", "Adores"]),
+    ("hates ", &["Dislikes", "Hates"]),
+    ("dislikes ", &["Dislikes"]),
+    ("detests ", &["Dislikes", "Detests"]),
+    ("cannot stand ", &["Dislikes", "Cannot stand"]),
+    ("cannot bear ", &["Dislikes", "Cannot bear"]),
+    ("cannot abide ", &["Dislikes", "Hates"]),
+    ("is afraid of ", &["Fears", "Afraid of", "Fear"]),
+    ("is scared of ", &["Fears", "Scared of", "Fear"]),
+    (
+        "is terrified of ",
+        &["Fears", "Terrified of", "Biggest fear"],
+    ),
+    ("is frightened of ", &["Fears", "Frightened of"]),
+    ("is allergic to ", &["Allergies", "Allergic to", "Allergy"]),
+    ("plays the ", &["Instrument", "Plays", "Instruments"]),
+    ("plays ", &["Plays", "Games"]),
+    ("drives ", &["Drives", "Car", "Vehicle"]),
+    ("rides ", &["Rides"]),
+    ("collects ", &["Collects", "Hobby", "Hobbies"]),
+    ("wears ", &["Wears", "Clothes", "Appearance", "Clothing"]),
+    ("speaks ", &["Languages", "Speaks"]),
+    ("wants to ", &["Dream", "Wants to", "Goal", "Ambition"]),
+    ("hopes to ", &["Hopes to", "Dream", "Goal"]),
+    ("plans to ", &["Plans", "Plans to", "Goal"]),
+    ("dreams of ", &["Dream", "Dreams of"]),
+    ("owns ", &["Owns", "Possessions"]),
+];
+
+/// Headings under which a sentence may stand.
+const HEADINGS: [&str; 20] = [
+    "Life",
+    "Work",
+    "Home",
+    "Family",
+    "Trivia",
+    "Background",
+    "Hobbies",
+    "Personality",
+    "Appearance",
+    "Facts",
+    "Notes",
+    "Early life",
+    "Habits",
+    "At work",
+    "Free time",
+    "Today",
+    "Friends",
+    "Health",
+    "Money",
+    "Food",
+];
+
+/// The statement as it is, with the reply in the first person.
+pub(super) fn plain(name: &str, statement: &str) -> Form {
+    Form {
+        reply: english::first_person(name, statement),
+        statement: statement.to_string(),
+        is_sentence: true,
+    }
+}
+
+/// A piece of a page that says what the statement does and is kept as it stands, with the name in front: a field, a row of
+/// a table, the words behind the name, or a sentence, under a heading or without one.
+///
+/// Whoever is asked about a field says its value; about anything else, a sentence in the first person.
+pub(super) fn kept(
+    name: &str,
+    pronoun: Option<&str>,
+    statement: &str,
+    rng: &mut ChaCha8Rng,
+) -> Form {
+    let said = plain(name, statement);
+    if let Some((key, value)) = field(name, &said, rng)
+        && rng.random_bool(0.6)
+    {
+        return field_form(name, &key, &value, rng);
+    }
+    let heading = HEADINGS[rng.random_range(0..HEADINGS.len())];
+    let under = match rng.random_bool(0.4) {
+        true => format!("{name} – {heading}: "),
+        false => format!("{name} – "),
+    };
+    let own = said.reply.clone();
+    let Some(rest) = statement.strip_prefix(&format!("{name} ")) else {
+        // As a page in the first person has it.
+        return Form {
+            statement: format!("{name} – {own}"),
+            ..said
+        };
+    };
+    if let Some(thing) = rest.strip_prefix("has no ")
+        && rng.random_bool(0.7)
+    {
+        let thing = capitalized(thing.trim_end_matches('.'));
+        return Form {
+            statement: format!("{name} – {thing}: none."),
+            ..said
+        };
+    }
+    if let Some(what) = rest.strip_prefix("is ")
+        && !rest.starts_with("is not ")
+        && rng.random_bool(0.7)
+        && let Some(own) = last_words(&own, what.split(' ').count())
+    {
+        return Form {
+            statement: match rng.random_bool(0.5) {
+                true => format!("{name} – {what}"),
+                false => format!("{under}{}", capitalized(what)),
+            },
+            reply: capitalized(own),
+            is_sentence: false,
+        };
+    }
+    let (lead, rest) = match rng.random_bool(0.4) {
+        true => fronted(rest),
+        false => (String::new(), rest.to_string()),
+    };
+    let statement = match (pronoun, rng.random_range(0..3)) {
+        (Some(pronoun), 0 | 1) if pronoun != "they" => {
+            format!("{under}{}", capitalized(&format!("{lead}{pronoun} {rest}")))
+        }
+        (_, 2) if lead.is_empty() => format!("{under}{own}"),
+        _ => {
+            let of_page = format!("{lead}{name} {rest}");
+            return Form {
+                statement: match lead.is_empty() {
+                    true => format!("{under}{rest}"),
+                    false => capitalized(&of_page),
+                },
+                ..said
+            };
+        }
+    };
+    Form { statement, ..said }
+}
+
+/// A field with its value, alone or in a row of a table.
+fn field_form(name: &str, key: &str, value: &str, rng: &mut ChaCha8Rng) -> Form {
+    /// The names of two columns.
+    const COLUMNS: [(&str, &str); 6] = [
+        ("Thing", "Yes"),
+        ("What", "Which"),
+        ("Topic", "Note"),
+        ("Who", "What"),
+        ("Subject", "Detail"),
+        ("Item", "Remark"),
+    ];
+    let (statement, reply) = match rng.random_range(0..20) {
+        0..3 => {
+            let (first, second) = COLUMNS[rng.random_range(0..COLUMNS.len())];
+            let statement = format!("{name} – {first}: {key}; {second}: {value}.");
+            (statement, capitalized(value))
+        }
+        3 => (format!("About {name}: {value}."), capitalized(value)),
+        4..10 => {
+            let statement = format!("{name} – {key}: {}.", capitalized(value));
+            (statement, capitalized(value))
+        }
+        _ => (format!("{name} – {key}: {value}."), capitalized(value)),
+    };
+    Form {
+        statement,
+        reply: format!("{reply}."),
+        is_sentence: false,
+    }
+}
+
+/// The words behind a name with their last phrase of time or place, which comes to stand in front: "On Sundays ".
+fn fronted(rest: &str) -> (String, String) {
+    let same = (String::new(), rest.to_string());
+    let places = [
+        " on ", " at ", " in ", " every ", " after ", " before ", " with ",
+    ];
+    let last = places.iter().filter_map(|phrase| rest.rfind(phrase)).max();
+    let Some(place) = last.filter(|place| rest[..*place].split(' ').count() > 2) else {
+        return same;
+    };
+    let (before, phrase) = (&rest[..place], rest[place + 1..].trim_end_matches('.'));
+    (format!("{phrase} "), format!("{before}."))
+}
+
+/// The name of a field and its value, in the persona's own words.
+fn field(name: &str, said: &Form, rng: &mut ChaCha8Rng) -> Option<(String, String)> {
+    let statement = said.statement.trim_end_matches('.');
+    let own = |value: &str| -> Option<String> {
+        let value = last_words(said.reply.trim_end_matches('.'), value.split(' ').count())?;
+        Some(value.to_string())
+    };
+    if let Some(rest) = statement.strip_prefix(&format!("{name} ")) {
+        if let Some(age) = rest
+            .strip_prefix("is ")
+            .and_then(|rest| rest.strip_suffix(" years old"))
+        {
+            return Some(("Age".into(), age.into()));
+        }
+        for (opening, keys) in FIELDS {
+            if let Some(value) = rest.strip_prefix(opening) {
+                return Some((keys[rng.random_range(0..keys.len())].into(), own(value)?));
+            }
+        }
+        return None;
+    }
+    let rest = statement.strip_prefix(&format!("{name}'s "))?;
+    let (whose, value) = rest
+        .split_once(" is ")
+        .or_else(|| rest.split_once(" are "))?;
+    let is_short = whose.split(' ').count() <= 2;
+    is_short
+        .then(|| Some((capitalized(whose), own(value)?)))
+        .flatten()
+}
+
+/// Several statements about a persona as one sentence, as long as those of real pages: what each says with a subject of
+/// its own, or all that the persona does in a row.
+pub(super) fn joined(
+    name: &str,
+    pronoun: Option<&str>,
+    statements: &[String],
+    rng: &mut ChaCha8Rng,
+) -> Form {
+    /// What joins them; several mean nothing by it.
+    const BETWEEN: [&str; 8] = [
+        " and ", ", and ", " and ", ", but ", ", while ", ", and ", "; ", " and ",
+    ];
+    let between = BETWEEN[rng.random_range(0..BETWEEN.len())];
+    let is_row = rng.random_bool(0.5);
+    let (mut statement, mut reply) = (String::new(), String::new());
+    for (place, next) in statements.iter().enumerate() {
+        let next = next.trim_end_matches('.');
+        let own = english::first_person(name, next);
+        if place == 0 {
+            (statement, reply) = (next.to_string(), own);
+            continue;
+        }
+        let rest = next.strip_prefix(&format!("{name} "));
+        let rest_of_own = next.strip_prefix(&format!("{name}'s "));
+        let joint = match place + 1 == statements.len() {
+            true => between,
+            false => ", ",
+        };
+        let (told, said) = match (rest, own.strip_prefix("I "), rest_of_own) {
+            (Some(rest), Some(own), _) if is_row && joint != ", while " => {
+                (rest.to_string(), own.to_string())
+            }
+            (Some(rest), _, _) => {
+                let who = pronoun.filter(|pronoun| *pronoun != "they");
+                (format!("{} {rest}", who.unwrap_or(name)), own)
+            }
+            (_, _, Some(rest)) => {
+                let told = pronoun.map(|pronoun| format!("{} {rest}", possessive(pronoun)));
+                (told.unwrap_or_else(|| next.to_string()), inside(&own))
+            }
+            _ => (inside(next), inside(&own)),
+        };
+        statement = format!("{statement}{joint}{told}");
+        reply = format!("{reply}{joint}{said}");
+    }
+    Form {
+        statement: statement + ".",
+        reply: reply + ".",
+        is_sentence: true,
+    }
+}
+
+/// A sentence as it stands inside another.
+pub(super) fn inside(sentence: &str) -> String {
+    const SMALL: [&str; 12] = [
+        "My ", "The ", "A ", "An ", "In ", "On ", "At ", "Our ", "When ", "Every ", "There ", "It ",
+    ];
+    match SMALL.iter().any(|word| sentence.starts_with(word)) {
+        true => sentence[..1].to_lowercase() + &sentence[1..],
+        false => sentence.to_string(),
+    }
+}
+
+/// A statement with other digits, and with digits in place of numbers from eleven up that are written as words.
+pub(super) fn in_digits(statement: &str, rng: &mut ChaCha8Rng) -> String {
+    const NUMBERS: [&str; 17] = [
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+        "twenty",
+        "thirty",
+        "forty",
+        "fifty",
+        "sixty",
+        "seventy",
+        "eighty",
+        "ninety",
+    ];
+    let words = statement.split(' ').map(|word| {
+        let bare = word.trim_end_matches(['.', ',']);
+        let end = &word[bare.len()..];
+        let is_year = bare.len() == 4 && bare.chars().all(|c| c.is_ascii_digit());
+        let is_number = bare
+            .split('-')
+            .next()
+            .is_some_and(|first| NUMBERS.contains(&first));
+        if is_year {
+            format!("{}{end}", rng.random_range(1880..2030))
+        } else if is_number {
+            format!("{}{end}", rng.random_range(11..100))
+        } else {
+            word.to_string()
+        }
+    });
+    words.collect::<Vec<String>>().join(" ")
+}
+
+/// The last `n` words of a text, if it has more.
+fn last_words(text: &str, n: usize) -> Option<&str> {
+    let mut places = text.match_indices(' ').map(|(place, _)| place).rev();
+    places
+        .nth(n.checked_sub(1)?)
+        .map(|place| &text[place + 1..])
+}
+
+/// The text with a large first letter.
+pub(super) fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::examples::example_rng;
+    use super::*;
+
+    /// All forms that a statement is kept in.
+    fn all_kept(statement: &str) -> Vec<String> {
+        let mut found: Vec<String> = (0..60)
+            .map(|number| {
+                let form = kept("Ada", Some("she"), statement, &mut example_rng(1, number));
+                format!("{} / {}", form.statement, form.reply)
+            })
+            .collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    #[test]
+    fn pieces_of_a_page_are_answered_with_their_own_words() {
+        let has = |statement: &str, expected: &str| {
+            let found = all_kept(statement);
+            assert!(found.iter().any(|form| form == expected), "{found:?}");
+        };
+        has("Ada lives in Bergen.", "Ada – Home: Bergen. / Bergen.");
+        has("Ada is fond of her tea.", "Ada – Likes: my tea. / My tea.");
+        has("Ada is fond of tea.", "Ada – fond of tea. / Fond of tea.");
+        has("Ada is nine years old.", "Ada – Age: nine. / Nine.");
+        has("Ada's old boat is red.", "Ada – Old boat: red. / Red.");
+        has(
+            "Ada's old boat is red.",
+            "Ada – My old boat is red. / My old boat is red.",
+        );
+        has("Ada sings.", "Ada – sings. / I sing.");
+        has("Ada sings.", "Ada – She sings. / I sing.");
+        has("Ada sings.", "Ada – I sing. / I sing.");
+        has("Ada has no boat.", "Ada – Boat: none. / I have no boat.");
+        has(
+            "Ada sings in a choir on Sundays.",
+            "Ada – On Sundays she sings in a choir. / I sing in a choir on Sundays.",
+        );
+    }
+
+    #[test]
+    fn several_statements_in_one_sentence_are_said_in_the_first_person() {
+        let forms = |statements: &[&str]| -> Vec<String> {
+            let statements: Vec<String> = statements.iter().map(ToString::to_string).collect();
+            let forms = (0..40).map(|number| {
+                let rng = &mut example_rng(1, number);
+                let form = joined("Ada", Some("she"), &statements, rng);
+                format!("{} / {}", form.statement, form.reply)
+            });
+            forms.collect()
+        };
+        let has = |statements: &[&str], expected: &str| {
+            let found = forms(statements);
+            assert!(found.iter().any(|form| form == expected), "{found:?}");
+        };
+        has(
+            &["Ada sings.", "Ada's boat is red."],
+            "Ada sings, but her boat is red. / I sing, but my boat is red.",
+        );
+        has(
+            &["Ada sings.", "Ada has a boat."],
+            "Ada sings and she has a boat. / I sing and I have a boat.",
+        );
+        has(
+            &["Ada sings.", "Ada has a boat.", "Ada is old."],
+            "Ada sings, has a boat, and is old. / I sing, have a boat, and am old.",
+        );
+    }
+
+    #[test]
+    fn numbers_become_digits() {
+        let text = in_digits(
+            "Ada, twenty-six, left in 1990 with two bags.",
+            &mut example_rng(1, 0),
+        );
+        let words: Vec<&str> = text.split(' ').collect();
+        let number = |word: &str| word.trim_end_matches(',').parse::<usize>().unwrap();
+        assert!((11..100).contains(&number(words[1])));
+        assert!((1880..2030).contains(&number(words[4])));
+        assert!(text.ends_with("with two bags."));
+    }
+}

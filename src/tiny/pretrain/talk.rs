@@ -1,0 +1,350 @@
+//! Training examples for the Gemma from everyday talk: what retrieval would show of a persona, questions, and replies in the first person.
+
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::forms::{Form, in_digits, inside, joined, kept, plain};
+use super::speakers::{Asked, Speaker};
+use crate::persona::persona_prompt;
+
+/// Statements in a prompt, as retrieval shows them.
+const SHOWN: usize = 5;
+/// The share of prompts with fewer statements.
+const FEWER: f64 = 0.25;
+/// Questions about other statements of the same prompt, at most.
+const MORE_QUESTIONS: usize = 3;
+/// The share of examples whose persona gets another name.
+const RENAMED: f64 = 0.7;
+/// The share of statements that are a piece of a page, kept as it stands.
+const KEPT: f64 = 0.3;
+/// The share of the other statements that are two or three in one sentence.
+const JOINED: f64 = 0.15;
+
+/// What is said where no statement in the prompt answers; the first ones more often.
+const DECLINES: [(&str, usize); 12] = [
+    ("I don't know about that.", 8),
+    ("I don't know.", 4),
+    ("I can't say.", 3),
+    ("I don't know that.", 2),
+    ("I couldn't say.", 2),
+    ("I can't tell you that.", 1),
+    ("I'm not sure about that.", 1),
+    ("I have no idea.", 1),
+    ("I'd rather not say.", 1),
+    ("I don't know anything about that.", 1),
+    ("I can't answer that.", 1),
+    ("I don't know what to say to that.", 1),
+];
+
+/// A prompt and the reply to it.
+pub(super) type Turn = (String, String);
+
+/// Everyone who is asked in training.
+#[derive(Clone, Debug)]
+pub(super) struct Talk {
+    speakers: Vec<Speaker>,
+    /// All questions by the place of the speaker and of the question: natural ones that a statement answers, those of the rules, and
+    /// those that nothing answers.
+    natural: Vec<(usize, usize)>,
+    by_rules: Vec<(usize, usize)>,
+    open: Vec<(usize, usize)>,
+}
+
+impl Talk {
+    pub(super) fn new(speakers: Vec<Speaker>) -> Self {
+        let [mut natural, mut by_rules, mut open] = [const { Vec::new() }; 3];
+        for (speaker_idx, speaker) in speakers.iter().enumerate() {
+            for (place, asked) in speaker.questions.iter().enumerate() {
+                match (asked.about, asked.is_by_rules) {
+                    (None, _) => open.push((speaker_idx, place)),
+                    (_, true) => by_rules.push((speaker_idx, place)),
+                    _ => natural.push((speaker_idx, place)),
+                }
+            }
+        }
+        Self {
+            speakers,
+            natural,
+            by_rules,
+            open,
+        }
+    }
+
+    /// Makes prompts of one persona, which differ in the question alone, with the reply to each.
+    ///
+    /// The statements are those that retrieval would show for the first question, in its order.
+    pub(super) fn example(&self, rng: &mut ChaCha8Rng) -> Vec<Turn> {
+        let pool = match rng.random_range(0..100) {
+            0..9 if !self.open.is_empty() => &self.open,
+            0..45 if !self.by_rules.is_empty() => &self.by_rules,
+            _ => &self.natural,
+        };
+        let (speaker_idx, place) = pool[rng.random_range(0..pool.len())];
+        let speaker = &self.speakers[speaker_idx];
+        let first = &speaker.questions[place];
+        let shown = shown(first, rng);
+        let prompt = Prompt::new(speaker, self.new_name(rng), shown, rng);
+        let mut turns = vec![prompt.turn(first, rng)];
+
+        let mut others: Vec<usize> = prompt.shown.clone();
+        others.retain(|idx| first.about != Some(*idx));
+        others.shuffle(rng);
+        let n_more = rng.random_range(2..=MORE_QUESTIONS);
+        for idx in others.into_iter().take(n_more) {
+            let about = match rng.random_bool(0.06) {
+                // Something that the prompt does not tell.
+                true => rng.random_range(0..speaker.statements.len()),
+                false => idx,
+            };
+            let is_by_rules = rng.random_bool(0.55);
+            let asked = speaker.questions.iter();
+            let asked = asked.filter(|asked| asked.about == Some(about));
+            let asked: Vec<&Asked> = asked.collect();
+            let fitting = asked
+                .iter()
+                .filter(|asked| asked.is_by_rules == is_by_rules);
+            let fitting: Vec<&&Asked> = fitting.collect();
+            let Some(asked) = (match fitting.is_empty() {
+                true => asked.first(),
+                false => Some(fitting[rng.random_range(0..fitting.len())]),
+            }) else {
+                continue;
+            };
+            turns.push(prompt.turn(asked, rng));
+        }
+        turns
+    }
+
+    /// Another name for a persona, now and then of two words; none if it keeps its own.
+    fn new_name(&self, rng: &mut ChaCha8Rng) -> Option<String> {
+        if !rng.random_bool(RENAMED) {
+            return None;
+        }
+        let mut name = || {
+            self.speakers[rng.random_range(0..self.speakers.len())]
+                .name
+                .clone()
+        };
+        let (first, last) = (name(), name());
+        Some(match rng.random_bool(0.1) && first != last {
+            true => format!("{first} {last}"),
+            false => first,
+        })
+    }
+}
+
+/// The indices of the statements that a prompt shows, in their order.
+fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let n_shown = match rng.random_bool(FEWER) {
+        true => rng.random_range(1..SHOWN),
+        false => SHOWN,
+    };
+    let mut shown = first.ranked.clone();
+    // A judge knows the personas that it learnt from better than others.
+    let demoted = if first.is_by_rules { 0.2 } else { 0.1 };
+    if let Some(about) = first.about
+        && rng.random_bool(demoted)
+    {
+        shown.retain(|idx| *idx != about);
+        shown.insert(rng.random_range(0..SHOWN.min(shown.len() + 1)), about);
+    }
+    shown.truncate(n_shown);
+    if let Some(about) = first.about
+        && !shown.contains(&about)
+        && rng.random_bool(0.6)
+        && let Some(last) = shown.last_mut()
+    {
+        *last = about;
+    }
+    shown
+}
+
+/// The statements of a prompt in the forms that they have in it.
+struct Prompt {
+    name: String,
+    old_name: String,
+    shown: Vec<usize>,
+    forms: Vec<Form>,
+}
+
+impl Prompt {
+    fn new(
+        speaker: &Speaker,
+        name: Option<String>,
+        shown: Vec<usize>,
+        rng: &mut ChaCha8Rng,
+    ) -> Self {
+        let old_name = speaker.name.clone();
+        let name = name.unwrap_or_else(|| old_name.clone());
+        let pronoun = speaker.pronoun;
+        let n_statements = speaker.statements.len();
+        let forms = shown
+            .iter()
+            .map(|&idx| {
+                let own = |idx: usize, rng: &mut ChaCha8Rng| {
+                    let statement = renamed(&speaker.statements[idx], &old_name, &name);
+                    match rng.random_bool(0.5) {
+                        true => in_digits(&statement, rng),
+                        false => statement,
+                    }
+                };
+                let statement = own(idx, rng);
+                let n_joined = rng.random_range(2..=3);
+                let mut idxs: Vec<usize> = (0..n_statements).collect();
+                idxs.retain(|idx| !shown.contains(idx));
+                idxs.shuffle(rng);
+                idxs.truncate(n_joined - 1);
+                if rng.random_bool(KEPT) {
+                    kept(&name, pronoun, &statement, rng)
+                } else if rng.random_bool(JOINED) {
+                    let mut all: Vec<String> = idxs.into_iter().map(|idx| own(idx, rng)).collect();
+                    all.insert(rng.random_range(0..=all.len()), statement);
+                    joined(&name, pronoun, &all, rng)
+                } else {
+                    plain(&name, &statement)
+                }
+            })
+            .collect();
+        Self {
+            name,
+            old_name,
+            shown,
+            forms,
+        }
+    }
+
+    /// A prompt with a question, and the reply to it.
+    fn turn(&self, asked: &Asked, rng: &mut ChaCha8Rng) -> Turn {
+        let statements: Vec<&str> = self
+            .forms
+            .iter()
+            .map(|form| form.statement.as_str())
+            .collect();
+        let question = renamed(&asked.text, &self.old_name, &self.name);
+        let prompt = persona_prompt(&self.name, &statements, &question);
+        let place = self.shown.iter().position(|idx| Some(*idx) == asked.about);
+        let Some(place) = place else {
+            return (prompt, decline(rng));
+        };
+        let form = &self.forms[place];
+        let reply = match asked.opening {
+            Some(opening) if form.is_sentence && rng.random_bool(0.7) => {
+                format!("{opening} {}", inside(&form.reply))
+            }
+            _ => form.reply.clone(),
+        };
+        (prompt, reply)
+    }
+}
+
+fn decline(rng: &mut ChaCha8Rng) -> String {
+    let n: usize = DECLINES.iter().map(|(_, times)| times).sum();
+    let mut drawn = rng.random_range(0..n);
+    for (text, times) in DECLINES {
+        if drawn < times {
+            return text.to_string();
+        }
+        drawn -= times;
+    }
+    DECLINES[0].0.to_string()
+}
+
+/// A text with another name in place of the persona's own.
+fn renamed(text: &str, old: &str, new: &str) -> String {
+    if old.is_empty() || old == new {
+        return text.to_string();
+    }
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(place) = rest.find(old) {
+        let (before, after) = (&rest[..place], &rest[place + old.len()..]);
+        let is_word =
+            !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric);
+        out.push_str(before);
+        out.push_str(if is_word { new } else { old });
+        rest = after;
+    }
+    out + rest
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::corpus::Corpus;
+    use super::super::corpus::tests::small_corpus;
+    use super::super::examples::example_rng;
+    use super::super::speakers::tests::unranked;
+    use super::*;
+
+    /// Talk of a small corpus, with statements in the order of their lines.
+    pub(in crate::tiny::pretrain) fn small_talk() -> Talk {
+        let folder = small_corpus(6);
+        let corpus = Corpus::load(folder.path()).unwrap();
+        Talk::new(unranked(corpus.learnt()))
+    }
+
+    #[test]
+    fn replies_are_what_a_shown_statement_says_in_the_first_person_or_decline() {
+        let talk = small_talk();
+        let (mut said, mut declined) = (0, 0);
+        for number in 0..200 {
+            let turns = talk.example(&mut example_rng(3, number));
+            let statements = |prompt: &str| prompt.split("Reply as").next().unwrap().to_string();
+            for (prompt, reply) in &turns {
+                assert_eq!(statements(prompt), statements(&turns[0].0));
+                if DECLINES.iter().any(|(text, _)| text == reply) {
+                    declined += 1;
+                    continue;
+                }
+                said += 1;
+                let thing = ["boat", "cello"]
+                    .into_iter()
+                    .find(|thing| reply.contains(thing));
+                assert!(prompt.contains(thing.unwrap()), "{prompt} {reply}");
+                assert!(
+                    !reply.contains("Persona") && !reply.contains('–'),
+                    "{reply}"
+                );
+            }
+        }
+        assert!(said > 250 && declined > 20, "{said}, {declined}");
+    }
+
+    #[test]
+    fn a_statement_that_is_not_shown_is_not_known() {
+        let asked = |about| Asked {
+            text: "What now?".into(),
+            about,
+            opening: Some("Yes,"),
+            is_by_rules: false,
+            ranked: Vec::new(),
+        };
+        let prompt = Prompt {
+            name: "Mira".into(),
+            old_name: "Ada".into(),
+            shown: vec![4, 7],
+            forms: ["Mira sings.", "Mira has a boat."]
+                .map(|text| plain("Mira", text))
+                .to_vec(),
+        };
+        let mut replies = std::collections::BTreeSet::new();
+        for number in 0..20 {
+            replies.insert(prompt.turn(&asked(Some(7)), &mut example_rng(1, number)).1);
+            let (_, declined) = prompt.turn(&asked(Some(5)), &mut example_rng(1, number));
+            assert!(DECLINES.iter().any(|(text, _)| *text == declined));
+        }
+        let replies: Vec<String> = replies.into_iter().collect();
+        assert_eq!(replies, ["I have a boat.", "Yes, I have a boat."]);
+    }
+
+    #[test]
+    fn another_name_stands_where_the_name_was_a_word() {
+        assert_eq!(
+            renamed("Nil's boat, Nil? Nile.", "Nil", "Ada"),
+            "Ada's boat, Ada? Nile."
+        );
+        assert_eq!(inside("My boat is red."), "my boat is red.");
+        assert_eq!(inside("I have a boat."), "I have a boat.");
+        assert_eq!(inside("Anna has it."), "Anna has it.");
+    }
+}
