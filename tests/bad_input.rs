@@ -352,8 +352,7 @@ fn checkpoints_of_other_settings_are_no_beginning_of_a_pretraining() {
     let work = folder.path().join("models.training");
     fs::create_dir(&work).unwrap();
     let record = work.join("pretrain.json");
-    let inputs = "{\"seed\": 1, \"language_examples\": 8, \"nli_examples\": 8, \"relevance_examples\": 8, \
-                  \"vocab_size\": 8192}";
+    let inputs = "{\"seed\": 1, \"language_examples\": 8, \"vocab_size\": 8192}";
     fs::write(
         &record,
         format!("{{\"complete\": false, \"inputs\": {inputs}}}"),
@@ -375,21 +374,25 @@ fn checkpoints_of_other_settings_are_no_beginning_of_a_pretraining() {
 }
 
 #[test]
-fn judges_of_an_encoder_need_an_encoder_and_a_corpus_of_personas() {
+fn a_pretraining_needs_an_encoder_and_a_corpus_of_personas() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("models");
-    let to = ["pretrain", "--only", "judges", "--output"];
-    let to = [&to[..], &[output.to_str().unwrap()]].concat();
-    let given = |more: &[&'static str]| [&to[..], more].concat();
+    let of = |part: &'static str, more: &[&'static str]| {
+        let to = ["pretrain", "--only", part, "--output"];
+        [&to[..], &[output.to_str().unwrap()], more].concat()
+    };
     let nli = "tests/data/judges/nli";
-    refused(&given(&["--corpus", "models/corpus"]), 2, &["--base"]);
-    let gemma = ["pretrain", "--only", "gemma", "--output"];
-    let gemma = [&gemma[..], &[output.to_str().unwrap()]].concat();
+    refused(&of("judges", &[]), 2, &["--base"]);
+    let base = ["--base", nli];
+    let gemma = of("gemma", &base);
     refused(&gemma, 1, &["relevance", "make the judges first"]);
     let corpus = ["--base", nli, "--corpus", "tests/data"];
-    refused(&given(&corpus), 1, &["tests/data", "files of personas"]);
-    let base = ["--base", nli, "--corpus", "models/corpus"];
-    refused(&given(&base), 1, &[nli, "is no BERT"]);
+    refused(
+        &of("judges", &corpus),
+        1,
+        &["tests/data", "files of personas"],
+    );
+    refused(&of("judges", &base), 1, &[nli, "is no BERT"]);
     assert!(!output.join("nli/config.json").exists());
 }
 

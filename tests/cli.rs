@@ -26,14 +26,8 @@ pub(crate) const SCORE: [&str; 7] = [
 pub(crate) const CHAT: [&str; 5] = ["chat", "--character", "Alice", "--message", "Hi"];
 
 /// Settings under which a pretraining takes seconds.
-pub(crate) const SMALL_PRETRAINING: [&str; 6] = [
-    "--language-examples",
-    "8",
-    "--nli-examples",
-    "8",
-    "--relevance-examples",
-    "8",
-];
+pub(crate) const SMALL_PRETRAINING: [&str; 4] =
+    ["--base", "tests/golden/bert", "--language-examples", "8"];
 
 /// Settings under which the main job takes seconds.
 pub(crate) const SHORT: [&str; 16] = [

@@ -20,7 +20,6 @@ mod hub_manners;
 mod hub_refusals;
 mod hub_server;
 mod judge_flags;
-mod judges;
 mod other_teachers;
 mod pages;
 mod public_judges;

@@ -138,7 +138,7 @@ impl FineTune<'_> {
             .config
             .dropout
             .then(|| Arc::new(StepDropout::new(self.config.seed, steps_done)));
-        let model = ClassifierModel::new(model, None, config.pad_token_id)
+        let model = ClassifierModel::new(model, config.pad_token_id)
             .with_devices(devices)
             .with_dropout(dropout)
             .with_recorder(recorder.clone());
@@ -198,7 +198,6 @@ impl FineTune<'_> {
         let example = |(text, label): (EncodedText, usize)| ClassifierExample {
             text,
             label: order[label],
-            tokens: Vec::new(),
         };
         let mut train: Vec<ClassifierExample> = texts.into_iter().map(example).collect();
         if self.config.shuffle {

@@ -12,13 +12,9 @@ use crate::cli::output::{Format, print, print_json};
 use crate::pipeline::{Lock, Output, Stage, StageSpec};
 use crate::progress::Job;
 use crate::tiny::pretrain::{
-    CorpusJudges, Part, Pretrain, PretrainParts, corpus_identity, evaluate_corpus_judges,
-    evaluate_judges, pretrain,
+    CorpusJudges, Part, Pretrain, PretrainParts, evaluate_corpus_judges, pretrain,
 };
 use crate::{Error, Result, files};
-
-/// Invented examples by which judges are measured.
-const HELD_OUT: usize = 3000;
 
 /// A part of the models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,24 +39,18 @@ pub(crate) struct PretrainArgs {
     /// Prompts, with a few questions each, from which Gemma learns to answer.
     #[arg(long, value_name = "N", default_value_t = Pretrain::new().language_examples)]
     language_examples: usize,
-    /// Texts that each NLI judge learns from.
-    #[arg(long, value_name = "N", default_value_t = Pretrain::new().nli_examples)]
-    nli_examples: usize,
-    /// Texts that each relevance judge learns from.
-    #[arg(long, value_name = "N", default_value_t = Pretrain::new().relevance_examples)]
-    relevance_examples: usize,
     /// What is made, if not all.
     #[arg(long, value_enum)]
     only: Option<Only>,
-    /// A BERT as Hugging Face has it, such as all-MiniLM-L6-v2, of which the judges are made, and from whose words Gemma's
-    /// embeddings begin; every other layer stays.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["nli_examples", "relevance_examples"])]
-    base: Option<PathBuf>,
-    /// Personas from which Gemma learns, and judges made of --base [default: models/corpus].
+    /// A BERT as Hugging Face has it, all-MiniLM-L6-v2 for the embedded models: the judges are made of it, and the Gemma's
+    /// embeddings begin with its words.
     #[arg(long, value_name = "DIR")]
-    corpus: Option<PathBuf>,
-    /// Token ids that are kept of the vocabulary of --base.
-    #[arg(long, value_name = "N", default_value_t = CorpusJudges::VOCAB_SIZE, requires = "base")]
+    base: PathBuf,
+    /// Personas from which the models learn.
+    #[arg(long, value_name = "DIR", default_value = "models/corpus")]
+    corpus: PathBuf,
+    /// Token ids that the judges keep of the vocabulary of --base.
+    #[arg(long, value_name = "N", default_value_t = CorpusJudges::VOCAB_SIZE)]
     judge_vocab_size: usize,
     /// Make all of it anew, whatever made what is there.
     #[arg(long)]
@@ -106,27 +96,18 @@ impl PretrainArgs {
         ))
     }
 
-    fn parts(&self) -> Result<PretrainParts> {
-        let only_judges = self.only == Some(Only::Judges);
-        if only_judges && self.corpus.is_some() && self.base.is_none() {
-            let reason =
-                "--corpus is for Gemma and for judges of an encoder; name the encoder with --base";
-            return Err(Error::Usage(reason.into()));
-        }
-        let corpus = self.corpus.clone();
-        let corpus = corpus.unwrap_or_else(|| PathBuf::from("models/corpus"));
-        Ok(PretrainParts {
+    fn parts(&self) -> PretrainParts {
+        PretrainParts {
             only: self.only.map(|only| match only {
                 Only::Judges => Part::Judges,
                 Only::Gemma => Part::Gemma,
             }),
-            judges: self.base.clone().map(|base| CorpusJudges {
-                base,
-                corpus: corpus.clone(),
+            from: CorpusJudges {
+                base: self.base.clone(),
+                corpus: self.corpus.clone(),
                 vocab_size: self.judge_vocab_size,
-            }),
-            corpus,
-        })
+            },
+        }
     }
 
     /// What is made, with the settings that decide how.
@@ -137,12 +118,9 @@ impl PretrainArgs {
         record: &Path,
         made: &[PathBuf],
     ) -> Result<StageSpec> {
-        let mut spec = StageSpec::new("pretrain", record).with_settings(json!(config));
-        if let Some(judges) = &parts.judges {
-            spec = spec.with_settings(judges.identity()?);
-        } else if parts.makes(Part::Gemma) {
-            spec = spec.with_settings(json!({"corpus": corpus_identity(&parts.corpus)?}));
-        }
+        let mut spec = StageSpec::new("pretrain", record)
+            .with_settings(json!(config))
+            .with_settings(parts.from.identity()?);
         let only = parts.only.map(|only| match only {
             Part::Judges => json!({"only": "judges"}),
             Part::Gemma => json!({"only": "gemma"}),
@@ -160,10 +138,8 @@ impl PretrainArgs {
         let device = self.device.device(job)?;
         let config = Pretrain::new()
             .with_seed(self.seed)
-            .with_language_examples(self.language_examples)
-            .with_nli_examples(self.nli_examples)
-            .with_relevance_examples(self.relevance_examples);
-        let parts = self.parts()?;
+            .with_language_examples(self.language_examples);
+        let parts = self.parts();
         let work = self.work.clone().unwrap_or_else(|| {
             let mut name = self.output.clone().into_os_string();
             name.push(".training");
@@ -209,23 +185,17 @@ impl PretrainArgs {
         }
         // From a seed that no training uses.
         let seed = self.seed + 77;
-        let evaluate = |folder: &Path| match &parts.judges {
-            Some(from) => evaluate_corpus_judges(from, folder, seed, device, job),
-            None => evaluate_judges(folder, seed, HELD_OUT, device, job),
-        };
+        let evaluate =
+            |folder: &Path| evaluate_corpus_judges(&parts.from, folder, seed, device, job);
         let [relevance, nli] = evaluate(&self.output)?;
         let [grading_relevance, grading_nli] = evaluate(&self.output.join("evaluation"))?;
-        let examples = match &parts.judges {
-            Some(_) => "the examples of held-out personas".to_string(),
-            None => format!("{HELD_OUT} held-out examples"),
-        };
         match self.format {
             Format::Json => print_json(&json!({
                 "relevance": relevance, "nli": nli,
                 "evaluation/relevance": grading_relevance, "evaluation/nli": grading_nli,
             })),
             Format::Text => print(&format!(
-                "models in {}\naccuracy on {examples}: relevance {relevance:.3}, nli {nli:.3}, \
+                "models in {}\nheld-out personas, statement found first and reply judged right: relevance {relevance:.3}, nli {nli:.3}, \
                  evaluation/relevance {grading_relevance:.3}, evaluation/nli {grading_nli:.3}\n\
                  next: {}",
                 self.output.display(),

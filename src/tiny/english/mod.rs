@@ -1,11 +1,10 @@
 //! The teacher that needs no model and no network: English by rules.
 //!
-//! It turns a page about a character into persona statements, asks questions whose answer is in a statement, and writes replies that follow
-//! from it, contradict it, or leave it alone. It knows word order, agreement and about a thousand verbs; it does not know what words mean.
+//! It turns a page about a character into persona statements, asks questions whose answer is in a statement, and puts a statement into the
+//! character's own mouth. It knows word order, agreement and about a thousand verbs; it does not know what words mean, so it judges nothing.
 //! Everything is deterministic for a seed, and the time is linear in the length of the page.
 //!
-//! Each module uses only those before it: `words`, `clause`, then `page` (from a page to statements), `questions`, `judge`, and `replies`, which asks
-//! the judge. A change of the rules' output needs a new version number, see [`Offline`](super::Offline).
+//! Each module uses only those before it: `words`, `clause`, then `page` (from a page to statements) and `questions`. A change of the rules' output needs a new version number, see [`Offline`](super::Offline).
 //!
 //! # Limits
 //!
@@ -19,25 +18,19 @@
 //!   said in a talk and holds for the moment, what others say, code, what is struck out, what describes the page. Sources, comments, pictures,
 //!   the look of an infobox and editors' marks of a wiki are not text of the page.
 //! - Compound sentences are split. `X is a … who …` is split where it is surely X who does it.
-//! - A noun that looks like a verb may be taken for one (`her work takes`), most often in long noun phrases and after lists. The question or the
-//!   reply is then clumsy; a clause that is not understood gives only open questions.
+//! - A noun that looks like a verb may be taken for one (`her work takes`), most often in long noun phrases and after lists. The question is
+//!   then clumsy; a clause that is not understood gives only open questions.
 //! - Statements keep the tense of the page, so fiction told in the present gives questions in the present (`Do you buy a cat?`).
-//! - A contradiction swaps one word for another of its kind where a list has it, else negates the verb. The result can be odd (`young maps`),
-//!   and a swapped detail may be one that the question did not ask about.
-//! - A neutral reply taken from another statement is checked for shared words only.
-//! - [`is_relevant`] and [`label`] compare words: paraphrases with other words are taken for irrelevant or neutral.
 
+mod agreement;
 mod clause;
-mod judge;
 mod language;
 mod page;
 mod questions;
-mod replies;
 mod words;
 
+pub use agreement::agrees;
 pub use clause::first_person;
-pub use judge::{is_relevant, label};
 pub use language::other_language;
 pub use page::{Reading, read, statements};
 pub use questions::{matter_of, questions};
-pub use replies::{agrees, contradicted, entailed, neutral};

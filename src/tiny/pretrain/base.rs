@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, TensorData};
 use rand::RngExt;
 use safetensors::{Dtype, SafeTensors};
 
-use super::examples::example_rng;
+use super::recipe::example_rng;
 use super::wordpieces::WordPieces;
 use crate::files::{self, Checkpoint, ClassifierConfig};
 use crate::nn::{RobertaKind, SequenceClassifierConfig, WeightMut, Weights};

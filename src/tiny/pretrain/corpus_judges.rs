@@ -32,7 +32,7 @@ impl CorpusJudges {
     pub fn identity(&self) -> Result<Value> {
         Ok(json!({
             "base": Checkpoint::folder(&self.base).hash()?,
-            "corpus": corpus_identity(&self.corpus)?,
+            "corpus": Corpus::load(&self.corpus)?.checksum(),
             "judge_vocab_size": self.vocab_size,
         }))
     }
@@ -76,11 +76,6 @@ impl CorpusPair {
         layers_of: 2,
         nli_learning_rate: 2e-4,
     };
-}
-
-/// What identifies a corpus, for a record of what was made from it.
-pub fn corpus_identity(folder: &Path) -> Result<String> {
-    Ok(Corpus::load(folder)?.checksum())
 }
 
 /// The relevance judge and the NLI judge, each from the pretrained encoder.

@@ -8,11 +8,11 @@ use burn::tensor::Device;
 use super::base::draw_head;
 use super::corpus::Persona;
 use super::corpus_judges::CorpusRun;
-use super::examples::example_rng;
-use super::judges::is_there;
 use super::pairs::{Pair, nli_pairs, shares};
 use super::prior::move_prior;
+use super::recipe::example_rng;
 use super::recipe::{EPOCH, HELD_OUT_STREAM, gentle_schedule};
+use super::store::is_there;
 use super::store::save_in_few_bits;
 use crate::Result;
 use crate::files::{self, Checkpoint, ClassifierConfig, Precision};
@@ -93,7 +93,7 @@ fn train(
     let steps = train.steps_per_epoch(1);
     let steps_done = epochs_done(&run.work, epochs)? * steps;
     let dropout = Some(Arc::new(StepDropout::new(run.seed, steps_done)));
-    let model = ClassifierModel::new(classifier, None, config.pad_token_id)
+    let model = ClassifierModel::new(classifier, config.pad_token_id)
         .with_max_grad_norm(1.0)
         .with_dropout(dropout);
     let schedule = gentle_schedule(learning_rate, epochs * steps)?;
@@ -172,7 +172,6 @@ fn encode(reader: &JudgeReader, pairs: &[Pair<'_>]) -> Result<Vec<ClassifierExam
     let example = |(text, pair): (_, &Pair<'_>)| ClassifierExample {
         text,
         label: pair.label,
-        tokens: Vec::new(),
     };
     Ok(examples.map(example).collect())
 }

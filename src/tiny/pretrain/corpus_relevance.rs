@@ -8,9 +8,9 @@ use rand::seq::SliceRandom;
 
 use super::corpus::Persona;
 use super::corpus_judges::CorpusRun;
-use super::examples::example_rng;
-use super::judges::is_there;
+use super::recipe::example_rng;
 use super::recipe::gentle_schedule;
+use super::store::is_there;
 use super::store::save_in_few_bits;
 use crate::Result;
 use crate::files::{self, Checkpoint, ClassifierConfig, Precision};

@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensors;
 
-use super::examples::example_rng;
+use super::recipe::example_rng;
 use crate::files::Checkpoint;
 use crate::nn::{WeightMut, Weights};
 use crate::text::Tokenizer;

@@ -364,7 +364,7 @@ pub(super) fn capitalized(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::examples::example_rng;
+    use super::super::recipe::example_rng;
     use super::*;
 
     /// All forms that a statement is kept in.

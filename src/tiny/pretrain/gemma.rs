@@ -39,7 +39,7 @@ pub(super) struct GemmaSources<'a> {
     /// A folder with personas, in the form of `models/corpus`.
     pub(super) corpus: &'a Path,
     /// A folder with a BERT that lends words and their embeddings.
-    pub(super) base: Option<&'a Path>,
+    pub(super) base: &'a Path,
     /// The relevance judge that ranks statements, as it will when characters are asked.
     pub(super) relevance: PathBuf,
 }
@@ -76,11 +76,9 @@ pub(super) fn pretrain_gemma(
         .with_max_position_embeddings(1024);
     let mut gemma = model_config.init(device);
     draw_weights(&mut gemma, model_config.initializer_range, config.seed);
-    if let Some(base) = from.base {
-        let (hidden_size, std) = (model_config.hidden_size, model_config.initializer_range);
-        let values = embeddings_of(base, &tokenizer, hidden_size, std, config.seed)?;
-        set_embeddings(&mut gemma, &values);
-    }
+    let (hidden_size, std) = (model_config.hidden_size, model_config.initializer_range);
+    let values = embeddings_of(from.base, &tokenizer, hidden_size, std, config.seed)?;
+    set_embeddings(&mut gemma, &values);
     induction_heads(&mut gemma, &model_config, config.seed, device);
     gemma.unfreeze_weights();
     let encoder = LanguageEncoder {
@@ -175,7 +173,7 @@ fn ranked(
 
 /// Returns the texts that the vocabulary is learnt from: those of the corpus as they stand in prompts and replies, the embedded pages,
 /// and the words of the BERT, each once.
-fn vocabulary_texts(corpus: &Corpus, base: Option<&Path>) -> Result<Vec<String>> {
+fn vocabulary_texts(corpus: &Corpus, base: &Path) -> Result<Vec<String>> {
     let mut texts: Vec<String> = corpus.texts().map(str::to_string).collect();
     for persona in corpus.learnt() {
         let said = persona.statements().into_iter();
@@ -184,11 +182,9 @@ fn vocabulary_texts(corpus: &Corpus, base: Option<&Path>) -> Result<Vec<String>>
     }
     let pages = pages::characters().filter_map(pages::page);
     texts.extend(pages.flat_map(str::lines).map(str::to_string));
-    if let Some(base) = base {
-        let pieces = WordPieces::load(&base.join("tokenizer.json"))?;
-        // With a space before them, as most words in a text have.
-        texts.extend(pieces.words().map(|word| format!(" {word}")));
-    }
+    let pieces = WordPieces::load(&base.join("tokenizer.json"))?;
+    // With a space before them, as most words in a text have.
+    texts.extend(pieces.words().map(|word| format!(" {word}")));
     Ok(texts)
 }
 
@@ -217,7 +213,7 @@ mod tests {
         let config = Pretrain::new().with_language_examples(16);
         let from = |relevance: PathBuf| GemmaSources {
             corpus: corpus.path(),
-            base: Some(bert.path()),
+            base: bert.path(),
             relevance,
         };
         let (device, job) = (Device::flex(), Job::default());

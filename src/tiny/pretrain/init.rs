@@ -7,22 +7,6 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::nn::{Gemma, GemmaConfig, Weight, WeightMut, Weights};
 
-/// Starts the keys of every layer as copies of its queries, so that a token attends to tokens like itself: mimetic
-/// initialization, arXiv 2305.09828.
-pub(super) fn keys_like_queries(model: &mut impl Weights) {
-    let mut query = None;
-    replace(model, &mut |name, weight| {
-        if name.ends_with("query_proj.weight") {
-            query = Some(weight.clone());
-        }
-        if name.ends_with("key_proj.weight") {
-            query.take()
-        } else {
-            None
-        }
-    });
-}
-
 /// Heads of the first layer that look at the token before, and heads of the second that look for what came after it.
 const COPYING_HEADS: usize = 2;
 /// The fastest pairs of rotary dimensions, which tell a token from its neighbours.
@@ -116,7 +100,7 @@ fn replace(model: &mut impl Weights, with: &mut dyn FnMut(&str, &Tensor<2>) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{DebertaConfig, GemmaInput};
+    use crate::nn::GemmaInput;
 
     #[test]
     fn an_untrained_gemma_with_induction_heads_goes_on_as_the_text_went_on_before() {
@@ -149,29 +133,5 @@ mod tests {
         let copying = rank(&gemma);
         // Of 249 at random; the rest of the weights is drawn from the device, as other tests do meanwhile.
         assert!(copying + 30 < random, "{random}, {copying}");
-    }
-
-    #[test]
-    fn keys_begin_as_copies_of_the_queries_of_their_own_layer() {
-        let device = Device::flex();
-        let mut deberta = DebertaConfig::deberta_v3_base()
-            .with_vocab_size(20)
-            .with_hidden_size(8)
-            .with_intermediate_size(16)
-            .with_num_hidden_layers(2)
-            .with_num_attention_heads(2)
-            .with_num_labels(3)
-            .init(&device);
-        keys_like_queries(&mut deberta);
-        let mut projections = Vec::new();
-        deberta.weights("", &mut |name, weight| {
-            if name.ends_with("query_proj.weight") || name.ends_with("key_proj.weight") {
-                projections.push(weight.to_data());
-            }
-        });
-        assert_eq!(projections.len(), 4);
-        assert_eq!(projections[0], projections[1]);
-        assert_eq!(projections[2], projections[3]);
-        assert_ne!(projections[0], projections[2]);
     }
 }

@@ -67,7 +67,7 @@ impl LanguageEncoder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::examples::example_rng;
+    use super::super::recipe::example_rng;
     use super::super::talk::tests::small_talk;
     use super::super::vocabulary::{VocabularyKind, train_tokenizer};
     use super::*;

@@ -96,7 +96,7 @@ fn pick<'a>(words: &'a str, rng: &mut ChaCha8Rng) -> &'a str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::examples::example_rng;
+    use super::super::recipe::example_rng;
     use super::*;
 
     #[test]

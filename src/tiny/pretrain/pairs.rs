@@ -180,7 +180,7 @@ pub(super) fn shares(pairs: &[Pair<'_>], n_classes: usize) -> Vec<f64> {
 mod tests {
     use super::super::corpus::Corpus;
     use super::super::corpus::tests::small_corpus;
-    use super::super::examples::example_rng;
+    use super::super::recipe::example_rng;
     use super::*;
 
     fn personas(n: usize) -> Vec<Persona> {

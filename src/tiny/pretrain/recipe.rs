@@ -8,9 +8,9 @@ use burn::optim::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
 use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::optim::lr_scheduler::sequential::SequentialLrSchedulerConfig;
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::examples::example_rng;
 use crate::train::{AdamW, EpochLoader};
 use crate::{Error, Result, parallel};
 
@@ -23,12 +23,6 @@ pub struct Pretrain {
     /// Prompts, with a few questions each, from which Gemma learns to answer.
     #[config(default = 60_000)]
     pub language_examples: usize,
-    /// Texts that the NLI judge learns from.
-    #[config(default = 130_000)]
-    pub nli_examples: usize,
-    /// Texts that the relevance judge learns from, beginning with what the NLI judge has learnt.
-    #[config(default = 100_000)]
-    pub relevance_examples: usize,
     /// Number of token ids of the Gemma.
     #[config(default = 8192)]
     pub vocab_size: usize,
@@ -71,6 +65,13 @@ pub(super) fn gentle_schedule(peak: f64, steps: usize) -> Result<ModuleLrSchedul
     SequentialLrSchedulerConfig::new(parts, vec![warmup])
         .init()
         .map_err(Error::Training)
+}
+
+/// The random numbers of one example, which depend on the seed and the example's number alone.
+pub(super) fn example_rng(seed: u64, number: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(number);
+    rng
 }
 
 /// Examples of an epoch, each from random numbers of its own.

@@ -1,12 +1,11 @@
 //! From a seed to a folder of models.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::Device;
 
 use super::corpus_judges::{CorpusJudges, CorpusPair, pretrain_corpus_judges};
 use super::gemma::{GemmaSources, pretrain_gemma};
-use super::judges::pretrain_judges;
 use super::recipe::Pretrain;
 use crate::Result;
 use crate::progress::Job;
@@ -25,10 +24,8 @@ pub enum Part {
 pub struct PretrainParts {
     /// The part that is made, if not all.
     pub only: Option<Part>,
-    /// A folder with personas, in the form of `models/corpus`, from which the Gemma learns.
-    pub corpus: PathBuf,
-    /// The encoder and the corpus of the judges; if there are none, they learn from nothing on invented personas.
-    pub judges: Option<CorpusJudges>,
+    /// The encoder and the corpus.
+    pub from: CorpusJudges,
 }
 
 impl PretrainParts {
@@ -69,15 +66,12 @@ pub fn pretrain(
             break;
         }
         let seed = config.seed + 1000 * place as u64;
-        match &parts.judges {
-            Some(from) => pretrain_corpus_judges(from, *pair, seed, folder, work, device, job)?,
-            None => pretrain_judges(config, seed, folder, work, device, job)?,
-        }
+        pretrain_corpus_judges(&parts.from, *pair, seed, folder, work, device, job)?;
     }
     if parts.makes(Part::Gemma) {
         let from = GemmaSources {
-            corpus: &parts.corpus,
-            base: parts.judges.as_ref().map(|judges| judges.base.as_path()),
+            corpus: &parts.from.corpus,
+            base: &parts.from.base,
             relevance: folder.join("relevance"),
         };
         let (folder, work) = (folder.join("gemma"), work.join("gemma"));

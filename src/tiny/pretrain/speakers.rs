@@ -6,7 +6,7 @@ use std::path::Path;
 use rand_chacha::ChaCha8Rng;
 
 use super::corpus::{self, Line};
-use super::examples::example_rng;
+use super::recipe::example_rng;
 use crate::Result;
 use crate::files;
 use crate::persona::{Judge, Persona};

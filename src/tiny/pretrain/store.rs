@@ -8,7 +8,19 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
 use crate::nn::Weights;
+use crate::progress::Job;
 use crate::{Error, Result, files};
+
+/// Whether a judge is there from an earlier run, which is then told.
+pub(super) fn is_there(folder: &Path, job: &Job) -> bool {
+    let has = |name: &str| folder.join(name).is_file();
+    let is_there = has("config.json") && has("judge.json");
+    if is_there {
+        job.progress
+            .note(&format!("{} is there already", folder.display()));
+    }
+    is_there
+}
 
 /// Writes a model's weights to `model.safetensors` in bf16, rounded to the nearest.
 pub(super) fn save_in_bf16(model: &mut impl Weights, folder: &Path) -> Result<()> {

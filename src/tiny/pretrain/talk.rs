@@ -272,7 +272,7 @@ fn renamed(text: &str, old: &str, new: &str) -> String {
 pub(super) mod tests {
     use super::super::corpus::Corpus;
     use super::super::corpus::tests::small_corpus;
-    use super::super::examples::example_rng;
+    use super::super::recipe::example_rng;
     use super::super::speakers::tests::unranked;
     use super::*;
 
