@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use apc::files::Checkpoint;
-use apc::persona::{Persona, Scorer};
+use apc::persona::{Everyday, Persona, Scorer, Understanding};
 use apc::progress::Job;
 use burn::tensor::Device;
 use serde::Deserialize;
+
+/// Personas of the development set, one of each style.
+const EVERYDAY: [&str; 5] = ["Anneke", "Ashok", "Bridie", "Bruno", "Cosima"];
 
 #[derive(Deserialize)]
 struct Triple {
@@ -43,5 +46,77 @@ fn right_order(folder: &str) -> f64 {
 #[test]
 fn replies_written_by_hand_come_out_in_the_right_order() {
     let share = right_order("models/tiny");
-    assert!(share >= 0.7, "{share}");
+    assert!(share >= 0.8, "{share}");
+}
+
+#[test]
+fn of_three_replies_the_fullest_scores_highest_and_the_wrong_one_below_one_half() {
+    let scorer = apc::tiny::scorer(&Device::flex().into()).unwrap();
+    for (name, with, place, query, replies) in [
+        (
+            "Tamsin Orrell",
+            "Tamsin Orrell lives with her brother, Edric Orrell.",
+            "Tamsin Orrell lives in Kestrelmere.",
+            "Where do you live, Tamsin?",
+            [
+                "I live in Kestrelmere with my brother, Edric!",
+                "I live in Kestrelmere!",
+                "I live in Dunholt Abbey!",
+            ],
+        ),
+        (
+            "Ilse Brandt",
+            "Ilse Brandt works with her cousin, Jonas.",
+            "Ilse Brandt works at the Vellmar bakery.",
+            "Where do you work?",
+            [
+                "At the Vellmar bakery, with my cousin Jonas.",
+                "At the Vellmar bakery.",
+                "At the Ostheim brewery.",
+            ],
+        ),
+    ] {
+        let persona = Persona::new(name, [with, place]);
+        let scores = scorer.score_all(&persona, query, &replies, &Job::default());
+        let scores = scores.unwrap();
+        let apc: Vec<f64> = scores.iter().map(|score| score.apc).collect();
+        assert!(
+            apc[0] > apc[1] && apc[1] > apc[2] && apc[2] < 0.5,
+            "{apc:?}"
+        );
+        for statement in &scores[0].statements {
+            assert!(statement.entailed > 0.5, "{statement:?}");
+        }
+    }
+}
+
+#[test]
+fn both_pairs_of_judges_understand_everyday_talk() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (folder, pairs, first, among_five) in [
+        ("models/tiny", 0.8, 0.7, 0.9),
+        ("models/tiny/evaluation", 0.7, 0.55, 0.8),
+    ] {
+        let judge = |name| Checkpoint::folder(root.join(folder).join(name)).into();
+        let scorer = Scorer::load(&judge("relevance"), &judge("nli"), &Device::flex().into());
+        let scorer = scorer.unwrap();
+        let mut found = Understanding::default();
+        // A quarter of the development set, a page of each style.
+        for name in EVERYDAY {
+            let path = root.join(format!("tests/data/everyday/dev/{name}.json"));
+            let everyday: Everyday = apc::files::read_json(&path).unwrap();
+            everyday
+                .measure(&scorer, &mut found, &Job::default())
+                .unwrap();
+        }
+        assert_eq!(found.styles.len(), EVERYDAY.len());
+        let rates = [found.pairs, found.first, found.among_five].map(|share| share.rate());
+        assert!(
+            rates
+                .iter()
+                .zip([pairs, first, among_five])
+                .all(|(rate, least)| *rate >= least),
+            "{folder}: {rates:?}"
+        );
+    }
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::files::{self, Checkpoint, ClassifierConfig};
 use crate::nn::{SequenceClassifier, Weights};
 use crate::parallel::{Devices, Replicas};
+use crate::persona::JudgeFormat;
 use crate::pipeline::record::{open_steps, seal_of};
 use crate::progress::Job;
 use crate::text::{ByteFallback, EncodedText, Tokenizer};
@@ -159,8 +160,11 @@ impl FineTune<'_> {
             self.keep_best(trained?, epoch, &held_out, &mut done, devices, job)?;
         }
         tokenizer.save(self.output)?;
-        self.base
-            .copy_to(&["tokenizer_config.json", "judge.json"], self.output)?;
+        self.base.copy_to(&["tokenizer_config.json"], self.output)?;
+        // What an encoder of sentences says of itself is not true of a classifier.
+        if JudgeFormat::load(self.base)?.similarity.is_none() {
+            self.base.copy_to(&["judge.json"], self.output)?;
+        }
         // The config goes last: a folder that has it is whole.
         files::write_classifier_config(self.output, &config)?;
         done.texts_per_second = train.rate();

@@ -14,7 +14,7 @@ use super::store::is_there;
 use super::store::save_in_few_bits;
 use crate::Result;
 use crate::files::{self, Checkpoint, ClassifierConfig, Precision};
-use crate::nn::{Pooling, SequenceClassifier, Weights};
+use crate::nn::{Pooling, SequenceClassifier, WeightMut, Weights};
 use crate::persona::{
     JudgeFormat, JudgeInput, JudgeReader, JudgeTask, JudgeTemplate, LocalJudge, Similarity, cosine,
 };
@@ -46,7 +46,7 @@ pub(super) fn pretrain_relevance(run: &CorpusRun<'_>, device: &Device, job: &Job
     let (mut encoder, config) = files::load_encoder(&base, Precision::default(), device)?;
     encoder.unfreeze_weights();
     let mut trained = train(run, encoder, &config, job)?;
-    save_in_few_bits(&mut trained, &run.folder, |folder| {
+    save_in_few_bits(&mut Body(&mut trained), &run.folder, |folder| {
         files::write_classifier_config(folder, &config)
     })?;
     // From the weights as they are stored.
@@ -56,6 +56,19 @@ pub(super) fn pretrain_relevance(run: &CorpusRun<'_>, device: &Device, job: &Job
         ..template().into()
     };
     format.save(&run.folder)
+}
+
+/// An encoder without the head of a classifier, which it has but does not use.
+struct Body<'a>(&'a mut SequenceClassifier);
+
+impl Weights for Body<'_> {
+    fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
+        self.0.weights(prefix, &mut |name, weight| {
+            if !name.starts_with("classifier.") && !name.contains("pooler.") {
+                visit(name, weight);
+            }
+        });
+    }
 }
 
 fn train(
