@@ -16,6 +16,7 @@ mod judges;
 mod language;
 mod pairs;
 mod prior;
+mod rare;
 mod recipe;
 mod renamed;
 mod run;
