@@ -21,7 +21,7 @@ pub struct Pretrain {
     #[config(default = 1)]
     pub seed: u64,
     /// Prompts, with a few questions each, from which Gemma learns to answer.
-    #[config(default = 60_000)]
+    #[config(default = 48_000)]
     pub language_examples: usize,
     /// Texts that the NLI judge learns from.
     #[config(default = 130_000)]
