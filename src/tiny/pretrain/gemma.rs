@@ -11,6 +11,7 @@ use super::corpus::{self, Corpus};
 use super::embeddings::{embeddings_of, set_embeddings};
 use super::init::induction_heads;
 use super::language::LanguageEncoder;
+use super::rare::RareWords;
 use super::recipe::{
     EPOCH, HELD_OUT, HELD_OUT_STREAM, Pretrain, generate, loader, optimizer, schedule,
 };
@@ -63,16 +64,19 @@ pub(super) fn pretrain_gemma(
         train_tokenizer(VocabularyKind::Gemma, &texts, config.vocab_size, folder)?;
     }
     let tokenizer = Tokenizer::load(&Checkpoint::folder(folder))?;
-    let [learnt, held_out] = ranked(config.seed, &corpus, &from.relevance, work, device, job)?;
+    let rare = RareWords {
+        words: words_at_large(from.base)?,
+    };
+    let [learnt, held_out] = ranked(config.seed, &corpus, from, &rare, work, device, job)?;
 
     let model_config = GemmaConfig::gemma_2b()
         .with_vocab_size(tokenizer.vocab_size())
-        .with_hidden_size(224)
-        .with_intermediate_size(608)
+        .with_hidden_size(192)
+        .with_intermediate_size(512)
         .with_num_hidden_layers(4)
         .with_num_attention_heads(4)
         .with_num_key_value_heads(4)
-        .with_head_dim(56)
+        .with_head_dim(48)
         .with_max_position_embeddings(1024);
     let mut gemma = model_config.init(device);
     draw_weights(&mut gemma, model_config.initializer_range, config.seed);
@@ -150,11 +154,13 @@ fn draw_weights(gemma: &mut Gemma, std: f64, seed: u64) {
 fn ranked(
     seed: u64,
     corpus: &Corpus,
-    relevance: &Path,
+    from: &GemmaSources<'_>,
+    rare: &RareWords,
     work: &Path,
     device: &Device,
     job: &Job,
 ) -> Result<[Talk; 2]> {
+    let relevance = &from.relevance;
     if !relevance.join("config.json").is_file() {
         let reason = "is not there, but the Gemma learns from what a relevance judge retrieves; make the judges first";
         return Err(Error::invalid(relevance, reason));
@@ -163,7 +169,8 @@ fn ranked(
     let judge = Judge::load(&source, JudgeTask::Relevance, &device.clone().into(), job)?;
     let talk = |personas: &[corpus::Persona], name: &str| -> Result<Talk> {
         let kept = work.join(name);
-        Ok(Talk::new(speakers(personas, seed, &judge, &kept, job)?))
+        let speakers = speakers(personas, seed, &judge, &kept, job)?;
+        Ok(Talk::new(speakers, rare.clone()))
     };
     Ok([
         talk(corpus.learnt(), "ranked.json")?,
@@ -182,10 +189,16 @@ fn vocabulary_texts(corpus: &Corpus, base: &Path) -> Result<Vec<String>> {
     }
     let pages = pages::characters().filter_map(pages::page);
     texts.extend(pages.flat_map(str::lines).map(str::to_string));
-    let pieces = WordPieces::load(&base.join("tokenizer.json"))?;
     // With a space before them, as most words in a text have.
-    texts.extend(pieces.words().map(|word| format!(" {word}")));
+    let words = words_at_large(base)?.into_iter();
+    texts.extend(words.map(|word| format!(" {word}")));
     Ok(texts)
+}
+
+/// Returns the words of a BERT, which are the common ones of English at large.
+fn words_at_large(base: &Path) -> Result<Vec<String>> {
+    let pieces = WordPieces::load(&base.join("tokenizer.json"))?;
+    Ok(pieces.words().map(str::to_string).collect())
 }
 
 /// Returns the mean loss of a reply's token.

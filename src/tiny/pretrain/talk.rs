@@ -5,6 +5,8 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::forms::{Form, in_digits, inside, joined, kept, plain};
+use super::invented::invented_word;
+use super::rare::RareWords;
 use super::speakers::{Asked, Speaker};
 use crate::persona::persona_prompt;
 
@@ -15,7 +17,9 @@ const FEWER: f64 = 0.25;
 /// Questions about other statements of the same prompt, at most.
 const MORE_QUESTIONS: usize = 3;
 /// The share of examples whose persona gets another name.
-const RENAMED: f64 = 0.7;
+const RENAMED: f64 = 0.85;
+/// The share of these names that are invented.
+const INVENTED: f64 = 0.65;
 /// The share of statements that are a piece of a page, kept as it stands.
 const KEPT: f64 = 0.3;
 /// The share of the other statements that are two or three in one sentence.
@@ -44,6 +48,7 @@ pub(super) type Turn = (String, String);
 #[derive(Clone, Debug)]
 pub(super) struct Talk {
     speakers: Vec<Speaker>,
+    rare: RareWords,
     /// All questions by the place of the speaker and of the question: natural ones that a statement answers, those of the rules, and
     /// those that nothing answers.
     natural: Vec<(usize, usize)>,
@@ -52,7 +57,7 @@ pub(super) struct Talk {
 }
 
 impl Talk {
-    pub(super) fn new(speakers: Vec<Speaker>) -> Self {
+    pub(super) fn new(speakers: Vec<Speaker>, rare: RareWords) -> Self {
         let [mut natural, mut by_rules, mut open] = [const { Vec::new() }; 3];
         for (speaker_idx, speaker) in speakers.iter().enumerate() {
             for (place, asked) in speaker.questions.iter().enumerate() {
@@ -65,6 +70,7 @@ impl Talk {
         }
         Self {
             speakers,
+            rare,
             natural,
             by_rules,
             open,
@@ -76,7 +82,7 @@ impl Talk {
     /// The statements are those that retrieval would show for the first question, in its order.
     pub(super) fn example(&self, rng: &mut ChaCha8Rng) -> Vec<Turn> {
         let pool = match rng.random_range(0..100) {
-            0..9 if !self.open.is_empty() => &self.open,
+            0..7 if !self.open.is_empty() => &self.open,
             0..45 if !self.by_rules.is_empty() => &self.by_rules,
             _ => &self.natural,
         };
@@ -92,7 +98,7 @@ impl Talk {
         others.shuffle(rng);
         let n_more = rng.random_range(2..=MORE_QUESTIONS);
         for idx in others.into_iter().take(n_more) {
-            let about = match rng.random_bool(0.06) {
+            let about = match rng.random_bool(0.03) {
                 // Something that the prompt does not tell.
                 true => rng.random_range(0..speaker.statements.len()),
                 false => idx,
@@ -113,18 +119,21 @@ impl Talk {
             };
             turns.push(prompt.turn(asked, rng));
         }
+        self.rare.replace(&mut turns, &prompt.name, rng);
         turns
     }
 
-    /// Another name for a persona, now and then of two words; none if it keeps its own.
+    /// Another name for a persona, now and then of two words, most often one that nobody has; none if it keeps its own.
     fn new_name(&self, rng: &mut ChaCha8Rng) -> Option<String> {
         if !rng.random_bool(RENAMED) {
             return None;
         }
-        let mut name = || {
-            self.speakers[rng.random_range(0..self.speakers.len())]
-                .name
-                .clone()
+        let mut name = || match rng.random_bool(INVENTED) {
+            true => invented_word(true, rng),
+            false => {
+                let speaker = rng.random_range(0..self.speakers.len());
+                self.speakers[speaker].name.clone()
+            }
         };
         let (first, last) = (name(), name());
         Some(match rng.random_bool(0.1) && first != last {
@@ -152,7 +161,7 @@ fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
     shown.truncate(n_shown);
     if let Some(about) = first.about
         && !shown.contains(&about)
-        && rng.random_bool(0.6)
+        && rng.random_bool(0.75)
         && let Some(last) = shown.last_mut()
     {
         *last = about;
@@ -280,7 +289,7 @@ pub(super) mod tests {
     pub(in crate::tiny::pretrain) fn small_talk() -> Talk {
         let folder = small_corpus(6);
         let corpus = Corpus::load(folder.path()).unwrap();
-        Talk::new(unranked(corpus.learnt()))
+        Talk::new(unranked(corpus.learnt()), RareWords::default())
     }
 
     #[test]
@@ -297,10 +306,8 @@ pub(super) mod tests {
                     continue;
                 }
                 said += 1;
-                let thing = ["boat", "cello"]
-                    .into_iter()
-                    .find(|thing| reply.contains(thing));
-                assert!(prompt.contains(thing.unwrap()), "{prompt} {reply}");
+                let last = reply.split(' ').next_back().unwrap().to_lowercase();
+                assert!(prompt.to_lowercase().contains(&last), "{prompt} {reply}");
                 assert!(
                     !reply.contains("Persona") && !reply.contains('–'),
                     "{reply}"

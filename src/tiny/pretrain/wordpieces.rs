@@ -51,10 +51,11 @@ impl WordPieces {
         })
     }
 
-    /// The tokens that are words or the beginnings of words, in the order of their ids.
+    /// The tokens that are English words or the beginnings of words, in the order of their ids.
     pub(super) fn words(&self) -> impl Iterator<Item = &str> {
         let tokens = self.tokens.iter().map(|(token, _)| token.as_str());
-        tokens.filter(|token| token.len() > 2 && token.chars().all(char::is_alphabetic))
+        tokens
+            .filter(|token| token.len() > 2 && token.bytes().all(|byte| byte.is_ascii_lowercase()))
     }
 
     /// How often each token comes in texts, by its id.
