@@ -178,7 +178,7 @@ impl TrainConfig {
                 rag_top_k: 5,
                 max_dpo_data: 500,
                 max_eval_queries: 120,
-                eval_replies: 16,
+                eval_replies: 8,
                 top_p: 1.0,
                 max_new_tokens: 64,
             },

@@ -14,6 +14,8 @@ use crate::nn::{RobertaKind, SequenceClassifierConfig, WeightMut, Weights};
 use crate::text::Tokenizer;
 use crate::{Error, Result};
 
+/// The most tokens of a text: a statement, a question and a reply have fewer.
+const POSITIONS: usize = 256;
 /// Standard deviation of fresh weights.
 const HEAD_STD: f64 = 0.02;
 
@@ -47,6 +49,7 @@ pub(super) fn make_base<'a>(
     let kept = pieces.kept(&counts, vocab_size);
     let layers: Vec<usize> = (0..bert.num_hidden_layers).step_by(layers_of).collect();
     bert.num_hidden_layers = layers.len();
+    bert.max_position_embeddings = bert.max_position_embeddings.min(POSITIONS);
     bert.vocab_size = kept.len();
 
     let cut = Cut::open(from, layers, kept.iter().map(|(_, id)| *id).collect(), seed)?;
@@ -157,9 +160,13 @@ impl Cut {
             None => return Some(Err(format!("{old} is missing"))),
             Some(data) => data,
         };
-        Some(match old == "embeddings.word_embeddings.weight" {
-            true => self.gathered(data),
-            false => Ok(data.clone()),
+        Some(match &old[..] {
+            "embeddings.word_embeddings.weight" => gathered(data, &self.rows),
+            "embeddings.position_embeddings.weight" => {
+                let n_positions = data.shape().dims::<2>()[0].min(POSITIONS);
+                gathered(data, &(0..n_positions).collect::<Vec<_>>())
+            }
+            _ => Ok(data.clone()),
         })
     }
 
@@ -176,27 +183,25 @@ impl Cut {
         let old = self.layers.get(number.parse::<usize>().ok()?)?;
         Some(format!("{LAYER}{old}.{rest}"))
     }
+}
 
-    /// The kept rows of the table of words.
-    fn gathered(&self, table: &TensorData) -> std::result::Result<TensorData, String> {
-        let shape = table.shape().to_vec();
-        let [n_rows, width] = shape[..] else {
-            return Err(format!("the table of words has shape {shape:?}"));
-        };
-        let values = table
-            .as_slice::<f32>()
-            .map_err(|error| format!("{error:?}"))?;
-        let mut kept = Vec::with_capacity(self.rows.len() * width);
-        for &row in &self.rows {
-            if row >= n_rows {
-                return Err(format!(
-                    "the table of words ends at {n_rows}, but a token has id {row}"
-                ));
-            }
-            kept.extend_from_slice(&values[row * width..(row + 1) * width]);
+/// Some rows of a table.
+fn gathered(table: &TensorData, rows: &[usize]) -> std::result::Result<TensorData, String> {
+    let shape = table.shape().to_vec();
+    let [n_rows, width] = shape[..] else {
+        return Err(format!("a table has shape {shape:?}"));
+    };
+    let values = table
+        .as_slice::<f32>()
+        .map_err(|error| format!("{error:?}"))?;
+    let mut kept = Vec::with_capacity(rows.len() * width);
+    for &row in rows {
+        if row >= n_rows {
+            return Err(format!("a table ends at {n_rows}, but row {row} is wanted"));
         }
-        Ok(TensorData::new(kept, [self.rows.len(), width]))
+        kept.extend_from_slice(&values[row * width..(row + 1) * width]);
     }
+    Ok(TensorData::new(kept, [rows.len(), width]))
 }
 
 /// Puts a fresh classifier in place of the old one; it depends on the seed alone, whatever else draws random numbers.

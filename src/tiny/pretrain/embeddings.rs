@@ -141,7 +141,7 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::super::base::tests::small_bert;
-    use super::super::vocabulary::{VocabularyKind, train_tokenizer};
+    use super::super::vocabulary::train_tokenizer;
     use super::*;
     use crate::nn::GemmaConfig;
     use burn::tensor::Device;
@@ -151,7 +151,7 @@ mod tests {
         let bert = small_bert();
         let folder = tempfile::tempdir().unwrap();
         let texts = vec!["The boat has a drum. the Boat? Drum boat horn oboe".to_string(); 4];
-        train_tokenizer(VocabularyKind::Gemma, &texts, 330, folder.path()).unwrap();
+        train_tokenizer(&texts, 330, folder.path()).unwrap();
         let tokenizer = Tokenizer::load(&Checkpoint::folder(folder.path())).unwrap();
         let (width, std) = (64, 0.02);
         let made = || embeddings_of(bert.path(), &tokenizer, width, std, 3).unwrap();

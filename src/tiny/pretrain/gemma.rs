@@ -19,7 +19,7 @@ use super::renamed::WordTokens;
 use super::speakers::speakers;
 use super::store::{save_in_bf16, tell_bf16};
 use super::talk::Talk;
-use super::vocabulary::{VocabularyKind, train_tokenizer};
+use super::vocabulary::train_tokenizer;
 use super::wordpieces::WordPieces;
 use crate::files::{self, Checkpoint};
 use crate::nn::{Gemma, GemmaConfig, WeightMut, Weights};
@@ -61,7 +61,7 @@ pub(super) fn pretrain_gemma(
     let corpus = Corpus::load(from.corpus)?;
     if !folder.join("tokenizer.json").is_file() {
         let texts = vocabulary_texts(&corpus, from.base)?;
-        train_tokenizer(VocabularyKind::Gemma, &texts, config.vocab_size, folder)?;
+        train_tokenizer(&texts, config.vocab_size, folder)?;
     }
     let tokenizer = Tokenizer::load(&Checkpoint::folder(folder))?;
     let rare = RareWords {

@@ -69,7 +69,7 @@ impl LanguageEncoder {
 mod tests {
     use super::super::recipe::example_rng;
     use super::super::talk::tests::small_talk;
-    use super::super::vocabulary::{VocabularyKind, train_tokenizer};
+    use super::super::vocabulary::train_tokenizer;
     use super::*;
     use crate::files::Checkpoint;
 
@@ -83,7 +83,7 @@ mod tests {
             .map(|(prompt, reply)| prompt.clone() + reply)
             .collect();
         let folder = tempfile::tempdir().unwrap();
-        train_tokenizer(VocabularyKind::Gemma, &texts, 400, folder.path()).unwrap();
+        train_tokenizer(&texts, 400, folder.path()).unwrap();
         let tokenizer = Tokenizer::load(&Checkpoint::folder(folder.path())).unwrap();
         let encoder = LanguageEncoder {
             words: WordTokens::new(&tokenizer),

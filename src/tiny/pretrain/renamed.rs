@@ -70,20 +70,14 @@ impl WordTokens {
 mod tests {
     use super::*;
     use crate::files::Checkpoint;
-    use crate::tiny::pretrain::{VocabularyKind, train_tokenizer};
+    use crate::tiny::pretrain::train_tokenizer;
     use rand::SeedableRng;
 
     #[test]
     fn what_replies_copy_is_exchanged_both_ways_for_tokens_of_the_same_class() {
         let folder = tempfile::tempdir().unwrap();
         let text = "Mira plays the cello near the old harbour. I play the cello near the old harbour, 1931.";
-        train_tokenizer(
-            VocabularyKind::Gemma,
-            &vec![text.to_string(); 4],
-            330,
-            folder.path(),
-        )
-        .unwrap();
+        train_tokenizer(&vec![text.to_string(); 4], 330, folder.path()).unwrap();
         let tokenizer = Tokenizer::load(&Checkpoint::folder(folder.path())).unwrap();
         let words = WordTokens::new(&tokenizer);
         let [shared, reply] = ["Mira plays the cello, 1931.", "I play the cello, 1931."]

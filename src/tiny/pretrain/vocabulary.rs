@@ -15,34 +15,15 @@ use tokenizers::{AddedToken, SplitDelimiterBehavior, TokenizerBuilder};
 
 use crate::{Error, Result, files};
 
-/// Whose special tokens a vocabulary has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VocabularyKind {
-    /// `<bos>` in front, and the marks of turns.
-    Gemma,
-    /// `[CLS]` in front and `[SEP]` behind.
-    Deberta,
-}
-
-impl VocabularyKind {
-    fn special_tokens(self) -> &'static [&'static str] {
-        match self {
-            Self::Gemma => &[
-                "<pad>",
-                "<eos>",
-                "<bos>",
-                "<unk>",
-                "<start_of_turn>",
-                "<end_of_turn>",
-            ],
-            Self::Deberta => &["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"],
-        }
-    }
-
-    fn unknown(self) -> &'static str {
-        self.special_tokens()[3]
-    }
-}
+/// The special tokens, in the order of their ids.
+const SPECIAL: [&str; 6] = [
+    "<pad>",
+    "<eos>",
+    "<bos>",
+    "<unk>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+];
 
 /// Words with the space before them, single digits, and single marks; merges never cross these.
 const PIECES: &str = r"▁?\p{L}+|\p{N}|▁?[^\p{L}\p{N}▁]|▁+";
@@ -50,21 +31,11 @@ const PIECES: &str = r"▁?\p{L}+|\p{N}|▁?[^\p{L}\p{N}▁]|▁+";
 /// Learns a byte-fallback BPE vocabulary from texts and writes `tokenizer.json` and `tokenizer_config.json`.
 ///
 /// Every text can be encoded and decoded back, since what the vocabulary lacks is spelt in bytes.
-pub fn train_tokenizer(
-    kind: VocabularyKind,
-    texts: &[String],
-    vocab_size: usize,
-    folder: &Path,
-) -> Result<()> {
+pub fn train_tokenizer(texts: &[String], vocab_size: usize, folder: &Path) -> Result<()> {
     let failed = |error: tokenizers::Error| {
         Error::invalid(folder, format!("cannot learn a vocabulary: {error}"))
     };
-    let special: Vec<String> = kind
-        .special_tokens()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    let added = |text: &String| AddedToken::from(text.clone(), true).normalized(false);
+    let added = |text: &&str| AddedToken::from(*text, true).normalized(false);
     let bytes = (0..=255u8)
         .map(|byte| AddedToken::from(format!("<0x{byte:02X}>"), false).normalized(false));
 
@@ -73,27 +44,17 @@ pub fn train_tokenizer(
         SplitDelimiterBehavior::Isolated,
         false,
     );
-    let template = match kind {
-        VocabularyKind::Gemma => TemplateProcessing::builder()
-            .try_single("<bos> $A")
-            .and_then(|builder| builder.try_pair("<bos> $A <bos> $B:1"))
-            .map(|builder| builder.special_tokens(vec![("<bos>", 2)]).build()),
-        VocabularyKind::Deberta => TemplateProcessing::builder()
-            .try_single("[CLS] $A [SEP]")
-            .and_then(|builder| builder.try_pair("[CLS] $A [SEP] $B:1 [SEP]:1"))
-            .map(|builder| {
-                builder
-                    .special_tokens(vec![("[CLS]", 1), ("[SEP]", 2)])
-                    .build()
-            }),
-    };
+    let template = TemplateProcessing::builder()
+        .try_single("<bos> $A")
+        .and_then(|builder| builder.try_pair("<bos> $A <bos> $B:1"))
+        .map(|builder| builder.special_tokens(vec![("<bos>", 2)]).build());
     let template = template
         .map_err(|error| failed(error.into()))?
         .map_err(|error| failed(error.into()))?;
     let model = BPE::builder()
         .byte_fallback(true)
         .fuse_unk(true)
-        .unk_token(kind.unknown().to_string())
+        .unk_token("<unk>".to_string())
         .build()
         .map_err(failed)?;
     let mut tokenizer = TokenizerBuilder::new()
@@ -113,7 +74,7 @@ pub fn train_tokenizer(
         .vocab_size(vocab_size)
         .min_frequency(2)
         .show_progress(false)
-        .special_tokens(special.iter().map(added).chain(bytes).collect())
+        .special_tokens(SPECIAL.iter().map(added).chain(bytes).collect())
         .build();
     tokenizer
         .train(&mut trainer, texts.iter())
@@ -126,21 +87,14 @@ pub fn train_tokenizer(
         .get_mut("added_tokens")
         .and_then(serde_json::Value::as_array_mut)
     {
-        tokens.retain(|token| special.iter().any(|name| token["content"] == name.as_str()));
+        tokens.retain(|token| SPECIAL.iter().any(|name| token["content"] == *name));
     }
-    files::write_json(&folder.join("tokenizer.json"), &json)?;
-    let names = match kind {
-        VocabularyKind::Gemma => json!({
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>",
-            "padding_side": "left", "clean_up_tokenization_spaces": false,
-        }),
-        VocabularyKind::Deberta => json!({
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "unk_token": "[UNK]",
-            "mask_token": "[MASK]", "padding_side": "right", "clean_up_tokenization_spaces": false,
-        }),
-    };
+    files::write(&folder.join("tokenizer.json"), json.to_string().as_bytes())?;
+    let names = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>",
+        "padding_side": "left", "clean_up_tokenization_spaces": false,
+    });
     files::write_json(&folder.join("tokenizer_config.json"), &names)
 }
 
@@ -154,7 +108,7 @@ mod tests {
     fn any_text_comes_back_from_a_small_vocabulary() {
         let folder = tempfile::tempdir().unwrap();
         let texts = vec!["Mira plays the cello. Mira was born in 1931.".to_string(); 4];
-        train_tokenizer(VocabularyKind::Gemma, &texts, 320, folder.path()).unwrap();
+        train_tokenizer(&texts, 320, folder.path()).unwrap();
         let tokenizer = Tokenizer::load(&Checkpoint::folder(folder.path())).unwrap();
         for text in [
             "Mira plays the cello.",
@@ -172,13 +126,7 @@ mod tests {
     #[test]
     fn offsets_point_back_into_the_text() {
         let folder = tempfile::tempdir().unwrap();
-        train_tokenizer(
-            VocabularyKind::Deberta,
-            &["a cello".to_string()],
-            300,
-            folder.path(),
-        )
-        .unwrap();
+        train_tokenizer(&["a cello".to_string()], 300, folder.path()).unwrap();
         let tokenizer = Tokenizer::load(&Checkpoint::folder(folder.path())).unwrap();
         let text = "a cello";
         let pieces: String = tokenizer

@@ -133,7 +133,8 @@ impl WordPieces {
         if let Some(processor) = json.get_mut("post_processor") {
             renumber(processor, &id_of);
         }
-        files::write_json(path, &json)
+        // In one line, as pretty ones are half as large again.
+        files::write(path, json.to_string().as_bytes())
     }
 }
 
