@@ -145,9 +145,13 @@ impl PretrainArgs {
             name.push(".training");
             name.into()
         });
-        let record = work.join("pretrain.json");
+        // The Gemma by itself is made beside judges, and has a record of its own.
+        let (record, checkpoints) = match parts.only {
+            Some(Part::Gemma) => ("pretrain-gemma.json", "checkpoints-gemma"),
+            _ => ("pretrain.json", "checkpoints"),
+        };
+        let (record, checkpoints) = (work.join(record), work.join(checkpoints));
         let known = record.is_file();
-        let checkpoints = work.join("checkpoints");
         let mut names = Vec::new();
         if parts.makes(Part::Gemma) {
             names.push("gemma");

@@ -149,7 +149,7 @@ pub(super) fn kept(
         true => fronted(rest),
         false => (String::new(), rest.to_string()),
     };
-    let statement = match (pronoun, rng.random_range(0..3)) {
+    let statement = match (pronoun, rng.random_range(0..4)) {
         (Some(pronoun), 0 | 1) if pronoun != "they" => {
             format!("{under}{}", capitalized(&format!("{lead}{pronoun} {rest}")))
         }

@@ -58,6 +58,10 @@ pub(super) fn pretrain_gemma(
             .note(&format!("{} is there already", folder.display()));
         return Ok(());
     }
+    if !from.relevance.join("config.json").is_file() {
+        let reason = "is not there, but the Gemma learns from what a relevance judge retrieves; make the judges first";
+        return Err(Error::invalid(&from.relevance, reason));
+    }
     let corpus = Corpus::load(from.corpus)?;
     if !folder.join("tokenizer.json").is_file() {
         let texts = vocabulary_texts(&corpus, from.base)?;
@@ -160,12 +164,7 @@ fn ranked(
     device: &Device,
     job: &Job,
 ) -> Result<[Talk; 2]> {
-    let relevance = &from.relevance;
-    if !relevance.join("config.json").is_file() {
-        let reason = "is not there, but the Gemma learns from what a relevance judge retrieves; make the judges first";
-        return Err(Error::invalid(relevance, reason));
-    }
-    let source = Checkpoint::folder(relevance).into();
+    let source = Checkpoint::folder(&from.relevance).into();
     let judge = Judge::load(&source, JudgeTask::Relevance, &device.clone().into(), job)?;
     let talk = |personas: &[corpus::Persona], name: &str| -> Result<Talk> {
         let kept = work.join(name);
