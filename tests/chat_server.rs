@@ -367,10 +367,11 @@ pub(crate) fn answer(messages: &str) -> String {
             serde_json::Map::from_iter(named).into()
         } else {
             let response = line("has replied:\n");
-            let label = match response.contains(statement) {
-                true if response.contains("not true") => Nli::Contradicted,
-                true => Nli::Entailed,
-                false => Nli::Neutral,
+            let denies = response.split_whitespace().any(|word| word == "not");
+            let label = match label(statement, &response) {
+                Relevance::No => Nli::Neutral,
+                Relevance::Yes if denies => Nli::Contradicted,
+                Relevance::Yes => Nli::Entailed,
             };
             json!({"label": Nli::NAMES[label as usize]})
         }
@@ -378,15 +379,16 @@ pub(crate) fn answer(messages: &str) -> String {
     value.to_string()
 }
 
-/// A statement matters to a question that has one of its longer words.
-fn label(statement: &str, question: &str) -> Relevance {
+/// A statement matters to a text that has one of its longer words, or one that begins as it does.
+fn label(statement: &str, text: &str) -> Relevance {
     let words = |text: &str| -> Vec<String> {
         let words = text.split(|c: char| !c.is_alphanumeric());
-        let long = words.filter(|word| word.len() > 3);
-        long.map(str::to_lowercase).collect()
+        let long = words.filter(|word| word.chars().count() > 3);
+        long.map(|word| word.to_lowercase().chars().take(4).collect())
+            .collect()
     };
-    let (statement, question) = (words(statement), words(question));
-    match question.iter().any(|word| statement.contains(word)) {
+    let (statement, text) = (words(statement), words(text));
+    match text.iter().any(|word| statement.contains(word)) {
         true => Relevance::Yes,
         false => Relevance::No,
     }

@@ -28,7 +28,13 @@ fn score(more: &[&str]) -> std::process::Output {
 fn each_judge_has_a_template_of_its_own_and_labels_by_flag() {
     let judge = Foreign::new("nli", &[2, 1, 0], &["LABEL_0", "LABEL_1", "LABEL_2"]);
     let told = |more: &[&str]| {
-        let done = score(&[&["--nli", judge.name(), "--verbose"], more].concat());
+        let judges = [
+            "--relevance",
+            "tests/data/judges/relevance",
+            "--nli",
+            judge.name(),
+        ];
+        let done = score(&[&judges[..], &["--verbose"], more].concat());
         let told = text(&done.stderr);
         assert!(done.status.success(), "{told}");
         told

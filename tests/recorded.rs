@@ -17,11 +17,16 @@ fn records(folder: &Path, base: &str, template: Option<&str>) {
         "{\"statement\": \"Mira plays the cello.\"}\n",
     )
     .unwrap();
-    let judge = |name: &str| json!({"judge": {"name": name, "template": template}});
+    let judge =
+        |name: &str, template: Option<&str>| json!({"judge": {"name": name, "template": template}});
     let precision = json!({"dtype": "float32", "quantization": "none"});
     for (stage, inputs, about) in [
-        ("relevance-table", json!({}), judge("embedded/relevance")),
-        ("pairs", json!({}), judge("embedded/nli")),
+        (
+            "relevance-table",
+            json!({}),
+            judge("embedded/relevance", None),
+        ),
+        ("pairs", json!({}), judge("embedded/nli", template)),
         ("dpo", precision, json!({"model_name": base})),
     ] {
         let record = json!({"complete": true, "inputs": inputs, "about": about});
@@ -32,8 +37,7 @@ fn records(folder: &Path, base: &str, template: Option<&str>) {
 /// A template for both judges.
 fn templates(folder: &Path) -> String {
     let path = folder.join("templates.json");
-    let both =
-        json!({"relevance": "GIVEN {statement} {query}", "nli": "GIVEN {statement} {response}"});
+    let both = json!({"relevance": ["GIVEN {query}", "{statement}"], "nli": "GIVEN {statement} {response}"});
     fs::write(&path, both.to_string()).unwrap();
     path.display().to_string()
 }

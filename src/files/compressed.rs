@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{DType, TensorData, f16};
-use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::nf4::floats;
@@ -114,7 +113,7 @@ impl Packed {
         let (mask, middle) = ((1_u32 << self.bits) - 1, 1_i32 << (self.bits - 1));
         let mut values = vec![0.0_f32; rows * columns];
         values
-            .par_chunks_mut(columns.max(1))
+            .chunks_mut(columns.max(1))
             .enumerate()
             .for_each(|(row, values)| {
                 let (codes, scales) = (&codes[row * words..], &scales[row * n_groups..]);
@@ -209,7 +208,7 @@ fn pack(
         }
         (codes, scales)
     };
-    let packed: Vec<(Vec<u32>, Vec<f16>)> = values.par_chunks(columns).map(row).collect();
+    let packed: Vec<(Vec<u32>, Vec<f16>)> = values.chunks(columns).map(row).collect();
     let (codes, scales): (Vec<_>, Vec<_>) = packed.into_iter().unzip();
     let codes: Vec<i32> = codes.concat().into_iter().map(|word| word as i32).collect();
     (

@@ -57,10 +57,11 @@ pub(super) struct SentenceJudge {
     /// Of the text that a query becomes, and of the one that a statement becomes.
     readers: [JudgeReader; 2],
     /// The persona that was asked last, with its statements' embeddings: in a chat it is asked again and again.
-    last: Arc<Mutex<Option<(Persona, Arc<Embeddings>)>>>,
+    last: Arc<Mutex<Option<Asked>>>,
 }
 
 type Embeddings = Vec<Vec<f32>>;
+type Asked = (Persona, Arc<Embeddings>);
 
 /// Whether a judge is an encoder of sentences: its `judge.json` says so, or its files are those of sentence-transformers.
 pub(super) fn is_encoder(source: &JudgeSource) -> Result<bool> {
