@@ -11,7 +11,7 @@ use super::hub_server::{COMMIT, Gzip, HubServer, IN_PROXY, Manner, Place, Reposi
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A repository with the files of a folder, and others that are not needed.
-fn repository(folder: &str) -> Repository {
+pub(crate) fn repository(folder: &str) -> Repository {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(Path::new(ROOT).join(folder)).unwrap() {
         let path = entry.unwrap().path();
@@ -45,7 +45,7 @@ fn judge() -> Repository {
 }
 
 /// `apc` with a cache of its own, and a hub.
-fn apc(cache: &Path, endpoint: &str, arguments: &[&str]) -> Command {
+pub(crate) fn apc(cache: &Path, endpoint: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("apc"));
     command
         .args(arguments)
@@ -481,42 +481,4 @@ fn a_published_judge_is_asked_as_its_authors_say() {
     .unwrap();
     assert!(done.status.success(), "{}", told(&done));
     assert!(told(&done).contains("\n    \nQ: Hi?\n"), "{}", told(&done));
-}
-
-#[test]
-fn an_encoder_of_sentences_comes_with_the_files_that_say_how_it_pools() {
-    let mut published = repository("models/tiny/relevance");
-    published.files.remove("judge.json");
-    let modules = r#"[{"path": "", "type": "sentence_transformers.models.Transformer"},
-        {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]"#;
-    let pooling = r#"{"pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true}"#;
-    for (name, text) in [
-        ("modules.json", modules),
-        ("1_Pooling/config.json", pooling),
-    ] {
-        published.files.insert(name.into(), text.into());
-    }
-    let server = HubServer::new(&[("acme/encoder", published)]);
-    let cache = tempfile::tempdir().unwrap();
-    let arguments = [
-        "score",
-        "--character",
-        "Alice",
-        "--query",
-        "Where do you live?",
-        "--response",
-        "By the sea.",
-        "--relevance",
-        "acme/encoder",
-        "--format",
-        "json",
-    ];
-    let done = apc(cache.path(), &server.address, &arguments)
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&done.stderr);
-    assert!(
-        done.status.success() && told.contains("even odds"),
-        "{told}"
-    );
 }

@@ -13,6 +13,8 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
 use super::bad_input::small;
+use super::hub;
+use super::hub_server::HubServer;
 
 /// A small judge under another name: with other labels, and the rows of its head in their order.
 pub(crate) struct Foreign {
@@ -470,4 +472,42 @@ fn an_encoder_of_sentences_that_cannot_judge_is_refused_by_name() {
     ] {
         assert!(found.contains(told), "{told}: {found}");
     }
+}
+
+#[test]
+fn an_encoder_of_sentences_comes_with_the_files_that_say_how_it_pools() {
+    let mut published = hub::repository("models/tiny/relevance");
+    published.files.remove("judge.json");
+    let modules = r#"[{"path": "", "type": "sentence_transformers.models.Transformer"},
+        {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]"#;
+    let pooling = r#"{"pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true}"#;
+    for (name, text) in [
+        ("modules.json", modules),
+        ("1_Pooling/config.json", pooling),
+    ] {
+        published.files.insert(name.into(), text.into());
+    }
+    let server = HubServer::new(&[("acme/encoder", published)]);
+    let cache = tempfile::tempdir().unwrap();
+    let arguments = [
+        "score",
+        "--character",
+        "Alice",
+        "--query",
+        "Where do you live?",
+        "--response",
+        "By the sea.",
+        "--relevance",
+        "acme/encoder",
+        "--format",
+        "json",
+    ];
+    let done = hub::apc(cache.path(), &server.address, &arguments)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(
+        done.status.success() && told.contains("even odds"),
+        "{told}"
+    );
 }

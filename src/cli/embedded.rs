@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::Result;
+use crate::persona::AnswerConfig;
 use crate::pipeline::{Judges, Page, Sources, find_page};
 use crate::tiny::{Embedded, Offline, pages};
 
@@ -14,6 +15,16 @@ pub(crate) fn page(character: &str) -> Result<Page> {
         (Err(_), Some(text)) => Ok(Page::new(&format!("{character}.txt"), text)),
         (Err(error), None) => Err(error),
     }
+}
+
+/// How many statements a prompt has: the embedded Gemma answers from the first one best, others get as many as the paper's.
+///
+/// - given: what the user asked for
+pub(crate) fn rag_top_k(given: Option<usize>, is_embedded: bool) -> usize {
+    given.unwrap_or(match is_embedded {
+        true => 1,
+        false => AnswerConfig::new().rag_top_k,
+    })
 }
 
 /// The embedded sources of a run about a page, used unless its settings name others.

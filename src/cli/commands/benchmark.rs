@@ -29,6 +29,9 @@ pub(crate) struct BenchmarkArgs {
     /// The base model of the characters [default: the one that they were trained on].
     #[arg(long, value_name = "DIR|NAME", requires = "answers")]
     model: Option<PathBuf>,
+    /// Statements in the prompt of a character [default: 5, but 1 for the embedded Gemma].
+    #[arg(long, value_name = "N", requires = "answers")]
+    rag_top_k: Option<usize>,
     /// How the shares are printed; json has every reply, too.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -87,6 +90,7 @@ impl BenchmarkArgs {
                 output,
                 adapter: self.adapter.as_deref(),
                 model: self.model.as_deref(),
+                rag_top_k: self.rag_top_k,
                 precision: None,
                 judges: &self.judges,
                 device: &self.device,

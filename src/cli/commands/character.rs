@@ -6,6 +6,7 @@ use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
 use crate::cli::args::judges::JudgeArgs;
 use crate::cli::args::persona::own_statements;
+use crate::cli::embedded;
 use crate::files::{AdapterConfig, Checkpoint};
 use crate::parallel::Devices;
 use crate::persona::{AnswerConfig, Character, Persona};
@@ -23,6 +24,8 @@ pub(crate) struct CharacterSource<'a> {
     pub(crate) adapter: Option<&'a str>,
     /// The base model; if nothing is said, the one that the adapter or the character was trained on.
     pub(crate) model: Option<&'a Path>,
+    /// Statements in the prompt; what suits the base model, if nothing is said.
+    pub(crate) rag_top_k: Option<usize>,
     /// What was asked for; as it was trained, if nothing is said.
     pub(crate) precision: Option<PrecisionArgs>,
     pub(crate) judges: &'a JudgeArgs,
@@ -52,6 +55,9 @@ impl CharacterSource<'_> {
             Some(name) => hub::checkpoint(name, job)?,
             None => base_of(adapter.as_deref(), self.output, with.as_ref(), job)?,
         };
+        let is_embedded = base.name() == hub::EMBEDDED;
+        let config = config.with_rag_top_k(embedded::rag_top_k(self.rag_top_k, is_embedded));
+        config.check()?;
         // A precision is kept for the base that it was recorded of.
         let with =
             with.filter(|with| self.adapter.is_none() || base.reference(self.output) == with.base);

@@ -54,9 +54,9 @@ pub(crate) struct ChatArgs {
     /// Longest reply, in tokens.
     #[arg(long, value_name = "N", default_value_t = defaults().max_new_tokens)]
     max_new_tokens: usize,
-    /// Statements in the prompt.
-    #[arg(long, value_name = "N", default_value_t = defaults().rag_top_k)]
-    rag_top_k: usize,
+    /// Statements in the prompt [default: 5, but 1 for the embedded Gemma].
+    #[arg(long, value_name = "N")]
+    rag_top_k: Option<usize>,
     /// Seed of all random numbers.
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
@@ -145,7 +145,6 @@ impl ChatArgs {
 impl<'a> Chat<'a> {
     fn load(args: &'a ChatArgs, job: &'a Job) -> Result<Self> {
         let config = AnswerConfig::new()
-            .with_rag_top_k(args.rag_top_k)
             .with_max_new_tokens(args.max_new_tokens)
             .with_temperature(args.temperature)
             .with_top_k(args.top_k)
@@ -158,6 +157,7 @@ impl<'a> Chat<'a> {
             output: &args.output,
             adapter: args.adapter.as_deref(),
             model: args.model.as_deref(),
+            rag_top_k: args.rag_top_k,
             precision: Some(args.precision),
             judges: &args.judges,
             device: &args.device,

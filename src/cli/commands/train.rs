@@ -88,9 +88,9 @@ pub(crate) struct TrainArgs {
     /// Epochs of the NLI judge's fine-tuning.
     #[arg(long, value_name = "N", default_value_t = defaults().judges.nli_epochs)]
     nli_finetune_epoch: usize,
-    /// Statements in the prompt.
-    #[arg(long, value_name = "N", default_value_t = defaults().replies.rag_top_k)]
-    rag_top_k: usize,
+    /// Statements in the prompt [default: 5, but 1 for the embedded Gemma].
+    #[arg(long, value_name = "N")]
+    rag_top_k: Option<usize>,
     /// Number of preference pairs to sample, two replies each; if there are fewer queries, each gets several pairs.
     #[arg(long, value_name = "N", default_value_t = defaults().replies.max_dpo_data)]
     max_dpo_data: usize,
@@ -165,14 +165,18 @@ fn choice(name: Option<&Path>) -> Option<ModelChoice> {
 }
 
 impl TrainArgs {
+    /// Whether the embedded Gemma answers.
+    fn is_embedded(&self) -> bool {
+        match &self.model {
+            None => self.prp_scale == ScaleArg::Tiny,
+            Some(name) => name == Path::new(hub::EMBEDDED),
+        }
+    }
+
     /// The default precision of the Gemma that answers: four bits for a large one, as in the original.
     fn suited(&self, device: &Device) -> Precision {
         let scale = self.model.is_none() && self.prp_scale != ScaleArg::Tiny;
-        let is_embedded = match &self.model {
-            None => !scale,
-            Some(name) => name == Path::new(hub::EMBEDDED),
-        };
-        let dtype = if is_embedded || is_cpu(device) {
+        let dtype = if self.is_embedded() || is_cpu(device) {
             Dtype::Float32
         } else {
             Dtype::Bfloat16
@@ -220,7 +224,7 @@ impl TrainArgs {
                 nli_epochs: self.nli_finetune_epoch,
             },
             replies: ReplySettings {
-                rag_top_k: self.rag_top_k,
+                rag_top_k: embedded::rag_top_k(self.rag_top_k, self.is_embedded()),
                 max_dpo_data: self.max_dpo_data,
                 max_eval_queries: self.max_eval_queries,
                 eval_replies: self.eval_replies,

@@ -112,6 +112,12 @@ impl Corpus {
         Ok(Self { personas })
     }
 
+    /// Every statement in it.
+    pub(super) fn statements(&self) -> impl Iterator<Item = &str> {
+        let lines = self.personas.iter().flat_map(|persona| &persona.lines);
+        lines.map(|line| line.statement.as_str())
+    }
+
     /// What tells it from another corpus.
     pub(super) fn checksum(&self) -> String {
         files::checksum_of(format!("{:?}", self.personas))

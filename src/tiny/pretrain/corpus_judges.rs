@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::base::make_base;
 use super::corpus::{Corpus, Persona};
+use super::neighbours::Neighbours;
 use super::{corpus_nli, corpus_relevance};
 use crate::Result;
 use crate::files::{self, Checkpoint};
@@ -47,6 +48,7 @@ pub(super) struct CorpusRun<'a> {
     pub(super) left_out: Vec<Persona>,
     /// Personas that no judge learns from.
     pub(super) held_out: &'a [Persona],
+    pub(super) neighbours: &'a Neighbours,
     pub(super) folder: PathBuf,
     pub(super) work: PathBuf,
     pub(super) seed: u64,
@@ -89,6 +91,7 @@ pub(super) fn pretrain_corpus_judges(
     job: &Job,
 ) -> Result<()> {
     let corpus = Corpus::load(&from.corpus)?;
+    let neighbours = Neighbours::of(&from.base, &corpus)?;
     let base = work.join("base");
     if !base.join("config.json").is_file() {
         let pages = pages::characters().filter_map(pages::page);
@@ -112,6 +115,7 @@ pub(super) fn pretrain_corpus_judges(
             learnt: corpus.share(pair.left_out),
             left_out: corpus.left_out(pair.left_out),
             held_out: corpus.held_out(),
+            neighbours: &neighbours,
             folder: folder.join(name),
             work: work.join(name),
             seed,
@@ -146,9 +150,10 @@ pub fn evaluate_corpus_judges(
 ) -> Result<[f64; 2]> {
     let corpus = Corpus::load(&from.corpus)?;
     let (relevance, nli) = (folder.join("relevance"), folder.join("nli"));
+    let neighbours = Neighbours::of(&from.base, &corpus)?;
     Ok([
         corpus_relevance::evaluate(&relevance, corpus.held_out(), device, job)?,
-        corpus_nli::evaluate(&nli, corpus.held_out(), seed, device, job)?,
+        corpus_nli::evaluate(&nli, corpus.held_out(), &neighbours, seed, device, job)?,
     ])
 }
 

@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use super::base::draw_head;
 use super::corpus::Persona;
 use super::corpus_judges::CorpusRun;
+use super::neighbours::Neighbours;
 use super::pairs::{Pair, nli_pairs, shares};
 use super::prior::move_prior;
 use super::recipe::example_rng;
@@ -59,7 +60,7 @@ pub(super) fn pretrain_nli(
     classifier.unfreeze_weights();
     config.labels = Nli::NAMES.map(String::from).to_vec();
 
-    let pairs = nli_pairs(&run.learnt, &mut example_rng(run.seed, 0));
+    let pairs = nli_pairs(&run.learnt, run.neighbours, &mut example_rng(run.seed, 0));
     let in_training = shares(&pairs, n_labels);
     let parts = Parts::of(pairs.len());
     drop(pairs);
@@ -117,7 +118,7 @@ fn train(
 /// Some examples of held-out personas, which tell how training goes.
 fn watched(run: &CorpusRun<'_>, reader: &JudgeReader) -> Result<Vec<ClassifierExample>> {
     let mut rng = example_rng(run.seed, HELD_OUT_STREAM);
-    let mut pairs = nli_pairs(run.held_out, &mut rng);
+    let mut pairs = nli_pairs(run.held_out, run.neighbours, &mut rng);
     pairs.truncate(WATCHED);
     let mut watched = encode(reader, &pairs)?;
     watched.sort_by_key(ClassifierExample::len);
@@ -131,9 +132,10 @@ fn loader(
     parts: Parts,
 ) -> EpochLoader<ClassifierExample, ClassifierBatch> {
     let (seed, learnt) = (run.seed, run.learnt.clone());
+    let neighbours = run.neighbours.clone();
     let source = move |epoch: usize| {
         let (number, part) = ((epoch - 1) / parts.count, (epoch - 1) % parts.count);
-        let pairs = nli_pairs(&learnt, &mut example_rng(seed, number as u64));
+        let pairs = nli_pairs(&learnt, &neighbours, &mut example_rng(seed, number as u64));
         let examples = encode(&reader, &pairs[part * parts.size..][..parts.size]);
         Arc::new(examples.expect("a vocabulary with an unknown token encodes every text"))
     };
@@ -180,6 +182,7 @@ fn encode(reader: &JudgeReader, pairs: &[Pair<'_>]) -> Result<Vec<ClassifierExam
 pub(super) fn evaluate(
     folder: &Path,
     personas: &[Persona],
+    neighbours: &Neighbours,
     seed: u64,
     device: &Device,
     job: &Job,
@@ -188,7 +191,7 @@ pub(super) fn evaluate(
     let classifier = Classifier::load(&folder.into(), Precision::default(), &devices)?;
     let max_tokens = classifier.max_tokens();
     let reader = JudgeReader::new(classifier.tokenizer(), &template(), max_tokens)?;
-    let pairs = nli_pairs(personas, &mut example_rng(seed, 0));
+    let pairs = nli_pairs(personas, neighbours, &mut example_rng(seed, 0));
     let inputs: Vec<JudgeInput<'_>> = pairs.iter().map(Pair::input).collect();
     let (texts, _) = reader.encode(&inputs)?;
     let tokens = classifier.batch_tokens();

@@ -107,7 +107,7 @@ fn mean_of_pieces(
 }
 
 /// The table of words of a BERT, and its width.
-fn word_table(base: &Path) -> Result<(Vec<f32>, usize)> {
+pub(super) fn word_table(base: &Path) -> Result<(Vec<f32>, usize)> {
     const NAME: &str = "embeddings.word_embeddings.weight";
     let path = base.join("model.safetensors");
     let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;

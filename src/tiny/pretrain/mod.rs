@@ -16,6 +16,7 @@ mod init;
 mod invented;
 mod language;
 mod named;
+mod neighbours;
 mod pairs;
 mod prior;
 mod rare;

@@ -65,7 +65,7 @@ pub(super) fn replaced(text: &str, word: &str, other: &str) -> String {
     made + rest
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     let words = text.split(|c: char| !c.is_alphanumeric());
     words.filter(|word| !word.is_empty())
 }

@@ -9,10 +9,12 @@ use rand_chacha::ChaCha8Rng;
 use super::corpus::{Line, Persona};
 use super::garbled::spoiled;
 use super::named::{another, replaced, shared_names};
+use super::neighbours::Neighbours;
 use crate::persona::{JudgeInput, Nli};
+use crate::tiny::english;
 
 /// Of so many statements one is paired with a spoiled reply, and another with a reply of somebody else.
-const SPOILED_OF: usize = 20;
+const SPOILED_OF: usize = 8;
 /// How often each reply that shares a name with its statement comes with other names.
 const VARIANTS: usize = 2;
 
@@ -37,10 +39,14 @@ impl Pair<'_> {
     }
 }
 
-/// Each reply with its statement, and with another of the persona, which it leaves open; one in twenty statements also with
-/// a reply that has come apart, and with a reply of another persona; and replies that are wrong by a name; in a random order. There are always as many, with the same
-/// classes.
-pub(super) fn nli_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
+/// Each reply with its statement, and with another of the persona, which it leaves open; replies that are wrong by a name or a word;
+/// statements in the persona's own mouth; replies that have come apart, and replies of another persona. They come in a random
+/// order, always as many.
+pub(super) fn nli_pairs<'a>(
+    personas: &'a [Persona],
+    neighbours: &Neighbours,
+    rng: &mut ChaCha8Rng,
+) -> Vec<Pair<'a>> {
     let mut pairs = Vec::new();
     for persona in personas {
         let statements = persona.statements();
@@ -67,6 +73,7 @@ pub(super) fn nli_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Ve
     }
     pairs.extend(odd_replies(personas, rng));
     pairs.extend(named_replies(personas, rng));
+    pairs.extend(plain_replies(personas, neighbours, rng));
     pairs.shuffle(rng);
     pairs
 }
@@ -118,6 +125,71 @@ fn named_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<
         }
     }
     pairs
+}
+
+/// Statements in the persona's own mouth, as small models reply, and what follows from a statement but for a word of the same kind or a
+/// "not".
+fn plain_replies<'a>(
+    personas: &'a [Persona],
+    neighbours: &Neighbours,
+    rng: &mut ChaCha8Rng,
+) -> Vec<Pair<'a>> {
+    let mut pairs = Vec::new();
+    for persona in personas {
+        let statements = persona.statements();
+        let lines = persona
+            .lines
+            .iter()
+            .filter(|line| line.is_about_something());
+        for line in lines {
+            let statement = line.statement.as_str();
+            let plain = english::first_person(persona.name(), statement);
+            let place = rng.random_range(0..line.questions.len());
+            let mut add = |statement: &'a str, place, reply: String, label: Nli| {
+                pairs.push(Pair {
+                    statement: statement.into(),
+                    query: line.question(place).into(),
+                    reply: reply.into(),
+                    label: label as usize,
+                });
+            };
+            // Always as many, whatever can be swapped.
+            let swapped = neighbours.swap(statement, &plain, rng);
+            let wrong = match (turned_round(&plain), swapped) {
+                (Some(turned), _) if rng.random_bool(0.5) => turned,
+                (_, Some(swapped)) => swapped,
+                (Some(turned), None) => turned,
+                (None, None) => continue,
+            };
+            add(statement, place, wrong, Nli::Contradicted);
+            for other in others(&statements, statement, 1, rng) {
+                add(other, place, plain.clone(), Nli::Neutral);
+            }
+            add(statement, place, plain, Nli::Entailed);
+            for (place, reply) in line.entailed.iter().enumerate() {
+                if let Some(swapped) = neighbours.swap(statement, reply, rng) {
+                    add(statement, place, swapped, Nli::Contradicted);
+                }
+            }
+        }
+    }
+    pairs
+}
+
+/// A sentence in the first person without its "not", or with one; none if it is not plain where that goes.
+fn turned_round(sentence: &str) -> Option<String> {
+    const TURNS: [(&str, &str); 8] = [
+        ("I do not ", "I "),
+        ("I cannot ", "I can "),
+        ("I am not ", "I am "),
+        ("I have never ", "I have often "),
+        ("I never ", "I always "),
+        ("I can ", "I cannot "),
+        ("I am ", "I am not "),
+        ("I always ", "I never "),
+    ];
+    let (from, to) = TURNS.iter().find(|(from, _)| sentence.starts_with(from))?;
+    Some(sentence.replacen(from, to, 1))
 }
 
 /// Replies that neither follow from the statement nor contradict it, because they say nothing or are somebody else's.
@@ -190,7 +262,7 @@ mod tests {
     #[test]
     fn a_reply_comes_with_its_statement_and_with_another_that_it_leaves_open() {
         let personas = personas(30);
-        let pairs = nli_pairs(&personas, &mut example_rng(1, 0));
+        let pairs = nli_pairs(&personas, &Neighbours::default(), &mut example_rng(1, 0));
         // Two statements with six replies each, twice; a reply that nothing answers, twice.
         let (n_whole, n_odd) = (personas.len() * (2 * 6 * 2 + 2), 2 * personas.len() / 20);
         assert_eq!(pairs.len(), n_whole + 2 * n_odd);
@@ -221,7 +293,13 @@ mod tests {
     #[test]
     fn passes_are_of_one_length_and_differ_while_a_seed_gives_the_same_again() {
         let personas = personas(30);
-        let drawn = |number| nli_pairs(&personas, &mut example_rng(3, number));
+        let drawn = |number| {
+            nli_pairs(
+                &personas,
+                &Neighbours::default(),
+                &mut example_rng(3, number),
+            )
+        };
         assert_eq!(drawn(0), drawn(0));
         assert_ne!(drawn(0), drawn(1));
         assert_eq!(drawn(0).len(), drawn(1).len());

@@ -12,7 +12,9 @@ use crate::persona::persona_prompt;
 
 /// Statements in a prompt, as retrieval shows them.
 const SHOWN: usize = 5;
-/// The share of prompts with fewer statements.
+/// The share of prompts with the first statement alone, as the main job has them.
+const ALONE: f64 = 0.65;
+/// The share of the others with fewer statements than that.
 const FEWER: f64 = 0.25;
 /// Questions about other statements of the same prompt, at most.
 const MORE_QUESTIONS: usize = 3;
@@ -93,19 +95,25 @@ impl Talk {
         let prompt = Prompt::new(speaker, self.new_name(rng), shown, rng);
         let mut turns = vec![prompt.turn(first, rng)];
 
-        let mut others: Vec<usize> = prompt.shown.clone();
-        others.retain(|idx| first.about != Some(*idx));
+        let is_alone = prompt.shown.len() == 1;
+        let mut others: Vec<usize> = match is_alone {
+            true => vec![prompt.shown[0]; MORE_QUESTIONS],
+            false => prompt.shown.clone(),
+        };
+        others.retain(|idx| is_alone || first.about != Some(*idx));
         others.shuffle(rng);
+        let untold = if is_alone { 0.15 } else { 0.03 };
         let n_more = rng.random_range(2..=MORE_QUESTIONS);
         for idx in others.into_iter().take(n_more) {
-            let about = match rng.random_bool(0.03) {
+            let about = match rng.random_bool(untold) {
                 // Something that the prompt does not tell.
                 true => rng.random_range(0..speaker.statements.len()),
                 false => idx,
             };
             let is_by_rules = rng.random_bool(0.55);
             let asked = speaker.questions.iter();
-            let asked = asked.filter(|asked| asked.about == Some(about));
+            let asked =
+                asked.filter(|asked| asked.about == Some(about) && asked.text != first.text);
             let asked: Vec<&Asked> = asked.collect();
             let fitting = asked
                 .iter()
@@ -145,8 +153,10 @@ impl Talk {
 
 /// The indices of the statements that a prompt shows, in their order.
 fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let is_alone = rng.random_bool(ALONE);
     let n_shown = match rng.random_bool(FEWER) {
-        true => rng.random_range(1..SHOWN),
+        _ if is_alone => 1,
+        true => rng.random_range(2..SHOWN),
         false => SHOWN,
     };
     let mut shown = first.ranked.clone();
@@ -161,7 +171,7 @@ fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
     shown.truncate(n_shown);
     if let Some(about) = first.about
         && !shown.contains(&about)
-        && rng.random_bool(0.75)
+        && rng.random_bool(if is_alone { 0.4 } else { 0.75 })
         && let Some(last) = shown.last_mut()
     {
         *last = about;

@@ -58,6 +58,13 @@ impl WordPieces {
             .filter(|token| token.len() > 2 && token.bytes().all(|byte| byte.is_ascii_lowercase()))
     }
 
+    /// The tokens that are whole words of plain letters, with their ids.
+    pub(super) fn whole_words(&self) -> impl Iterator<Item = (&str, usize)> {
+        let is_word = |token: &str| token.bytes().all(|byte| byte.is_ascii_lowercase());
+        let tokens = self.tokens.iter().filter(move |(token, _)| is_word(token));
+        tokens.map(|(token, id)| (token.as_str(), *id))
+    }
+
     /// How often each token comes in texts, by its id.
     pub(super) fn counts<'a>(
         &self,
