@@ -24,6 +24,7 @@ mod other_teachers;
 mod pages;
 mod public_judges;
 mod recorded;
+mod sentence_judges;
 mod shell;
 mod stages;
 mod teacher;
