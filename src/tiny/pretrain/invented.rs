@@ -3,6 +3,8 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::forms::capitalized;
+
 const ONSETS: [&str; 38] = [
     "b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gl", "gr", "h", "j", "k", "kr", "l", "m",
     "n", "p", "pl", "pr", "qu", "r", "s", "sh", "sk", "st", "str", "t", "th", "tr", "v", "vl", "w",
@@ -62,14 +64,6 @@ const LEXICON_FREE: [&str; 40] = [
 /// One of `items`.
 fn pick<'a, T: ?Sized>(items: &[&'a T], rng: &mut ChaCha8Rng) -> &'a T {
     items[rng.random_range(0..items.len())]
-}
-
-/// `word` with its first letter in upper case.
-fn capitalized(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
 }
 
 #[cfg(test)]

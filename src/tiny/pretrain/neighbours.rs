@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::corpus::Corpus;
 use super::embeddings::word_table;
+use super::forms::capitalized;
 use super::named::{replaced, words};
 use super::wordpieces::WordPieces;
 use crate::{Result, parallel};
@@ -87,7 +88,7 @@ impl Neighbours {
         let other = &near[rng.random_range(0..near.len())];
         let is_capital = word.starts_with(char::is_uppercase);
         let other = match is_capital {
-            true => super::forms::capitalized(other),
+            true => capitalized(other),
             false => other.clone(),
         };
         Some(replaced(reply, word, &other))

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::forms::{Form, in_digits, inside, joined, kept, plain};
 use super::invented::invented_word;
+use super::named::replaced;
 use super::rare::RareWords;
 use super::speakers::{Asked, Speaker};
 use crate::persona::persona_prompt;
@@ -271,20 +272,10 @@ fn decline(rng: &mut ChaCha8Rng) -> String {
 
 /// A text with another name in place of the persona's own.
 fn renamed(text: &str, old: &str, new: &str) -> String {
-    if old.is_empty() || old == new {
-        return text.to_string();
+    match old.is_empty() {
+        true => text.to_string(),
+        false => replaced(text, old, new),
     }
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(place) = rest.find(old) {
-        let (before, after) = (&rest[..place], &rest[place + old.len()..]);
-        let is_word =
-            !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric);
-        out.push_str(before);
-        out.push_str(if is_word { new } else { old });
-        rest = after;
-    }
-    out + rest
 }
 
 #[cfg(test)]
