@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use apc::files;
-use apc::persona::JudgeTask;
+use apc::persona::{JudgeTask, Persona};
+use apc::progress::Job;
 use serde_json::{Value, json};
 
 use super::hub;
@@ -85,6 +86,7 @@ fn an_encoder_of_sentences_that_cannot_judge_is_refused_by_name() {
     let one_text = json!({"template": "{query} {statement}"});
     let both = json!({"pair": ["{query} {statement}", "{statement}"]});
     let scale = json!({"similarity": {"logit_scale": 0.0, "logit_bias": 0.0}});
+    let outside = json!([module("Transformer", ""), module("Pooling", "../x")]);
     for (told, found) in [
         (
             "relevance alone",
@@ -94,9 +96,10 @@ fn an_encoder_of_sentences_that_cannot_judge_is_refused_by_name() {
             "models.Dense",
             refused(&modules("Dense"), &mean, None, JudgeTask::Relevance),
         ),
+        ("max", refused(&usual, &max, None, JudgeTask::Relevance)),
         (
-            "max_tokens",
-            refused(&usual, &max, None, JudgeTask::Relevance),
+            "not one of its own",
+            refused(&outside, &mean, None, JudgeTask::Relevance),
         ),
         (
             "no module that pools",
@@ -160,4 +163,28 @@ fn an_encoder_of_sentences_comes_with_the_files_that_say_how_it_pools() {
         done.status.success() && told.contains("even odds"),
         "{told}"
     );
+}
+
+#[test]
+fn an_encoder_reads_no_more_tokens_than_it_was_trained_to() {
+    let modules = json!([module("Transformer", ""), module("Pooling", "1_Pooling")]);
+    let folder = published(&modules, &json!({"pooling_mode": "mean"}));
+    let statement = format!(
+        "Mira plays the cello{}.",
+        " on the stage of the town hall".repeat(3)
+    );
+    let judged = |statement: &str| {
+        let judge = load(folder.path(), JudgeTask::Relevance).unwrap();
+        let persona = Persona::new("Mira", [statement]);
+        let queries = ["What do you play?".to_string()];
+        judge
+            .relevance(None, &persona, &queries, &Job::default())
+            .unwrap()
+            .rows[0][0]
+    };
+    let whole = judged(&statement);
+    let limit = json!({"max_seq_length": 8, "do_lower_case": false});
+    files::write_json(&folder.path().join("sentence_bert_config.json"), &limit).unwrap();
+    let cut = judged(&statement);
+    assert!(cut > whole + 0.01, "{cut} {whole}");
 }

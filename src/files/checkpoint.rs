@@ -168,6 +168,7 @@ impl Checkpoint {
     pub fn copy_to(&self, files: &[&str], folder: &Path) -> Result<()> {
         for file in files.iter().filter(|file| self.has(file)) {
             let to = folder.join(file);
+            io::create_dir(to.parent().unwrap_or(folder))?;
             match &self.place {
                 Place::Folder(from) => {
                     fs::copy(from.join(file), &to).map_err(Error::io("write", &to))?;

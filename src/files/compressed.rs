@@ -5,7 +5,7 @@
 //! multiplied with; and `X.weight_shape`. Reference:
 //! <https://github.com/vllm-project/compressed-tensors/blob/0.12.2/src/compressed_tensors/compressors/quantized_compressors/pack_quantized.py>.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use burn::tensor::{DType, TensorData, f16};
@@ -17,7 +17,8 @@ use super::tensors::StoredTensor;
 use crate::Result;
 use crate::nn::{WeightMut, Weights};
 
-const PACKED: &str = "_packed";
+/// The parts of a packed weight, of which its name has the first two behind it.
+const PARTS: [&str; 3] = ["_packed", "_scale", "_shape"];
 /// Bits of a word that holds several codes.
 const WORD: usize = 32;
 /// Values of a projection that share a scale.
@@ -35,16 +36,24 @@ pub(super) struct Packed {
 pub(super) fn join_parts(
     tensors: &mut BTreeMap<String, StoredTensor>,
 ) -> std::result::Result<(), String> {
-    let packed = tensors.keys().filter_map(|name| name.strip_suffix(PACKED));
-    let names: Vec<String> = packed.map(str::to_string).collect();
+    let weight = |name: &String| {
+        let name = PARTS.iter().find_map(|part| name.strip_suffix(part));
+        name.filter(|name| name.ends_with("weight"))
+            .map(str::to_string)
+    };
+    let names: BTreeSet<String> = tensors.keys().filter_map(weight).collect();
     for name in names {
+        if tensors.contains_key(&name) {
+            return Err(format!(
+                "{name} is there twice, once by itself and once packed"
+            ));
+        }
         let mut take = |part: &str| {
             let name = format!("{name}{part}");
             tensors
                 .remove(&name)
                 .ok_or_else(|| format!("{name} is missing"))
         };
-        let (codes, scales, shape) = (take(PACKED)?, take("_scale")?, take("_shape")?);
         for part in ["_zero_point", "_g_idx"] {
             if take(part).is_ok() {
                 return Err(format!(
@@ -52,7 +61,8 @@ pub(super) fn join_parts(
                 ));
             }
         }
-        let tensor = packed_tensor(&name, codes, scales, shape)?;
+        let [codes, scales, shape] = PARTS.map(take);
+        let tensor = packed_tensor(&name, codes?, scales?, &shape?)?;
         tensors.insert(name, tensor);
     }
     Ok(())
@@ -62,40 +72,45 @@ fn packed_tensor(
     name: &str,
     codes: StoredTensor,
     scales: StoredTensor,
-    shape: StoredTensor,
+    shape: &StoredTensor,
 ) -> std::result::Result<StoredTensor, String> {
-    let shape: Vec<usize> = shape
-        .read()?
-        .iter::<i64>()
-        .map(|size| size as usize)
-        .collect();
-    let bits = |columns: usize| {
-        [4, 8].into_iter().find(|bits| {
-            let words = columns.div_ceil(WORD / bits);
-            codes.shape == [shape[0], words]
-        })
-    };
-    let fits = match shape[..] {
-        [rows, columns] => bits(columns).filter(|_| {
-            let n_groups = scales.shape.get(1).copied().unwrap_or(0);
-            scales.shape.first() == Some(&rows) && n_groups > 0 && columns.is_multiple_of(n_groups)
-        }),
-        _ => None,
-    };
-    let Some(bits) = fits.filter(|_| codes.dtype == DType::I32) else {
-        return Err(format!(
-            "{name} of shape {shape:?} has codes {:?} of {:?} and scales {:?}; only rows in 4 or 8 bits with a scale for \
-             each group are supported",
+    let unfit = |told: &str| {
+        format!(
+            "{name} with shape {told} has codes {:?} of {:?} and scales {:?}; only rows in 4 or 8 bits with a scale for each group are \
+             supported",
             codes.shape, codes.dtype, scales.shape
-        ));
+        )
     };
-    scales.check_float()?;
-    let packed = Packed {
-        codes,
-        scales,
-        bits,
+    if !matches!(shape.dtype, DType::I64 | DType::I32) {
+        return Err(unfit(&format!("of {:?}", shape.dtype)));
+    }
+    let sizes: Vec<i64> = shape.read()?.iter::<i64>().collect();
+    let told = format!("{sizes:?}");
+    let [rows, columns] = sizes[..] else {
+        return Err(unfit(&told));
     };
-    Ok(StoredTensor::packed(name, shape, packed))
+    let (Ok(rows), Ok(columns)) = (usize::try_from(rows), usize::try_from(columns)) else {
+        return Err(unfit(&told));
+    };
+    // A row of four values or fewer has one word either way.
+    let fits = |bits: &usize| codes.shape == [rows, columns.div_ceil(WORD / bits)];
+    let bits: Vec<usize> = [4, 8].into_iter().filter(fits).collect();
+    let groups = match scales.shape[..] {
+        [of_rows, n_groups] if of_rows == rows && n_groups > 0 => n_groups,
+        _ => return Err(unfit(&told)),
+    };
+    match bits[..] {
+        [bits] if codes.dtype == DType::I32 && columns.is_multiple_of(groups) => {
+            scales.check_float()?;
+            let packed = Packed {
+                codes,
+                scales,
+                bits,
+            };
+            Ok(StoredTensor::packed(name, vec![rows, columns], packed))
+        }
+        _ => Err(unfit(&told)),
+    }
 }
 
 impl Packed {
@@ -164,10 +179,11 @@ pub fn save_compressed(model: &mut impl Weights, folder: &Path) -> Result<Value>
         targets[usize::from(bits == 8)].push(module);
         let (codes, scales) = pack(&floats(data), shape, bits, group);
         let part = |part: &str, data| Entry::new(format!("{name}{part}"), data);
-        entries.push(part(PACKED, codes));
-        entries.push(part("_scale", scales));
+        let [packed, scale, shape_of] = PARTS;
+        entries.push(part(packed, codes));
+        entries.push(part(scale, scales));
         let shape = shape.map(|size| size as i64);
-        entries.push(part("_shape", TensorData::from(shape)));
+        entries.push(part(shape_of, TensorData::from(shape)));
     });
     write_file(&folder.join("model.safetensors"), entries)?;
     let [in_4, in_8] = targets;

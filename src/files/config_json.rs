@@ -116,15 +116,7 @@ pub(super) fn is_quantized(config: &Value) -> bool {
 pub(super) fn check_quantization(path: &Path, config: &Value) -> Result<()> {
     let text = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or("none");
     if text("quant_method") == "compressed-tensors" {
-        return match text("format") {
-            "pack-quantized" => Ok(()),
-            format => {
-                let reason = format!(
-                    "quantization_config names the format {format} of compressed-tensors; only pack-quantized is supported"
-                );
-                Err(Error::invalid(path, reason))
-            }
-        };
+        return check_packed(path, config);
     }
     let (method, kind) = (text("quant_method"), text("bnb_4bit_quant_type"));
     if method != "bitsandbytes" || kind != "nf4" || config.get("load_in_4bit") != Some(&json!(true))
@@ -133,6 +125,36 @@ pub(super) fn check_quantization(path: &Path, config: &Value) -> Result<()> {
             "quantization_config names {method} with type {kind}; only bitsandbytes in 4 bit with nf4 and compressed-tensors are supported"
         );
         return Err(Error::invalid(path, reason));
+    }
+    Ok(())
+}
+
+/// Refuses weights that compressed-tensors packs in another way than is read here.
+fn check_packed(path: &Path, config: &Value) -> Result<()> {
+    let refused = |what: String| {
+        let reason = format!(
+            "quantization_config has {what}; of compressed-tensors only pack-quantized is supported, with symmetric integers in 4 or 8 \
+             bits"
+        );
+        Err(Error::invalid(path, reason))
+    };
+    if config["format"] != "pack-quantized" {
+        return refused(format!("the format {}", config["format"]));
+    }
+    let Some(groups) = config["config_groups"].as_object() else {
+        return refused(format!("config_groups {}", config["config_groups"]));
+    };
+    for group in groups.values() {
+        let weights = &group["weights"];
+        for (key, allowed) in [
+            ("num_bits", &[json!(4), json!(8)][..]),
+            ("type", &[json!("int")]),
+            ("symmetric", &[json!(true)]),
+        ] {
+            if !allowed.contains(&weights[key]) {
+                return refused(format!("weights with \"{key}\" {}", weights[key]));
+            }
+        }
     }
     Ok(())
 }

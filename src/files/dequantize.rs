@@ -10,7 +10,7 @@ use super::config_json::{CONFIG, check_quantization, is_quantized};
 use super::export::{Written, write_model};
 use super::nf4;
 use super::shards::Entry;
-use super::tensors::{open, read, weight_files};
+use super::tensors::{open, weight_files};
 use crate::progress::Job;
 use crate::{Error, Result};
 
@@ -64,7 +64,8 @@ pub fn dequantize_model(
             data: Box::new(move || {
                 job.check()?;
                 task.advance(1);
-                Ok(read(base, &tensor)?.convert_dtype(DType::F32))
+                let values = tensor.read_weight(DType::F32);
+                values.map_err(|reason| Error::invalid(base.name(), reason))
             }),
         });
     }

@@ -10,7 +10,7 @@ use super::shards::{Entry, write_shards};
 use crate::{Error, Result, files};
 
 /// What a model's folder has beside its weights and `config.json`.
-pub const COMPANIONS: [&str; 9] = [
+pub const COMPANIONS: [&str; 12] = [
     "generation_config.json",
     "tokenizer.json",
     "tokenizer.model",
@@ -20,6 +20,9 @@ pub const COMPANIONS: [&str; 9] = [
     "chat_template.jinja",
     "spm.model",
     "judge.json",
+    "modules.json",
+    "1_Pooling/config.json",
+    "sentence_bert_config.json",
 ];
 
 /// What was written.
@@ -42,10 +45,16 @@ pub(super) fn write_model(
     config: &Value,
 ) -> Result<usize> {
     let _lock = files::lock_folder(output)?;
+    let weights = [
+        "config.json",
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+    ];
     let written = COMPANIONS
         .iter()
         .filter(|name| base.has(name))
-        .chain(&["config.json"]);
+        .chain(&weights);
     if let Some(there) = written.into_iter().find(|name| output.join(name).exists()) {
         let reason = format!("holds a model already, or a {there} of its own; name another folder");
         return Err(Error::invalid(output, reason));

@@ -16,7 +16,7 @@ use super::name::{Name, is_commit};
 use crate::{Error, Result, files};
 
 /// Files of a model beside its weights, where it has them.
-const COMPANIONS: [&str; 13] = [
+const COMPANIONS: [&str; 14] = [
     "config.json",
     "generation_config.json",
     "adapter_config.json",
@@ -30,6 +30,7 @@ const COMPANIONS: [&str; 13] = [
     "judge.json",
     "modules.json",
     "1_Pooling/config.json",
+    "sentence_bert_config.json",
 ];
 /// Files of weights, the best first: one, or an index that names several.
 const WEIGHTS: [&str; 6] = [

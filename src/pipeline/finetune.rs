@@ -161,8 +161,18 @@ impl FineTune<'_> {
         }
         tokenizer.save(self.output)?;
         self.base.copy_to(&["tokenizer_config.json"], self.output)?;
-        // What an encoder of sentences says of itself is not true of a classifier.
-        if JudgeFormat::load(self.base)?.similarity.is_none() {
+        let format = JudgeFormat::load(self.base)?;
+        if format.similarity.is_some() {
+            job.progress.note(&format!(
+                "{} judges by similarity; what comes of it is a classifier with a new head",
+                self.base.name()
+            ));
+            let format = JudgeFormat {
+                similarity: None,
+                ..format
+            };
+            format.save(self.output)?;
+        } else {
             self.base.copy_to(&["judge.json"], self.output)?;
         }
         // The config goes last: a folder that has it is whole.

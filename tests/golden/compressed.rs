@@ -150,4 +150,75 @@ fn weights_packed_in_a_way_that_is_not_known_are_refused_by_name() {
         scale.1.reverse();
     });
     assert!(told.contains("a scale for each group"), "{told}");
+
+    let place =
+        |tensors: &[Stored], name: &str| tensors.iter().position(|(found, ..)| found == name);
+    let told = refused(&|config, _| {
+        config["quantization_config"]["config_groups"]["group_0"]["weights"]["num_bits"] = json!(2);
+    });
+    assert!(told.contains("\"num_bits\" 2"), "{told}");
+    let [codes, shape] = ["_packed", "_shape"].map(|part| scale.replace("_scale", part));
+    let told = refused(&|_, tensors| tensors.retain(|(name, ..)| *name != codes));
+    assert!(told.contains(&codes) && told.contains("missing"), "{told}");
+    let told = refused(&|_, tensors| {
+        let mut dense = tensors[place(tensors, scale).unwrap()].clone();
+        dense.0 = scale.replace("_scale", "");
+        tensors.push(dense);
+    });
+    assert!(told.contains("is there twice"), "{told}");
+    for sizes in [vec![128, 1, 1], vec![128]] {
+        let told = refused(&|_, tensors| {
+            let at = place(tensors, scale).unwrap();
+            tensors[at].1.clone_from(&sizes);
+        });
+        assert!(told.contains("a scale for each group"), "{told}");
+    }
+    let told = refused(&|_, tensors| {
+        let at = place(tensors, &shape).unwrap();
+        let numbers = [f32::NAN, 64.0]
+            .iter()
+            .flat_map(|number| number.to_le_bytes());
+        tensors[at] = (shape.clone(), vec![2], numbers.collect(), Dtype::F32);
+    });
+    assert!(told.contains("of F32"), "{told}");
+    let told = refused(&|_, tensors| {
+        let at = place(tensors, &shape).unwrap();
+        let numbers = [-1_i64, 64].iter().flat_map(|number| number.to_le_bytes());
+        tensors[at] = (shape.clone(), vec![2], numbers.collect(), Dtype::I64);
+    });
+    assert!(told.contains("[-1, 64]"), "{told}");
+}
+
+#[test]
+fn damaged_scales_are_not_written_and_no_weights_are_overwritten() {
+    let there = tempfile::tempdir().unwrap();
+    let from = folder("compressed/8-bit");
+    let mut bytes = std::fs::read(from.join("model.safetensors")).unwrap();
+    let found = SafeTensors::deserialize(&bytes).unwrap();
+    let name = "model.layers.0.mlp.up_proj.weight_scale";
+    let view = found.tensor(name).unwrap();
+    let at = view.data().as_ptr() as usize - bytes.as_ptr() as usize;
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(there.path().join("model.safetensors"), bytes).unwrap();
+    std::fs::copy(from.join("config.json"), there.path().join("config.json")).unwrap();
+    let dequantize = |from: &std::path::Path, to: &std::path::Path| {
+        let from = Checkpoint::folder(from);
+        files::dequantize_model(&from, to, u64::MAX, &Job::default())
+            .map_err(|error| error.to_string())
+    };
+    let output = tempfile::tempdir().unwrap();
+    let told = dequantize(there.path(), &output.path().join("a")).unwrap_err();
+    assert!(
+        told.contains("up_proj.weight has values that are not finite"),
+        "{told}"
+    );
+    assert!(!output.path().join("a/config.json").exists());
+
+    std::fs::write(output.path().join("model.safetensors"), "mine").unwrap();
+    let told = dequantize(&from, output.path()).unwrap_err();
+    assert!(told.contains("holds a model already"), "{told}");
+    assert_eq!(
+        std::fs::read(output.path().join("model.safetensors")).unwrap(),
+        b"mine"
+    );
 }

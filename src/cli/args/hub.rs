@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::Result;
 use crate::files::Checkpoint;
 use crate::hub::{Hub, HubConfig};
 use crate::progress::Job;
 pub(crate) use crate::tiny::EMBEDDED;
 use crate::tiny::Embedded;
+use crate::{Error, Result};
 
 /// Returns the user's cache folder.
 pub(crate) fn caches() -> PathBuf {
@@ -57,12 +57,30 @@ fn at_home(path: &str) -> PathBuf {
     }
 }
 
-/// Finds a model by its folder, by its name on the hub, or as the embedded one.
+/// Finds a model by its folder, by its name on the hub, or as an embedded one.
 pub(crate) fn checkpoint(name: &Path, job: &Job) -> Result<Checkpoint> {
-    if name == Path::new(EMBEDDED) {
-        return Ok(Embedded::Gemma.checkpoint());
+    match embedded(name)? {
+        Some(checkpoint) => Ok(checkpoint),
+        None => Hub::new(config(), job)?.checkpoint(name),
     }
-    Hub::new(config(), job)?.checkpoint(name)
+}
+
+/// An embedded model by its name: `embedded` is the Gemma, `embedded/nli` a judge; none if this is no such name.
+pub(crate) fn embedded(name: &Path) -> Result<Option<Checkpoint>> {
+    let Ok(judge) = name.strip_prefix(EMBEDDED) else {
+        return Ok(None);
+    };
+    if judge.as_os_str().is_empty() {
+        return Ok(Some(Embedded::Gemma.checkpoint()));
+    }
+    match judge.to_str().and_then(Embedded::from_name) {
+        Some(found) => Ok(Some(found.checkpoint())),
+        None => {
+            let names = Embedded::ALL.map(Embedded::name).join(", ");
+            let reason = format!("is no embedded model; there are {names}");
+            Err(Error::invalid(name, reason))
+        }
+    }
 }
 
 /// Finds a model's folder by its path or by its name on the hub.

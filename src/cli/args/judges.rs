@@ -274,7 +274,10 @@ impl JudgeArgs {
                     let templates = self.format.judge_templates.as_deref();
                     let mut judge = match (given, character) {
                         (Some(name), _) if name == Path::new(hub::EMBEDDED) => embedded(task),
-                        (Some(name), _) => find_judge(&hub, name, task, templates)?,
+                        (Some(name), _) => match hub::embedded(name)? {
+                            Some(checkpoint) => checkpoint.into(),
+                            None => find_judge(&hub, name, task, templates)?,
+                        },
                         (None, None) => embedded(task),
                         (None, Some((output, persona))) => match used {
                             Some(used) => used_judge(output, used, &hub, task)?,

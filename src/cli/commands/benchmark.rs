@@ -68,9 +68,15 @@ impl BenchmarkArgs {
 impl BenchmarkArgs {
     /// Asks all characters that were trained.
     fn ask(&self, personas: &[Everyday], output: &Path, job: &Job) -> Result<()> {
+        if !output.is_dir() {
+            return Err(Error::invalid(
+                output,
+                "there is no such folder of trained characters",
+            ));
+        }
         let trained = |everyday: &&Everyday| {
-            check_name(&everyday.name).is_ok()
-                && output.join("models").join(&everyday.name).is_dir()
+            let data = output.join("data").join(&everyday.name);
+            check_name(&everyday.name).is_ok() && data.join("statements.jsonl").is_file()
         };
         let personas: Vec<&Everyday> = personas.iter().filter(trained).collect();
         if personas.is_empty() {

@@ -1,14 +1,12 @@
 //! `apc dequantize`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::cli::args::hub;
 use crate::cli::commands::merge::OutputArgs;
-use crate::files::Checkpoint;
 use crate::progress::Job;
-use crate::tiny::Embedded;
 use crate::{Result, files};
 
 #[derive(Args, Debug)]
@@ -23,20 +21,11 @@ pub(crate) struct DequantizeArgs {
 impl DequantizeArgs {
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
         let written = files::dequantize_model(
-            &checkpoint(&self.model, job)?,
+            &hub::checkpoint(&self.model, job)?,
             &self.output.output,
             self.output.max_bytes()?,
             job,
         )?;
         self.output.tell_of("weights in f32", &written, None)
-    }
-}
-
-/// Finds a model; an embedded judge is called by its folder behind `embedded`.
-fn checkpoint(name: &Path, job: &Job) -> Result<Checkpoint> {
-    let judge = name.strip_prefix(hub::EMBEDDED).ok();
-    match judge.and_then(|judge| Embedded::from_name(judge.to_str()?)) {
-        Some(judge) => Ok(judge.checkpoint()),
-        None => hub::checkpoint(name, job),
     }
 }

@@ -11,7 +11,9 @@ use burn::tensor::Device;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::config_json::{CONFIG, check_size, parse, read_config};
+use super::config_json::{
+    CONFIG, check_quantization, check_size, is_quantized, parse, read_config,
+};
 use super::weights::{self, Part};
 use super::{Checkpoint, Precision};
 use crate::nn::{
@@ -81,6 +83,9 @@ pub fn read_classifier_config(checkpoint: &Checkpoint) -> Result<ClassifierConfi
     let path = checkpoint.path(CONFIG);
     let value = read_config(checkpoint, &MODEL_TYPES)?;
     check_unsupported(&path, &value)?;
+    if is_quantized(&value) {
+        check_quantization(&path, &value["quantization_config"])?;
+    }
     let labels = labels(&path, parse(&path, value.clone())?)?;
     let kind = match value["model_type"].as_str() {
         Some("bert") => Some(RobertaKind::Bert),
@@ -175,6 +180,11 @@ pub fn load_classifier(
     device: &Device,
 ) -> Result<(SequenceClassifier, ClassifierConfig)> {
     let config = read_classifier_config(checkpoint)?;
+    if !weights::has_head(checkpoint)? {
+        let reason = "has no head of classes: it is a base model, or an encoder of sentences, which only judges relevance; \
+             fine-tune it, or name a classifier";
+        return Err(Error::invalid(checkpoint.name(), reason));
+    }
     check_size(checkpoint, values(&config.model))?;
     let mut model = config.model.init(device);
     weights::load(&mut model, checkpoint, Part::Whole, precision, device)?;

@@ -54,11 +54,8 @@ impl LocalJudge {
         let checkpoint = &source.checkpoint;
         let refused = |reason: String| Error::invalid(checkpoint.name(), reason);
         let format = source.format()?;
+        Self::check(source, task)?;
         if similarity::is_encoder(source)? {
-            if task == JudgeTask::Nli {
-                let reason = "is an encoder of sentences, which judges relevance alone; name a classifier of three classes";
-                return Err(refused(reason.into()));
-            }
             let template = source.template(task)?;
             template.check_for(task).map_err(refused)?;
             let (judge, remarks) = SentenceJudge::load(source, &template, MAX_TOKENS, devices)?;
@@ -121,6 +118,27 @@ impl LocalJudge {
             template,
             remarks,
         })
+    }
+
+    /// Checks, before any weights are read, that a model can judge a task.
+    ///
+    /// # Errors
+    ///
+    /// Classes of another number or with names that are not known, and an encoder of sentences for NLI.
+    pub fn check(source: &JudgeSource, task: JudgeTask) -> Result<()> {
+        let refused = |reason: String| Error::invalid(source.checkpoint.name(), reason);
+        if similarity::is_encoder(source)? {
+            let reason = "is an encoder of sentences, which judges relevance alone; name a classifier of three classes";
+            return match task {
+                JudgeTask::Relevance => Ok(()),
+                JudgeTask::Nli => Err(refused(reason.into())),
+            };
+        }
+        let labels = files::read_classifier_config(&source.checkpoint)?.labels;
+        let format = source.format()?;
+        columns(task, &labels, format.labels.as_ref())
+            .map(drop)
+            .map_err(refused)
     }
 
     fn classes(&self) -> Result<&Classes> {

@@ -1,6 +1,6 @@
 //! Relevance by similarity: a statement and a query are embedded apart, and the nearer they are, the likelier it matters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::reader::JudgeReader;
 use super::{JudgeInput, JudgeSource, JudgeTemplate};
-use crate::files::Checkpoint;
+use crate::files::{self, Checkpoint};
 use crate::nn::Pooling;
 use crate::parallel::Devices;
 use crate::persona::{Persona, RelevanceTable};
@@ -98,7 +98,10 @@ impl SentenceJudge {
             None => pooling(checkpoint)?,
         };
         let encoder = SentenceEncoder::load(checkpoint, pooling, source.precision, devices)?;
-        let max_tokens = encoder.max_tokens().min(max_tokens);
+        let max_tokens = encoder
+            .max_tokens()
+            .min(max_tokens)
+            .min(max_seq_length(checkpoint)?);
         let reader = |side: &str| {
             let template = JudgeTemplate::Text(side.to_string());
             JudgeReader::new(encoder.tokenizer(), &template, max_tokens)
@@ -192,6 +195,17 @@ fn sides(template: &JudgeTemplate) -> std::result::Result<[&str; 2], String> {
     }
 }
 
+/// The most tokens that a model of sentence-transformers was trained to read; no limit if it says nothing.
+fn max_seq_length(checkpoint: &Checkpoint) -> Result<usize> {
+    #[derive(Default, Deserialize)]
+    struct Settings {
+        max_seq_length: Option<usize>,
+    }
+    let settings: Option<Settings> = checkpoint.read_json_if_any("sentence_bert_config.json")?;
+    let length = settings.unwrap_or_default().max_seq_length;
+    Ok(length.filter(|length| *length > 2).unwrap_or(usize::MAX))
+}
+
 /// How a model of sentence-transformers makes one embedding of a text.
 fn pooling(checkpoint: &Checkpoint) -> Result<Pooling> {
     #[derive(Deserialize)]
@@ -209,17 +223,25 @@ fn pooling(checkpoint: &Checkpoint) -> Result<Pooling> {
     for Module { path, kind } in checkpoint.read_json::<Vec<Module>>(MODULES)? {
         match kind.rsplit('.').next() {
             Some("Transformer" | "Normalize") => {}
-            Some("Pooling") => found = Some(format!("{path}/config.json")),
+            Some("Pooling") => found = Some(path),
             _ => {
                 let reason = format!("has a module {kind}, which is not supported");
                 return Err(Error::invalid(checkpoint.path(MODULES), reason));
             }
         }
     }
-    let Some(file) = found else {
+    let Some(folder) = found else {
         let reason = "has no module that pools tokens, as an encoder of sentences needs";
         return Err(Error::invalid(checkpoint.path(MODULES), reason));
     };
+    let file = match folder.is_empty() {
+        true => "config.json".to_string(),
+        false => format!("{folder}/config.json"),
+    };
+    if !files::stays_inside(&file) {
+        let reason = format!("names the folder {folder:?}, which is not one of its own");
+        return Err(Error::invalid(checkpoint.path(MODULES), reason));
+    }
     let config: BTreeMap<String, Value> = checkpoint.read_json(&file)?;
     // Newer files name one mode, older ones have a switch for each.
     let named = config.get("pooling_mode").and_then(Value::as_str);
@@ -227,10 +249,18 @@ fn pooling(checkpoint: &Checkpoint) -> Result<Pooling> {
         let mode = key.strip_prefix("pooling_mode_")?;
         value.as_bool()?.then_some(mode)
     });
-    let modes: Vec<&str> = named.into_iter().chain(switched).collect();
+    let modes = named.into_iter().chain(switched);
+    let modes: BTreeSet<&str> = modes
+        .map(|mode| {
+            mode.strip_suffix("_tokens")
+                .or(mode.strip_suffix("_token"))
+                .unwrap_or(mode)
+        })
+        .collect();
+    let modes = Vec::from_iter(modes);
     match modes[..] {
-        ["mean" | "mean_tokens"] => Ok(Pooling::Mean),
-        ["cls" | "cls_token"] => Ok(Pooling::Cls),
+        ["mean"] => Ok(Pooling::Mean),
+        ["cls"] => Ok(Pooling::Cls),
         _ => {
             let modes = modes.join(", ");
             let reason =

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::files::Checkpoint;
 use crate::persona::{
-    JudgeFormat, JudgeInput, JudgeReader, JudgeSource, JudgeTask, JudgeTemplate, NliExample,
-    RelevanceExample, find_judge, read_format, read_grading_format,
+    JudgeFormat, JudgeInput, JudgeReader, JudgeSource, JudgeTask, JudgeTemplate, LocalJudge,
+    NliExample, RelevanceExample, find_judge, read_format, read_grading_format,
 };
 use crate::pipeline::finetune::{Classes, FineTune, FineTuneConfig};
 use crate::pipeline::models::{Judges, about, identity};
@@ -85,6 +85,9 @@ pub(in crate::pipeline) fn find(run: &Run<'_>) -> Result<Judges> {
         };
         judge.format = asked.clone().or(judge.format);
         judge.precision = settings.precision;
+        if settings.use_pretrained {
+            LocalJudge::check(&judge, task)?;
+        }
         Ok(judge)
     })
 }
@@ -108,6 +111,7 @@ pub(in crate::pipeline) fn find_graders(run: &Run<'_>) -> Result<Judges> {
             judge.format = read_grading_format(path, task)?.or(judge.format);
         }
         judge.precision = settings.precision;
+        LocalJudge::check(&judge, task)?;
         Ok(judge)
     })
 }

@@ -98,6 +98,14 @@ impl Cut {
         let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
         let invalid = |reason: String| Error::invalid(&path, reason);
         let found = SafeTensors::deserialize(&bytes).map_err(|error| invalid(error.to_string()))?;
+        if found
+            .iter()
+            .any(|(name, _)| name.ends_with("weight_packed"))
+        {
+            return Err(invalid(
+                "has weights in a few bits; make them dense with `apc dequantize`".into(),
+            ));
+        }
         let mut tensors = BTreeMap::new();
         for (name, view) in found.iter() {
             let dtype = match view.dtype() {
