@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::invented::invented_word;
+
 /// Numbers as they are said.
 const NUMBERS: &str = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen \
     eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred";
-const BEGINNINGS: &str = "b br c ch d dr f g gr h j k kr l m n p q r s sh st t th tr v w y z";
-const VOWELS: &str = "a e i o u ai ei ia ou";
-const ENDS: &str = "n r l k s t m den ren vik wood mere stead";
 
 /// The names and numbers that a statement and a reply share, but for the name of whom the statement is about, which is its first
 /// word.
@@ -27,12 +26,14 @@ pub(super) fn shared_names<'a>(statement: &str, reply: &'a str) -> Vec<&'a str> 
     shared
 }
 
-/// Another word of the same kind: another number, or a name that was made up.
-pub(super) fn another(word: &str, rng: &mut ChaCha8Rng) -> String {
+/// A word of the same kind that is none of `others`: another number, or a name that was made up.
+pub(super) fn another(others: &[&str], rng: &mut ChaCha8Rng) -> String {
+    let numbers: Vec<&str> = NUMBERS.split_whitespace().collect();
+    let word = others[0];
     loop {
         let other = match word.parse::<u32>() {
             Ok(number) => {
-                let change = rng.random_range(1..=1 + number.min(1000) / 4);
+                let change = rng.random_range(1..=3 + number.min(1000) / 4);
                 let more = rng.random_bool(0.5) || change >= number;
                 (if more {
                     number + change
@@ -41,10 +42,10 @@ pub(super) fn another(word: &str, rng: &mut ChaCha8Rng) -> String {
                 })
                 .to_string()
             }
-            Err(_) if is_number(word) => pick(NUMBERS, rng).to_string(),
-            Err(_) => made_up(rng),
+            Err(_) if is_number(word) => numbers[rng.random_range(0..numbers.len())].to_string(),
+            Err(_) => invented_word(true, rng),
         };
-        if other != word {
+        if !others.contains(&&other[..]) {
             return other;
         }
     }
@@ -78,22 +79,6 @@ fn is_number(word: &str) -> bool {
     word.parse::<u32>().is_ok() || NUMBERS.split_whitespace().any(|number| number == word)
 }
 
-fn made_up(rng: &mut ChaCha8Rng) -> String {
-    let mut name = String::new();
-    for _ in 0..rng.random_range(1..=3) {
-        name += pick(BEGINNINGS, rng);
-        name += pick(VOWELS, rng);
-    }
-    name += pick(ENDS, rng);
-    let first = name.remove(0);
-    first.to_uppercase().chain(name.chars()).collect()
-}
-
-fn pick<'a>(words: &'a str, rng: &mut ChaCha8Rng) -> &'a str {
-    let words: Vec<&str> = words.split_whitespace().collect();
-    words[rng.random_range(0..words.len())]
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::recipe::example_rng;
@@ -119,13 +104,16 @@ mod tests {
         );
         let mut rng = example_rng(1, 0);
         for _ in 0..200 {
-            let [number, word, name] = ["7", "seven", "Leeds"].map(|word| another(word, &mut rng));
+            let [number, word, name] =
+                ["7", "seven", "Leeds"].map(|word| another(&[word], &mut rng));
             assert!(
                 number.parse::<u32>().is_ok_and(|number| number != 7),
                 "{number}"
             );
             assert!(is_number(&word) && word != "seven", "{word}");
             assert!(is_name(&name) && name != "Leeds", "{name}");
+            let third = another(&["1", "2"], &mut rng);
+            assert!(third != "1" && third != "2", "{third}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What judges learn from a corpus: a statement with a question, or with a question and a reply, and the class.
+//! What NLI judges learn from a corpus: a statement, a question and a reply, and the class.
 
 use std::borrow::Cow;
 
@@ -102,7 +102,8 @@ fn named_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<
             let n_variants = if shared.is_empty() { 0 } else { VARIANTS };
             for _ in 0..n_variants {
                 let word = shared[rng.random_range(0..shared.len())];
-                let [one, other] = [another(word, rng), another(word, rng)];
+                let one = another(&[word], rng);
+                let other = another(&[word, &one], rng);
                 let exchanged = |text: &'a str, with: &str| Cow::Owned(replaced(text, word, with));
                 pairs.push(Pair {
                     statement: exchanged(statement, &one),
@@ -264,7 +265,7 @@ mod tests {
         let personas = personas(30);
         let pairs = nli_pairs(&personas, &Neighbours::default(), &mut example_rng(1, 0));
         // Two statements with six replies each, twice; a reply that nothing answers, twice.
-        let (n_whole, n_odd) = (personas.len() * (2 * 6 * 2 + 2), 2 * personas.len() / 20);
+        let (n_whole, n_odd) = (personas.len() * (2 * 6 * 2 + 2), 2 * personas.len() / SPOILED_OF);
         assert_eq!(pairs.len(), n_whole + 2 * n_odd);
         let of = |label: Nli| {
             pairs
@@ -304,5 +305,30 @@ mod tests {
         assert_ne!(drawn(0), drawn(1));
         assert_eq!(drawn(0).len(), drawn(1).len());
         assert_eq!(shares(&drawn(0), 3), shares(&drawn(1), 3));
+    }
+
+    #[test]
+    fn a_reply_with_the_statements_own_number_never_contradicts_it() {
+        let line = r#"{"s": "Ada has 2 cats in Leeds.", "q": ["How many?", "Where?"], "e": ["I have 2.", "In Leeds."],
+            "c": [], "n": []}"#;
+        let line: Line = serde_json::from_str(&line.replace('\n', "")).unwrap();
+        let personas = [Persona { lines: vec![line] }];
+        let words = |text: &str| -> Vec<String> {
+            let words = text.split(|c: char| !c.is_alphanumeric());
+            let told = words.filter(|word| word.parse::<u32>().is_ok() || word.len() > 3);
+            told.map(str::to_string).collect()
+        };
+        for number in 0..200 {
+            let pairs = named_replies(&personas, &mut example_rng(2, number));
+            assert_eq!(pairs.len(), 2 * 2 * VARIANTS);
+            for pair in pairs {
+                let [stated, replied] = [&pair.statement, &pair.reply].map(|text| words(text));
+                let agrees = replied
+                    .iter()
+                    .filter(|word| *word != "have")
+                    .all(|word| stated.contains(word));
+                assert_eq!(agrees, pair.label == Nli::Entailed as usize, "{pair:?}");
+            }
+        }
     }
 }
