@@ -258,26 +258,21 @@ fn score_as_json_has_every_statement_and_adds_up() {
 
 #[test]
 fn chat_answers_a_message_the_same_way_for_the_same_seed() {
-    let ask = || {
-        let output = run(&[
-            "chat",
-            "--character",
-            "Alice",
-            "--adapter",
-            "none",
-            "--message",
-            "How old are you?",
-            "--format",
-            "json",
-        ]);
+    // The embedded Gemma gets one statement; another, or as many as are asked for, five.
+    let ask = |more: &[&str], n_retrieved: usize| {
+        let message = ["--adapter", "none", "--message", "How old are you?"];
+        let chat = ["chat", "--character", "Alice", "--format", "json"];
+        let output = run(&[&chat[..], &message, more].concat());
         assert!(output.status.success(), "{}", text(&output.stderr));
         let json: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(json["retrieved"].as_array().unwrap().len(), 5);
+        assert_eq!(json["retrieved"].as_array().unwrap().len(), n_retrieved);
         json["response"].as_str().unwrap().to_string()
     };
-    let response = ask();
+    let response = ask(&[], 1);
     assert!(!response.is_empty());
-    assert_eq!(response, ask());
+    assert_eq!(response, ask(&[], 1));
+    ask(&["--rag-top-k", "3"], 3);
+    ask(&["--model", "models/tiny/gemma"], 5);
 }
 
 #[test]

@@ -117,6 +117,8 @@ fn a_benchmark_asks_the_characters_that_were_trained() {
         "--answers",
         output.to_str().unwrap(),
     ];
+    refused(&asked, 1, &["no such folder"]);
+    fs::create_dir(&output).unwrap();
     refused(&asked, 1, &["has no character", "--output"]);
 
     fs::create_dir_all(output.join("models/Mira")).unwrap();

@@ -1,4 +1,4 @@
-//! The embedded judges on replies that people wrote.
+//! The embedded judges on replies that were written by hand, not from templates.
 
 use std::path::Path;
 

@@ -28,7 +28,7 @@ pub fn scorer(devices: &Devices) -> Result<Scorer> {
     Scorer::load(&relevance, &nli, devices)
 }
 
-/// A model that travels inside the program as the files of a Hugging Face folder, weights in bf16.
+/// A model that travels inside the program as the files of a Hugging Face folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Embedded {
     /// The Gemma that answers from the statements in its prompt.
@@ -37,9 +37,9 @@ pub enum Embedded {
     Relevance,
     /// The NLI judge that rewards.
     Nli,
-    /// The relevance judge that grades, trained on other personas from another seed.
+    /// The relevance judge that grades, trained from another seed, and without a different tenth of the personas.
     GradingRelevance,
-    /// The NLI judge that grades, trained on other personas from another seed.
+    /// The NLI judge that grades, trained from another seed, and without a different tenth of the personas.
     GradingNli,
 }
 

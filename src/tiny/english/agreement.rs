@@ -1,4 +1,4 @@
-//! Does "yes" or "no" go before a statement that answers a question?
+//! Finds whether "yes" or "no" goes before a statement that answers a question.
 
 use std::collections::HashSet;
 

@@ -4,7 +4,7 @@
 //! character's own mouth. It knows word order, agreement and about a thousand verbs; it does not know what words mean, so it judges nothing.
 //! Everything is deterministic for a seed, and the time is linear in the length of the page.
 //!
-//! Each module uses only those before it: `words`, `clause`, then `page` (from a page to statements) and `questions`. A change of the rules' output needs a new version number, see [`Offline`](super::Offline).
+//! Each module uses only those before it: `words`, `clause`, then `page` (from a page to statements), `questions` and `agreement`; `language` stands alone. A change of the rules' output needs a new version number, see [`Offline`](super::Offline).
 //!
 //! # Limits
 //!

@@ -201,7 +201,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_last_personas_are_held_out_and_the_two_pairs_of_judges_learn_from_others() {
+    fn the_last_personas_are_held_out_and_the_two_pairs_of_judges_leave_different_ones_out() {
         let folder = small_corpus(38);
         let corpus = Corpus::load(folder.path()).unwrap();
         let names = |personas: &[Persona]| -> Vec<String> {

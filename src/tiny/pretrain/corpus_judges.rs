@@ -72,7 +72,7 @@ impl CorpusPair {
         layers_of: 1,
         nli_learning_rate: 1e-4,
     };
-    /// The pair that grades: half as large, from other personas.
+    /// The pair that grades: half of the layers, and without another tenth of the personas.
     pub(super) const GRADING: Self = Self {
         left_out: 1,
         layers_of: 2,
@@ -91,7 +91,6 @@ pub(super) fn pretrain_corpus_judges(
     job: &Job,
 ) -> Result<()> {
     let corpus = Corpus::load(&from.corpus)?;
-    let neighbours = Neighbours::of(&from.base, &corpus)?;
     let base = work.join("base");
     if !base.join("config.json").is_file() {
         let pages = pages::characters().filter_map(pages::page);
@@ -109,6 +108,7 @@ pub(super) fn pretrain_corpus_judges(
             device,
         )?;
     }
+    let neighbours = Neighbours::of(&from.base, &corpus)?;
     for (name, seed) in [("relevance", seed + 1), ("nli", seed)] {
         let run = CorpusRun {
             base: &base,

@@ -28,7 +28,7 @@ pub(super) fn invented_word(proper: bool, rng: &mut ChaCha8Rng) -> String {
             word.push_str(pick(&VOWELS, rng));
         }
         word.push_str(pick(&ENDS, rng));
-        if word.len() < 4 || LEXICON_FREE.contains(&word.as_str()) {
+        if word.len() < 4 || REAL_WORDS.contains(&word.as_str()) {
             continue;
         }
         return if proper { capitalized(&word) } else { word };
@@ -54,7 +54,7 @@ pub(super) fn long_invented_word(rng: &mut ChaCha8Rng) -> String {
 }
 
 /// English words that random syllables may hit and that would change the sense.
-const LEXICON_FREE: [&str; 40] = [
+const REAL_WORDS: [&str; 40] = [
     "none", "never", "here", "more", "have", "were", "your", "also", "same", "some", "nose",
     "hell", "both", "this", "that", "then", "them", "than", "what", "when", "with", "must", "most",
     "just", "very", "last", "next", "does", "done", "only", "like", "hate", "love", "miss",

@@ -1,5 +1,5 @@
-//! Trains the embedded models on a corpus of everyday talk: the judges from a part of a pretrained encoder, the Gemma from nothing but
-//! that encoder's words.
+//! Trains the embedded models on a corpus of everyday talk: the judges from a part of a pretrained encoder, the Gemma from random
+//! weights and embeddings projected from that encoder's.
 //!
 //! Only `apc pretrain`, a maintainer's command, uses it. Nothing that runs a character belongs here.
 

@@ -265,7 +265,10 @@ mod tests {
         let personas = personas(30);
         let pairs = nli_pairs(&personas, &Neighbours::default(), &mut example_rng(1, 0));
         // Two statements with six replies each, twice; a reply that nothing answers, twice.
-        let (n_whole, n_odd) = (personas.len() * (2 * 6 * 2 + 2), 2 * personas.len() / SPOILED_OF);
+        let (n_whole, n_odd) = (
+            personas.len() * (2 * 6 * 2 + 2),
+            2 * personas.len() / SPOILED_OF,
+        );
         assert_eq!(pairs.len(), n_whole + 2 * n_odd);
         let of = |label: Nli| {
             pairs

@@ -7,7 +7,7 @@ use crate::nn::{WeightMut, Weights};
 /// Moves a classifier that was trained where the classes had some shares to where they have others: the bias of each
 /// class grows by the logarithm of their ratio (Saerens et al., Neural Computation 14, 2002).
 ///
-/// A judge of replies learns from pairs of which a quarter contradict or entail. In scoring a reply meets every statement
+/// A judge of replies learns from pairs of which a third or more contradict or entail. In scoring a reply meets every statement
 /// of the persona, and nearly all leave it open: small chances of a contradiction then add up to more than the one
 /// statement that the reply is about.
 pub(super) fn move_prior(classifier: &mut impl Weights, training: &[f64], scoring: &[f64]) {

@@ -1,4 +1,4 @@
-//! Checkpoints in bf16, which is how they travel inside the program.
+//! Writes checkpoints as they travel inside the program: the Gemma in bf16, judges in few bits.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -161,7 +161,7 @@ fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
         false => SHOWN,
     };
     let mut shown = first.ranked.clone();
-    // A judge knows the personas that it learnt from better than others.
+    // The judge ranks the personas that it learnt from too well: the answer goes down at times, as on new pages.
     let demoted = if first.is_by_rules { 0.2 } else { 0.1 };
     if let Some(about) = first.about
         && rng.random_bool(demoted)
