@@ -33,38 +33,47 @@ pub fn dequantize_model(
     }
     check_quantization(&base.path(CONFIG), &config["quantization_config"])?;
     let mut tensors = open(&weight_files(base)?)?;
-    let task = job.progress.task("dequantize", tensors.len(), "tensors");
-    let task = &task;
     let in_nf4 = tensors.keys().filter(|name| nf4::is_packed(name, &tensors));
     let in_nf4: Vec<String> = in_nf4.cloned().collect();
-    let mut entries = Vec::new();
-    let mut changed = 0;
+    let mut nf4_weights = Vec::new();
     for name in in_nf4 {
         let shape =
             nf4::shape(&name, &tensors).map_err(|reason| Error::invalid(base.name(), reason))?;
         let packed = nf4::take(&name, shape, &mut tensors, DType::F32, &Device::default());
         let packed = packed.map_err(|reason| Error::invalid(base.name(), reason))?;
-        changed += 1;
+        nf4_weights.push((name, shape, packed));
+    }
+    let n_tensors = nf4_weights.len() + tensors.len();
+    let task = &job.progress.task("dequantize", n_tensors, "tensors");
+    let mut changed = nf4_weights.len();
+    let mut entries = Vec::with_capacity(n_tensors);
+    for (name, shape, packed) in nf4_weights {
         entries.push(Entry {
             name,
             dtype: DType::F32,
             shape: shape.to_vec(),
             data: Box::new(move || {
                 job.check()?;
+                task.advance(1);
                 Ok(packed.dequantize().into_data())
             }),
         });
     }
     for (name, tensor) in tensors {
         changed += usize::from(tensor.is_packed());
+        // Numbers of positions and the like stay as they are.
+        let dtype = match tensor.check_float() {
+            Ok(()) => DType::F32,
+            Err(_) => tensor.dtype,
+        };
         entries.push(Entry {
-            dtype: DType::F32,
+            dtype,
             shape: tensor.shape.clone(),
             name,
             data: Box::new(move || {
                 job.check()?;
                 task.advance(1);
-                let values = tensor.read_weight(DType::F32);
+                let values = tensor.read_weight(dtype);
                 values.map_err(|reason| Error::invalid(base.name(), reason))
             }),
         });

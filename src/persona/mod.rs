@@ -18,10 +18,12 @@ mod scorer;
 pub use answering::{Answering, AskedReply, Broken};
 pub use benchmark::{Everyday, EverydayPair, EverydayQuestion, Share, Understanding};
 pub use character::{Answer, AnswerConfig, Character};
+#[cfg(feature = "tiny")]
+pub(crate) use judge::cosine;
 pub use judge::{
     ChatJudge, Judge, JudgeFormat, JudgeInput, JudgeLabels, JudgeReader, JudgeSource, JudgeTask,
     JudgeTemplate, LocalJudge, Nli, NliProbabilities, Relevance, RelevanceCache, Similarity,
-    cosine, find_judge, read_format, read_grading_format,
+    find_judge, read_format, read_grading_format,
 };
 pub use persona::Persona;
 pub use prompt::{encode_prompt, encode_reply, persona_prompt};

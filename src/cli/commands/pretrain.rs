@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::next::command;
 use crate::cli::output::{Format, print, print_json};
+use crate::files::Checkpoint;
 use crate::pipeline::{Lock, Output, Stage, StageSpec};
 use crate::progress::Job;
 use crate::tiny::pretrain::{
@@ -119,8 +120,17 @@ impl PretrainArgs {
         made: &[PathBuf],
     ) -> Result<StageSpec> {
         let mut spec = StageSpec::new("pretrain", record)
-            .with_settings(json!(config))
+            .with_settings(json!({"seed": config.seed}))
             .with_settings(parts.from.identity()?);
+        if parts.makes(Part::Gemma) {
+            let (examples, vocab_size) = (config.language_examples, config.vocab_size);
+            spec = spec
+                .with_settings(json!({"language_examples": examples, "vocab_size": vocab_size}));
+        }
+        let relevance = Checkpoint::folder(self.output.join("relevance"));
+        if !parts.makes(Part::Judges) && relevance.has("config.json") {
+            spec = spec.with_settings(json!({"relevance": relevance.hash()?}));
+        }
         let only = parts.only.map(|only| match only {
             Part::Judges => json!({"only": "judges"}),
             Part::Gemma => json!({"only": "gemma"}),

@@ -11,7 +11,7 @@ use crate::files;
 use crate::parallel::Devices;
 use crate::persona::{Persona, RelevanceTable};
 use crate::progress::Job;
-use crate::text::{Activation, Classifier, EncodedText, TextProbabilities};
+use crate::text::{Activation, Classifier, TextProbabilities};
 use crate::{Error, Result};
 
 /// Texts that are encoded and judged at once, so that memory does not grow with the page.
@@ -244,19 +244,6 @@ impl Classes {
         Ok(rows.into_iter().map(in_order).collect())
     }
 
-    /// The tokens that it reads for each input; tells of what is too long and is read in part.
-    fn encode(&self, inputs: &[JudgeInput<'_>], job: &Job) -> Result<Vec<EncodedText>> {
-        let (encoded, n_cut) = self.reader.encode(inputs)?;
-        if n_cut > 0 {
-            job.progress.note(&format!(
-                "truncated {n_cut} of {} texts to the judge's limit of {} tokens",
-                inputs.len(),
-                self.reader.max_tokens()
-            ));
-        }
-        Ok(encoded)
-    }
-
     fn relevance(
         &self,
         mut cache: Option<&mut RelevanceCache>,
@@ -285,7 +272,7 @@ impl Classes {
         let task = job.progress.task("relevance", unknown.len(), "texts");
         for piece in unknown.chunks(AT_ONCE) {
             let inputs: Vec<JudgeInput<'_>> = piece.iter().map(|&idx| input(idx)).collect();
-            let texts = self.encode(&inputs, job)?;
+            let texts = self.reader.encode_noting(&inputs, job)?;
             let done: Vec<Option<f64>> = match &cache {
                 Some(cache) => piece.iter().map(|&idx| cache.get(&text(idx))).collect(),
                 None => vec![None; piece.len()],
@@ -338,7 +325,7 @@ impl Classes {
                 .iter()
                 .flat_map(|(query, response)| persona.inputs(query, response))
                 .collect();
-            let texts = self.encode(&inputs, job)?;
+            let texts = self.reader.encode_noting(&inputs, job)?;
             let mut judged = vec![None; inputs.len()];
             let mut keep = |rows: &[TextProbabilities]| {
                 for (place, row) in rows {

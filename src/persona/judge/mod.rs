@@ -28,7 +28,9 @@ pub use labels::JudgeLabels;
 pub use local::LocalJudge;
 pub use published::{find_judge, read_format, read_grading_format};
 pub use reader::JudgeReader;
-pub use similarity::{Similarity, cosine};
+pub use similarity::Similarity;
+#[cfg(feature = "tiny")]
+pub(crate) use similarity::cosine;
 pub use template::{JudgeInput, JudgeTemplate};
 
 /// Whether a statement matters to a query; the order is that of the logits of judges that this program trains.

@@ -4,6 +4,7 @@ use super::template::{Placeholder, frame};
 use super::{JudgeInput, JudgeTemplate};
 use crate::Result;
 use crate::persona::Persona;
+use crate::progress::Job;
 use crate::text::{Around, EncodedText, Tokenizer, encode_filled};
 
 /// Tokenizes a judge's input: a template may contain special tokens, the values that fill it are encoded as ordinary text.
@@ -88,6 +89,23 @@ impl JudgeReader {
             }
         }
         Ok((encoded, n_cut))
+    }
+
+    /// The same as [`Self::encode`], and tells of what was shortened.
+    pub(super) fn encode_noting(
+        &self,
+        inputs: &[JudgeInput<'_>],
+        job: &Job,
+    ) -> Result<Vec<EncodedText>> {
+        let (encoded, n_cut) = self.encode(inputs)?;
+        if n_cut > 0 {
+            job.progress.note(&format!(
+                "truncated {n_cut} of {} texts to the judge's limit of {} tokens",
+                inputs.len(),
+                self.max_tokens
+            ));
+        }
+        Ok(encoded)
     }
 
     /// As much of a reply, from its beginning, as it can read with the query and any of the statements.

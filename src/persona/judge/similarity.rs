@@ -156,21 +156,14 @@ impl SentenceJudge {
 
     fn embed(&self, inputs: &[JudgeInput<'_>], side: usize, job: &Job) -> Result<Embeddings> {
         let reader = &self.readers[side];
-        let (texts, n_cut) = reader.encode(inputs)?;
-        if n_cut > 0 {
-            job.progress.note(&format!(
-                "truncated {n_cut} of {} texts to the judge's limit of {} tokens",
-                inputs.len(),
-                reader.max_tokens()
-            ));
-        }
+        let texts = reader.encode_noting(inputs, job)?;
         let task = job.progress.task("relevance", texts.len(), "texts");
         self.encoder.embed(&texts, &*task, job)
     }
 }
 
 /// The cosine of two embeddings of length 1.
-pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let products = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
     products.sum()
 }

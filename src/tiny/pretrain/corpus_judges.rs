@@ -195,6 +195,16 @@ mod tests {
             right.iter().all(|right| (0.0..=1.0).contains(right)),
             "{right:?}"
         );
-        assert_ne!(from.identity().unwrap()["corpus"], serde_json::Value::Null);
+        let other = CorpusJudges {
+            corpus: small_corpus(7).path().to_path_buf(),
+            ..from.clone()
+        };
+        assert!(other.identity().is_err(), "its folder is gone");
+        let seven = small_corpus(7);
+        let other = CorpusJudges {
+            corpus: seven.path().to_path_buf(),
+            ..from.clone()
+        };
+        assert_ne!(from.identity().unwrap(), other.identity().unwrap());
     }
 }

@@ -66,10 +66,11 @@ pub(super) fn pretrain_nli(
     drop(pairs);
     let mut trained = train(run, classifier, &config, parts, learning_rate, job)?;
     move_prior(&mut trained, &in_training, &SHARES_IN_SCORING);
-    JudgeFormat::from(template()).save(&run.folder)?;
     save_in_few_bits(&mut trained, &run.folder, |folder| {
         files::write_classifier_config(folder, &config)
-    })
+    })?;
+    // Last: a judge that has it is whole.
+    JudgeFormat::from(template()).save(&run.folder)
 }
 
 fn train(

@@ -56,7 +56,9 @@ mod tests {
             "I play the trumpet in Dunmore.",
         ] {
             for _ in 0..100 {
-                spoiled(reply, &mut rng);
+                let text = spoiled(reply, &mut rng);
+                let mut words = text.split_whitespace();
+                assert!(words.all(|word| reply.contains(word)), "{text}");
             }
         }
     }

@@ -33,4 +33,3 @@ mod wordpieces;
 pub use corpus_judges::{CorpusJudges, evaluate_corpus_judges};
 pub use recipe::Pretrain;
 pub use run::{Part, PretrainParts, pretrain};
-pub use vocabulary::train_tokenizer;

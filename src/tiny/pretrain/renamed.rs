@@ -68,9 +68,9 @@ impl WordTokens {
 
 #[cfg(test)]
 mod tests {
+    use super::super::vocabulary::train_tokenizer;
     use super::*;
     use crate::files::Checkpoint;
-    use crate::tiny::pretrain::train_tokenizer;
     use rand::SeedableRng;
 
     #[test]

@@ -31,7 +31,7 @@ const PIECES: &str = r"▁?\p{L}+|\p{N}|▁?[^\p{L}\p{N}▁]|▁+";
 /// Learns a byte-fallback BPE vocabulary from texts and writes `tokenizer.json` and `tokenizer_config.json`.
 ///
 /// Every text can be encoded and decoded back, since what the vocabulary lacks is spelt in bytes.
-pub fn train_tokenizer(texts: &[String], vocab_size: usize, folder: &Path) -> Result<()> {
+pub(super) fn train_tokenizer(texts: &[String], vocab_size: usize, folder: &Path) -> Result<()> {
     let failed = |error: tokenizers::Error| {
         Error::invalid(folder, format!("cannot learn a vocabulary: {error}"))
     };
