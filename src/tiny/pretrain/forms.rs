@@ -13,6 +13,8 @@ pub(super) struct Form {
     pub(super) reply: String,
     /// Whether the reply is a sentence, which can stand behind a "Yes,".
     pub(super) is_sentence: bool,
+    /// Whether it says several things.
+    pub(super) is_joined: bool,
 }
 
 /// Openings of a statement behind the name, and the names of fields that have what follows.
@@ -90,6 +92,7 @@ pub(super) fn plain(name: &str, statement: &str) -> Form {
         reply: english::first_person(name, statement),
         statement: statement.to_string(),
         is_sentence: true,
+        is_joined: false,
     }
 }
 
@@ -97,14 +100,10 @@ pub(super) fn plain(name: &str, statement: &str) -> Form {
 /// a table, the words behind the name, or a sentence, under a heading or without one.
 ///
 /// Whoever is asked about a field says its value; about anything else, a sentence in the first person.
-pub(super) fn kept(
-    name: &str,
-    pronoun: Option<&str>,
-    statement: &str,
-    rng: &mut ChaCha8Rng,
-) -> Form {
-    let said = plain(name, statement);
-    if let Some((key, value)) = field(name, &said, rng)
+pub(super) fn kept(name: &str, pronoun: Option<&str>, said: Form, rng: &mut ChaCha8Rng) -> Form {
+    let statement = &said.statement;
+    if !said.is_joined
+        && let Some((key, value)) = field(name, &said, rng)
         && rng.random_bool(0.6)
     {
         return field_form(name, &key, &value, rng);
@@ -143,6 +142,7 @@ pub(super) fn kept(
             },
             reply: capitalized(own),
             is_sentence: false,
+            is_joined: false,
         };
     }
     let (lead, rest) = match rng.random_bool(0.4) {
@@ -196,6 +196,7 @@ fn field_form(name: &str, key: &str, value: &str, rng: &mut ChaCha8Rng) -> Form 
         statement,
         reply: format!("{reply}."),
         is_sentence: false,
+        is_joined: false,
     }
 }
 
@@ -253,8 +254,8 @@ pub(super) fn joined(
     rng: &mut ChaCha8Rng,
 ) -> Form {
     /// What joins them; several mean nothing by it.
-    const BETWEEN: [&str; 8] = [
-        " and ", ", and ", " and ", ", but ", ", while ", ", and ", "; ", " and ",
+    const BETWEEN: [&str; 9] = [
+        " and ", ", and ", " and ", ", but ", ", while ", ", and ", "; ", ", ", " and ",
     ];
     let between = BETWEEN[rng.random_range(0..BETWEEN.len())];
     let is_row = rng.random_bool(0.5);
@@ -293,6 +294,7 @@ pub(super) fn joined(
         statement: statement + ".",
         reply: reply + ".",
         is_sentence: true,
+        is_joined: true,
     }
 }
 
@@ -371,7 +373,12 @@ mod tests {
     fn all_kept(statement: &str) -> Vec<String> {
         let mut found: Vec<String> = (0..60)
             .map(|number| {
-                let form = kept("Ada", Some("she"), statement, &mut example_rng(1, number));
+                let form = kept(
+                    "Ada",
+                    Some("she"),
+                    plain("Ada", statement),
+                    &mut example_rng(1, number),
+                );
                 format!("{} / {}", form.statement, form.reply)
             })
             .collect();

@@ -58,11 +58,16 @@ impl RareWords {
     }
 
     fn draw(&self, rng: &mut ChaCha8Rng) -> String {
-        match rng.random_range(0..4) {
+        let any = |rng: &mut ChaCha8Rng| match self.words.is_empty() {
+            true => invented_word(false, rng),
+            false => self.words[rng.random_range(0..self.words.len())].clone(),
+        };
+        match rng.random_range(0..5) {
             0 => long_invented_word(rng),
             1 => invented_word(false, rng),
-            _ if self.words.is_empty() => invented_word(false, rng),
-            _ => self.words[rng.random_range(0..self.words.len())].clone(),
+            // As "seahorse": its first half is a word, too, behind which the second must come.
+            2 => any(rng) + &any(rng),
+            _ => any(rng),
         }
     }
 }

@@ -17,6 +17,13 @@ const SHOWN: usize = 5;
 const ALONE: f64 = 0.65;
 /// The share of the others with fewer statements than that.
 const FEWER: f64 = 0.25;
+/// The share of prompts with no statement, as where nothing on the page matters to a question.
+const NOTHING: f64 = 0.04;
+/// How often the statement that answers stands alone though the judge ranks another one first. The rest teaches to decline, which on
+/// pages of others is the judge's to say.
+const ANSWER_ALONE: f64 = 0.85;
+/// The share of further questions whose answer the prompt does not tell, where one statement stands alone and where several do.
+const UNTOLD: [f64; 2] = [0.1, 0.03];
 /// Questions about other statements of the same prompt, at most.
 const MORE_QUESTIONS: usize = 3;
 /// The share of examples whose persona gets another name.
@@ -25,8 +32,8 @@ const RENAMED: f64 = 0.85;
 const INVENTED: f64 = 0.65;
 /// The share of statements that are a piece of a page, kept as it stands.
 const KEPT: f64 = 0.3;
-/// The share of the other statements that are two or three in one sentence.
-const JOINED: f64 = 0.15;
+/// The share of statements that are two or three in one sentence, which may be a piece, too.
+const JOINED: f64 = 0.17;
 
 /// What is said where no statement in the prompt answers; the first ones more often.
 const DECLINES: [(&str, usize); 12] = [
@@ -97,13 +104,14 @@ impl Talk {
         let mut turns = vec![prompt.turn(first, rng)];
 
         let is_alone = prompt.shown.len() == 1;
-        let mut others: Vec<usize> = match is_alone {
-            true => vec![prompt.shown[0]; MORE_QUESTIONS],
-            false => prompt.shown.clone(),
+        let mut others: Vec<usize> = match prompt.shown[..] {
+            [] => Vec::new(),
+            [alone] => vec![alone; MORE_QUESTIONS],
+            _ => prompt.shown.clone(),
         };
         others.retain(|idx| is_alone || first.about != Some(*idx));
         others.shuffle(rng);
-        let untold = if is_alone { 0.15 } else { 0.03 };
+        let untold = UNTOLD[usize::from(!is_alone)];
         let n_more = rng.random_range(2..=MORE_QUESTIONS);
         for idx in others.into_iter().take(n_more) {
             let about = match rng.random_bool(untold) {
@@ -154,6 +162,9 @@ impl Talk {
 
 /// The indices of the statements that a prompt shows, in their order.
 fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    if rng.random_bool(NOTHING) {
+        return Vec::new();
+    }
     let is_alone = rng.random_bool(ALONE);
     let n_shown = match rng.random_bool(FEWER) {
         _ if is_alone => 1,
@@ -172,7 +183,7 @@ fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
     shown.truncate(n_shown);
     if let Some(about) = first.about
         && !shown.contains(&about)
-        && rng.random_bool(if is_alone { 0.4 } else { 0.75 })
+        && rng.random_bool(if is_alone { ANSWER_ALONE } else { 0.75 })
         && let Some(last) = shown.last_mut()
     {
         *last = about;
@@ -215,14 +226,18 @@ impl Prompt {
                 idxs.retain(|idx| !shown.contains(idx));
                 idxs.shuffle(rng);
                 idxs.truncate(n_joined - 1);
-                if rng.random_bool(KEPT) {
-                    kept(&name, pronoun, &statement, rng)
-                } else if rng.random_bool(JOINED) {
-                    let mut all: Vec<String> = idxs.into_iter().map(|idx| own(idx, rng)).collect();
-                    all.insert(rng.random_range(0..=all.len()), statement);
-                    joined(&name, pronoun, &all, rng)
-                } else {
-                    plain(&name, &statement)
+                let said = match rng.random_bool(JOINED) {
+                    true => {
+                        let mut all: Vec<String> =
+                            idxs.into_iter().map(|idx| own(idx, rng)).collect();
+                        all.insert(rng.random_range(0..=all.len()), statement);
+                        joined(&name, pronoun, &all, rng)
+                    }
+                    false => plain(&name, &statement),
+                };
+                match rng.random_bool(KEPT) {
+                    true => kept(&name, pronoun, said, rng),
+                    false => said,
                 }
             })
             .collect();
