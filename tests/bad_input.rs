@@ -184,19 +184,10 @@ fn zeros_where_something_must_be_are_refused() {
             &["--lora-alpha", "above 0"],
         );
     }
-    refused(
-        &[
-            "chat",
-            "--character",
-            "Alice",
-            "--rag-top-k",
-            "0",
-            "--message",
-            "Hi",
-        ],
-        2,
-        &["--rag-top-k"],
-    );
+    for (flag, value) in [("--rag-top-k", "0"), ("--min-relevance", "1.5")] {
+        let chat = ["chat", "--character", "Alice", "--message", "Hi"];
+        refused(&[&chat[..], &[flag, value]].concat(), 2, &[flag]);
+    }
 }
 
 #[test]

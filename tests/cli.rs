@@ -271,8 +271,14 @@ fn chat_answers_a_message_the_same_way_for_the_same_seed() {
     let response = ask(&[], 1);
     assert!(!response.is_empty());
     assert_eq!(response, ask(&[], 1));
-    ask(&["--rag-top-k", "3"], 3);
+    ask(&["--rag-top-k", "3", "--min-relevance", "0"], 3);
     ask(&["--model", "models/tiny/gemma"], 5);
+    // Nothing is that relevant; who is told nothing knows nothing.
+    let declined = ask(&["--min-relevance", "1"], 0);
+    assert!(
+        declined.contains("n't") || declined.contains("no idea"),
+        "{declined}"
+    );
 }
 
 #[test]

@@ -17,6 +17,20 @@ pub(crate) fn page(character: &str) -> Result<Page> {
     }
 }
 
+/// Below this P(relevant) of the embedded judge a statement more often misleads than answers, and the embedded Gemma says best that it
+/// does not know.
+const MIN_RELEVANCE: f64 = 0.5;
+
+/// How relevant a statement must be to be in a prompt.
+///
+/// - given: what the user asked for
+pub(crate) fn min_relevance(given: Option<f64>, is_embedded: bool) -> f64 {
+    given.unwrap_or(match is_embedded {
+        true => MIN_RELEVANCE,
+        false => AnswerConfig::new().min_relevance,
+    })
+}
+
 /// How many statements a prompt has: the embedded Gemma answers from the first one best, others get as many as the paper's.
 ///
 /// - given: what the user asked for

@@ -13,6 +13,9 @@ pub struct AnswerConfig {
     /// Statements in the prompt.
     #[config(default = 5)]
     pub rag_top_k: usize,
+    /// P(relevant) that a statement must have to be in the prompt; 0 takes the most relevant ones however little they matter.
+    #[config(default = 0.0)]
+    pub min_relevance: f64,
     /// Longest reply, in tokens.
     #[config(default = 64)]
     pub max_new_tokens: usize,
@@ -42,6 +45,9 @@ impl AnswerConfig {
         ];
         if let Some((setting, _)) = counts.iter().find(|(_, count)| *count == Some(0)) {
             return Err(Error::setting(setting, "must be at least 1"));
+        }
+        if !(0.0..=1.0).contains(&self.min_relevance) {
+            return Err(Error::setting("min_relevance", "must be from 0 to 1"));
         }
         if !(0.0..=10.0).contains(&self.temperature) {
             return Err(Error::setting("temperature", "must be from 0 to 10"));
@@ -146,6 +152,7 @@ impl Character {
         let retrieved: Vec<&str> = table
             .retrieve(0, config.rag_top_k)
             .into_iter()
+            .filter(|&idx| table.rows[0][idx] >= config.min_relevance)
             .map(|idx| persona.statements[idx].as_str())
             .collect();
         let prompt = persona_prompt(&persona.name, &retrieved, message);

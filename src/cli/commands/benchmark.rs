@@ -32,6 +32,9 @@ pub(crate) struct BenchmarkArgs {
     /// Statements in the prompt of a character [default: 5, but 1 for the embedded Gemma].
     #[arg(long, value_name = "N", requires = "answers")]
     rag_top_k: Option<usize>,
+    /// P(relevant) that a statement in the prompt has at least [default: 0, but 0.5 for the embedded Gemma].
+    #[arg(long, value_name = "P", requires = "answers")]
+    min_relevance: Option<f64>,
     /// How the shares are printed; json has every reply, too.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -97,6 +100,7 @@ impl BenchmarkArgs {
                 adapter: self.adapter.as_deref(),
                 model: self.model.as_deref(),
                 rag_top_k: self.rag_top_k,
+                min_relevance: self.min_relevance,
                 precision: None,
                 judges: &self.judges,
                 device: &self.device,

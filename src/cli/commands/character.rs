@@ -26,6 +26,8 @@ pub(crate) struct CharacterSource<'a> {
     pub(crate) model: Option<&'a Path>,
     /// Statements in the prompt; what suits the base model, if nothing is said.
     pub(crate) rag_top_k: Option<usize>,
+    /// P(relevant) that a statement in the prompt has; what suits the base model, if nothing is said.
+    pub(crate) min_relevance: Option<f64>,
     /// What was asked for; as it was trained, if nothing is said.
     pub(crate) precision: Option<PrecisionArgs>,
     pub(crate) judges: &'a JudgeArgs,
@@ -56,7 +58,9 @@ impl CharacterSource<'_> {
             None => base_of(adapter.as_deref(), self.output, with.as_ref(), job)?,
         };
         let is_embedded = base.name() == hub::EMBEDDED;
-        let config = config.with_rag_top_k(embedded::rag_top_k(self.rag_top_k, is_embedded));
+        let config = config
+            .with_rag_top_k(embedded::rag_top_k(self.rag_top_k, is_embedded))
+            .with_min_relevance(embedded::min_relevance(self.min_relevance, is_embedded));
         config.check()?;
         // A precision is kept for the base that it was recorded of.
         let with =

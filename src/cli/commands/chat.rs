@@ -57,6 +57,9 @@ pub(crate) struct ChatArgs {
     /// Statements in the prompt [default: 5, but 1 for the embedded Gemma].
     #[arg(long, value_name = "N")]
     rag_top_k: Option<usize>,
+    /// P(relevant) that a statement in the prompt has at least [default: 0, but 0.5 for the embedded Gemma].
+    #[arg(long, value_name = "P")]
+    min_relevance: Option<f64>,
     /// Seed of all random numbers.
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
@@ -158,6 +161,7 @@ impl<'a> Chat<'a> {
             adapter: args.adapter.as_deref(),
             model: args.model.as_deref(),
             rag_top_k: args.rag_top_k,
+            min_relevance: args.min_relevance,
             precision: Some(args.precision),
             judges: &args.judges,
             device: &args.device,
@@ -257,7 +261,10 @@ impl<'a> Chat<'a> {
 
 /// Prints what a reply came from and how it scores.
 fn why(answer: &Answer) -> Result<()> {
-    let mut retrieved = "retrieved:".to_string();
+    let mut retrieved = match answer.retrieved.is_empty() {
+        true => "retrieved: nothing".to_string(),
+        false => "retrieved:".to_string(),
+    };
     for statement in &answer.retrieved {
         retrieved = format!("{retrieved}\n  {statement}");
     }
