@@ -13,7 +13,7 @@ use crate::files::Checkpoint;
 use crate::pipeline::{Lock, Output, Stage, StageSpec};
 use crate::progress::Job;
 use crate::tiny::pretrain::{
-    CorpusJudges, Part, Pretrain, PretrainParts, evaluate_corpus_judges, pretrain,
+    Part, Pretrain, PretrainParts, PretrainSources, evaluate_corpus_judges, pretrain,
 };
 use crate::{Error, Result, files};
 
@@ -51,7 +51,7 @@ pub(crate) struct PretrainArgs {
     #[arg(long, value_name = "DIR", default_value = "models/corpus")]
     corpus: PathBuf,
     /// Token ids that the judges keep of the vocabulary of --base.
-    #[arg(long, value_name = "N", default_value_t = CorpusJudges::VOCAB_SIZE)]
+    #[arg(long, value_name = "N", default_value_t = PretrainSources::VOCAB_SIZE)]
     judge_vocab_size: usize,
     /// Make all of it anew, whatever made what is there.
     #[arg(long)]
@@ -103,7 +103,7 @@ impl PretrainArgs {
                 Only::Judges => Part::Judges,
                 Only::Gemma => Part::Gemma,
             }),
-            from: CorpusJudges {
+            from: PretrainSources {
                 base: self.base.clone(),
                 corpus: self.corpus.clone(),
                 vocab_size: self.judge_vocab_size,

@@ -4,7 +4,7 @@
 //! character's own mouth. It knows word order, agreement and about a thousand verbs; it does not know what words mean, so it judges nothing.
 //! Everything is deterministic for a seed, and the time is linear in the length of the page.
 //!
-//! Each module uses only those before it: `words`, `clause`, then `page` (from a page to statements), `questions` and `agreement`; `language` stands alone. A change of the rules' output needs a new version number, see [`Offline`](super::Offline).
+//! Each module uses only those before it: `words`, `clause`, then `page` (from a page to statements), `questions` and `yes_or_no`; `language` stands alone. A change of the rules' output needs a new version number, see [`Offline`](super::Offline).
 //!
 //! # Limits
 //!
@@ -22,15 +22,15 @@
 //!   then clumsy; a clause that is not understood gives only open questions.
 //! - Statements keep the tense of the page, so fiction told in the present gives questions in the present (`Do you buy a cat?`).
 
-mod agreement;
 mod clause;
 mod language;
 mod page;
 mod questions;
 mod words;
+mod yes_or_no;
 
-pub use agreement::agrees;
 pub use clause::first_person;
 pub use language::other_language;
 pub use page::{Reading, read, statements};
 pub use questions::{matter_of, questions};
+pub use yes_or_no::yes_or_no;

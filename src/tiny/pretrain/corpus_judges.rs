@@ -16,7 +16,7 @@ use crate::tiny::pages;
 
 /// What judges are made from.
 #[derive(Clone, Debug)]
-pub struct CorpusJudges {
+pub struct PretrainSources {
     /// A folder with a BERT as Hugging Face has it, such as all-MiniLM-L6-v2.
     pub base: PathBuf,
     /// A folder with personas, in the form of `models/corpus`.
@@ -25,7 +25,7 @@ pub struct CorpusJudges {
     pub vocab_size: usize,
 }
 
-impl CorpusJudges {
+impl PretrainSources {
     /// Number of token ids that are kept if nothing else is said.
     pub const VOCAB_SIZE: usize = 8192;
 
@@ -82,7 +82,7 @@ impl CorpusPair {
 
 /// The relevance judge and the NLI judge, each from the pretrained encoder.
 pub(super) fn pretrain_corpus_judges(
-    from: &CorpusJudges,
+    from: &PretrainSources,
     pair: CorpusPair,
     seed: u64,
     folder: &Path,
@@ -142,7 +142,7 @@ impl CorpusRun<'_> {
 /// On held-out personas, the share of questions whose statement the relevance judge in `folder` puts first, and the share of
 /// pairs of which the NLI judge is right.
 pub fn evaluate_corpus_judges(
-    from: &CorpusJudges,
+    from: &PretrainSources,
     folder: &Path,
     seed: u64,
     device: &Device,
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn judges_come_out_of_an_encoder_and_a_corpus_the_same_again() {
         let (bert, corpus) = (small_bert(), small_corpus(6));
-        let from = CorpusJudges {
+        let from = PretrainSources {
             base: bert.path().to_path_buf(),
             corpus: corpus.path().to_path_buf(),
             vocab_size: 20,
@@ -195,13 +195,13 @@ mod tests {
             right.iter().all(|right| (0.0..=1.0).contains(right)),
             "{right:?}"
         );
-        let other = CorpusJudges {
+        let other = PretrainSources {
             corpus: small_corpus(7).path().to_path_buf(),
             ..from.clone()
         };
         assert!(other.identity().is_err(), "its folder is gone");
         let seven = small_corpus(7);
-        let other = CorpusJudges {
+        let other = PretrainSources {
             corpus: seven.path().to_path_buf(),
             ..from.clone()
         };

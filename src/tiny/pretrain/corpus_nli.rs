@@ -174,7 +174,7 @@ fn encode(reader: &JudgeReader, pairs: &[Pair<'_>]) -> Result<Vec<ClassifierExam
     let examples = texts.into_iter().zip(pairs);
     let example = |(text, pair): (_, &Pair<'_>)| ClassifierExample {
         text,
-        label: pair.label,
+        label: pair.label as usize,
     };
     Ok(examples.map(example).collect())
 }
@@ -206,7 +206,7 @@ pub(super) fn evaluate(
     let right = rows
         .iter()
         .zip(&pairs)
-        .filter(|(row, pair)| likeliest(row) == Some(pair.label));
+        .filter(|(row, pair)| likeliest(row) == Some(pair.label as usize));
     Ok(right.count() as f64 / pairs.len().max(1) as f64)
 }
 

@@ -9,13 +9,13 @@ use rand_chacha::ChaCha8Rng;
 use super::base::fresh;
 use super::corpus::{self, Corpus};
 use super::embeddings::{embeddings_of, set_embeddings};
+use super::exchange::WordTokens;
 use super::init::induction_heads;
 use super::language::LanguageEncoder;
 use super::rare::RareWords;
 use super::recipe::{
     EPOCH, HELD_OUT, HELD_OUT_STREAM, Pretrain, generate, loader, optimizer, schedule,
 };
-use super::renamed::WordTokens;
 use super::speakers::speakers;
 use super::store::{save_in_bf16, tell_bf16};
 use super::talk::Talk;

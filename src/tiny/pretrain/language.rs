@@ -2,7 +2,7 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use super::renamed::WordTokens;
+use super::exchange::WordTokens;
 use super::slips::extend_with_slips;
 use super::talk::Turn;
 use crate::Result;

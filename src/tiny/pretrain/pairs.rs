@@ -24,7 +24,7 @@ pub(super) struct Pair<'a> {
     statement: Cow<'a, str>,
     query: Cow<'a, str>,
     reply: Cow<'a, str>,
-    pub(super) label: usize,
+    pub(super) label: Nli,
 }
 
 impl Pair<'_> {
@@ -57,7 +57,7 @@ pub(super) fn nli_pairs<'a>(
                         statement: Cow::Borrowed(statement),
                         query: query.into(),
                         reply: reply.into(),
-                        label: label as usize,
+                        label,
                     });
                 };
                 let is_about_something = line.is_about_something();
@@ -109,7 +109,7 @@ fn named_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<
                     statement: exchanged(statement, &one),
                     query: exchanged(query, &one),
                     reply: exchanged(reply, &one),
-                    label: Nli::Entailed as usize,
+                    label: Nli::Entailed,
                 });
                 // Half of them with the name that the corpus has.
                 let (statement, query) = match rng.random_bool(0.5) {
@@ -120,7 +120,7 @@ fn named_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<
                     statement,
                     query,
                     reply: exchanged(reply, &other),
-                    label: Nli::Contradicted as usize,
+                    label: Nli::Contradicted,
                 });
             }
         }
@@ -151,7 +151,7 @@ fn plain_replies<'a>(
                     statement: statement.into(),
                     query: line.question(place).into(),
                     reply: reply.into(),
-                    label: label as usize,
+                    label,
                 });
             };
             // Always as many, whatever can be swapped.
@@ -204,7 +204,7 @@ fn odd_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a
         statement: line.statement.as_str().into(),
         query: line.question(place).into(),
         reply,
-        label: Nli::Neutral as usize,
+        label: Nli::Neutral,
     };
     let n_odd = lines.len() / SPOILED_OF;
     let mut pairs = Vec::with_capacity(2 * n_odd);
@@ -243,7 +243,10 @@ fn others<'a>(statements: &[&'a str], own: &str, n: usize, rng: &mut ChaCha8Rng)
 /// The share of each class.
 pub(super) fn shares(pairs: &[Pair<'_>], n_classes: usize) -> Vec<f64> {
     let share = |class| {
-        let count = pairs.iter().filter(|pair| pair.label == class).count();
+        let count = pairs
+            .iter()
+            .filter(|pair| pair.label as usize == class)
+            .count();
         count as f64 / pairs.len().max(1) as f64
     };
     (0..n_classes).map(share).collect()
@@ -270,11 +273,7 @@ mod tests {
             2 * personas.len() / SPOILED_OF,
         );
         assert_eq!(pairs.len(), n_whole + 2 * n_odd);
-        let of = |label: Nli| {
-            pairs
-                .iter()
-                .filter(move |pair| pair.label == label as usize)
-        };
+        let of = |label: Nli| pairs.iter().filter(move |pair| pair.label == label);
         for (label, beginnings) in [
             (Nli::Entailed, ["I have got", "Yes, a"]),
             (Nli::Contradicted, ["I never", "No "]),
@@ -330,7 +329,7 @@ mod tests {
                     .iter()
                     .filter(|word| *word != "have")
                     .all(|word| stated.contains(word));
-                assert_eq!(agrees, pair.label == Nli::Entailed as usize, "{pair:?}");
+                assert_eq!(agrees, pair.label == Nli::Entailed, "{pair:?}");
             }
         }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use super::corpus_judges::{CorpusJudges, CorpusPair, pretrain_corpus_judges};
+use super::corpus_judges::{CorpusPair, PretrainSources, pretrain_corpus_judges};
 use super::gemma::{GemmaSources, pretrain_gemma};
 use super::recipe::Pretrain;
 use crate::Result;
@@ -25,7 +25,7 @@ pub struct PretrainParts {
     /// The part that is made, if not all.
     pub only: Option<Part>,
     /// The encoder and the corpus.
-    pub from: CorpusJudges,
+    pub from: PretrainSources,
 }
 
 impl PretrainParts {

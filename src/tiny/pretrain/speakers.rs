@@ -72,7 +72,7 @@ impl Speaker {
             texts.sort();
             texts.dedup();
             questions.extend(texts.into_iter().map(|text| Asked {
-                opening: english::agrees(&name, statement, &text),
+                opening: english::yes_or_no(&name, statement, &text),
                 text,
                 about,
                 is_by_rules: true,

@@ -10,7 +10,7 @@ use super::words::verbs;
 
 /// Returns the "Yes," or "No," of a reply that follows from the statement; `None` if the question does not ask whether the
 /// statement holds.
-pub fn agrees(character: &str, statement: &str, question: &str) -> Option<&'static str> {
+pub fn yes_or_no(character: &str, statement: &str, question: &str) -> Option<&'static str> {
     if !asks_whether(statement, question) {
         return None;
     }
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn a_question_whether_a_statement_holds_is_agreed_to_or_denied() {
-        let agreed = |statement, question| agrees("Alice", statement, question);
+        let agreed = |statement, question| yes_or_no("Alice", statement, question);
         let question = "Do you like dogs?";
         assert_eq!(agreed("Alice likes dogs.", question), Some("Yes,"));
         assert_eq!(agreed("Alice does not like dogs.", question), Some("No,"));
