@@ -46,5 +46,9 @@ pub use peft::{AdapterConfig, load_adapter, save_adapter};
 pub use precision::{Dtype, Precision, Quantization};
 pub use quantize::quantize_model;
 pub use seal::Seal;
+#[cfg(feature = "tiny")]
+pub(crate) use shards::{Entry, write_file};
+#[cfg(feature = "tiny")]
+pub(crate) use tensors::read_floats;
 pub use tensors::shard_names;
 pub use weights::{WeightSizes, check_weights, load_weights, save_weights, weight_sizes};

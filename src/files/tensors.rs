@@ -379,6 +379,22 @@ pub(super) fn weight_files(checkpoint: &Checkpoint) -> Result<Vec<Source>> {
     ))
 }
 
+/// A checkpoint's tensors of fractions by name, all as f32; those of whole numbers are left out.
+#[cfg(feature = "tiny")]
+pub(crate) fn read_floats(checkpoint: &Checkpoint) -> Result<BTreeMap<String, TensorData>> {
+    let sources = weight_files(checkpoint)?;
+    let tensors = open(&sources)?;
+    let floats = tensors
+        .iter()
+        .filter(|(_, tensor)| tensor.check_float().is_ok());
+    let values = floats.map(|(name, tensor)| {
+        let values = tensor.read_as(DType::F32);
+        let values = values.map_err(|problem| Error::invalid(checkpoint.name(), problem))?;
+        Ok((name.clone(), values))
+    });
+    values.collect()
+}
+
 /// The values of a tensor of a checkpoint.
 pub(super) fn read(checkpoint: &Checkpoint, tensor: &StoredTensor) -> Result<TensorData> {
     tensor

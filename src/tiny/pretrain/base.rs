@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{DType, Device, TensorData};
-use rand::RngExt;
-use safetensors::{Dtype, SafeTensors};
 
-use super::recipe::example_rng;
+use super::recipe::{example_rng, normal};
 use super::wordpieces::WordPieces;
 use crate::files::{self, Checkpoint, ClassifierConfig};
 use crate::nn::{RobertaKind, SequenceClassifierConfig, WeightMut, Weights};
@@ -94,38 +92,19 @@ struct Cut {
 
 impl Cut {
     fn open(from: &Path, layers: Vec<usize>, rows: Vec<usize>, seed: u64) -> Result<Self> {
-        let path = from.join("model.safetensors");
-        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        let invalid = |reason: String| Error::invalid(&path, reason);
-        let found = SafeTensors::deserialize(&bytes).map_err(|error| invalid(error.to_string()))?;
-        if found
-            .iter()
-            .any(|(name, _)| name.ends_with("weight_packed"))
-        {
-            return Err(invalid(
-                "has weights in a few bits; make them dense with `apc dequantize`".into(),
-            ));
-        }
-        let mut tensors = BTreeMap::new();
-        for (name, view) in found.iter() {
-            let dtype = match view.dtype() {
-                Dtype::F32 => DType::F32,
-                Dtype::F16 => DType::F16,
-                Dtype::BF16 => DType::BF16,
-                // Numbers of positions, which no model here needs.
-                _ => continue,
-            };
-            let data =
-                TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype);
-            let name = name.strip_prefix("bert.").unwrap_or(name);
-            tensors.insert(name.to_string(), data.convert_dtype(DType::F32));
-        }
+        // Some are published with "bert." in front of all names.
+        let named = |(name, data): (String, TensorData)| match name.strip_prefix("bert.") {
+            Some(rest) => (rest.to_string(), data),
+            None => (name, data),
+        };
+        let tensors = files::read_floats(&Checkpoint::folder(from))?;
+        let tensors = tensors.into_iter().map(named).collect();
         Ok(Self {
             tensors,
             layers,
             rows,
             seed,
-            path,
+            path: from.to_path_buf(),
         })
     }
 
@@ -228,14 +207,11 @@ pub(super) fn draw_head(model: &mut impl Weights, seed: u64, device: &Device) {
 pub(super) fn fresh(shape: &[usize], std: f64, seed: u64, number: u64) -> TensorData {
     let mut rng = example_rng(seed, number);
     let n_values = shape.iter().product();
-    let mut normal = || {
-        let (radius, turn): (f64, f64) = (rng.random(), rng.random());
-        let radius = (-2.0 * (1.0 - radius).ln()).sqrt();
-        (std * radius * (std::f64::consts::TAU * turn).cos()) as f32
-    };
     let values = match shape.len() {
         1 => vec![0.0; n_values],
-        _ => (0..n_values).map(|_| normal()).collect(),
+        _ => (0..n_values)
+            .map(|_| normal(std, &mut rng) as f32)
+            .collect(),
     };
     TensorData::new(values, shape.to_vec())
 }
@@ -300,16 +276,10 @@ pub(super) mod tests {
         let mut tensors = Vec::new();
         bert.init(&device).weights("", &mut |name, weight| {
             if let Some(name) = name.strip_prefix("bert.") {
-                tensors.push((name.to_string(), weight.to_data()));
+                tensors.push(files::Entry::new(name, weight.to_data()));
             }
         });
-        let views = tensors.iter().map(|(name, data)| {
-            let shape = data.shape().to_vec();
-            let view = safetensors::tensor::TensorView::new(Dtype::F32, shape, data.as_bytes());
-            (name, view.unwrap())
-        });
-        let bytes = safetensors::serialize(views, None).unwrap();
-        fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
+        files::write_file(&folder.path().join("model.safetensors"), tensors).unwrap();
         let config = ClassifierConfig {
             model: SequenceClassifierConfig::Roberta(bert),
             labels: vec!["LABEL_0".into(), "LABEL_1".into()],
@@ -417,12 +387,12 @@ pub(super) mod tests {
     fn every_other_layer_and_the_rows_of_the_kept_words_come_from_the_large_model() {
         let from = small_bert();
         let folder = base(from.path(), 18);
-        let read = |path: &Path| -> BTreeMap<String, Vec<u8>> {
-            let bytes = fs::read(path.join("model.safetensors")).unwrap();
-            let found = SafeTensors::deserialize(&bytes).unwrap();
+        let read = |path: &Path| -> BTreeMap<String, Vec<f32>> {
+            let found = files::read_floats(&Checkpoint::folder(path)).unwrap();
+            let values = |data: TensorData| data.iter::<f32>().collect();
             found
-                .iter()
-                .map(|(name, view)| (name.to_string(), view.data().to_vec()))
+                .into_iter()
+                .map(|(name, data)| (name, values(data)))
                 .collect()
         };
         let (large, small) = (read(from.path()), read(folder.path()));
@@ -450,10 +420,10 @@ pub(super) mod tests {
         let (old, new) = (&large[name], &small[&format!("bert.{name}")]);
         for (word, row) in [("[PAD]", 0), ("boat", 15), ("drum", 24)] {
             let place = tokenizer.token_id(word).unwrap() as usize;
-            assert_eq!(new[place * 32..][..32], old[row * 32..][..32], "{word}");
+            assert_eq!(new[place * 8..][..8], old[row * 8..][..8], "{word}");
         }
-        assert_eq!(small["classifier.bias"], [0; 8]);
-        assert!(small["classifier.weight"].iter().any(|byte| *byte != 0));
+        assert_eq!(small["classifier.bias"], [0.0; 2]);
+        assert!(small["classifier.weight"].iter().any(|value| *value != 0.0));
     }
 
     #[test]

@@ -3,12 +3,9 @@
 use std::path::Path;
 
 use burn::tensor::{DType, TensorData};
-use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
-use safetensors::SafeTensors;
 
-use super::recipe::example_rng;
-use crate::files::Checkpoint;
+use super::recipe::{example_rng, normal};
+use crate::files::{self, Checkpoint};
 use crate::nn::{WeightMut, Weights};
 use crate::text::Tokenizer;
 use crate::{Error, Result};
@@ -32,7 +29,7 @@ pub(super) fn embeddings_of(
     let (table, width) = word_table(base)?;
     let pieces = Tokenizer::load(&Checkpoint::folder(base))?;
     let rng = &mut example_rng(seed, 0);
-    let projection: Vec<f64> = (0..width * hidden_size).map(|_| normal(rng)).collect();
+    let projection: Vec<f64> = (0..width * hidden_size).map(|_| normal(1.0, rng)).collect();
     let mut means = Vec::with_capacity(tokenizer.vocab_size());
     for id in 0..tokenizer.vocab_size() as i32 {
         means.push(mean_of_pieces(tokenizer, id, &pieces, &table, width)?);
@@ -47,7 +44,7 @@ pub(super) fn embeddings_of(
     }
     let mut values = Vec::with_capacity(means.len() * hidden_size);
     for mean in &means {
-        let noise: Vec<f64> = (0..hidden_size).map(|_| normal(rng)).collect();
+        let noise: Vec<f64> = (0..hidden_size).map(|_| normal(1.0, rng)).collect();
         let Some(mean) = mean else {
             values.extend(noise.iter().map(|noise| (std * noise) as f32));
             continue;
@@ -109,33 +106,18 @@ fn mean_of_pieces(
 /// The table of words of a BERT, and its width.
 pub(super) fn word_table(base: &Path) -> Result<(Vec<f32>, usize)> {
     const NAME: &str = "embeddings.word_embeddings.weight";
-    let path = base.join("model.safetensors");
-    let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-    let invalid = |reason: String| Error::invalid(&path, reason);
-    let found = SafeTensors::deserialize(&bytes).map_err(|error| invalid(error.to_string()))?;
-    let view = found
-        .tensor(NAME)
-        .or_else(|_| found.tensor(&format!("bert.{NAME}")))
-        .map_err(|_| invalid(format!("has no {NAME}, as a BERT has")))?;
-    let dtype = match view.dtype() {
-        safetensors::Dtype::F32 => DType::F32,
-        safetensors::Dtype::F16 => DType::F16,
-        safetensors::Dtype::BF16 => DType::BF16,
-        other => return Err(invalid(format!("has words as {other:?}, not as numbers"))),
-    };
-    let shape = view.shape().to_vec();
+    let mut tensors = files::read_floats(&Checkpoint::folder(base))?;
+    let table = tensors
+        .remove(NAME)
+        .or_else(|| tensors.remove(&format!("bert.{NAME}")));
+    let invalid = |reason: String| Error::invalid(base, reason);
+    let table = table.ok_or_else(|| invalid(format!("has no {NAME}, as a BERT has")))?;
+    let shape = table.shape().to_vec();
     let [_, width] = shape[..] else {
         return Err(invalid(format!("has a table of words of shape {shape:?}")));
     };
-    let data = TensorData::from_bytes_vec(view.data().to_vec(), shape, dtype);
-    let values = data.convert_dtype(DType::F32).iter::<f32>().collect();
+    let values = table.iter::<f32>().collect();
     Ok((values, width))
-}
-
-/// A number from the standard normal distribution.
-fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    let (radius, turn): (f64, f64) = (rng.random(), rng.random());
-    (-2.0 * (1.0 - radius).ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
 }
 
 #[cfg(test)]

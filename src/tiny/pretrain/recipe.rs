@@ -8,7 +8,7 @@ use burn::optim::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
 use burn::optim::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::optim::lr_scheduler::sequential::SequentialLrSchedulerConfig;
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::train::{AdamW, EpochLoader};
@@ -72,6 +72,12 @@ pub(super) fn example_rng(seed: u64, number: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(number);
     rng
+}
+
+/// A number from the normal distribution around zero.
+pub(super) fn normal(std: f64, rng: &mut ChaCha8Rng) -> f64 {
+    let (radius, turn): (f64, f64) = (rng.random(), rng.random());
+    std * (-2.0 * (1.0 - radius).ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
 }
 
 /// Examples of an epoch, each from random numbers of its own.

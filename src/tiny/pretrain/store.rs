@@ -1,15 +1,14 @@
 //! Writes checkpoints as they travel inside the program: the Gemma in bf16, judges in few bits.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use burn::tensor::DType;
-use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
+use crate::Result;
+use crate::files::{self, Entry};
 use crate::nn::Weights;
 use crate::progress::Job;
-use crate::{Error, Result, files};
 
 /// Whether a judge is there from an earlier run, which is then told.
 pub(super) fn is_there(folder: &Path, job: &Job) -> bool {
@@ -24,24 +23,14 @@ pub(super) fn is_there(folder: &Path, job: &Job) -> bool {
 
 /// Writes a model's weights to `model.safetensors` in bf16, rounded to the nearest.
 pub(super) fn save_in_bf16(model: &mut impl Weights, folder: &Path) -> Result<()> {
-    let path = folder.join("model.safetensors");
     let mut tensors = Vec::new();
     model.weights("", &mut |name, weight| {
-        tensors.push((
-            name.to_string(),
+        tensors.push(Entry::new(
+            name,
             weight.to_data().convert_dtype(DType::BF16),
         ));
     });
-    let invalid = |error: safetensors::SafeTensorError| Error::invalid(&path, error.to_string());
-    let mut views = Vec::with_capacity(tensors.len());
-    for (name, data) in &tensors {
-        let view = TensorView::new(Dtype::BF16, data.shape().to_vec(), data.as_bytes());
-        views.push((name, view.map_err(invalid)?));
-    }
-    // transformers refuses a file that does not say that it was made for PyTorch.
-    let made_for = HashMap::from([("format".to_string(), "pt".to_string())]);
-    let bytes = safetensors::serialize(views, Some(made_for)).map_err(invalid)?;
-    files::write(&path, &bytes)
+    files::write_file(&folder.join("model.safetensors"), tensors)
 }
 
 /// Writes a judge in a few bits a weight, see [`files::save_compressed`]; `write_config` writes its `config.json`.
