@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
-use burn::train::InferenceStep;
 use rand_chacha::ChaCha8Rng;
 
 use super::base::fresh;
@@ -95,9 +94,9 @@ pub(super) fn pretrain_gemma(
         is_disturbed: false,
     };
     let measure = |rng: &mut ChaCha8Rng| encoder.encode(&held_out.example(rng), rng);
-    let measured = generate(config.seed, HELD_OUT_STREAM, HELD_OUT / 2, &measure)?;
+    let measured = generate(config.seed, HELD_OUT_STREAM, HELD_OUT, &measure)?;
     let valid = EpochLoader::new(
-        measured.clone(),
+        measured,
         MEASURED_AT_ONCE,
         LanguageExample::len,
         LanguageExample::collate,
@@ -132,10 +131,6 @@ pub(super) fn pretrain_gemma(
         &run,
         job,
     )?;
-    let loss = held_out_loss(&trained, &measured);
-    job.progress.note(&format!(
-        "gemma: {loss:.3} is the loss on held-out personas"
-    ));
     save_in_bf16(&mut trained.gemma, folder)?;
     files::write_gemma_config(folder, &model_config)?;
     tell_bf16(folder)
@@ -198,18 +193,6 @@ fn vocabulary_texts(corpus: &Corpus, base: &Path) -> Result<Vec<String>> {
 fn words_at_large(base: &Path) -> Result<Vec<String>> {
     let pieces = WordPieces::load(&base.join("tokenizer.json"))?;
     Ok(pieces.words().map(str::to_string).collect())
-}
-
-/// Returns the mean loss of a reply's token.
-fn held_out_loss(model: &LanguageModel, examples: &[LanguageExample]) -> f64 {
-    let (mut sum, mut n_targets) = (0.0, 0);
-    for examples in examples.chunks(MEASURED_AT_ONCE) {
-        let examples: Vec<&LanguageExample> = examples.iter().collect();
-        let found = model.step(LanguageExample::collate(&examples));
-        sum += found.values[0].1 * found.examples as f64;
-        n_targets += found.examples;
-    }
-    sum / n_targets.max(1) as f64
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub struct Pretrain {
 /// Examples between two checkpoints, at most.
 pub(super) const EPOCH: usize = 4000;
 /// Examples that are held out to watch the training.
-pub(super) const HELD_OUT: usize = 1000;
+pub(super) const HELD_OUT: usize = 500;
 /// The stream of random numbers from which held-out examples come; those of training count up from the first epoch's.
 pub(super) const HELD_OUT_STREAM: u64 = 1 << 40;
 
