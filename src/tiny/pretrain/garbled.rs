@@ -1,25 +1,83 @@
 //! Replies that have come apart.
 
+use std::ops::RangeInclusive;
+
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// A right reply that says nothing any more: its words in disorder, one of them again and again, or its first words alone.
-pub(super) fn spoiled(reply: &str, rng: &mut ChaCha8Rng) -> String {
-    let mut words: Vec<&str> = reply.split_whitespace().collect();
-    match rng.random_range(0..3) {
-        0 if words.len() > 3 => words.shuffle(rng),
-        // Less than half of it.
-        1 if words.len() > 4 => words.truncate(rng.random_range(1..=3.min((words.len() - 1) / 2))),
-        _ if words.is_empty() => {}
-        _ => {
-            let at = rng.random_range(0..words.len());
-            words.truncate(at + 1);
-            let word = words[at];
-            words.extend(std::iter::repeat_n(word, rng.random_range(4..=12)));
+/// Words behind which a sentence does not end.
+const OPEN: &str = "the a an of in at to with for from and my is are i on but as";
+
+/// What a reply is spoiled with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Around<'a> {
+    pub(super) question: &'a str,
+    pub(super) statement: &'a str,
+    /// What somebody else replied to something else.
+    pub(super) other: &'a str,
+}
+
+/// A right reply that says nothing any more: words in disorder, its own or those of the question or the statement; a word or a phrase
+/// again and again; an end in the middle; or the end of another reply.
+pub(super) fn spoiled(reply: &str, around: Around<'_>, rng: &mut ChaCha8Rng) -> String {
+    let words: Vec<&str> = reply.split_whitespace().collect();
+    let n_words = words.len();
+    let spoiled = match rng.random_range(0..7) {
+        0 if n_words > 3 => in_disorder(words, rng),
+        1 => in_disorder(bare(around.question), rng),
+        2 => in_disorder(bare(around.statement), rng),
+        3 if n_words > 3 => again(words, 2..=3, 2..=5, rng),
+        4 => {
+            let is_open = |word: &str| OPEN.split(' ').any(|open| open.eq_ignore_ascii_case(word));
+            match words.iter().rposition(|word| is_open(word)) {
+                Some(last) => words[..=last].to_vec(),
+                None => again(words, 1..=1, 4..=12, rng),
+            }
         }
+        5 if n_words > 2 => {
+            let end: Vec<&str> = around.other.split_whitespace().collect();
+            let (kept, from) = (rng.random_range(1..=n_words / 2), end.len() / 2);
+            [&words[..kept], &end[from..]].concat()
+        }
+        _ => again(words, 1..=1, 4..=12, rng),
+    };
+    spoiled.join(" ")
+}
+
+/// The words of a sentence without its marks.
+fn bare(sentence: &str) -> Vec<&str> {
+    let words = sentence.split_whitespace();
+    let bare = words.map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
+    bare.filter(|word| !word.is_empty()).collect()
+}
+
+/// Words in another order, some of them twice.
+fn in_disorder<'a>(mut words: Vec<&'a str>, rng: &mut ChaCha8Rng) -> Vec<&'a str> {
+    for _ in 0..rng.random_range(0..=words.len() / 3) {
+        words.push(words[rng.random_range(0..words.len())]);
     }
-    words.join(" ")
+    words.shuffle(rng);
+    words
+}
+
+/// Words up to some place, and the last few of them again and again.
+fn again<'a>(
+    mut words: Vec<&'a str>,
+    length: RangeInclusive<usize>,
+    times: RangeInclusive<usize>,
+    rng: &mut ChaCha8Rng,
+) -> Vec<&'a str> {
+    if words.is_empty() {
+        return words;
+    }
+    words.truncate(rng.random_range(0..words.len()) + 1);
+    let length = rng.random_range(length).min(words.len());
+    let last = words[words.len() - length..].to_vec();
+    for _ in 0..rng.random_range(times) {
+        words.extend(&last);
+    }
+    words
 }
 
 #[cfg(test)]
@@ -28,23 +86,11 @@ mod tests {
 
     use super::*;
 
-    /// The longest run of words that repeats itself, counted in rounds.
-    fn rounds(text: &str) -> usize {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let longest = |period: usize| {
-            let (mut same, mut best) = (0, 0);
-            for idx in period..words.len() {
-                same = if words[idx] == words[idx - period] {
-                    same + 1
-                } else {
-                    0
-                };
-                best = best.max(same / period);
-            }
-            best + 1
-        };
-        (1..=4).map(longest).max().unwrap_or(0)
-    }
+    const AROUND: Around<'_> = Around {
+        question: "Which smells wake you?",
+        statement: "Ada lives above a bakery.",
+        other: "Nine goats, all mine.",
+    };
 
     #[test]
     fn replies_of_any_length_can_be_garbled() {
@@ -55,23 +101,43 @@ mod tests {
             "Ja, natürlich!",
             "I play the trumpet in Dunmore.",
         ] {
+            let all = format!(
+                "{reply} {} {} {}",
+                AROUND.question, AROUND.statement, AROUND.other
+            );
             for _ in 0..100 {
-                let text = spoiled(reply, &mut rng);
+                let text = spoiled(reply, AROUND, &mut rng);
                 let mut words = text.split_whitespace();
-                assert!(words.all(|word| reply.contains(word)), "{text}");
+                assert!(words.all(|word| all.contains(word)), "{text}");
             }
         }
     }
 
     #[test]
-    fn a_spoiled_reply_is_another_in_its_own_words() {
+    fn a_spoiled_reply_is_never_what_was_said_and_comes_in_many_kinds() {
         let mut rng = ChaCha8Rng::seed_from_u64(9);
         let reply = "I bake fresh bread in Dunmore every single morning.";
-        for _ in 0..200 {
-            let text = spoiled(reply, &mut rng);
-            assert!(text.split(' ').all(|word| reply.contains(word)) && text != reply);
-            let n_words = text.split(' ').count();
-            assert!(n_words <= 4 || n_words == 9 || rounds(&text) > 4, "{text}");
+        let texts: Vec<String> = (0..300).map(|_| spoiled(reply, AROUND, &mut rng)).collect();
+        assert!(texts.iter().all(|text| text != reply));
+        for (kind, is_of) in [
+            (
+                "of the question",
+                (|text| text.contains("smells")) as fn(&str) -> bool,
+            ),
+            ("of the statement", |text| text.contains("bakery")),
+            ("a word again and again", |text| {
+                text.contains("bread bread bread")
+            }),
+            ("a phrase again", |text| {
+                text.contains("fresh bread fresh bread")
+            }),
+            ("no end", |text| text == "I bake fresh bread in"),
+            ("another end", |text| text.ends_with("all mine.")),
+            ("in disorder", |text| {
+                text.split(' ').count() >= 9 && text.starts_with("morning.")
+            }),
+        ] {
+            assert!(texts.iter().any(|text| is_of(text)), "{kind}");
         }
     }
 }

@@ -7,14 +7,16 @@ use rand::seq::{SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
 
 use super::corpus::{Line, Persona};
-use super::garbled::spoiled;
+use super::garbled::{Around, spoiled};
 use super::named::{another, replaced, shared_names};
 use super::neighbours::Neighbours;
 use crate::persona::{JudgeInput, Nli};
 use crate::tiny::english;
 
-/// Of so many statements one is paired with a spoiled reply, and another with a reply of somebody else.
-const SPOILED_OF: usize = 8;
+/// Of so many statements one is paired with a spoiled reply.
+const SPOILED_OF: usize = 3;
+/// Of so many statements one is paired with a reply of somebody else.
+const OTHERS_OF: usize = 8;
 /// How often each reply that shares a name with its statement comes with other names.
 const VARIANTS: usize = 2;
 
@@ -206,15 +208,21 @@ fn odd_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a
         reply,
         label: Nli::Neutral,
     };
-    let n_odd = lines.len() / SPOILED_OF;
-    let mut pairs = Vec::with_capacity(2 * n_odd);
-    for line_idx in index::sample(rng, lines.len(), n_odd) {
+    let [n_spoiled, n_of_others] = [SPOILED_OF, OTHERS_OF].map(|of| lines.len() / of);
+    let mut pairs = Vec::with_capacity(n_spoiled + n_of_others);
+    for line_idx in index::sample(rng, lines.len(), n_spoiled) {
         let (_, line) = lines[line_idx];
         let place = rng.random_range(0..line.entailed.len());
-        let reply = spoiled(&line.entailed[place], rng);
+        let (_, stranger) = lines[rng.random_range(0..lines.len())];
+        let around = Around {
+            question: line.question(place),
+            statement: &line.statement,
+            other: &stranger.entailed[0],
+        };
+        let reply = spoiled(&line.entailed[place], around, rng);
         pairs.push(neutral(line, place, reply.into()));
     }
-    for line_idx in index::sample(rng, lines.len(), n_odd) {
+    for line_idx in index::sample(rng, lines.len(), n_of_others) {
         let (persona, line) = lines[line_idx];
         let place = rng.random_range(0..line.questions.len());
         let strangers: Vec<&Line> = (lines.iter())
