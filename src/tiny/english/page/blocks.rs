@@ -4,6 +4,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::lists::{self, List};
 use super::markup::clean;
+use super::predicates::opens_with_verb;
 use super::sheets::{self, Taken};
 use super::splitter::Splitter;
 use super::talk;
@@ -117,14 +118,6 @@ pub(crate) fn has_text(text: &str) -> bool {
 /// Where the text of an item begins.
 pub(crate) fn bullet(line: &str) -> Option<usize> {
     BULLET.find(line).map(|found| found.end())
-}
-
-/// Whether the words begin with a verb that has no subject: `hates goats`, `is afraid of bats`.
-pub(crate) fn opens_with_verb(tokens: &[Token]) -> bool {
-    tokens.first().is_some_and(|first| {
-        verbs::known(&first.lower).is_some_and(|(_, forms)| forms & verbs::THIRD != 0)
-            || verbs::is_auxiliary(&first.lower)
-    })
 }
 
 /// Whether the text is a list of a few short items, to which another may be added.

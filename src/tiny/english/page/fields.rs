@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use super::predicates::{from_predicate, lacks_subject};
 use super::templates::{from_template, none_of};
-use super::values::{all_adjectives, is_plain, listed, takes_predicates, with_commas};
+use super::values::{is_plain, listed, takes_predicates, with_commas};
 use crate::pattern::pattern;
-use crate::tiny::english::clause;
 use crate::tiny::english::clause::names::Names;
+use crate::tiny::english::clause::{self, Subject};
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::people::{self, Gender};
 use crate::tiny::english::words::sentences;
@@ -37,11 +38,7 @@ pub(crate) fn sentences(names: &Names, field: &str, text: &str) -> Vec<(String, 
                 several,
             };
             let sentence = sentence(names, given, &value);
-            let piece = match field.trim() {
-                "" => value,
-                name => format!("{name}: {value}"),
-            };
-            read.extend(sentence.map(|sentence| (piece, sentence)));
+            read.extend(sentence.map(|sentence| (value, sentence)));
         }
     }
     read
@@ -112,53 +109,20 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
     {
         return Some(Some(sentence));
     }
-    // `cooking; can swim`
-    let words = tokenize(bare);
-    if several && words.len() > 1 && verbs::is_auxiliary(&words[0].lower) {
-        return Some(Some(format!("{} {bare}.", names.character)));
-    }
     // What is asked or exclaimed, or comes after a value, is no value of a field; what is not plain may say the contrary.
-    // `Home: burned down` gives no home, `Pet: hates them` no pet.
-    let is_deed = words.first().is_some_and(|first| {
-        let forms = verbs::known(&first.lower).map_or(0, |(_, forms)| forms);
-        let is_verb = forms & (THIRD | PAST) != 0 || first.lower.ends_with("ed");
-        let is_adjective = grammar::is_adjective(&first.lower);
-        let goes_on = words.get(1).is_some_and(|next| {
-            Gender::of_pronoun(&next.lower).is_some()
-                || verbs::can_be(&next.lower, verbs::ING)
-                || next.is_any(&[
-                    "down", "up", "off", "away", "out", "to", "it", "that", "how",
-                ])
-                || grammar::is_determiner(&next.lower)
-        });
-        let is_alone = words.len() == 1
-            && forms & (THIRD | PAST) != 0
-            && !is_adjective
-            && !grammar::is_plural(&first.lower);
-        is_verb && (goes_on || is_alone)
-    });
-    if is_deed && !takes_predicates(key) {
-        return Some(None);
-    }
+    let words = tokenize(bare);
     let is_lack = field.trim().is_empty() && words.first().is_some_and(|first| first.is("no"));
     if found || value.ends_with(['?', '!']) || !is_plain(bare) && !is_lack {
         return Some(none_of(names, key, bare));
     }
-    // `Alice: kind, shy`
-    let is_own = field.trim() == names.character && all_adjectives(&words);
-    let (field, key) = if is_own {
-        ("personality", "personality")
-    } else {
-        (field.trim(), key)
-    };
     let text = if several {
         bare.to_owned()
     } else {
         listed(key, bare)
     };
-    Some(match field {
+    Some(match field.trim() {
         "" => from_fragment(names, bare),
-        name => from_template(names, name, key, &text),
+        _ => from_template(names, key, &text),
     })
 }
 
@@ -197,7 +161,7 @@ pub(crate) fn of_aside(names: &Names, text: &str) -> Option<String> {
         return Some(format!("{name} is {age} years old."));
     }
     if let Some(when) = text.strip_prefix("born ") {
-        return from_template(names, "Born", "born", when);
+        return from_template(names, "born", when);
     }
     let tokens = tokenize(text);
     let is_noun = tokens.len() > 1 && tokens[0].is_any(&["a", "an"]);
@@ -275,6 +239,12 @@ fn from_fragment(names: &Names, text: &str) -> Option<String> {
     if first.is("no") && tokens.len() > 1 {
         return Some(format!("{name} has {low}."));
     }
+    let is_listed = tokens
+        .iter()
+        .all(|token| !token.is_word() || grammar::is_adjective(&token.lower));
+    if is_listed {
+        return Some(format!("{name} is {}.", listed("personality", text)));
+    }
     let somebody = first.is_any(&["a", "an", "the"]) && people::is_person_word(&last.lower);
     (describes || compound || somebody).then(|| format!("{name} is {low}."))
 }
@@ -282,18 +252,18 @@ fn from_fragment(names: &Names, text: &str) -> Option<String> {
 /// Whether the text has a subject and a finite verb.
 fn is_sentence(names: &Names, text: &str) -> bool {
     let tokens = names.tag_names(text);
-    let Some(clause) = clause::parse(&tokens) else {
+    let Some(clause) = clause::parse(&tokens).filter(|clause| !lacks_subject(&tokens, clause))
+    else {
         return false;
     };
-    let pronoun = tokens[clause.start].is_any(&[
-        "he", "she", "they", "it", "i", "you", "we", "her", "his", "their", "my", "your", "this",
-        "these", "the",
-    ]);
+    let is_pronoun = tokens[clause.start].is_any(&["he", "she", "they", "it", "i", "you", "we"]);
     let verb = &tokens[clause.verb].lower;
-    tokens[clause.start].me
-        || pronoun
+    // `His ashes scattered at sea`
+    let may_be_participle = verbs::is_participle(verb) && !verbs::is_base(verb);
+    tokens[clause.start].me && clause.kind == Subject::Me
+        || is_pronoun
         || verbs::is_auxiliary(verb)
-        || (verbs::known(verb).is_some() && text.ends_with('.'))
+        || verbs::known(verb).is_some() && (text.ends_with('.') || !may_be_participle)
 }
 
 /// In a field on a relative, a pronoun that opens the sentence means the relative.
@@ -304,62 +274,13 @@ fn of_relative(names: &Names, key: &str, sentence: &str) -> String {
         || (people::is_person_word(key) && !grammar::is_plural(key) && !people::is_job(key));
     if person && let Some(first) = tokens.first_mut() {
         let nominative = Gender::of_pronoun(&first.lower)
-            .filter(|&shown| gender.is_none_or(|gender| gender == shown));
+            .filter(|&shown| shown != Gender::They && gender.is_none_or(|gender| gender == shown));
         if nominative.is_some_and(|shown| first.is(shown.forms()[0])) {
             first.text = format!("{} {key}", genitive(&names.character));
             return join(&tokens);
         }
     }
     sentence.to_owned()
-}
-
-/// `Plays the guitar`, `Born in Bonn`: the name is put in front.
-pub(crate) fn from_predicate(name: &str, text: &str) -> Option<String> {
-    let tokens = tokenize(text);
-    // `Never sleeps past dawn`, but not `Always late`.
-    let n_adverbs = tokens
-        .iter()
-        .take_while(|token| verbs::is_adverb(&token.lower))
-        .count();
-    let (adverbs, tokens) = tokens.split_at(n_adverbs.min(2));
-    let first = tokens.first()?;
-    if tokens.len() < 2 {
-        return None;
-    }
-    // `Not once has he …`, `There was …` have a subject.
-    let inverted = tokens[1].is_any(&["he", "she", "they", "it", "i", "you", "we"])
-        || adverbs
-            .iter()
-            .any(|token| token.is_any(&["there", "here", "not"]));
-    if inverted {
-        return None;
-    }
-    let decapitalized = |tokens: &[Token]| match adverbs.is_empty() {
-        true => decapitalized(tokens),
-        false => decapitalized(&[adverbs, tokens].concat()),
-    };
-    let passive = !tokens[1].is_any(&["a", "an", "the", "her", "him", "them", "his", "their"]);
-    if passive && first.is_any(&["born", "raised", "trained", "married", "known", "adopted"]) {
-        return Some(format!("{name} was {}.", decapitalized(tokens)));
-    }
-    let forms = verbs::known(&first.lower).map_or(0, |(_, forms)| forms);
-    let second = &tokens[1];
-    let object = second.is_any(&["her", "him", "them", "his", "their"])
-        || second.is_any(&[
-            "to", "in", "on", "at", "with", "for", "as", "from", "about", "by",
-        ])
-        || grammar::is_determiner(&second.lower)
-        || verbs::is_adverb(&second.lower);
-    let finite = verbs::is_auxiliary(&first.lower)
-        || (forms & THIRD != 0 && !second.is_any(&["and", ","]))
-        || (forms & PAST != 0 && (object || !adverbs.is_empty()));
-    let asks = first.is_any(&["do", "can", "may", "might", "must", "will"]);
-    let capital = first.is_capital() || adverbs.first().is_some_and(Token::is_capital);
-    let told = forms & THIRD != 0 || verbs::is_be(&first.lower) || forms & PAST != 0 && object;
-    if finite && (capital && !asks || told) {
-        return Some(format!("{name} {}.", decapitalized(tokens)));
-    }
-    None
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::blocks;
 use super::statements::Writer;
-use super::wiki;
+use super::{talk, wiki};
 use crate::teacher::Unread;
 use crate::tiny::english::words::people::Gender;
 use crate::tiny::english::words::tokens::capitalized;
@@ -66,7 +66,10 @@ impl Writer<'_> {
             .tag_names(text)
             .iter()
             .any(|token| token.me && token.text == names.character);
+        // What the character says of itself has the name in front; so has what stands behind a heading.
+        let is_named = is_named && self.voice.is_none();
         let name = &names.character;
+        let under = under.filter(|under| !talk::is_character(name, about(under)));
         Some(match under {
             Some(under) => format!("{name} – {under}: {text}{end}"),
             None if is_named => capitalized(&format!("{text}{end}")),
@@ -93,5 +96,14 @@ impl Writer<'_> {
             (_, true) => Some(format!("{} {rest}", wording::genitive(name))),
             _ => None,
         }
+    }
+}
+
+/// What a heading is about: `About Alice`.
+pub(super) fn about(heading: &str) -> &str {
+    let heading = heading.trim();
+    match heading.split_once(' ') {
+        Some((first, rest)) if first.eq_ignore_ascii_case("about") => rest,
+        _ => heading,
     }
 }

@@ -1,6 +1,7 @@
 //! Bullets: whom and what an item of a list is about.
 
-use super::blocks::{Block, ends_sentence, field, has_finite_verb, opens_with_verb};
+use super::blocks::{Block, ends_sentence, field, has_finite_verb};
+use super::predicates::opens_with_verb;
 use super::{talk, templates, values};
 use crate::pattern::pattern;
 use crate::tiny::english::words::grammar;
@@ -164,10 +165,7 @@ pub(crate) fn item(character: &str, line: String, indent: usize, list: &mut List
     }
     let tokens = tokenize(&line);
     let words = tokens::n_words(&tokens);
-    let adverbs = tokens
-        .iter()
-        .take_while(|token| verbs::is_adverb(&token.lower));
-    let predicate = opens_with_verb(&tokens[adverbs.count()..]);
+    let predicate = opens_with_verb(&tokens);
     let name = match &list.parent {
         Some(parent) => parent.clone(),
         None if describes(&tokens) => String::new(),
@@ -248,7 +246,11 @@ pub(crate) fn name_of(heading: &str) -> String {
 
 /// Whether a heading announces facts of any kind.
 fn says_nothing(heading: &str) -> bool {
-    const ANY: [&str; 24] = [
+    const ANY: [&str; 28] = [
+        "odds and ends",
+        "this and that",
+        "bits and pieces",
+        "other facts",
         "about",
         "basics",
         "biography",

@@ -1,0 +1,149 @@
+//! What somebody does or is, without the subject: `Plays the guitar`, `Never sleeps past dawn`, `Born in Bonn`.
+
+use super::inflection;
+use crate::tiny::english::clause::possessive::is_possessive;
+use crate::tiny::english::clause::{Clause, Subject};
+use crate::tiny::english::words::grammar;
+use crate::tiny::english::words::tokens::{Token, expand, tokenize};
+use crate::tiny::english::words::verbs::{self, BASE, PARTICIPLE, PAST, THIRD};
+use crate::tiny::english::words::wording::decapitalized;
+
+/// Verbs that take no object, so that their past is no participle.
+const WITHOUT_OBJECT: &[&str] = &[
+    "work",
+    "live",
+    "move",
+    "travel",
+    "study",
+    "serve",
+    "retire",
+    "graduate",
+    "stay",
+    "swim",
+    "sleep",
+    "return",
+    "emigrate",
+    "volunteer",
+];
+
+/// Whether the words begin with a verb that has no subject: `hates goats`, `is afraid of bats`, `never lies`.
+pub(crate) fn opens_with_verb(tokens: &[Token]) -> bool {
+    let opening = &tokens[n_adverbs(tokens)..];
+    opening.first().is_some_and(|first| {
+        let forms = verbs::known(&first.lower).map_or(0, |(_, forms)| forms);
+        let is_day = opening.get(1).is_some_and(Token::is_number) && first.is("may");
+        forms & THIRD != 0
+            || verbs::is_auxiliary(&first.lower) && !is_day
+            || first.is_any(&["ca", "wo"])
+            || is_past(opening)
+    })
+}
+
+/// Whether the subject that was found in a sentence begins with a verb, so that there is none: `Bites her nails and is late`.
+pub(crate) fn lacks_subject(tokens: &[Token], clause: &Clause) -> bool {
+    clause.kind == Subject::Other
+        && tokens[..clause.start].iter().all(|token| !token.is_word())
+        && opens_with_verb(&tokens[clause.start..])
+}
+
+/// A predicate with the name in front; `None` where it is not sure that it begins with its verb.
+pub(crate) fn from_predicate(name: &str, text: &str) -> Option<String> {
+    let tokens = expand(tokenize(text));
+    let predicate = &tokens[n_adverbs(&tokens)..];
+    let (first, second) = (predicate.first()?, predicate.get(1)?);
+    let verb = match first.lower.as_str() {
+        "born" | "raised" | "adopted" if grammar::is_preposition(&second.lower) => "was ",
+        "married" if second.is("to") => "is ",
+        "known" if second.is_any(&["for", "as", "to"]) => "is ",
+        _ if is_finite(predicate) => "",
+        _ => return None,
+    };
+    let is_listed = text.contains(": ");
+    (!is_listed).then(|| {
+        format!(
+            "{name} {verb}{}.",
+            decapitalized(&tokenize(text.trim_end_matches('.')))
+        )
+    })
+}
+
+/// How many adverbs stand before the verb, at most two.
+fn n_adverbs(tokens: &[Token]) -> usize {
+    const OFTEN: &[&str] = &[
+        "never",
+        "always",
+        "often",
+        "also",
+        "still",
+        "sometimes",
+        "usually",
+        "rarely",
+        "seldom",
+        "hardly",
+        "now",
+    ];
+    let is_adverb = |token: &&Token| {
+        token.is_any(OFTEN) || token.lower.ends_with("ly") && verbs::is_adverb(&token.lower)
+    };
+    tokens.iter().take(2).take_while(is_adverb).count()
+}
+
+/// Whether words begin with a verb that is surely one in a finite form.
+fn is_finite(tokens: &[Token]) -> bool {
+    let (Some(first), Some(second)) = (tokens.first(), tokens.get(1)) else {
+        return false;
+    };
+    // `Is she …`, `Works by her …`, `Hopes, fears`
+    let is_inverted = second.is_any(&[
+        "he", "she", "they", "it", "i", "you", "we", "there", "of", "by", "is", "are", "was",
+        "were",
+    ]);
+    if is_inverted || !second.is_word() {
+        return false;
+    }
+    let third =
+        |token: &Token| verbs::known(&token.lower).is_some_and(|(_, forms)| forms & THIRD != 0);
+    let has_object = |at: usize| {
+        tokens.get(at).is_some_and(|token| {
+            grammar::is_determiner(&token.lower)
+                || is_possessive(tokens, at)
+                || token.is_any(&["him", "them", "it"])
+        })
+    };
+    match first.lower.as_str() {
+        "is" | "was" | "has" | "had" => true,
+        _ if verbs::is_auxiliary(&first.lower) => {
+            let behind = tokens[1..]
+                .iter()
+                .find(|token| !token.is("not") && !verbs::is_adverb(&token.lower));
+            !first.is_any(&["are", "am", "were", "have", "do"])
+                && behind.is_some_and(|verb| verbs::is_base(&verb.lower))
+        }
+        _ if second.is_any(&["and", "or", "but"]) => {
+            third(first) && !inflection::is_noun(first) && tokens.get(2).is_some_and(third)
+        }
+        _ if third(first) => {
+            has_object(1) || !verbs::is_base(&second.lower) || inflection::is_noun(second)
+        }
+        _ => is_past(tokens),
+    }
+}
+
+/// Whether words begin with a verb in the past that is no participle: `grew up`, `lost her father`, but not `lost keys`.
+fn is_past(tokens: &[Token]) -> bool {
+    let (Some(first), Some(second)) = (tokens.first(), tokens.get(1)) else {
+        return false;
+    };
+    let Some((base, forms)) = verbs::known(&first.lower) else {
+        return false;
+    };
+    if forms & PAST == 0 || forms & BASE != 0 {
+        return false;
+    }
+    let has_object =
+        grammar::is_determiner(&second.lower) && !second.is("by") || is_possessive(tokens, 1);
+    forms & PARTICIPLE == 0
+        || has_object
+        || WITHOUT_OBJECT.contains(&base) && grammar::is_preposition(&second.lower)
+        || first.is("trained") && second.is("as")
+}
