@@ -203,7 +203,7 @@ pub(crate) fn lacks_antecedent(tokens: &[Token], gender: Option<Gender>) -> bool
             && !verbs::is_adverb(&token.lower)
             && !grammar::is_adjective(&token.lower);
         person |= people::is_person_word(&token.lower) || token.is_capital();
-        plural |= grammar::is_plural(&token.lower)
+        plural |= grammar::is_plural(&token.lower) && !verbs::can_be(&token.lower, verbs::THIRD)
             || token.is("and")
             || token.is_any(&[
                 "team", "family", "band", "group", "company", "couple", "someone", "anyone",

@@ -61,7 +61,12 @@ fn values(names: &Names, part: &str) -> Vec<String> {
             "but" | "only" | "except" | "unless" | "not" | "though"
         )
     });
-    if values.len() < 2 || takes_back || is_sentence(names, values[0]) || part.contains('"') {
+    if values.len() < 2
+        || takes_back
+        || is_sentence(names, values[0])
+        || part.contains('"')
+        || part.contains(": ")
+    {
         return vec![part.to_owned()];
     }
     let is_item = |value: &&str| value.split(' ').count() <= 3 && !value.contains(", ");
@@ -225,8 +230,12 @@ fn from_fragment(names: &Names, text: &str) -> Option<String> {
     let tokens = tokenize(text);
     let first = tokens.first()?;
     let low = decapitalized(&tokens);
+    if text.ends_with(" years old") && tokens.len() == 3 {
+        return Some(format!("{name} is {low}."));
+    }
     let last = tokens.iter().rev().find(|token| token.is_word())?;
-    let describes = grammar::is_adjective(&first.lower)
+    let feels = first.is_any(&["scared", "frightened", "terrified", "allergic", "fond"]);
+    let describes = (feels || grammar::is_adjective(&first.lower))
         && (tokens.len() == 1
             || grammar::is_preposition(&tokens[1].lower)
             || tokens[1].is_any(&["and", ",", "but", "to"])
@@ -242,7 +251,7 @@ fn from_fragment(names: &Names, text: &str) -> Option<String> {
     let is_listed = tokens
         .iter()
         .all(|token| !token.is_word() || grammar::is_adjective(&token.lower));
-    if is_listed {
+    if is_listed && tokens.len() > 1 {
         return Some(format!("{name} is {}.", listed("personality", text)));
     }
     let somebody = first.is_any(&["a", "an", "the"]) && people::is_person_word(&last.lower);

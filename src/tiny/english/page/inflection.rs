@@ -203,7 +203,10 @@ fn may_be_base(lower: &str) -> bool {
         || lexicon::is_common(lower)
         || verbs::can_be(lower, ING)
         || verbs::can_be(lower, PAST | PARTICIPLE);
-    !is_other_class && !lower.ends_with(['s', '.']) && lower.chars().all(char::is_alphabetic)
+    !is_other_class
+        && !lower.ends_with(['s', '.'])
+        && !lower.ends_with("ever")
+        && lower.chars().all(char::is_alphabetic)
 }
 
 /// What the word at `next`, behind the coordinating word at `idx`, is.
@@ -223,7 +226,20 @@ fn coordinated(tokens: &[Token], idx: usize, next: usize, is_adjacent: bool) -> 
         after.is_some_and(|after| after.is_any(BEHIND_VERBS) || is_possessive(tokens, next + 1));
     let is_behind_adverb = next > idx + 1 && tokens[next - 1].is_any(BEFORE_VERBS);
     let is_word = after.is_some_and(Token::is_word);
+    // `whatever the weather`, `mind you`
+    let is_aside = tokens[idx].is(",")
+        && (verbs::known(lower).is_none() || after.is_some_and(|after| after.is("you")));
+    let is_list = tokens[next..]
+        .iter()
+        .take_while(|token| !token.is("i"))
+        .any(|token| token.is_any(&["and", "or", "but"]));
+    if is_aside {
+        return Coordinated::Other;
+    }
     match verbs::known(lower) {
+        Some((_, forms)) if forms & BASE != 0 && tokens[idx].is(",") && !is_list => {
+            Coordinated::Unsure
+        }
         Some((_, forms)) if forms & BASE != 0 => {
             let has_noun =
                 is_word && !after.is_some_and(|after| grammar::is_preposition(&after.lower));
@@ -236,9 +252,7 @@ fn coordinated(tokens: &[Token], idx: usize, next: usize, is_adjacent: bool) -> 
         }
         Some(_) => Coordinated::Other,
         None if !may_be_base(lower) => Coordinated::Other,
-        None if is_adjacent && !tokens[idx].is(",") || takes_object || is_behind_adverb => {
-            Coordinated::Verb
-        }
+        None if is_adjacent || takes_object || is_behind_adverb => Coordinated::Verb,
         // `tea and juice`, but `tea and crochet blankets`
         None if is_word
             && !after.is_some_and(|after| after.is_any(&["and", "or", "but", "of"])) =>
@@ -249,7 +263,7 @@ fn coordinated(tokens: &[Token], idx: usize, next: usize, is_adjacent: bool) -> 
     }
 }
 
-/// The verb at `at` in the third person singular; `None` if it may as well tell of the past: `I cut`.
+/// The verb at `at` in the third person singular; `None` if it may as well tell of the past: `I quit`.
 fn singular(tokens: &[Token], at: usize) -> Option<String> {
     let lower = tokens[at].lower.as_str();
     let tells_of_past = || {
@@ -259,7 +273,13 @@ fn singular(tokens: &[Token], at: usize) -> Option<String> {
         })
     };
     match verbs::known(lower) {
-        Some((_, forms)) if forms & BASE != 0 && forms & PAST != 0 && tells_of_past() => None,
+        Some((base, forms))
+            if forms & BASE != 0
+                && forms & PAST != 0
+                && (tells_of_past() || !["read", "put", "set", "let"].contains(&base)) =>
+        {
+            None
+        }
         Some((base, forms)) if forms & BASE != 0 && base == lower => Some(verbs::third(base)),
         Some(_) => Some(verbs::disagree(lower)),
         None if verbs::is_auxiliary(lower) || verbs::can_be(lower, PAST) => Some(lower.to_owned()),

@@ -23,7 +23,8 @@ impl Writer<'_> {
         /// What a judge reads beside a reply, in bytes.
         const MOST: usize = 1000;
         if piece.contains(wiki::UNKNOWN) {
-            return self.leave(piece, "has a template that is not known");
+            let whole = under.map_or_else(|| piece.to_owned(), |under| format!("{under}: {piece}"));
+            return self.leave(&whole, "has a template that is not known");
         }
         let names = &self.profile.names;
         let given = ["I'm ", "I am ", "My name is "]

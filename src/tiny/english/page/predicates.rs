@@ -4,6 +4,7 @@ use super::inflection;
 use crate::tiny::english::clause::possessive::is_possessive;
 use crate::tiny::english::clause::{Clause, Subject};
 use crate::tiny::english::words::grammar;
+use crate::tiny::english::words::people::Gender;
 use crate::tiny::english::words::tokens::{Token, expand, tokenize};
 use crate::tiny::english::words::verbs::{self, BASE, PARTICIPLE, PAST, THIRD};
 use crate::tiny::english::words::wording::decapitalized;
@@ -28,7 +29,8 @@ const WITHOUT_OBJECT: &[&str] = &[
 
 /// Whether the words begin with a verb that has no subject: `hates goats`, `is afraid of bats`, `never lies`.
 pub(crate) fn opens_with_verb(tokens: &[Token]) -> bool {
-    let opening = &tokens[n_adverbs(tokens)..];
+    let n_adverbs = n_adverbs(tokens);
+    let opening = &tokens[n_adverbs..];
     opening.first().is_some_and(|first| {
         let forms = verbs::known(&first.lower).map_or(0, |(_, forms)| forms);
         let is_day = opening.get(1).is_some_and(Token::is_number) && first.is("may");
@@ -36,26 +38,43 @@ pub(crate) fn opens_with_verb(tokens: &[Token]) -> bool {
             || verbs::is_auxiliary(&first.lower) && !is_day
             || first.is_any(&["ca", "wo"])
             || is_past(opening)
+            || n_adverbs > 0 && is_unknown_verb(first)
     })
 }
 
 /// Whether the subject that was found in a sentence begins with a verb, so that there is none: `Bites her nails and is late`.
 pub(crate) fn lacks_subject(tokens: &[Token], clause: &Clause) -> bool {
-    clause.kind == Subject::Other
-        && tokens[..clause.start].iter().all(|token| !token.is_word())
-        && opens_with_verb(&tokens[clause.start..])
+    let semicolon = tokens[..clause.start].iter().any(|token| token.is(";"));
+    let (Some(first), Some(second)) = (tokens.first(), tokens.get(1)) else {
+        return false;
+    };
+    // `Bowls slow spin, although he is hurt`
+    let may_be_verb = !first.me
+        && grammar::is_plural(&first.lower)
+        && second.is_word()
+        && !second.me
+        && verbs::known(&second.lower).is_none()
+        && !verbs::is_auxiliary(&second.lower)
+        && !grammar::is_preposition(&second.lower)
+        && Gender::of_pronoun(&second.lower).is_none()
+        && !second.is_any(&["and", "or", "it", "we", "i", "you"]);
+    let begins = tokens[..clause.start].iter().all(|token| !token.is_word());
+    semicolon
+        || may_be_verb
+        || clause.kind == Subject::Other && begins && opens_with_verb(&tokens[clause.start..])
 }
 
 /// A predicate with the name in front; `None` where it is not sure that it begins with its verb.
 pub(crate) fn from_predicate(name: &str, text: &str) -> Option<String> {
     let tokens = expand(tokenize(text));
-    let predicate = &tokens[n_adverbs(&tokens)..];
+    let n_adverbs = n_adverbs(&tokens);
+    let predicate = &tokens[n_adverbs..];
     let (first, second) = (predicate.first()?, predicate.get(1)?);
     let verb = match first.lower.as_str() {
         "born" | "raised" | "adopted" if grammar::is_preposition(&second.lower) => "was ",
         "married" if second.is("to") => "is ",
         "known" if second.is_any(&["for", "as", "to"]) => "is ",
-        _ if is_finite(predicate) => "",
+        _ if is_finite(predicate) || n_adverbs > 0 && is_unknown_verb(first) => "",
         _ => return None,
     };
     let is_listed = text.contains(": ");
@@ -112,6 +131,7 @@ fn is_finite(tokens: &[Token]) -> bool {
     };
     match first.lower.as_str() {
         "is" | "was" | "has" | "had" => true,
+        "does" | "did" if has_object(1) || second.is_any(&["everything", "nothing"]) => true,
         _ if verbs::is_auxiliary(&first.lower) => {
             let behind = tokens[1..]
                 .iter()
@@ -127,6 +147,11 @@ fn is_finite(tokens: &[Token]) -> bool {
         }
         _ => is_past(tokens),
     }
+}
+
+/// Whether a word in no list is a verb in the third person, where an adverb stands before it: `never haggles`.
+fn is_unknown_verb(token: &Token) -> bool {
+    verbs::known(&token.lower).is_none() && grammar::is_plural(&token.lower) && !token.is_capital()
 }
 
 /// Whether words begin with a verb in the past that is no participle: `grew up`, `lost her father`, but not `lost keys`.

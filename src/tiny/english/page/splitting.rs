@@ -131,6 +131,7 @@ pub(crate) fn split(tokens: &[Token]) -> Vec<Vec<Token>> {
         if n_words(left) >= 4
             && n_words(right) >= 3
             && is_whole(left)
+            && (tokens[at].is(";") || !lists_clauses(left))
             && (tokens[at].is_any(&[";", ":"]) || (opens_clause(right) && is_whole(right)))
         {
             parts.push(left.to_vec());
@@ -151,6 +152,11 @@ fn opens_clause(tokens: &[Token]) -> bool {
         || ((grammar::is_determiner(&first.lower) || first.is_capital())
             && clause::parse(&tokens[..tokens.len().min(9)])
                 .is_some_and(|clause| clause.start == 0))
+}
+
+/// Whether commas alone stand between clauses, so that the last belongs to them: `she reads, she writes`.
+fn lists_clauses(tokens: &[Token]) -> bool {
+    (1..tokens.len()).any(|at| tokens[at - 1].is(",") && opens_clause(&tokens[at..]))
 }
 
 fn is_whole(tokens: &[Token]) -> bool {

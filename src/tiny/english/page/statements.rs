@@ -187,10 +187,7 @@ impl Writer<'_> {
             return Some(statements);
         }
         // `Has never flown.`
-        if self.voice.is_some()
-            || sentence.ends_with('?')
-            || !opens_with_verb(&tokens::tokenize(sentence))
-        {
+        if self.voice.is_some() || sentence.ends_with('?') {
             return None;
         }
         let whole = from_predicate(&self.profile.names.character, sentence)?;

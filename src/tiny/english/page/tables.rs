@@ -29,8 +29,12 @@ pub(crate) fn tables(page: &str, rows: &mut Vec<String>) -> String {
     };
     let mut kept: Vec<String> = Vec::new();
     let (mut in_table, mut header, mut titles) = (false, Vec::new(), Vec::new());
+    let mut heading = "";
     for (at, line) in lines.iter().enumerate() {
         let row = line.trim();
+        if let Some(text) = row.strip_prefix('#') {
+            heading = text.trim_matches(['#', ' ']);
+        }
         let begins = is_rule(at + 1);
         in_table = row.contains('|') && (in_table || begins || is_rule(at));
         if !in_table {
@@ -43,9 +47,13 @@ pub(crate) fn tables(page: &str, rows: &mut Vec<String>) -> String {
             _ if begins => {
                 let names = cells.iter().filter(|cell| is_field_name(cell)).count();
                 let is_header = names == cells.len() && !cells.iter().any(|cell| is_name(cell));
-                // `| Name | Alice |` is a fact.
+                // `| Name | Alice |` is a fact, if `| Age | 34 |` stands below it.
+                let below = lines.get(at + 2).map(|row| self::cells(row.trim()));
+                let is_fact = below.is_some_and(|below| is_field_name(&below[0]));
                 kept.push(match &cells[..] {
-                    [key, text] if names == 1 && is_field_name(key) && !is_title(text) => {
+                    [key, text]
+                        if names == 1 && is_fact && is_field_name(key) && !is_title(text) =>
+                    {
                         format!("{key}: {text}")
                     }
                     _ => String::new(),
@@ -60,13 +68,73 @@ pub(crate) fn tables(page: &str, rows: &mut Vec<String>) -> String {
                     .filter(|(_, cell)| !cell.is_empty());
                 kept.extend(filled.map(|(name, cell)| format!("{name}: {cell}")));
             }
-            [key, text] if is_field_name(key) || !has_titles(&titles) => {
+            // What is so and what is not: each cell says something of its own.
+            _ if are_opposites(&titles) => {
+                let cells = titles
+                    .iter()
+                    .zip(&cells)
+                    .filter(|(_, cell)| !cell.is_empty());
+                rows.extend(cells.map(|(title, cell)| {
+                    match heading.is_empty() || !is_answer(title) {
+                        true => format!("{title}: {cell}"),
+                        false => format!("{heading}, {}: {cell}", title.to_lowercase()),
+                    }
+                }))
+            }
+            [key, text]
+                if is_field_name(key)
+                    || !has_titles(&titles) && field(&format!("{key}: {text}")).is_some() =>
+            {
                 kept.push(format!("{key}: {text}"))
             }
             _ => rows.push(row_of(&titles, &cells)),
         }
     }
     kept.join("\n")
+}
+
+/// Whether the columns of a table hold what is so and what is not: `Yes` and `No`, `Likes` and `Doesn't like`.
+fn are_opposites(titles: &[String]) -> bool {
+    const SO: [&str; 10] = [
+        "yes",
+        "likes",
+        "loves",
+        "enjoys",
+        "good",
+        "pros",
+        "can",
+        "does",
+        "always",
+        "strengths",
+    ];
+    const NOT_SO: [&str; 10] = [
+        "no",
+        "dislikes",
+        "hates",
+        "bad",
+        "cons",
+        "never",
+        "not",
+        "cannot",
+        "weaknesses",
+        "avoids",
+    ];
+    let is_not =
+        |title: &str| NOT_SO.contains(&title) || title.contains("n't") || title.contains(" not ");
+    match titles {
+        [first, second] => {
+            let (first, second) = (
+                first.to_lowercase(),
+                second.to_lowercase().replace('’', "'"),
+            );
+            SO.contains(&first.as_str()) && is_not(&second)
+        }
+        _ => false,
+    }
+}
+
+fn is_answer(title: &str) -> bool {
+    matches!(title.to_lowercase().as_str(), "yes" | "no")
 }
 
 /// Whether the columns of a table are called something that says what they hold: `Person` and `Relation`, but not `Trait` and `Value`.

@@ -29,7 +29,7 @@ pub(crate) fn is_no_plain_sentence(tokens: &[Token]) -> bool {
 
 /// A sentence of the character's own, or one that says `you` to the character, in the third person; `None` where that is not sure.
 pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Option<Vec<Token>> {
-    let tokens = without_introduction(tokens);
+    let tokens = without_introduction(tokens, &names.character);
     let own = person.forms();
     if !tokens
         .iter()
@@ -120,7 +120,7 @@ fn is_joint(tokens: &[Token], at: usize) -> bool {
 }
 
 /// `I am Alice, a painter` as `I am a painter`; `My name is Zoe and I fix bicycles` as `I fix bicycles`.
-fn without_introduction(tokens: &[Token]) -> Vec<Token> {
+fn without_introduction(tokens: &[Token], character: &str) -> Vec<Token> {
     let mut tokens = tokens.to_vec();
     // `Today I, Alice, went to the sea.`
     let apposed = tokens.windows(4).position(|words| {
@@ -135,7 +135,8 @@ fn without_introduction(tokens: &[Token]) -> Vec<Token> {
         ["my" | "your", "name", "is", ..] => 3,
         _ => return tokens,
     };
-    if !tokens.get(name).is_some_and(|token| token.me) {
+    let is_name = |token: &Token| token.me || token.text == character;
+    if !tokens.get(name).is_some_and(is_name) {
         return tokens;
     }
     let marks = tokens[name + 1..].iter();

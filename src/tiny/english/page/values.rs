@@ -212,8 +212,17 @@ pub(crate) fn is_noun_phrase(tokens: &[Token]) -> bool {
             && next.is_none_or(|next| {
                 grammar::is_preposition(&next.lower) || grammar::is_determiner(&next.lower)
             });
+        // `pilots a ferry`, `carves whistles`
+        let is_verb = grammar::is_plural(lower)
+            && !token.is_capital()
+            && next.is_some_and(|next| {
+                next.is_word()
+                    && !grammar::is_preposition(&next.lower)
+                    && !next.is_any(&["and", "or", "called", "named"])
+            });
         token.is_word()
             && !is_participle
+            && !is_verb
             && !grammar::is_preposition(lower)
             && !(verbs::is_adverb(lower) && !grammar::is_determiner(lower))
             && !token.is_any(&["to", "then", "abroad", "up", "out"])
@@ -223,6 +232,7 @@ pub(crate) fn is_noun_phrase(tokens: &[Token]) -> bool {
     let is_relative = |at: &usize| tokens[*at].is_any(&["who", "which", "whose", "where"]);
     let mut heads = (0..tokens.len())
         .filter(|at| *at == 0 || follows_comma(at) && !is_relative(at) && !tokens[*at].is("and"));
+    let is_the = tokens.len() > 1 && tokens[0].is("the");
     let is_noun = |token: &Token| {
         token.is_word()
             && !grammar::is_adjective(&token.lower)
@@ -230,10 +240,11 @@ pub(crate) fn is_noun_phrase(tokens: &[Token]) -> bool {
     };
     !tokens.is_empty()
         && heads.all(begins)
-        && tokens
-            .iter()
-            .take_while(|token| !grammar::is_preposition(&token.lower))
-            .any(is_noun)
+        && (is_the
+            || tokens
+                .iter()
+                .take_while(|token| !grammar::is_preposition(&token.lower))
+                .any(is_noun))
         && !tells_more(tokens)
 }
 
