@@ -55,8 +55,8 @@ pattern!(
 
 /// Splits a page about `character` into blocks.
 pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
-    let (page, taken) = prepared(page);
-    let page = talk::interview(character, &page);
+    let (page, mut taken) = prepared(page);
+    let page = talk::interview(character, &page, &mut taken.rows);
     let speakers = talk::speakers(character, &page);
     let mut splitter = Splitter::new(character, &page);
     for line in page.lines() {

@@ -63,9 +63,11 @@ impl Writer<'_> {
         }
         let end = if blocks::ends_sentence(text) { "" } else { "." };
         let names = &self.profile.names;
+        // Behind a colon the name is not what the line is about.
         let is_named = names
             .tag_names(text)
             .iter()
+            .take_while(|token| !token.is(":"))
             .any(|token| token.me && token.text == names.character);
         // What the character says of itself has the name in front; so has what stands behind a heading.
         let is_named = is_named && self.voice.is_none();

@@ -168,7 +168,9 @@ pub(crate) fn item(character: &str, line: String, indent: usize, list: &mut List
     let predicate = opens_with_verb(&tokens);
     let name = match &list.parent {
         Some(parent) => parent.clone(),
-        None if describes(&tokens) => String::new(),
+        None if describes(&tokens) && !(tokens[0].is("no") && list.heading.is_some()) => {
+            String::new()
+        }
         None => list.heading.as_deref().map_or_else(String::new, name_of),
     };
     // `wife: Hilda` with `nurse` below it.

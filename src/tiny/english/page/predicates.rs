@@ -149,9 +149,9 @@ fn is_finite(tokens: &[Token]) -> bool {
     }
 }
 
-/// Whether a word in no list is a verb in the third person, where an adverb stands before it: `never haggles`.
+/// Whether a word in no list is a verb in the third person, where an adverb stands before it or an object behind it: `never haggles`.
 fn is_unknown_verb(token: &Token) -> bool {
-    verbs::known(&token.lower).is_none() && grammar::is_plural(&token.lower) && !token.is_capital()
+    verbs::known(&token.lower).is_none() && grammar::is_plural(&token.lower)
 }
 
 /// Whether words begin with a verb in the past that is no participle: `grew up`, `lost her father`, but not `lost keys`.

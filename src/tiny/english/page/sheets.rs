@@ -3,8 +3,10 @@
 
 use regex::{Captures, Regex};
 
+use super::predicates::opens_with_verb;
 use super::{html, tables, wiki, wiki_tables};
 use crate::pattern::pattern;
+use crate::tiny::english::words::tokens::tokenize;
 
 // `Mind("brave" + "kind")`, with straight or curved quotation marks.
 pattern!(
@@ -153,7 +155,8 @@ fn name_of(key: &str) -> &str {
 
 /// A field on a line; values that are sentences have a line each.
 fn lines_of(key: &str, values: &[&str]) -> String {
-    let is_long = |value: &&str| value.split_whitespace().count() > 5;
+    let is_long =
+        |value: &&str| value.split_whitespace().count() > 5 || opens_with_verb(&tokenize(value));
     let (long, short): (Vec<&str>, Vec<&str>) = values.iter().partition(|value| is_long(value));
     let short = (!short.is_empty()).then(|| format!("\n{key}: {}\n", short.join(", ")));
     let long = long.iter().map(|value| {

@@ -1,7 +1,9 @@
 //! Wordings for fields: `Age: 26` is `Alice is 26 years old.`
 
 use super::predicates::opens_with_verb;
-use super::values::{all_adjectives, is_describing, is_noun_phrase, keeps_capital, tells_more};
+use super::values::{
+    all_adjectives, is_describing, is_noun_phrase, keeps_capital, takes_predicates, tells_more,
+};
 use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
@@ -356,6 +358,9 @@ fn activity(field: &Field) -> Option<String> {
         {
             format!("{name} is {low} tall.")
         }
+        "allergy" | "allergies" if is_noun_phrase(tokens) => {
+            format!("{name} is allergic to {low}.")
+        }
         "instrument" | "instruments" => format!("{name} plays {low}."),
         "siblings" | "children" | "pets" if tokens.len() == 1 && is_count(&tokens[0]) => {
             format!("{name} has {low} {key}.")
@@ -418,10 +423,8 @@ fn opens_with_adjective(tokens: &[Token]) -> bool {
 
 /// `Alice's <field> is/are <text>.`, of what somebody has: a relative, a dream, a favourite colour.
 fn generic(names: &Names, field: &Field) -> Option<String> {
-    const THINGS: &str = "dream drink food breakfast lunch dinner supper snack hobby pastime talent skill secret weapon vehicle car bike boat \
-        ship house instrument sport motto catchphrase fear phobia allergy weakness strength goal hope wish plan ambition treasure faith \
-        creed rank name nickname alias pet animal colour color book film movie song band music flower season number place dish meal \
-        team trade enemy rival ally mentor friend boss employer height weight build";
+    const THINGS: &str = "dream breakfast lunch dinner supper hobby pastime talent skill secret weapon vehicle car bike boat ship house \
+        instrument motto catchphrase fear phobia weakness strength goal hope wish plan ambition treasure creed rank name nickname alias";
     let key = field
         .key
         .strip_prefix("his ")
@@ -429,9 +432,15 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
     let key = key.unwrap_or(field.key);
     let words: Vec<&str> = key.split(' ').collect();
     let head = words.last()?;
-    let is_thing = THINGS
-        .split_whitespace()
-        .any(|thing| thing == *head || head.strip_suffix('s') == Some(thing));
+    let is_favourite = words.len() > 1 && matches!(words[0], "favourite" | "favorite" | "comfort");
+    let is_thing = is_favourite
+        || THINGS
+            .split_whitespace()
+            .any(|thing| thing == *head || head.strip_suffix('s') == Some(thing));
+    // `parks under a tree`, of habits
+    let may_be_deed = takes_predicates(key)
+        && verbs::known(&field.tokens[0].lower).is_none()
+        && grammar::is_plural(&field.tokens[0].lower);
     let describes = |word: &&str| {
         grammar::is_adjective(word)
             || matches!(
@@ -455,7 +464,7 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
             *head,
             "dream" | "goal" | "goals" | "hope" | "wish" | "plan" | "ambition"
         );
-    if !is_known || !(is_noun_phrase(field.tokens) || aims) {
+    if !is_known || may_be_deed || !(is_noun_phrase(field.tokens) || aims) {
         return None;
     }
     let verb = if grammar::is_plural(head) {

@@ -343,8 +343,12 @@ fn parentheses_are_statements_or_stay_where_they_are() {
 fn interviews_and_letters_of_a_list_are_read() {
     check_after_prose(
         "Q: Where do you work?\nA: I work in a garden.\nQ: Do you swim?\nA: Never.\n\na. Alice was a sailor.",
-        &["Alice works in a garden.", "Alice was a sailor."],
-        &["Where do you work?", "Do you swim?", "Never."],
+        &[
+            "Alice works in a garden.",
+            "Alice was a sailor.",
+            "Alice – Do you swim? Never.",
+        ],
+        &["Where do you work?"],
     );
     check(
         "Alice",

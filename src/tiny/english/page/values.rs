@@ -208,7 +208,7 @@ pub(crate) fn is_noun_phrase(tokens: &[Token]) -> bool {
         let lower = token.lower.as_str();
         let next = tokens.get(at + 1);
         let is_participle = verbs::is_participle(lower)
-            && !token.is_capital()
+            && (at == 0 || !token.is_capital())
             && next.is_none_or(|next| {
                 grammar::is_preposition(&next.lower) || grammar::is_determiner(&next.lower)
             });

@@ -58,7 +58,7 @@ lure lurk manipulate market mediate memoir mimic mine modify monitor motivate ne
 pioneer pity pledge ponder portray predict preside prevail privilege profess prompt prosper provoke quarrel quote ramble reassure rebuke reckon refine regain reign reinforce rejoice relish relocate renovate repay research \
 resort restrict retreat reunite revere revolve ridicule romance salute sample scold scorn scribble sculpt secure shape shelter sip skateboard snore soften span spar sparkle spy stammer steer stitch stroll stutter \
 submit summon supervise surpass surrender sympathise sympathize tackle tame tease tend thirst tinker toil torment trail trap treasure trouble uncover undermine update uphold vacation verify wager warm weigh wheel wed whip worsen \
-burn carve crochet dye faint fasten giggle grumble haggle haul hoover mow peel pilot scrub sneeze sunbathe swap terrify vacuum";
+burn carve crochet dye faint fasten fold giggle grumble haggle haul hoover mow peel pilot scrub sneeze stack sunbathe swap terrify vacuum";
 
 /// Function words that begin an adverbial phrase.
 pub(crate) const PREPOSITIONS: &str = "about above across after against along alongside amid among around as at before behind below beneath beside besides \
