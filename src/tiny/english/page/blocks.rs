@@ -188,7 +188,9 @@ fn is_title(line: &str, words: usize) -> bool {
     let begins = line.starts_with(|c: char| !c.is_lowercase()) && !matches!(first, "A" | "An");
     let is_label = begins && words <= 6 && line.contains(char::is_alphabetic);
     is_field_name(line) && !line.contains(" – ")
-        || is_label && !line.contains(['|', ',', ';', '=', '<', '>', '→', '?', '–'])
+        || is_label
+            && !line.contains(": ")
+            && !line.contains(['|', ',', ';', '=', '<', '>', '→', '?', '–'])
 }
 
 /// Whether the line holds a verb right after a possible subject.

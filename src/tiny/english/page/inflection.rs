@@ -139,6 +139,8 @@ pub(crate) fn disagree_verbs(tokens: &[Token], at: usize, out: &mut [Token]) -> 
                     && !(token.is("and") && tokens[verb + 1].is("not")) => {}
             Coordinated::Unsure => return None,
             Coordinated::Verb if tokens[next].is("am") => out[next].set("is"),
+            Coordinated::Verb
+                if singular(tokens, next).is_some_and(|verb| verb == tokens[next].lower) => {}
             Coordinated::Verb if governing.is_some() || other => return None,
             Coordinated::Verb => {
                 out[next].set(&singular(tokens, next)?);
@@ -194,7 +196,7 @@ fn past_adverbs(tokens: &[Token], mut at: usize) -> usize {
 }
 
 /// Whether a word that is in no list may be a base form by its looks.
-fn may_be_base(lower: &str) -> bool {
+pub(crate) fn may_be_base(lower: &str) -> bool {
     let is_other_class = grammar::is_determiner(lower)
         || grammar::is_preposition(lower)
         || grammar::is_subordinator(lower)
@@ -226,9 +228,18 @@ fn coordinated(tokens: &[Token], idx: usize, next: usize, is_adjacent: bool) -> 
         after.is_some_and(|after| after.is_any(BEHIND_VERBS) || is_possessive(tokens, next + 1));
     let is_behind_adverb = next > idx + 1 && tokens[next - 1].is_any(BEFORE_VERBS);
     let is_word = after.is_some_and(Token::is_word);
+    let is_known_noun = lexicon::is_common(lower)
+        && !grammar::is_adjective(lower)
+        && !grammar::is_determiner(lower)
+        && !grammar::is_preposition(lower)
+        && !grammar::is_plural(lower);
+    let ends_noun = after.is_some_and(|after| after.is_any(&["and", "or", "but", "of"]));
+    let is_followed =
+        is_word && !ends_noun && !after.is_some_and(|after| grammar::is_preposition(&after.lower));
     // `whatever the weather`, `mind you`
     let is_aside = tokens[idx].is(",")
-        && (verbs::known(lower).is_none() || after.is_some_and(|after| after.is("you")));
+        && (!is_adjacent && verbs::known(lower).is_none()
+            || after.is_some_and(|after| after.is("you")));
     let is_list = tokens[next..]
         .iter()
         .take_while(|token| !token.is("i"))
@@ -251,14 +262,13 @@ fn coordinated(tokens: &[Token], idx: usize, next: usize, is_adjacent: bool) -> 
             }
         }
         Some(_) => Coordinated::Other,
+        // `wash, dry and fold`, `run a shop and iron shirts`
+        None if is_adjacent && grammar::is_adjective(lower) => Coordinated::Unsure,
+        None if is_known_noun && is_followed => Coordinated::Unsure,
         None if !may_be_base(lower) => Coordinated::Other,
         None if is_adjacent || takes_object || is_behind_adverb => Coordinated::Verb,
         // `tea and juice`, but `tea and crochet blankets`
-        None if is_word
-            && !after.is_some_and(|after| after.is_any(&["and", "or", "but", "of"])) =>
-        {
-            Coordinated::Unsure
-        }
+        None if is_word && !ends_noun => Coordinated::Unsure,
         None => Coordinated::Other,
     }
 }

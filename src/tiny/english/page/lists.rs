@@ -79,7 +79,7 @@ fn related(character: &str, name: &str, what: &str) -> Block {
     if opens_with_verb(&tokens) {
         return Block::Prose(format!("{name} {}", wording::decapitalized(&tokens)));
     }
-    if has_finite_verb(what) {
+    if has_finite_verb(what) || what.contains(';') {
         return Block::kept(Some(name), what);
     }
     let n_articles = usize::from(

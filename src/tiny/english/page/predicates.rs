@@ -4,7 +4,6 @@ use super::inflection;
 use crate::tiny::english::clause::possessive::is_possessive;
 use crate::tiny::english::clause::{Clause, Subject};
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::people::Gender;
 use crate::tiny::english::words::tokens::{Token, expand, tokenize};
 use crate::tiny::english::words::verbs::{self, BASE, PARTICIPLE, PAST, THIRD};
 use crate::tiny::english::words::wording::decapitalized;
@@ -44,23 +43,16 @@ pub(crate) fn opens_with_verb(tokens: &[Token]) -> bool {
 
 /// Whether the subject that was found in a sentence begins with a verb, so that there is none: `Bites her nails and is late`.
 pub(crate) fn lacks_subject(tokens: &[Token], clause: &Clause) -> bool {
-    let semicolon = tokens[..clause.start].iter().any(|token| token.is(";"));
-    let (Some(first), Some(second)) = (tokens.first(), tokens.get(1)) else {
-        return false;
-    };
+    let before = &tokens[..clause.start];
+    let begins = before.iter().all(|token| !token.is_word());
     // `Bowls slow spin, although he is hurt`
-    let may_be_verb = !first.me
-        && grammar::is_plural(&first.lower)
-        && second.is_word()
-        && !second.me
-        && verbs::known(&second.lower).is_none()
-        && !verbs::is_auxiliary(&second.lower)
-        && !grammar::is_preposition(&second.lower)
-        && Gender::of_pronoun(&second.lower).is_none()
-        && !second.is_any(&["and", "or", "it", "we", "i", "you"]);
-    let begins = tokens[..clause.start].iter().all(|token| !token.is_word());
-    semicolon
-        || may_be_verb
+    let is_subordinate = before.last().is_some_and(|last| {
+        grammar::is_subordinator(&last.lower) && !last.is_any(&["since", "before"])
+    }) && before[..before.len() - 1]
+        .iter()
+        .any(|token| token.is_word() && !verbs::is_adverb(&token.lower));
+    before.iter().any(|token| token.is(";"))
+        || is_subordinate
         || clause.kind == Subject::Other && begins && opens_with_verb(&tokens[clause.start..])
 }
 

@@ -114,7 +114,8 @@ pub(crate) fn split(tokens: &[Token]) -> Vec<Vec<Token>> {
             && tokens
                 .get(at + 1)
                 .is_some_and(|next| next.is_any(&["he", "she"]));
-        let ends = tokens[at].is(";") || (tokens[at].is(":") && is_whole(&tokens[at + 1..]));
+        let ends =
+            tokens[at].is(";") || (tokens[at].is_any(&[":", "–"]) && is_whole(&tokens[at + 1..]));
         let next = if ends {
             at + 1
         } else if conjunction {
@@ -132,7 +133,7 @@ pub(crate) fn split(tokens: &[Token]) -> Vec<Vec<Token>> {
             && n_words(right) >= 3
             && is_whole(left)
             && (tokens[at].is(";") || !lists_clauses(left))
-            && (tokens[at].is_any(&[";", ":"]) || (opens_clause(right) && is_whole(right)))
+            && (tokens[at].is_any(&[";", ":", "–"]) || (opens_clause(right) && is_whole(right)))
         {
             parts.push(left.to_vec());
             start = next;

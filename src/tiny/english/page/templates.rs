@@ -60,7 +60,12 @@ impl Field<'_> {
                 && digits.bytes().all(|byte| byte.is_ascii_digit());
             is_day && matches!(&token.lower[digits.len()..], "" | "st" | "nd" | "rd" | "th")
         });
-        if month && day { "on" } else { "in" }
+        let is_ordinal = self.tokens.iter().any(|token| token.is("of"));
+        if month && (day || is_ordinal) {
+            "on"
+        } else {
+            "in"
+        }
     }
 }
 
@@ -342,12 +347,19 @@ fn activity(field: &Field) -> Option<String> {
             };
             format!(
                 "{name} {verb}{key} {}.",
-                if *key == "works as" { noun } else { low }
+                match *key {
+                    "works as" => noun.as_str(),
+                    // `Married to: Shula`
+                    "married to" | "lives with" | "works for"
+                        if !grammar::is_determiner(&tokens[0].lower) =>
+                        text,
+                    _ => low,
+                }
             )
         }
         "languages" | "language" | "spoken languages" => format!("{name} speaks {text}."),
         "education" | "school" | "university"
-            if !field.has_preposition() && !tokens[0].is_any(&["a", "an"]) =>
+            if is_noun_phrase(tokens) && !tokens[0].is_any(&["a", "an"]) =>
         {
             format!("{name} studied at {text}.")
         }

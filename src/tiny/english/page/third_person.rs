@@ -1,6 +1,6 @@
 //! Pages that say `I` or `you`, put into the third person.
 
-use super::inflection::disagree_verbs;
+use super::inflection::{disagree_verbs, may_be_base};
 use crate::tiny::english::clause;
 use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::clause::voice::{Person, is_nominative_name};
@@ -66,9 +66,18 @@ pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Optio
             (Person::First, "mine") | (Person::Second, "yours") => alone,
             (Person::First, "myself") | (Person::Second, "yourself") => reflexive,
             (Person::Second, "you") if is_nominative_name(&tokens, at) => nominative,
+            // `When it rains, you zorb`
+            (Person::Second, "you")
+                if tokens
+                    .get(at + 1)
+                    .is_some_and(|next| may_be_base(&next.lower)) =>
+            {
+                return None;
+            }
             (Person::Second, "you") => accusative,
             _ => continue,
         };
+        let is_possessive = tokens[at].is_any(&["my", "your"]);
         let subject = word == nominative;
         let name = (!named || (plural && (subject || word == accusative)))
             && word != reflexive
@@ -77,7 +86,7 @@ pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Optio
             disagree_verbs(&tokens, at, &mut out)?;
         }
         out[at].me = true;
-        let text = match (name, word == possessive) {
+        let text = match (name, is_possessive) {
             (false, _) => word.to_owned(),
             (true, true) => genitive(&names.character),
             (true, false) => names.character.clone(),
@@ -188,6 +197,10 @@ mod tests {
         assert_eq!(
             third("today I, Alice, went to the sea.", Person::First),
             "Today Alice went to the sea."
+        );
+        assert_eq!(
+            third("People tell me I look well.", Person::First),
+            "People tell Alice she looks well."
         );
         assert_eq!(
             third("My mother taught me to paint.", Person::First),

@@ -10,7 +10,7 @@ use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{Token, join, tokenize};
-use crate::tiny::english::words::verbs;
+use crate::tiny::english::words::verbs::{self, BASE, PAST};
 use crate::tiny::english::words::wording::decapitalized;
 
 // What parts the items of a list beside a comma.
@@ -220,7 +220,12 @@ pub(crate) fn is_noun_phrase(tokens: &[Token]) -> bool {
                     && !grammar::is_preposition(&next.lower)
                     && !next.is_any(&["and", "or", "called", "named"])
             });
+        // `Left school`
+        let is_past = verbs::known(lower)
+            .is_some_and(|(_, forms)| forms & PAST != 0 && forms & BASE == 0)
+            && !lower.ends_with("ed");
         token.is_word()
+            && !is_past
             && !is_participle
             && !is_verb
             && !grammar::is_preposition(lower)
