@@ -5,7 +5,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::lists::{self, List};
 use super::markup::clean;
 use super::predicates::opens_with_verb;
-use super::sheets::{self, Taken};
+use super::sheets::{self, Unread};
 use super::splitter::Splitter;
 use super::talk;
 use super::templates::is_field_name;
@@ -55,22 +55,21 @@ pattern!(
 
 /// Splits a page about `character` into blocks.
 pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
-    let (page, mut taken) = prepared(page);
-    let page = talk::interview(character, &page, &mut taken.rows);
+    let (page, unread) = prepared(page);
+    let page = talk::interview(character, &page);
     let speakers = talk::speakers(character, &page);
     let mut splitter = Splitter::new(character, &page);
     for line in page.lines() {
         splitter.line(line, &speakers);
     }
     let mut blocks = splitter.finish();
-    blocks.extend(taken.rows.iter().map(|row| Block::kept(None, &clean(row))));
-    let unread = taken.unread.into_iter();
+    let unread = unread.into_iter();
     blocks.extend(unread.map(|(text, reason)| Block::Unread { text, reason }));
     blocks
 }
 
 /// The page in one form of Unicode and of line ends, what has a notation of its own as fields; and what is taken out.
-fn prepared(page: &str) -> (String, Taken) {
+fn prepared(page: &str) -> (String, Vec<Unread>) {
     let page = page.replace("\r\n", "\n");
     let page: String = page.nfc().filter_map(plain).collect();
     let page = REFERENCE.replace_all(&page, "");

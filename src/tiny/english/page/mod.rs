@@ -31,6 +31,8 @@ pub(super) mod wiki;
 pub(super) mod wiki_tables;
 
 #[cfg(test)]
+mod bent_tests;
+#[cfg(test)]
 mod kept_tests;
 #[cfg(test)]
 mod tests;

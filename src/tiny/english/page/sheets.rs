@@ -46,19 +46,13 @@ pattern!(
 // A box that is not ticked: what is to be done, or does not hold.
 pattern!(UNTICKED, r"(?m)^[ \t]*[-*+•][ \t]+\[ \][ \t]+\S[^\n]*$");
 
-/// What is taken out of the page.
-#[derive(Default)]
-pub(crate) struct Taken {
-    /// Lines that are no text about the character, each with the reason.
-    pub unread: Vec<(String, &'static str)>,
-    /// Rows of tables, which are kept as they stand.
-    pub rows: Vec<String>,
-}
+/// A line that is no text about the character, with the reason.
+pub(crate) type Unread = (String, &'static str);
 
 /// Rewrites the page, and returns what it takes out.
-pub(crate) fn as_fields(page: &str) -> (String, Taken) {
-    let mut taken = Taken::default();
-    let unread = &mut taken.unread;
+pub(crate) fn as_fields(page: &str) -> (String, Vec<Unread>) {
+    let mut taken = Vec::new();
+    let unread = &mut taken;
     let page = FRONT_MATTER.replace(page, |found: &Captures<'_>| {
         let lines = found[0].lines().filter(|line| line.trim() != "---");
         format!("{}\n\n", lines.collect::<Vec<_>>().join("\n"))
@@ -87,9 +81,9 @@ pub(crate) fn as_fields(page: &str) -> (String, Taken) {
             false => found[0].to_string(),
         })
     });
-    let page = tables::tables(&page, &mut taken.rows);
+    let page = tables::tables(&page);
     let page = html::lines(&page);
-    let page = tables::columns(&page, &mut taken.rows);
+    let page = tables::columns(&page);
     (dashes(&page), taken)
 }
 
@@ -275,7 +269,7 @@ mod tests {
         let page = "<del>Kit is a thief.</del> Kit sings.\n~~Kit is poor.~~ <S>Kit\nruns.</S>";
         let (text, taken) = as_fields(page);
         assert_eq!(text.trim(), "Kit sings.");
-        let texts: Vec<&str> = taken.unread.iter().map(|(text, _)| text.as_str()).collect();
+        let texts: Vec<&str> = taken.iter().map(|(text, _)| text.as_str()).collect();
         assert_eq!(
             texts,
             [
@@ -296,22 +290,14 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("Trait") && !text.contains("let"), "{text}");
-        assert_eq!(
-            (unread.unread, unread.rows),
-            (
-                vec![("let a;".to_string(), "is code")],
-                vec!["A: 1; B: x; C: 2".to_string()]
-            )
-        );
+        assert_eq!(unread, [("let a;".to_string(), "is code")]);
+        assert!(text.contains("A: 1; B: x; C: 2"), "{text}");
         let (text, unread) = as_fields("- [ ] Has a passport\n- [x] Has a cat\n");
         assert!(
             text.contains("[x] Has a cat") && !text.contains("passport"),
             "{text}"
         );
         let reason = "is a box that is not ticked";
-        assert_eq!(
-            unread.unread,
-            [("- [ ] Has a passport".to_string(), reason)]
-        );
+        assert_eq!(unread, [("- [ ] Has a passport".to_string(), reason)]);
     }
 }

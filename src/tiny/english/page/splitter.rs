@@ -11,6 +11,7 @@ use super::blocks::{
 use super::lists::{self, List, item};
 use super::markup::{clean, without_parentheses};
 use super::sections::{self, Kind};
+use super::tables::KEPT;
 use super::templates::is_field_name;
 use super::{fields, html, talk};
 use crate::pattern::pattern;
@@ -101,6 +102,11 @@ impl<'a> Splitter<'a> {
             let waits =
                 matches!(self.blocks.last(), Some(Block::Heading(name)) if is_field_name(name));
             self.list.takes_lines &= waits;
+            return;
+        }
+        if let Some(row) = raw.strip_prefix(KEPT) {
+            self.push(Block::kept(None, &clean(row)), row);
+            (self.open, self.list) = (false, List::default());
             return;
         }
         if let Some((speaker, text)) = talk::turn(raw, speakers) {

@@ -16,8 +16,11 @@ pattern!(
     r"^([A-Za-z][A-Za-z ]{1,29}?)\s*\(([^()]+)\)$"
 );
 
-/// Rewrites tables of Markdown: two columns are fields, columns under names of fields are theirs, of what is wider the `rows` are kept.
-pub(crate) fn tables(page: &str, rows: &mut Vec<String>) -> String {
+/// What stands before a line that is kept as it is.
+pub(crate) const KEPT: char = '\u{e000}';
+
+/// Rewrites tables of Markdown: two columns are fields, columns under names of fields are theirs, what is wider is kept row by row.
+pub(crate) fn tables(page: &str) -> String {
     if !page.contains('|') {
         return page.to_string();
     }
@@ -74,10 +77,10 @@ pub(crate) fn tables(page: &str, rows: &mut Vec<String>) -> String {
                     .iter()
                     .zip(&cells)
                     .filter(|(_, cell)| !cell.is_empty());
-                rows.extend(cells.map(|(title, cell)| {
+                kept.extend(cells.map(|(title, cell)| {
                     match heading.is_empty() || !is_answer(title) {
-                        true => format!("{title}: {cell}"),
-                        false => format!("{heading}, {}: {cell}", title.to_lowercase()),
+                        true => format!("{KEPT}{title}: {cell}"),
+                        false => format!("{KEPT}{heading}, {}: {cell}", title.to_lowercase()),
                     }
                 }))
             }
@@ -87,7 +90,7 @@ pub(crate) fn tables(page: &str, rows: &mut Vec<String>) -> String {
             {
                 kept.push(format!("{key}: {text}"))
             }
-            _ => rows.push(row_of(&titles, &cells)),
+            _ => kept.push(format!("{KEPT}{}", row_of(&titles, &cells))),
         }
     }
     kept.join("\n")
@@ -217,8 +220,8 @@ fn is_title(cell: &str) -> bool {
     )
 }
 
-/// Rewrites lines that hold a field's name and its text in two columns; of what is wider the `rows` are kept.
-pub(crate) fn columns(page: &str, rows: &mut Vec<String>) -> String {
+/// Rewrites lines that hold a field's name and its text in two columns; what is wider is kept row by row.
+pub(crate) fn columns(page: &str) -> String {
     let mut kept: Vec<String> = Vec::new();
     for line in page.lines() {
         let indent = &line[..line.len() - line.trim_start().len()];
@@ -228,12 +231,14 @@ pub(crate) fn columns(page: &str, rows: &mut Vec<String>) -> String {
         if is_header(text) {
             continue;
         }
-        if let Some(pairs) = pairs(text) {
+        if text.starts_with(KEPT) {
+            kept.push(line.to_string());
+        } else if let Some(pairs) = pairs(text) {
             kept.extend(pairs.iter().map(|pair| format!("{front}{pair}")));
         } else if let Some((name, text)) = two_columns(text) {
             kept.push(format!("{front}{name}: {text}"));
         } else if let Some(row) = wide_row(text) {
-            rows.push(row);
+            kept.push(format!("{KEPT}{row}"));
         } else {
             kept.push(line.to_string());
         }
@@ -293,22 +298,15 @@ fn wide_row(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn check(
-        rewrite: fn(&str, &mut Vec<String>) -> String,
-        page: &str,
-        expected: &[&str],
-        told: &[&str],
-    ) {
-        let mut unread = Vec::new();
-        let text = rewrite(page, &mut unread);
-        let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
-        assert_eq!(
-            (lines, unread),
-            (
-                expected.to_vec(),
-                told.iter().map(|row| row.to_string()).collect()
-            )
-        );
+    fn check(rewrite: fn(&str) -> String, page: &str, expected: &[&str], rows: &[&str]) {
+        let text = rewrite(page);
+        let lines = text.lines().filter(|line| !line.is_empty());
+        let (kept, lines): (Vec<&str>, Vec<&str>) = lines.partition(|line| line.starts_with(KEPT));
+        let kept: Vec<&str> = kept
+            .iter()
+            .map(|row| row.trim_start_matches(KEPT))
+            .collect();
+        assert_eq!((lines, kept), (expected.to_vec(), rows.to_vec()));
     }
 
     #[test]

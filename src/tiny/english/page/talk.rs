@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::tables::KEPT;
 use crate::pattern::pattern;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::sentences;
@@ -82,8 +83,8 @@ pattern!(
     r"^(?:[*_]{1,2})?(Q|A|Question|Answer|Interviewer)(?: ?\d{1,2})?[.:](?:[*_]{1,2})?\s+(\S.*)$"
 );
 
-/// Writes who speaks in the questions and answers of an interview. An answer that says nothing without its question is taken out with it.
-pub(crate) fn interview(character: &str, page: &str, pairs: &mut Vec<String>) -> String {
+/// Writes who speaks in the questions and answers of an interview. An answer that says nothing without its question is kept with it.
+pub(crate) fn interview(character: &str, page: &str) -> String {
     let asked = |line: &str| match ASKED.captures(line.trim()) {
         Some(found) => Some((!found[1].starts_with('A'), found[2].to_string())),
         None => label(line.trim())
@@ -112,7 +113,7 @@ pub(crate) fn interview(character: &str, page: &str, pairs: &mut Vec<String>) ->
             (Some(before), Some((false, text)))
                 if before.ends_with('?') && is_bare_answer(&text) =>
             {
-                pairs.push(format!("{before} {text}"));
+                kept.push(format!("{KEPT}{before} {text}"));
             }
             (before, turn) => {
                 kept.extend(before.map(|before| format!("Interviewer: {before}")));

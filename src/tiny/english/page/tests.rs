@@ -345,8 +345,8 @@ fn interviews_and_letters_of_a_list_are_read() {
         "Q: Where do you work?\nA: I work in a garden.\nQ: Do you swim?\nA: Never.\n\na. Alice was a sailor.",
         &[
             "Alice works in a garden.",
-            "Alice was a sailor.",
             "Alice – Do you swim? Never.",
+            "Alice was a sailor.",
         ],
         &["Where do you work?"],
     );
