@@ -3,7 +3,6 @@
 use unicode_normalization::UnicodeNormalization;
 
 use super::lists::{self, List};
-use super::markup::clean;
 use super::predicates::opens_with_verb;
 use super::sheets::{self, Unread};
 use super::splitter::Splitter;

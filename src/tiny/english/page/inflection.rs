@@ -126,7 +126,7 @@ pub(crate) fn disagree_verbs(tokens: &[Token], at: usize, out: &mut [Token]) -> 
         if token.is("to") && is_base(next) && !tokens[next].is_any(&["work", "sleep"]) {
             governing = Some(next);
         }
-        if !token.is_any(&["and", "or", "but", "then", "yet", ","]) {
+        if !token.is_any(&["and", "&", "or", "but", "then", "yet", ","]) {
             continue;
         }
         let is_adjacent = idx == last + 1 && !token.is("but");

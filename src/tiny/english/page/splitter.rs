@@ -199,14 +199,12 @@ impl<'a> Splitter<'a> {
         // The title is the character's, whatever it is; a line among others is no heading for sure.
         let is_title = level == 1 && self.sections.is_empty();
         let is_line = level == BARE && self.open && !sections::is_doubtful(&heading);
-        let kind = match is_title || is_line {
+        let is_own = talk::is_character(self.character, &plain);
+        let kind = match is_title || is_line || is_own {
             true => Kind::Facts,
             false => sections::kind_of(self.character, &heading, &self.words),
         };
-        if is_title
-            && heading.contains([',', '(', ':', '–'])
-            && talk::is_character(self.character, &plain)
-        {
+        if is_own && heading.contains([',', '(', ':', '–']) {
             self.blocks.push(Block::kept(None, &heading));
         }
         self.sections.push(Section {
