@@ -24,56 +24,9 @@ pub(crate) enum Kind {
 
 static PLACE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(PLACES));
 
-const TIME_WORDS: &[&str] = &[
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
-    "age",
-    "year",
-    "years",
-    "month",
-    "months",
-    "week",
-    "weeks",
-    "day",
-    "days",
-    "night",
-    "nights",
-    "morning",
-    "mornings",
-    "evening",
-    "evenings",
-    "afternoon",
-    "weekend",
-    "weekends",
-    "summer",
-    "winter",
-    "spring",
-    "autumn",
-    "childhood",
-    "youth",
-    "century",
-    "noon",
-    "midnight",
-    "hours",
-    "time",
-];
+const TIME_WORDS: &str = "january february march april may june july august september october november december monday tuesday wednesday \
+    thursday friday saturday sunday age year years month months week weeks day days night nights morning mornings evening \
+    evenings afternoon weekend weekends summer winter spring autumn childhood youth century noon midnight hours time";
 
 /// Whether the word is a year.
 pub(crate) fn is_year(token: &Token) -> bool {
@@ -84,7 +37,7 @@ pub(crate) fn is_year(token: &Token) -> bool {
 
 /// Whether the word tells a time.
 pub(crate) fn is_time(token: &Token) -> bool {
-    is_year(token) || TIME_WORDS.contains(&token.lower.as_str())
+    is_year(token) || token.is_in(TIME_WORDS)
 }
 
 /// The noun phrase that begins at `from`.

@@ -136,22 +136,7 @@ fn in_place_before(tokens: &[Token], at: usize) -> bool {
 
 /// Whether a sentence tells of a dream, a play, a tale or what might be, of which the next may tell, too.
 pub(crate) fn is_framed(tokens: &[Token]) -> bool {
-    const FRAMES: [&str; 14] = [
-        "dream",
-        "dreams",
-        "nightmare",
-        "play",
-        "film",
-        "movie",
-        "story",
-        "stories",
-        "tale",
-        "legend",
-        "game",
-        "version",
-        "rumour",
-        "rumours",
-    ];
+    const FRAMES: &str = "dream dreams nightmare play film movie story stories tale legend game version rumour rumours";
     let Some(first) = tokens.first() else {
         return false;
     };
@@ -163,7 +148,7 @@ pub(crate) fn is_framed(tokens: &[Token]) -> bool {
         && tokens
             .iter()
             .take(end.min(8))
-            .any(|token| token.is_any(&FRAMES));
+            .any(|token| token.is_in(FRAMES));
     opens || within
 }
 

@@ -8,62 +8,13 @@ use crate::tiny::english::words::tokens::{self, Token};
 use crate::tiny::english::words::verbs::{self, BASE, ING, PARTICIPLE, PAST};
 
 /// Adverbs behind which a verb comes, where a noun could come, too.
-const BEFORE_VERBS: &[&str] = &[
-    "never",
-    "often",
-    "always",
-    "also",
-    "sometimes",
-    "usually",
-    "rarely",
-    "hardly",
-    "seldom",
-    "then",
-    "mostly",
-    "still",
-    "just",
-    "even",
-    "only",
-    "now",
-    "not",
-    "longer",
-];
+const BEFORE_VERBS: &str = "never often always also sometimes usually rarely hardly seldom then mostly still just even only now not longer";
 /// Words that stand behind a verb and behind no noun.
-const BEHIND_VERBS: &[&str] = &[
-    "a",
-    "an",
-    "the",
-    "my",
-    "your",
-    "his",
-    "her",
-    "their",
-    "its",
-    "it",
-    "him",
-    "them",
-    "me",
-    "myself",
-    "no",
-    "nothing",
-    "everything",
-    "anything",
-    "something",
-    "everybody",
-    "everyone",
-    "nobody",
-    "to",
-    "up",
-    "down",
-    "off",
-    "away",
-    "back",
-];
+const BEHIND_VERBS: &str = "a an the my your his her their its it him them me myself no nothing everything anything something everybody everyone \
+    nobody to up down off away back";
 /// Words that begin another clause.
-const OTHERS: &[&str] = &[
-    "he", "she", "they", "we", "who", "which", "that", "whose", "whom", "what", "where", "when",
-    "whenever", "because", "while", "although", "though", "if", "unless", "how", "why", "whether",
-];
+const OTHERS: &str = "he she they we who which that whose whom what where when whenever because while although though if unless how why \
+    whether";
 /// Verbs that are nouns as often.
 const NOUNS: &str = "dance work play drink walk dream cook paint travel garden fish water film train race love hate rest sleep talk study \
     sport plant share shop place stage star state test trade trust visit watch sail sketch ski hike joke knock label laugh lecture \
@@ -80,10 +31,7 @@ const NOUNS: &str = "dance work play drink walk dream cook paint travel garden f
     spread stroll stay surf swim tackle talk tap tease thirst toil torment touch track transfer treasure trouble twist";
 
 /// Those of them that no other noun follows.
-const TRANSITIVE: &[&str] = &[
-    "play", "drink", "watch", "visit", "study", "plant", "wash", "repair", "help", "love", "hate",
-    "call",
-];
+const TRANSITIVE: &str = "play drink watch visit study plant wash repair help love hate call";
 
 /// What a word behind `and` is.
 enum Coordinated {
@@ -120,7 +68,7 @@ pub(crate) fn disagree_verbs(tokens: &[Token], at: usize, out: &mut [Token]) -> 
             && !token.is_any(&["like"])
             && (grammar::is_plural(&tokens[idx - 1].lower)
                 || tokens[idx - 1].is_any(&["them", "him", "her"]));
-        other |= token.is_any(OTHERS) || is_subject || is_theirs;
+        other |= token.is_in(OTHERS) || is_subject || is_theirs;
         // `to swim`, but not `drive to work`
         let next = past_adverbs(tokens, idx + 1);
         if token.is("to") && is_base(next) && !tokens[next].is_any(&["work", "sleep"]) {
@@ -225,8 +173,8 @@ fn coordinated(tokens: &[Token], idx: usize, next: usize, is_adjacent: bool) -> 
     }
     let after = tokens.get(next + 1);
     let takes_object =
-        after.is_some_and(|after| after.is_any(BEHIND_VERBS) || is_possessive(tokens, next + 1));
-    let is_behind_adverb = next > idx + 1 && tokens[next - 1].is_any(BEFORE_VERBS);
+        after.is_some_and(|after| after.is_in(BEHIND_VERBS) || is_possessive(tokens, next + 1));
+    let is_behind_adverb = next > idx + 1 && tokens[next - 1].is_in(BEFORE_VERBS);
     let is_word = after.is_some_and(Token::is_word);
     let is_known_noun = lexicon::is_common(lower)
         && !grammar::is_adjective(lower)
@@ -254,8 +202,7 @@ fn coordinated(tokens: &[Token], idx: usize, next: usize, is_adjacent: bool) -> 
         Some((_, forms)) if forms & BASE != 0 => {
             let has_noun =
                 is_word && !after.is_some_and(|after| grammar::is_preposition(&after.lower));
-            let may_be_noun =
-                is_noun(token) && !(has_noun && TRANSITIVE.contains(&lower)) || !is_word;
+            let may_be_noun = is_noun(token) && !(has_noun && token.is_in(TRANSITIVE)) || !is_word;
             match is_adjacent || is_behind_adverb || takes_object || !may_be_noun {
                 true => Coordinated::Verb,
                 false => Coordinated::Unsure,

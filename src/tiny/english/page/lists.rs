@@ -6,6 +6,7 @@ use super::{talk, templates, values};
 use crate::pattern::pattern;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
+use crate::tiny::english::words::lexicon::is_listed;
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{self, Token, tokenize};
 use crate::tiny::english::words::verbs;
@@ -222,20 +223,9 @@ fn person(character: &str, line: &str, indent: usize, list: &mut List) -> Option
 
 /// Whether a heading announces people and what they are to the character.
 pub(crate) fn is_of_people(heading: &str) -> bool {
-    const PEOPLE: [&str; 10] = [
-        "relationship",
-        "relation",
-        "family",
-        "friend",
-        "people",
-        "allies",
-        "enemies",
-        "connection",
-        "acquaintance",
-        "companion",
-    ];
+    const PEOPLE: &str = "relationship relation family friend people allies enemies connection acquaintance companion";
     let heading = heading.to_lowercase();
-    PEOPLE.iter().any(|word| heading.contains(word))
+    PEOPLE.split(' ').any(|word| heading.contains(word))
 }
 
 /// The name of the field that stands under a heading, which is empty if the heading says nothing of it.
@@ -248,38 +238,11 @@ pub(crate) fn name_of(heading: &str) -> String {
 
 /// Whether a heading announces facts of any kind.
 fn says_nothing(heading: &str) -> bool {
-    const ANY: [&str; 28] = [
-        "odds and ends",
-        "this and that",
-        "bits and pieces",
-        "other facts",
-        "about",
-        "basics",
-        "biography",
-        "background",
-        "facts",
-        "fun facts",
-        "trivia",
-        "notes",
-        "overview",
-        "info",
-        "information",
-        "details",
-        "life",
-        "misc",
-        "miscellaneous",
-        "other",
-        "profile",
-        "quick facts",
-        "history",
-        "summary",
-        "character",
-        "description",
-        "general",
-        "backstory",
-    ];
+    const ANY: &str = "odds and ends, this and that, bits and pieces, other facts, about, basics, biography, background, facts, fun \
+        facts, trivia, notes, overview, info, information, details, life, misc, miscellaneous, other, profile, quick \
+        facts, history, summary, character, description, general, backstory";
     let heading = heading.to_lowercase();
-    ANY.contains(&heading.as_str()) || heading.contains(" life") || heading.starts_with("early ")
+    is_listed(ANY, &heading) || heading.contains(" life") || heading.starts_with("early ")
 }
 
 /// Whether an item tells what the character is or lacks, under whatever heading: `Left-handed`, `Loyal to his clan`, `No sense of smell`.

@@ -9,22 +9,8 @@ use crate::tiny::english::words::verbs::{self, BASE, PARTICIPLE, PAST, THIRD};
 use crate::tiny::english::words::wording::decapitalized;
 
 /// Verbs that take no object, so that their past is no participle.
-const WITHOUT_OBJECT: &[&str] = &[
-    "work",
-    "live",
-    "move",
-    "travel",
-    "study",
-    "serve",
-    "retire",
-    "graduate",
-    "stay",
-    "swim",
-    "sleep",
-    "return",
-    "emigrate",
-    "volunteer",
-];
+const WITHOUT_OBJECT: &str =
+    "work live move travel study serve retire graduate stay swim sleep return emigrate volunteer";
 
 /// Whether the words begin with a verb that has no subject: `hates goats`, `is afraid of bats`, `never lies`.
 pub(crate) fn opens_with_verb(tokens: &[Token]) -> bool {
@@ -80,21 +66,9 @@ pub(crate) fn from_predicate(name: &str, text: &str) -> Option<String> {
 
 /// How many adverbs stand before the verb, at most two.
 fn n_adverbs(tokens: &[Token]) -> usize {
-    const OFTEN: &[&str] = &[
-        "never",
-        "always",
-        "often",
-        "also",
-        "still",
-        "sometimes",
-        "usually",
-        "rarely",
-        "seldom",
-        "hardly",
-        "now",
-    ];
+    const OFTEN: &str = "never always often also still sometimes usually rarely seldom hardly now";
     let is_adverb = |token: &&Token| {
-        token.is_any(OFTEN) || token.lower.ends_with("ly") && verbs::is_adverb(&token.lower)
+        token.is_in(OFTEN) || token.lower.ends_with("ly") && verbs::is_adverb(&token.lower)
     };
     tokens.iter().take(2).take_while(is_adverb).count()
 }
@@ -161,6 +135,7 @@ fn is_past(tokens: &[Token]) -> bool {
         grammar::is_determiner(&second.lower) && !second.is("by") || is_possessive(tokens, 1);
     forms & PARTICIPLE == 0
         || has_object
-        || WITHOUT_OBJECT.contains(&base) && grammar::is_preposition(&second.lower)
+        || WITHOUT_OBJECT.split(' ').any(|verb| verb == base)
+            && grammar::is_preposition(&second.lower)
         || first.is("trained") && second.is("as")
 }

@@ -4,6 +4,7 @@ use super::blocks::{bullet, ends_sentence, field};
 use super::html;
 use super::templates::is_field_name;
 use crate::pattern::pattern;
+use crate::tiny::english::words::lexicon::is_listed;
 
 pattern!(RULE, r"^\|?[\s:|-]*-{2,}[\s:|-]*$");
 // `Age    34`, `Age;34`, `Age,34`, `Age (34)`.
@@ -98,39 +99,17 @@ pub(crate) fn tables(page: &str) -> String {
 
 /// Whether the columns of a table hold what is so and what is not: `Yes` and `No`, `Likes` and `Doesn't like`.
 fn are_opposites(titles: &[String]) -> bool {
-    const SO: [&str; 10] = [
-        "yes",
-        "likes",
-        "loves",
-        "enjoys",
-        "good",
-        "pros",
-        "can",
-        "does",
-        "always",
-        "strengths",
-    ];
-    const NOT_SO: [&str; 10] = [
-        "no",
-        "dislikes",
-        "hates",
-        "bad",
-        "cons",
-        "never",
-        "not",
-        "cannot",
-        "weaknesses",
-        "avoids",
-    ];
+    const SO: &str = "yes, likes, loves, enjoys, good, pros, can, does, always, strengths";
+    const NOT_SO: &str = "no, dislikes, hates, bad, cons, never, not, cannot, weaknesses, avoids";
     let is_not =
-        |title: &str| NOT_SO.contains(&title) || title.contains("n't") || title.contains(" not ");
+        |title: &str| is_listed(NOT_SO, title) || title.contains("n't") || title.contains(" not ");
     match titles {
         [first, second] => {
             let (first, second) = (
                 first.to_lowercase(),
                 second.to_lowercase().replace('’', "'"),
             );
-            SO.contains(&first.as_str()) && is_not(&second)
+            is_listed(SO, &first) && is_not(&second)
         }
         _ => false,
     }

@@ -258,84 +258,11 @@ pub(crate) fn spoken(text: &str) -> (Vec<String>, Vec<String>) {
 
 /// Whether a sentence that the character says tells what holds beyond the moment: `I grew up here.` but not `I think so.`
 pub(crate) fn is_fact(sentence: &str) -> bool {
-    const MOMENT: &[&str] = &[
-        "you",
-        "your",
-        "yours",
-        "this",
-        "that",
-        "these",
-        "those",
-        "here",
-        "there",
-        "now",
-        "today",
-        "tomorrow",
-        "yesterday",
-        "tonight",
-        "just",
-        "too",
-        "it",
-        "we",
-        "us",
-        "our",
-        "him",
-        "them",
-        "please",
-        "if",
-        "then",
-        "already",
-        "anyway",
-        "again",
-        "later",
-        "soon",
-        "today",
-        "one",
-    ];
-    const OPINION: &[&str] = &[
-        "think",
-        "guess",
-        "know",
-        "knew",
-        "mean",
-        "suppose",
-        "see",
-        "hope",
-        "wish",
-        "bet",
-        "hear",
-        "heard",
-        "understand",
-        "agree",
-        "see",
-        "will",
-        "shall",
-        "would",
-        "should",
-        "could",
-        "might",
-        "may",
-        "must",
-        "did",
-        "do",
-        "can",
-        "thought",
-        "said",
-        "saw",
-        "apologize",
-        "swear",
-        "promise",
-        "wonder",
-        "doubt",
-        "assume",
-        "remember",
-        "forgot",
-        "thank",
-        "beg",
-        "accept",
-        "insist",
-        "feel",
-    ];
+    const MOMENT: &str = "you your yours this that these those here there now today tomorrow yesterday tonight just too it we us our him \
+        them please if then already anyway again later soon today one";
+    const OPINION: &str = "think guess know knew mean suppose see hope wish bet hear heard understand agree see will shall would should could \
+        might may must did do can thought said saw apologize swear promise wonder doubt assume remember forgot thank beg \
+        accept insist feel";
     if !sentence.ends_with('.') || sentence.ends_with("..") {
         return false;
     }
@@ -347,7 +274,7 @@ pub(crate) fn is_fact(sentence: &str) -> bool {
     let mine = first.is("my");
     if words.len() < 4
         || !(mine || first.is_any(&["i", "i'm", "i've"]))
-        || words.iter().any(|word| word.is_any(MOMENT))
+        || words.iter().any(|word| word.is_in(MOMENT))
     {
         return false;
     }
@@ -371,15 +298,10 @@ pub(crate) fn is_fact(sentence: &str) -> bool {
         && words
             .iter()
             .any(|word| word.is_any(&["not", "don't", "can't", "cannot", "never"]));
-    let negated = negated
-        && !words
-            .iter()
-            .skip(2)
-            .take(2)
-            .any(|word| word.is_any(OPINION));
+    let negated = negated && !words.iter().skip(2).take(2).any(|word| word.is_in(OPINION));
     match copula {
         true => lasting && !verbs::can_be(&verb.lower, ING),
-        false => negated || !verb.is_any(OPINION),
+        false => negated || !verb.is_in(OPINION),
     }
 }
 

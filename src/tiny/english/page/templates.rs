@@ -7,6 +7,7 @@ use super::values::{
 use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
+use crate::tiny::english::words::lexicon::is_listed;
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{Token, tokenize};
 use crate::tiny::english::words::verbs;
@@ -71,84 +72,14 @@ impl Field<'_> {
 
 /// Whether a name is that of a field whose meaning is known, so that a line with nothing else announces its text.
 pub(crate) fn is_field_name(name: &str) -> bool {
-    const NAMES: [&str; 75] = [
-        "name",
-        "full name",
-        "age",
-        "gender",
-        "sex",
-        "born",
-        "birthday",
-        "birth date",
-        "date of birth",
-        "birthdate",
-        "birthplace",
-        "place of birth",
-        "died",
-        "hometown",
-        "origin",
-        "residence",
-        "home",
-        "location",
-        "occupation",
-        "job",
-        "profession",
-        "species",
-        "race",
-        "role",
-        "nationality",
-        "ethnicity",
-        "sexuality",
-        "marital status",
-        "religion",
-        "eyes",
-        "hair",
-        "skin",
-        "eye color",
-        "eye colour",
-        "hair color",
-        "hair colour",
-        "height",
-        "weight",
-        "build",
-        "likes",
-        "loves",
-        "dislikes",
-        "hates",
-        "fears",
-        "hobbies",
-        "interests",
-        "skills",
-        "abilities",
-        "traits",
-        "strengths",
-        "weaknesses",
-        "flaws",
-        "habits",
-        "goals",
-        "languages",
-        "education",
-        "pets",
-        "siblings",
-        "children",
-        "spouse",
-        "mother",
-        "father",
-        "brother",
-        "sister",
-        "husband",
-        "wife",
-        "parents",
-        "instruments",
-        "nickname",
-        "nicknames",
-        "aliases",
-        "personality",
-        "appearance",
-        "allergies",
-        "status",
-    ];
-    NAMES.contains(&name.trim().to_lowercase().as_str())
+    const NAMES: &str = "name, full name, age, gender, sex, born, birthday, birth date, date of birth, birthdate, birthplace, place of \
+        birth, died, hometown, origin, residence, home, location, occupation, job, profession, species, race, role, \
+        nationality, ethnicity, sexuality, marital status, religion, eyes, hair, skin, eye color, eye colour, hair color, \
+        hair colour, height, weight, build, likes, loves, dislikes, hates, fears, hobbies, interests, skills, abilities, \
+        traits, strengths, weaknesses, flaws, habits, goals, languages, education, pets, siblings, children, spouse, \
+        mother, father, brother, sister, husband, wife, parents, instruments, nickname, nicknames, aliases, personality, \
+        appearance, allergies, status";
+    is_listed(NAMES, &name.trim().to_lowercase())
 }
 
 /// Words a field as a sentence: by its name, or as `Alice's <field> is <text>.`

@@ -7,7 +7,7 @@ use super::predicates::opens_with_verb;
 use super::{lists, sections};
 use crate::pattern::pattern;
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::lexicon;
+use crate::tiny::english::words::lexicon::{self, is_listed};
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{Token, join, tokenize};
 use crate::tiny::english::words::verbs::{self, BASE, PAST};
@@ -78,92 +78,18 @@ fn within_list(key: &str, item: &str) -> String {
 
 /// Whether the field holds the name of a person, a place or the like.
 pub(crate) fn keeps_capital(key: &str) -> bool {
-    const PROPER: &[&str] = &[
-        "hometown",
-        "origin",
-        "from",
-        "home",
-        "town",
-        "country",
-        "residence",
-        "lives",
-        "location",
-        "city",
-        "address",
-        "birthplace",
-        "place",
-        "born",
-        "birth",
-        "birthday",
-        "school",
-        "university",
-        "education",
-        "language",
-        "languages",
-        "band",
-        "team",
-        "company",
-        "employer",
-        "book",
-        "books",
-        "novel",
-        "novels",
-        "film",
-        "films",
-        "movie",
-        "movies",
-        "song",
-        "album",
-        "ship",
-        "house",
-        "nationality",
-        "ethnicity",
-        "religion",
-        "nickname",
-        "nicknames",
-        "names",
-        "alias",
-        "aliases",
-        "surname",
-        "name",
-        "motto",
-        "catchphrase",
-        "slogan",
-        "family",
-        "relatives",
-        "siblings",
-        "children",
-        "friends",
-        "enemies",
-        "rivals",
-        "allies",
-        "pets",
-        "pet",
-    ];
+    const PROPER: &str = "hometown origin from home town country residence lives location city address birthplace place born birth birthday \
+        school university education language languages band team company employer book books novel novels film films movie \
+        movies song album ship house nationality ethnicity religion nickname nicknames names alias aliases surname name \
+        motto catchphrase slogan family relatives siblings children friends enemies rivals allies pets pet";
     key.split_whitespace()
-        .any(|word| PROPER.contains(&word) || people::is_person_word(word))
+        .any(|word| PROPER.split(' ').any(|proper| proper == word) || people::is_person_word(word))
 }
 
 pub(crate) fn is_describing(key: &str) -> bool {
-    matches!(
-        key,
-        "personality"
-            | "traits"
-            | "character"
-            | "personality traits"
-            | "mind"
-            | "temperament"
-            | "attitude"
-            | "description"
-            | "nature"
-            | "characteristics"
-            | "appearance"
-            | "demeanor"
-            | "demeanour"
-            | "mood"
-            | "looks"
-            | "build"
-    )
+    const NAMES: &str = "personality, traits, character, personality traits, mind, temperament, attitude, description, nature, \
+        characteristics, appearance, demeanor, demeanour, mood, looks, build";
+    is_listed(NAMES, key)
 }
 
 pub(crate) fn all_adjectives(tokens: &[Token]) -> bool {
@@ -273,25 +199,7 @@ pub(crate) fn takes_predicates(key: &str) -> bool {
 
 /// Whether a field describes the page, not the character.
 pub(crate) fn is_metadata(key: &str) -> bool {
-    matches!(
-        key,
-        "quote"
-            | "quotes"
-            | "source"
-            | "sources"
-            | "references"
-            | "image"
-            | "caption"
-            | "see also"
-            | "pronouns"
-            | "tags"
-            | "creator"
-            | "creator notes"
-            | "genre"
-            | "links"
-            | "title"
-            | "layout"
-            | "date"
-            | "author"
-    )
+    const NAMES: &str = "quote, quotes, source, sources, references, image, caption, see also, pronouns, tags, creator, creator notes, \
+        genre, links, title, layout, date, author";
+    is_listed(NAMES, key)
 }

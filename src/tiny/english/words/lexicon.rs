@@ -238,6 +238,11 @@ pub(crate) fn is_proper(lower: &str) -> bool {
     PROPER.contains(lower)
 }
 
+/// Whether a word or several are in a list that commas part.
+pub(crate) fn is_listed(list: &str, words: &str) -> bool {
+    list.split(", ").any(|listed| listed == words)
+}
+
 /// Whether the word is in one of the lists of common words.
 pub(crate) fn is_common(lower: &str) -> bool {
     COMMON.contains(lower)
