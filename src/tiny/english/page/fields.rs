@@ -1,11 +1,8 @@
 //! `Field: text` lines as whole sentences about the character.
 
-use std::borrow::Cow;
-
 use super::predicates::{from_predicate, lacks_subject};
 use super::templates::{from_template, none_of};
 use super::values::{is_plain, listed, takes_predicates, with_commas};
-use crate::pattern::pattern;
 use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::clause::{self, Subject};
 use crate::tiny::english::words::grammar;
@@ -14,12 +11,6 @@ use crate::tiny::english::words::sentences;
 use crate::tiny::english::words::tokens::{Token, join, tokenize};
 use crate::tiny::english::words::verbs::{self, PAST, THIRD};
 use crate::tiny::english::words::wording::{decapitalized, genitive};
-
-// A field on somebody, with how it ended.
-pattern!(
-    STATUS,
-    r"(?i)^\W*(\w+)\W*:\W*\s([^():]+?)\s*\((divorced|separated|annulled|ex|former|deceased|died|late)\b[^()]*\)[.\s]*$"
-);
 
 /// The parts of a field's text, each with the sentence it stands for, which names the character or has a pronoun for it.
 pub(crate) fn sentences(names: &Names, field: &str, text: &str) -> Vec<(String, Option<String>)> {
@@ -102,11 +93,18 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
             .all(|c| c.is_ascii_punctuation() || c.is_whitespace());
         return (!is_blank).then_some(None);
     }
+    // `Wishes: she had a dog`
+    let is_unreal = key.split(' ').any(|word| {
+        matches!(
+            word,
+            "wish" | "wishes" | "hope" | "hopes" | "fear" | "fears" | "regrets"
+        )
+    });
+    if is_unreal && is_sentence(names, value) {
+        return Some(None);
+    }
     if is_sentence(names, value) {
         return Some(Some(of_relative(names, key, value)));
-    }
-    if let Some(begun) = begun_by(names, field) {
-        return Some(Some(format!("{begun} {}.", decapitalized(&tokenize(bare)))));
     }
     let is_relative = people::is_person_word_of(field);
     if (is_relative || takes_predicates(key))
@@ -129,28 +127,6 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
         "" => from_fragment(names, bare),
         _ => from_template(names, key, &text),
     })
-}
-
-/// Whether a field is about whom the character was with: `Former spouse`.
-pub(crate) fn is_former(name: &str) -> bool {
-    name.to_lowercase()
-        .strip_prefix("former ")
-        .is_some_and(people::is_person_word_of)
-}
-
-/// `Spouse: Tom (divorced)` as a field of its own name: `Former spouse: Tom`; other lines as they are.
-pub(crate) fn with_status(line: &str) -> Cow<'_, str> {
-    let Some(found) = STATUS.captures(line) else {
-        return Cow::Borrowed(line);
-    };
-    let (name, text, status) = (&found[1], &found[2], found[3].to_lowercase());
-    let key = name.to_lowercase();
-    let is_partner = matches!(key.as_str(), "spouse" | "husband" | "wife" | "partner");
-    let is_over = !matches!(status.as_str(), "deceased" | "died" | "late");
-    match people::is_person_word_of(&key) && !grammar::is_plural(&key) && (is_partner || !is_over) {
-        true => format!("{} {key}: {text}", if is_over { "Former" } else { "Late" }).into(),
-        false => Cow::Borrowed(line),
-    }
 }
 
 /// The statement that parentheses make about the character whose name stands before them: `born in 1990`, `34`, `who is 34`, `a nurse`.
@@ -191,14 +167,6 @@ pub(crate) fn of_aside_in(names: &Names, field: &str, text: &str) -> Option<Stri
     let is_relative = people::is_person_word_of(&key) && !grammar::is_plural(&key);
     let is_noun = text.starts_with("a ") || text.starts_with("an ");
     (is_relative && is_noun).then(|| format!("{} {key} is {text}.", genitive(&names.character)))
-}
-
-/// A field that begins the sentence itself: `Bruno knows: three recipes`.
-fn begun_by<'a>(names: &Names, field: &'a str) -> Option<&'a str> {
-    let tokens = names.tag_names(field);
-    let verb = tokens.get(1)?;
-    let is_verb = verbs::known(&verb.lower).is_some_and(|(_, forms)| forms & (THIRD | PAST) != 0);
-    (tokens[0].me && is_verb).then_some(field.trim())
 }
 
 /// Whom a field's predicate is about: a person that it names, or the character.

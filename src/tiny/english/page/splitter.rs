@@ -13,7 +13,7 @@ use super::markup::{clean, without_parentheses};
 use super::sections::{self, Kind};
 use super::tables::KEPT;
 use super::templates::is_field_name;
-use super::{fields, html, talk};
+use super::{html, talk};
 use crate::pattern::pattern;
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{self, tokenize};
@@ -144,8 +144,8 @@ impl<'a> Splitter<'a> {
             None => raw,
         };
         let bullet = bullet(raw);
-        let raw = fields::with_status(&raw[bullet.unwrap_or(0)..]);
-        let full = clean(&raw);
+        let raw = &raw[bullet.unwrap_or(0)..];
+        let full = clean(raw);
         let (mut line, asides) = without_parentheses(&full);
         let mut is_whole = asides.is_empty();
         // `Bob (enemy)`, in a list of people.

@@ -228,15 +228,13 @@ impl Writer<'_> {
             .iter()
             .map(|aside| fields::of_aside_in(names, name, &aside.text))
             .collect();
-        // `Former spouse` says whose spouse was: it is all true.
-        let is_former = fields::is_former(name);
         // `Tom: I'm a priest.`
         let is_said = lists::is_proper(name)
             && !talk::is_character(&names.character, name)
             && tokens::tokenize(text)
                 .iter()
                 .any(|token| token.is_any(&["i", "my", "me", "mine", "we", "our"]));
-        let is_doubtful = sections::is_doubtful(name) && !is_former || is_said;
+        let is_doubtful = sections::is_doubtful(name) || is_said;
         let (Some(said), false) = (said, is_doubtful) else {
             return self.keep(under, text);
         };

@@ -91,7 +91,6 @@ pub(crate) fn from_template(names: &Names, key: &str, text: &str) -> Option<Stri
     if matches!(key, "scenario" | "setting") {
         return None;
     }
-    let text = &in_feet(key, text);
     let tokens = tokenize(text);
     if tokens.is_empty() || opens_with_verb(&tokens) && tokens.len() > 1 || tells_more(&tokens) {
         return None;
@@ -129,25 +128,6 @@ pub(crate) fn none_of(names: &Names, key: &str, text: &str) -> Option<String> {
         "pets" | "siblings" | "children" | "hobbies" | "allergies"
     );
     (is_none && can_be_had).then(|| format!("{} has no {key}.", names.character))
-}
-
-/// `5'6"` in words, for its marks would be quotation marks.
-fn in_feet(key: &str, text: &str) -> String {
-    let marks: &[char] = &['\'', '’', '"', '”', '″', '′'];
-    let mut parts = text
-        .split(marks)
-        .map(str::trim)
-        .filter(|part| !part.is_empty());
-    let numbers = (parts.next(), parts.next(), parts.next());
-    let is_number = |part: &str| part.len() <= 2 && part.bytes().all(|byte| byte.is_ascii_digit());
-    match numbers {
-        (Some(feet), Some(inches), None)
-            if key == "height" && is_number(feet) && is_number(inches) =>
-        {
-            format!("{feet} feet {inches} inches")
-        }
-        _ => text.to_owned(),
-    }
 }
 
 /// Name, age and gender.
@@ -388,14 +368,7 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
         grammar::is_adjective(word)
             || matches!(
                 *word,
-                "favourite"
-                    | "favorite"
-                    | "former"
-                    | "late"
-                    | "older"
-                    | "younger"
-                    | "eldest"
-                    | "youngest"
+                "favourite" | "favorite" | "older" | "younger" | "eldest" | "youngest"
             )
     };
     let is_described = words[..words.len() - 1].iter().all(describes);
