@@ -87,6 +87,21 @@ fn only_a_field_that_names_something_gets_a_verb() {
 }
 
 #[test]
+fn a_name_in_bold_is_that_of_a_field_without_a_colon() {
+    check(
+        "Nils",
+        "**Name** Nils Berg\n**Age** 52\nHeight 170\nNils sings.",
+        &[
+            "Nils' full name is Nils Berg.",
+            "Nils is 52 years old.",
+            "Nils – Height 170.",
+            "Nils sings.",
+        ],
+        &[],
+    );
+}
+
+#[test]
 fn a_table_of_what_is_so_and_what_is_not_is_read_cell_by_cell() {
     check_after_prose(
         "## Likes and dislikes\n\n| Yes | No |\n|---|---|\n| a raw carrot every day at ten | cappuccino, never |\n| | spiders scare her |\n\n\

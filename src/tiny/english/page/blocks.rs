@@ -184,7 +184,11 @@ pub(crate) fn block_of(character: &str, line: String, list: &List) -> Block {
 fn is_title(line: &str, words: usize) -> bool {
     let first = line.split(' ').next().unwrap_or_default();
     let begins = line.starts_with(|c: char| !c.is_lowercase()) && !matches!(first, "A" | "An");
-    let is_label = begins && words <= 6 && line.contains(char::is_alphabetic);
+    // `Age 52`, `Name Ann Bell`
+    let is_field = line.contains(|c: char| c.is_ascii_digit()) && is_field_name(first)
+        || matches!(first, "Name" | "Born");
+    let is_label =
+        begins && words <= 6 && !(is_field && words > 1) && line.contains(char::is_alphabetic);
     is_field_name(line) && !line.contains(" – ")
         || is_label
             && !line.contains(": ")

@@ -4,6 +4,7 @@
 use regex::{Captures, Regex};
 
 use super::predicates::opens_with_verb;
+use super::templates::is_field_name;
 use super::{html, tables, wiki, wiki_tables};
 use crate::pattern::pattern;
 use crate::tiny::english::words::tokens::tokenize;
@@ -21,6 +22,11 @@ pattern!(PAIR, r"^\s*([^:=;,\n]{1,48}?)\s*[:=]\s*(\S[^\n]*)$");
 pattern!(
     DASHED,
     r"(?m)^([ \t]*(?:[-*•]\s+)?[A-Z][A-Za-z]{1,15}(?: [A-Za-z]{1,15})?)[ \t]+[-–—][ \t]+(\S)"
+);
+// `**Age** 52`
+pattern!(
+    BOLD,
+    r"(?m)^([ \t]*(?:[-*•][ \t]+)?)(?:\*\*|__)([A-Z][A-Za-z ]{1,30})(?:\*\*|__)[ \t]+([^\s:–—-])"
 );
 pattern!(FENCE, r"(?ms)^[ \t]*```.*?(?:^[ \t]*```[ \t]*$|\z)");
 // `key: value` lines and lists between two rules, not prose.
@@ -64,6 +70,12 @@ pub(crate) fn as_fields(page: &str) -> (String, Vec<Unread>) {
     let page = BOXES.replace_all(&page, |found: &Captures<'_>| {
         let ticked = found[0].replace("[x]", "☑").replace("[X]", "☑");
         ticked.replace("[ ]", "☐")
+    });
+    let page = BOLD.replace_all(&page, |found: &Captures<'_>| {
+        match is_field_name(&found[2]) {
+            true => format!("{}{}: {}", &found[1], &found[2], &found[3]),
+            false => found[0].to_string(),
+        }
     });
     let page = without(&SCRIPT, "is code", &page, unread);
     let page = without(&FENCE, "is code", &page, unread);
