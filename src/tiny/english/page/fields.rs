@@ -94,12 +94,12 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
         return (!is_blank).then_some(None);
     }
     // `Wishes: she had a dog`
-    let is_unreal = key.split(' ').any(|word| {
-        matches!(
-            word,
-            "wish" | "wishes" | "hope" | "hopes" | "fear" | "fears" | "regrets"
-        )
-    });
+    let is_of = |names: &str| {
+        key.split(' ')
+            .any(|word| names.split(' ').any(|name| name == word))
+    };
+    let is_unreal =
+        is_of("wish wishes hope hopes regrets") || is_of("fear fears") && !value.ends_with('.');
     if is_unreal && is_sentence(names, value) {
         return Some(None);
     }

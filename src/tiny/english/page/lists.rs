@@ -9,7 +9,6 @@ use crate::tiny::english::words::lexicon;
 use crate::tiny::english::words::lexicon::is_listed;
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{self, Token, tokenize};
-use crate::tiny::english::words::verbs;
 use crate::tiny::english::words::wording;
 
 // `Maja – her sister`, in a list of people.

@@ -108,6 +108,10 @@ fn is_finite(tokens: &[Token]) -> bool {
         _ if second.is_any(&["and", "or", "but"]) => {
             third(first) && !inflection::is_noun(first) && tokens.get(2).is_some_and(third)
         }
+        // `trims his beard`, but not `Sundays the shop is shut`
+        _ if is_unknown_verb(first) => {
+            has_object(1) && !tokens.iter().any(|token| verbs::is_auxiliary(&token.lower))
+        }
         _ if third(first) => {
             has_object(1) || !verbs::is_base(&second.lower) || inflection::is_noun(second)
         }

@@ -347,40 +347,34 @@ fn opens_with_adjective(tokens: &[Token]) -> bool {
 /// `Alice's <field> is/are <text>.`, of what somebody has: a relative, a dream, a favourite colour.
 fn generic(names: &Names, field: &Field) -> Option<String> {
     const THINGS: &str = "dream breakfast lunch dinner supper hobby pastime talent skill secret weapon vehicle car bike boat ship house \
-        instrument motto catchphrase fear phobia weakness strength goal hope wish plan ambition treasure creed rank name nickname alias";
-    let key = field
-        .key
-        .strip_prefix("his ")
-        .or_else(|| field.key.strip_prefix("her "));
-    let key = key.unwrap_or(field.key);
+        instrument motto catchphrase fear phobia weakness strength world goal hope wish plan ambition treasure creed rank name nickname alias";
+    let own = ["his ", "her "]
+        .iter()
+        .find_map(|own| field.key.strip_prefix(own));
+    let key = own.unwrap_or(field.key);
     let words: Vec<&str> = key.split(' ').collect();
-    let head = words.last()?;
-    let is_favourite = words.len() > 1 && matches!(words[0], "favourite" | "favorite" | "comfort");
-    let is_thing = is_favourite
-        || THINGS
-            .split_whitespace()
-            .any(|thing| thing == *head || head.strip_suffix('s') == Some(thing));
-    // `parks under a tree`, of habits
-    let may_be_deed = takes_predicates(key)
-        && verbs::known(&field.tokens[0].lower).is_none()
-        && grammar::is_plural(&field.tokens[0].lower);
+    let (head, before) = words.split_last()?;
+    let first = &field.tokens[0];
+    let is_favourite = before
+        .first()
+        .is_some_and(|word| matches!(*word, "favourite" | "favorite" | "comfort"));
     let describes = |word: &&str| {
-        grammar::is_adjective(word)
-            || matches!(
-                *word,
-                "favourite" | "favorite" | "older" | "younger" | "eldest" | "youngest"
-            )
+        grammar::is_adjective(word) || word.ends_with("est") || matches!(*word, "older" | "younger")
     };
-    let is_described = words[..words.len() - 1].iter().all(describes);
-    let is_relative = people::is_person_word_of(key) && is_described;
-    let is_known =
-        is_field_name(key) && !is_describing(key) || is_thing && is_described || is_relative;
-    let aims = field.tokens[0].is("to")
-        && matches!(
-            *head,
-            "dream" | "goal" | "goals" | "hope" | "wish" | "plan" | "ambition"
-        );
-    if !is_known || may_be_deed || !(is_noun_phrase(field.tokens) || aims) {
+    let is_thing = THINGS
+        .split(' ')
+        .any(|thing| thing == *head || head.strip_suffix('s') == Some(thing));
+    let is_own = is_thing || people::is_person_word_of(key);
+    let is_known = is_favourite
+        || is_field_name(key) && !is_describing(key)
+        || is_own && before.iter().all(describes);
+    // `parks under a tree`, of habits; `Orthodox at Easter`, of a religion
+    let may_be_deed = takes_predicates(key)
+        && verbs::known(&first.lower).is_none()
+        && grammar::is_plural(&first.lower);
+    let is_open = *head == "religion" && field.tokens.len() > 2;
+    let aims = first.is("to") && is_listed("dream, goal, goals, hope, wish, plan, ambition", head);
+    if !is_known || may_be_deed || is_open || !(is_noun_phrase(field.tokens) || aims) {
         return None;
     }
     let verb = if grammar::is_plural(head) {

@@ -64,6 +64,10 @@ pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Optio
                 return None;
             }
             (Person::First, "mine") | (Person::Second, "yours") => alone,
+            // `Themselves` of one person would sound like several.
+            (Person::First, "myself") | (Person::Second, "yourself") if names.gender.is_none() => {
+                return None;
+            }
             (Person::First, "myself") | (Person::Second, "yourself") => reflexive,
             (Person::Second, "you") if is_nominative_name(&tokens, at) => nominative,
             // `When it rains, you zorb`

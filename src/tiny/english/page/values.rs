@@ -150,14 +150,14 @@ pub(crate) fn is_noun_phrase(tokens: &[Token]) -> bool {
         let is_past = verbs::known(lower)
             .is_some_and(|(_, forms)| forms & PAST != 0 && forms & BASE == 0)
             && !lower.ends_with("ed");
-        token.is_word()
-            && !is_past
-            && !is_participle
-            && !is_verb
-            && !grammar::is_preposition(lower)
-            && !(verbs::is_adverb(lower) && !grammar::is_determiner(lower))
-            && !token.is_any(&["to", "then", "abroad", "up", "out"])
-            && !opens_with_verb(&tokens[at..])
+        let is_verb = is_verb || opens_with_verb(&tokens[at..]);
+        let is_opening = at == 0
+            && (is_past
+                || is_participle
+                || grammar::is_preposition(lower)
+                || verbs::is_adverb(lower) && !grammar::is_determiner(lower)
+                || token.is_any(&["to", "abroad", "up", "out"]));
+        token.is_word() && !is_verb && !is_opening && !token.is_any(&["then", "never"])
     };
     let follows_comma = |at: &usize| *at > 0 && tokens[at - 1].is(",");
     let is_relative = |at: &usize| tokens[*at].is_any(&["who", "which", "whose", "where"]);
@@ -190,7 +190,11 @@ pub(crate) fn takes_predicates(key: &str) -> bool {
     const NAMES: &str = "talent talents habit habits skill skills ability abilities quirk quirks hobby hobbies interests \
         behaviour behavior strengths weaknesses flaws routine work mannerisms clothes trade occupation job profession sport pastimes \
         manners food health";
-    let last = key.split(' ').next_back().unwrap_or_default();
+    // `Special skill`, but not `First job`
+    let plain = ["special ", "bad ", "good ", "main ", "other ", "hidden "]
+        .iter()
+        .find_map(|word| key.strip_prefix(word));
+    let last = plain.unwrap_or(key);
     key.is_empty()
         || lists::name_of(key).is_empty()
         || is_describing(key)
