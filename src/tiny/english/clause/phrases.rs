@@ -212,10 +212,8 @@ pub(crate) fn short_end(tokens: &[Token], clause: &Clause, max_words: usize) -> 
                 || (grammar::is_determiner(&next.lower)
                     && main::parse(&tokens[at + 1..end]).is_some_and(|inner| inner.start == 0))
                 || next.is_any(&["he", "she", "they", "it", "then"]));
-        let subordinate = (token.is_any(&[
-            "because", "when", "while", "although", "unless", "if", "whereas", "since", "so",
-        ]) || (token.is_any(&["where", "who", "which"])
-            && at > clause.main + 2)
+        let subordinate = (token.is_in("because when while although unless if whereas since so")
+            || (token.is_any(&["where", "who", "which"]) && at > clause.main + 2)
             || (token.is_any(&["after", "before", "as", "until"])
                 && main::parse(&tokens[at + 1..end]).is_some_and(|inner| inner.start == 0)))
             && at > clause.main + 1;

@@ -26,10 +26,7 @@ pub(crate) fn is_possessive(tokens: &[Token], at: usize) -> bool {
                             after.is_word() && !grammar::is_preposition(&after.lower)
                         }))
             }) || tokens.get(at + 1).is_some_and(|next| {
-                next.is_any(&[
-                    "first", "second", "own", "next", "last", "two", "three", "much", "most",
-                    "many", "few", "third", "other",
-                ])
+                next.is_in("first second own next last two three much most many few third other")
             })
         }
         _ => false,

@@ -123,10 +123,26 @@ fn a_table_of_what_is_so_and_what_is_not_is_read_cell_by_cell() {
 }
 
 #[test]
+fn an_answer_that_says_nothing_alone_is_kept_with_its_question() {
+    check(
+        "Emrys",
+        "Interviewer: Who are you?\nEmrys: I'm Emrys, and I shoe horses.\nInterviewer: Any fears?\nEmrys: Only geese.\n\
+         Interviewer: What do you drink?\nEmrys: I drink cold buttermilk.",
+        &[
+            "Emrys – Who are you? I'm Emrys, and I shoe horses.",
+            "Emrys – Any fears? Only geese.",
+            "Emrys drinks cold buttermilk.",
+        ],
+        &["What do you drink?"],
+    );
+}
+
+#[test]
 fn what_a_sentence_opens_with_is_not_taken_for_its_subject() {
     check_after_prose(
-        "She is tall – nearly two metres – and walks with a stick. She drinks one beer – never more. With her live a lame goose and a cat.",
+        "She was the daughter of a nurse. She is tall – nearly two metres – and walks with a stick. She drinks one beer – never more. With her live a lame goose and a cat.",
         &[
+            "Alice was the daughter of a nurse.",
             "Alice is tall, nearly two metres, and walks with a stick.",
             "Alice drinks one beer – never more.",
             "Alice – With her live a lame goose and a cat.",

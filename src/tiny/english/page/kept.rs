@@ -67,7 +67,7 @@ impl Writer<'_> {
         let is_named = names
             .tag_names(text)
             .iter()
-            .take_while(|token| !token.is(":"))
+            .take_while(|token| !token.is_any(&[":", "?"]))
             .any(|token| token.me && token.text == names.character);
         // What the character says of itself has the name in front; so has what stands behind a heading.
         let is_named = is_named && self.voice.is_none();

@@ -79,10 +79,7 @@ fn is_finite(tokens: &[Token]) -> bool {
         return false;
     };
     // `Is she …`, `Works by her …`, `Hopes, fears`
-    let is_inverted = second.is_any(&[
-        "he", "she", "they", "it", "i", "you", "we", "there", "of", "by", "is", "are", "was",
-        "were",
-    ]);
+    let is_inverted = second.is_in("he she they it i you we there of by is are was were");
     if is_inverted || !second.is_word() {
         return false;
     }

@@ -403,10 +403,7 @@ fn finish(tokens: &[Token], character: &str) -> Option<String> {
         .trim()
         .trim_end_matches(['.', '!', ';', ',', ':', ' ', '-', '–']);
     let last = tokens.iter().rev().find(|token| token.is_word())?;
-    let unfinished = last.is_any(&[
-        "and", "or", "the", "a", "an", "of", "but", "which", "that", "because", "his", "her",
-        "their", "my",
-    ]);
+    let unfinished = last.is_in("and or the a an of but which that because his her their my");
     let quotes = text.matches('"').count() % 2 == 1;
     let ended = if text.ends_with("etc") || text.ends_with("Jr") {
         format!("{text}.")

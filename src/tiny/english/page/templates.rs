@@ -32,9 +32,7 @@ impl Field<'_> {
     }
 
     fn has_preposition(&self) -> bool {
-        self.tokens[0].is_any(&[
-            "in", "at", "on", "near", "with", "from", "around", "before", "about", "to",
-        ])
+        self.tokens[0].is_in("in at on near with from around before about to")
     }
 
     /// The text behind this preposition, unless it brings one.

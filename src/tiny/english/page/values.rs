@@ -120,9 +120,7 @@ pub(crate) fn tells_more(tokens: &[Token]) -> bool {
         verbs::is_auxiliary(&token.lower) && !token.is_any(&["may", "will", "can"])
             || grammar::is_subordinator(&token.lower)
                 && !token.is_any(&["than", "since", "before", "after", "as", "until", "like"])
-            || token.is_any(&[
-                "he", "she", "they", "i", "we", "it", "you", "only", "not", "never", "but",
-            ])
+            || token.is_in("he she they i we it you only not never but")
     };
     tokens[..end].iter().any(is_of_clause) || has_finite_verb(&join(&tokens[..end]))
 }

@@ -103,19 +103,8 @@ pub(crate) fn person_gender(tokens: &[Token]) -> Option<Option<Gender>> {
         token.is_capital()
             && !grammar::is_determiner(&token.lower)
             && !token.me
-            && !token.is_any(&[
-                "nobody",
-                "nothing",
-                "it",
-                "there",
-                "everything",
-                "something",
-                "neither",
-                "none",
-                "most",
-                "some",
-                "many",
-            ])
+            && !token
+                .is_in("nobody nothing it there everything something neither none most some many")
     });
     (named
         && noun_phrase.iter().all(|token| {
