@@ -9,7 +9,7 @@ use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::people::{self, Gender};
 use crate::tiny::english::words::sentences;
 use crate::tiny::english::words::tokens::{Token, join, tokenize};
-use crate::tiny::english::words::verbs::{self, PAST, THIRD};
+use crate::tiny::english::words::verbs;
 use crate::tiny::english::words::wording::{decapitalized, genitive};
 
 /// The parts of a field's text, each with the sentence it stands for, which names the character or has a pronoun for it.
@@ -192,6 +192,24 @@ fn subject_of(names: &Names, field: &str) -> String {
     }
 }
 
+/// `Allergic to cats, afraid of dogs.`
+pub(crate) fn from_feeling(name: &str, text: &str) -> Option<String> {
+    let tokens = tokenize(text.trim_end_matches('.'));
+    let is_open = tokens
+        .get(1)
+        .is_some_and(|next| next.is_any(&["to", "of", "at", "with", "about"]));
+    let opens = is_open && (feels(&tokens[0]) || grammar::is_adjective(&tokens[0].lower));
+    let is_clause = |token: &Token| {
+        verbs::is_auxiliary(&token.lower) || token.is_in("he she they i we it you who but not")
+    };
+    (opens && !tokens.iter().any(is_clause))
+        .then(|| format!("{name} is {}.", decapitalized(&tokens)))
+}
+
+fn feels(token: &Token) -> bool {
+    token.is_in("scared frightened terrified allergic fond hopeless")
+}
+
 /// `Left-handed`, `Loyal to his clan`, `No sense of smell`, from a list without a heading.
 fn from_fragment(names: &Names, text: &str) -> Option<String> {
     let name = &names.character;
@@ -202,8 +220,7 @@ fn from_fragment(names: &Names, text: &str) -> Option<String> {
         return Some(format!("{name} is {low}."));
     }
     let last = tokens.iter().rev().find(|token| token.is_word())?;
-    let feels = first.is_any(&["scared", "frightened", "terrified", "allergic", "fond"]);
-    let describes = (feels || grammar::is_adjective(&first.lower))
+    let describes = (feels(first) || grammar::is_adjective(&first.lower))
         && (tokens.len() == 1
             || grammar::is_preposition(&tokens[1].lower)
             || tokens[1].is_any(&["and", ",", "but", "to"])

@@ -5,7 +5,7 @@ use super::statements::Writer;
 use super::{talk, wiki};
 use crate::teacher::Unread;
 use crate::tiny::english::words::people::Gender;
-use crate::tiny::english::words::tokens::capitalized;
+use crate::tiny::english::words::tokens::{Token, capitalized, tokenize};
 use crate::tiny::english::words::wording;
 
 impl Writer<'_> {
@@ -70,7 +70,9 @@ impl Writer<'_> {
             .take_while(|token| !token.is_any(&[":", "?"]))
             .any(|token| token.me && token.text == names.character);
         // What the character says of itself has the name in front; so has what stands behind a heading.
-        let is_named = is_named && self.voice.is_none();
+        let is_own = |token: &Token| token.is_in("i my me mine we our us you your");
+        let is_said = self.voice.is_some() && tokenize(text).iter().any(is_own);
+        let is_named = is_named && !is_said;
         let name = &names.character;
         let under = under.filter(|under| !talk::is_character(name, about(under)));
         Some(match under {

@@ -53,6 +53,8 @@ pub(crate) fn from_predicate(name: &str, text: &str) -> Option<String> {
         "married" if second.is("to") => "is ",
         "known" if second.is_any(&["for", "as", "to"]) => "is ",
         _ if is_finite(predicate) || n_adverbs > 0 && is_unknown_verb(first) => "",
+        // `Never learned to swim`
+        _ if tokens[0].is_any(&["never", "once"]) && verbs::can_be(&first.lower, PAST) => "",
         _ => return None,
     };
     let is_listed = text.contains(": ");
@@ -66,7 +68,8 @@ pub(crate) fn from_predicate(name: &str, text: &str) -> Option<String> {
 
 /// How many adverbs stand before the verb, at most two.
 fn n_adverbs(tokens: &[Token]) -> usize {
-    const OFTEN: &str = "never always often also still sometimes usually rarely seldom hardly now";
+    const OFTEN: &str =
+        "never once always often also still sometimes usually rarely seldom hardly now";
     let is_adverb = |token: &&Token| {
         token.is_in(OFTEN) || token.lower.ends_with("ly") && verbs::is_adverb(&token.lower)
     };

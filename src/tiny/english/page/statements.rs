@@ -190,7 +190,9 @@ impl Writer<'_> {
         if self.voice.is_some() || sentence.ends_with('?') {
             return None;
         }
-        let whole = from_predicate(&self.profile.names.character, sentence)?;
+        let name = &self.profile.names.character;
+        let whole =
+            from_predicate(name, sentence).or_else(|| fields::from_feeling(name, sentence))?;
         self.sentence(&whole)
     }
 
