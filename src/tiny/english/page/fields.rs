@@ -100,13 +100,11 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
     };
     let is_unreal =
         is_of("wish wishes hope hopes regrets") || is_of("fear fears") && !value.ends_with('.');
-    if is_unreal && is_sentence(names, value) {
-        return Some(None);
-    }
-    if is_sentence(names, value) {
-        return Some(Some(of_relative(names, key, value)));
-    }
+    // In a field on a relative, a pronoun means the relative.
     let is_relative = people::is_person_word_of(field);
+    if is_sentence(names, value) {
+        return Some((!is_unreal && !is_relative).then(|| value.to_owned()));
+    }
     if (is_relative || takes_predicates(key))
         && let Some(sentence) = from_predicate(&subject_of(names, field), bare)
     {
@@ -260,23 +258,6 @@ fn is_sentence(names: &Names, text: &str) -> bool {
         || verbs::known(verb).is_some() && (text.ends_with('.') || !may_be_participle)
 }
 
-/// In a field on a relative, a pronoun that opens the sentence means the relative.
-fn of_relative(names: &Names, key: &str, sentence: &str) -> String {
-    let mut tokens = tokenize(sentence);
-    let gender = Gender::of_word(key);
-    let person = gender.is_some()
-        || (people::is_person_word(key) && !grammar::is_plural(key) && !people::is_job(key));
-    if person && let Some(first) = tokens.first_mut() {
-        let nominative = Gender::of_pronoun(&first.lower)
-            .filter(|&shown| shown != Gender::They && gender.is_none_or(|gender| gender == shown));
-        if nominative.is_some_and(|shown| first.is(shown.forms()[0])) {
-            first.text = format!("{} {key}", genitive(&names.character));
-            return join(&tokens);
-        }
-    }
-    sentence.to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -383,6 +364,6 @@ mod tests {
             "She plays the violin. Sings well.",
             &["She plays the violin.", "Alice sings well."],
         );
-        check("Mother", "She is a nurse.", &["Alice's mother is a nurse."]);
+        check("Mother", "She is a nurse.", &[]);
     }
 }

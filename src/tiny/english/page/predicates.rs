@@ -109,9 +109,7 @@ fn is_finite(tokens: &[Token]) -> bool {
             third(first) && !inflection::is_noun(first) && tokens.get(2).is_some_and(third)
         }
         // `trims his beard`, but not `Sundays the shop is shut`
-        _ if is_unknown_verb(first) => {
-            has_object(1) && !tokens.iter().any(|token| verbs::is_auxiliary(&token.lower))
-        }
+        _ if is_unknown_verb(first) => has_object(1) && !has_other_verb(tokens),
         _ if third(first) => {
             has_object(1) || !verbs::is_base(&second.lower) || inflection::is_noun(second)
         }
@@ -122,6 +120,17 @@ fn is_finite(tokens: &[Token]) -> bool {
 /// Whether a word in no list is a verb in the third person, where an adverb stands before it or an object behind it: `never haggles`.
 fn is_unknown_verb(token: &Token) -> bool {
     verbs::known(&token.lower).is_none() && grammar::is_plural(&token.lower)
+}
+
+/// Whether a verb comes that no `and` or comma adds: `songs the sailors sing`.
+fn has_other_verb(tokens: &[Token]) -> bool {
+    tokens.windows(2).any(|pair| {
+        let forms = verbs::known(&pair[1].lower).map_or(0, |(_, forms)| forms);
+        let is_added = pair[0].is_in("and or but , who which that to")
+            || grammar::is_determiner(&pair[0].lower);
+        verbs::is_auxiliary(&pair[1].lower)
+            || !is_added && forms & (BASE | THIRD) != 0 && !inflection::is_noun(&pair[1])
+    })
 }
 
 /// Whether words begin with a verb in the past that is no participle: `grew up`, `lost her father`, but not `lost keys`.

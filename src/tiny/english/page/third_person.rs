@@ -89,6 +89,10 @@ pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Optio
         if subject && !is_joint(&tokens, at) {
             disagree_verbs(&tokens, at, &mut out)?;
         }
+        // `Bridie Bridie`
+        if name && before.is_some_and(|word| word.is_any(&["me", "you"])) {
+            return None;
+        }
         out[at].me = true;
         let text = match (name, is_possessive) {
             (false, _) => word.to_owned(),
