@@ -65,7 +65,7 @@ fn only_a_field_that_names_something_gets_a_verb() {
         "Trade: pilots a sky ferry\nBreakfast: hot cider; elvish wine makes her sick\nSkills: carves whistles out of bone\n\
          Work: Trained under her aunt\nFamily: mother lost when Alice was seven\nTuesdays: Dances tango\nAccounts: In pencil, in a ledger\n\
          Children: Four; they do not want the firm\nLast wish: Her ashes scattered at sea\nEducation: Left school at fifteen\n\
-         Has never: sent an email; missed a meeting\nRival: her neighbour; they have a feud\nFear: the dark",
+         Has never: sent an email; missed a meeting\nRival: her neighbour; they have a feud\nFear: the dark\nMother: She is a nurse.\nWishes: she had a dog\nAge: 112, looks about 40",
         &[
             "Alice pilots a sky ferry.",
             "Alice's breakfast is hot cider.",
@@ -83,6 +83,9 @@ fn only_a_field_that_names_something_gets_a_verb() {
             "Alice's rival is her neighbour.",
             "Alice – Rival: they have a feud.",
             "Alice is afraid of the dark.",
+            "Alice – Mother: She is a nurse.",
+            "Alice – Wishes: she had a dog.",
+            "Alice – Age: 112, looks about 40.",
         ],
         &[],
     );
@@ -114,6 +117,15 @@ fn a_table_of_what_is_so_and_what_is_not_is_read_cell_by_cell() {
             "Alice – Likes and dislikes, no: spiders scare her.",
             "Alice – Likes: heights.",
             "Alice – Doesn't like: cats.",
+        ],
+        &[],
+    );
+    check_after_prose(
+        "| | |\n|---|---|\n| **Age** | 34 |\n| **Drives** | a dented van |\n| a bad knee | since May |",
+        &[
+            "Alice is 34 years old.",
+            "Alice drives a dented van.",
+            "Alice – a bad knee: since May.",
         ],
         &[],
     );

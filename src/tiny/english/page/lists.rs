@@ -67,7 +67,8 @@ impl List {
         }
         let person = PERSON
             .captures(line)
-            .filter(|person| is_proper(&person[1]) && !templates::is_field_name(&person[1]))?;
+            .filter(|person| is_proper(&person[1]) && !templates::is_field_name(&person[1]))
+            .filter(|person| !values::is_metadata(&person[1].to_lowercase()))?;
         let is_own = talk::is_character(character, &person[1]);
         (!is_own).then(|| related(character, &person[1], &person[2]))
     }

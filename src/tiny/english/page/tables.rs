@@ -2,6 +2,7 @@
 
 use super::blocks::{bullet, ends_sentence, field};
 use super::html;
+use super::markup::clean;
 use super::templates::is_field_name;
 use crate::pattern::pattern;
 use crate::tiny::english::words::lexicon::is_listed;
@@ -85,11 +86,12 @@ pub(crate) fn tables(page: &str) -> String {
                     }
                 }))
             }
-            [key, text]
-                if is_field_name(key)
-                    || !has_titles(&titles) && field(&format!("{key}: {text}")).is_some() =>
-            {
-                kept.push(format!("{key}: {text}"))
+            [key, text] if is_field_name(&clean(key)) || !has_titles(&titles) => {
+                let pair = format!("{}: {text}", clean(key));
+                kept.push(match field(&pair) {
+                    Some(_) => pair,
+                    None => format!("{KEPT}{pair}"),
+                })
             }
             _ => kept.push(format!("{KEPT}{}", row_of(&titles, &cells))),
         }

@@ -146,6 +146,7 @@ fn identity(field: &Field) -> Option<String> {
             Some(age) if tokens.len() == 1 && age.bytes().all(|byte| byte.is_ascii_digit()) => {
                 format!("{name} is {age} years old.")
             }
+            _ if text.contains(',') => return None,
             _ => format!("{} age is {low}.", genitive(name)),
         },
         "gender" | "sex" => match text.to_lowercase().as_str() {

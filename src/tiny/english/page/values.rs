@@ -202,6 +202,6 @@ pub(crate) fn takes_predicates(key: &str) -> bool {
 /// Whether a field describes the page, not the character.
 pub(crate) fn is_metadata(key: &str) -> bool {
     const NAMES: &str = "quote, quotes, source, sources, references, image, caption, see also, pronouns, tags, creator, creator notes, \
-        genre, links, title, layout, date, author";
+        genre, links, title, layout, date, author, example, examples, example dialogue";
     is_listed(NAMES, key)
 }
