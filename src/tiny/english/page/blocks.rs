@@ -11,7 +11,7 @@ use super::templates::is_field_name;
 use crate::pattern::pattern;
 use crate::tiny::english::clause;
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::tokens::{self, Token, tokenize};
+use crate::tiny::english::words::tokens::{self, tokenize};
 use crate::tiny::english::words::verbs;
 
 /// A piece of the page.

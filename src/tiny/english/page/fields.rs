@@ -6,7 +6,7 @@ use super::values::{is_plain, listed, takes_predicates, with_commas};
 use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::clause::{self, Subject};
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::people::{self, Gender};
+use crate::tiny::english::words::people;
 use crate::tiny::english::words::sentences;
 use crate::tiny::english::words::tokens::{Token, join, tokenize};
 use crate::tiny::english::words::verbs;
