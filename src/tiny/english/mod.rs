@@ -12,6 +12,8 @@
 //! - Pronouns are resolved by gender, grammar and the subject of the sentence before. Where someone else may be meant, and where a piece of
 //!   the page is no clause that is understood, it is kept as it stands with the character's name in front: `Mira – Likes: all but fish.` No
 //!   questions are asked about such statements. A few pronouns are still attributed wrongly.
+//! - `I` becomes the name only where each verb of the sentence is surely its verb, and nobody else is meant with `we`; a field gets `is`
+//!   or `are` only where its value names something. Else they are kept, too.
 //! - So is what stands below a heading that is somebody else's or says that it is not so (`Rumours`, `Used to be`), with the heading, and what
 //!   has parentheses, but for what is said right behind the character's name (`Alice (born 1990)`) or of a relative (`Mother: Lena (a baker)`).
 //! - Nothing is lost without a word: a line or sentence gives statements or is among [`Reading::unread`], with the reason: questions, what is

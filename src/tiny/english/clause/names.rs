@@ -2,7 +2,7 @@
 
 use super::pronouns::{guess_gender, mark_pronouns};
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::people::{Gender, PARTICLES, PLACE_WORDS};
+use crate::tiny::english::words::people::{Gender, PARTICLES, is_place_word};
 use crate::tiny::english::words::tokens::{self, Token, expand, tokenize};
 use crate::tiny::english::words::verbs;
 
@@ -172,7 +172,7 @@ fn extends_name(tokens: &[Token], at: usize) -> bool {
         token.is_word()
             && token.space
             && token.is_capital()
-            && !PLACE_WORDS.contains(&token.text.as_str())
+            && !is_place_word(&token.text)
             && !is_function_word(&token.lower)
             && !token.is("i")
     })

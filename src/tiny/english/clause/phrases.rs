@@ -24,56 +24,9 @@ pub(crate) enum Kind {
 
 static PLACE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(PLACES));
 
-const TIME_WORDS: &[&str] = &[
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
-    "age",
-    "year",
-    "years",
-    "month",
-    "months",
-    "week",
-    "weeks",
-    "day",
-    "days",
-    "night",
-    "nights",
-    "morning",
-    "mornings",
-    "evening",
-    "evenings",
-    "afternoon",
-    "weekend",
-    "weekends",
-    "summer",
-    "winter",
-    "spring",
-    "autumn",
-    "childhood",
-    "youth",
-    "century",
-    "noon",
-    "midnight",
-    "hours",
-    "time",
-];
+const TIME_WORDS: &str = "january february march april may june july august september october november december monday tuesday wednesday \
+    thursday friday saturday sunday age year years month months week weeks day days night nights morning mornings evening \
+    evenings afternoon weekend weekends summer winter spring autumn childhood youth century noon midnight hours time";
 
 /// Whether the word is a year.
 pub(crate) fn is_year(token: &Token) -> bool {
@@ -84,7 +37,7 @@ pub(crate) fn is_year(token: &Token) -> bool {
 
 /// Whether the word tells a time.
 pub(crate) fn is_time(token: &Token) -> bool {
-    is_year(token) || TIME_WORDS.contains(&token.lower.as_str())
+    is_year(token) || token.is_in(TIME_WORDS)
 }
 
 /// The noun phrase that begins at `from`.
@@ -259,10 +212,8 @@ pub(crate) fn short_end(tokens: &[Token], clause: &Clause, max_words: usize) -> 
                 || (grammar::is_determiner(&next.lower)
                     && main::parse(&tokens[at + 1..end]).is_some_and(|inner| inner.start == 0))
                 || next.is_any(&["he", "she", "they", "it", "then"]));
-        let subordinate = (token.is_any(&[
-            "because", "when", "while", "although", "unless", "if", "whereas", "since", "so",
-        ]) || (token.is_any(&["where", "who", "which"])
-            && at > clause.main + 2)
+        let subordinate = (token.is_in("because when while although unless if whereas since so")
+            || (token.is_any(&["where", "who", "which"]) && at > clause.main + 2)
             || (token.is_any(&["after", "before", "as", "until"])
                 && main::parse(&tokens[at + 1..end]).is_some_and(|inner| inner.start == 0)))
             && at > clause.main + 1;

@@ -9,7 +9,7 @@ pub(crate) fn is_possessive(tokens: &[Token], at: usize) -> bool {
     let token = &tokens[at];
     match token.lower.as_str() {
         "his" | "their" | "my" | "your" | "its" | "our" => true,
-        "her" if causes(tokens, at) || describes(tokens, at) => false,
+        "her" if causes(tokens, at) || describes(tokens, at) || opens(tokens, at) => false,
         "her" => {
             tokens.get(at + 1).is_some_and(|next| {
                 next.is_word()
@@ -26,10 +26,7 @@ pub(crate) fn is_possessive(tokens: &[Token], at: usize) -> bool {
                             after.is_word() && !grammar::is_preposition(&after.lower)
                         }))
             }) || tokens.get(at + 1).is_some_and(|next| {
-                next.is_any(&[
-                    "first", "second", "own", "next", "last", "two", "three", "much", "most",
-                    "many", "few", "third", "other",
-                ])
+                next.is_in("first second own next last two three much most many few third other")
             })
         }
         _ => false,
@@ -48,6 +45,12 @@ fn causes(tokens: &[Token], at: usize) -> bool {
         && tokens
             .get(at + 2)
             .is_some_and(|after| after.is_word() && !verbs::is_auxiliary(&after.lower))
+}
+
+/// Whether the words are `with her live a goose`, `saw her cross the bridge`.
+fn opens(tokens: &[Token], at: usize) -> bool {
+    let word = |at: usize| tokens.get(at).map_or("", |token| token.lower.as_str());
+    verbs::is_base(word(at + 1)) && matches!(word(at + 2), "a" | "an" | "the")
 }
 
 /// Whether the words are `consider her arrogant`.

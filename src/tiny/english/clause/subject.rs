@@ -51,10 +51,7 @@ pub(crate) fn find_verb(tokens: &[Token], start: usize) -> Option<(usize, bool, 
                 }
                 return found.map(|verb| (verb, phrase.plural, at));
             }
-            if token.is_any(&[
-                ";", ":", ".", "!", "?", "-", "–", "although", "because", "but", "if", "while",
-                "whose", "when", "where", "then",
-            ]) {
+            if token.is_in("; : . ! ? - – although because but if while whose when where then") {
                 return None;
             }
             if token.is_any(NOMINATIVES) && !token.is("who") && !phrase.and {

@@ -280,36 +280,11 @@ fn is_verb_list(tokens: &[Token], comma: usize) -> bool {
 
 /// Whether a word like `plays` is a noun after `and`.
 fn is_plural_noun(tokens: &[Token], at: usize) -> bool {
-    const NOUNS: &[&str] = &[
-        "plays",
-        "works",
-        "dances",
-        "drinks",
-        "walks",
-        "dreams",
-        "games",
-        "hopes",
-        "fears",
-        "loves",
-        "thoughts",
-        "talks",
-        "visits",
-        "stories",
-        "needs",
-        "views",
-        "notes",
-        "plans",
-        "paints",
-        "trades",
-        "forms",
-        "practices",
-        "experiences",
-        "uses",
-        "interests",
-    ];
+    const NOUNS: &str = "plays works dances drinks walks dreams games hopes fears loves thoughts talks visits stories needs views notes \
+        plans paints trades forms practices experiences uses interests";
     let before =
         at >= 2 && verbs::known(&tokens[at - 2].lower).is_none_or(|(_, forms)| forms & THIRD == 0);
-    tokens[at].is_any(NOUNS)
+    tokens[at].is_in(NOUNS)
         && before
         && tokens
             .get(at + 1)

@@ -3,15 +3,15 @@
 use unicode_normalization::UnicodeNormalization;
 
 use super::lists::{self, List};
-use super::markup::clean;
-use super::sheets::{self, Taken};
+use super::predicates::opens_with_verb;
+use super::sheets::{self, Unread};
 use super::splitter::Splitter;
 use super::talk;
 use super::templates::is_field_name;
 use crate::pattern::pattern;
 use crate::tiny::english::clause;
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::tokens::{self, Token, tokenize};
+use crate::tiny::english::words::tokens::{self, tokenize};
 use crate::tiny::english::words::verbs;
 
 /// A piece of the page.
@@ -54,7 +54,7 @@ pattern!(
 
 /// Splits a page about `character` into blocks.
 pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
-    let (page, taken) = prepared(page);
+    let (page, unread) = prepared(page);
     let page = talk::interview(character, &page);
     let speakers = talk::speakers(character, &page);
     let mut splitter = Splitter::new(character, &page);
@@ -62,14 +62,13 @@ pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
         splitter.line(line, &speakers);
     }
     let mut blocks = splitter.finish();
-    blocks.extend(taken.rows.iter().map(|row| Block::kept(None, &clean(row))));
-    let unread = taken.unread.into_iter();
+    let unread = unread.into_iter();
     blocks.extend(unread.map(|(text, reason)| Block::Unread { text, reason }));
     blocks
 }
 
 /// The page in one form of Unicode and of line ends, what has a notation of its own as fields; and what is taken out.
-fn prepared(page: &str) -> (String, Taken) {
+fn prepared(page: &str) -> (String, Vec<Unread>) {
     let page = page.replace("\r\n", "\n");
     let page: String = page.nfc().filter_map(plain).collect();
     let page = REFERENCE.replace_all(&page, "");
@@ -117,14 +116,6 @@ pub(crate) fn has_text(text: &str) -> bool {
 /// Where the text of an item begins.
 pub(crate) fn bullet(line: &str) -> Option<usize> {
     BULLET.find(line).map(|found| found.end())
-}
-
-/// Whether the words begin with a verb that has no subject: `hates goats`, `is afraid of bats`.
-pub(crate) fn opens_with_verb(tokens: &[Token]) -> bool {
-    tokens.first().is_some_and(|first| {
-        verbs::known(&first.lower).is_some_and(|(_, forms)| forms & verbs::THIRD != 0)
-            || verbs::is_auxiliary(&first.lower)
-    })
 }
 
 /// Whether the text is a list of a few short items, to which another may be added.
@@ -193,9 +184,15 @@ pub(crate) fn block_of(character: &str, line: String, list: &List) -> Block {
 fn is_title(line: &str, words: usize) -> bool {
     let first = line.split(' ').next().unwrap_or_default();
     let begins = line.starts_with(|c: char| !c.is_lowercase()) && !matches!(first, "A" | "An");
-    let is_label = begins && words <= 6 && line.contains(char::is_alphabetic);
+    // `Age 52`, `Name Ann Bell`
+    let is_field = line.contains(|c: char| c.is_ascii_digit()) && is_field_name(first)
+        || matches!(first, "Name" | "Born");
+    let is_label =
+        begins && words <= 6 && !(is_field && words > 1) && line.contains(char::is_alphabetic);
     is_field_name(line) && !line.contains(" – ")
-        || is_label && !line.contains(['|', ',', ';', '=', '<', '>', '→', '?', '–'])
+        || is_label
+            && !line.contains(": ")
+            && !line.contains(['|', ',', ';', '=', '<', '>', '→', '?', '–'])
 }
 
 /// Whether the line holds a verb right after a possible subject.

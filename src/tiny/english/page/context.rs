@@ -27,6 +27,10 @@ pub(crate) fn names_rival(tokens: &[Token], gender: Option<Gender>, of_me: Optio
     let fits = |who: Gender| who == gender || who == Gender::They;
     // If the character is the subject, only the object can be mistaken for it later.
     let range = match of_me {
+        // `She was the daughter of a nurse` says what she was.
+        Some(verb) if verb > 0 && tokens[verb - 1].me && verbs::is_be(&tokens[verb].lower) => {
+            return false;
+        }
         Some(verb) => object_after(tokens, verb),
         None => 0..tokens.len(),
     };
@@ -64,9 +68,7 @@ fn object_after(tokens: &[Token], verb: usize) -> std::ops::Range<usize> {
     let ends = |token: &Token| {
         grammar::is_preposition(&token.lower)
             || !token.is_word() && !token.is("\"")
-            || token.is_any(&[
-                "that", "who", "which", "when", "while", "because", "so", "to",
-            ])
+            || token.is_in("that who which when while because so to")
     };
     let start = verb + 1;
     let is_first = |at: &usize| !verbs::is_adverb(&tokens[*at].lower);
@@ -105,10 +107,7 @@ fn is_unknown_name(tokens: &[Token], at: usize) -> bool {
     let token = &tokens[at];
     let before = at.checked_sub(1).map(|before| &tokens[before]);
     let in_place = before.is_some_and(|before| {
-        before.is_any(&[
-            "in", "at", "from", "near", "to", "of", "on", "through", "into", "the", "until",
-            "since",
-        ])
+        before.is_in("in at from near to of on through into the until since")
     });
     let begins = before.is_none_or(|before| !before.is_word() && !before.is(","));
     token.is_capital()
@@ -136,34 +135,18 @@ fn in_place_before(tokens: &[Token], at: usize) -> bool {
 
 /// Whether a sentence tells of a dream, a play, a tale or what might be, of which the next may tell, too.
 pub(crate) fn is_framed(tokens: &[Token]) -> bool {
-    const FRAMES: [&str; 14] = [
-        "dream",
-        "dreams",
-        "nightmare",
-        "play",
-        "film",
-        "movie",
-        "story",
-        "stories",
-        "tale",
-        "legend",
-        "game",
-        "version",
-        "rumour",
-        "rumours",
-    ];
+    const FRAMES: &str = "dream dreams nightmare play film movie story stories tale legend game version rumour rumours";
     let Some(first) = tokens.first() else {
         return false;
     };
-    let opens = first.is_any(&[
-        "if", "imagine", "suppose", "pretend", "some", "rumour", "legend", "others",
-    ]) && !tokens.get(1).is_some_and(|next| next.is("of"));
+    let opens = first.is_in("if imagine suppose pretend some rumour legend others")
+        && !tokens.get(1).is_some_and(|next| next.is("of"));
     let end = tokens.iter().position(|token| token.is(",")).unwrap_or(6);
     let within = first.is("in")
         && tokens
             .iter()
             .take(end.min(8))
-            .any(|token| token.is_any(&FRAMES));
+            .any(|token| token.is_in(FRAMES));
     opens || within
 }
 
@@ -203,11 +186,9 @@ pub(crate) fn lacks_antecedent(tokens: &[Token], gender: Option<Gender>) -> bool
             && !verbs::is_adverb(&token.lower)
             && !grammar::is_adjective(&token.lower);
         person |= people::is_person_word(&token.lower) || token.is_capital();
-        plural |= grammar::is_plural(&token.lower)
+        plural |= grammar::is_plural(&token.lower) && !verbs::can_be(&token.lower, verbs::THIRD)
             || token.is("and")
-            || token.is_any(&[
-                "team", "family", "band", "group", "company", "couple", "someone", "anyone",
-            ]);
+            || token.is_in("team family band group company couple someone anyone");
         let before = &tokens[idx.saturating_sub(1)];
         let settled = idx > 0
             && (grammar::is_determiner(&before.lower)
@@ -243,9 +224,7 @@ pub(crate) fn is_dangling(tokens: &[Token], clause: &Clause) -> bool {
             .any(|token| token.me && Gender::of_pronoun(&token.lower).is_none());
     let vague = first.is("the")
         && subject.len() > 1
-        && subject[1].is_any(&[
-            "latter", "former", "two", "three", "others", "same", "result", "first", "second",
-        ])
+        && subject[1].is_in("latter former two three others same result first second")
         && clause.kind == Subject::Other;
     let of = subject.first().is_some_and(|first| {
         first.is_any(&["all", "some", "most", "many", "one", "both", "two", "three"])
@@ -263,10 +242,7 @@ pub(crate) fn is_dangling(tokens: &[Token], clause: &Clause) -> bool {
             .get(1)
             .is_some_and(|next| next.is_any(&["this", "these", "that", "those"]))
         && tokens.get(2).is_some_and(|next| {
-            next.is_any(&[
-                "year", "years", "time", "period", "point", "day", "days", "month", "months",
-                "stage",
-            ])
+            next.is_in("year years time period point day days month months stage")
         });
     bare || object || other || vague || of || pronoun || opens || then
 }

@@ -1,24 +1,16 @@
 //! `Field: text` lines as whole sentences about the character.
 
-use std::borrow::Cow;
-
+use super::predicates::{from_predicate, lacks_subject};
 use super::templates::{from_template, none_of};
-use super::values::{all_adjectives, is_plain, listed, takes_predicates, with_commas};
-use crate::pattern::pattern;
-use crate::tiny::english::clause;
+use super::values::{is_plain, listed, takes_predicates, with_commas};
 use crate::tiny::english::clause::names::Names;
+use crate::tiny::english::clause::{self, Subject};
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::people::{self, Gender};
+use crate::tiny::english::words::people;
 use crate::tiny::english::words::sentences;
 use crate::tiny::english::words::tokens::{Token, join, tokenize};
-use crate::tiny::english::words::verbs::{self, PAST, THIRD};
+use crate::tiny::english::words::verbs;
 use crate::tiny::english::words::wording::{decapitalized, genitive};
-
-// A field on somebody, with how it ended.
-pattern!(
-    STATUS,
-    r"(?i)^\W*(\w+)\W*:\W*\s([^():]+?)\s*\((divorced|separated|annulled|ex|former|deceased|died|late)\b[^()]*\)[.\s]*$"
-);
 
 /// The parts of a field's text, each with the sentence it stands for, which names the character or has a pronoun for it.
 pub(crate) fn sentences(names: &Names, field: &str, text: &str) -> Vec<(String, Option<String>)> {
@@ -37,11 +29,7 @@ pub(crate) fn sentences(names: &Names, field: &str, text: &str) -> Vec<(String, 
                 several,
             };
             let sentence = sentence(names, given, &value);
-            let piece = match field.trim() {
-                "" => value,
-                name => format!("{name}: {value}"),
-            };
-            read.extend(sentence.map(|sentence| (piece, sentence)));
+            read.extend(sentence.map(|sentence| (value, sentence)));
         }
     }
     read
@@ -64,7 +52,12 @@ fn values(names: &Names, part: &str) -> Vec<String> {
             "but" | "only" | "except" | "unless" | "not" | "though"
         )
     });
-    if values.len() < 2 || takes_back || is_sentence(names, values[0]) || part.contains('"') {
+    if values.len() < 2
+        || takes_back
+        || is_sentence(names, values[0])
+        || part.contains('"')
+        || part.contains(": ")
+    {
         return vec![part.to_owned()];
     }
     let is_item = |value: &&str| value.split(' ').count() <= 3 && !value.contains(", ");
@@ -100,88 +93,38 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
             .all(|c| c.is_ascii_punctuation() || c.is_whitespace());
         return (!is_blank).then_some(None);
     }
-    if is_sentence(names, value) {
-        return Some(Some(of_relative(names, key, value)));
-    }
-    if let Some(begun) = begun_by(names, field) {
-        return Some(Some(format!("{begun} {}.", decapitalized(&tokenize(bare)))));
-    }
+    // `Wishes: she had a dog`
+    let is_of = |names: &str| {
+        key.split(' ')
+            .any(|word| names.split(' ').any(|name| name == word))
+    };
+    let is_unreal =
+        is_of("wish wishes hope hopes regrets") || is_of("fear fears") && !value.ends_with('.');
+    // In a field on a relative, a pronoun means the relative.
     let is_relative = people::is_person_word_of(field);
+    if is_sentence(names, value) {
+        return Some((!is_unreal && !is_relative).then(|| value.to_owned()));
+    }
     if (is_relative || takes_predicates(key))
         && let Some(sentence) = from_predicate(&subject_of(names, field), bare)
     {
         return Some(Some(sentence));
     }
-    // `cooking; can swim`
-    let words = tokenize(bare);
-    if several && words.len() > 1 && verbs::is_auxiliary(&words[0].lower) {
-        return Some(Some(format!("{} {bare}.", names.character)));
-    }
     // What is asked or exclaimed, or comes after a value, is no value of a field; what is not plain may say the contrary.
-    // `Home: burned down` gives no home, `Pet: hates them` no pet.
-    let is_deed = words.first().is_some_and(|first| {
-        let forms = verbs::known(&first.lower).map_or(0, |(_, forms)| forms);
-        let is_verb = forms & (THIRD | PAST) != 0 || first.lower.ends_with("ed");
-        let is_adjective = grammar::is_adjective(&first.lower);
-        let goes_on = words.get(1).is_some_and(|next| {
-            Gender::of_pronoun(&next.lower).is_some()
-                || verbs::can_be(&next.lower, verbs::ING)
-                || next.is_any(&[
-                    "down", "up", "off", "away", "out", "to", "it", "that", "how",
-                ])
-                || grammar::is_determiner(&next.lower)
-        });
-        let is_alone = words.len() == 1
-            && forms & (THIRD | PAST) != 0
-            && !is_adjective
-            && !grammar::is_plural(&first.lower);
-        is_verb && (goes_on || is_alone)
-    });
-    if is_deed && !takes_predicates(key) {
-        return Some(None);
-    }
+    let words = tokenize(bare);
     let is_lack = field.trim().is_empty() && words.first().is_some_and(|first| first.is("no"));
     if found || value.ends_with(['?', '!']) || !is_plain(bare) && !is_lack {
         return Some(none_of(names, key, bare));
     }
-    // `Alice: kind, shy`
-    let is_own = field.trim() == names.character && all_adjectives(&words);
-    let (field, key) = if is_own {
-        ("personality", "personality")
-    } else {
-        (field.trim(), key)
-    };
     let text = if several {
         bare.to_owned()
     } else {
         listed(key, bare)
     };
-    Some(match field {
+    Some(match field.trim() {
         "" => from_fragment(names, bare),
-        name => from_template(names, name, key, &text),
+        _ => from_template(names, key, &text),
     })
-}
-
-/// Whether a field is about whom the character was with: `Former spouse`.
-pub(crate) fn is_former(name: &str) -> bool {
-    name.to_lowercase()
-        .strip_prefix("former ")
-        .is_some_and(people::is_person_word_of)
-}
-
-/// `Spouse: Tom (divorced)` as a field of its own name: `Former spouse: Tom`; other lines as they are.
-pub(crate) fn with_status(line: &str) -> Cow<'_, str> {
-    let Some(found) = STATUS.captures(line) else {
-        return Cow::Borrowed(line);
-    };
-    let (name, text, status) = (&found[1], &found[2], found[3].to_lowercase());
-    let key = name.to_lowercase();
-    let is_partner = matches!(key.as_str(), "spouse" | "husband" | "wife" | "partner");
-    let is_over = !matches!(status.as_str(), "deceased" | "died" | "late");
-    match people::is_person_word_of(&key) && !grammar::is_plural(&key) && (is_partner || !is_over) {
-        true => format!("{} {key}: {text}", if is_over { "Former" } else { "Late" }).into(),
-        false => Cow::Borrowed(line),
-    }
 }
 
 /// The statement that parentheses make about the character whose name stands before them: `born in 1990`, `34`, `who is 34`, `a nurse`.
@@ -197,7 +140,7 @@ pub(crate) fn of_aside(names: &Names, text: &str) -> Option<String> {
         return Some(format!("{name} is {age} years old."));
     }
     if let Some(when) = text.strip_prefix("born ") {
-        return from_template(names, "Born", "born", when);
+        return from_template(names, "born", when);
     }
     let tokens = tokenize(text);
     let is_noun = tokens.len() > 1 && tokens[0].is_any(&["a", "an"]);
@@ -224,14 +167,6 @@ pub(crate) fn of_aside_in(names: &Names, field: &str, text: &str) -> Option<Stri
     (is_relative && is_noun).then(|| format!("{} {key} is {text}.", genitive(&names.character)))
 }
 
-/// A field that begins the sentence itself: `Bruno knows: three recipes`.
-fn begun_by<'a>(names: &Names, field: &'a str) -> Option<&'a str> {
-    let tokens = names.tag_names(field);
-    let verb = tokens.get(1)?;
-    let is_verb = verbs::known(&verb.lower).is_some_and(|(_, forms)| forms & (THIRD | PAST) != 0);
-    (tokens[0].me && is_verb).then_some(field.trim())
-}
-
 /// Whom a field's predicate is about: a person that it names, or the character.
 fn subject_of(names: &Names, field: &str) -> String {
     let mut words = tokenize(field);
@@ -255,14 +190,35 @@ fn subject_of(names: &Names, field: &str) -> String {
     }
 }
 
+/// `Allergic to cats, afraid of dogs.`
+pub(crate) fn from_feeling(name: &str, text: &str) -> Option<String> {
+    let tokens = tokenize(text.trim_end_matches('.'));
+    let is_open = tokens
+        .get(1)
+        .is_some_and(|next| next.is_any(&["to", "of", "at", "with", "about"]));
+    let opens = is_open && (feels(&tokens[0]) || grammar::is_adjective(&tokens[0].lower));
+    let is_clause = |token: &Token| {
+        verbs::is_auxiliary(&token.lower) || token.is_in("he she they i we it you who but not")
+    };
+    (opens && !tokens.iter().any(is_clause))
+        .then(|| format!("{name} is {}.", decapitalized(&tokens)))
+}
+
+fn feels(token: &Token) -> bool {
+    token.is_in("scared frightened terrified allergic fond hopeless")
+}
+
 /// `Left-handed`, `Loyal to his clan`, `No sense of smell`, from a list without a heading.
 fn from_fragment(names: &Names, text: &str) -> Option<String> {
     let name = &names.character;
     let tokens = tokenize(text);
     let first = tokens.first()?;
     let low = decapitalized(&tokens);
+    if text.ends_with(" years old") && tokens.len() == 3 {
+        return Some(format!("{name} is {low}."));
+    }
     let last = tokens.iter().rev().find(|token| token.is_word())?;
-    let describes = grammar::is_adjective(&first.lower)
+    let describes = (feels(first) || grammar::is_adjective(&first.lower))
         && (tokens.len() == 1
             || grammar::is_preposition(&tokens[1].lower)
             || tokens[1].is_any(&["and", ",", "but", "to"])
@@ -275,6 +231,12 @@ fn from_fragment(names: &Names, text: &str) -> Option<String> {
     if first.is("no") && tokens.len() > 1 {
         return Some(format!("{name} has {low}."));
     }
+    let is_listed = tokens
+        .iter()
+        .all(|token| !token.is_word() || grammar::is_adjective(&token.lower));
+    if is_listed && tokens.len() > 1 {
+        return Some(format!("{name} is {}.", listed("personality", text)));
+    }
     let somebody = first.is_any(&["a", "an", "the"]) && people::is_person_word(&last.lower);
     (describes || compound || somebody).then(|| format!("{name} is {low}."))
 }
@@ -282,84 +244,18 @@ fn from_fragment(names: &Names, text: &str) -> Option<String> {
 /// Whether the text has a subject and a finite verb.
 fn is_sentence(names: &Names, text: &str) -> bool {
     let tokens = names.tag_names(text);
-    let Some(clause) = clause::parse(&tokens) else {
+    let Some(clause) = clause::parse(&tokens).filter(|clause| !lacks_subject(&tokens, clause))
+    else {
         return false;
     };
-    let pronoun = tokens[clause.start].is_any(&[
-        "he", "she", "they", "it", "i", "you", "we", "her", "his", "their", "my", "your", "this",
-        "these", "the",
-    ]);
+    let is_pronoun = tokens[clause.start].is_any(&["he", "she", "they", "it", "i", "you", "we"]);
     let verb = &tokens[clause.verb].lower;
-    tokens[clause.start].me
-        || pronoun
+    // `His ashes scattered at sea`
+    let may_be_participle = verbs::is_participle(verb) && !verbs::is_base(verb);
+    tokens[clause.start].me && clause.kind == Subject::Me
+        || is_pronoun
         || verbs::is_auxiliary(verb)
-        || (verbs::known(verb).is_some() && text.ends_with('.'))
-}
-
-/// In a field on a relative, a pronoun that opens the sentence means the relative.
-fn of_relative(names: &Names, key: &str, sentence: &str) -> String {
-    let mut tokens = tokenize(sentence);
-    let gender = Gender::of_word(key);
-    let person = gender.is_some()
-        || (people::is_person_word(key) && !grammar::is_plural(key) && !people::is_job(key));
-    if person && let Some(first) = tokens.first_mut() {
-        let nominative = Gender::of_pronoun(&first.lower)
-            .filter(|&shown| gender.is_none_or(|gender| gender == shown));
-        if nominative.is_some_and(|shown| first.is(shown.forms()[0])) {
-            first.text = format!("{} {key}", genitive(&names.character));
-            return join(&tokens);
-        }
-    }
-    sentence.to_owned()
-}
-
-/// `Plays the guitar`, `Born in Bonn`: the name is put in front.
-pub(crate) fn from_predicate(name: &str, text: &str) -> Option<String> {
-    let tokens = tokenize(text);
-    // `Never sleeps past dawn`, but not `Always late`.
-    let n_adverbs = tokens
-        .iter()
-        .take_while(|token| verbs::is_adverb(&token.lower))
-        .count();
-    let (adverbs, tokens) = tokens.split_at(n_adverbs.min(2));
-    let first = tokens.first()?;
-    if tokens.len() < 2 {
-        return None;
-    }
-    // `Not once has he …`, `There was …` have a subject.
-    let inverted = tokens[1].is_any(&["he", "she", "they", "it", "i", "you", "we"])
-        || adverbs
-            .iter()
-            .any(|token| token.is_any(&["there", "here", "not"]));
-    if inverted {
-        return None;
-    }
-    let decapitalized = |tokens: &[Token]| match adverbs.is_empty() {
-        true => decapitalized(tokens),
-        false => decapitalized(&[adverbs, tokens].concat()),
-    };
-    let passive = !tokens[1].is_any(&["a", "an", "the", "her", "him", "them", "his", "their"]);
-    if passive && first.is_any(&["born", "raised", "trained", "married", "known", "adopted"]) {
-        return Some(format!("{name} was {}.", decapitalized(tokens)));
-    }
-    let forms = verbs::known(&first.lower).map_or(0, |(_, forms)| forms);
-    let second = &tokens[1];
-    let object = second.is_any(&["her", "him", "them", "his", "their"])
-        || second.is_any(&[
-            "to", "in", "on", "at", "with", "for", "as", "from", "about", "by",
-        ])
-        || grammar::is_determiner(&second.lower)
-        || verbs::is_adverb(&second.lower);
-    let finite = verbs::is_auxiliary(&first.lower)
-        || (forms & THIRD != 0 && !second.is_any(&["and", ","]))
-        || (forms & PAST != 0 && (object || !adverbs.is_empty()));
-    let asks = first.is_any(&["do", "can", "may", "might", "must", "will"]);
-    let capital = first.is_capital() || adverbs.first().is_some_and(Token::is_capital);
-    let told = forms & THIRD != 0 || verbs::is_be(&first.lower) || forms & PAST != 0 && object;
-    if finite && (capital && !asks || told) {
-        return Some(format!("{name} {}.", decapitalized(tokens)));
-    }
-    None
+        || verbs::known(verb).is_some() && (text.ends_with('.') || !may_be_participle)
 }
 
 #[cfg(test)]
@@ -468,6 +364,6 @@ mod tests {
             "She plays the violin. Sings well.",
             &["She plays the violin.", "Alice sings well."],
         );
-        check("Mother", "She is a nurse.", &["Alice's mother is a nurse."]);
+        check("Mother", "She is a nurse.", &[]);
     }
 }

@@ -2,10 +2,10 @@
 
 use super::blocks;
 use super::statements::Writer;
-use super::wiki;
+use super::{talk, wiki};
 use crate::teacher::Unread;
 use crate::tiny::english::words::people::Gender;
-use crate::tiny::english::words::tokens::capitalized;
+use crate::tiny::english::words::tokens::{Token, capitalized, tokenize};
 use crate::tiny::english::words::wording;
 
 impl Writer<'_> {
@@ -23,7 +23,8 @@ impl Writer<'_> {
         /// What a judge reads beside a reply, in bytes.
         const MOST: usize = 1000;
         if piece.contains(wiki::UNKNOWN) {
-            return self.leave(piece, "has a template that is not known");
+            let whole = under.map_or_else(|| piece.to_owned(), |under| format!("{under}: {piece}"));
+            return self.leave(&whole, "has a template that is not known");
         }
         let names = &self.profile.names;
         let given = ["I'm ", "I am ", "My name is "]
@@ -62,11 +63,18 @@ impl Writer<'_> {
         }
         let end = if blocks::ends_sentence(text) { "" } else { "." };
         let names = &self.profile.names;
+        // Behind a colon the name is not what the line is about.
         let is_named = names
             .tag_names(text)
             .iter()
+            .take_while(|token| !token.is_any(&[":", "?"]))
             .any(|token| token.me && token.text == names.character);
+        // What the character says of itself has the name in front; so has what stands behind a heading.
+        let is_own = |token: &Token| token.is_in("i my me mine we our us you your");
+        let is_said = self.voice.is_some() && tokenize(text).iter().any(is_own);
+        let is_named = is_named && !is_said;
         let name = &names.character;
+        let under = under.filter(|under| !talk::is_character(name, about(under)));
         Some(match under {
             Some(under) => format!("{name} – {under}: {text}{end}"),
             None if is_named => capitalized(&format!("{text}{end}")),
@@ -93,5 +101,14 @@ impl Writer<'_> {
             (_, true) => Some(format!("{} {rest}", wording::genitive(name))),
             _ => None,
         }
+    }
+}
+
+/// What a heading is about: `About Alice`.
+pub(super) fn about(heading: &str) -> &str {
+    let heading = heading.trim();
+    match heading.split_once(' ') {
+        Some((first, rest)) if first.eq_ignore_ascii_case("about") => rest,
+        _ => heading,
     }
 }

@@ -1,13 +1,14 @@
 //! Bullets: whom and what an item of a list is about.
 
-use super::blocks::{Block, ends_sentence, field, has_finite_verb, opens_with_verb};
+use super::blocks::{Block, ends_sentence, field, has_finite_verb};
+use super::predicates::opens_with_verb;
 use super::{talk, templates, values};
 use crate::pattern::pattern;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
+use crate::tiny::english::words::lexicon::is_listed;
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{self, Token, tokenize};
-use crate::tiny::english::words::verbs;
 use crate::tiny::english::words::wording;
 
 // `Maja – her sister`, in a list of people.
@@ -66,7 +67,8 @@ impl List {
         }
         let person = PERSON
             .captures(line)
-            .filter(|person| is_proper(&person[1]) && !templates::is_field_name(&person[1]))?;
+            .filter(|person| is_proper(&person[1]) && !templates::is_field_name(&person[1]))
+            .filter(|person| !values::is_metadata(&person[1].to_lowercase()))?;
         let is_own = talk::is_character(character, &person[1]);
         (!is_own).then(|| related(character, &person[1], &person[2]))
     }
@@ -78,7 +80,7 @@ fn related(character: &str, name: &str, what: &str) -> Block {
     if opens_with_verb(&tokens) {
         return Block::Prose(format!("{name} {}", wording::decapitalized(&tokens)));
     }
-    if has_finite_verb(what) {
+    if has_finite_verb(what) || what.contains(';') {
         return Block::kept(Some(name), what);
     }
     let n_articles = usize::from(
@@ -164,13 +166,12 @@ pub(crate) fn item(character: &str, line: String, indent: usize, list: &mut List
     }
     let tokens = tokenize(&line);
     let words = tokens::n_words(&tokens);
-    let adverbs = tokens
-        .iter()
-        .take_while(|token| verbs::is_adverb(&token.lower));
-    let predicate = opens_with_verb(&tokens[adverbs.count()..]);
+    let predicate = opens_with_verb(&tokens);
     let name = match &list.parent {
         Some(parent) => parent.clone(),
-        None if describes(&tokens) => String::new(),
+        None if describes(&tokens) && !(tokens[0].is("no") && list.heading.is_some()) => {
+            String::new()
+        }
         None => list.heading.as_deref().map_or_else(String::new, name_of),
     };
     // `wife: Hilda` with `nurse` below it.
@@ -222,20 +223,9 @@ fn person(character: &str, line: &str, indent: usize, list: &mut List) -> Option
 
 /// Whether a heading announces people and what they are to the character.
 pub(crate) fn is_of_people(heading: &str) -> bool {
-    const PEOPLE: [&str; 10] = [
-        "relationship",
-        "relation",
-        "family",
-        "friend",
-        "people",
-        "allies",
-        "enemies",
-        "connection",
-        "acquaintance",
-        "companion",
-    ];
+    const PEOPLE: &str = "relationship relation family friend people allies enemies connection acquaintance companion";
     let heading = heading.to_lowercase();
-    PEOPLE.iter().any(|word| heading.contains(word))
+    PEOPLE.split(' ').any(|word| heading.contains(word))
 }
 
 /// The name of the field that stands under a heading, which is empty if the heading says nothing of it.
@@ -248,34 +238,11 @@ pub(crate) fn name_of(heading: &str) -> String {
 
 /// Whether a heading announces facts of any kind.
 fn says_nothing(heading: &str) -> bool {
-    const ANY: [&str; 24] = [
-        "about",
-        "basics",
-        "biography",
-        "background",
-        "facts",
-        "fun facts",
-        "trivia",
-        "notes",
-        "overview",
-        "info",
-        "information",
-        "details",
-        "life",
-        "misc",
-        "miscellaneous",
-        "other",
-        "profile",
-        "quick facts",
-        "history",
-        "summary",
-        "character",
-        "description",
-        "general",
-        "backstory",
-    ];
+    const ANY: &str = "odds and ends, this and that, bits and pieces, other facts, about, basics, biography, background, facts, fun \
+        facts, trivia, notes, overview, info, information, details, life, misc, miscellaneous, other, profile, quick \
+        facts, history, summary, character, description, general, backstory";
     let heading = heading.to_lowercase();
-    ANY.contains(&heading.as_str()) || heading.contains(" life") || heading.starts_with("early ")
+    is_listed(ANY, &heading) || heading.contains(" life") || heading.starts_with("early ")
 }
 
 /// Whether an item tells what the character is or lacks, under whatever heading: `Left-handed`, `Loyal to his clan`, `No sense of smell`.

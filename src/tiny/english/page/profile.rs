@@ -101,6 +101,7 @@ fn full_name(character: &str, blocks: &[Block]) -> Option<String> {
                 && candidate.iter().all(is_name_part)
                 && candidate[0].is_capital()
                 && !verbs::is_adverb(&candidate[0].lower)
+                && !candidate[0].is("name")
         })
         .max_by_key(Vec::len)
         .map(|candidate| join(&candidate))

@@ -78,22 +78,18 @@ fn is_of_sections(lower: &str) -> bool {
         || lower.len() > 4 && lower.ends_with('s') && !lower.ends_with("ss")
 }
 
-fn is_among(token: &Token, words: &str) -> bool {
-    words.split_whitespace().any(|word| token.is(word))
-}
-
 /// Whether a heading says that what it announces is not so, not sure or not yet so: `Rumours`, `Can't`, `Used to be`, `In the film`.
 pub(crate) fn is_doubtful(heading: &str) -> bool {
     let tokens = tokenize(heading);
-    let opens = tokens.len() > 1 && is_among(&tokens[0], ELSEWHERE);
-    opens || takes_back(heading) || tokens.iter().any(|token| is_among(token, NO_FACTS))
+    let opens = tokens.len() > 1 && tokens[0].is_in(ELSEWHERE);
+    opens || takes_back(heading) || tokens.iter().any(|token| token.is_in(NO_FACTS))
 }
 
 /// Whether words take back what others say, or leave it open: `not`, `former`, `allegedly`, what stands in parentheses.
 pub(crate) fn takes_back(text: &str) -> bool {
     let lower = text.trim().to_lowercase();
     let is_answer = ANSWERS.split(' ').any(|answer| answer == lower);
-    let negates = |token: &Token| is_among(token, TAKING_BACK) || token.lower.ends_with("n't");
+    let negates = |token: &Token| token.is_in(TAKING_BACK) || token.lower.ends_with("n't");
     lower.starts_with("unknown")
         || is_answer
         || text.contains(['(', '?'])

@@ -3,8 +3,11 @@
 
 use regex::{Captures, Regex};
 
+use super::predicates::opens_with_verb;
+use super::templates::is_field_name;
 use super::{html, tables, wiki, wiki_tables};
 use crate::pattern::pattern;
+use crate::tiny::english::words::tokens::tokenize;
 
 // `Mind("brave" + "kind")`, with straight or curved quotation marks.
 pattern!(
@@ -19,6 +22,11 @@ pattern!(PAIR, r"^\s*([^:=;,\n]{1,48}?)\s*[:=]\s*(\S[^\n]*)$");
 pattern!(
     DASHED,
     r"(?m)^([ \t]*(?:[-*•]\s+)?[A-Z][A-Za-z]{1,15}(?: [A-Za-z]{1,15})?)[ \t]+[-–—][ \t]+(\S)"
+);
+// `**Age** 52`
+pattern!(
+    BOLD,
+    r"(?m)^([ \t]*(?:[-*•][ \t]+)?)(?:\*\*|__)([A-Z][A-Za-z ]{1,30})(?:\*\*|__)[ \t]+([^\s:–—-])"
 );
 pattern!(FENCE, r"(?ms)^[ \t]*```.*?(?:^[ \t]*```[ \t]*$|\z)");
 // `key: value` lines and lists between two rules, not prose.
@@ -44,19 +52,13 @@ pattern!(
 // A box that is not ticked: what is to be done, or does not hold.
 pattern!(UNTICKED, r"(?m)^[ \t]*[-*+•][ \t]+\[ \][ \t]+\S[^\n]*$");
 
-/// What is taken out of the page.
-#[derive(Default)]
-pub(crate) struct Taken {
-    /// Lines that are no text about the character, each with the reason.
-    pub unread: Vec<(String, &'static str)>,
-    /// Rows of tables, which are kept as they stand.
-    pub rows: Vec<String>,
-}
+/// A line that is no text about the character, with the reason.
+pub(crate) type Unread = (String, &'static str);
 
 /// Rewrites the page, and returns what it takes out.
-pub(crate) fn as_fields(page: &str) -> (String, Taken) {
-    let mut taken = Taken::default();
-    let unread = &mut taken.unread;
+pub(crate) fn as_fields(page: &str) -> (String, Vec<Unread>) {
+    let mut taken = Vec::new();
+    let unread = &mut taken;
     let page = FRONT_MATTER.replace(page, |found: &Captures<'_>| {
         let lines = found[0].lines().filter(|line| line.trim() != "---");
         format!("{}\n\n", lines.collect::<Vec<_>>().join("\n"))
@@ -68,6 +70,12 @@ pub(crate) fn as_fields(page: &str) -> (String, Taken) {
     let page = BOXES.replace_all(&page, |found: &Captures<'_>| {
         let ticked = found[0].replace("[x]", "☑").replace("[X]", "☑");
         ticked.replace("[ ]", "☐")
+    });
+    let page = BOLD.replace_all(&page, |found: &Captures<'_>| {
+        match is_field_name(&found[2]) {
+            true => format!("{}{}: {}", &found[1], &found[2], &found[3]),
+            false => found[0].to_string(),
+        }
     });
     let page = without(&SCRIPT, "is code", &page, unread);
     let page = without(&FENCE, "is code", &page, unread);
@@ -85,9 +93,9 @@ pub(crate) fn as_fields(page: &str) -> (String, Taken) {
             false => found[0].to_string(),
         })
     });
-    let page = tables::tables(&page, &mut taken.rows);
+    let page = tables::tables(&page);
     let page = html::lines(&page);
-    let page = tables::columns(&page, &mut taken.rows);
+    let page = tables::columns(&page);
     (dashes(&page), taken)
 }
 
@@ -153,7 +161,8 @@ fn name_of(key: &str) -> &str {
 
 /// A field on a line; values that are sentences have a line each.
 fn lines_of(key: &str, values: &[&str]) -> String {
-    let is_long = |value: &&str| value.split_whitespace().count() > 5;
+    let is_long =
+        |value: &&str| value.split_whitespace().count() > 5 || opens_with_verb(&tokenize(value));
     let (long, short): (Vec<&str>, Vec<&str>) = values.iter().partition(|value| is_long(value));
     let short = (!short.is_empty()).then(|| format!("\n{key}: {}\n", short.join(", ")));
     let long = long.iter().map(|value| {
@@ -272,7 +281,7 @@ mod tests {
         let page = "<del>Kit is a thief.</del> Kit sings.\n~~Kit is poor.~~ <S>Kit\nruns.</S>";
         let (text, taken) = as_fields(page);
         assert_eq!(text.trim(), "Kit sings.");
-        let texts: Vec<&str> = taken.unread.iter().map(|(text, _)| text.as_str()).collect();
+        let texts: Vec<&str> = taken.iter().map(|(text, _)| text.as_str()).collect();
         assert_eq!(
             texts,
             [
@@ -293,22 +302,14 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("Trait") && !text.contains("let"), "{text}");
-        assert_eq!(
-            (unread.unread, unread.rows),
-            (
-                vec![("let a;".to_string(), "is code")],
-                vec!["A: 1; B: x; C: 2".to_string()]
-            )
-        );
+        assert_eq!(unread, [("let a;".to_string(), "is code")]);
+        assert!(text.contains("A: 1; B: x; C: 2"), "{text}");
         let (text, unread) = as_fields("- [ ] Has a passport\n- [x] Has a cat\n");
         assert!(
             text.contains("[x] Has a cat") && !text.contains("passport"),
             "{text}"
         );
         let reason = "is a box that is not ticked";
-        assert_eq!(
-            unread.unread,
-            [("- [ ] Has a passport".to_string(), reason)]
-        );
+        assert_eq!(unread, [("- [ ] Has a passport".to_string(), reason)]);
     }
 }

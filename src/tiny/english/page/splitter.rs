@@ -11,8 +11,9 @@ use super::blocks::{
 use super::lists::{self, List, item};
 use super::markup::{clean, without_parentheses};
 use super::sections::{self, Kind};
+use super::tables::KEPT;
 use super::templates::is_field_name;
-use super::{fields, html, talk};
+use super::{html, talk};
 use crate::pattern::pattern;
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{self, tokenize};
@@ -103,6 +104,11 @@ impl<'a> Splitter<'a> {
             self.list.takes_lines &= waits;
             return;
         }
+        if let Some(row) = raw.strip_prefix(KEPT) {
+            self.push(Block::kept(None, &clean(row)), row);
+            (self.open, self.list) = (false, List::default());
+            return;
+        }
         if let Some((speaker, text)) = talk::turn(raw, speakers) {
             let own = talk::is_character(self.character, &speaker);
             let text = text.to_owned();
@@ -138,8 +144,8 @@ impl<'a> Splitter<'a> {
             None => raw,
         };
         let bullet = bullet(raw);
-        let raw = fields::with_status(&raw[bullet.unwrap_or(0)..]);
-        let full = clean(&raw);
+        let raw = &raw[bullet.unwrap_or(0)..];
+        let full = clean(raw);
         let (mut line, asides) = without_parentheses(&full);
         let mut is_whole = asides.is_empty();
         // `Bob (enemy)`, in a list of people.
@@ -193,14 +199,12 @@ impl<'a> Splitter<'a> {
         // The title is the character's, whatever it is; a line among others is no heading for sure.
         let is_title = level == 1 && self.sections.is_empty();
         let is_line = level == BARE && self.open && !sections::is_doubtful(&heading);
-        let kind = match is_title || is_line {
+        let is_own = talk::is_character(self.character, &plain);
+        let kind = match is_title || is_line || is_own {
             true => Kind::Facts,
             false => sections::kind_of(self.character, &heading, &self.words),
         };
-        if is_title
-            && heading.contains([',', '(', ':', '–'])
-            && talk::is_character(self.character, &plain)
-        {
+        if is_own && heading.contains([',', '(', ':', '–']) {
             self.blocks.push(Block::kept(None, &heading));
         }
         self.sections.push(Section {

@@ -2,75 +2,24 @@
 
 use crate::tiny::english::clause;
 use crate::tiny::english::words::grammar;
+use crate::tiny::english::words::lexicon::is_listed;
 use crate::tiny::english::words::tokens::{Token, join, n_words};
 
 const LONG: usize = 30;
 
 /// Takes `However,`, `In addition,` and the like from the front.
 pub(crate) fn strip_connective(mut tokens: Vec<Token>) -> Vec<Token> {
-    const WITH_COMMA: &[&str] = &[
-        "however",
-        "also",
-        "additionally",
-        "furthermore",
-        "moreover",
-        "thus",
-        "therefore",
-        "consequently",
-        "nevertheless",
-        "nonetheless",
-        "meanwhile",
-        "besides",
-        "similarly",
-        "likewise",
-        "indeed",
-        "finally",
-        "instead",
-        "still",
-        "then",
-        "overall",
-        "hence",
-        "accordingly",
-        "in addition",
-        "as a result",
-        "for example",
-        "for instance",
-        "in fact",
-        "of course",
-        "on the other hand",
-        "in contrast",
-        "at the same time",
-        "as such",
-        "despite this",
-        "in turn",
-        "because of this",
-        "in the event",
-        "in particular",
-        "even so",
-        "after that",
-        "after this",
-        "by contrast",
-        "by then",
-        "during this time",
-        "at this time",
-        "surprisingly",
-        "unfortunately",
-        "interestingly",
-        "notably",
-        "in other words",
-        "to this end",
-        "for this reason",
-        "in this way",
-        "that said",
-        "despite this failure",
-        "in the same year",
-        "yet",
-    ];
+    const WITH_COMMA: &str = "however, also, additionally, furthermore, moreover, thus, therefore, consequently, nevertheless, nonetheless, \
+        meanwhile, besides, similarly, likewise, indeed, finally, instead, still, then, overall, hence, accordingly, in \
+        addition, as a result, for example, for instance, in fact, of course, on the other hand, in contrast, at the same \
+        time, as such, despite this, in turn, because of this, in the event, in particular, even so, after that, after \
+        this, by contrast, by then, during this time, at this time, surprisingly, unfortunately, interestingly, notably, \
+        in other words, to this end, for this reason, in this way, that said, despite this failure, in the same year, yet";
     const BARE: &[&str] = &["but", "and", "so", "yet", "thus", "also", "or", "hence"];
     loop {
         let comma = tokens.iter().take(6).position(|token| token.is(","));
         let opening = comma.map(|comma| join(&tokens[..comma]).to_lowercase());
-        let n_drop = if opening.is_some_and(|opening| WITH_COMMA.contains(&opening.as_str())) {
+        let n_drop = if opening.is_some_and(|opening| is_listed(WITH_COMMA, &opening)) {
             comma.map_or(0, |comma| comma + 1)
         } else if tokens.first().is_some_and(|first| {
             first.is_any(BARE)
@@ -114,7 +63,8 @@ pub(crate) fn split(tokens: &[Token]) -> Vec<Vec<Token>> {
             && tokens
                 .get(at + 1)
                 .is_some_and(|next| next.is_any(&["he", "she"]));
-        let ends = tokens[at].is(";") || (tokens[at].is(":") && is_whole(&tokens[at + 1..]));
+        let ends =
+            tokens[at].is(";") || (tokens[at].is_any(&[":", "–"]) && is_whole(&tokens[at + 1..]));
         let next = if ends {
             at + 1
         } else if conjunction {
@@ -131,7 +81,8 @@ pub(crate) fn split(tokens: &[Token]) -> Vec<Vec<Token>> {
         if n_words(left) >= 4
             && n_words(right) >= 3
             && is_whole(left)
-            && (tokens[at].is_any(&[";", ":"]) || (opens_clause(right) && is_whole(right)))
+            && (tokens[at].is(";") || !lists_clauses(left))
+            && (tokens[at].is_any(&[";", ":", "–"]) || (opens_clause(right) && is_whole(right)))
         {
             parts.push(left.to_vec());
             start = next;
@@ -151,6 +102,11 @@ fn opens_clause(tokens: &[Token]) -> bool {
         || ((grammar::is_determiner(&first.lower) || first.is_capital())
             && clause::parse(&tokens[..tokens.len().min(9)])
                 .is_some_and(|clause| clause.start == 0))
+}
+
+/// Whether commas alone stand between clauses, so that the last belongs to them: `she reads, she writes`.
+fn lists_clauses(tokens: &[Token]) -> bool {
+    (1..tokens.len()).any(|at| tokens[at - 1].is(",") && opens_clause(&tokens[at..]))
 }
 
 fn is_whole(tokens: &[Token]) -> bool {

@@ -2,11 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::blocks::{self, Block, opens_with_verb};
+use super::blocks::{self, Block};
 use super::context::{self, has_long_quote, is_dangling, lacks_antecedent};
 use super::descriptions::atoms;
 use super::fields;
+use super::inflection::disagree_verbs;
+use super::kept::about;
 use super::markup::{Aside, without_parentheses};
+use super::predicates::{from_predicate, lacks_subject, opens_with_verb};
 use super::profile::{self, Profile};
 use super::splitting::{split, strip_connective};
 use super::{lists, sections, talk, third_person, values, wiki};
@@ -131,7 +134,7 @@ impl Writer<'_> {
                 }
                 for sentence in said {
                     match (*own, talk::is_fact(&sentence)) {
-                        (true, true) => self.read(&sentence, &[&sentence]),
+                        (true, true) => self.read(None, &sentence, &[&sentence]),
                         (true, false) => {
                             self.leave(&sentence, "is said in a talk and holds for the moment")
                         }
@@ -153,8 +156,9 @@ impl Writer<'_> {
         }
     }
 
-    /// Makes statements of a piece of the page from the `sentences` it stands for; it is kept as it stands if they do not give all of it.
-    fn read(&mut self, piece: &str, sentences: &[&str]) {
+    /// Makes statements of a piece of the page from the `sentences` it stands for; it is kept as it stands, `under` what announces it, if
+    /// they do not give all of it.
+    fn read(&mut self, under: Option<&str>, piece: &str, sentences: &[&str]) {
         let before = self.rival;
         // A word of a sentence with such a template is missing.
         let statements = match piece.contains(wiki::UNKNOWN) || sentences.is_empty() {
@@ -173,7 +177,7 @@ impl Writer<'_> {
             return;
         }
         let after = std::mem::replace(&mut self.rival, before);
-        self.keep(None, piece);
+        self.keep(under, piece);
         self.rival = after;
     }
 
@@ -183,13 +187,12 @@ impl Writer<'_> {
             return Some(statements);
         }
         // `Has never flown.`
-        if self.voice.is_some()
-            || sentence.ends_with('?')
-            || !opens_with_verb(&tokens::tokenize(sentence))
-        {
+        if self.voice.is_some() || sentence.ends_with('?') {
             return None;
         }
-        let whole = fields::from_predicate(&self.profile.names.character, sentence)?;
+        let name = &self.profile.names.character;
+        let whole =
+            from_predicate(name, sentence).or_else(|| fields::from_feeling(name, sentence))?;
         self.sentence(&whole)
     }
 
@@ -202,7 +205,7 @@ impl Writer<'_> {
         };
         let mut sentences = vec![plain.as_str()];
         sentences.extend(said.iter().map(String::as_str));
-        self.read(sentence, &sentences);
+        self.read(None, sentence, &sentences);
         // What comes after `In the play, she is a nun.` may be of the play, too.
         self.rival |= context::is_framed(&tokens::tokenize(sentence));
     }
@@ -219,33 +222,30 @@ impl Writer<'_> {
     /// Reads a field.
     fn field(&mut self, name: &str, text: &str) {
         let names = &self.profile.names;
-        let whole = match name {
-            "" => text.to_owned(),
-            name => format!("{name}: {text}"),
-        };
+        let is_own = talk::is_character(&names.character, about(name));
+        let name = if is_own { "" } else { name };
+        let under = Some(name).filter(|name| !name.is_empty());
         let (plain, asides) = without_parentheses(text);
         let said: Option<Vec<String>> = asides
             .iter()
             .map(|aside| fields::of_aside_in(names, name, &aside.text))
             .collect();
-        // `Former spouse` says whose spouse was: it is all true.
-        let is_former = fields::is_former(name);
         // `Tom: I'm a priest.`
         let is_said = lists::is_proper(name)
             && !talk::is_character(&names.character, name)
             && tokens::tokenize(text)
                 .iter()
                 .any(|token| token.is_any(&["i", "my", "me", "mine", "we", "our"]));
-        let is_doubtful = sections::is_doubtful(name) && !is_former || is_said;
+        let is_doubtful = sections::is_doubtful(name) || is_said;
         let (Some(said), false) = (said, is_doubtful) else {
-            return self.keep(None, &whole);
+            return self.keep(under, text);
         };
         for (piece, sentence) in fields::sentences(names, name, &plain) {
             let sentences = sentence.as_deref();
-            self.read(&piece, sentences.as_slice());
+            self.read(under, &piece, sentences.as_slice());
         }
         for sentence in said {
-            self.read(&whole, &[&sentence]);
+            self.read(under, text, &[&sentence]);
         }
     }
 
@@ -261,7 +261,7 @@ impl Writer<'_> {
             if third_person::is_no_plain_sentence(&tokens) {
                 return None;
             }
-            tokens = third_person::to_third(&tokens, names, person);
+            tokens = third_person::to_third(&tokens, names, person)?;
         } else if tokens.iter().any(|token| {
             token.is("i") && token.text == "I" || token.is_any(&["my", "me", "we", "our", "us"])
         }) {
@@ -313,6 +313,7 @@ impl Writer<'_> {
         }
         let clause = clause?;
         if !tokens.iter().any(|token| token.me)
+            || lacks_subject(&tokens, &clause)
             || is_dangling(&tokens, &clause)
             || lacks_antecedent(&tokens, gender)
         {
@@ -380,7 +381,7 @@ fn name_once(mut tokens: Vec<Token>, clause: &Clause, character: &str) -> Option
         Case::Nominative => {
             if tokens[at].is("they") {
                 let plural = tokens.clone();
-                third_person::disagree_verbs(&plural, at, false, &mut tokens);
+                disagree_verbs(&plural, at, &mut tokens)?;
             }
             character.to_owned()
         }
@@ -404,10 +405,7 @@ fn finish(tokens: &[Token], character: &str) -> Option<String> {
         .trim()
         .trim_end_matches(['.', '!', ';', ',', ':', ' ', '-', '–']);
     let last = tokens.iter().rev().find(|token| token.is_word())?;
-    let unfinished = last.is_any(&[
-        "and", "or", "the", "a", "an", "of", "but", "which", "that", "because", "his", "her",
-        "their", "my",
-    ]);
+    let unfinished = last.is_in("and or the a an of but which that because his her their my");
     let quotes = text.matches('"').count() % 2 == 1;
     let ended = if text.ends_with("etc") || text.ends_with("Jr") {
         format!("{text}.")

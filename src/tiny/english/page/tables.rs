@@ -2,8 +2,10 @@
 
 use super::blocks::{bullet, ends_sentence, field};
 use super::html;
+use super::markup::clean;
 use super::templates::is_field_name;
 use crate::pattern::pattern;
+use crate::tiny::english::words::lexicon::is_listed;
 
 pattern!(RULE, r"^\|?[\s:|-]*-{2,}[\s:|-]*$");
 // `Age    34`, `Age;34`, `Age,34`, `Age (34)`.
@@ -16,8 +18,11 @@ pattern!(
     r"^([A-Za-z][A-Za-z ]{1,29}?)\s*\(([^()]+)\)$"
 );
 
-/// Rewrites tables of Markdown: two columns are fields, columns under names of fields are theirs, of what is wider the `rows` are kept.
-pub(crate) fn tables(page: &str, rows: &mut Vec<String>) -> String {
+/// What stands before a line that is kept as it is.
+pub(crate) const KEPT: char = '\u{e000}';
+
+/// Rewrites tables of Markdown: two columns are fields, columns under names of fields are theirs, what is wider is kept row by row.
+pub(crate) fn tables(page: &str) -> String {
     if !page.contains('|') {
         return page.to_string();
     }
@@ -29,8 +34,12 @@ pub(crate) fn tables(page: &str, rows: &mut Vec<String>) -> String {
     };
     let mut kept: Vec<String> = Vec::new();
     let (mut in_table, mut header, mut titles) = (false, Vec::new(), Vec::new());
+    let mut heading = "";
     for (at, line) in lines.iter().enumerate() {
         let row = line.trim();
+        if let Some(text) = row.strip_prefix('#') {
+            heading = text.trim_matches(['#', ' ']);
+        }
         let begins = is_rule(at + 1);
         in_table = row.contains('|') && (in_table || begins || is_rule(at));
         if !in_table {
@@ -43,9 +52,13 @@ pub(crate) fn tables(page: &str, rows: &mut Vec<String>) -> String {
             _ if begins => {
                 let names = cells.iter().filter(|cell| is_field_name(cell)).count();
                 let is_header = names == cells.len() && !cells.iter().any(|cell| is_name(cell));
-                // `| Name | Alice |` is a fact.
+                // `| Name | Alice |` is a fact, if `| Age | 34 |` stands below it.
+                let below = lines.get(at + 2).map(|row| self::cells(row.trim()));
+                let is_fact = below.is_some_and(|below| is_field_name(&below[0]));
                 kept.push(match &cells[..] {
-                    [key, text] if names == 1 && is_field_name(key) && !is_title(text) => {
+                    [key, text]
+                        if names == 1 && is_fact && is_field_name(key) && !is_title(text) =>
+                    {
                         format!("{key}: {text}")
                     }
                     _ => String::new(),
@@ -60,13 +73,52 @@ pub(crate) fn tables(page: &str, rows: &mut Vec<String>) -> String {
                     .filter(|(_, cell)| !cell.is_empty());
                 kept.extend(filled.map(|(name, cell)| format!("{name}: {cell}")));
             }
-            [key, text] if is_field_name(key) || !has_titles(&titles) => {
-                kept.push(format!("{key}: {text}"))
+            // What is so and what is not: each cell says something of its own.
+            _ if are_opposites(&titles) => {
+                let cells = titles
+                    .iter()
+                    .zip(&cells)
+                    .filter(|(_, cell)| !cell.is_empty());
+                kept.extend(cells.map(|(title, cell)| {
+                    match heading.is_empty() || !is_answer(title) {
+                        true => format!("{KEPT}{title}: {cell}"),
+                        false => format!("{KEPT}{heading}, {}: {cell}", title.to_lowercase()),
+                    }
+                }))
             }
-            _ => rows.push(row_of(&titles, &cells)),
+            [key, text] if is_field_name(&clean(key)) || !has_titles(&titles) => {
+                let pair = format!("{}: {text}", clean(key));
+                kept.push(match field(&pair) {
+                    Some(_) => pair,
+                    None => format!("{KEPT}{pair}"),
+                })
+            }
+            _ => kept.push(format!("{KEPT}{}", row_of(&titles, &cells))),
         }
     }
     kept.join("\n")
+}
+
+/// Whether the columns of a table hold what is so and what is not: `Yes` and `No`, `Likes` and `Doesn't like`.
+fn are_opposites(titles: &[String]) -> bool {
+    const SO: &str = "yes, likes, loves, enjoys, good, pros, can, does, always, strengths";
+    const NOT_SO: &str = "no, dislikes, hates, bad, cons, never, not, cannot, weaknesses, avoids";
+    let is_not =
+        |title: &str| is_listed(NOT_SO, title) || title.contains("n't") || title.contains(" not ");
+    match titles {
+        [first, second] => {
+            let (first, second) = (
+                first.to_lowercase(),
+                second.to_lowercase().replace('’', "'"),
+            );
+            is_listed(SO, &first) && is_not(&second)
+        }
+        _ => false,
+    }
+}
+
+fn is_answer(title: &str) -> bool {
+    matches!(title.to_lowercase().as_str(), "yes" | "no")
 }
 
 /// Whether the columns of a table are called something that says what they hold: `Person` and `Relation`, but not `Trait` and `Value`.
@@ -149,8 +201,8 @@ fn is_title(cell: &str) -> bool {
     )
 }
 
-/// Rewrites lines that hold a field's name and its text in two columns; of what is wider the `rows` are kept.
-pub(crate) fn columns(page: &str, rows: &mut Vec<String>) -> String {
+/// Rewrites lines that hold a field's name and its text in two columns; what is wider is kept row by row.
+pub(crate) fn columns(page: &str) -> String {
     let mut kept: Vec<String> = Vec::new();
     for line in page.lines() {
         let indent = &line[..line.len() - line.trim_start().len()];
@@ -160,12 +212,14 @@ pub(crate) fn columns(page: &str, rows: &mut Vec<String>) -> String {
         if is_header(text) {
             continue;
         }
-        if let Some(pairs) = pairs(text) {
+        if text.starts_with(KEPT) {
+            kept.push(line.to_string());
+        } else if let Some(pairs) = pairs(text) {
             kept.extend(pairs.iter().map(|pair| format!("{front}{pair}")));
         } else if let Some((name, text)) = two_columns(text) {
             kept.push(format!("{front}{name}: {text}"));
         } else if let Some(row) = wide_row(text) {
-            rows.push(row);
+            kept.push(format!("{KEPT}{row}"));
         } else {
             kept.push(line.to_string());
         }
@@ -225,22 +279,15 @@ fn wide_row(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn check(
-        rewrite: fn(&str, &mut Vec<String>) -> String,
-        page: &str,
-        expected: &[&str],
-        told: &[&str],
-    ) {
-        let mut unread = Vec::new();
-        let text = rewrite(page, &mut unread);
-        let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
-        assert_eq!(
-            (lines, unread),
-            (
-                expected.to_vec(),
-                told.iter().map(|row| row.to_string()).collect()
-            )
-        );
+    fn check(rewrite: fn(&str) -> String, page: &str, expected: &[&str], rows: &[&str]) {
+        let text = rewrite(page);
+        let lines = text.lines().filter(|line| !line.is_empty());
+        let (kept, lines): (Vec<&str>, Vec<&str>) = lines.partition(|line| line.starts_with(KEPT));
+        let kept: Vec<&str> = kept
+            .iter()
+            .map(|row| row.trim_start_matches(KEPT))
+            .collect();
+        assert_eq!((lines, kept), (expected.to_vec(), rows.to_vec()));
     }
 
     #[test]

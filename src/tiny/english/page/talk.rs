@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::tables::KEPT;
 use crate::pattern::pattern;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::sentences;
@@ -79,36 +80,73 @@ pub(crate) fn speakers(character: &str, page: &str) -> HashSet<String> {
 // `Q: Where do you live?` and `A: In Porto.`
 pattern!(
     ASKED,
-    r"^(?:[*_]{1,2})?(Q|A|Question|Answer)(?: ?\d{1,2})?[.:](?:[*_]{1,2})?\s+(\S.*)$"
+    r"^(?:[*_]{1,2})?(Q|A|Question|Answer|Interviewer)(?: ?\d{1,2})?[.:](?:[*_]{1,2})?\s+(\S.*)$"
 );
 
-/// Writes who speaks in the questions and answers of an interview; answers that do not say `I` are told by the page.
+/// Writes who speaks in the questions and answers of an interview. An answer that says nothing without its question is kept with it.
 pub(crate) fn interview(character: &str, page: &str) -> String {
-    let asked = |line: &str| {
-        let found = ASKED.captures(line.trim())?;
-        Some((found[1].starts_with('Q'), found[2].to_string()))
+    let asked = |line: &str| match ASKED.captures(line.trim()) {
+        Some(found) => Some((!found[1].starts_with('A'), found[2].to_string())),
+        None => label(line.trim())
+            .filter(|(name, _)| is_character(character, name))
+            .map(|(_, text)| (false, text.to_string())),
     };
-    let kinds: Vec<bool> = page
+    let lines: Vec<&str> = page
         .lines()
-        .filter_map(asked)
-        .map(|(is_question, _)| is_question)
+        .filter(|line| !line.trim().is_empty())
         .collect();
-    if !kinds.windows(2).any(|pair| pair[0] && !pair[1]) {
+    let is_answered = |pair: &[&str]| {
+        let kinds = (asked(pair[0]), asked(pair[1]));
+        matches!(kinds, (Some((true, _)), Some((false, _))))
+    };
+    if !lines.windows(2).any(is_answered) {
         return page.to_string();
     }
-    let line = |line: &str| match asked(line) {
-        Some((true, text)) => format!("Interviewer: {text}"),
-        Some((false, text)) => match tokenize(&text).len() <= 4
-            || tokenize(&text)
-                .iter()
-                .any(|token| token.is_any(&["i", "my", "me", "i'm", "i've"]))
-        {
-            true => format!("{character}: {text}"),
-            false => format!("\n{text}\n"),
-        },
-        None => line.to_string(),
+    let mut kept: Vec<String> = Vec::new();
+    let mut question: Option<String> = None;
+    for line in page.lines() {
+        if line.trim().is_empty() {
+            kept.push(String::new());
+            continue;
+        }
+        match (question.take(), asked(line)) {
+            (Some(before), Some((false, text)))
+                if before.ends_with('?') && is_bare_answer(&text) =>
+            {
+                kept.push(format!("{KEPT}{before} {text}"));
+            }
+            (before, turn) => {
+                kept.extend(before.map(|before| format!("Interviewer: {before}")));
+                match turn {
+                    Some((true, text)) => question = Some(text),
+                    Some((false, text)) if says_i(&text) || text.contains(['*', '"', '“']) => {
+                        kept.push(format!("{character}: {text}"))
+                    }
+                    Some((false, text)) => kept.push(format!("\n{text}\n")),
+                    None => kept.push(line.to_string()),
+                }
+            }
+        }
+    }
+    kept.extend(question.map(|question| format!("Interviewer: {question}")));
+    kept.join("\n")
+}
+
+fn says_i(text: &str) -> bool {
+    let is_own = |token: &Token| token.is_any(&["i", "my", "me", "mine", "we", "our"]);
+    expand(tokenize(text)).iter().any(is_own)
+}
+
+/// Whether an answer has sentences that say nothing, or hold for the moment, without the question.
+fn is_bare_answer(text: &str) -> bool {
+    let is_told = text.contains(['*', '"', '“']);
+    let is_bare = |sentence: &String| match says_i(sentence) {
+        true => !is_fact(sentence),
+        false => !tokenize(sentence)
+            .first()
+            .is_some_and(|first| first.is_any(&["he", "she", "they", "his", "her", "their"])),
     };
-    page.lines().map(line).collect::<Vec<_>>().join("\n")
+    !is_told && sentences::sentences(text).iter().any(is_bare)
 }
 
 /// A line of the page, with its label if it has one.
@@ -220,84 +258,11 @@ pub(crate) fn spoken(text: &str) -> (Vec<String>, Vec<String>) {
 
 /// Whether a sentence that the character says tells what holds beyond the moment: `I grew up here.` but not `I think so.`
 pub(crate) fn is_fact(sentence: &str) -> bool {
-    const MOMENT: &[&str] = &[
-        "you",
-        "your",
-        "yours",
-        "this",
-        "that",
-        "these",
-        "those",
-        "here",
-        "there",
-        "now",
-        "today",
-        "tomorrow",
-        "yesterday",
-        "tonight",
-        "just",
-        "too",
-        "it",
-        "we",
-        "us",
-        "our",
-        "him",
-        "them",
-        "please",
-        "if",
-        "then",
-        "already",
-        "anyway",
-        "again",
-        "later",
-        "soon",
-        "today",
-        "one",
-    ];
-    const OPINION: &[&str] = &[
-        "think",
-        "guess",
-        "know",
-        "knew",
-        "mean",
-        "suppose",
-        "see",
-        "hope",
-        "wish",
-        "bet",
-        "hear",
-        "heard",
-        "understand",
-        "agree",
-        "see",
-        "will",
-        "shall",
-        "would",
-        "should",
-        "could",
-        "might",
-        "may",
-        "must",
-        "did",
-        "do",
-        "can",
-        "thought",
-        "said",
-        "saw",
-        "apologize",
-        "swear",
-        "promise",
-        "wonder",
-        "doubt",
-        "assume",
-        "remember",
-        "forgot",
-        "thank",
-        "beg",
-        "accept",
-        "insist",
-        "feel",
-    ];
+    const MOMENT: &str = "you your yours this that these those here there now today tomorrow yesterday tonight just too it we us our him \
+        them please if then already anyway again later soon today one";
+    const OPINION: &str = "think guess know knew mean suppose see hope wish bet hear heard understand agree see will shall would should could \
+        might may must did do can thought said saw apologize swear promise wonder doubt assume remember forgot thank beg \
+        accept insist feel";
     if !sentence.ends_with('.') || sentence.ends_with("..") {
         return false;
     }
@@ -309,7 +274,7 @@ pub(crate) fn is_fact(sentence: &str) -> bool {
     let mine = first.is("my");
     if words.len() < 4
         || !(mine || first.is_any(&["i", "i'm", "i've"]))
-        || words.iter().any(|word| word.is_any(MOMENT))
+        || words.iter().any(|word| word.is_in(MOMENT))
     {
         return false;
     }
@@ -333,15 +298,10 @@ pub(crate) fn is_fact(sentence: &str) -> bool {
         && words
             .iter()
             .any(|word| word.is_any(&["not", "don't", "can't", "cannot", "never"]));
-    let negated = negated
-        && !words
-            .iter()
-            .skip(2)
-            .take(2)
-            .any(|word| word.is_any(OPINION));
+    let negated = negated && !words.iter().skip(2).take(2).any(|word| word.is_in(OPINION));
     match copula {
         true => lasting && !verbs::can_be(&verb.lower, ING),
-        false => negated || !verb.is_any(OPINION),
+        false => negated || !verb.is_in(OPINION),
     }
 }
 

@@ -1,15 +1,17 @@
 //! Wordings for fields: `Age: 26` is `Alice is 26 years old.`
 
-use super::values::{all_adjectives, is_describing, keeps_capital};
+use super::predicates::opens_with_verb;
+use super::values::{
+    all_adjectives, is_describing, is_noun_phrase, keeps_capital, takes_predicates, tells_more,
+};
 use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
+use crate::tiny::english::words::lexicon::is_listed;
 use crate::tiny::english::words::people;
-use crate::tiny::english::words::tokens::{Token, join, tokenize};
-use crate::tiny::english::words::verbs::{self, PAST, THIRD};
-use crate::tiny::english::words::wording::{
-    decapitalized, genitive, is_acronym, is_month, with_article,
-};
+use crate::tiny::english::words::tokens::{Token, tokenize};
+use crate::tiny::english::words::verbs;
+use crate::tiny::english::words::wording::{decapitalized, genitive, is_month, with_article};
 
 /// A field with the forms of its text that wordings need.
 struct Field<'a> {
@@ -30,9 +32,7 @@ impl Field<'_> {
     }
 
     fn has_preposition(&self) -> bool {
-        self.tokens[0].is_any(&[
-            "in", "at", "on", "near", "with", "from", "around", "before", "about", "to",
-        ])
+        self.tokens[0].is_in("in at on near with from around before about to")
     }
 
     /// The text behind this preposition, unless it brings one.
@@ -59,103 +59,40 @@ impl Field<'_> {
                 && digits.bytes().all(|byte| byte.is_ascii_digit());
             is_day && matches!(&token.lower[digits.len()..], "" | "st" | "nd" | "rd" | "th")
         });
-        if month && day { "on" } else { "in" }
+        let is_ordinal = self.tokens.iter().any(|token| token.is("of"));
+        if month && (day || is_ordinal) {
+            "on"
+        } else {
+            "in"
+        }
     }
 }
 
 /// Whether a name is that of a field whose meaning is known, so that a line with nothing else announces its text.
 pub(crate) fn is_field_name(name: &str) -> bool {
-    const NAMES: [&str; 75] = [
-        "name",
-        "full name",
-        "age",
-        "gender",
-        "sex",
-        "born",
-        "birthday",
-        "birth date",
-        "date of birth",
-        "birthdate",
-        "birthplace",
-        "place of birth",
-        "died",
-        "hometown",
-        "origin",
-        "residence",
-        "home",
-        "location",
-        "occupation",
-        "job",
-        "profession",
-        "species",
-        "race",
-        "role",
-        "nationality",
-        "ethnicity",
-        "sexuality",
-        "marital status",
-        "religion",
-        "eyes",
-        "hair",
-        "skin",
-        "eye color",
-        "eye colour",
-        "hair color",
-        "hair colour",
-        "height",
-        "weight",
-        "build",
-        "likes",
-        "loves",
-        "dislikes",
-        "hates",
-        "fears",
-        "hobbies",
-        "interests",
-        "skills",
-        "abilities",
-        "traits",
-        "strengths",
-        "weaknesses",
-        "flaws",
-        "habits",
-        "goals",
-        "languages",
-        "education",
-        "pets",
-        "siblings",
-        "children",
-        "spouse",
-        "mother",
-        "father",
-        "brother",
-        "sister",
-        "husband",
-        "wife",
-        "parents",
-        "instruments",
-        "nickname",
-        "nicknames",
-        "aliases",
-        "personality",
-        "appearance",
-        "allergies",
-        "status",
-    ];
-    NAMES.contains(&name.trim().to_lowercase().as_str())
+    const NAMES: &str = "name, full name, age, gender, sex, born, birthday, birth date, date of birth, birthdate, birthplace, place of \
+        birth, died, hometown, origin, residence, home, location, occupation, job, profession, species, race, role, \
+        nationality, ethnicity, sexuality, marital status, religion, eyes, hair, skin, eye color, eye colour, hair color, \
+        hair colour, height, weight, build, likes, loves, dislikes, hates, fears, hobbies, interests, skills, abilities, \
+        traits, strengths, weaknesses, flaws, habits, goals, languages, education, pets, siblings, children, spouse, \
+        mother, father, brother, sister, husband, wife, parents, instruments, nickname, nicknames, aliases, personality, \
+        appearance, allergies, status";
+    is_listed(NAMES, &name.trim().to_lowercase())
 }
 
 /// Words a field as a sentence: by its name, or as `Alice's <field> is <text>.`
 ///
 /// A list in it has its `and` already, see [`listed`](super::values::listed).
-pub(crate) fn from_template(names: &Names, field: &str, key: &str, text: &str) -> Option<String> {
+pub(crate) fn from_template(names: &Names, key: &str, text: &str) -> Option<String> {
     let name = &names.character;
     // A place to be in is no fact about anybody.
     if matches!(key, "scenario" | "setting") {
         return None;
     }
-    let text = &in_feet(key, text);
     let tokens = tokenize(text);
+    if tokens.is_empty() || opens_with_verb(&tokens) && tokens.len() > 1 || tells_more(&tokens) {
+        return None;
+    }
     let low = decapitalized(&tokens);
     let noun = with_article(&tokens, &low);
     let article = tokens
@@ -178,7 +115,7 @@ pub(crate) fn from_template(names: &Names, field: &str, key: &str, text: &str) -
         .or_else(|| whereabouts(&wanted))
         .or_else(|| standing(&wanted))
         .or_else(|| activity(&wanted))
-        .or_else(|| generic(names, field, &tokens, &wanted.low))
+        .or_else(|| generic(names, &wanted))
 }
 
 /// `Pets: none` as a sentence, for what one may have or not.
@@ -189,25 +126,6 @@ pub(crate) fn none_of(names: &Names, key: &str, text: &str) -> Option<String> {
         "pets" | "siblings" | "children" | "hobbies" | "allergies"
     );
     (is_none && can_be_had).then(|| format!("{} has no {key}.", names.character))
-}
-
-/// `5'6"` in words, for its marks would be quotation marks.
-fn in_feet(key: &str, text: &str) -> String {
-    let marks: &[char] = &['\'', '’', '"', '”', '″', '′'];
-    let mut parts = text
-        .split(marks)
-        .map(str::trim)
-        .filter(|part| !part.is_empty());
-    let numbers = (parts.next(), parts.next(), parts.next());
-    let is_number = |part: &str| part.len() <= 2 && part.bytes().all(|byte| byte.is_ascii_digit());
-    match numbers {
-        (Some(feet), Some(inches), None)
-            if key == "height" && is_number(feet) && is_number(inches) =>
-        {
-            format!("{feet} feet {inches} inches")
-        }
-        _ => text.to_owned(),
-    }
 }
 
 /// Name, age and gender.
@@ -228,6 +146,7 @@ fn identity(field: &Field) -> Option<String> {
             Some(age) if tokens.len() == 1 && age.bytes().all(|byte| byte.is_ascii_digit()) => {
                 format!("{name} is {age} years old.")
             }
+            _ if text.contains(',') => return None,
             _ => format!("{} age is {low}.", genitive(name)),
         },
         "gender" | "sex" => match text.to_lowercase().as_str() {
@@ -244,20 +163,23 @@ fn identity(field: &Field) -> Option<String> {
 /// Where the character was born, died, comes from and lives.
 fn whereabouts(field: &Field) -> Option<String> {
     let Field { name, .. } = field;
+    let is_place = field.has_preposition() || is_noun_phrase(field.tokens);
     let sentence = match field.key {
         "born" | "birthday" | "birth date" | "date of birth" | "birthdate" | "birth" => {
             format!("{name} was born {}.", field.prefixed(field.on_or_in()))
         }
-        "birthplace" | "place of birth" | "birth place" => {
+        "birthplace" | "place of birth" | "birth place" if is_place => {
             format!("{name} was born {}.", field.prefixed("in"))
         }
         "died" | "death" | "date of death" => {
             format!("{name} died {}.", field.prefixed(field.on_or_in()))
         }
-        "hometown" | "origin" | "from" | "home town" | "country" => {
+        "hometown" | "origin" | "from" | "home town" | "country" if is_place => {
             format!("{name} comes {}.", field.prefixed("from"))
         }
-        "residence" | "lives in" | "home" | "location" | "lives" | "city" | "address" => {
+        "residence" | "lives in" | "home" | "location" | "lives" | "city" | "address"
+            if is_place =>
+        {
             format!("{name} lives {}.", field.prefixed("in"))
         }
         _ => return None,
@@ -278,7 +200,7 @@ fn standing(field: &Field) -> Option<String> {
     let sentence = match *key {
         "occupation" | "job" | "profession" | "species" | "race" | "title" | "role"
         | "position" | "class" | "work" | "career"
-            if tokens.len() <= 14 =>
+            if tokens.len() <= 14 && is_noun_phrase(tokens) =>
         {
             format!("{name} is {noun}.")
         }
@@ -327,7 +249,7 @@ fn activity(field: &Field) -> Option<String> {
             format!("{name} {key} {low}.")
         }
         "works as" | "works at" | "works for" | "known as" | "known for" | "married to"
-        | "afraid of" | "allergic to" | "lives with" => {
+        | "allergic to" | "lives with" => {
             let verb = if key.starts_with("works") || key.starts_with("lives") {
                 ""
             } else {
@@ -335,12 +257,19 @@ fn activity(field: &Field) -> Option<String> {
             };
             format!(
                 "{name} {verb}{key} {}.",
-                if *key == "works as" { noun } else { low }
+                match *key {
+                    "works as" => noun.as_str(),
+                    // `Married to: Shula`
+                    "married to" | "lives with" | "works for"
+                        if !grammar::is_determiner(&tokens[0].lower) =>
+                        text,
+                    _ => low,
+                }
             )
         }
         "languages" | "language" | "spoken languages" => format!("{name} speaks {text}."),
         "education" | "school" | "university"
-            if !field.has_preposition() && !tokens[0].is_any(&["a", "an"]) =>
+            if is_noun_phrase(tokens) && !tokens[0].is_any(&["a", "an"]) =>
         {
             format!("{name} studied at {text}.")
         }
@@ -351,9 +280,12 @@ fn activity(field: &Field) -> Option<String> {
         {
             format!("{name} is {low} tall.")
         }
+        "allergy" | "allergies" if is_noun_phrase(tokens) => {
+            format!("{name} is allergic to {low}.")
+        }
         "instrument" | "instruments" => format!("{name} plays {low}."),
-        "siblings" | "children" | "pets" if field.number().is_some() && tokens.len() == 1 => {
-            format!("{name} has {text} {key}.")
+        "siblings" | "children" | "pets" if tokens.len() == 1 && is_count(&tokens[0]) => {
+            format!("{name} has {low} {key}.")
         }
         // `Borin and Dagna`, but `Two brothers` and `A cat`.
         "siblings" | "children" | "sons" | "daughters" | "brothers" | "sisters"
@@ -361,8 +293,10 @@ fn activity(field: &Field) -> Option<String> {
         {
             return None;
         }
-        "pets" | "pet" | "siblings" | "children" => format!("{name} has {noun}."),
-        "fear" | "phobia" | "phobias" if !verbs::can_be(&tokens[0].lower, PAST) => {
+        "pets" | "pet" | "siblings" | "children" if is_noun_phrase(tokens) => {
+            format!("{name} has {noun}.")
+        }
+        "fear" | "phobia" | "phobias" | "afraid of" | "scared of" if is_noun_phrase(tokens) => {
             format!("{name} is afraid of {low}.")
         }
         "appearance" | "looks" | "body" if is_feature(tokens) => format!("{name} has {low}."),
@@ -372,6 +306,14 @@ fn activity(field: &Field) -> Option<String> {
         _ => return None,
     };
     Some(sentence)
+}
+
+/// Whether a word is how many there are: `3`, `Four`.
+fn is_count(token: &Token) -> bool {
+    const NUMBERS: [&str; 10] = [
+        "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    ];
+    token.is_number() || token.is_any(&NUMBERS)
 }
 
 /// `red hair`, `green eyes`: a part of the body with what it is like, and nothing else.
@@ -401,82 +343,47 @@ fn opens_with_adjective(tokens: &[Token]) -> bool {
         })
 }
 
-/// `Alice's <field> is/are <text>.`
-fn generic(names: &Names, field: &str, tokens: &[Token], low: &str) -> Option<String> {
-    let mut field_tokens = tokenize(field);
-    // `Her motto`
-    if field_tokens.len() > 1
-        && field_tokens[0].is_any(&["her", "his", "their", "my", "your", "the"])
-    {
-        field_tokens.remove(0);
-    }
-    // What somebody else is called is nothing of the character's: `Bob`, `Lena's hobby`.
-    let first = field_tokens.first()?;
-    let names_other =
-        people::is_name(&first.lower) && first.is_capital() && first.text != names.character;
-    let is_person = field_tokens.iter().all(Token::is_capital)
-        || field_tokens.get(1).is_some_and(Token::is_genitive);
-    if names_other && is_person {
-        return None;
-    }
-    if field_tokens
-        .first()
-        .is_some_and(|first| first.text == names.character)
-    {
-        return Some(format!(
-            "{} is {}.",
-            names.character,
-            with_article(tokens, low)
-        ));
-    }
-    let head = field_tokens
+/// `Alice's <field> is/are <text>.`, of what somebody has: a relative, a dream, a favourite colour.
+fn generic(names: &Names, field: &Field) -> Option<String> {
+    const THINGS: &str = "dream breakfast lunch dinner supper hobby pastime talent skill secret weapon vehicle car bike boat ship house \
+        instrument motto catchphrase fear phobia weakness strength world goal hope wish plan ambition treasure creed rank name nickname alias";
+    let own = ["his ", "her "]
         .iter()
-        .take_while(|token| !grammar::is_preposition(&token.lower))
-        .last()?;
-    // `Killed by`, `Looks like`, `Smokes` are no names of what somebody has.
-    let is_open = field_tokens.last().is_some_and(|last| {
-        grammar::is_preposition(&last.lower) || last.is_any(&["of", "to", "be", "as", "like"])
-    });
-    let verbal = verbs::known(&field_tokens[0].lower).is_some_and(|(_, forms)| forms & THIRD != 0)
-        && (field_tokens.len() == 1 && !is_field_name(field)
-            || !grammar::is_plural(&field_tokens[0].lower));
-    let is_noun = tokens
+        .find_map(|own| field.key.strip_prefix(own));
+    let key = own.unwrap_or(field.key);
+    let words: Vec<&str> = key.split(' ').collect();
+    let (head, before) = words.split_last()?;
+    let first = &field.tokens[0];
+    let is_favourite = before
         .first()
-        .is_some_and(|first| grammar::is_determiner(&first.lower));
-    let is_bare = is_describing(&field.to_lowercase()) && !is_noun;
-    // `Ostend: a port`: what is no word that is known may be a name.
-    let is_known = is_field_name(field)
-        || lexicon::is_common(&head.lower)
-        || grammar::is_plural(&head.lower)
-        || people::is_person_word(&head.lower)
-        || field_tokens.len() > 1 && !head.is_capital()
-        || verbs::known(&head.lower).is_some()
-        || !field_tokens[0].is_capital();
-    if verbal
-        || is_open
-        || is_bare
-        || !is_known
-        || tokens.is_empty()
-        || field.trim().chars().count() < 2
-    {
+        .is_some_and(|word| matches!(*word, "favourite" | "favorite" | "comfort"));
+    let describes = |word: &&str| {
+        grammar::is_adjective(word) || word.ends_with("est") || matches!(*word, "older" | "younger")
+    };
+    let is_thing = THINGS
+        .split(' ')
+        .any(|thing| thing == *head || head.strip_suffix('s') == Some(thing));
+    let is_own = is_thing || people::is_person_word_of(key);
+    let is_known = is_favourite
+        || is_field_name(key) && !is_describing(key)
+        || is_own && before.iter().all(describes);
+    // `parks under a tree`, of habits; `Orthodox at Easter`, of a religion
+    let may_be_deed = takes_predicates(key)
+        && verbs::known(&first.lower).is_none()
+        && grammar::is_plural(&first.lower);
+    let is_open = *head == "religion" && field.tokens.len() > 2;
+    let aims = first.is("to") && is_listed("dream, goal, goals, hope, wish, plan, ambition", head);
+    if !is_known || may_be_deed || is_open || !(is_noun_phrase(field.tokens) || aims) {
         return None;
     }
-    let plural = grammar::is_plural(&head.lower) || head.is("hobbies");
-    let field: String = join(
-        &field_tokens
-            .iter()
-            .map(|token| {
-                if is_acronym(&token.text) {
-                    token.clone()
-                } else {
-                    Token::new(&token.lower, token.space)
-                }
-            })
-            .collect::<Vec<_>>(),
-    );
+    let verb = if grammar::is_plural(head) {
+        "are"
+    } else {
+        "is"
+    };
     Some(format!(
-        "{} {field} {} {low}.",
+        "{} {key} {verb} {}.",
         genitive(&names.character),
-        if plural { "are" } else { "is" }
+        field.low
     ))
 }

@@ -267,7 +267,7 @@ fn what_wikipedia_adds_is_unread_and_the_box_is_read() {
          | shoe size = {{mystery|3}}\n}}\nAlice is {{mystery|5}} tall.",
         &[
             "Alice comes from Portugal.",
-            "Alice's former spouse is Tom Reed.",
+            "Alice – spouse: Tom Reed (divorced).",
         ],
         &["shoe size: {{…}}", "Alice is {{…}} tall."],
     );
@@ -331,7 +331,7 @@ fn parentheses_are_statements_or_stay_where_they_are() {
             "Alice is tall.",
             "Alice was born on 4 May 1990.",
             "Alice (who is 34) plays chess (badly).",
-            "Alice's former spouse is Tom.",
+            "Alice – Spouse: Tom (divorced).",
             "Alice's mother is Lena.",
             "Alice's mother is a baker.",
         ],
@@ -343,8 +343,12 @@ fn parentheses_are_statements_or_stay_where_they_are() {
 fn interviews_and_letters_of_a_list_are_read() {
     check_after_prose(
         "Q: Where do you work?\nA: I work in a garden.\nQ: Do you swim?\nA: Never.\n\na. Alice was a sailor.",
-        &["Alice works in a garden.", "Alice was a sailor."],
-        &["Where do you work?", "Do you swim?", "Never."],
+        &[
+            "Alice works in a garden.",
+            "Alice – Do you swim? Never.",
+            "Alice was a sailor.",
+        ],
+        &["Where do you work?"],
     );
     check(
         "Alice",

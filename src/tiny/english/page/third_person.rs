@@ -1,12 +1,14 @@
 //! Pages that say `I` or `you`, put into the third person.
 
+use super::inflection::{disagree_verbs, may_be_base};
+use crate::tiny::english::clause;
 use crate::tiny::english::clause::names::Names;
-use crate::tiny::english::clause::possessive::is_possessive;
-use crate::tiny::english::clause::voice::{Person, first_verb, is_nominative_name};
+use crate::tiny::english::clause::voice::{Person, is_nominative_name};
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::people::Gender;
 use crate::tiny::english::words::tokens::{Token, capitalized};
-use crate::tiny::english::words::verbs;
+use crate::tiny::english::words::verbs::{self, THIRD};
+use crate::tiny::english::words::wording::genitive;
 
 /// Whether a sentence is not put into the third person word by word: another's words in quotation marks, `nor do I`, `Myself, I …`.
 pub(crate) fn is_no_plain_sentence(tokens: &[Token]) -> bool {
@@ -25,106 +27,117 @@ pub(crate) fn is_no_plain_sentence(tokens: &[Token]) -> bool {
     quotes_own || is_inverted || opens
 }
 
-/// A sentence of the character's own, or one that says `you` to the character, in the third person.
-pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Vec<Token> {
-    let tokens = without_introduction(tokens);
+/// A sentence of the character's own, or one that says `you` to the character, in the third person; `None` where that is not sure.
+pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Option<Vec<Token>> {
+    let tokens = without_introduction(tokens, &names.character);
+    let own = person.forms();
+    if !tokens
+        .iter()
+        .any(|token| token.is_any(&own) || token.is("i"))
+    {
+        return Some(tokens);
+    }
+    // `we`, the name beside `I`, and what is asked of the reader stay as they are.
+    let is_shared = |token: &Token| token.is_any(&["we", "us", "our", "ours", "ourselves", "let"]);
+    if tokens.iter().any(|token| token.me || is_shared(token)) || is_imperative(&tokens) {
+        return None;
+    }
     let gender = names.gender.unwrap_or(Gender::They);
     let [nominative, accusative, possessive, alone, reflexive] = gender.forms();
     let plural = gender == Gender::They;
     let mut out = tokens.to_vec();
-    let mut named = tokens.iter().any(|token| token.me);
+    let mut named = false;
     for at in 0..tokens.len() {
-        let lower = tokens[at].lower.as_str();
-        let word = match (person, lower) {
+        let before = at.checked_sub(1).map(|before| &tokens[before]);
+        let word = match (person, tokens[at].lower.as_str()) {
+            // `World War I`
+            (Person::First, "i") if before.is_some_and(|word| at > 1 && word.is_capital()) => {
+                return None;
+            }
             (Person::First, "i") => nominative,
             (Person::First, "me") => accusative,
             (Person::First, "my") | (Person::Second, "your") => possessive,
+            // `a coal mine`
+            (Person::First, "mine")
+                if !before.is_some_and(|word| word.is("of") || verbs::is_be(&word.lower)) =>
+            {
+                return None;
+            }
             (Person::First, "mine") | (Person::Second, "yours") => alone,
+            // `Themselves` of one person would sound like several.
+            (Person::First, "myself") | (Person::Second, "yourself") if names.gender.is_none() => {
+                return None;
+            }
             (Person::First, "myself") | (Person::Second, "yourself") => reflexive,
             (Person::Second, "you") if is_nominative_name(&tokens, at) => nominative,
+            // `When it rains, you zorb`
+            (Person::Second, "you")
+                if tokens
+                    .get(at + 1)
+                    .is_some_and(|next| may_be_base(&next.lower)) =>
+            {
+                return None;
+            }
             (Person::Second, "you") => accusative,
             _ => continue,
         };
+        let is_possessive = tokens[at].is_any(&["my", "your"]);
         let subject = word == nominative;
         let name = (!named || (plural && (subject || word == accusative)))
             && word != reflexive
             && word != alone;
-        if subject {
-            disagree_verbs(&tokens, at, plural && !name, &mut out);
+        if subject && !is_joint(&tokens, at) {
+            disagree_verbs(&tokens, at, &mut out)?;
+        }
+        // `Bridie Bridie`
+        if name && before.is_some_and(|word| word.is_any(&["me", "you"])) {
+            return None;
         }
         out[at].me = true;
-        if name {
-            let text = if word == possessive {
-                crate::tiny::english::words::wording::genitive(&names.character)
-            } else {
-                names.character.clone()
-            };
-            out[at].set(&text);
-            named = true;
-        } else {
-            out[at].set(word);
-        }
+        let text = match (name, is_possessive) {
+            (false, _) => word.to_owned(),
+            (true, true) => genitive(&names.character),
+            (true, false) => names.character.clone(),
+        };
+        out[at].set(&text);
+        named |= name;
     }
     if let Some(first) = out.first_mut() {
         first.text = capitalized(&first.text);
     }
-    out.into_iter()
-        .flat_map(|token| split_genitive(token, &names.character))
-        .collect()
+    let split = out.into_iter();
+    Some(
+        split
+            .flat_map(|token| split_genitive(token, &names.character))
+            .collect(),
+    )
 }
 
-/// Puts the verbs after the subject at `at` into the third person singular.
-pub(crate) fn disagree_verbs(tokens: &[Token], at: usize, plural: bool, out: &mut [Token]) {
-    if plural {
-        return;
-    }
-    let Some(verb) = first_verb(tokens, at, true) else {
-        return;
+/// Whether a sentence asks the reader to do something: `Scatter my ashes at sea`, but not `Fish makes me ill`.
+fn is_imperative(tokens: &[Token]) -> bool {
+    let is_finite = |token: &Token| {
+        verbs::is_auxiliary(&token.lower)
+            || verbs::known(&token.lower).is_some_and(|(_, forms)| forms & THIRD != 0)
     };
-    let text = verbs::disagree(&tokens[verb].lower);
-    out[verb].set(&text);
-    for idx in verb + 1..tokens.len() {
-        let token = &tokens[idx];
-        if token.is_any(&[
-            ";", ".", "he", "she", "they", "i", "you", "we", "it", "who", "which", "that", "where",
-            "to", "when",
-        ]) {
-            return;
-        }
-        let next = (idx + 1..tokens.len()).find(|&next| !verbs::is_adverb(&tokens[next].lower));
-        if let Some(next) = next.filter(|_| token.is_any(&["and", "but", "or"])) {
-            let lower = tokens[next].lower.as_str();
-            let followed = tokens.get(next + 1).is_some_and(|after| {
-                grammar::is_determiner(&after.lower)
-                    || grammar::is_preposition(&after.lower)
-                    || is_possessive(tokens, next + 1)
-                    || after.is_any(&[".", ",", "to"])
-            });
-            if verbs::is_auxiliary(lower)
-                || (verbs::is_base(lower)
-                    && (followed || idx == verb + 1 || verbs::is_adverb(&tokens[next - 1].lower)))
-            {
-                let text = verbs::disagree(lower);
-                out[next].set(&text);
-            }
-        }
-    }
+    tokens.len() > 1
+        && verbs::is_base(&tokens[0].lower)
+        && !grammar::is_preposition(&tokens[0].lower)
+        && !is_finite(&tokens[1])
 }
 
-/// `I am Alice, a painter`: `I am a painter`.
-fn without_introduction(tokens: &[Token]) -> Vec<Token> {
-    let introduced = tokens.len() > 4
-        && tokens[0].is_any(&["i", "you"])
-        && tokens[1].is_any(&["am", "are"])
-        && tokens[2].me
-        && tokens[3].is(",");
-    // `I'm Zoe and I fix bicycles`: the first half says nothing.
-    let twice = tokens.len() > 5
-        && tokens[0].is_any(&["i", "you"])
-        && tokens[1].is_any(&["am", "are"])
-        && tokens[2].me
-        && tokens[3].is("and")
-        && tokens[4].lower == tokens[0].lower;
+/// Whether the subject at `at` is the last of several: `Tom and I share a flat`.
+fn is_joint(tokens: &[Token], at: usize) -> bool {
+    let Some(and) = at.checked_sub(1) else {
+        return false;
+    };
+    let start = tokens[..and].iter().rposition(|token| !token.is_word());
+    tokens[and].is_any(&["and", "or", "nor"])
+        && clause::parse(&tokens[start.map_or(0, |mark| mark + 1)..and]).is_none()
+        && !(and > 0 && tokens[and - 1].is(","))
+}
+
+/// `I am Alice, a painter` as `I am a painter`; `My name is Zoe and I fix bicycles` as `I fix bicycles`.
+fn without_introduction(tokens: &[Token], character: &str) -> Vec<Token> {
     let mut tokens = tokens.to_vec();
     // `Today I, Alice, went to the sea.`
     let apposed = tokens.windows(4).position(|words| {
@@ -133,10 +146,26 @@ fn without_introduction(tokens: &[Token]) -> Vec<Token> {
     if let Some(at) = apposed {
         tokens.drain(at + 1..at + 4);
     }
-    if introduced {
-        tokens.drain(2..4);
-    } else if twice {
-        tokens.drain(..4);
+    let opening: Vec<&str> = tokens.iter().map(|token| token.lower.as_str()).collect();
+    let name = match opening[..] {
+        ["i", "am", ..] | ["you", "are", ..] => 2,
+        ["my" | "your", "name", "is", ..] => 3,
+        _ => return tokens,
+    };
+    let is_name = |token: &Token| token.me || token.text == character;
+    if !tokens.get(name).is_some_and(is_name) {
+        return tokens;
+    }
+    let marks = tokens[name + 1..].iter();
+    let marks = marks.take_while(|token| token.is_any(&[",", ";", "and"]));
+    let rest = name + 1 + marks.count();
+    let own = ["i", "my", "you", "your"];
+    match tokens.get(rest) {
+        Some(next) if rest > name + 1 && next.is_any(&own) => drop(tokens.drain(..rest)),
+        Some(_) if name == 2 && rest == name + 2 && tokens[name + 1].is(",") => {
+            drop(tokens.drain(name..rest))
+        }
+        _ => {}
     }
     tokens
 }
@@ -166,7 +195,9 @@ mod tests {
     #[test]
     fn a_page_in_the_first_person_is_put_in_the_third() {
         let names = Names::new("Alice");
-        let third = |text: &str, person| join(&to_third(&names.tag_names(text), &names, person));
+        let third = |text: &str, person| {
+            join(&to_third(&names.tag_names(text), &names, person).unwrap_or_default())
+        };
         assert_eq!(
             third("I am a painter and I have two cats.", Person::First),
             "Alice is a painter and she has two cats."
@@ -174,6 +205,10 @@ mod tests {
         assert_eq!(
             third("today I, Alice, went to the sea.", Person::First),
             "Today Alice went to the sea."
+        );
+        assert_eq!(
+            third("People tell me I look well.", Person::First),
+            "People tell Alice she looks well."
         );
         assert_eq!(
             third("My mother taught me to paint.", Person::First),

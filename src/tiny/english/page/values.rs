@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 
+use super::blocks::has_finite_verb;
+use super::predicates::opens_with_verb;
 use super::{lists, sections};
 use crate::pattern::pattern;
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::lexicon;
+use crate::tiny::english::words::lexicon::{self, is_listed};
 use crate::tiny::english::words::people;
-use crate::tiny::english::words::tokens::{Token, tokenize};
-use crate::tiny::english::words::verbs;
+use crate::tiny::english::words::tokens::{Token, join, tokenize};
+use crate::tiny::english::words::verbs::{self, BASE, PAST};
 use crate::tiny::english::words::wording::decapitalized;
 
 // What parts the items of a list beside a comma.
@@ -30,10 +32,13 @@ pub(crate) fn listed(key: &str, text: &str) -> String {
     let items: Vec<&str> = text.split(", ").collect();
     let whole = keeps_capital(key) && !lists_names(key);
     let plain = items.iter().all(|item| {
-        item.split(' ').count() <= 4
-            && !item.starts_with("a ")
-            && !item.starts_with("an ")
-            && !item.starts_with("the ")
+        let tokens = tokenize(item);
+        let first = tokens.first().map_or("", |first| first.lower.as_str());
+        tokens.len() <= 4
+            && !matches!(first, "a" | "an" | "the" | "to")
+            && !grammar::is_preposition(first)
+            && (!verbs::is_adverb(first) || tokens.len() == 1)
+            && !opens_with_verb(&tokens)
     }) && !text.chars().any(|c| c.is_ascii_digit());
     if items.len() < 2
         || !plain
@@ -73,92 +78,18 @@ fn within_list(key: &str, item: &str) -> String {
 
 /// Whether the field holds the name of a person, a place or the like.
 pub(crate) fn keeps_capital(key: &str) -> bool {
-    const PROPER: &[&str] = &[
-        "hometown",
-        "origin",
-        "from",
-        "home",
-        "town",
-        "country",
-        "residence",
-        "lives",
-        "location",
-        "city",
-        "address",
-        "birthplace",
-        "place",
-        "born",
-        "birth",
-        "birthday",
-        "school",
-        "university",
-        "education",
-        "language",
-        "languages",
-        "band",
-        "team",
-        "company",
-        "employer",
-        "book",
-        "books",
-        "novel",
-        "novels",
-        "film",
-        "films",
-        "movie",
-        "movies",
-        "song",
-        "album",
-        "ship",
-        "house",
-        "nationality",
-        "ethnicity",
-        "religion",
-        "nickname",
-        "nicknames",
-        "names",
-        "alias",
-        "aliases",
-        "surname",
-        "name",
-        "motto",
-        "catchphrase",
-        "slogan",
-        "family",
-        "relatives",
-        "siblings",
-        "children",
-        "friends",
-        "enemies",
-        "rivals",
-        "allies",
-        "pets",
-        "pet",
-    ];
+    const PROPER: &str = "hometown origin from home town country residence lives location city address birthplace place born birth birthday \
+        school university education language languages band team company employer book books novel novels film films movie \
+        movies song album ship house nationality ethnicity religion nickname nicknames names alias aliases surname name \
+        motto catchphrase slogan family relatives siblings children friends enemies rivals allies pets pet";
     key.split_whitespace()
-        .any(|word| PROPER.contains(&word) || people::is_person_word(word))
+        .any(|word| PROPER.split(' ').any(|proper| proper == word) || people::is_person_word(word))
 }
 
 pub(crate) fn is_describing(key: &str) -> bool {
-    matches!(
-        key,
-        "personality"
-            | "traits"
-            | "character"
-            | "personality traits"
-            | "mind"
-            | "temperament"
-            | "attitude"
-            | "description"
-            | "nature"
-            | "characteristics"
-            | "appearance"
-            | "demeanor"
-            | "demeanour"
-            | "mood"
-            | "looks"
-            | "build"
-    )
+    const NAMES: &str = "personality, traits, character, personality traits, mind, temperament, attitude, description, nature, \
+        characteristics, appearance, demeanor, demeanour, mood, looks, build";
+    is_listed(NAMES, key)
 }
 
 pub(crate) fn all_adjectives(tokens: &[Token]) -> bool {
@@ -179,6 +110,73 @@ pub(crate) fn all_adjectives(tokens: &[Token]) -> bool {
     !noun && listed
 }
 
+/// Whether a value has a clause or an afterthought of its own: `elvish wine makes her sick`, `two, when it rains`.
+pub(crate) fn tells_more(tokens: &[Token]) -> bool {
+    let is_relative = |at: usize| tokens[at].is_any(&["who", "which", "whose", "where"]) && at > 0;
+    let end = (0..tokens.len())
+        .find(|&at| is_relative(at))
+        .unwrap_or(tokens.len());
+    let is_of_clause = |token: &Token| {
+        verbs::is_auxiliary(&token.lower) && !token.is_any(&["may", "will", "can"])
+            || grammar::is_subordinator(&token.lower)
+                && !token.is_any(&["than", "since", "before", "after", "as", "until", "like"])
+            || token.is_in("he she they i we it you only not never but")
+    };
+    tokens[..end].iter().any(is_of_clause) || has_finite_verb(&join(&tokens[..end]))
+}
+
+/// Whether a value names somebody or something, so that `is` and `are` may stand before it: not `in pencil`, `up at five` or `flat`.
+pub(crate) fn is_noun_phrase(tokens: &[Token]) -> bool {
+    let begins = |at: usize| {
+        let token = &tokens[at];
+        let lower = token.lower.as_str();
+        let next = tokens.get(at + 1);
+        let is_participle = verbs::is_participle(lower)
+            && (at == 0 || !token.is_capital())
+            && next.is_none_or(|next| {
+                grammar::is_preposition(&next.lower) || grammar::is_determiner(&next.lower)
+            });
+        // `pilots a ferry`, `carves whistles`
+        let is_verb = grammar::is_plural(lower)
+            && !token.is_capital()
+            && next.is_some_and(|next| {
+                next.is_word()
+                    && !grammar::is_preposition(&next.lower)
+                    && !next.is_any(&["and", "or", "called", "named"])
+            });
+        // `Left school`
+        let is_past = verbs::known(lower)
+            .is_some_and(|(_, forms)| forms & PAST != 0 && forms & BASE == 0)
+            && !lower.ends_with("ed");
+        let is_verb = is_verb || opens_with_verb(&tokens[at..]);
+        let is_opening = at == 0
+            && (is_past
+                || is_participle
+                || grammar::is_preposition(lower)
+                || verbs::is_adverb(lower) && !grammar::is_determiner(lower)
+                || token.is_any(&["to", "abroad", "up", "out"]));
+        token.is_word() && !is_verb && !is_opening && !token.is_any(&["then", "never"])
+    };
+    let follows_comma = |at: &usize| *at > 0 && tokens[at - 1].is(",");
+    let is_relative = |at: &usize| tokens[*at].is_any(&["who", "which", "whose", "where"]);
+    let mut heads = (0..tokens.len())
+        .filter(|at| *at == 0 || follows_comma(at) && !is_relative(at) && !tokens[*at].is("and"));
+    let is_the = tokens.len() > 1 && tokens[0].is("the");
+    let is_noun = |token: &Token| {
+        token.is_word()
+            && !grammar::is_adjective(&token.lower)
+            && !grammar::is_determiner(&token.lower)
+    };
+    !tokens.is_empty()
+        && heads.all(begins)
+        && (is_the
+            || tokens
+                .iter()
+                .take_while(|token| !grammar::is_preposition(&token.lower))
+                .any(is_noun))
+        && !tells_more(tokens)
+}
+
 /// Whether a value is words and commas, none of which takes back what another says: not `everything but fish`, `red/brown` or `5?`.
 pub(crate) fn is_plain(value: &str) -> bool {
     let is_mark = |c: char| !c.is_alphanumeric() && !" ,.'-&%°\"".contains(c);
@@ -188,34 +186,22 @@ pub(crate) fn is_plain(value: &str) -> bool {
 /// Whether what somebody does may stand behind the name of a field: `Habits: hums at work`, but not `Hair: was black`.
 pub(crate) fn takes_predicates(key: &str) -> bool {
     const NAMES: &str = "talent talents habit habits skill skills ability abilities quirk quirks hobby hobbies interests \
-        behaviour behavior strengths weaknesses flaws routine work mannerisms clothes";
+        behaviour behavior strengths weaknesses flaws routine work mannerisms clothes trade occupation job profession sport pastimes \
+        manners food health";
+    // `Special skill`, but not `First job`
+    let plain = ["special ", "bad ", "good ", "main ", "other ", "hidden "]
+        .iter()
+        .find_map(|word| key.strip_prefix(word));
+    let last = plain.unwrap_or(key);
     key.is_empty()
         || lists::name_of(key).is_empty()
         || is_describing(key)
-        || NAMES.split_whitespace().any(|name| name == key)
+        || NAMES.split_whitespace().any(|name| name == last)
 }
 
 /// Whether a field describes the page, not the character.
 pub(crate) fn is_metadata(key: &str) -> bool {
-    matches!(
-        key,
-        "quote"
-            | "quotes"
-            | "source"
-            | "sources"
-            | "references"
-            | "image"
-            | "caption"
-            | "see also"
-            | "pronouns"
-            | "tags"
-            | "creator"
-            | "creator notes"
-            | "genre"
-            | "links"
-            | "title"
-            | "layout"
-            | "date"
-            | "author"
-    )
+    const NAMES: &str = "quote, quotes, source, sources, references, image, caption, see also, pronouns, tags, creator, creator notes, \
+        genre, links, title, layout, date, author, example, examples, example dialogue";
+    is_listed(NAMES, key)
 }

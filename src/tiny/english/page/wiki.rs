@@ -2,6 +2,7 @@
 
 use super::html;
 use crate::pattern::pattern;
+use crate::tiny::english::words::lexicon::is_listed;
 
 /// Templates within templates that are written out.
 const MAX_DEPTH: usize = 8;
@@ -264,60 +265,19 @@ fn words(name: &str, values: Vec<String>) -> Option<String> {
 
 /// Whether a template is no text of the page: a source, a note of the editors, a picture, a pronunciation.
 fn is_mark(name: &str) -> bool {
-    const NAMES: [&str; 30] = [
-        "ref",
-        "note",
-        "sfn",
-        "anchor",
-        "citation needed",
-        "cn",
-        "fact",
-        "citation",
-        "efn",
-        "refn",
-        "r",
-        "rp",
-        "who",
-        "when",
-        "which",
-        "by whom",
-        "clarify",
-        "dubious",
-        "better source needed",
-        "failed verification",
-        "page needed",
-        "reflist",
-        "notelist",
-        "short description",
-        "authority control",
-        "defaultsort",
-        "flagicon",
-        "coord",
-        "clear",
-        "respell",
-    ];
+    const NAMES: &str = "ref, note, sfn, anchor, citation needed, cn, fact, citation, efn, refn, r, rp, who, when, which, by whom, clarify, \
+        dubious, better source needed, failed verification, page needed, reflist, notelist, short description, authority \
+        control, defaultsort, flagicon, coord, clear, respell";
     const BEGINNINGS: [&str; 6] = ["cite ", "sfn", "harv", "ipa", "use ", "pp-"];
-    NAMES.contains(&name) || BEGINNINGS.iter().any(|start| name.starts_with(start))
+    is_listed(NAMES, name) || BEGINNINGS.iter().any(|start| name.starts_with(start))
 }
 
 /// `{{birth date|1891|3|4}}`: 4 March 1891.
 fn date(values: &[String]) -> Option<String> {
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
+    const MONTHS: &str =
+        "January February March April May June July August September October November December";
     let number = |at: usize| values.get(at).and_then(|text| text.parse::<usize>().ok());
-    let month = number(1).and_then(|month| MONTHS.get(month.wrapping_sub(1)));
+    let month = number(1).and_then(|month| MONTHS.split(' ').nth(month.wrapping_sub(1)));
     match (number(0), month, number(2)) {
         (Some(year), Some(month), Some(day)) => Some(format!("{day} {month} {year}")),
         (Some(year), Some(month), None) => Some(format!("{month} {year}")),

@@ -112,9 +112,7 @@ pub(crate) fn lead(tokens: &[Token], clause: &Clause) -> Option<String> {
     let phrase = &tokens[..end];
     let fits = phrase.len() <= 5
         && grammar::is_preposition(&phrase[0].lower)
-        && phrase[0].is_any(&[
-            "in", "on", "at", "from", "during", "after", "before", "since", "until",
-        ])
+        && phrase[0].is_in("in on at from during after before since until")
         && !phrase.iter().any(|token| {
             token.is(",")
                 || (verbs::is_auxiliary(&token.lower) && !token.is_capital())

@@ -18,9 +18,7 @@ pub(crate) fn topics(tokens: &[Token], clause: Option<&Clause>) -> Vec<String> {
         && (clause.kind == clause::Subject::Mine
             || (clause.kind == clause::Subject::Other
                 && clause.subject_end - clause.start <= 6
-                && !tokens[clause.start].is_any(&[
-                    "he", "she", "it", "they", "this", "there", "these", "that", "those", "who",
-                ])))
+                && !tokens[clause.start].is_in("he she it they this there these that those who")))
     {
         topics.push(subject_text(tokens, clause));
     }

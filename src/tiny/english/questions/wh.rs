@@ -37,18 +37,7 @@ pub(crate) fn wh_questions(tokens: &[Token], clause: &Clause, form: &Form) -> Ve
 fn subject_question(tokens: &[Token], clause: &Clause) -> Option<String> {
     let group = tokens[clause.start..clause.subject_end]
         .iter()
-        .any(|token| {
-            token.is_any(&[
-                "crew",
-                "family",
-                "team",
-                "people",
-                "band",
-                "group",
-                "neighbours",
-                "fans",
-            ])
-        });
+        .any(|token| token.is_in("crew family team people band group neighbours fans"));
     let person =
         group || people::person_gender(&tokens[clause.start..clause.subject_end]).is_some();
     let end = phrases::short_end(tokens, clause, 14);
@@ -224,13 +213,7 @@ fn preposition_question(tokens: &[Token], at: usize, form: &Form) -> Option<Stri
     }
     let (kind, _) = phrases::kind_of(tokens, at)?;
     let asked = match kind {
-        Kind::Person
-            if preposition.is_any(&[
-                "by", "with", "to", "for", "about", "from", "of", "against", "like",
-            ]) =>
-        {
-            "who"
-        }
+        Kind::Person if preposition.is_in("by with to for about from of against like") => "who",
         Kind::Thing
             if !preposition.is_any(&[
                 "in",

@@ -57,7 +57,8 @@ harass herd hoard hum hypnotise idle illustrate impose incorporate indulge infus
 lure lurk manipulate market mediate memoir mimic mine modify monitor motivate negotiate nickname nominate obsess orchestrate outperform outrank outsmart outwit overlook panic penalise perceive perfect permit persist \
 pioneer pity pledge ponder portray predict preside prevail privilege profess prompt prosper provoke quarrel quote ramble reassure rebuke reckon refine regain reign reinforce rejoice relish relocate renovate repay research \
 resort restrict retreat reunite revere revolve ridicule romance salute sample scold scorn scribble sculpt secure shape shelter sip skateboard snore soften span spar sparkle spy stammer steer stitch stroll stutter \
-submit summon supervise surpass surrender sympathise sympathize tackle tame tease tend thirst tinker toil torment trail trap treasure trouble uncover undermine update uphold vacation verify wager warm weigh wheel wed whip worsen";
+submit summon supervise surpass surrender sympathise sympathize tackle tame tease tend thirst tinker toil torment trail trap treasure trouble uncover undermine update uphold vacation verify wager warm weigh wheel wed whip worsen \
+burn carve crochet dye faint fasten fold giggle grumble haggle haul hoover mow peel pilot scrub sneeze stack sunbathe swap terrify vacuum";
 
 /// Function words that begin an adverbial phrase.
 pub(crate) const PREPOSITIONS: &str = "about above across after against along alongside amid among around as at before behind below beneath beside besides \
@@ -235,6 +236,11 @@ static COMMON: std::sync::LazyLock<std::collections::HashSet<&str>> =
 /// Whether the word is a name of a day, a month, a place or a language.
 pub(crate) fn is_proper(lower: &str) -> bool {
     PROPER.contains(lower)
+}
+
+/// Whether a word or several are in a list that commas part.
+pub(crate) fn is_listed(list: &str, words: &str) -> bool {
+    list.split(", ").any(|listed| listed == words)
 }
 
 /// Whether the word is in one of the lists of common words.

@@ -52,59 +52,15 @@ pub(crate) const PARTICLES: &[&str] = &[
     "van", "von", "de", "der", "den", "la", "le", "du", "di", "da", "al", "el", "bin", "ibn", "of",
     "the",
 ];
-pub(crate) const PLACE_WORDS: &[&str] = &[
-    "House",
-    "Museum",
-    "Festival",
-    "Street",
-    "Park",
-    "Award",
-    "Prize",
-    "University",
-    "Society",
-    "Symphony",
-    "Foundation",
-    "Hall",
-    "Monument",
-    "Day",
-    "Army",
-    "Competition",
-    "Trio",
-    "School",
-    "Bridge",
-    "Library",
-    "Castle",
-    "Church",
-    "Theatre",
-    "Theater",
-    "Academy",
-    "Institute",
-    "College",
-    "Hospital",
-    "Prison",
-    "Station",
-    "Tower",
-    "River",
-    "Lake",
-    "Sea",
-    "Mountains",
-    "Quartet",
-    "Concerto",
-    "Sonata",
-    "Variations",
-    "Ball",
-    "Tournament",
-    "Cup",
-    "War",
-    "Battle",
-    "Ministry",
-    "Empire",
-    "Company",
-    "Club",
-    "Guild",
-    "Order",
-    "League",
-];
+const PLACE_WORDS: &str = "House Museum Festival Street Park Award Prize University Society Symphony Foundation Hall Monument Day Army \
+    Competition Trio School Bridge Library Castle Church Theatre Theater Academy Institute College Hospital Prison Station \
+    Tower River Lake Sea Mountains Quartet Concerto Sonata Variations Ball Tournament Cup War Battle Ministry Empire \
+    Company Club Guild Order League";
+
+/// Whether a word is the last of the name of a place or a group.
+pub(crate) fn is_place_word(text: &str) -> bool {
+    PLACE_WORDS.split(' ').any(|word| word == text)
+}
 
 /// Whether the words name a person.
 pub(crate) fn person_gender(tokens: &[Token]) -> Option<Option<Gender>> {
@@ -122,9 +78,7 @@ pub(crate) fn person_gender(tokens: &[Token]) -> Option<Option<Gender>> {
         .iter()
         .rev()
         .find(|token| token.is_word())
-        .is_some_and(|last| {
-            PLACE_WORDS.contains(&last.text.as_str()) || lexicon::is_proper(&last.lower)
-        })
+        .is_some_and(|last| is_place_word(&last.text) || lexicon::is_proper(&last.lower))
     {
         return None;
     }
@@ -149,19 +103,8 @@ pub(crate) fn person_gender(tokens: &[Token]) -> Option<Option<Gender>> {
         token.is_capital()
             && !grammar::is_determiner(&token.lower)
             && !token.me
-            && !token.is_any(&[
-                "nobody",
-                "nothing",
-                "it",
-                "there",
-                "everything",
-                "something",
-                "neither",
-                "none",
-                "most",
-                "some",
-                "many",
-            ])
+            && !token
+                .is_in("nobody nothing it there everything something neither none most some many")
     });
     (named
         && noun_phrase.iter().all(|token| {
@@ -199,54 +142,12 @@ pub(crate) fn is_person_word_of(name: &str) -> bool {
 
 /// Whether the word is a given name, and no word for a relative or a title.
 pub(crate) fn is_name(lower: &str) -> bool {
-    const KIN: &[&str] = &[
-        "mother",
-        "father",
-        "mom",
-        "mum",
-        "mama",
-        "dad",
-        "papa",
-        "sister",
-        "brother",
-        "wife",
-        "husband",
-        "son",
-        "daughter",
-        "aunt",
-        "uncle",
-        "niece",
-        "nephew",
-        "grandmother",
-        "grandfather",
-        "grandma",
-        "grandpa",
-        "girlfriend",
-        "boyfriend",
-        "fiance",
-        "fiancee",
-        "widow",
-        "widower",
-        "king",
-        "queen",
-        "prince",
-        "princess",
-        "lady",
-        "lord",
-        "man",
-        "woman",
-        "boy",
-        "girl",
-        "stepmother",
-        "stepfather",
-        "stepsister",
-        "stepbrother",
-        "grandson",
-        "granddaughter",
-        "master",
-        "mistress",
-    ];
-    Gender::of_word(lower).is_some() && !PEOPLE_SET.contains(lower) && !KIN.contains(&lower)
+    const KIN: &str = "mother father mom mum mama dad papa sister brother wife husband son daughter aunt uncle niece nephew grandmother \
+        grandfather grandma grandpa girlfriend boyfriend fiance fiancee widow widower king queen prince princess lady lord \
+        man woman boy girl stepmother stepfather stepsister stepbrother grandson granddaughter master mistress";
+    Gender::of_word(lower).is_some()
+        && !PEOPLE_SET.contains(lower)
+        && !KIN.split(' ').any(|kin| kin == lower)
 }
 
 /// Whether the word is a job.

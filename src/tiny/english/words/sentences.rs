@@ -29,15 +29,12 @@ pub(crate) fn sentences(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Spaced dashes: a pair are commas, a single one ends a clause.
+/// Spaced dashes: a pair are commas, a single one stays.
 pub(crate) fn without_dashes(sentence: &str) -> String {
-    let sentence = sentence.replace(" – and ", " and ");
-    let mark = if sentence.matches(" – ").count() == 1 {
-        "; "
-    } else {
-        ", "
-    };
-    sentence.replace(" – ", mark)
+    match sentence.matches(" – ").count() {
+        2 => sentence.replace(" – ", ", "),
+        _ => sentence.to_owned(),
+    }
 }
 
 /// Whether the segmenter has cut inside a sentence.

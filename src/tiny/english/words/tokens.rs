@@ -40,6 +40,11 @@ impl Token {
         words.contains(&self.lower.as_str())
     }
 
+    /// Whether it is among the words of a list.
+    pub(crate) fn is_in(&self, words: &str) -> bool {
+        words.split(' ').any(|word| self.lower == word)
+    }
+
     pub(crate) fn is_word(&self) -> bool {
         self.text.chars().next().is_some_and(char::is_alphanumeric)
     }

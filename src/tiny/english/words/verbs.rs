@@ -54,6 +54,9 @@ fn all_forms() -> HashMap<String, (String, u8)> {
     ] {
         add(word.to_owned(), "be", form);
     }
+    for (word, base) in [("learnt", "learn"), ("burnt", "burn"), ("dreamt", "dream")] {
+        add(word.to_owned(), base, PAST | PARTICIPLE);
+    }
     let irregular = IRREGULAR_VERBS
         .split(", ")
         .filter_map(|entry| entry.split_whitespace().next());

@@ -1,0 +1,166 @@
+//! What is bent into a statement, and what is kept because bending it would not be safe.
+
+use super::tests::{check, check_after_prose};
+
+#[test]
+fn each_verb_of_the_first_person_agrees_or_the_sentence_is_kept() {
+    check(
+        "Bridie",
+        "I dye my hair red. I go to Mass on Sundays and play poker. I make a pie and burn everything else. \
+         I want to learn Spanish and move to Cadiz. My friend Dot works here, and on Wednesdays we go bowling. I quit the choir. \
+         Tom and I are divorced. Scatter my ashes at sea. People tell me I look well.",
+        &[
+            "Bridie dyes their hair red.",
+            "Bridie goes to Mass on Sundays and plays poker.",
+            "Bridie makes a pie and burns everything else.",
+            "Bridie – I want to learn Spanish and move to Cadiz.",
+            "Bridie – My friend Dot works here, and on Wednesdays we go bowling.",
+            "Bridie – I quit the choir.",
+            "Tom and Bridie are divorced.",
+            "Bridie – Scatter my ashes at sea.",
+            "Bridie – People tell me I look well.",
+        ],
+        &[],
+    );
+    check(
+        "Gustav",
+        "My name is Gustav, I'm forty-seven, and I drive a lorry. Good day, I am Gustav, a driver. \
+         I never shout at the pupils, and I repair their bicycles for nothing.",
+        &[
+            "Gustav is forty-seven, and he drives a lorry.",
+            "Gustav – Good day, I am Gustav, a driver.",
+            "Gustav – I never shout at the pupils, and I repair their bicycles for nothing.",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn a_line_without_a_subject_gets_the_name_in_front() {
+    check_after_prose(
+        "About Alice\n- plays chess for a club and can hold her breath\n- bites her nails and is always losing her keys\n\
+         - can't ride a bike\n- lost her father when she was twelve\n- never haggles over a price\n- trims her own hair\n- songs the sailors sing\n- burnt toast, although she is hungry\n\
+         - left school early\n- bowls slow spin, although she broke her thumb\n- born in a village; her mother sends her jars",
+        &[
+            "Alice plays chess for a club and can hold her breath.",
+            "Alice bites her nails and is always losing her keys.",
+            "Alice cannot ride a bike.",
+            "Alice lost her father when she was twelve.",
+            "Alice never haggles over a price.",
+            "Alice trims her own hair.",
+            "Alice – songs the sailors sing.",
+            "Alice – burnt toast, although she is hungry.",
+            "Alice – left school early.",
+            "Alice – bowls slow spin, although she broke her thumb.",
+            "Alice was born in a village.",
+            "Alice's mother sends her jars.",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn only_a_field_that_names_something_gets_a_verb() {
+    check_after_prose(
+        "Trade: pilots a sky ferry\nBreakfast: hot cider; elvish wine makes her sick\nSkills: carves whistles out of bone\n\
+         Work: Trained under her aunt\nFamily: mother lost when Alice was seven\nTuesdays: Dances tango\nAccounts: In pencil, in a ledger\n\
+         Children: Four; they do not want the firm\nLast wish: Her ashes scattered at sea\nEducation: Left school at fifteen\n\
+         Has never: sent an email; missed a meeting\nRival: her neighbour; they have a feud\nFear: the dark\nMother: She is a nurse.\nWishes: she had a dog\nAge: 112, looks about 40",
+        &[
+            "Alice pilots a sky ferry.",
+            "Alice's breakfast is hot cider.",
+            "Elvish wine makes Alice sick.",
+            "Alice carves whistles out of bone.",
+            "Alice – Work: Trained under her aunt.",
+            "Alice – Family: mother lost when Alice was seven.",
+            "Alice – Tuesdays: Dances tango.",
+            "Alice – Accounts: In pencil, in a ledger.",
+            "Alice has four children.",
+            "Alice – Children: they do not want the firm.",
+            "Alice – Last wish: Her ashes scattered at sea.",
+            "Alice – Education: Left school at fifteen.",
+            "Alice – Has never: sent an email; missed a meeting.",
+            "Alice's rival is her neighbour.",
+            "Alice – Rival: they have a feud.",
+            "Alice is afraid of the dark.",
+            "Alice – Mother: She is a nurse.",
+            "Alice – Wishes: she had a dog.",
+            "Alice – Age: 112, looks about 40.",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn a_name_in_bold_is_that_of_a_field_without_a_colon() {
+    check(
+        "Nils",
+        "**Name** Nils Berg\n**Age** 52\nHeight 170\nNils sings.",
+        &[
+            "Nils' full name is Nils Berg.",
+            "Nils is 52 years old.",
+            "Nils – Height 170.",
+            "Nils sings.",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn a_table_of_what_is_so_and_what_is_not_is_read_cell_by_cell() {
+    check_after_prose(
+        "## Likes and dislikes\n\n| Yes | No |\n|---|---|\n| a raw carrot every day at ten | cappuccino, never |\n| | spiders scare her |\n\n\
+         | Likes | Doesn't like |\n|---|---|\n| heights | cats |",
+        &[
+            "Alice – Likes and dislikes, yes: a raw carrot every day at ten.",
+            "Alice – Likes and dislikes, no: cappuccino, never.",
+            "Alice – Likes and dislikes, no: spiders scare her.",
+            "Alice – Likes: heights.",
+            "Alice – Doesn't like: cats.",
+        ],
+        &[],
+    );
+    check_after_prose(
+        "| | |\n|---|---|\n| **Age** | 34 |\n| **Drives** | a dented van |\n| a bad knee | since May |",
+        &[
+            "Alice is 34 years old.",
+            "Alice drives a dented van.",
+            "Alice – a bad knee: since May.",
+        ],
+        &[],
+    );
+    check_after_prose(
+        "| Day | What Alice does |\n|---|---|\n| Monday | cleans the lamp |",
+        &["Alice – Day: Monday; What Alice does: cleans the lamp."],
+        &[],
+    );
+}
+
+#[test]
+fn an_answer_that_says_nothing_alone_is_kept_with_its_question() {
+    check(
+        "Emrys",
+        "Interviewer: Who are you?\nEmrys: I'm Emrys, and I shoe horses.\nInterviewer: Any fears?\nEmrys: Only geese.\n\
+         Interviewer: What do you drink?\nEmrys: I drink cold buttermilk.",
+        &[
+            "Emrys – Who are you? I'm Emrys, and I shoe horses.",
+            "Emrys – Any fears? Only geese.",
+            "Emrys drinks cold buttermilk.",
+        ],
+        &["What do you drink?"],
+    );
+}
+
+#[test]
+fn what_a_sentence_opens_with_is_not_taken_for_its_subject() {
+    check_after_prose(
+        "She was the daughter of a nurse. She is tall – nearly two metres – and walks with a stick. She drinks one beer – never more. With her live a lame goose and a cat.",
+        &[
+            "Alice was the daughter of a nurse.",
+            "Alice is tall, nearly two metres, and walks with a stick.",
+            "Alice drinks one beer – never more.",
+            "Alice – With her live a lame goose and a cat.",
+        ],
+        &[],
+    );
+}
