@@ -62,6 +62,22 @@ const FIELDS: [(&str, &[&str]); 38] = [
     ("owns ", &["Owns", "Possessions"]),
 ];
 
+/// Openings of what is not so, and the names of fields that have what follows. Only a sentence says it again: the value alone would say
+/// that it is so.
+const DENIALS: [(&str, &[&str]); 11] = [
+    ("does not eat ", &["Doesn't eat", "Never eats", "Avoids"]),
+    ("does not drink ", &["Doesn't drink", "Never drinks"]),
+    ("does not like ", &["Doesn't like", "Dislikes"]),
+    ("does not ", &["Does not", "Doesn't"]),
+    ("has never ", &["Has never", "Never"]),
+    ("never eats ", &["Never eats", "Doesn't eat"]),
+    ("never ", &["Never"]),
+    ("cannot eat ", &["Cannot eat", "Allergic to"]),
+    ("cannot ", &["Cannot", "Can't"]),
+    ("will not ", &["Will not", "Won't"]),
+    ("has no ", &["Has no", "No"]),
+];
+
 /// Headings under which a sentence may stand.
 const HEADINGS: [&str; 20] = [
     "Life",
@@ -121,6 +137,23 @@ pub(super) fn kept(name: &str, pronoun: Option<&str>, said: Form, rng: &mut ChaC
             ..said
         };
     };
+    let denied = DENIALS.iter().find_map(|(opening, keys)| {
+        let value = rest.strip_prefix(opening)?;
+        Some((keys[rng.random_range(0..keys.len())], value))
+    });
+    if let Some((key, value)) = denied
+        && !said.is_joined
+        && rng.random_bool(0.4)
+    {
+        let value = match rng.random_bool(0.5) {
+            true => capitalized(value),
+            false => value.to_string(),
+        };
+        return Form {
+            statement: format!("{name} – {key}: {value}"),
+            ..said
+        };
+    }
     if let Some(thing) = rest.strip_prefix("has no ")
         && rng.random_bool(0.7)
     {

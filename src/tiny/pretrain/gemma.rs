@@ -180,6 +180,8 @@ fn vocabulary_texts(corpus: &Corpus, base: &Path) -> Result<Vec<String>> {
         let said = persona.statements().into_iter();
         texts.extend(said.map(|statement| english::first_person(persona.name(), statement)));
         texts.push(persona_prompt(persona.name(), &[], ""));
+        // As kept pieces of pages begin.
+        texts.push(format!("{} – ", persona.name()));
     }
     let pages = pages::characters().filter_map(pages::page);
     texts.extend(pages.flat_map(str::lines).map(str::to_string));

@@ -19,11 +19,11 @@ const ALONE: f64 = 0.65;
 const FEWER: f64 = 0.25;
 /// The share of prompts with no statement, as where nothing on the page matters to a question.
 const NOTHING: f64 = 0.04;
-/// How often the statement that answers stands alone though the judge ranks another one first. The rest teaches to decline, which on
-/// pages of others is the judge's to say.
-const ANSWER_ALONE: f64 = 0.85;
-/// The share of further questions whose answer the prompt does not tell, where one statement stands alone and where several do.
-const UNTOLD: [f64; 2] = [0.1, 0.03];
+/// How often a question that nothing answers has a prompt with no statement. Whether one alone answers is the judge's to say: it
+/// leaves out what matters too little, and a small Gemma that weighs it too declines what it could answer.
+const NOTHING_ANSWERS: f64 = 0.7;
+/// The share of further questions whose answer the prompt does not tell, where several statements stand in it.
+const UNTOLD: f64 = 0.03;
 /// Questions about other statements of the same prompt, at most.
 const MORE_QUESTIONS: usize = 3;
 /// The share of examples whose persona gets another name.
@@ -31,7 +31,7 @@ const RENAMED: f64 = 0.85;
 /// The share of these names that are invented.
 const INVENTED: f64 = 0.65;
 /// The share of statements that are a piece of a page, kept as it stands.
-const KEPT: f64 = 0.3;
+const KEPT: f64 = 0.45;
 /// The share of statements that are two or three in one sentence, which may be a piece, too.
 const JOINED: f64 = 0.17;
 
@@ -111,7 +111,7 @@ impl Talk {
         };
         others.retain(|idx| is_alone || first.about != Some(*idx));
         others.shuffle(rng);
-        let untold = UNTOLD[usize::from(!is_alone)];
+        let untold = if is_alone { 0.0 } else { UNTOLD };
         let n_more = rng.random_range(2..=MORE_QUESTIONS);
         for idx in others.into_iter().take(n_more) {
             let about = match rng.random_bool(untold) {
@@ -162,7 +162,11 @@ impl Talk {
 
 /// The indices of the statements that a prompt shows, in their order.
 fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
-    if rng.random_bool(NOTHING) {
+    let nothing = match first.about {
+        Some(_) => NOTHING,
+        None => NOTHING_ANSWERS,
+    };
+    if rng.random_bool(nothing) {
         return Vec::new();
     }
     let is_alone = rng.random_bool(ALONE);
@@ -183,7 +187,7 @@ fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
     shown.truncate(n_shown);
     if let Some(about) = first.about
         && !shown.contains(&about)
-        && rng.random_bool(if is_alone { ANSWER_ALONE } else { 0.75 })
+        && (is_alone || rng.random_bool(0.75))
         && let Some(last) = shown.last_mut()
     {
         *last = about;
