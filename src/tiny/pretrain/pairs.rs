@@ -276,11 +276,9 @@ mod tests {
         let personas = personas(30);
         let pairs = nli_pairs(&personas, &Neighbours::default(), &mut example_rng(1, 0));
         // Two statements with six replies each, twice; a reply that nothing answers, twice.
-        let (n_whole, n_odd) = (
-            personas.len() * (2 * 6 * 2 + 2),
-            2 * personas.len() / SPOILED_OF,
-        );
-        assert_eq!(pairs.len(), n_whole + 2 * n_odd);
+        let n_whole = personas.len() * (2 * 6 * 2 + 2);
+        let n_odd = 2 * personas.len() / SPOILED_OF + 2 * personas.len() / OTHERS_OF;
+        assert_eq!(pairs.len(), n_whole + n_odd);
         let of = |label: Nli| pairs.iter().filter(move |pair| pair.label == label);
         for (label, beginnings) in [
             (Nli::Entailed, ["I have got", "Yes, a"]),
