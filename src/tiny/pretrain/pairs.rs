@@ -7,6 +7,7 @@ use rand::seq::{SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
 
 use super::corpus::{Line, Persona};
+use super::forms::inside;
 use super::garbled::{Around, spoiled};
 use super::named::{another, replaced, shared_names};
 use super::neighbours::Neighbours;
@@ -76,6 +77,7 @@ pub(super) fn nli_pairs<'a>(
     pairs.extend(odd_replies(personas, rng));
     pairs.extend(named_replies(personas, rng));
     pairs.extend(plain_replies(personas, neighbours, rng));
+    pairs.extend(replies_of_two(personas, neighbours, rng));
     pairs.shuffle(rng);
     pairs
 }
@@ -157,12 +159,8 @@ fn plain_replies<'a>(
                 });
             };
             // Always as many, whatever can be swapped.
-            let swapped = neighbours.swap(statement, &plain, rng);
-            let wrong = match (turned_round(&plain), swapped) {
-                (Some(turned), _) if rng.random_bool(0.5) => turned,
-                (_, Some(swapped)) => swapped,
-                (Some(turned), None) => turned,
-                (None, None) => continue,
+            let Some(wrong) = wrong(statement, &plain, neighbours, rng) else {
+                continue;
             };
             add(statement, place, wrong, Nli::Contradicted);
             for other in others(&statements, statement, 1, rng) {
@@ -177,6 +175,88 @@ fn plain_replies<'a>(
         }
     }
     pairs
+}
+
+/// Replies that say two things of a persona: both statements follow, whatever is new to each; and where one half is wrong, the other still
+/// follows.
+fn replies_of_two<'a>(
+    personas: &'a [Persona],
+    neighbours: &Neighbours,
+    rng: &mut ChaCha8Rng,
+) -> Vec<Pair<'a>> {
+    let mut pairs = Vec::new();
+    for persona in personas {
+        let statements = persona.statements();
+        let lines = persona.lines.iter();
+        for line in lines.filter(|line| line.is_about_something()) {
+            let statement = line.statement.as_str();
+            let others = others(&statements, statement, 2, rng);
+            let Some((&other, rest)) = others.split_first() else {
+                continue;
+            };
+            let [own, of_other] = [statement, other]
+                .map(|statement| english::first_person(persona.name(), statement));
+            let place = rng.random_range(0..line.questions.len());
+            let own = match line.entailed.get(place) {
+                Some(reply) if rng.random_bool(0.5) => reply.clone(),
+                _ => own,
+            };
+            let mut add = |statement: &'a str, reply: &str, label: Nli| {
+                pairs.push(Pair {
+                    statement: statement.into(),
+                    query: line.question(place).into(),
+                    reply: reply.to_string().into(),
+                    label,
+                });
+            };
+            let both = in_one(&own, &of_other, rng);
+            add(statement, &both, Nli::Entailed);
+            add(other, &both, Nli::Entailed);
+            for &open in rest {
+                add(open, &both, Nli::Neutral);
+            }
+            let plain = english::first_person(persona.name(), statement);
+            if let Some(wrong) = wrong(statement, &plain, neighbours, rng) {
+                let half_wrong = in_one(&wrong, &of_other, rng);
+                add(statement, &half_wrong, Nli::Contradicted);
+                add(other, &half_wrong, Nli::Entailed);
+            }
+        }
+    }
+    pairs
+}
+
+/// Two sentences in either order, one after the other or as one.
+fn in_one(one: &str, other: &str, rng: &mut ChaCha8Rng) -> String {
+    let (first, second) = match rng.random_bool(0.5) {
+        true => (one, other),
+        false => (other, one),
+    };
+    match first.strip_suffix('.') {
+        Some(first) if rng.random_bool(0.6) => {
+            let joint = [" and ", ", and ", ", but ", "; "][rng.random_range(0..4)];
+            format!("{first}{joint}{}", inside(second))
+        }
+        _ => format!("{first} {second}"),
+    }
+}
+
+/// What a persona would say of a statement if it were not so: without its "not" or with one, or with a word of the same kind; none if no such
+/// place is plain.
+fn wrong(
+    statement: &str,
+    plain: &str,
+    neighbours: &Neighbours,
+    rng: &mut ChaCha8Rng,
+) -> Option<String> {
+    let swapped = neighbours.swap(statement, plain, rng);
+    match (turned_round(plain), swapped) {
+        (Some(turned), Some(swapped)) => Some(match rng.random_bool(0.5) {
+            true => turned,
+            false => swapped,
+        }),
+        (turned, swapped) => turned.or(swapped),
+    }
 }
 
 /// A sentence in the first person without its "not", or with one; none if it is not plain where that goes.
@@ -278,8 +358,17 @@ mod tests {
         // Two statements with six replies each, twice; a reply that nothing answers, twice.
         let n_whole = personas.len() * (2 * 6 * 2 + 2);
         let n_odd = 2 * personas.len() / SPOILED_OF + 2 * personas.len() / OTHERS_OF;
-        assert_eq!(pairs.len(), n_whole + n_odd);
-        let of = |label: Nli| pairs.iter().filter(move |pair| pair.label == label);
+        let n_of_two = personas.len() * 2 * 2;
+        assert_eq!(pairs.len(), n_whole + n_odd + n_of_two);
+        let is_of_two = |pair: &Pair| {
+            ["boat", "cello"]
+                .iter()
+                .all(|thing| pair.reply.contains(thing))
+        };
+        let of = |label: Nli| {
+            let of_one = pairs.iter().filter(|pair| !is_of_two(pair));
+            of_one.filter(move |pair| pair.label == label)
+        };
         for (label, beginnings) in [
             (Nli::Entailed, ["I have got", "Yes, a"]),
             (Nli::Contradicted, ["I never", "No "]),
@@ -313,6 +402,42 @@ mod tests {
         assert_ne!(drawn(0), drawn(1));
         assert_eq!(drawn(0).len(), drawn(1).len());
         assert_eq!(shares(&drawn(0), 3), shares(&drawn(1), 3));
+    }
+
+    #[test]
+    fn each_half_of_a_reply_counts_for_its_own_statement() {
+        let line = |statement: &str, reply: &str| -> Line {
+            let line = serde_json::json!({"s": statement, "q": ["And?"], "e": [reply]});
+            serde_json::from_value(line).unwrap()
+        };
+        let personas = [Persona {
+            lines: vec![
+                line("Ada can swim.", "Like a fish."),
+                line("Ada has a boat.", "Two masts."),
+            ],
+        }];
+        let mut found = std::collections::BTreeSet::new();
+        for number in 0..40 {
+            let mut rng = example_rng(4, number);
+            let pairs = replies_of_two(&personas, &Neighbours::default(), &mut rng);
+            assert_eq!(pairs.len(), 2 + 2 + 2, "a boat has no opposite");
+            for pair in pairs {
+                let swims = pair.statement.contains("swim");
+                let is_wrong = pair.reply.contains("cannot");
+                let wanted = match swims && is_wrong {
+                    true => Nli::Contradicted,
+                    false => Nli::Entailed,
+                };
+                assert_eq!(pair.label, wanted, "{pair:?}");
+                found.insert(pair.reply.to_string());
+            }
+        }
+        for reply in [
+            "I can swim and I have a boat.",
+            "I have a boat. Like a fish.",
+        ] {
+            assert!(found.contains(reply), "{found:?}");
+        }
     }
 
     #[test]
