@@ -19,7 +19,7 @@ pub(crate) fn page(character: &str) -> Result<Page> {
 
 /// Below this P(relevant) of the embedded judge a statement hardly ever answers, and the embedded Gemma says best that it
 /// does not know.
-const MIN_RELEVANCE: f64 = 0.3;
+const MIN_RELEVANCE: f64 = 0.4;
 
 /// How relevant a statement must be to be in a prompt.
 ///
