@@ -7,12 +7,11 @@ use rand::seq::{SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
 
 use super::corpus::{Line, Persona};
-use super::forms::inside;
-use super::garbled::{Around, spoiled};
 use super::named::{another, replaced, shared_names};
 use super::neighbours::Neighbours;
+use super::plain_pairs::plain_pairs;
+use super::spoiled::{Around, spoiled};
 use crate::persona::{JudgeInput, Nli};
-use crate::tiny::english;
 
 /// Of so many statements one is paired with a spoiled reply.
 const SPOILED_OF: usize = 3;
@@ -30,7 +29,21 @@ pub(super) struct Pair<'a> {
     pub(super) label: Nli,
 }
 
-impl Pair<'_> {
+impl<'a> Pair<'a> {
+    pub(super) fn new(
+        statement: impl Into<Cow<'a, str>>,
+        query: impl Into<Cow<'a, str>>,
+        reply: impl Into<Cow<'a, str>>,
+        label: Nli,
+    ) -> Self {
+        Self {
+            statement: statement.into(),
+            query: query.into(),
+            reply: reply.into(),
+            label,
+        }
+    }
+
     /// What the judge reads.
     pub(super) fn input(&self) -> JudgeInput<'_> {
         JudgeInput {
@@ -42,9 +55,9 @@ impl Pair<'_> {
     }
 }
 
-/// Each reply with its statement, and with another of the persona, which it leaves open; replies that are wrong by a name or a word;
-/// statements in the persona's own mouth; replies that have come apart, and replies of another persona. They come in a random
-/// order, always as many.
+/// Each reply with its statement, and with another of the persona, which it leaves open; replies that are wrong by a name; statements
+/// in the persona's own mouth; replies that have come apart, and replies of another persona. They come in a random order, always
+/// as many.
 pub(super) fn nli_pairs<'a>(
     personas: &'a [Persona],
     neighbours: &Neighbours,
@@ -55,29 +68,22 @@ pub(super) fn nli_pairs<'a>(
         let statements = persona.statements();
         for line in &persona.lines {
             for (query, reply, label) in replies(line) {
-                let mut add = |statement, label: Nli| {
-                    pairs.push(Pair {
-                        statement: Cow::Borrowed(statement),
-                        query: query.into(),
-                        reply: reply.into(),
-                        label,
-                    });
-                };
                 let is_about_something = line.is_about_something();
                 if is_about_something {
-                    add(line.statement.as_str(), label);
+                    pairs.push(Pair::new(&line.statement, query, reply, label));
                 }
                 let n_others = if is_about_something { 1 } else { 2 };
                 for statement in others(&statements, &line.statement, n_others, rng) {
-                    add(statement, Nli::Neutral);
+                    pairs.push(Pair::new(statement, query, reply, Nli::Neutral));
                 }
             }
         }
     }
     pairs.extend(odd_replies(personas, rng));
     pairs.extend(named_replies(personas, rng));
-    pairs.extend(plain_replies(personas, neighbours, rng));
-    pairs.extend(replies_of_two(personas, neighbours, rng));
+    for persona in personas {
+        pairs.extend(plain_pairs(persona, neighbours, rng));
+    }
     pairs.shuffle(rng);
     pairs
 }
@@ -109,170 +115,23 @@ fn named_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<
                 let one = another(&[word], rng);
                 let other = another(&[word, &one], rng);
                 let exchanged = |text: &'a str, with: &str| Cow::Owned(replaced(text, word, with));
-                pairs.push(Pair {
-                    statement: exchanged(statement, &one),
-                    query: exchanged(query, &one),
-                    reply: exchanged(reply, &one),
-                    label: Nli::Entailed,
-                });
+                pairs.push(Pair::new(
+                    exchanged(statement, &one),
+                    exchanged(query, &one),
+                    exchanged(reply, &one),
+                    Nli::Entailed,
+                ));
                 // Half of them with the name that the corpus has.
                 let (statement, query) = match rng.random_bool(0.5) {
                     true => (exchanged(statement, &one), exchanged(query, &one)),
                     false => (statement.into(), query.into()),
                 };
-                pairs.push(Pair {
-                    statement,
-                    query,
-                    reply: exchanged(reply, &other),
-                    label: Nli::Contradicted,
-                });
+                let wrong = exchanged(reply, &other);
+                pairs.push(Pair::new(statement, query, wrong, Nli::Contradicted));
             }
         }
     }
     pairs
-}
-
-/// Statements in the persona's own mouth, as small models reply, and what follows from a statement but for a word of the same kind or a
-/// "not".
-fn plain_replies<'a>(
-    personas: &'a [Persona],
-    neighbours: &Neighbours,
-    rng: &mut ChaCha8Rng,
-) -> Vec<Pair<'a>> {
-    let mut pairs = Vec::new();
-    for persona in personas {
-        let statements = persona.statements();
-        let lines = persona
-            .lines
-            .iter()
-            .filter(|line| line.is_about_something());
-        for line in lines {
-            let statement = line.statement.as_str();
-            let plain = english::first_person(persona.name(), statement);
-            let place = rng.random_range(0..line.questions.len());
-            let mut add = |statement: &'a str, place, reply: String, label: Nli| {
-                pairs.push(Pair {
-                    statement: statement.into(),
-                    query: line.question(place).into(),
-                    reply: reply.into(),
-                    label,
-                });
-            };
-            // Always as many, whatever can be swapped.
-            let Some(wrong) = wrong(statement, &plain, neighbours, rng) else {
-                continue;
-            };
-            add(statement, place, wrong, Nli::Contradicted);
-            for other in others(&statements, statement, 1, rng) {
-                add(other, place, plain.clone(), Nli::Neutral);
-            }
-            add(statement, place, plain, Nli::Entailed);
-            for (place, reply) in line.entailed.iter().enumerate() {
-                if let Some(swapped) = neighbours.swap(statement, reply, rng) {
-                    add(statement, place, swapped, Nli::Contradicted);
-                }
-            }
-        }
-    }
-    pairs
-}
-
-/// Replies that say two things of a persona: both statements follow, whatever is new to each; and where one half is wrong, the other still
-/// follows.
-fn replies_of_two<'a>(
-    personas: &'a [Persona],
-    neighbours: &Neighbours,
-    rng: &mut ChaCha8Rng,
-) -> Vec<Pair<'a>> {
-    let mut pairs = Vec::new();
-    for persona in personas {
-        let statements = persona.statements();
-        let lines = persona.lines.iter();
-        for line in lines.filter(|line| line.is_about_something()) {
-            let statement = line.statement.as_str();
-            let others = others(&statements, statement, 2, rng);
-            let Some((&other, rest)) = others.split_first() else {
-                continue;
-            };
-            let [own, of_other] = [statement, other]
-                .map(|statement| english::first_person(persona.name(), statement));
-            let place = rng.random_range(0..line.questions.len());
-            let own = match line.entailed.get(place) {
-                Some(reply) if rng.random_bool(0.5) => reply.clone(),
-                _ => own,
-            };
-            let mut add = |statement: &'a str, reply: &str, label: Nli| {
-                pairs.push(Pair {
-                    statement: statement.into(),
-                    query: line.question(place).into(),
-                    reply: reply.to_string().into(),
-                    label,
-                });
-            };
-            let both = in_one(&own, &of_other, rng);
-            add(statement, &both, Nli::Entailed);
-            add(other, &both, Nli::Entailed);
-            for &open in rest {
-                add(open, &both, Nli::Neutral);
-            }
-            let plain = english::first_person(persona.name(), statement);
-            if let Some(wrong) = wrong(statement, &plain, neighbours, rng) {
-                let half_wrong = in_one(&wrong, &of_other, rng);
-                add(statement, &half_wrong, Nli::Contradicted);
-                add(other, &half_wrong, Nli::Entailed);
-            }
-        }
-    }
-    pairs
-}
-
-/// Two sentences in either order, one after the other or as one.
-fn in_one(one: &str, other: &str, rng: &mut ChaCha8Rng) -> String {
-    let (first, second) = match rng.random_bool(0.5) {
-        true => (one, other),
-        false => (other, one),
-    };
-    match first.strip_suffix('.') {
-        Some(first) if rng.random_bool(0.6) => {
-            let joint = [" and ", ", and ", ", but ", "; "][rng.random_range(0..4)];
-            format!("{first}{joint}{}", inside(second))
-        }
-        _ => format!("{first} {second}"),
-    }
-}
-
-/// What a persona would say of a statement if it were not so: without its "not" or with one, or with a word of the same kind; none if no such
-/// place is plain.
-fn wrong(
-    statement: &str,
-    plain: &str,
-    neighbours: &Neighbours,
-    rng: &mut ChaCha8Rng,
-) -> Option<String> {
-    let swapped = neighbours.swap(statement, plain, rng);
-    match (turned_round(plain), swapped) {
-        (Some(turned), Some(swapped)) => Some(match rng.random_bool(0.5) {
-            true => turned,
-            false => swapped,
-        }),
-        (turned, swapped) => turned.or(swapped),
-    }
-}
-
-/// A sentence in the first person without its "not", or with one; none if it is not plain where that goes.
-fn turned_round(sentence: &str) -> Option<String> {
-    const TURNS: [(&str, &str); 8] = [
-        ("I do not ", "I "),
-        ("I cannot ", "I can "),
-        ("I am not ", "I am "),
-        ("I have never ", "I have often "),
-        ("I never ", "I always "),
-        ("I can ", "I cannot "),
-        ("I am ", "I am not "),
-        ("I always ", "I never "),
-    ];
-    let (from, to) = TURNS.iter().find(|(from, _)| sentence.starts_with(from))?;
-    Some(sentence.replacen(from, to, 1))
 }
 
 /// Replies that neither follow from the statement nor contradict it, because they say nothing or are somebody else's.
@@ -282,11 +141,8 @@ fn odd_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a
         .flat_map(|(place, persona)| persona.lines.iter().map(move |line| (place, line)))
         .filter(|(_, line)| line.is_about_something() && !line.entailed.is_empty())
         .collect();
-    let neutral = |line: &'a Line, place, reply| Pair {
-        statement: line.statement.as_str().into(),
-        query: line.question(place).into(),
-        reply,
-        label: Nli::Neutral,
+    let neutral = |line: &'a Line, place, reply: Cow<'a, str>| {
+        Pair::new(&line.statement, line.question(place), reply, Nli::Neutral)
     };
     let [n_spoiled, n_of_others] = [SPOILED_OF, OTHERS_OF].map(|of| lines.len() / of);
     let mut pairs = Vec::with_capacity(n_spoiled + n_of_others);
@@ -320,7 +176,12 @@ fn odd_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a
 }
 
 /// As many statements as asked for, or as there are, that are not a line's own.
-fn others<'a>(statements: &[&'a str], own: &str, n: usize, rng: &mut ChaCha8Rng) -> Vec<&'a str> {
+pub(super) fn others<'a>(
+    statements: &[&'a str],
+    own: &str,
+    n: usize,
+    rng: &mut ChaCha8Rng,
+) -> Vec<&'a str> {
     let others: Vec<&str> = (statements.iter().copied())
         .filter(|statement| *statement != own)
         .collect();
@@ -358,15 +219,15 @@ mod tests {
         // Two statements with six replies each, twice; a reply that nothing answers, twice.
         let n_whole = personas.len() * (2 * 6 * 2 + 2);
         let n_odd = 2 * personas.len() / SPOILED_OF + 2 * personas.len() / OTHERS_OF;
-        let n_of_two = personas.len() * 2 * 2;
-        assert_eq!(pairs.len(), n_whole + n_odd + n_of_two);
-        let is_of_two = |pair: &Pair| {
-            ["boat", "cello"]
-                .iter()
-                .all(|thing| pair.reply.contains(thing))
+        // With another statement, twice, and with something new.
+        let n_plain = personas.len() * 2 * 3;
+        assert_eq!(pairs.len(), n_whole + n_odd + n_plain);
+        let is_plain = |pair: &Pair| {
+            let has = |thing| pair.reply.contains(thing);
+            has("boat") && has("cello") || has(" with my ")
         };
         let of = |label: Nli| {
-            let of_one = pairs.iter().filter(|pair| !is_of_two(pair));
+            let of_one = pairs.iter().filter(|pair| !is_plain(pair));
             of_one.filter(move |pair| pair.label == label)
         };
         for (label, beginnings) in [
@@ -402,42 +263,6 @@ mod tests {
         assert_ne!(drawn(0), drawn(1));
         assert_eq!(drawn(0).len(), drawn(1).len());
         assert_eq!(shares(&drawn(0), 3), shares(&drawn(1), 3));
-    }
-
-    #[test]
-    fn each_half_of_a_reply_counts_for_its_own_statement() {
-        let line = |statement: &str, reply: &str| -> Line {
-            let line = serde_json::json!({"s": statement, "q": ["And?"], "e": [reply]});
-            serde_json::from_value(line).unwrap()
-        };
-        let personas = [Persona {
-            lines: vec![
-                line("Ada can swim.", "Like a fish."),
-                line("Ada has a boat.", "Two masts."),
-            ],
-        }];
-        let mut found = std::collections::BTreeSet::new();
-        for number in 0..40 {
-            let mut rng = example_rng(4, number);
-            let pairs = replies_of_two(&personas, &Neighbours::default(), &mut rng);
-            assert_eq!(pairs.len(), 2 + 2 + 2, "a boat has no opposite");
-            for pair in pairs {
-                let swims = pair.statement.contains("swim");
-                let is_wrong = pair.reply.contains("cannot");
-                let wanted = match swims && is_wrong {
-                    true => Nli::Contradicted,
-                    false => Nli::Entailed,
-                };
-                assert_eq!(pair.label, wanted, "{pair:?}");
-                found.insert(pair.reply.to_string());
-            }
-        }
-        for reply in [
-            "I can swim and I have a boat.",
-            "I have a boat. Like a fish.",
-        ] {
-            assert!(found.contains(reply), "{found:?}");
-        }
     }
 
     #[test]

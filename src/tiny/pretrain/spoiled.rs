@@ -18,12 +18,26 @@ pub(super) struct Around<'a> {
     pub(super) other: &'a str,
 }
 
-/// A right reply that says nothing any more: words in disorder, its own or those of the question or the statement; a word or a phrase
+/// A right reply that says nothing any more, never the reply itself: words in disorder, its own or those of the question or the statement; a word or a phrase
 /// again and again; an end in the middle; or the end of another reply.
 pub(super) fn spoiled(reply: &str, around: Around<'_>, rng: &mut ChaCha8Rng) -> String {
     let words: Vec<&str> = reply.split_whitespace().collect();
+    loop {
+        let spoiled = spoiled_words(words.clone(), around, rng);
+        // Words in disorder may come back in order; of no words nothing else can be made.
+        if spoiled != words || words.is_empty() {
+            return spoiled.join(" ");
+        }
+    }
+}
+
+fn spoiled_words<'a>(
+    words: Vec<&'a str>,
+    around: Around<'a>,
+    rng: &mut ChaCha8Rng,
+) -> Vec<&'a str> {
     let n_words = words.len();
-    let spoiled = match rng.random_range(0..7) {
+    match rng.random_range(0..7) {
         0 if n_words > 3 => in_disorder(words, rng),
         1 => in_disorder(bare(around.question), rng),
         2 => in_disorder(bare(around.statement), rng),
@@ -41,8 +55,7 @@ pub(super) fn spoiled(reply: &str, around: Around<'_>, rng: &mut ChaCha8Rng) -> 
             [&words[..kept], &end[from..]].concat()
         }
         _ => again(words, 1..=1, 4..=12, rng),
-    };
-    spoiled.join(" ")
+    }
 }
 
 /// The words of a sentence without its marks.
@@ -93,11 +106,12 @@ mod tests {
     };
 
     #[test]
-    fn replies_of_any_length_can_be_garbled() {
+    fn replies_of_any_length_can_be_spoiled() {
         let mut rng = ChaCha8Rng::seed_from_u64(6);
         for reply in [
             "",
             "No.",
+            "My my my.",
             "Ja, natürlich!",
             "I play the trumpet in Dunmore.",
         ] {
