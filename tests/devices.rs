@@ -284,6 +284,7 @@ fn replies_are_the_same_on_two_devices() {
             stop_ids: &[tokenizer.token_id("<eos>").unwrap()],
             max_tokens: 1024,
             top_k: 2,
+            min_relevance: 0.0,
             retrieval: &table,
             relevance: &table,
             nli: &Judge::load(

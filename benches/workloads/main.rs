@@ -342,6 +342,7 @@ impl Bench<'_> {
                 stop_ids: &stop_ids,
                 max_tokens: 1024,
                 top_k: 5,
+                min_relevance: 0.0,
                 retrieval: &table,
                 relevance: &table,
                 nli: &nli,

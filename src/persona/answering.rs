@@ -11,7 +11,7 @@ use crate::progress::Job;
 /// How a character replied to the questions of a benchmark.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Answering {
-    /// Questions that a statement answers, and whose reply has one of the words of the answer.
+    /// Questions that a statement answers, and whose reply does not decline and has one of the words of the answer.
     pub answered: Share,
     /// Questions that nothing answers, and whose reply claims nothing about the character.
     pub declined: Share,
@@ -75,7 +75,7 @@ impl Answering {
             };
             let knows = !question.statements.is_empty();
             let is_right = match knows {
-                true => has_key(question, &response),
+                true => answers(question, &response),
                 false => claims_nothing(question, &answer.retrieved, &response),
             };
             match knows {
@@ -95,6 +95,34 @@ impl Answering {
         }
         Ok(())
     }
+}
+
+/// Whether the reply answers. What declines does not, even if it names what was asked about.
+fn answers(question: &EverydayQuestion, response: &str) -> bool {
+    has_key(question, response) && !declines(response)
+}
+
+/// Whether the reply says that the character does not know or does not tell.
+fn declines(response: &str) -> bool {
+    /// How such replies begin.
+    const OPENINGS: [&str; 12] = [
+        "i don't know about",
+        "i don't know that",
+        "i don't know anything",
+        "i don't know what to say",
+        "i can't say",
+        "i couldn't say",
+        "i can't tell you",
+        "i can't answer",
+        "i'm not sure",
+        "i have no idea",
+        "i'd rather not say",
+        "i do not know about",
+    ];
+    let response = response.to_lowercase().replace('’', "'");
+    let whole = ["i don't know", "i do not know", "no idea"];
+    let sentence = response.split(['.', '!', ',']).next().unwrap_or_default();
+    whole.contains(&sentence.trim()) || OPENINGS.iter().any(|opening| response.starts_with(opening))
 }
 
 /// Whether a word of the reply begins with a word of the answer.
@@ -190,6 +218,19 @@ mod tests {
         assert!(has_key(&question, "I live in Bergen."));
         assert!(has_key(&question, "In the Norwegian rain."));
         assert!(!has_key(&question, "In Ravnsbergen."));
+    }
+
+    #[test]
+    fn what_declines_answers_nothing() {
+        let question = question("Can you swim?", &["swim", "can't"]);
+        assert!(answers(&question, "I don't know how to swim."));
+        for response in [
+            "I don't know about swimming.",
+            "I can’t say.",
+            "I don't know, swimming?",
+        ] {
+            assert!(!answers(&question, response), "{response}");
+        }
     }
 
     #[test]

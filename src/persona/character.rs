@@ -150,9 +150,8 @@ impl Character {
         let (persona, tokenizer) = (&self.persona, self.engine.tokenizer());
         let table = self.scorer.retrieve(persona, message, job)?;
         let retrieved: Vec<&str> = table
-            .retrieve(0, config.rag_top_k)
+            .retrieve_relevant(0, config.rag_top_k, config.min_relevance)
             .into_iter()
-            .filter(|&idx| table.rows[0][idx] >= config.min_relevance)
             .map(|idx| persona.statements[idx].as_str())
             .collect();
         let prompt = persona_prompt(&persona.name, &retrieved, message);

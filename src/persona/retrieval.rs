@@ -28,6 +28,18 @@ impl RelevanceTable {
         order.truncate(top_k);
         order
     }
+
+    /// The same, without those whose P(relevant) is below `min_relevance`.
+    pub fn retrieve_relevant(
+        &self,
+        query_idx: usize,
+        top_k: usize,
+        min_relevance: f64,
+    ) -> Vec<usize> {
+        let mut order = self.retrieve(query_idx, top_k);
+        order.retain(|&idx| self.rows[query_idx][idx] >= min_relevance);
+        order
+    }
 }
 
 #[cfg(test)]
@@ -40,5 +52,8 @@ mod tests {
             rows: vec![vec![0.1, 0.9, 0.5, 0.9]],
         };
         assert_eq!(table.retrieve(0, 3), [1, 3, 2]);
+        assert_eq!(table.retrieve_relevant(0, 3, 0.6), [1, 3]);
+        assert_eq!(table.retrieve_relevant(0, 1, 0.6), [1]);
+        assert!(table.retrieve_relevant(0, 3, 0.95).is_empty());
     }
 }

@@ -42,6 +42,8 @@ pub struct Sampler<'a> {
     pub max_tokens: usize,
     /// Statements in the prompt.
     pub top_k: usize,
+    /// P(relevant) that each of them has at least.
+    pub min_relevance: f64,
     /// Who retrieves: relevance of every statement to every query.
     pub retrieval: &'a RelevanceTable,
     /// Whose relevance counts in the score; the same table where the rewarding judges score.
@@ -123,7 +125,10 @@ fn sample_group(
     let texts: Vec<String> = query_idxs
         .iter()
         .map(|&query_idx| {
-            let retrieved = sampler.retrieval.retrieve(query_idx, sampler.top_k);
+            let (top_k, min_relevance) = (sampler.top_k, sampler.min_relevance);
+            let retrieved = sampler
+                .retrieval
+                .retrieve_relevant(query_idx, top_k, min_relevance);
             let shown = retrieved
                 .iter()
                 .map(|&idx| sampler.persona.statements[idx].as_str());
@@ -308,6 +313,7 @@ mod tests {
             stop_ids: &[tokenizer.token_id("<eos>").unwrap()],
             max_tokens: 1024,
             top_k: 2,
+            min_relevance: 0.0,
             retrieval: &table,
             relevance: &table,
             nli: &Judge::load(

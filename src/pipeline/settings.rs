@@ -96,6 +96,8 @@ pub struct JudgeSettings {
 pub struct ReplySettings {
     /// Statements in the prompt.
     pub rag_top_k: usize,
+    /// P(relevant) that a statement in the prompt has at least; 0 shows the most relevant ones however little they matter.
+    pub min_relevance: f64,
     /// Samples of two replies to train on; where queries are fewer, each gets several, and its best reply is paired with
     /// its worst.
     pub max_dpo_data: usize,
@@ -176,6 +178,7 @@ impl TrainConfig {
             },
             replies: ReplySettings {
                 rag_top_k: 5,
+                min_relevance: 0.0,
                 max_dpo_data: 500,
                 max_eval_queries: 120,
                 eval_replies: 8,
@@ -252,6 +255,9 @@ impl TrainConfig {
             let is_share = value > 0.0 && value <= 1.0;
             require(name, value, is_share, "above 0 and at most 1")?;
         }
+        let min_relevance = replies.min_relevance;
+        let is_share = (0.0..=1.0).contains(&min_relevance);
+        require("min_relevance", min_relevance, is_share, "from 0 to 1")?;
         let alpha = adapter.lora.alpha;
         let is_positive = alpha > 0.0 && alpha <= LARGEST_SCALE;
         require(

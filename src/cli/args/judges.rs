@@ -153,6 +153,14 @@ pub(crate) struct JudgeIdentity {
 }
 
 impl ChosenJudge {
+    /// Whether it is one of those inside the program.
+    pub(crate) fn is_embedded(&self) -> bool {
+        match &self.place {
+            Place::Local(judge) => judge.checkpoint.as_folder().is_none(),
+            Place::Chat { .. } => false,
+        }
+    }
+
     /// Returns what makes its scores what they are; a folder is named from the folder `from`.
     ///
     /// # Errors
@@ -193,8 +201,7 @@ pub(crate) struct ChosenJudges {
 impl ChosenJudges {
     /// Warns of texts that the embedded judges cannot read, if one of them judges.
     pub(crate) fn tell_language<'a>(&self, texts: impl IntoIterator<Item = &'a str>, job: &Job) {
-        let is_embedded = |judge: &ChosenJudge| matches!(&judge.place, Place::Local(judge) if judge.checkpoint.as_folder().is_none());
-        if !is_embedded(&self.relevance) && !is_embedded(&self.nli) {
+        if !self.relevance.is_embedded() && !self.nli.is_embedded() {
             return;
         }
         tell_language(texts, "`relevance` and `nli`", job);

@@ -32,7 +32,7 @@ pub(crate) struct BenchmarkArgs {
     /// Statements in the prompt of a character [default: 5, but 1 for the embedded Gemma].
     #[arg(long, value_name = "N", requires = "answers")]
     rag_top_k: Option<usize>,
-    /// P(relevant) that a statement in the prompt has at least [default: 0, but 0.4 for the embedded Gemma].
+    /// P(relevant) that a statement in the prompt has at least [default: 0, but 0.4 for the embedded Gemma and judge].
     #[arg(long, value_name = "P", requires = "answers")]
     min_relevance: Option<f64>,
     /// How the shares are printed; json has every reply, too.

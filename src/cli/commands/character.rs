@@ -26,7 +26,7 @@ pub(crate) struct CharacterSource<'a> {
     pub(crate) model: Option<&'a Path>,
     /// Statements in the prompt; what suits the base model, if nothing is said.
     pub(crate) rag_top_k: Option<usize>,
-    /// P(relevant) that a statement in the prompt has; what suits the base model, if nothing is said.
+    /// P(relevant) that a statement in the prompt has; what suits the base model and the judge, if nothing is said.
     pub(crate) min_relevance: Option<f64>,
     /// What was asked for; as it was trained, if nothing is said.
     pub(crate) precision: Option<PrecisionArgs>,
@@ -57,10 +57,12 @@ impl CharacterSource<'_> {
             Some(name) => hub::checkpoint(name, job)?,
             None => base_of(adapter.as_deref(), self.output, with.as_ref(), job)?,
         };
+        let judges = self.judges.choose(self.output, &persona, job)?;
         let is_embedded = base.name() == hub::EMBEDDED;
+        let calibrated = is_embedded && judges.relevance.is_embedded();
         let config = config
             .with_rag_top_k(embedded::rag_top_k(self.rag_top_k, is_embedded))
-            .with_min_relevance(embedded::min_relevance(self.min_relevance, is_embedded));
+            .with_min_relevance(embedded::min_relevance(self.min_relevance, calibrated));
         config.check()?;
         // A precision is kept for the base that it was recorded of.
         let with =
@@ -80,7 +82,6 @@ impl CharacterSource<'_> {
                 self.precision
                     .map_or(precision, |given| given.precision(precision)),
             );
-        let judges = self.judges.choose(self.output, &persona, job)?;
         engine.announce("to chat", judges.bytes()?, devices.first(), job)?;
         let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
         engine.load()?;

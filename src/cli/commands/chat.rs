@@ -57,7 +57,7 @@ pub(crate) struct ChatArgs {
     /// Statements in the prompt [default: 5, but 1 for the embedded Gemma].
     #[arg(long, value_name = "N")]
     rag_top_k: Option<usize>,
-    /// P(relevant) that a statement in the prompt has at least [default: 0, but 0.4 for the embedded Gemma].
+    /// P(relevant) that a statement in the prompt has at least [default: 0, but 0.4 for the embedded Gemma and judge].
     #[arg(long, value_name = "P")]
     min_relevance: Option<f64>,
     /// Seed of all random numbers.

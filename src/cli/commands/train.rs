@@ -91,6 +91,9 @@ pub(crate) struct TrainArgs {
     /// Statements in the prompt [default: 5, but 1 for the embedded Gemma].
     #[arg(long, value_name = "N")]
     rag_top_k: Option<usize>,
+    /// P(relevant) that a statement in the prompt has at least [default: 0, but 0.4 for the embedded Gemma and judge].
+    #[arg(long, value_name = "P")]
+    min_relevance: Option<f64>,
     /// Number of preference pairs to sample, two replies each; if there are fewer queries, each gets several pairs.
     #[arg(long, value_name = "N", default_value_t = defaults().replies.max_dpo_data)]
     max_dpo_data: usize,
@@ -125,8 +128,8 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "N", default_value_t = defaults().replies.eval_replies)]
     eval_replies: usize,
     /// Draw replies from the likeliest tokens whose probabilities reach this sum; 1 is the model's own distribution.
-    #[arg(long, value_name = "X", default_value_t = defaults().replies.top_p)]
-    top_p: f32,
+    #[arg(long, value_name = "X")]
+    top_p: Option<f32>,
     /// Longest reply, in tokens.
     #[arg(long, value_name = "N", default_value_t = defaults().replies.max_new_tokens)]
     max_new_tokens: usize,
@@ -171,6 +174,15 @@ impl TrainArgs {
             None => self.prp_scale == ScaleArg::Tiny,
             Some(name) => name == Path::new(hub::EMBEDDED),
         }
+    }
+
+    /// Whether the embedded relevance judge retrieves for the embedded Gemma.
+    fn is_calibrated(&self) -> bool {
+        let is_own = match &self.relevance {
+            None => self.use_pretrained_discriminator,
+            Some(name) => name == Path::new(hub::EMBEDDED),
+        };
+        is_own && self.is_embedded()
     }
 
     /// The default precision of the Gemma that answers: four bits for a large one, as in the original.
@@ -228,7 +240,8 @@ impl TrainArgs {
                 max_dpo_data: self.max_dpo_data,
                 max_eval_queries: self.max_eval_queries,
                 eval_replies: self.eval_replies,
-                top_p: self.top_p,
+                min_relevance: embedded::min_relevance(self.min_relevance, self.is_calibrated()),
+                top_p: embedded::top_p(self.top_p, self.is_embedded()),
                 max_new_tokens: self.max_new_tokens,
             },
             adapter: DpoTraining {

@@ -70,10 +70,13 @@ pub(in crate::pipeline) fn make(
 /// and learning from them spreads what derailed.
 ///
 /// Of two replies this is the pair they make. Of more it is the way to pair them with the largest differences, which are
-/// the least likely to be a judge's error.
+/// the least likely to be a judge's error. The same reply never comes in two pairs of a query.
 fn preference_pairs(samples: &[SampledReplies], threshold: f64) -> Vec<PreferencePair> {
     let pairs_of = |sample: &SampledReplies| -> Vec<PreferencePair> {
-        let mut order: Vec<usize> = (0..sample.responses.len()).collect();
+        // A reply that was drawn several times is one reply: copies of one pair would outweigh all others.
+        let responses = &sample.responses;
+        let mut order: Vec<usize> = (0..responses.len()).collect();
+        order.retain(|&idx| !responses[..idx].contains(&responses[idx]));
         order.sort_by(|&a, &b| sample.apc[b].total_cmp(&sample.apc[a]));
         let half = order.len() / 2;
         let worst_first = order.iter().rev();
@@ -130,6 +133,21 @@ mod tests {
         );
         assert_eq!(pairs(&[1.0, 2.0], &[1.0; 2]), ["ba"]);
         assert!(pairs(&[1.0, 1.2], &[1.0; 2]).is_empty());
+    }
+
+    #[test]
+    fn a_reply_that_was_drawn_again_is_in_no_second_pair() {
+        let sample = SampledReplies {
+            query_idx: 0,
+            query: "q".into(),
+            prompt: "p".into(),
+            responses: ["a", "a", "b", "b", "c"].map(String::from).to_vec(),
+            apc: vec![9.0, 9.0, 1.0, 1.0, 5.0],
+            delta_apc: vec![1.0; 5],
+        };
+        let pairs = preference_pairs(&[sample], 0.2);
+        let replies = pairs.iter().map(|pair| (&*pair.chosen, &*pair.rejected));
+        assert_eq!(replies.collect::<Vec<_>>(), [("a", "b")]);
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub(super) fn reads_samples(run: &Run<'_>, spec: StageSpec, which: Queries) -> S
     spec.with_settings(json!({
         "model": run.base_hash,
         "rag_top_k": replies.rag_top_k,
+        "min_relevance": replies.min_relevance,
         "top_p": replies.top_p,
         "max_new_tokens": replies.max_new_tokens,
         "seed": run.config.seed,
@@ -67,6 +68,7 @@ pub(super) fn sample(
         stop_ids: &engine.stop_ids(),
         max_tokens: engine.max_tokens(),
         top_k: replies.rag_top_k,
+        min_relevance: replies.min_relevance,
         retrieval: &asked.retrieval,
         relevance: samples.relevance,
         nli: &Judge::load(samples.nli, JudgeTask::Nli, run.devices, run.job)?,

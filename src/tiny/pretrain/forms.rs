@@ -3,6 +3,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::fields::as_field;
 use super::speakers::possessive;
 use crate::tiny::english;
 
@@ -17,69 +18,8 @@ pub(super) struct Form {
     pub(super) is_joined: bool,
 }
 
-/// Openings of a statement behind the name, and the names of fields that have what follows.
-const FIELDS: [(&str, &[&str]); 38] = [
-    ("lives in ", &["Home", "Lives in", "Residence", "Lives"]),
-    ("lives on ", &["Home", "Lives on"]),
-    ("was born in ", &["Born", "Born in", "Birthplace"]),
-    ("was born on ", &["Born", "Birthday"]),
-    ("comes from ", &["From", "Origin"]),
-    ("grew up in ", &["Grew up in", "Childhood"]),
-    ("grew up on ", &["Grew up on", "Childhood"]),
-    ("works as ", &["Job", "Occupation", "Work", "Profession"]),
-    ("works in ", &["Work", "Works in", "Workplace"]),
-    ("works at ", &["Work", "Works at", "Workplace"]),
-    ("loves ", &["Likes", "Loves"]),
-    ("likes ", &["Likes"]),
-    ("enjoys ", &["Likes", "Enjoys"]),
-    ("is fond of ", &["Likes", "Fond of"]),
-    ("adores ", &["Likes", "Adores"]),
-    ("hates ", &["Dislikes", "Hates"]),
-    ("dislikes ", &["Dislikes"]),
-    ("detests ", &["Dislikes", "Detests"]),
-    ("cannot stand ", &["Dislikes", "Cannot stand"]),
-    ("cannot bear ", &["Dislikes", "Cannot bear"]),
-    ("cannot abide ", &["Dislikes", "Hates"]),
-    ("is afraid of ", &["Fears", "Afraid of", "Fear"]),
-    ("is scared of ", &["Fears", "Scared of", "Fear"]),
-    (
-        "is terrified of ",
-        &["Fears", "Terrified of", "Biggest fear"],
-    ),
-    ("is frightened of ", &["Fears", "Frightened of"]),
-    ("is allergic to ", &["Allergies", "Allergic to", "Allergy"]),
-    ("plays the ", &["Instrument", "Plays", "Instruments"]),
-    ("plays ", &["Plays", "Games"]),
-    ("drives ", &["Drives", "Car", "Vehicle"]),
-    ("rides ", &["Rides"]),
-    ("collects ", &["Collects", "Hobby", "Hobbies"]),
-    ("wears ", &["Wears", "Clothes", "Appearance", "Clothing"]),
-    ("speaks ", &["Languages", "Speaks"]),
-    ("wants to ", &["Dream", "Wants to", "Goal", "Ambition"]),
-    ("hopes to ", &["Hopes to", "Dream", "Goal"]),
-    ("plans to ", &["Plans", "Plans to", "Goal"]),
-    ("dreams of ", &["Dream", "Dreams of"]),
-    ("owns ", &["Owns", "Possessions"]),
-];
-
-/// Openings of what is not so, and the names of fields that have what follows. Only a sentence says it again: the value alone would say
-/// that it is so.
-const DENIALS: [(&str, &[&str]); 11] = [
-    ("does not eat ", &["Doesn't eat", "Never eats", "Avoids"]),
-    ("does not drink ", &["Doesn't drink", "Never drinks"]),
-    ("does not like ", &["Doesn't like", "Dislikes"]),
-    ("does not ", &["Does not", "Doesn't"]),
-    ("has never ", &["Has never", "Never"]),
-    ("never eats ", &["Never eats", "Doesn't eat"]),
-    ("never ", &["Never"]),
-    ("cannot eat ", &["Cannot eat", "Allergic to"]),
-    ("cannot ", &["Cannot", "Can't"]),
-    ("will not ", &["Will not", "Won't"]),
-    ("has no ", &["Has no", "No"]),
-];
-
 /// Headings under which a sentence may stand.
-const HEADINGS: [&str; 20] = [
+pub(super) const HEADINGS: [&str; 20] = [
     "Life",
     "Work",
     "Home",
@@ -102,6 +42,44 @@ const HEADINGS: [&str; 20] = [
     "Food",
 ];
 
+/// The same with something between the name and the verb, which the reply leaves out.
+pub(super) fn with_apposition(name: &str, said: Form, rng: &mut ChaCha8Rng) -> Form {
+    const APPOSITIONS: [&str; 10] = [
+        "now retired",
+        "the youngest of four",
+        "an only child",
+        "as stubborn as ever",
+        "a widow",
+        "a quiet soul",
+        "still single",
+        "twice divorced",
+        "a twin",
+        "who is known all over town",
+    ];
+    let Some(rest) = said.statement.strip_prefix(&format!("{name} ")) else {
+        return said;
+    };
+    let between = match rng.random_range(0..3) {
+        0 => rng.random_range(16..95).to_string(),
+        1 => {
+            let tens = [
+                "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty",
+            ];
+            let ones = [
+                "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
+            ];
+            let [tens, ones] =
+                [tens.as_slice(), &ones].map(|words| words[rng.random_range(0..words.len())]);
+            format!("{tens}-{ones}")
+        }
+        _ => APPOSITIONS[rng.random_range(0..APPOSITIONS.len())].to_string(),
+    };
+    Form {
+        statement: format!("{name}, {between}, {rest}"),
+        ..said
+    }
+}
+
 /// The statement as it is, with the reply in the first person.
 pub(super) fn plain(name: &str, statement: &str) -> Form {
     Form {
@@ -119,10 +97,9 @@ pub(super) fn plain(name: &str, statement: &str) -> Form {
 pub(super) fn kept(name: &str, pronoun: Option<&str>, said: Form, rng: &mut ChaCha8Rng) -> Form {
     let statement = &said.statement;
     if !said.is_joined
-        && let Some((key, value)) = field(name, &said, rng)
-        && rng.random_bool(0.6)
+        && let Some(form) = as_field(name, pronoun, &said, rng)
     {
-        return field_form(name, &key, &value, rng);
+        return form;
     }
     let heading = HEADINGS[rng.random_range(0..HEADINGS.len())];
     let under = match rng.random_bool(0.4) {
@@ -131,38 +108,21 @@ pub(super) fn kept(name: &str, pronoun: Option<&str>, said: Form, rng: &mut ChaC
     };
     let own = said.reply.clone();
     let Some(rest) = statement.strip_prefix(&format!("{name} ")) else {
-        // As a page in the first person has it.
-        return Form {
-            statement: format!("{name} – {own}"),
-            ..said
+        let whose = own.strip_prefix("My ").filter(|_| !said.is_joined);
+        return match whose.filter(|_| rng.random_bool(0.4)) {
+            // Of somebody else, who is named before.
+            Some(of_other) => Form {
+                statement: format!("{under}The {of_other}"),
+                reply: format!("The {of_other}"),
+                ..said
+            },
+            // As a page in the first person has it.
+            None => Form {
+                statement: format!("{name} – {own}"),
+                ..said
+            },
         };
     };
-    let denied = DENIALS.iter().find_map(|(opening, keys)| {
-        let value = rest.strip_prefix(opening)?;
-        Some((keys[rng.random_range(0..keys.len())], value))
-    });
-    if let Some((key, value)) = denied
-        && !said.is_joined
-        && rng.random_bool(0.4)
-    {
-        let value = match rng.random_bool(0.5) {
-            true => capitalized(value),
-            false => value.to_string(),
-        };
-        return Form {
-            statement: format!("{name} – {key}: {value}"),
-            ..said
-        };
-    }
-    if let Some(thing) = rest.strip_prefix("has no ")
-        && rng.random_bool(0.7)
-    {
-        let thing = capitalized(thing.trim_end_matches('.'));
-        return Form {
-            statement: format!("{name} – {thing}: none."),
-            ..said
-        };
-    }
     if let Some(what) = rest.strip_prefix("is ")
         && !rest.starts_with("is not ")
         && rng.random_bool(0.7)
@@ -190,9 +150,10 @@ pub(super) fn kept(name: &str, pronoun: Option<&str>, said: Form, rng: &mut ChaC
         _ => {
             let of_page = format!("{lead}{name} {rest}");
             return Form {
-                statement: match lead.is_empty() {
-                    true => format!("{under}{rest}"),
-                    false => capitalized(&of_page),
+                statement: match (lead.is_empty(), rng.random_bool(0.5)) {
+                    (true, true) => format!("{under}{rest}"),
+                    (true, false) => format!("{under}{}", capitalized(&rest)),
+                    (false, _) => capitalized(&of_page),
                 },
                 ..said
             };
@@ -201,40 +162,8 @@ pub(super) fn kept(name: &str, pronoun: Option<&str>, said: Form, rng: &mut ChaC
     Form { statement, ..said }
 }
 
-/// A field with its value, alone or in a row of a table.
-fn field_form(name: &str, key: &str, value: &str, rng: &mut ChaCha8Rng) -> Form {
-    /// The names of two columns.
-    const COLUMNS: [(&str, &str); 6] = [
-        ("Thing", "Yes"),
-        ("What", "Which"),
-        ("Topic", "Note"),
-        ("Who", "What"),
-        ("Subject", "Detail"),
-        ("Item", "Remark"),
-    ];
-    let (statement, reply) = match rng.random_range(0..20) {
-        0..3 => {
-            let (first, second) = COLUMNS[rng.random_range(0..COLUMNS.len())];
-            let statement = format!("{name} – {first}: {key}; {second}: {value}.");
-            (statement, capitalized(value))
-        }
-        3 => (format!("About {name}: {value}."), capitalized(value)),
-        4..10 => {
-            let statement = format!("{name} – {key}: {}.", capitalized(value));
-            (statement, capitalized(value))
-        }
-        _ => (format!("{name} – {key}: {value}."), capitalized(value)),
-    };
-    Form {
-        statement,
-        reply: format!("{reply}."),
-        is_sentence: false,
-        is_joined: false,
-    }
-}
-
 /// The words behind a name with their last phrase of time or place, which comes to stand in front: "On Sundays ".
-fn fronted(rest: &str) -> (String, String) {
+pub(super) fn fronted(rest: &str) -> (String, String) {
     let same = (String::new(), rest.to_string());
     let places = [
         " on ", " at ", " in ", " every ", " after ", " before ", " with ",
@@ -245,37 +174,6 @@ fn fronted(rest: &str) -> (String, String) {
     };
     let (before, phrase) = (&rest[..place], rest[place + 1..].trim_end_matches('.'));
     (format!("{phrase} "), format!("{before}."))
-}
-
-/// The name of a field and its value, in the persona's own words.
-fn field(name: &str, said: &Form, rng: &mut ChaCha8Rng) -> Option<(String, String)> {
-    let statement = said.statement.trim_end_matches('.');
-    let own = |value: &str| -> Option<String> {
-        let value = last_words(said.reply.trim_end_matches('.'), value.split(' ').count())?;
-        Some(value.to_string())
-    };
-    if let Some(rest) = statement.strip_prefix(&format!("{name} ")) {
-        if let Some(age) = rest
-            .strip_prefix("is ")
-            .and_then(|rest| rest.strip_suffix(" years old"))
-        {
-            return Some(("Age".into(), age.into()));
-        }
-        for (opening, keys) in FIELDS {
-            if let Some(value) = rest.strip_prefix(opening) {
-                return Some((keys[rng.random_range(0..keys.len())].into(), own(value)?));
-            }
-        }
-        return None;
-    }
-    let rest = statement.strip_prefix(&format!("{name}'s "))?;
-    let (whose, value) = rest
-        .split_once(" is ")
-        .or_else(|| rest.split_once(" are "))?;
-    let is_short = whose.split(' ').count() <= 2;
-    is_short
-        .then(|| Some((capitalized(whose), own(value)?)))
-        .flatten()
 }
 
 /// Several statements about a persona as one sentence, as long as those of real pages: what each says with a subject of
@@ -383,7 +281,7 @@ pub(super) fn in_digits(statement: &str, rng: &mut ChaCha8Rng) -> String {
 }
 
 /// The last `n` words of a text, if it has more.
-fn last_words(text: &str, n: usize) -> Option<&str> {
+pub(super) fn last_words(text: &str, n: usize) -> Option<&str> {
     let mut places = text.match_indices(' ').map(|(place, _)| place).rev();
     places
         .nth(n.checked_sub(1)?)

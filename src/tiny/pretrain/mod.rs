@@ -10,6 +10,7 @@ mod corpus_nli;
 mod corpus_relevance;
 mod embeddings;
 mod exchange;
+mod fields;
 mod forms;
 mod gemma;
 mod init;

@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::forms::{Form, in_digits, inside, joined, kept, plain};
+use super::forms::{Form, in_digits, inside, joined, kept, plain, with_apposition};
 use super::invented::invented_word;
 use super::named::replaced;
 use super::rare::RareWords;
@@ -32,6 +32,10 @@ const RENAMED: f64 = 0.85;
 const INVENTED: f64 = 0.65;
 /// The share of statements that are a piece of a page, kept as it stands.
 const KEPT: f64 = 0.45;
+/// The share of statements with something between the name and the verb.
+const WITH_APPOSITION: f64 = 0.06;
+/// The share of new names that begin with "I", which stands first in most replies, too.
+const WITH_I: f64 = 0.08;
 /// The share of statements that are two or three in one sentence, which may be a piece, too.
 const JOINED: f64 = 0.17;
 
@@ -146,6 +150,7 @@ impl Talk {
             return None;
         }
         let mut name = || match rng.random_bool(INVENTED) {
+            true if rng.random_bool(WITH_I) => format!("I{}", invented_word(false, rng)),
             true => invented_word(true, rng),
             false => {
                 let speaker = rng.random_range(0..self.speakers.len());
@@ -239,9 +244,10 @@ impl Prompt {
                     }
                     false => plain(&name, &statement),
                 };
-                match rng.random_bool(KEPT) {
-                    true => kept(&name, pronoun, said, rng),
-                    false => said,
+                match rng.random_range(0.0..1.0) {
+                    share if share < KEPT => kept(&name, pronoun, said, rng),
+                    share if share < KEPT + WITH_APPOSITION => with_apposition(&name, said, rng),
+                    _ => said,
                 }
             })
             .collect();
