@@ -2,6 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization;
 
+use super::asked;
 use super::lists::{self, List};
 use super::predicates::opens_with_verb;
 use super::sheets::{self, Unread};
@@ -55,7 +56,7 @@ pattern!(
 /// Splits a page about `character` into blocks.
 pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
     let (page, unread) = prepared(page);
-    let page = talk::interview(character, &page);
+    let page = asked::interview(character, &page);
     let speakers = talk::speakers(character, &page);
     let mut splitter = Splitter::new(character, &page);
     for line in page.lines() {

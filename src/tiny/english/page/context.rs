@@ -114,10 +114,28 @@ fn is_unknown_name(tokens: &[Token], at: usize) -> bool {
         && !begins
         && !in_place
         && !token.is("i")
+        && !is_of_country(&token.lower)
         && !lexicon::is_proper(&token.lower)
         && !lexicon::is_common(&token.lower)
         && !before
             .is_some_and(|before| before.is_capital() && !before.me && in_place_before(tokens, at))
+}
+
+/// Whether a word says from where somebody or something comes: `Korean`, `Irish`, `Maltese`.
+fn is_of_country(lower: &str) -> bool {
+    let ends = ["ese", "ish", "ian", "ean", "ican"];
+    lower.len() > 4 && ends.iter().any(|end| lower.ends_with(end))
+}
+
+/// Whether a sentence without a verb that is known opens with an animal or somebody: `His dog limps`.
+pub(crate) fn opens_with_other(tokens: &[Token]) -> bool {
+    let is_owned = tokens
+        .first()
+        .is_some_and(|first| grammar::is_determiner(&first.lower) || is_possessive(tokens, 0))
+        || tokens.get(1).is_some_and(Token::is_genitive);
+    let opening = tokens.iter().take(5).skip(1);
+    let mut opening = opening.take_while(|token| !grammar::is_preposition(&token.lower));
+    is_owned && opening.any(|token| people::is_living(std::slice::from_ref(token)))
 }
 
 /// Whether the capitals before this one begin behind a preposition: the second word of `in New Ostend`.
@@ -170,7 +188,7 @@ pub(crate) fn lacks_antecedent(tokens: &[Token], gender: Option<Gender>) -> bool
                     && !tokens.get(idx + 1).is_some_and(|next| {
                         verbs::is_be(&next.lower)
                             || grammar::is_adjective(&next.lower)
-                            || next.is("upon")
+                            || next.is_in("upon rains rained snows snowed thunders thundered")
                     })
             }
             "he" | "him" | "his" | "she" | "her" | "himself" | "herself" => !person,
@@ -188,7 +206,9 @@ pub(crate) fn lacks_antecedent(tokens: &[Token], gender: Option<Gender>) -> bool
         person |= people::is_person_word(&token.lower) || token.is_capital();
         plural |= grammar::is_plural(&token.lower) && !verbs::can_be(&token.lower, verbs::THIRD)
             || token.is("and")
-            || token.is_in("team family band group company couple someone anyone");
+            || token.is_in("team family band group company couple someone anyone")
+            // `She married Tom; they live in Cork`
+            || token.is_in("married divorced dated");
         let before = &tokens[idx.saturating_sub(1)];
         let settled = idx > 0
             && (grammar::is_determiner(&before.lower)

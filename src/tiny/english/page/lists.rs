@@ -2,7 +2,7 @@
 
 use super::blocks::{Block, ends_sentence, field, has_finite_verb};
 use super::predicates::opens_with_verb;
-use super::{talk, templates, values};
+use super::{templates, values};
 use crate::pattern::pattern;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
@@ -69,7 +69,8 @@ impl List {
             .captures(line)
             .filter(|person| is_proper(&person[1]) && !templates::is_field_name(&person[1]))
             .filter(|person| !values::is_metadata(&person[1].to_lowercase()))?;
-        let is_own = talk::is_character(character, &person[1]);
+        // `Alice Walker: idol`, of Alice
+        let is_own = character.to_lowercase().contains(&person[1].to_lowercase());
         (!is_own).then(|| related(character, &person[1], &person[2]))
     }
 }
@@ -93,7 +94,10 @@ fn related(character: &str, name: &str, what: &str) -> Block {
         .iter()
         .take_while(|token| token.is_word() && !grammar::is_preposition(&token.lower))
         .last();
-    match noun.is_some_and(|noun| people::is_person_word(&noun.lower)) {
+    let is_person = |noun: &Token| {
+        people::is_person_word(noun.lower.strip_prefix("ex-").unwrap_or(&noun.lower))
+    };
+    match noun.is_some_and(is_person) {
         true => Block::Prose(format!(
             "{name} is {} {}",
             wording::genitive(character),

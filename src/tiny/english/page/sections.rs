@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{lists, talk, templates};
+use crate::tiny::english::words::lexicon::is_listed;
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{Token, tokenize};
 
@@ -63,6 +64,13 @@ const TAKING_BACK: &str = "not no non never nothing nobody none neither nor cann
 /// What is said in place of a value.
 const ANSWERS: &str = "yes no true false y n tba tbd n/a unspecified";
 
+/// Whether a heading announces sources and links, or what the author says of the page.
+pub(crate) fn is_of_page(heading: &str) -> bool {
+    const HEADINGS: &str = "references, sources, citations, footnotes, external links, links, see also, further reading, creator notes, \
+        creator's notes, author's notes, author's note, credits, tags, instructions, system prompt, ooc";
+    is_listed(HEADINGS, &heading.to_lowercase().replace('’', "'"))
+}
+
 /// Whether a word is one that headings are made of, and no name: `Career`, `Equipment`, `Training`.
 fn is_of_sections(lower: &str) -> bool {
     const WORDS: &str = "career life death magic powers combat legacy music style works love romance war school gallery etymology plot \
@@ -82,7 +90,13 @@ fn is_of_sections(lower: &str) -> bool {
 pub(crate) fn is_doubtful(heading: &str) -> bool {
     let tokens = tokenize(heading);
     let opens = tokens.len() > 1 && tokens[0].is_in(ELSEWHERE);
-    opens || takes_back(heading) || tokens.iter().any(|token| token.is_in(NO_FACTS))
+    // `Favourite film`
+    let is_favourite = tokens
+        .first()
+        .is_some_and(|first| first.is_any(&["favourite", "favorite"]));
+    opens
+        || takes_back(heading)
+        || !is_favourite && tokens.iter().any(|token| token.is_in(NO_FACTS))
 }
 
 /// Whether words take back what others say, or leave it open: `not`, `former`, `allegedly`, what stands in parentheses.

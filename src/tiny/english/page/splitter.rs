@@ -13,7 +13,7 @@ use super::markup::{clean, without_parentheses};
 use super::sections::{self, Kind};
 use super::tables::KEPT;
 use super::templates::is_field_name;
-use super::{html, talk};
+use super::{asked, html, talk};
 use crate::pattern::pattern;
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{self, tokenize};
@@ -23,8 +23,6 @@ pattern!(
     r"^(?:(#{1,6})\s+(.*?)\s*#*|(={1,6})\s*(.*?)\s*={1,6}|[\u{2190}-\u{2bff}~*✦]+\s+(\w.*?)\s+[\u{2190}-\u{2bff}~*✦]+)$"
 );
 
-// `Is she brave? Very.`
-pattern!(ASKED, r"^[^?.!]{2,60}\?[:\s]+[^?.!]{1,40}[.!]?$");
 // `Mira [lying]: I'm a duchess.`, `Mira (as Rosa): …`
 pattern!(
     SAID_AS,
@@ -146,6 +144,7 @@ impl<'a> Splitter<'a> {
         let bullet = bullet(raw);
         let raw = &raw[bullet.unwrap_or(0)..];
         let full = clean(raw);
+        let full = asked::as_field(&full).unwrap_or(full);
         let (mut line, asides) = without_parentheses(&full);
         let mut is_whole = asides.is_empty();
         // `Bob (enemy)`, in a list of people.
@@ -162,7 +161,7 @@ impl<'a> Splitter<'a> {
             extend(self.blocks.last_mut(), &full);
             return;
         }
-        if ASKED.is_match(&full) {
+        if asked::is_answered(&full) {
             self.open = false;
             self.push(Block::kept(None, &full), &full);
             return;
@@ -228,6 +227,12 @@ impl<'a> Splitter<'a> {
 
     /// Adds a block as what the headings above it make of it; `line` is what the page says.
     fn push(&mut self, block: Block, line: &str) {
+        let is_of_page = |section: &Section| sections::is_of_page(&section.heading);
+        if self.sections.iter().any(is_of_page) {
+            let text = clean(line);
+            let reason = "describes the page";
+            return self.blocks.push(Block::Unread { text, reason });
+        }
         let is_doubtful = |section: &Section| section.kind == Kind::Doubt;
         let of_field = self
             .sections

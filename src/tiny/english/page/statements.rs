@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::asked::{self, Said};
 use super::blocks::{self, Block};
 use super::context::{self, has_long_quote, is_dangling, lacks_antecedent};
 use super::descriptions::atoms;
@@ -12,7 +13,7 @@ use super::markup::{Aside, without_parentheses};
 use super::predicates::{from_predicate, lacks_subject, opens_with_verb};
 use super::profile::{self, Profile};
 use super::splitting::{split, strip_connective};
-use super::{lists, sections, talk, third_person, values, wiki};
+use super::{lists, marriages, sections, talk, third_person, values, wiki};
 use crate::tiny::english::clause::pronouns;
 use crate::tiny::english::clause::voice::{self, Case, Person};
 use crate::tiny::english::clause::{self, Clause, Subject};
@@ -101,9 +102,20 @@ impl Writer<'_> {
         let profile = self.profile;
         match block {
             Block::Heading(_) => {}
-            Block::Prose(text) => sentences::sentences(text)
-                .iter()
-                .for_each(|sentence| self.prose(sentence)),
+            Block::Prose(text) => {
+                for said in asked::with_answers(text) {
+                    match said {
+                        Said::Sentence(sentence) => self.prose(&sentence),
+                        Said::Answered(text) => {
+                            let field = asked::as_field(&text);
+                            match field.and_then(|field| blocks::field(&field)) {
+                                Some((name, text)) => self.field(&name, &text),
+                                None => self.keep(None, &text),
+                            }
+                        }
+                    }
+                }
+            }
             Block::Other { under, text } => {
                 for sentence in sentences::sentences(text) {
                     let tokens = profile.names.tag_names(&sentence);
@@ -144,7 +156,7 @@ impl Writer<'_> {
                 }
             }
             // `Is she brave? Very.`
-            Block::Kept { under, text } if text.contains("? ") && text.len() < 200 => {
+            Block::Kept { under, text } if text.contains("? ") && text.len() < 900 => {
                 self.keep(under.as_deref(), text)
             }
             Block::Kept { under, text } => {
@@ -225,6 +237,11 @@ impl Writer<'_> {
         let is_own = talk::is_character(&names.character, about(name));
         let name = if is_own { "" } else { name };
         let under = Some(name).filter(|name| !name.is_empty());
+        let married = marriages::sentences(&names.character, &name.to_lowercase(), text);
+        if let Some(sentences) = married {
+            let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
+            return self.read(under, text, &sentences);
+        }
         let (plain, asides) = without_parentheses(text);
         let said: Option<Vec<String>> = asides
             .iter()
@@ -268,7 +285,7 @@ impl Writer<'_> {
             return None;
         }
         let mut made = Some(Vec::new());
-        for part in split(&tokens) {
+        for part in split(&tokens, names.gender) {
             let part = strip_connective(part);
             let atoms = match loses_negation(&part) {
                 true => None,
@@ -295,6 +312,9 @@ impl Writer<'_> {
             let subject = &marked[clause.start..clause.subject_end];
             subject.iter().all(|token| token.me && !token.is_genitive())
         });
+        if resolved.is_none() && clause::parse(marked).is_none() {
+            self.rival |= context::opens_with_other(marked);
+        }
         // Whom the pronoun of the next sentence means is not known.
         let verb = of_me.map(|clause| clause.main);
         self.rival |= context::names_rival(marked, gender, verb);
@@ -345,7 +365,15 @@ impl Writer<'_> {
             Subject::Mine => people::person_gender(&subject[1..]),
             Subject::Other => people::person_gender(subject),
         };
-        let pronoun = Gender::of_pronoun(&tokens[clause.start].lower);
+        // `The dog`, `Her landlord`
+        let named = &subject[usize::from(clause.kind == Subject::Mine)..];
+        let named = match named.first() {
+            Some(first) if first.is_genitive() => &named[1..],
+            _ => named,
+        };
+        let who = who.or_else(|| people::is_living(named).then_some(None));
+        let pronoun = Gender::of_pronoun(&tokens[clause.start].lower)
+            .filter(|_| clause.kind != Subject::Mine);
         match (who, pronoun) {
             (_, Some(_)) => {}
             (Some(_), None) if clause.plural && gender != Some(Gender::They) => {}
@@ -364,12 +392,12 @@ fn loses_negation(part: &[Token]) -> bool {
     begins("nor") || begins("neither") && part.iter().any(|token| token.is("nor"))
 }
 
-/// Makes the subject, or else the first mention, the character's name when no name is there.
+/// Makes the subject, or else the first mention, the character's name when no name is there, and the subject's owner also when one
+/// comes later: `Her mother died when Alice was ten`.
 fn name_once(mut tokens: Vec<Token>, clause: &Clause, character: &str) -> Option<Vec<Token>> {
-    if tokens
-        .iter()
-        .any(|token| token.me && token.text == character)
-    {
+    let is_named = |token: &Token| token.me && token.text == character;
+    let is_own = clause.kind == Subject::Mine && !tokens[..clause.start].iter().any(is_named);
+    if tokens.iter().any(is_named) && !(is_own && !is_named(&tokens[clause.start])) {
         return Some(tokens);
     }
     let at = if tokens[clause.start].me {

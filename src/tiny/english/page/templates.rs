@@ -1,5 +1,6 @@
 //! Wordings for fields: `Age: 26` is `Alice is 26 years old.`
 
+use super::identity::{identity, whereabouts};
 use super::predicates::opens_with_verb;
 use super::values::{
     all_adjectives, is_describing, is_noun_phrase, keeps_capital, takes_predicates, tells_more,
@@ -14,29 +15,29 @@ use crate::tiny::english::words::verbs;
 use crate::tiny::english::words::wording::{decapitalized, genitive, is_month, with_article};
 
 /// A field with the forms of its text that wordings need.
-struct Field<'a> {
-    name: &'a str,
-    key: &'a str,
-    text: &'a str,
-    tokens: &'a [Token],
+pub(super) struct Field<'a> {
+    pub name: &'a str,
+    pub key: &'a str,
+    pub text: &'a str,
+    pub tokens: &'a [Token],
     /// The text with a small first letter, unless it holds a name.
-    low: String,
+    pub low: String,
     /// The text with an article where a noun needs one.
-    noun: String,
+    pub noun: String,
 }
 
 impl Field<'_> {
-    fn number(&self) -> Option<&str> {
+    pub(super) fn number(&self) -> Option<&str> {
         let first = self.tokens.first().filter(|token| token.is_number());
         first.map(|token| token.text.as_str())
     }
 
-    fn has_preposition(&self) -> bool {
+    pub(super) fn has_preposition(&self) -> bool {
         self.tokens[0].is_in("in at on near with from around before about to")
     }
 
     /// The text behind this preposition, unless it brings one.
-    fn prefixed(&self, preposition: &str) -> String {
+    pub(super) fn prefixed(&self, preposition: &str) -> String {
         if self.has_preposition() {
             self.low.clone()
         } else {
@@ -45,7 +46,7 @@ impl Field<'_> {
     }
 
     /// `on` before a day, else `in`.
-    fn on_or_in(&self) -> &'static str {
+    pub(super) fn on_or_in(&self) -> &'static str {
         let month = self
             .tokens
             .iter()
@@ -128,65 +129,6 @@ pub(crate) fn none_of(names: &Names, key: &str, text: &str) -> Option<String> {
     (is_none && can_be_had).then(|| format!("{} has no {key}.", names.character))
 }
 
-/// Name, age and gender.
-fn identity(field: &Field) -> Option<String> {
-    let Field {
-        name,
-        key,
-        text,
-        tokens,
-        low,
-        ..
-    } = field;
-    let sentence = match *key {
-        "name" | "full name" | "real name" | "birth name" => {
-            format!("{} {key} is {text}.", genitive(name))
-        }
-        "age" => match field.number() {
-            Some(age) if tokens.len() == 1 && age.bytes().all(|byte| byte.is_ascii_digit()) => {
-                format!("{name} is {age} years old.")
-            }
-            _ if text.contains(',') => return None,
-            _ => format!("{} age is {low}.", genitive(name)),
-        },
-        "gender" | "sex" => match text.to_lowercase().as_str() {
-            "female" | "woman" | "f" => format!("{name} is a woman."),
-            "male" | "man" | "m" => format!("{name} is a man."),
-            "girl" | "boy" => format!("{name} is a {low}."),
-            _ => format!("{name} is {low}."),
-        },
-        _ => return None,
-    };
-    Some(sentence)
-}
-
-/// Where the character was born, died, comes from and lives.
-fn whereabouts(field: &Field) -> Option<String> {
-    let Field { name, .. } = field;
-    let is_place = field.has_preposition() || is_noun_phrase(field.tokens);
-    let sentence = match field.key {
-        "born" | "birthday" | "birth date" | "date of birth" | "birthdate" | "birth" => {
-            format!("{name} was born {}.", field.prefixed(field.on_or_in()))
-        }
-        "birthplace" | "place of birth" | "birth place" if is_place => {
-            format!("{name} was born {}.", field.prefixed("in"))
-        }
-        "died" | "death" | "date of death" => {
-            format!("{name} died {}.", field.prefixed(field.on_or_in()))
-        }
-        "hometown" | "origin" | "from" | "home town" | "country" if is_place => {
-            format!("{name} comes {}.", field.prefixed("from"))
-        }
-        "residence" | "lives in" | "home" | "location" | "lives" | "city" | "address"
-            if is_place =>
-        {
-            format!("{name} lives {}.", field.prefixed("in"))
-        }
-        _ => return None,
-    };
-    Some(sentence)
-}
-
 /// What the character is and looks like.
 fn standing(field: &Field) -> Option<String> {
     let Field {
@@ -202,7 +144,10 @@ fn standing(field: &Field) -> Option<String> {
         | "position" | "class" | "work" | "career"
             if tokens.len() <= 14 && is_noun_phrase(tokens) =>
         {
-            format!("{name} is {noun}.")
+            match role_of(tokens) {
+                Some(article) => format!("{name} is {article}{low}."),
+                None => format!("{name} is {noun}."),
+            }
         }
         "nationality" | "citizenship" if lexicon::is_city(&low.to_lowercase()) => {
             format!("{name} comes from {low}.")
@@ -225,12 +170,38 @@ fn standing(field: &Field) -> Option<String> {
         {
             return None;
         }
+        // `one`, `a bob`
+        "eyes" | "hair" | "skin"
+            if tokens
+                .iter()
+                .any(|token| is_count(token) || token.is_any(&["a", "an", "the"])) =>
+        {
+            return None;
+        }
         "eyes" | "hair" | "skin" => format!("{name} has {low} {key}."),
         "eye color" | "eye colour" => format!("{name} has {low} eyes."),
         "hair color" | "hair colour" => format!("{name} has {low} hair."),
         _ => return None,
     };
     Some(sentence)
+}
+
+/// What stands before the name of an office that one person holds: `president of France`, `the founder of a bakery`; `None` before
+/// others.
+fn role_of(tokens: &[Token]) -> Option<&'static str> {
+    const OFFICES: &str = "president king queen mayor head chair chairman chairwoman chairperson director captain chancellor ceo cfo cto \
+        pope dean governor leader principal minister commander keeper guardian";
+    const OTHERS: &str =
+        "founder co-founder owner co-owner author creator inventor winner heir heiress";
+    let of = tokens.iter().position(|token| token.is_in("of at"))?;
+    let office = tokens[of.checked_sub(1)?].lower.as_str();
+    let is_in = |list: &str| list.split_whitespace().any(|word| word == office);
+    match (is_in(OFFICES), is_in(OTHERS)) {
+        _ if grammar::is_determiner(&tokens[0].lower) => None,
+        (true, _) => Some(""),
+        (_, true) => Some("the "),
+        _ => None,
+    }
 }
 
 /// What the character does, has and is like.
@@ -267,8 +238,11 @@ fn activity(field: &Field) -> Option<String> {
                 }
             )
         }
+        "alias" | "aliases" | "aka" | "a.k.a." | "also known as" | "other name" | "other names" => {
+            format!("{name} is also known as {text}.")
+        }
         "languages" | "language" | "spoken languages" => format!("{name} speaks {text}."),
-        "education" | "school" | "university"
+        "education" | "school" | "university" | "alma mater"
             if is_noun_phrase(tokens) && !tokens[0].is_any(&["a", "an"]) =>
         {
             format!("{name} studied at {text}.")
@@ -310,10 +284,7 @@ fn activity(field: &Field) -> Option<String> {
 
 /// Whether a word is how many there are: `3`, `Four`.
 fn is_count(token: &Token) -> bool {
-    const NUMBERS: [&str; 10] = [
-        "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-    ];
-    token.is_number() || token.is_any(&NUMBERS)
+    token.is_number() || lexicon::is_numeral(&token.lower)
 }
 
 /// `red hair`, `green eyes`: a part of the body with what it is like, and nothing else.
@@ -376,13 +347,15 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
     if !is_known || may_be_deed || is_open || !(is_noun_phrase(field.tokens) || aims) {
         return None;
     }
-    let verb = if grammar::is_plural(head) {
-        "are"
-    } else {
-        "is"
+    // `Nickname: Ali and Lis`
+    let is_several = *head == "nickname" && field.text.contains(" and ");
+    let (s, verb) = match (is_several, grammar::is_plural(head)) {
+        (true, _) => ("s", "are"),
+        (_, true) => ("", "are"),
+        _ => ("", "is"),
     };
     Some(format!(
-        "{} {key} {verb} {}.",
+        "{} {key}{s} {verb} {}.",
         genitive(&names.character),
         field.low
     ))

@@ -37,6 +37,11 @@ pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Optio
     {
         return Some(tokens);
     }
+    // `I dunno`, `I gotta go`
+    const LOOSE: &str = "dunno gotta wanna gonna gimme lemme kinda sorta ain't ai imma innit y'all tryna coulda woulda shoulda musta";
+    if tokens.iter().any(|token| token.is_in(LOOSE)) {
+        return None;
+    }
     // `we`, the name beside `I`, and what is asked of the reader stay as they are.
     let is_shared = |token: &Token| token.is_any(&["we", "us", "our", "ours", "ourselves", "let"]);
     if tokens.iter().any(|token| token.me || is_shared(token)) || is_imperative(&tokens) {
@@ -83,9 +88,10 @@ pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Optio
         };
         let is_possessive = tokens[at].is_any(&["my", "your"]);
         let subject = word == nominative;
+        let is_alone = tokens[at].is_any(&["mine", "yours"]);
         let name = (!named || (plural && (subject || word == accusative)))
             && word != reflexive
-            && word != alone;
+            && !is_alone;
         if subject && !is_joint(&tokens, at) {
             disagree_verbs(&tokens, at, &mut out)?;
         }
@@ -209,6 +215,12 @@ mod tests {
         assert_eq!(
             third("People tell me I look well.", Person::First),
             "People tell Alice she looks well."
+        );
+        let he = Names::new("Tom");
+        let tokens = to_third(&he.tag_names("My mother taught me."), &he, Person::First);
+        assert_eq!(
+            join(&tokens.unwrap_or_default()),
+            "Tom's mother taught him."
         );
         assert_eq!(
             third("My mother taught me to paint.", Person::First),

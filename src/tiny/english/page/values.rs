@@ -37,16 +37,16 @@ pub(crate) fn listed(key: &str, text: &str) -> String {
         tokens.len() <= 4
             && !matches!(first, "a" | "an" | "the" | "to")
             && !grammar::is_preposition(first)
-            && (!verbs::is_adverb(first) || tokens.len() == 1)
+            && (!verbs::is_adverb(first) || tokens.len() == 1 || is_describing(key))
             && !opens_with_verb(&tokens)
-    }) && !text.chars().any(|c| c.is_ascii_digit());
-    if items.len() < 2
-        || !plain
-        || whole
-        || text.contains(" and ")
-        || text.contains(" or ")
-        || key == "motto"
-    {
+            && tokens
+                .iter()
+                .all(|token| !token.is_number() || token.lower.ends_with("-year-old"))
+    });
+    let is_joined = tokenize(text)
+        .iter()
+        .any(|token| token.is_any(&["and", "or", "nor", "&"]));
+    if items.len() < 2 || !plain || whole || is_joined || key == "motto" {
         return text.to_owned();
     }
     let items: Vec<String> = items.iter().map(|item| within_list(key, item)).collect();
@@ -177,6 +177,16 @@ pub(crate) fn is_noun_phrase(tokens: &[Token]) -> bool {
         && !tells_more(tokens)
 }
 
+/// Whether a list has an adverb between its commas: `heights, oddly, moths`.
+pub(crate) fn has_lone_adverb(value: &str) -> bool {
+    let is_adverb = |item: &str| {
+        let item = item.trim_end_matches('.').to_lowercase();
+        verbs::is_adverb(&item) && !grammar::is_adjective(&item)
+    };
+    let is_joined = tokenize(value).iter().any(|token| token.is("and"));
+    !is_joined && value.split(", ").skip(1).any(is_adverb)
+}
+
 /// Whether a value is words and commas, none of which takes back what another says: not `everything but fish`, `red/brown` or `5?`.
 pub(crate) fn is_plain(value: &str) -> bool {
     let is_mark = |c: char| !c.is_alphanumeric() && !" ,.'-&%°\"".contains(c);
@@ -202,6 +212,10 @@ pub(crate) fn takes_predicates(key: &str) -> bool {
 /// Whether a field describes the page, not the character.
 pub(crate) fn is_metadata(key: &str) -> bool {
     const NAMES: &str = "quote, quotes, source, sources, references, image, caption, see also, pronouns, tags, creator, creator notes, \
-        genre, links, title, layout, date, author, example, examples, example dialogue";
-    is_listed(NAMES, key)
+        genre, links, title, layout, date, author, example, examples, example dialogue, creator's notes, creator's note, creator note, \
+        author's note, author's notes, artist, art by, created by, made by, written by, credits, credit, version, last updated, updated, \
+        license, system prompt, system, prompt, instructions, instruction, post history instructions, ooc, ooc note, disclaimer, warning, \
+        warnings, content warning, trigger warning, first message, greeting, alternate greetings, playlist, faceclaim, face claim, \
+        voice claim, picrew, template, character book, lorebook, talkativeness";
+    is_listed(NAMES, &key.replace('’', "'"))
 }

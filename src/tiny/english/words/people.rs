@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use super::grammar;
-use super::lexicon::{self, FEMALE, JOBS, MALE, PEOPLE, set_of};
+use super::lexicon::{
+    self, ANIMALS, FEMALE, JOBS, MALE, OTHER_PEOPLE, PEOPLE, THINGS_IN_ER, set_of,
+};
 use super::tokens::Token;
 
 /// The pronoun a text uses for someone.
@@ -48,6 +50,13 @@ static MALE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(MALE));
 static FEMALE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(FEMALE));
 static PEOPLE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(PEOPLE));
 static JOB_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(JOBS));
+static LIVING_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    set_of(ANIMALS)
+        .union(&set_of(OTHER_PEOPLE))
+        .copied()
+        .collect()
+});
+static THING_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(THINGS_IN_ER));
 pub(crate) const PARTICLES: &[&str] = &[
     "van", "von", "de", "der", "den", "la", "le", "du", "di", "da", "al", "el", "bin", "ibn", "of",
     "the",
@@ -130,6 +139,22 @@ pub(crate) fn is_person(lower: &str) -> bool {
     [lower, singular]
         .iter()
         .any(|word| PEOPLE_SET.contains(word))
+}
+
+/// Whether a noun phrase is an animal or somebody who is named by what they do, so that `he` or `she` may stand for it: `his landlord`,
+/// `the old dog`, `a beekeeper`.
+pub(crate) fn is_living(tokens: &[Token]) -> bool {
+    let end = tokens
+        .iter()
+        .position(|token| grammar::is_preposition(&token.lower) || !token.is_word());
+    let phrase = &tokens[..end.unwrap_or(tokens.len())];
+    let Some(head) = phrase.last().map(|head| head.lower.as_str()) else {
+        return false;
+    };
+    let ends_as_doer = ["er", "or", "ist", "ian", "man", "woman"]
+        .iter()
+        .any(|end| head.len() > end.len() + 2 && head.ends_with(end));
+    LIVING_SET.contains(head) || ends_as_doer && !THING_SET.contains(head)
 }
 
 /// Whether a heading or the name of a field is one person: `wife`, `Older sister`, and no job, which may be the character's.

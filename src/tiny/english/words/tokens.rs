@@ -183,6 +183,10 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Vec<Token> {
             .iter()
             .find(|token| !verbs::is_adverb(&token.lower));
         let full = match token.lower.as_str() {
+            "n't" if expanded.last().is_some_and(|last| last.is("ai")) => {
+                expanded.push(token.clone());
+                continue;
+            }
             "n't" => {
                 if let Some(last) = expanded.last_mut() {
                     match last.lower.as_str() {
