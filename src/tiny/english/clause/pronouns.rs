@@ -126,7 +126,7 @@ pub(crate) fn guess_gender(tokens: &[Token]) -> Option<Gender> {
             they_found = they_found.or(Some(gender));
         }
     }
-    fallback.or(they_found)
+    they_found.or(fallback)
 }
 
 /// Whether `they` or `their` at this place may mean several things or people named before.

@@ -24,7 +24,7 @@ pattern!(
 // `Q: Where do you live?` and `A: In Porto.`
 pattern!(
     LABELLED,
-    r"^(?:[*_]{1,2})?(Q|A|Question|Answer|Interviewer|Reporter|Journalist|Host|Moderator)(?: ?\d{1,2})?[.:](?:[*_]{1,2})?\s+(\S.*)$"
+    r"^(?:[*_]{1,2})?(Q|A|(?i:question|answer|interviewer|reporter|journalist|host|moderator))(?: ?\d{1,2})?[.:](?:[*_]{1,2})?\s+(\S.*)$"
 );
 
 /// What is said in a row.
@@ -104,16 +104,20 @@ fn needs_question(answer: &str) -> bool {
 
 /// Writes who speaks in the questions and answers of an interview. An answer that says nothing without its question is kept with it.
 pub(crate) fn interview(character: &str, page: &str) -> String {
-    let asked = |line: &str| match LABELLED.captures(line.trim()) {
-        Some(found) => Some((!found[1].starts_with('A'), found[2].to_string())),
-        None => talk::label(line.trim())
-            .filter(|(name, _)| talk::is_character(character, name))
-            .map(|(_, text)| (false, text.to_string())),
-    };
     let lines: Vec<&str> = page
         .lines()
         .filter(|line| !line.trim().is_empty())
         .collect();
+    let askers = askers(character, &lines);
+    let asked = |line: &str| match LABELLED.captures(line.trim()) {
+        Some(found) => Some((!found[1].starts_with(['A', 'a']), found[2].to_string())),
+        None => {
+            let (name, text) = talk::label(line.trim())?;
+            let is_asker = askers.contains(&name);
+            let is_own = talk::is_character(character, &name);
+            (is_asker || is_own).then(|| (is_asker, text.to_string()))
+        }
+    };
     let is_answered = |pair: &[&str]| {
         let kinds = (asked(pair[0]), asked(pair[1]));
         matches!(kinds, (Some((true, _)), Some((false, _))))
@@ -149,6 +153,35 @@ pub(crate) fn interview(character: &str, page: &str) -> String {
     }
     kept.extend(question.map(|question| format!("Interviewer: {question}")));
     kept.join("\n")
+}
+
+/// Whoever asks the character on most of several lines, each before a line of the character's.
+fn askers(character: &str, lines: &[&str]) -> Vec<String> {
+    const SEVERAL: usize = 2;
+    let labels: Vec<Option<(String, &str)>> =
+        lines.iter().map(|line| talk::label(line.trim())).collect();
+    let is_own = |name: &str| talk::is_character(character, name);
+    let mut counts: Vec<(String, usize, usize)> = Vec::new();
+    for (at, label) in labels.iter().enumerate() {
+        let Some((name, text)) = label else { continue };
+        if is_own(name) || matches!(name.as_str(), "User" | "You") {
+            continue;
+        }
+        let next = labels.get(at + 1).and_then(Option::as_ref);
+        let asks = usize::from(text.ends_with('?') && next.is_some_and(|(next, _)| is_own(next)));
+        match counts.iter_mut().find(|(other, ..)| other == name) {
+            Some((_, n_lines, n_asked)) => (*n_lines, *n_asked) = (*n_lines + 1, *n_asked + asks),
+            None => counts.push((name.clone(), 1, asks)),
+        }
+    }
+    let asks = |&(_, n_lines, n_asked): &(String, usize, usize)| {
+        n_asked >= SEVERAL && n_asked * 2 > n_lines
+    };
+    counts
+        .into_iter()
+        .filter(asks)
+        .map(|(name, ..)| name)
+        .collect()
 }
 
 /// An answer as a line: the character's words, or what is told of it.

@@ -3,6 +3,7 @@
 use unicode_normalization::UnicodeNormalization;
 
 use super::asked;
+use super::capitals;
 use super::lists::{self, List};
 use super::predicates::opens_with_verb;
 use super::sheets::{self, Unread};
@@ -55,7 +56,7 @@ pattern!(
 
 /// Splits a page about `character` into blocks.
 pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
-    let (page, unread) = prepared(page);
+    let (page, unread) = prepared(character, page);
     let page = asked::interview(character, &page);
     let speakers = talk::speakers(character, &page);
     let mut splitter = Splitter::new(character, &page);
@@ -69,10 +70,11 @@ pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
 }
 
 /// The page in one form of Unicode and of line ends, what has a notation of its own as fields; and what is taken out.
-fn prepared(page: &str) -> (String, Vec<Unread>) {
+fn prepared(character: &str, page: &str) -> (String, Vec<Unread>) {
     let page = page.replace("\r\n", "\n");
     let page: String = page.nfc().filter_map(plain).collect();
     let page = REFERENCE.replace_all(&page, "");
+    let page = capitals::restored(character, &page);
     sheets::as_fields(&page)
 }
 

@@ -55,7 +55,8 @@ pub(crate) fn names_rival(tokens: &[Token], gender: Option<Gender>, of_me: Optio
         let of_other = before_name(tokens, at)
             .and_then(|before| Gender::of_word(&before.lower))
             .is_some_and(|who| !fits(who));
-        let person = person && !of_other && !is_complement(tokens, at);
+        let is_one = gender == Gender::They || !grammar::is_plural(lower);
+        let person = person && is_one && !of_other && !is_complement(tokens, at);
         is_object
             || several
             || person && gender != Gender::They
@@ -251,6 +252,11 @@ pub(crate) fn is_dangling(tokens: &[Token], clause: &Clause) -> bool {
     }) && subject
         .get(2)
         .is_some_and(|third| third.is_any(&["these", "those", "them", "which", "this"]));
+    // `The money for it she hides`
+    let within = subject
+        .iter()
+        .skip(1)
+        .any(|token| token.is_any(&["it", "them"]));
     let pronoun = !first.me && Gender::of_pronoun(&first.lower).is_some();
     let opens = tokens[0].is_any(&["it", "that", "which", "who", "whose"]) && !tokens[0].me
         || tokens
@@ -264,7 +270,7 @@ pub(crate) fn is_dangling(tokens: &[Token], clause: &Clause) -> bool {
         && tokens.get(2).is_some_and(|next| {
             next.is_in("year years time period point day days month months stage")
         });
-    bare || object || other || vague || of || pronoun || opens || then
+    bare || object || other || vague || of || within || pronoun || opens || then
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Turns a page into statements: blocks without markup, sentences about the character, one fact each.
 //!
-//! [`read`] runs the steps: `sheets`, with `wiki`, `wiki_tables`, `tables` and `html`, rewrites cards, infoboxes and tables as fields; `talk`
+//! [`read`] runs the steps: `capitals` restores what small letters hide; `sheets`, with `wiki`, `wiki_tables`, `tables` and `html`, rewrites cards, infoboxes and tables as fields; `talk`
 //! tells who speaks, `asked` what is answered; `blocks` and `splitter`, with `lists`, `sections` and `markup`, take the page apart; `profile` finds names, pronoun and
 //! speaker; `fields` and its `templates`, `identity` and `marriages` write `Age: 26` as a sentence, `predicates` puts the name before `plays chess`. Then each sentence
 //! is split (`splitting`), put into the `third_person` with its verbs (`inflection`), and descriptions are split into facts
@@ -9,6 +9,7 @@
 
 pub(super) mod asked;
 pub(super) mod blocks;
+pub(super) mod capitals;
 pub(super) mod context;
 pub(super) mod descriptions;
 pub(super) mod fields;

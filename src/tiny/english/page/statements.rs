@@ -134,7 +134,7 @@ impl Writer<'_> {
                 }
             }
             Block::Field { name, text } if is_of_page(profile, name, text) => {}
-            Block::Field { name, text } if values::is_metadata(&name.to_lowercase()) => {
+            Block::Field { name, text } if self.is_of_page_itself(name, text) => {
                 self.leave(&format!("{name}: {text}"), "describes the page")
             }
             Block::Field { name, text } => self.field(name, text),
@@ -166,6 +166,13 @@ impl Writer<'_> {
             }
             Block::Unread { text, reason } => self.leave(text, reason),
         }
+    }
+
+    /// Whether a field describes the page: not `Title: Warden of the Marsh`, which is the character's.
+    fn is_of_page_itself(&self, name: &str, text: &str) -> bool {
+        let key = name.to_lowercase();
+        let is_named = text.contains(&self.profile.names.character);
+        values::is_metadata(&key) && (key != "title" || is_named)
     }
 
     /// Makes statements of a piece of the page from the `sentences` it stands for; it is kept as it stands, `under` what announces it, if
@@ -210,6 +217,9 @@ impl Writer<'_> {
 
     /// Reads a sentence of prose, whose parentheses are statements or stay in it.
     fn prose(&mut self, sentence: &str) {
+        if self.voice == Some(Person::Second) && third_person::is_order(sentence) {
+            return self.leave(sentence, "tells the reader what to do");
+        }
         let (plain, asides) = without_parentheses(sentence);
         let said: Option<Vec<String>> = asides.iter().map(|aside| self.said_of(aside)).collect();
         let Some(said) = said else {

@@ -87,8 +87,11 @@ pub(crate) fn tables(page: &str) -> String {
                 }))
             }
             [key, text] if is_field_name(&clean(key)) || !has_titles(&titles) => {
-                let pair = format!("{}: {text}", clean(key));
+                let key = clean(key);
+                let pair = format!("{key}: {text}");
                 kept.push(match field(&pair) {
+                    // `Smokes?` and `Yes, a pipe`
+                    _ if key.ends_with('?') => format!("{KEPT}{key} {text}"),
                     Some(_) => pair,
                     None => format!("{KEPT}{pair}"),
                 })

@@ -142,7 +142,9 @@ fn standing(field: &Field) -> Option<String> {
     let sentence = match *key {
         "occupation" | "job" | "profession" | "species" | "race" | "title" | "role"
         | "position" | "class" | "work" | "career"
-            if tokens.len() <= 14 && is_noun_phrase(tokens) =>
+            if tokens.len() <= 14
+                && is_noun_phrase(tokens)
+                && (*key != "title" || role_of(tokens).is_some() || people::is_living(tokens)) =>
         {
             match role_of(tokens) {
                 Some(article) => format!("{name} is {article}{low}."),

@@ -26,11 +26,20 @@ fn lists_names(key: &str) -> bool {
     matches!(key, "languages" | "language" | "nicknames" | "aliases")
 }
 
+/// Whether the field lists people or animals by their names.
+fn lists_relatives(key: &str) -> bool {
+    const NAMES: &str = "children, siblings, sons, daughters, brothers, sisters, friends, parents, pets, enemies, rivals, allies";
+    is_listed(NAMES, key)
+}
+
 /// A list without `and` gets one; its items are ordinary words and begin with small letters unless they are names.
 pub(crate) fn listed(key: &str, text: &str) -> String {
     let text = &text.replace(" / ", ", ");
     let items: Vec<&str> = text.split(", ").collect();
-    let whole = keeps_capital(key) && !lists_names(key);
+    let are_names = items
+        .iter()
+        .all(|item| item.starts_with(char::is_uppercase));
+    let whole = keeps_capital(key) && !lists_names(key) && !(are_names && lists_relatives(key));
     let plain = items.iter().all(|item| {
         let tokens = tokenize(item);
         let first = tokens.first().map_or("", |first| first.lower.as_str());

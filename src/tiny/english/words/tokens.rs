@@ -65,6 +65,10 @@ impl Token {
 
 static STOPS: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(STOP_WORDS));
 const ENDINGS: &[&str] = &["n't", "'s", "'m", "'re", "'ve", "'ll", "'d"];
+/// Participles that say what somebody is: `he's scared`.
+const STATES: &str = "scared married divorced engaged tired bored interested obsessed terrified called named known born worried \
+    supposed dressed covered based involved separated widowed pleased excited disabled addicted convinced stuck employed fascinated \
+    frightened annoyed amused confused loved feared respected";
 const ABBREVIATIONS: &[&str] = &[
     "mr", "mrs", "ms", "dr", "st", "prof", "op", "no", "nos", "vol", "vs", "jr", "sr", "etc", "ca",
     "approx", "e.g", "i.e",
@@ -182,6 +186,10 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Vec<Token> {
         let next = tokens[idx + 1..]
             .iter()
             .find(|token| !verbs::is_adverb(&token.lower));
+        // `he's known him`, but not `he's known for it`
+        let takes_object = tokens
+            .get(idx + 2)
+            .is_some_and(|after| after.is_in("him her it them me us a an the my his their your"));
         let full = match token.lower.as_str() {
             "n't" if expanded.last().is_some_and(|last| last.is("ai")) => {
                 expanded.push(token.clone());
@@ -211,7 +219,10 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Vec<Token> {
             "'d" => "would",
             "'s" if idx > 0 && is_contracted_s(&tokens[idx - 1], next) => {
                 if next.is_some_and(|next| {
-                    next.is("been") || next.is("got") || verbs::is_participle(&next.lower)
+                    next.is("been")
+                        || next.is("got")
+                        || verbs::is_participle(&next.lower)
+                            && (takes_object || !next.is_in(STATES))
                 }) {
                     "has"
                 } else {
@@ -231,7 +242,7 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Vec<Token> {
 
 fn is_contracted_s(before: &Token, next: Option<&Token>) -> bool {
     const PRONOUNS: &[&str] = &[
-        "he", "she", "it", "that", "there", "who", "what", "here", "where",
+        "he", "she", "it", "that", "there", "who", "what", "here", "where", "name",
     ];
     before.is_any(PRONOUNS)
         || next.is_some_and(|next| next.is_any(&["a", "an", "not", "been", "very"]))
@@ -338,6 +349,17 @@ mod tests {
             expanded,
             "She is kind and she has been there, but she cannot swim; Alice's cat does not either."
         );
+    }
+
+    #[test]
+    fn a_state_is_told_from_what_is_done() {
+        for (text, expected) in [
+            ("He's scared of dogs.", "He is scared of dogs."),
+            ("She's known him for years.", "She has known him for years."),
+            ("He ain't scared.", "He ain't scared."),
+        ] {
+            assert_eq!(join(&expand(tokenize(text))), expected);
+        }
     }
 
     #[test]
