@@ -73,6 +73,15 @@ pub(crate) fn with_answers(text: &str) -> Vec<Said> {
             said.push(Said::Sentence(format!("{}.", capitalized(&known[1]))));
             continue;
         }
+        // `He says he doesn't mind. He does.`
+        if is_elliptical(&sentence)
+            && let Some(Said::Sentence(before)) = said.last()
+        {
+            let whole = format!("{before} {sentence}");
+            said.pop();
+            said.push(Said::Answered(whole));
+            continue;
+        }
         let explains = sentence.to_lowercase().starts_with("why ");
         let mut whole = sentence.clone();
         while is_question(&sentence) && whole.len() < 600 {
@@ -90,6 +99,24 @@ pub(crate) fn with_answers(text: &str) -> Vec<Said> {
         });
     }
     said
+}
+
+/// Whether a sentence leaves out what the one before it says: `He does.`, `Neither can Noor.`
+fn is_elliptical(sentence: &str) -> bool {
+    let tokens = expand(tokenize(sentence));
+    let words: Vec<&Token> = tokens.iter().filter(|token| token.is_word()).collect();
+    let is_auxiliary =
+        |word: Option<&&Token>| word.is_some_and(|word| verbs::is_auxiliary(&word.lower));
+    let last = words
+        .iter()
+        .rfind(|word| !word.is_any(&["not", "too", "either", "still"]));
+    let is_inverted = words
+        .first()
+        .is_some_and(|first| first.is_any(&["so", "nor", "neither"]))
+        && is_auxiliary(words.get(1))
+        && !words.iter().skip(2).any(|word| verbs::is_base(&word.lower));
+    let is_bare = words.len() > 1 && !is_auxiliary(words.first()) && is_auxiliary(last);
+    words.len() <= 5 && !sentence.ends_with('?') && (is_inverted || is_bare)
 }
 
 /// Whether an answer says nothing without its question: `No.`, `Alien.`, `It is too loud.`
@@ -294,6 +321,13 @@ mod tests {
                 vec![
                     sentence("Who needs sleep?"),
                     sentence("She works all night."),
+                ],
+            ),
+            (
+                "He says he doesn't mind. He does. He can't swim. Neither can Tom.",
+                vec![
+                    answered("He says he doesn't mind. He does."),
+                    answered("He can't swim. Neither can Tom."),
                 ],
             ),
             (

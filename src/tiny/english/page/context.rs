@@ -220,7 +220,7 @@ pub(crate) fn lacks_antecedent(tokens: &[Token], gender: Option<Gender>) -> bool
         thing |= noun
             && (settled
                 || token.is_capital()
-                || grammar::is_plural(&token.lower)
+                || grammar::is_plural(&token.lower) && !verbs::can_be(&token.lower, verbs::THIRD)
                 || verbs::known(&token.lower).is_none())
             && !verbs::can_be(&token.lower, verbs::ING);
     }

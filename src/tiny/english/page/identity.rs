@@ -2,6 +2,7 @@
 
 use super::templates::Field;
 use super::values::is_noun_phrase;
+use crate::pattern::pattern;
 use crate::tiny::english::clause::possessive::is_possessive;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
@@ -56,9 +57,16 @@ fn age(field: &Field) -> Option<String> {
         _ if field.text.contains(',') => None,
         _ if tokens[0].is("in") && is_possessive(tokens, 1) => Some(format!("{name} is {low}.")),
         [number, ..] if is_numeral(number) => Some(format!("{} age is {low}.", genitive(name))),
+        _ if DECADE.is_match(low) => Some(format!("{name} is in {} {low}.", field.possessive)),
         _ => None,
     }
 }
+
+// `late fifties`, `mid-20s`
+pattern!(
+    DECADE,
+    r"^(?:(?:early|mid|late)[ -])?(?:teens|twenties|thirties|forties|fifties|sixties|seventies|eighties|nineties|\d0s)$"
+);
 
 fn is_tens(word: &str) -> bool {
     const TENS: &str = "thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty \

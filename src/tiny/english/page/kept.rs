@@ -29,7 +29,7 @@ impl Writer<'_> {
             return self.leave(&whole, "has a template that is not known");
         }
         let names = &self.profile.names;
-        let given = ["I'm ", "I am ", "My name is "]
+        let given = ["I'm ", "I am ", "You are ", "You're ", "My name is "]
             .iter()
             .find_map(|words| piece.strip_prefix(words))
             .map(|name| name.trim_end_matches(['.', '!']));

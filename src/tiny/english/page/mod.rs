@@ -40,6 +40,8 @@ mod bent_tests;
 #[cfg(test)]
 mod kept_tests;
 #[cfg(test)]
+mod mention_tests;
+#[cfg(test)]
 mod tests;
 
 pub use statements::{Reading, read, statements};

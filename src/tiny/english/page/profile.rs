@@ -122,8 +122,9 @@ fn full_name(character: &str, blocks: &[Block]) -> Option<String> {
 fn named_in(given: &[Token], tokens: &[Token]) -> Option<Vec<Token>> {
     let is_given = |at: usize| given.iter().any(|word| word.text == tokens[at].text);
     // `Meet Alice Moreau`
-    let is_part =
-        |at: usize| is_name_part(&tokens[at]) && (at > 0 || !verbs::is_base(&tokens[at].lower));
+    let is_part = |at: usize| {
+        is_given(at) || is_name_part(&tokens[at]) && (at > 0 || !verbs::is_base(&tokens[at].lower))
+    };
     let at = (0..tokens.len()).find(|&at| is_given(at))?;
     let start = (0..at)
         .rev()

@@ -17,6 +17,7 @@ use super::{lists, marriages, sections, talk, third_person, values, wiki};
 use crate::tiny::english::clause::pronouns;
 use crate::tiny::english::clause::voice::{self, Case, Person};
 use crate::tiny::english::clause::{self, Clause, Subject};
+use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::people::{self, Gender};
 use crate::tiny::english::words::sentences;
 use crate::tiny::english::words::tokens::{self, Token, capitalized, content_of, join, n_words};
@@ -284,6 +285,14 @@ impl Writer<'_> {
         }
         let names = &self.profile.names;
         let mut tokens = strip_connective(names.tag_names(&sentences::without_dashes(sentence)));
+        // `I'm looking for: silence`
+        let is_open = |at: &usize| {
+            let before = at.checked_sub(1).map(|before| &tokens[before].lower);
+            tokens[*at].is(":") && before.is_some_and(|before| grammar::is_preposition(before))
+        };
+        if let Some(colon) = (0..tokens.len()).find(is_open) {
+            tokens.remove(colon);
+        }
         if let Some(person) = self.voice {
             if third_person::is_no_plain_sentence(&tokens) {
                 return None;

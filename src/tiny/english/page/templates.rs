@@ -20,6 +20,8 @@ pub(super) struct Field<'a> {
     pub key: &'a str,
     pub text: &'a str,
     pub tokens: &'a [Token],
+    /// The character's `her`, `his` or `their`.
+    pub possessive: &'static str,
     /// The text with a small first letter, unless it holds a name.
     pub low: String,
     /// The text with an article where a noun needs one.
@@ -109,6 +111,7 @@ pub(crate) fn from_template(names: &Names, key: &str, text: &str) -> Option<Stri
         key,
         text,
         tokens: &tokens,
+        possessive: names.gender.map_or("their", |gender| gender.forms()[2]),
         low,
         noun,
     };
@@ -215,6 +218,7 @@ fn activity(field: &Field) -> Option<String> {
         tokens,
         low,
         noun,
+        ..
     } = field;
     let sentence = match *key {
         "likes" | "loves" | "dislikes" | "hates" | "enjoys" | "fears" | "wants" | "speaks"
@@ -346,7 +350,12 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
         && grammar::is_plural(&first.lower);
     let is_open = *head == "religion" && field.tokens.len() > 2;
     let aims = first.is("to") && is_listed("dream, goal, goals, hope, wish, plan, ambition", head);
-    if !is_known || may_be_deed || is_open || !(is_noun_phrase(field.tokens) || aims) {
+    if key == "age"
+        || !is_known
+        || may_be_deed
+        || is_open
+        || !(is_noun_phrase(field.tokens) || aims)
+    {
         return None;
     }
     // `Nickname: Ali and Lis`

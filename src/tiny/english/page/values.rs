@@ -131,7 +131,11 @@ pub(crate) fn tells_more(tokens: &[Token]) -> bool {
                 && !token.is_any(&["than", "since", "before", "after", "as", "until", "like"])
             || token.is_in("he she they i we it you only not never but")
     };
-    tokens[..end].iter().any(is_of_clause) || has_finite_verb(&join(&tokens[..end]))
+    // `Karen, died 1998`
+    let is_told = tokens.windows(2).any(|pair| {
+        pair[0].is(",") && pair[1].is_in("died born deceased divorced killed lost since")
+    });
+    is_told || tokens[..end].iter().any(is_of_clause) || has_finite_verb(&join(&tokens[..end]))
 }
 
 /// Whether a value names somebody or something, so that `is` and `are` may stand before it: not `in pencil`, `up at five` or `flat`.

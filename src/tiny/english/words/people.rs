@@ -146,7 +146,12 @@ pub(crate) fn is_person(lower: &str) -> bool {
 pub(crate) fn is_living(tokens: &[Token]) -> bool {
     let end = tokens
         .iter()
-        .position(|token| grammar::is_preposition(&token.lower) || !token.is_word());
+        .skip(1)
+        .position(|token| {
+            let is_where = token.is_in("next upstairs downstairs opposite over");
+            is_where || grammar::is_preposition(&token.lower) || !token.is_word()
+        })
+        .map(|end| end + 1);
     let phrase = &tokens[..end.unwrap_or(tokens.len())];
     let Some(head) = phrase.last().map(|head| head.lower.as_str()) else {
         return false;

@@ -53,7 +53,10 @@ fn goes_on(last: &str, piece: &str, quotes: usize) -> bool {
     let lower_case = first.is_some_and(char::is_lowercase);
     let open_quote = quotes % 2 == 1 && last.chars().count() < 600;
     let is_number = first.is_some_and(|first| first.is_ascii_digit());
+    // `"Never play cards with her." – Nils`
+    let names_speaker = piece.starts_with(['–', '—']) && last.ends_with('"');
     lower_case
+        || names_speaker
         || open_quote
         || ABBREVIATED.is_match(last) && !last.ends_with(" I.")
         || is_number && NUMBERED.is_match(last)
