@@ -202,7 +202,7 @@ fn is_function_word(lower: &str) -> bool {
         || verbs::is_adverb(lower)
         || verbs::known(lower).is_some()
         || tokens::is_stop(lower)
-        || ADJECTIVES.split_whitespace().any(|word| word == lower)
+        || lexicon::has_word(ADJECTIVES, lower)
 }
 
 /// Where a name ends that goes on at `from`: `Walker` and `Jr.` behind a first name.
@@ -240,14 +240,14 @@ fn is_title(lower: &str) -> bool {
     const TITLES: &str = "captain dr dr. doctor mr mr. prof prof. professor sir sergeant lieutenant colonel general inspector officer judge \
         president senator agent detective chief master commander admiral major corporal private chef coach king queen prince \
         princess lord duke duchess count countess baron baroness dame emperor empress young little old poor dear";
-    is_job(lower) || TITLES.split_whitespace().any(|title| title == lower)
+    is_job(lower) || lexicon::has_word(TITLES, lower)
 }
 
 /// A word before a name that makes it a relative's, a saint's or a spouse's.
 pub(crate) fn is_kin(lower: &str) -> bool {
     const KIN: &str = "aunt auntie aunty uncle mother father mom mum mama dad papa sister brother cousin grandmother grandfather grandma \
         grandpa granny gran nana great-aunt great-uncle st st. saint mrs mrs. miss madam lady frau";
-    KIN.split_whitespace().any(|kin| kin == lower)
+    lexicon::has_word(KIN, lower)
 }
 
 /// Whether the words before a name make it the name of someone or something else.

@@ -1,7 +1,6 @@
 //! Questions that a page puts and answers itself: `Favourite film? Alien.`, interviews, what is asked for effect.
 
-use super::blocks::has_finite_verb;
-use super::tables::KEPT;
+use super::blocks::{KEPT, has_finite_verb};
 use super::talk;
 use super::templates::is_field_name;
 use crate::pattern::pattern;

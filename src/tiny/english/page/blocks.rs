@@ -5,16 +5,19 @@ use unicode_normalization::UnicodeNormalization;
 use super::asked;
 use super::capitals;
 use super::lists::{self, List};
-use super::predicates::opens_with_verb;
 use super::sheets::{self, Unread};
 use super::splitter::Splitter;
 use super::talk;
 use super::templates::is_field_name;
 use crate::pattern::pattern;
 use crate::tiny::english::clause;
+use crate::tiny::english::clause::predicates::opens_with_verb;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::tokens::{self, tokenize};
 use crate::tiny::english::words::verbs;
+
+/// What stands before a line that is kept as it is.
+pub(crate) const KEPT: char = '\u{e000}';
 
 /// A piece of the page.
 #[derive(Clone, Debug, PartialEq, Eq)]

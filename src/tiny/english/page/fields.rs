@@ -1,11 +1,12 @@
 //! `Field: text` lines as whole sentences about the character.
 
-use super::predicates::{from_predicate, lacks_subject};
 use super::templates::{from_template, none_of};
 use super::values::{has_lone_adverb, is_plain, listed, takes_predicates, with_commas};
 use crate::tiny::english::clause::names::Names;
+use crate::tiny::english::clause::predicates::{from_predicate, lacks_subject};
 use crate::tiny::english::clause::{self, Subject};
 use crate::tiny::english::words::grammar;
+use crate::tiny::english::words::lexicon::has_word;
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::sentences;
 use crate::tiny::english::words::tokens::{Token, join, tokenize};
@@ -94,10 +95,7 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
         return (!is_blank).then_some(None);
     }
     // `Wishes: she had a dog`
-    let is_of = |names: &str| {
-        key.split(' ')
-            .any(|word| names.split(' ').any(|name| name == word))
-    };
+    let is_of = |names: &str| key.split(' ').any(|word| has_word(names, word));
     let is_unreal =
         is_of("wish wishes hope hopes regrets") || is_of("fear fears") && !value.ends_with('.');
     // In a field on a relative, a pronoun means the relative.

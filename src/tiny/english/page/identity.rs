@@ -71,7 +71,7 @@ pattern!(
 fn is_tens(word: &str) -> bool {
     const TENS: &str = "thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty \
         ninety hundred";
-    TENS.split_whitespace().any(|tens| tens == word)
+    lexicon::has_word(TENS, word)
 }
 
 /// When and where somebody was born or died: `on 3 March 1973 in Cork, Ireland`.

@@ -1,9 +1,9 @@
 //! Bullets: whom and what an item of a list is about.
 
 use super::blocks::{Block, ends_sentence, field, has_finite_verb};
-use super::predicates::opens_with_verb;
 use super::{templates, values};
 use crate::pattern::pattern;
+use crate::tiny::english::clause::predicates::opens_with_verb;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
 use crate::tiny::english::words::lexicon::is_listed;

@@ -3,10 +3,10 @@
 
 use regex::{Captures, Regex};
 
-use super::predicates::opens_with_verb;
 use super::templates::is_field_name;
 use super::{html, tables, wiki, wiki_tables};
 use crate::pattern::pattern;
+use crate::tiny::english::clause::predicates::opens_with_verb;
 use crate::tiny::english::words::tokens::tokenize;
 
 // `Mind("brave" + "kind")`, with straight or curved quotation marks.

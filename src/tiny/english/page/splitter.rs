@@ -5,13 +5,12 @@ use std::collections::{HashMap, HashSet};
 use regex::Captures;
 
 use super::blocks::{
-    Block, block_of, bullet, continues, ends_sentence, extend, field, has_finite_verb, has_text,
-    is_short_list, with_parentheses,
+    Block, KEPT, block_of, bullet, continues, ends_sentence, extend, field, has_finite_verb,
+    has_text, is_short_list, with_parentheses,
 };
 use super::lists::{self, List, item};
 use super::markup::{clean, without_parentheses};
-use super::sections::{self, Kind};
-use super::tables::KEPT;
+use super::sections::{self, BARE, Kind, LETTER, NAMED, Section};
 use super::templates::is_field_name;
 use super::{asked, html, talk};
 use crate::pattern::pattern;
@@ -33,24 +32,6 @@ pattern!(
     DEAR,
     r"^(?:Dear|My dear|Dearest|Hi|Hello)\s+([^,.!?]{1,40})[,!]?$"
 );
-
-/// The level of a heading that is a line of its own, below those that are marked.
-const BARE: usize = 9;
-/// The level of a letter: it lasts until the next marked heading.
-const LETTER: usize = 8;
-/// The level of a heading that announces a list: `Likes:`.
-const NAMED: usize = 10;
-
-/// A heading under which lines stand.
-struct Section {
-    level: usize,
-    heading: String,
-    kind: Kind,
-    /// How far the bullet is indented that is the heading.
-    bullet: Option<usize>,
-    /// Whether something stands below it.
-    used: bool,
-}
 
 /// What is known of the page up to a line.
 pub(crate) struct Splitter<'a> {

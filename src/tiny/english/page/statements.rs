@@ -7,24 +7,21 @@ use super::blocks::{self, Block};
 use super::context::{self, has_long_quote, is_dangling, lacks_antecedent};
 use super::descriptions::atoms;
 use super::fields;
-use super::inflection::disagree_verbs;
+use super::finished::{finish, loses_negation, name_once};
 use super::kept::about;
 use super::markup::{Aside, without_parentheses};
-use super::predicates::{from_predicate, lacks_subject, opens_with_verb};
 use super::profile::{self, Profile};
 use super::splitting::{split, strip_connective};
 use super::{lists, marriages, sections, talk, third_person, values, wiki};
+use crate::tiny::english::clause::predicates::{from_predicate, lacks_subject, opens_with_verb};
 use crate::tiny::english::clause::pronouns;
-use crate::tiny::english::clause::voice::{self, Case, Person};
+use crate::tiny::english::clause::voice::Person;
 use crate::tiny::english::clause::{self, Clause, Subject};
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::people::{self, Gender};
 use crate::tiny::english::words::sentences;
-use crate::tiny::english::words::tokens::{self, Token, capitalized, content_of, join, n_words};
+use crate::tiny::english::words::tokens::{self, Token};
 use crate::tiny::english::words::wording;
-
-const MAX_WORDS: usize = 45;
-const MIN_WORDS: usize = 3;
 
 use crate::teacher::Unread;
 
@@ -284,7 +281,8 @@ impl Writer<'_> {
             return None;
         }
         let names = &self.profile.names;
-        let mut tokens = strip_connective(names.tag_names(&sentences::without_dashes(sentence)));
+        let mut tokens =
+            strip_connective(names.tag_names(&sentences::pair_of_dashes_as_commas(sentence)));
         // `I'm looking for: silence`
         let is_open = |at: &usize| {
             let before = at.checked_sub(1).map(|before| &tokens[before].lower);
@@ -403,73 +401,4 @@ impl Writer<'_> {
             (None, None) => self.rival &= clause.kind != Subject::Mine,
         }
     }
-}
-
-/// Whether a part begins with a negation that its clause would lose: `Neither Alice nor Marco can swim`, `Nor can Alice swim`.
-fn loses_negation(part: &[Token]) -> bool {
-    let begins = |word: &str| part.first().is_some_and(|first| first.is(word));
-    begins("nor") || begins("neither") && part.iter().any(|token| token.is("nor"))
-}
-
-/// Makes the subject, or else the first mention, the character's name when no name is there, and the subject's owner also when one
-/// comes later: `Her mother died when Alice was ten`.
-fn name_once(mut tokens: Vec<Token>, clause: &Clause, character: &str) -> Option<Vec<Token>> {
-    let is_named = |token: &Token| token.me && token.text == character;
-    let is_own = clause.kind == Subject::Mine && !tokens[..clause.start].iter().any(is_named);
-    if tokens.iter().any(is_named) && !(is_own && !is_named(&tokens[clause.start])) {
-        return Some(tokens);
-    }
-    let at = if tokens[clause.start].me {
-        clause.start
-    } else {
-        tokens.iter().position(|token| token.me)?
-    };
-    let text = match voice::case_of(&tokens, at) {
-        Case::Nominative => {
-            if tokens[at].is("they") {
-                let plural = tokens.clone();
-                disagree_verbs(&plural, at, &mut tokens)?;
-            }
-            character.to_owned()
-        }
-        Case::Possessive => wording::genitive(character),
-        Case::Accusative => character.to_owned(),
-        Case::PossessiveAlone | Case::Reflexive => return None,
-    };
-    tokens[at].set(&text);
-    Some(tokens)
-}
-
-/// The statement as text, if it is whole and of a fit length.
-fn finish(tokens: &[Token], character: &str) -> Option<String> {
-    let words = n_words(tokens);
-    if !(MIN_WORDS..=MAX_WORDS).contains(&words) || content_of(tokens).is_empty() {
-        return None;
-    }
-    let text = join(tokens);
-    let text = text.replace(".\"", "\"").replace(",\"", "\",");
-    let text = text
-        .trim()
-        .trim_end_matches(['.', '!', ';', ',', ':', ' ', '-', '–']);
-    let last = tokens.iter().rev().find(|token| token.is_word())?;
-    let unfinished = last.is_in("and or the a an of but which that because his her their my");
-    let quotes = text.matches('"').count() % 2 == 1;
-    let ended = if text.ends_with("etc") || text.ends_with("Jr") {
-        format!("{text}.")
-    } else {
-        text.to_owned()
-    };
-    let ended = if ended.ends_with('.') {
-        ended
-    } else {
-        format!("{ended}.")
-    };
-    let statement = capitalized(&ended);
-    let tautology = tokens.len() <= 4
-        && tokens
-            .iter()
-            .filter(|token| token.text == character)
-            .count()
-            > 1;
-    (!unfinished && !tautology && !quotes && statement.contains(character)).then_some(statement)
 }

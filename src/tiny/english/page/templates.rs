@@ -1,14 +1,14 @@
 //! Wordings for fields: `Age: 26` is `Alice is 26 years old.`
 
 use super::identity::{identity, whereabouts};
-use super::predicates::opens_with_verb;
 use super::values::{
     all_adjectives, is_describing, is_noun_phrase, keeps_capital, takes_predicates, tells_more,
 };
 use crate::tiny::english::clause::names::Names;
+use crate::tiny::english::clause::predicates::{is_unknown_verb, opens_with_verb};
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
-use crate::tiny::english::words::lexicon::is_listed;
+use crate::tiny::english::words::lexicon::{has_word, is_listed};
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{Token, tokenize};
 use crate::tiny::english::words::verbs;
@@ -200,7 +200,7 @@ fn role_of(tokens: &[Token]) -> Option<&'static str> {
         "founder co-founder owner co-owner author creator inventor winner heir heiress";
     let of = tokens.iter().position(|token| token.is_in("of at"))?;
     let office = tokens[of.checked_sub(1)?].lower.as_str();
-    let is_in = |list: &str| list.split_whitespace().any(|word| word == office);
+    let is_in = |list: &str| has_word(list, office);
     match (is_in(OFFICES), is_in(OTHERS)) {
         _ if grammar::is_determiner(&tokens[0].lower) => None,
         (true, _) => Some(""),
@@ -345,9 +345,7 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
         || is_field_name(key) && !is_describing(key)
         || is_own && before.iter().all(describes);
     // `parks under a tree`, of habits; `Orthodox at Easter`, of a religion
-    let may_be_deed = takes_predicates(key)
-        && verbs::known(&first.lower).is_none()
-        && grammar::is_plural(&first.lower);
+    let may_be_deed = takes_predicates(key) && is_unknown_verb(first);
     let is_open = *head == "religion" && field.tokens.len() > 2;
     let aims = first.is("to") && is_listed("dream, goal, goals, hope, wish, plan, ambition", head);
     if key == "age"

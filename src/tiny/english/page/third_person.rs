@@ -1,9 +1,10 @@
 //! Pages that say `I` or `you`, put into the third person.
 
-use super::inflection::{disagree_verbs, may_be_base};
 use crate::tiny::english::clause;
+use crate::tiny::english::clause::case::is_nominative_name;
+use crate::tiny::english::clause::inflection::{may_be_base, verbs_in_third_person};
 use crate::tiny::english::clause::names::Names;
-use crate::tiny::english::clause::voice::{Person, is_nominative_name};
+use crate::tiny::english::clause::voice::Person;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::people::Gender;
 use crate::tiny::english::words::tokens::{Token, capitalized, tokenize};
@@ -93,7 +94,7 @@ pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Optio
             && word != reflexive
             && !is_alone;
         if subject && !is_joint(&tokens, at) {
-            disagree_verbs(&tokens, at, &mut out)?;
+            verbs_in_third_person(&tokens, at, &mut out)?;
         }
         // `Bridie Bridie`
         if name && before.is_some_and(|word| word.is_any(&["me", "you"])) {

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use super::blocks::has_finite_verb;
-use super::predicates::opens_with_verb;
 use super::{lists, sections};
 use crate::pattern::pattern;
+use crate::tiny::english::clause::predicates::opens_with_verb;
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::lexicon::{self, is_listed};
+use crate::tiny::english::words::lexicon::{self, has_word, is_listed};
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{Token, join, tokenize};
 use crate::tiny::english::words::verbs::{self, BASE, PAST};
@@ -92,7 +92,7 @@ pub(crate) fn keeps_capital(key: &str) -> bool {
         movies song album ship house nationality ethnicity religion nickname nicknames names alias aliases surname name \
         motto catchphrase slogan family relatives siblings children friends enemies rivals allies pets pet";
     key.split_whitespace()
-        .any(|word| PROPER.split(' ').any(|proper| proper == word) || people::is_person_word(word))
+        .any(|word| has_word(PROPER, word) || people::is_person_word(word))
 }
 
 pub(crate) fn is_describing(key: &str) -> bool {
@@ -216,10 +216,7 @@ pub(crate) fn takes_predicates(key: &str) -> bool {
         .iter()
         .find_map(|word| key.strip_prefix(word));
     let last = plain.unwrap_or(key);
-    key.is_empty()
-        || lists::name_of(key).is_empty()
-        || is_describing(key)
-        || NAMES.split_whitespace().any(|name| name == last)
+    key.is_empty() || lists::name_of(key).is_empty() || is_describing(key) || has_word(NAMES, last)
 }
 
 /// Whether a field describes the page, not the character.

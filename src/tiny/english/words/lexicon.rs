@@ -238,7 +238,7 @@ pub(crate) static PROPER: std::sync::LazyLock<std::collections::HashSet<&str>> =
             .filter(|kind| {
                 ["monday", "january", "french", "france", "paris"]
                     .iter()
-                    .any(|word| kind.split(' ').any(|other| other == *word))
+                    .any(|word| has_word(kind, word))
             })
             .flat_map(|kind| kind.split_whitespace())
             .collect()
@@ -260,6 +260,11 @@ pub(crate) fn is_proper(lower: &str) -> bool {
     PROPER.contains(lower)
 }
 
+/// Whether a word is in a list that blanks part.
+pub(crate) fn has_word(list: &str, word: &str) -> bool {
+    list.split_whitespace().any(|listed| listed == word)
+}
+
 /// Whether a word or several are in a list that commas part.
 pub(crate) fn is_listed(list: &str, words: &str) -> bool {
     list.split(", ").any(|listed| listed == words)
@@ -274,7 +279,7 @@ pub(crate) fn is_common(lower: &str) -> bool {
 fn kind_with(word: &str) -> impl Iterator<Item = &'static str> {
     KINDS
         .iter()
-        .filter(move |kind| kind.split(' ').any(|other| other == word))
+        .filter(move |kind| has_word(kind, word))
         .flat_map(|kind| kind.split_whitespace())
 }
 

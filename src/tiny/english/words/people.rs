@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::grammar;
 use super::lexicon::{
-    self, ANIMALS, FEMALE, JOBS, MALE, OTHER_PEOPLE, PEOPLE, THINGS_IN_ER, set_of,
+    self, ANIMALS, FEMALE, JOBS, MALE, OTHER_PEOPLE, PEOPLE, THINGS_IN_ER, has_word, set_of,
 };
 use super::tokens::Token;
 
@@ -68,7 +68,7 @@ const PLACE_WORDS: &str = "House Museum Festival Street Park Award Prize Univers
 
 /// Whether a word is the last of the name of a place or a group.
 pub(crate) fn is_place_word(text: &str) -> bool {
-    PLACE_WORDS.split(' ').any(|word| word == text)
+    has_word(PLACE_WORDS, text)
 }
 
 /// Whether the words name a person.
@@ -175,9 +175,7 @@ pub(crate) fn is_name(lower: &str) -> bool {
     const KIN: &str = "mother father mom mum mama dad papa sister brother wife husband son daughter aunt uncle niece nephew grandmother \
         grandfather grandma grandpa girlfriend boyfriend fiance fiancee widow widower king queen prince princess lady lord \
         man woman boy girl stepmother stepfather stepsister stepbrother grandson granddaughter master mistress";
-    Gender::of_word(lower).is_some()
-        && !PEOPLE_SET.contains(lower)
-        && !KIN.split(' ').any(|kin| kin == lower)
+    Gender::of_word(lower).is_some() && !PEOPLE_SET.contains(lower) && !has_word(KIN, lower)
 }
 
 /// Whether the word is a job.

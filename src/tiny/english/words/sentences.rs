@@ -1,5 +1,6 @@
 //! Prose as sentences: the segmenter, and what it gets wrong.
 
+use super::lexicon::has_word;
 use super::people;
 use crate::pattern::pattern;
 
@@ -31,7 +32,7 @@ pub(crate) fn sentences(text: &str) -> Vec<String> {
 }
 
 /// Spaced dashes: a pair are commas, a single one stays.
-pub(crate) fn without_dashes(sentence: &str) -> String {
+pub(crate) fn pair_of_dashes_as_commas(sentence: &str) -> String {
     match sentence.matches(" – ").count() {
         2 => sentence.replace(" – ", ", "),
         _ => sentence.to_owned(),
@@ -67,7 +68,7 @@ fn ends_sentence(word: &str) -> bool {
     const ABBREVIATIONS: &str = "vs cf ca viz approx incl esp est eg ie op vol nos pp al ed eds";
     let is_lower = word.chars().all(|c| c.is_ascii_lowercase());
     match is_lower {
-        true => word.len() > 1 && !ABBREVIATIONS.split(' ').any(|short| short == word),
+        true => word.len() > 1 && !has_word(ABBREVIATIONS, word),
         false => people::is_name(&word.to_lowercase()),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use super::lexicon::{STOP_WORDS, set_of};
+use super::lexicon::{STOP_WORDS, has_word, set_of};
 use super::verbs;
 
 /// A word or a mark, with what is needed to write it back.
@@ -42,7 +42,7 @@ impl Token {
 
     /// Whether it is among the words of a list.
     pub(crate) fn is_in(&self, words: &str) -> bool {
-        words.split(' ').any(|word| self.lower == word)
+        has_word(words, &self.lower)
     }
 
     pub(crate) fn is_word(&self) -> bool {
