@@ -223,7 +223,7 @@ fn extends_name(tokens: &[Token], at: usize, opens: bool) -> bool {
             && !token.is("i")
             // Within a sentence a word with a capital letter is a name, whatever it may be else.
             && !(opens && is_function_word(&token.lower))
-            && !(!opens && lexicon::is_proper(&token.lower))
+            && (opens || !lexicon::is_proper(&token.lower))
     })
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn as_field(line: &str) -> Option<String> {
     let asked = ASKED.captures(line)?;
     let (name, text) = (asked[1].trim(), asked[2].trim());
     let lower = name.to_lowercase();
-    let is_favourite = ["favourite ", "favorite "]
+    let is_favourite = ["favourite ", "favorite ", "fave ", "fav "]
         .iter()
         .any(|start| lower.starts_with(start));
     (is_favourite || is_field_name(name)).then(|| format!("{name}: {text}"))
@@ -123,7 +123,10 @@ fn needs_question(answer: &str) -> bool {
     const OPENING: &str = "yes no nope yep never always sometimes not only because maybe perhaps it that this they those them there both neither none nothing";
     let tokens = tokenize(answer);
     let first = tokens.iter().find(|token| token.is_word());
-    first.is_none_or(|first| first.is_in(OPENING))
+    // `She says no.`
+    let is_reported = n_words(&tokens) < 5 && tokens.iter().any(|token| token.is_in("yes no"));
+    is_reported
+        || first.is_none_or(|first| first.is_in(OPENING))
         || n_words(&tokens) < 3
         || !has_finite_verb(answer)
 }

@@ -122,6 +122,16 @@ fn is_unknown_name(tokens: &[Token], at: usize) -> bool {
             .is_some_and(|before| before.is_capital() && !before.me && in_place_before(tokens, at))
 }
 
+/// Whether a sentence opens with the character's pronoun and has it as an object, too, so that one of them is somebody else: `He likes him`.
+pub(crate) fn pairs_pronouns(tokens: &[Token], gender: Gender) -> bool {
+    let [nominative, accusative, ..] = gender.forms();
+    let is_object = |at: usize| tokens[at].is(accusative) && !is_possessive(tokens, at);
+    let opens = tokens.first().is_some_and(|first| first.is(nominative));
+    let ends = (1..tokens.len())
+        .find(|&at| tokens[at].is_any(&[",", ";", "and", "but", "that", "who", "when", "because"]));
+    opens && (1..ends.unwrap_or(tokens.len())).any(is_object)
+}
+
 /// Whether a word says from where somebody or something comes: `Korean`, `Irish`, `Maltese`.
 fn is_of_country(lower: &str) -> bool {
     let ends = ["ese", "ish", "ian", "ean", "ican"];

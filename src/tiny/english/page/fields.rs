@@ -412,14 +412,26 @@ mod tests {
             ),
             ("Born", "Cork, 1973", "Alice was born in 1973 in Cork."),
             ("Died", "2001, London", "Alice died in 2001 in London."),
+            ("Birthday", "29 Feb 2008", "Alice was born on 29 Feb 2008."),
+            ("Born", "2008-02-29", "Alice was born on 2008-02-29."),
+            ("Children", "1", "Alice has 1 child."),
+            (
+                "Education",
+                "University of Leeds",
+                "Alice studied at the University of Leeds.",
+            ),
+            ("Fave colour", "black", "Alice's fave colour is black."),
         ] {
             check(field, text, &[expected]);
         }
         for (field, text) in [
             ("Eyes", "one"),
+            ("Appearance", "Lanky, Broken nose"),
+            ("Personality", "Cocky, loyal, terrible liar"),
             ("Fears", "heights, moths, oddly"),
             ("Favourite food", "Soup, always"),
             ("Age", "ancient"),
+            ("Age", "in"),
         ] {
             check(field, text, &[]);
         }

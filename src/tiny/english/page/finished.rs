@@ -24,7 +24,7 @@ pub(super) fn name_once(
 ) -> Option<Vec<Token>> {
     let is_named = |token: &Token| token.me && token.text == character;
     let is_own = clause.kind == Subject::Mine && !tokens[..clause.start].iter().any(is_named);
-    if tokens.iter().any(is_named) && !(is_own && !is_named(&tokens[clause.start])) {
+    if tokens.iter().any(is_named) && (!is_own || is_named(&tokens[clause.start])) {
         return Some(tokens);
     }
     let at = if tokens[clause.start].me {

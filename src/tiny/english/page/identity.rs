@@ -55,7 +55,9 @@ fn age(field: &Field) -> Option<String> {
             Some(format!("{name} is {} years old.", years?))
         }
         _ if field.text.contains(',') => None,
-        _ if tokens[0].is("in") && is_possessive(tokens, 1) => Some(format!("{name} is {low}.")),
+        _ if tokens.len() > 2 && tokens[0].is("in") && is_possessive(tokens, 1) => {
+            Some(format!("{name} is {low}."))
+        }
         [number, ..] if is_numeral(number) => Some(format!("{} age is {low}.", genitive(name))),
         _ if DECADE.is_match(low) => Some(format!("{name} is in {} {low}.", field.possessive)),
         _ => None,

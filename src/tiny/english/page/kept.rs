@@ -2,6 +2,7 @@
 
 use super::asked;
 use super::blocks;
+use super::context;
 use super::statements::Writer;
 use super::{talk, wiki};
 use crate::teacher::Unread;
@@ -105,7 +106,9 @@ impl Writer<'_> {
         if self.rival || self.voice.is_some() || gender == Gender::They {
             return None;
         }
-        match (is(0), is(2)) {
+        // `He makes him scrub pots`
+        let is_of_two = context::pairs_pronouns(&tokenize(text), gender);
+        match (is(0) && !is_of_two, is(2)) {
             // `She was ill when Alice came` is of somebody else.
             (true, _) if !rest.contains(name.as_str()) => Some(format!("{name} {rest}")),
             (_, true) if is_possessive(&tokenize(text), 0) => {

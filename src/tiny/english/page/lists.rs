@@ -81,7 +81,13 @@ fn related(character: &str, name: &str, what: &str) -> Block {
     if opens_with_verb(&tokens) {
         return Block::Prose(format!("{name} {}", wording::decapitalized(&tokens)));
     }
-    if has_finite_verb(what) || what.contains(';') {
+    // `business partner, elf`
+    let adds = tokens.windows(2).any(|pair| {
+        pair[0].is(",")
+            && !grammar::is_determiner(&pair[1].lower)
+            && !pair[1].is_any(&["who", "whom", "whose"])
+    });
+    if has_finite_verb(what) || what.contains(';') || adds {
         return Block::kept(Some(name), what);
     }
     let n_articles = usize::from(

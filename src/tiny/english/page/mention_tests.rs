@@ -54,6 +54,13 @@ fn a_pronoun_behind_somebody_without_a_name_is_not_the_characters() {
             ["Tom has eleven workers.", "Tom pays them well."],
         ),
         (
+            "His abbot keeps him humble. He makes him scrub pots.",
+            [
+                "Tom's abbot keeps him humble.",
+                "Tom – He makes him scrub pots.",
+            ],
+        ),
+        (
             "His mother is Korean. He is tall.",
             ["Tom's mother is Korean.", "Tom is tall."],
         ),

@@ -111,7 +111,7 @@ pub(crate) fn is_doubtful(heading: &str) -> bool {
     // `Favourite film`
     let is_favourite = tokens
         .first()
-        .is_some_and(|first| first.is_any(&["favourite", "favorite"]));
+        .is_some_and(|first| first.is_any(&["favourite", "favorite", "fave", "fav"]));
     opens
         || takes_back(heading)
         || !is_favourite && tokens.iter().any(|token| token.is_in(NO_FACTS))

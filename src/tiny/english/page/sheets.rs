@@ -82,6 +82,7 @@ pub(crate) fn as_fields(page: &str) -> (String, Vec<Unread>) {
         };
         format!("{name}: {}", &found[2])
     });
+    let page = page.replace("Child(ren)", "Children");
     let page = PLURAL.replace_all(&page, "$1");
     let page = CHAT.replace_all(&page, |found: &Captures<'_>| {
         let name = [1, 2, 3].iter().find_map(|&group| found.get(group));

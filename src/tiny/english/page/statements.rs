@@ -349,6 +349,9 @@ impl Writer<'_> {
             self.refocus(&tokens, clause, gender);
         }
         let clause = clause?;
+        if gender.is_some_and(|gender| context::pairs_pronouns(&tokens, gender)) {
+            return None;
+        }
         if !tokens.iter().any(|token| token.me)
             || lacks_subject(&tokens, &clause)
             || is_dangling(&tokens, &clause)

@@ -87,6 +87,10 @@ pub(crate) fn tables(page: &str) -> String {
                 let key = clean(key);
                 let pair = format!("{key}: {text}");
                 kept.push(match field(&pair) {
+                    // `Likes?` and `stout`
+                    _ if is_field_name(key.trim_end_matches('?')) && key.ends_with('?') => {
+                        format!("{}: {text}", key.trim_end_matches('?'))
+                    }
                     // `Smokes?` and `Yes, a pipe`
                     _ if key.ends_with('?') => format!("{KEPT}{key} {text}"),
                     Some(_) => pair,

@@ -62,8 +62,13 @@ impl Field<'_> {
                 && digits.bytes().all(|byte| byte.is_ascii_digit());
             is_day && matches!(&token.lower[digits.len()..], "" | "st" | "nd" | "rd" | "th")
         });
+        // `2008-02-29`
+        let is_written_out = self
+            .tokens
+            .iter()
+            .any(|token| token.is_number() && token.text.matches(['-', '.']).count() == 2);
         let is_ordinal = self.tokens.iter().any(|token| token.is("of"));
-        if month && (day || is_ordinal) {
+        if is_written_out || month && (day || is_ordinal) {
             "on"
         } else {
             "in"
@@ -251,7 +256,12 @@ fn activity(field: &Field) -> Option<String> {
         "education" | "school" | "university" | "alma mater"
             if is_noun_phrase(tokens) && !tokens[0].is_any(&["a", "an"]) =>
         {
-            format!("{name} studied at {text}.")
+            let the = if text.starts_with("University of") {
+                "the "
+            } else {
+                ""
+            };
+            format!("{name} studied at {the}{text}.")
         }
         "height"
             if field.number().is_some()
@@ -265,6 +275,12 @@ fn activity(field: &Field) -> Option<String> {
         }
         "instrument" | "instruments" => format!("{name} plays {low}."),
         "siblings" | "children" | "pets" if tokens.len() == 1 && is_count(&tokens[0]) => {
+            let is_one = tokens[0].is_any(&["1", "one"]);
+            let key = match *key {
+                "children" if is_one => "child",
+                _ if is_one => key.trim_end_matches('s'),
+                _ => key,
+            };
             format!("{name} has {low} {key}.")
         }
         // `Borin and Dagna`, but `Two brothers` and `A cat`.
@@ -302,7 +318,7 @@ fn is_feature(tokens: &[Token]) -> bool {
     let last = tokens.iter().rev().find(|token| token.is_word());
     let plain = tokens
         .iter()
-        .all(|token| token.is_word() && !grammar::is_preposition(&token.lower));
+        .all(|token| token.is_word() && !grammar::is_preposition(&token.lower) && !token.is("and"));
     plain && tokens.len() > 1 && last.is_some_and(|last| last.is_any(&PARTS))
 }
 
@@ -333,7 +349,7 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
     let first = &field.tokens[0];
     let is_favourite = before
         .first()
-        .is_some_and(|word| matches!(*word, "favourite" | "favorite" | "comfort"));
+        .is_some_and(|word| matches!(*word, "favourite" | "favorite" | "fave" | "fav" | "comfort"));
     let describes = |word: &&str| {
         grammar::is_adjective(word) || word.ends_with("est") || matches!(*word, "older" | "younger")
     };

@@ -116,7 +116,25 @@ pub(crate) fn all_adjectives(tokens: &[Token]) -> bool {
             .iter()
             .any(|token| token.is_any(&[",", "and", "but"]))
         || grammar::is_adjective(&last.lower);
-    !noun && listed
+    // `loyal, terrible liar`
+    let text = join(tokens);
+    let has_noun = text
+        .split(", ")
+        .flat_map(|item| item.split(" and "))
+        .any(|item| {
+            let words = tokenize(item.trim_start_matches("and "));
+            let ends = ["al", "ic", "ed", "ing", "y", "ant", "ent"];
+            let (Some(first), Some(last)) = (words.first(), words.last()) else {
+                return false;
+            };
+            words.len() > 1
+                && words.iter().all(Token::is_word)
+                && !verbs::is_adverb(&first.lower)
+                && !words.iter().any(|word| word.is_any(&["to", "but", "not"]))
+                && !grammar::is_adjective(&last.lower)
+                && !ends.iter().any(|end| last.lower.ends_with(end))
+        });
+    !noun && listed && !has_noun
 }
 
 /// Whether a value has a clause or an afterthought of its own: `elvish wine makes her sick`, `two, when it rains`.

@@ -66,10 +66,14 @@ fn goes_on(last: &str, piece: &str, quotes: usize) -> bool {
 /// Whether a sentence ends at a word that the segmenter takes for an abbreviation: `ill`, `art` and `me`, or the name `Ken`.
 fn ends_sentence(word: &str) -> bool {
     const ABBREVIATIONS: &str = "vs cf ca viz approx incl esp est eg ie op vol nos pp al ed eds";
+    const TITLES: &str = "mr mrs ms miss sir madam frau count baron";
     let is_lower = word.chars().all(|c| c.is_ascii_lowercase());
     match is_lower {
         true => word.len() > 1 && !has_word(ABBREVIATIONS, word),
-        false => people::is_name(&word.to_lowercase()),
+        false => {
+            let word = word.to_lowercase();
+            people::is_name(&word) && !has_word(TITLES, &word)
+        }
     }
 }
 
@@ -78,6 +82,10 @@ fn split_missed(sentence: &str) -> Vec<String> {
     pattern!(
         MISSED,
         r#"(?:[a-z0-9)]{2}|\s[A-Z])[.!?]"?(\s+)(?:He|She|They|His|Her|Their|It|The|In|This|I|My|You|Your)\s|[a-z]{3}[.!?]("?)[A-Z][a-z]+\s|\b([A-Za-z]+)\.(\s+)"?[A-Z]"#
+    );
+    pattern!(
+        STARTER,
+        r"^(?:He|She|They|His|Her|Their|It|The|In|This|I|My|You|Your)\s"
     );
     if sentence.len() > 4000 {
         return vec![sentence.to_owned()];
@@ -91,7 +99,12 @@ fn split_missed(sentence: &str) -> Vec<String> {
         };
         let quoted = sentence[start..gap.start()].matches('"').count() % 2 == 1;
         from = gap.end();
-        let ends = found.get(3).is_none_or(|word| ends_sentence(word.as_str()));
+        let is_opened = STARTER.is_match(&sentence[gap.end()..]);
+        let ends = found.get(3).is_none_or(|word| {
+            let word = word.as_str();
+            let is_short = word.chars().rev().take(2).all(|c| c.is_ascii_lowercase());
+            ends_sentence(word) || is_opened && is_short && word.len() > 2
+        });
         if !quoted && ends {
             parts.push(sentence[start..gap.start()].trim().to_owned());
             start = gap.end();
@@ -130,6 +143,7 @@ mod tests {
             "It was ok.|Alice sang.",
             "She takes vitamin C.|Her doctor is old.",
             "She met Ken.|Nobody knew.",
+            "She moved to Wash.|She likes it.",
         ] {
             let parts: Vec<&str> = text.split('|').collect();
             assert_eq!(sentences(&parts.join(" ")), parts);
@@ -138,6 +152,7 @@ mod tests {
             "It is no. 5 of the Op. 12 set.",
             "She beat him, i.e. Tom, twice.",
             "They met in St. Ives vs. Bonn.",
+            "She works for Mr. Brown and Mrs. Ives.",
         ] {
             assert_eq!(sentences(text), [text]);
         }

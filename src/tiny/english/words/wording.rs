@@ -94,6 +94,18 @@ pub(crate) fn is_month(lower: &str) -> bool {
             | "october"
             | "november"
             | "december"
+            | "jan"
+            | "feb"
+            | "mar"
+            | "apr"
+            | "jun"
+            | "jul"
+            | "aug"
+            | "sep"
+            | "sept"
+            | "oct"
+            | "nov"
+            | "dec"
     )
 }
 
