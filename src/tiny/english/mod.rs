@@ -19,7 +19,8 @@
 //! - Nothing is lost without a word: a line or sentence gives statements or is among [`Reading::unread`], with the reason: questions, what is
 //!   said in a talk and holds for the moment, what others say, code, what is struck out, what describes the page. Sources, comments, pictures,
 //!   the look of an infobox and editors' marks of a wiki are not text of the page.
-//! - Compound sentences are split. `X is a … who …` is split where it is surely X who does it.
+//! - A question is kept with its answer where the answer says nothing without it, in prose and in interviews.
+//! - Compound sentences are split where the second part says something by itself. `X is a … who …` is split where it is surely X who does it.
 //! - A noun that looks like a verb may be taken for one (`her work takes`), most often in long noun phrases and after lists. The question is
 //!   then clumsy; a clause that is not understood gives only open questions.
 //! - Statements keep the tense of the page, so fiction told in the present gives questions in the present (`Do you buy a cat?`).

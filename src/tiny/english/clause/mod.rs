@@ -3,10 +3,13 @@
 //! Everything works on [`tokens`](super::words::tokens) in which the mentions of the character are marked. Nothing here knows pages, questions
 //! or replies.
 
+pub(super) mod case;
+pub(super) mod inflection;
 pub(super) mod main;
 pub(super) mod names;
 pub(super) mod phrases;
 pub(super) mod possessive;
+pub(super) mod predicates;
 pub(super) mod pronouns;
 pub(super) mod subject;
 pub(super) mod voice;

@@ -1,8 +1,11 @@
 //! Who is meant: the character's names, the pronoun, and the people beside.
 
+use std::ops::Range;
+
 use super::pronouns::{guess_gender, mark_pronouns};
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::people::{Gender, PARTICLES, is_place_word};
+use crate::tiny::english::words::lexicon::{self, ADJECTIVES};
+use crate::tiny::english::words::people::{Gender, PARTICLES, is_job, is_place_word};
 use crate::tiny::english::words::tokens::{self, Token, expand, tokenize};
 use crate::tiny::english::words::verbs;
 
@@ -14,6 +17,8 @@ pub(crate) struct Names {
     /// Names to be read as the character, the longest first.
     aliases: Vec<Vec<String>>,
     n_words: usize,
+    /// Whether these are all names of the character, so that a longer one is somebody else's.
+    pub is_settled: bool,
     /// What the page or the name tells about the pronoun.
     pub gender: Option<Gender>,
 }
@@ -35,6 +40,7 @@ impl Names {
             character: character.trim().to_owned(),
             aliases,
             n_words,
+            is_settled: false,
             gender,
         }
     }
@@ -67,38 +73,76 @@ impl Names {
         let mut collapsed: Vec<Token> = Vec::with_capacity(tokens.len());
         let mut at = 0;
         while at < tokens.len() {
-            let Some(mut length) = self.length_at(&tokens, at) else {
+            let Some(length) = self.length_at(&tokens, at) else {
                 collapsed.push(tokens[at].clone());
                 at += 1;
                 continue;
             };
             let opening = opening_names(&collapsed, &tokens[at]);
-            while opening_expands(&collapsed, opening)
-                && extends_name(&tokens, at + length)
-                && length < 4
-            {
-                length += 1;
-            }
-            let longer = length > self.n_words && collapsed.iter().any(|token| token.me);
-            let someone_else =
-                longer || opening.is_none() && is_someone_else(&collapsed, tokens.get(at + length));
-            let mut name = Token {
-                me: !someone_else,
-                ..tokens[at].clone()
-            };
-            if let Some(start) = opening {
-                name.space = collapsed.get(start).is_some_and(|token| token.space);
-                collapsed.truncate(start);
-            }
-            if someone_else {
-                collapsed.extend_from_slice(&tokens[at..at + length]);
+            let end = name_end(&tokens, at + length, collapsed.is_empty());
+            if self.is_another(&collapsed, opening, &tokens, at..at + length, end) {
+                collapsed.extend_from_slice(&tokens[at..end]);
             } else {
+                let mut name = Token {
+                    me: true,
+                    ..tokens[at].clone()
+                };
+                if let Some(start) = opening {
+                    name.space = collapsed.get(start).is_some_and(|token| token.space);
+                    collapsed.truncate(start);
+                }
                 name.set(&self.character);
                 collapsed.push(name);
             }
-            at += length;
+            at = end;
         }
         collapsed
+    }
+
+    /// Whether the name at `name`, which goes on to `end`, is somebody else's: `Alice Walker`, `Aunt Alice`, `Mark Jr.`
+    fn is_another(
+        &self,
+        before: &[Token],
+        opening: Option<usize>,
+        tokens: &[Token],
+        name: Range<usize>,
+        end: usize,
+    ) -> bool {
+        let is_longer = end > name.end;
+        if tokens[name.end..end]
+            .iter()
+            .any(|token| is_suffix(&token.lower))
+            || is_longer && before.iter().any(|token| token.me)
+        {
+            return true;
+        }
+        match opening {
+            None => is_longer || is_someone_else(before, tokens.get(end)),
+            // `Captain Alice`, but not `Aunt Alice` or, on a page about Alice Bell, `Tom Bell`
+            Some(_) if !before.is_empty() => {
+                let is_titled = before.iter().all(|token| is_title(&token.lower));
+                let is_given =
+                    self.n_words > 1 || Gender::of_word(&self.character.to_lowercase()).is_some();
+                let is_kin = before.iter().any(|token| is_kin(&token.lower));
+                // `Mr Marsh`, on a page about Tilda Marsh
+                let is_man = self.gender == Some(Gender::She)
+                    && before
+                        .iter()
+                        .any(|token| token.is_in("mr mr. sir king lord prince"));
+                is_kin || is_man || !is_titled && (self.is_settled || is_given)
+            }
+            // `Alice Moreau is a cook`, but not `Alice Walker is whom Alice admires`
+            Some(_) if is_longer => self.is_settled || self.is_named_plainly(tokens, end),
+            Some(_) => false,
+        }
+    }
+
+    /// Whether the character's name stands by itself from `from`.
+    fn is_named_plainly(&self, tokens: &[Token], from: usize) -> bool {
+        (from..tokens.len()).any(|at| {
+            self.length_at(tokens, at)
+                .is_some_and(|length| name_end(tokens, at + length, false) == at + length)
+        })
     }
 
     /// The tokens of a text, with every name and pronoun that means the character marked.
@@ -147,7 +191,7 @@ fn opening_names(before: &[Token], name: &Token) -> Option<usize> {
         && before.iter().all(is_name)
         && before[0].is_capital()
         && name.is_capital();
-    (fits && !is_title(&before[0].lower)).then_some(0)
+    fits.then_some(0)
 }
 
 /// A word that may open a sentence without being a name.
@@ -158,28 +202,52 @@ fn is_function_word(lower: &str) -> bool {
         || verbs::is_adverb(lower)
         || verbs::known(lower).is_some()
         || tokens::is_stop(lower)
-        || crate::tiny::english::words::lexicon::ADJECTIVES
-            .split_whitespace()
-            .any(|word| word == lower)
+        || lexicon::has_word(ADJECTIVES, lower)
 }
 
-fn opening_expands(before: &[Token], opening: Option<usize>) -> bool {
-    before.is_empty() && opening.is_some()
+/// Where a name ends that goes on at `from`: `Walker` and `Jr.` behind a first name.
+fn name_end(tokens: &[Token], from: usize, opens: bool) -> usize {
+    let mut end = from;
+    while end < from + 3 && extends_name(tokens, end, opens) {
+        end += 1;
+    }
+    end
 }
 
-fn extends_name(tokens: &[Token], at: usize) -> bool {
+fn extends_name(tokens: &[Token], at: usize, opens: bool) -> bool {
     tokens.get(at).is_some_and(|token| {
         token.is_word()
             && token.space
             && token.is_capital()
             && !is_place_word(&token.text)
-            && !is_function_word(&token.lower)
             && !token.is("i")
+            // Within a sentence a word with a capital letter is a name, whatever it may be else.
+            && !(opens && is_function_word(&token.lower))
+            && (opens || !lexicon::is_proper(&token.lower))
     })
 }
 
+/// `Jr.` and the like behind a name.
+pub(crate) fn is_suffix(lower: &str) -> bool {
+    matches!(
+        lower,
+        "jr" | "jr." | "sr" | "sr." | "junior" | "senior" | "ii" | "iii" | "iv"
+    )
+}
+
+/// A word before a name that says what its bearer is.
 fn is_title(lower: &str) -> bool {
-    matches!(lower, "mrs." | "miss" | "madam" | "lady" | "frau")
+    const TITLES: &str = "captain dr dr. doctor mr mr. prof prof. professor sir sergeant lieutenant colonel general inspector officer judge \
+        president senator agent detective chief master commander admiral major corporal private chef coach king queen prince \
+        princess lord duke duchess count countess baron baroness dame emperor empress young little old poor dear";
+    is_job(lower) || lexicon::has_word(TITLES, lower)
+}
+
+/// A word before a name that makes it a relative's, a saint's or a spouse's.
+pub(crate) fn is_kin(lower: &str) -> bool {
+    const KIN: &str = "aunt auntie aunty uncle mother father mom mum mama dad papa sister brother cousin grandmother grandfather grandma \
+        grandpa granny gran nana great-aunt great-uncle st st. saint mrs mrs. miss madam lady frau";
+    lexicon::has_word(KIN, lower)
 }
 
 /// Whether the words before a name make it the name of someone or something else.
@@ -193,14 +261,14 @@ fn is_someone_else(before: &[Token], next: Option<&Token>) -> bool {
         && (!opens || !is_function_word(&last.lower))
         && !last.is("i")
         && !last.me
-        && !matches!(last.lower.as_str(), "mr." | "dr." | "professor" | "young");
+        && !is_title(&last.lower);
     let after_name = last.is_any(&["named", "called"])
         || (last.is("is") && before.len() > 1 && before[before.len() - 2].is("name"));
     after_name && !next.is_some_and(|next| next.is_any(&["after", "as"]))
         || named && !is_function_word(&last.lower)
         || PARTICLES.contains(&last.lower.as_str()) && !last.is("of")
         || last.is_any(&["a", "an", "another"])
-        || is_title(&last.lower)
+        || is_kin(&last.lower)
 }
 
 #[cfg(test)]
@@ -221,6 +289,34 @@ mod tests {
         assert_eq!(
             marked("Aalten", "Maria van Aalten was a painter."),
             ["Aalten"]
+        );
+    }
+
+    #[test]
+    fn a_name_that_holds_the_characters_may_be_somebody_elses() {
+        for (character, text) in [
+            ("Alice", "Bob admires Alice Walker."),
+            ("Alice", "Aunt Alice lives next door."),
+            ("Alice", "Tom visits his aunt and Cousin Alice."),
+            ("Alice", "Mary Alice sings."),
+            ("Mark", "Mark Jr. is five."),
+            ("Rosa Bell", "John Bell built it."),
+        ] {
+            let mut names = Names::new(character);
+            names.add("Bell");
+            let tokens = names.tag_names(text);
+            assert!(tokens.iter().all(|token| !token.me), "{text}");
+        }
+        for text in [
+            "Captain Alice sails.",
+            "Bob taught Alice French.",
+            "Alice, Tom and Ruth left.",
+        ] {
+            assert_eq!(marked("Alice", text), ["Alice"], "{text}");
+        }
+        assert_eq!(
+            marked("Alice", "Alice Walker is whom Alice admires."),
+            ["Alice"]
         );
     }
 }

@@ -71,8 +71,13 @@ pub(crate) fn mark_pronouns(tokens: &mut [Token], gender: Gender) {
         let reflexive = tokens[idx].lower.ends_with("sel")
             || tokens[idx].lower.ends_with("self")
             || tokens[idx].lower.ends_with("selves");
+        // `Her sister hates rain, and so does she`
+        let is_inverted = idx > 1
+            && nominative == tokens[idx].lower
+            && verbs::is_auxiliary(&tokens[idx - 1].lower)
+            && tokens[idx - 2].is_any(&["so", "nor", "neither"]);
         tokens[idx].me = if rivalled {
-            (object || (recent && is_possessive(tokens, idx))) && !reflexive
+            is_inverted || (object || (recent && is_possessive(tokens, idx))) && !reflexive
         } else if who_clause {
             object
         } else if object {
@@ -121,13 +126,16 @@ pub(crate) fn guess_gender(tokens: &[Token]) -> Option<Gender> {
             they_found = they_found.or(Some(gender));
         }
     }
-    fallback.or(they_found)
+    they_found.or(fallback)
 }
 
 /// Whether `they` or `their` at this place may mean several things or people named before.
 fn has_other_plural(tokens: &[Token], at: usize) -> bool {
     let before = &tokens[..at];
     has_plural_people(before)
+        || before
+            .iter()
+            .any(|token| token.is_in("married divorced dated"))
         || (!is_possessive(tokens, at)
             && before.iter().any(|token| {
                 grammar::is_plural(&token.lower)

@@ -1,10 +1,11 @@
 //! The same words in another person: `Alice plays` is `I play`, `you play`, and back.
 
+use super::case::{Case, case_of};
 use super::main::{self, Subject};
 use super::names::Names;
-use super::possessive::is_possessive;
-use super::subject::{is_finite_after_me, verb_after};
+use super::subject::verb_after;
 use crate::tiny::english::words::grammar;
+use crate::tiny::english::words::people::Gender;
 use crate::tiny::english::words::tokens::{Token, capitalized, join};
 use crate::tiny::english::words::verbs::{self, THIRD};
 
@@ -33,108 +34,29 @@ impl Person {
 }
 
 /// Returns the statement as the character would say it.
+///
+/// Of a piece of a page that was kept as it stands, whose pronouns may mean somebody else, only the name becomes `I` or `me`.
 pub fn first_person(character: &str, statement: &str) -> String {
-    let tokens = Names::new(character).tag(statement);
+    let mut names = Names::new(character);
+    let kept = statement
+        .strip_prefix(character.trim())
+        .and_then(|rest| rest.strip_prefix(" – "));
+    let Some(kept) = kept else {
+        return join(&to_person(&names.tag(statement), Person::First));
+    };
+    names.is_settled = true;
+    let mut tokens = names.tag_names(kept);
+    if kept.contains("? ") || !tokens.iter().any(|token| token.me) {
+        return kept.to_owned();
+    }
+    // `Alice says that she is ill`: whom the pronoun means is not known.
+    for at in 0..tokens.len() {
+        let is_followed = tokens[at + 1..]
+            .iter()
+            .any(|token| token.is_in("he she they"));
+        tokens[at].me &= !is_followed || case_of(&tokens, at) != Case::Nominative;
+    }
     join(&to_person(&tokens, Person::First))
-}
-
-/// How a mention of the character stands in its sentence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Case {
-    Nominative,
-    Accusative,
-    Possessive,
-    PossessiveAlone,
-    Reflexive,
-}
-
-/// The case of the mention at `at`.
-pub(crate) fn case_of(tokens: &[Token], at: usize) -> Case {
-    let token = &tokens[at];
-    if tokens.get(at + 1).is_some_and(Token::is_genitive) {
-        let stands_alone = tokens.get(at + 2).is_none_or(|next| {
-            !next.is_word() || next.is_any(&["and", "or", "in", "on", "is", "was"])
-        });
-        return if stands_alone {
-            Case::PossessiveAlone
-        } else {
-            Case::Possessive
-        };
-    }
-    match token.lower.as_str() {
-        "he" | "she" | "they" | "i" => return Case::Nominative,
-        "him" | "them" | "me" => return Case::Accusative,
-        "my" | "your" | "their" => return Case::Possessive,
-        "hers" | "theirs" | "mine" | "yours" => return Case::PossessiveAlone,
-        "himself" | "herself" | "themselves" | "themself" | "myself" | "yourself" => {
-            return Case::Reflexive;
-        }
-        "his" => {
-            let alone = tokens
-                .get(at + 1)
-                .is_none_or(|next| !next.is_word() || verbs::is_auxiliary(&next.lower));
-            return if alone {
-                Case::PossessiveAlone
-            } else {
-                Case::Possessive
-            };
-        }
-        "her" => {
-            return if is_possessive(tokens, at) {
-                Case::Possessive
-            } else {
-                Case::Accusative
-            };
-        }
-        _ => {}
-    }
-    if is_nominative_name(tokens, at) {
-        Case::Nominative
-    } else {
-        Case::Accusative
-    }
-}
-
-/// Whether the name (or `you`) at `at` is a subject.
-pub(crate) fn is_nominative_name(tokens: &[Token], at: usize) -> bool {
-    if let Some(clause) = main::parse(tokens) {
-        let listed = matches!(clause.kind, Subject::WithMe | Subject::Me)
-            && (clause.start..clause.subject_end).contains(&at);
-        if listed {
-            return true;
-        }
-    }
-    let before = at.checked_sub(1).map(|before| &tokens[before]);
-    let pure_preposition = before.is_some_and(|before| {
-        grammar::is_preposition(&before.lower)
-            && !grammar::is_subordinator(&before.lower)
-            && !before.is_any(&["as", "until", "till"])
-    });
-    let you = tokens[at].is("you");
-    if pure_preposition {
-        return false;
-    }
-    if verb_after(tokens, at + 1, you).is_some_and(|verb| you || !ends_list(tokens, at, verb)) {
-        return true;
-    }
-    if tokens.get(at + 1).is_some_and(|next| next.is("and")) {
-        return (at + 2..tokens.len().min(at + 6)).any(|idx| {
-            verb_after(tokens, idx, true)
-                .is_some_and(|verb| verb == idx && !grammar::is_preposition(&tokens[idx - 1].lower))
-        }) && before.is_none_or(|before| {
-            verbs::known(&before.lower).is_none_or(|(_, forms)| forms & THIRD == 0)
-        });
-    }
-    false
-}
-
-/// A past form right after an object may be a participle: `the song about Alice called …`.
-fn ends_list(tokens: &[Token], at: usize, verb: usize) -> bool {
-    let after_verb = at > 0
-        && is_finite_after_me(tokens, at - 1)
-        && !verbs::is_auxiliary(&tokens[at - 1].lower)
-        && !says(&tokens[at - 1].lower);
-    after_verb && verbs::is_participle(&tokens[verb].lower)
 }
 
 /// Whether the verb reports what someone says or thinks.
@@ -149,6 +71,8 @@ pub(crate) fn says(lower: &str) -> bool {
 
 /// The sentence with the character as `I` or `you`.
 pub(crate) fn to_person(tokens: &[Token], person: Person) -> Vec<Token> {
+    let shared = share(tokens, person);
+    let tokens = shared.as_deref().unwrap_or(tokens);
     let group = main::parse(tokens).filter(|clause| clause.kind == Subject::WithMe);
     let mut out: Vec<Option<Token>> = tokens.iter().cloned().map(Some).collect();
     let [nominative, accusative, possessive, alone, reflexive] = person.forms();
@@ -157,6 +81,10 @@ pub(crate) fn to_person(tokens: &[Token], person: Person) -> Vec<Token> {
             continue;
         }
         let word = match case_of(tokens, at) {
+            Case::Nominative if is_inverted(tokens, at) => {
+                set_verb(tokens, at - 1, person, &mut out);
+                nominative
+            }
             Case::Nominative => {
                 let in_group = group
                     .as_ref()
@@ -187,6 +115,13 @@ pub(crate) fn to_person(tokens: &[Token], person: Person) -> Vec<Token> {
         first.text = text;
     }
     out
+}
+
+/// Whether the subject at `at` stands behind its verb: `so does she`.
+fn is_inverted(tokens: &[Token], at: usize) -> bool {
+    at > 1
+        && tokens[at - 2].is_any(&["so", "nor", "neither"])
+        && verbs::is_auxiliary(&tokens[at - 1].lower)
 }
 
 /// Puts the verbs of the subject at `at` into the new person.
@@ -228,6 +163,10 @@ fn agree_verbs(tokens: &[Token], at: usize, person: Person, out: &mut [Option<To
         let Some(coordinated) = tokens.get(next) else {
             continue;
         };
+        // `and so does her wife`
+        if tokens[next - 1].is("so") && tokens.get(next + 1).is_some_and(Token::is_word) {
+            continue;
+        }
         let comma = token.is(",") || idx > 0 && tokens[idx - 1].is(",");
         let auxiliary = verbs::is_auxiliary(&coordinated.lower);
         let form = verbs::known(&coordinated.lower).is_some_and(|(_, forms)| forms & THIRD != 0)
@@ -331,6 +270,23 @@ fn regroup(tokens: &[Token], group: &main::Clause, person: Person, out: &mut [Op
     }
 }
 
+/// `Alice and Tom's daughter`: `Tom's and my daughter`.
+fn share(tokens: &[Token], person: Person) -> Option<Vec<Token>> {
+    let at = tokens.windows(4).position(|words| {
+        words[0].me
+            && Gender::of_pronoun(&words[0].lower).is_none()
+            && words[1].is("and")
+            && words[2].is_capital()
+            && words[3].is_genitive()
+    })?;
+    let mut own = Token::new(person.forms()[2], true);
+    own.me = true;
+    let mut name = tokens[at + 2].clone();
+    name.space = tokens[at].space;
+    let shared = [name, tokens[at + 3].clone(), tokens[at + 1].clone(), own];
+    Some([&tokens[..at], &shared[..], &tokens[at + 4..]].concat())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -370,6 +326,27 @@ mod tests {
             "I love a man who plays chess.",
         );
         check("Alice's mother loves her.", "My mother loves me.");
+        check(
+            "Alice's mother, Ruth, died when Alice was fourteen.",
+            "My mother, Ruth, died when I was fourteen.",
+        );
+        check(
+            "Alice's sister hates the cold, and so does she.",
+            "My sister hates the cold, and so do I.",
+        );
+        check(
+            "Alice hates flying, and so does her wife.",
+            "I hate flying, and so does my wife.",
+        );
+        check(
+            "Alice's wife and Alice run a bakery.",
+            "My wife and I run a bakery.",
+        );
+        check(
+            "Alice and Tom's daughter is five.",
+            "Tom's and my daughter is five.",
+        );
+        check("Alice's \"Hill\" won a prize.", "My \"Hill\" won a prize.");
     }
 
     #[test]
@@ -380,5 +357,21 @@ mod tests {
             join(&to_person(&tokens, Person::Second)),
             "You were born in Bonn, where you still live with your sister."
         );
+    }
+
+    #[test]
+    fn of_what_was_kept_only_the_name_is_bent() {
+        for (statement, expected) in [
+            ("Alice – Doran: He hates Alice.", "Doran: He hates me."),
+            ("Alice – She has a son.", "She has a son."),
+            (
+                "Alice – Alice Walker lives here.",
+                "Alice Walker lives here.",
+            ),
+            ("Alice – Likes: all but fish.", "Likes: all but fish."),
+            ("Alice – Doran hates Alice's cat.", "Doran hates my cat."),
+        ] {
+            assert_eq!(first_person("Alice", statement), expected);
+        }
     }
 }

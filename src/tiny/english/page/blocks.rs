@@ -2,17 +2,22 @@
 
 use unicode_normalization::UnicodeNormalization;
 
+use super::asked;
+use super::capitals;
 use super::lists::{self, List};
-use super::predicates::opens_with_verb;
 use super::sheets::{self, Unread};
 use super::splitter::Splitter;
 use super::talk;
 use super::templates::is_field_name;
 use crate::pattern::pattern;
 use crate::tiny::english::clause;
+use crate::tiny::english::clause::predicates::opens_with_verb;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::tokens::{self, tokenize};
 use crate::tiny::english::words::verbs;
+
+/// What stands before a line that is kept as it is.
+pub(crate) const KEPT: char = '\u{e000}';
 
 /// A piece of the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +59,8 @@ pattern!(
 
 /// Splits a page about `character` into blocks.
 pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
-    let (page, unread) = prepared(page);
-    let page = talk::interview(character, &page);
+    let (page, unread) = prepared(character, page);
+    let page = asked::interview(character, &page);
     let speakers = talk::speakers(character, &page);
     let mut splitter = Splitter::new(character, &page);
     for line in page.lines() {
@@ -68,10 +73,11 @@ pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
 }
 
 /// The page in one form of Unicode and of line ends, what has a notation of its own as fields; and what is taken out.
-fn prepared(page: &str) -> (String, Vec<Unread>) {
+fn prepared(character: &str, page: &str) -> (String, Vec<Unread>) {
     let page = page.replace("\r\n", "\n");
     let page: String = page.nfc().filter_map(plain).collect();
     let page = REFERENCE.replace_all(&page, "");
+    let page = capitals::restored(character, &page);
     sheets::as_fields(&page)
 }
 

@@ -55,7 +55,8 @@ pub(crate) fn names_rival(tokens: &[Token], gender: Option<Gender>, of_me: Optio
         let of_other = before_name(tokens, at)
             .and_then(|before| Gender::of_word(&before.lower))
             .is_some_and(|who| !fits(who));
-        let person = person && !of_other && !is_complement(tokens, at);
+        let is_one = gender == Gender::They || !grammar::is_plural(lower);
+        let person = person && is_one && !of_other && !is_complement(tokens, at);
         is_object
             || several
             || person && gender != Gender::They
@@ -114,10 +115,38 @@ fn is_unknown_name(tokens: &[Token], at: usize) -> bool {
         && !begins
         && !in_place
         && !token.is("i")
+        && !is_of_country(&token.lower)
         && !lexicon::is_proper(&token.lower)
         && !lexicon::is_common(&token.lower)
         && !before
             .is_some_and(|before| before.is_capital() && !before.me && in_place_before(tokens, at))
+}
+
+/// Whether a sentence opens with the character's pronoun and has it as an object, too, so that one of them is somebody else: `He likes him`.
+pub(crate) fn pairs_pronouns(tokens: &[Token], gender: Gender) -> bool {
+    let [nominative, accusative, ..] = gender.forms();
+    let is_object = |at: usize| tokens[at].is(accusative) && !is_possessive(tokens, at);
+    let opens = tokens.first().is_some_and(|first| first.is(nominative));
+    let ends = (1..tokens.len())
+        .find(|&at| tokens[at].is_any(&[",", ";", "and", "but", "that", "who", "when", "because"]));
+    opens && (1..ends.unwrap_or(tokens.len())).any(is_object)
+}
+
+/// Whether a word says from where somebody or something comes: `Korean`, `Irish`, `Maltese`.
+fn is_of_country(lower: &str) -> bool {
+    let ends = ["ese", "ish", "ian", "ean", "ican"];
+    lower.len() > 4 && ends.iter().any(|end| lower.ends_with(end))
+}
+
+/// Whether a sentence without a verb that is known opens with an animal or somebody: `His dog limps`.
+pub(crate) fn opens_with_other(tokens: &[Token]) -> bool {
+    let is_owned = tokens
+        .first()
+        .is_some_and(|first| grammar::is_determiner(&first.lower) || is_possessive(tokens, 0))
+        || tokens.get(1).is_some_and(Token::is_genitive);
+    let opening = tokens.iter().take(5).skip(1);
+    let mut opening = opening.take_while(|token| !grammar::is_preposition(&token.lower));
+    is_owned && opening.any(|token| people::is_living(std::slice::from_ref(token)))
 }
 
 /// Whether the capitals before this one begin behind a preposition: the second word of `in New Ostend`.
@@ -170,7 +199,7 @@ pub(crate) fn lacks_antecedent(tokens: &[Token], gender: Option<Gender>) -> bool
                     && !tokens.get(idx + 1).is_some_and(|next| {
                         verbs::is_be(&next.lower)
                             || grammar::is_adjective(&next.lower)
-                            || next.is("upon")
+                            || next.is_in("upon rains rained snows snowed thunders thundered")
                     })
             }
             "he" | "him" | "his" | "she" | "her" | "himself" | "herself" => !person,
@@ -188,7 +217,9 @@ pub(crate) fn lacks_antecedent(tokens: &[Token], gender: Option<Gender>) -> bool
         person |= people::is_person_word(&token.lower) || token.is_capital();
         plural |= grammar::is_plural(&token.lower) && !verbs::can_be(&token.lower, verbs::THIRD)
             || token.is("and")
-            || token.is_in("team family band group company couple someone anyone");
+            || token.is_in("team family band group company couple someone anyone")
+            // `She married Tom; they live in Cork`
+            || token.is_in("married divorced dated");
         let before = &tokens[idx.saturating_sub(1)];
         let settled = idx > 0
             && (grammar::is_determiner(&before.lower)
@@ -199,7 +230,7 @@ pub(crate) fn lacks_antecedent(tokens: &[Token], gender: Option<Gender>) -> bool
         thing |= noun
             && (settled
                 || token.is_capital()
-                || grammar::is_plural(&token.lower)
+                || grammar::is_plural(&token.lower) && !verbs::can_be(&token.lower, verbs::THIRD)
                 || verbs::known(&token.lower).is_none())
             && !verbs::can_be(&token.lower, verbs::ING);
     }
@@ -231,6 +262,11 @@ pub(crate) fn is_dangling(tokens: &[Token], clause: &Clause) -> bool {
     }) && subject
         .get(2)
         .is_some_and(|third| third.is_any(&["these", "those", "them", "which", "this"]));
+    // `The money for it she hides`
+    let within = subject
+        .iter()
+        .skip(1)
+        .any(|token| token.is_any(&["it", "them"]));
     let pronoun = !first.me && Gender::of_pronoun(&first.lower).is_some();
     let opens = tokens[0].is_any(&["it", "that", "which", "who", "whose"]) && !tokens[0].me
         || tokens
@@ -244,7 +280,7 @@ pub(crate) fn is_dangling(tokens: &[Token], clause: &Clause) -> bool {
         && tokens.get(2).is_some_and(|next| {
             next.is_in("year years time period point day days month months stage")
         });
-    bare || object || other || vague || of || pronoun || opens || then
+    bare || object || other || vague || of || within || pronoun || opens || then
 }
 
 #[cfg(test)]

@@ -51,6 +51,10 @@ fn described(tokens: &[Token]) -> Option<Vec<Vec<Token>>> {
         let words = [age, "years", "old"].map(|word| Token::new(word, true));
         parts.push(part(&[&tokens[verb..=verb], &words[..]].concat()));
         noun_phrase.remove(0);
+        // `a 40-year-old, divorced nurse`
+        if noun_phrase.first().is_some_and(|token| token.is(",")) {
+            noun_phrase.remove(0);
+        }
     } else if relative.is_none() {
         return None;
     }
@@ -110,6 +114,10 @@ mod tests {
                 &["Ann is nineteen years old", "Ann is from Bonn"],
             ),
             ("Ann is a person who hates noise.", &["Ann hates noise."]),
+            (
+                "Ann is a 40-year-old, divorced nurse.",
+                &["Ann is 40 years old", "Ann is a divorced nurse"],
+            ),
         ] {
             assert_eq!(parts(sentence), expected, "{sentence}");
         }

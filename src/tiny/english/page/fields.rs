@@ -1,11 +1,12 @@
 //! `Field: text` lines as whole sentences about the character.
 
-use super::predicates::{from_predicate, lacks_subject};
 use super::templates::{from_template, none_of};
-use super::values::{is_plain, listed, takes_predicates, with_commas};
+use super::values::{has_lone_adverb, is_plain, listed, takes_predicates, with_commas};
 use crate::tiny::english::clause::names::Names;
+use crate::tiny::english::clause::predicates::{from_predicate, lacks_subject};
 use crate::tiny::english::clause::{self, Subject};
 use crate::tiny::english::words::grammar;
+use crate::tiny::english::words::lexicon::has_word;
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::sentences;
 use crate::tiny::english::words::tokens::{Token, join, tokenize};
@@ -94,10 +95,7 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
         return (!is_blank).then_some(None);
     }
     // `Wishes: she had a dog`
-    let is_of = |names: &str| {
-        key.split(' ')
-            .any(|word| names.split(' ').any(|name| name == word))
-    };
+    let is_of = |names: &str| key.split(' ').any(|word| has_word(names, word));
     let is_unreal =
         is_of("wish wishes hope hopes regrets") || is_of("fear fears") && !value.ends_with('.');
     // In a field on a relative, a pronoun means the relative.
@@ -113,7 +111,8 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
     // What is asked or exclaimed, or comes after a value, is no value of a field; what is not plain may say the contrary.
     let words = tokenize(bare);
     let is_lack = field.trim().is_empty() && words.first().is_some_and(|first| first.is("no"));
-    if found || value.ends_with(['?', '!']) || !is_plain(bare) && !is_lack {
+    let is_spoilt = !is_plain(bare) && !is_lack || has_lone_adverb(bare);
+    if found || value.ends_with(['?', '!']) || is_spoilt {
         return Some(none_of(names, key, bare));
     }
     let text = if several {
@@ -216,6 +215,12 @@ fn from_fragment(names: &Names, text: &str) -> Option<String> {
     let low = decapitalized(&tokens);
     if text.ends_with(" years old") && tokens.len() == 3 {
         return Some(format!("{name} is {low}."));
+    }
+    // `40-year-old`
+    if let Some(age) = first.lower.strip_suffix("-year-old")
+        && tokens.len() == 1
+    {
+        return Some(format!("{name} is {age} years old."));
     }
     let last = tokens.iter().rev().find(|token| token.is_word())?;
     let describes = (feels(first) || grammar::is_adjective(&first.lower))
@@ -365,5 +370,70 @@ mod tests {
             &["She plays the violin.", "Alice sings well."],
         );
         check("Mother", "She is a nurse.", &[]);
+    }
+
+    #[test]
+    fn values_of_many_kinds_become_sentences() {
+        for (field, text, expected) in [
+            (
+                "Fears",
+                "heights and, oddly, moths",
+                "Alice fears heights and, oddly, moths.",
+            ),
+            ("Age", "in her thirties", "Alice is in her thirties."),
+            ("Age", "around 40", "Alice is around 40 years old."),
+            ("Age", "34 years", "Alice is 34 years old."),
+            ("Age", "thirty-four", "Alice is thirty-four years old."),
+            ("", "40-year-old", "Alice is 40 years old."),
+            (
+                "Job",
+                "President of France",
+                "Alice is president of France.",
+            ),
+            (
+                "Job",
+                "Founder of a bakery",
+                "Alice is the founder of a bakery.",
+            ),
+            ("Job", "Student of law", "Alice is a student of law."),
+            ("Job", "80-year-old clown", "Alice is an 80-year-old clown."),
+            ("Hair", "a bob", "Alice's hair is a bob."),
+            ("Alias", "The Fox", "Alice is also known as The Fox."),
+            ("Aliases", "Ali, Lis", "Alice is also known as Ali and Lis."),
+            (
+                "Born",
+                "3 March 1973, Cork, Ireland",
+                "Alice was born on 3 March 1973 in Cork, Ireland.",
+            ),
+            (
+                "Born",
+                "March 3, 1973, Cork",
+                "Alice was born on March 3, 1973 in Cork.",
+            ),
+            ("Born", "Cork, 1973", "Alice was born in 1973 in Cork."),
+            ("Died", "2001, London", "Alice died in 2001 in London."),
+            ("Birthday", "29 Feb 2008", "Alice was born on 29 Feb 2008."),
+            ("Born", "2008-02-29", "Alice was born on 2008-02-29."),
+            ("Children", "1", "Alice has 1 child."),
+            (
+                "Education",
+                "University of Leeds",
+                "Alice studied at the University of Leeds.",
+            ),
+            ("Fave colour", "black", "Alice's fave colour is black."),
+        ] {
+            check(field, text, &[expected]);
+        }
+        for (field, text) in [
+            ("Eyes", "one"),
+            ("Appearance", "Lanky, Broken nose"),
+            ("Personality", "Cocky, loyal, terrible liar"),
+            ("Fears", "heights, moths, oddly"),
+            ("Favourite food", "Soup, always"),
+            ("Age", "ancient"),
+            ("Age", "in"),
+        ] {
+            check(field, text, &[]);
+        }
     }
 }

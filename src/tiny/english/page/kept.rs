@@ -1,9 +1,12 @@
 //! Pieces of the page that are kept as they stand, with the character's name in front, or left out for a reason.
 
+use super::asked;
 use super::blocks;
+use super::context;
 use super::statements::Writer;
 use super::{talk, wiki};
 use crate::teacher::Unread;
+use crate::tiny::english::clause::possessive::is_possessive;
 use crate::tiny::english::words::people::Gender;
 use crate::tiny::english::words::tokens::{Token, capitalized, tokenize};
 use crate::tiny::english::words::wording;
@@ -27,15 +30,14 @@ impl Writer<'_> {
             return self.leave(&whole, "has a template that is not known");
         }
         let names = &self.profile.names;
-        let given = ["I'm ", "I am ", "My name is "]
+        let given = ["I'm ", "I am ", "You are ", "You're ", "My name is "]
             .iter()
             .find_map(|words| piece.strip_prefix(words))
             .map(|name| name.trim_end_matches(['.', '!']));
         if given.is_some_and(|given| given == names.character) {
             return self.leave(piece, "gives the name, which is known");
         }
-        let asks = piece.ends_with('?') || piece.starts_with('"') && piece.ends_with("?\"");
-        if asks && under.is_none() && blocks::field(piece).is_none() {
+        if asked::is_question(piece) && under.is_none() && blocks::field(piece).is_none() {
             return self.leave(piece, "is a question");
         }
         if piece.len() > MOST {
@@ -72,14 +74,22 @@ impl Writer<'_> {
         // What the character says of itself has the name in front; so has what stands behind a heading.
         let is_own = |token: &Token| token.is_in("i my me mine we our us you your");
         let is_said = self.voice.is_some() && tokenize(text).iter().any(is_own);
-        let is_named = is_named && !is_said;
+        // `He owes Alice money`, `So, Alice, where do you live? In Bonn.`
+        let opens = tokenize(text)
+            .first()
+            .is_some_and(|first| first.is_in("he she they"));
+        let is_named = is_named
+            && !is_said
+            && !opens
+            && !text.contains("? ")
+            && text.contains(&names.character);
         let name = &names.character;
         let under = under.filter(|under| !talk::is_character(name, about(under)));
         Some(match under {
             Some(under) => format!("{name} – {under}: {text}{end}"),
-            None if is_named => capitalized(&format!("{text}{end}")),
             None => match self.named(text) {
                 Some(text) => format!("{text}{end}"),
+                None if is_named => capitalized(&format!("{text}{end}")),
                 None => format!("{name} – {text}{end}"),
             },
         })
@@ -96,9 +106,14 @@ impl Writer<'_> {
         if self.rival || self.voice.is_some() || gender == Gender::They {
             return None;
         }
-        match (is(0), is(2)) {
-            (true, _) => Some(format!("{name} {rest}")),
-            (_, true) => Some(format!("{} {rest}", wording::genitive(name))),
+        // `He makes him scrub pots`
+        let is_of_two = context::pairs_pronouns(&tokenize(text), gender);
+        match (is(0) && !is_of_two, is(2)) {
+            // `She was ill when Alice came` is of somebody else.
+            (true, _) if !rest.contains(name.as_str()) => Some(format!("{name} {rest}")),
+            (_, true) if is_possessive(&tokenize(text), 0) => {
+                Some(format!("{} {rest}", wording::genitive(name)))
+            }
             _ => None,
         }
     }

@@ -1,9 +1,9 @@
 //! Bullets: whom and what an item of a list is about.
 
 use super::blocks::{Block, ends_sentence, field, has_finite_verb};
-use super::predicates::opens_with_verb;
-use super::{talk, templates, values};
+use super::{templates, values};
 use crate::pattern::pattern;
+use crate::tiny::english::clause::predicates::opens_with_verb;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
 use crate::tiny::english::words::lexicon::is_listed;
@@ -69,7 +69,8 @@ impl List {
             .captures(line)
             .filter(|person| is_proper(&person[1]) && !templates::is_field_name(&person[1]))
             .filter(|person| !values::is_metadata(&person[1].to_lowercase()))?;
-        let is_own = talk::is_character(character, &person[1]);
+        // `Alice Walker: idol`, of Alice
+        let is_own = character.to_lowercase().contains(&person[1].to_lowercase());
         (!is_own).then(|| related(character, &person[1], &person[2]))
     }
 }
@@ -80,7 +81,13 @@ fn related(character: &str, name: &str, what: &str) -> Block {
     if opens_with_verb(&tokens) {
         return Block::Prose(format!("{name} {}", wording::decapitalized(&tokens)));
     }
-    if has_finite_verb(what) || what.contains(';') {
+    // `business partner, elf`
+    let adds = tokens.windows(2).any(|pair| {
+        pair[0].is(",")
+            && !grammar::is_determiner(&pair[1].lower)
+            && !pair[1].is_any(&["who", "whom", "whose"])
+    });
+    if has_finite_verb(what) || what.contains(';') || adds {
         return Block::kept(Some(name), what);
     }
     let n_articles = usize::from(
@@ -93,7 +100,10 @@ fn related(character: &str, name: &str, what: &str) -> Block {
         .iter()
         .take_while(|token| token.is_word() && !grammar::is_preposition(&token.lower))
         .last();
-    match noun.is_some_and(|noun| people::is_person_word(&noun.lower)) {
+    let is_person = |noun: &Token| {
+        people::is_person_word(noun.lower.strip_prefix("ex-").unwrap_or(&noun.lower))
+    };
+    match noun.is_some_and(is_person) {
         true => Block::Prose(format!(
             "{name} is {} {}",
             wording::genitive(character),

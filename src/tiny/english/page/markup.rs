@@ -13,6 +13,8 @@ pattern!(
 );
 pattern!(WIKI_LINK, r"\[\[(?:[^|\[\]\n]*\|)?([^|\[\]\n]*)\]\]");
 pattern!(LINK, r"\[([^\[\]\n]+)\]\([^)\n]*\)");
+// `[https://example.org Official site]`
+pattern!(SITE, r"\[https?://[^\s\]]+ ([^\]\n]+)\]");
 pattern!(NOTE, r"\[[^\[\]\n]{0,60}\]");
 pattern!(URL, r"(?:https?://|www\.)[^\s<>)]*[^\s<>).,;:]");
 // Notes in brackets that editors write; others may be words of the page.
@@ -41,6 +43,7 @@ pub(crate) fn clean(line: &str) -> String {
     let line = IMAGE.replace_all(&line, "");
     let line = WIKI_LINK.replace_all(&line, "$1");
     let line = LINK.replace_all(&line, "$1");
+    let line = SITE.replace_all(&line, "$1");
     let line = NOTE.replace_all(&line, |found: &Captures<'_>| {
         let note = found[0].trim_matches(['[', ']']).trim();
         match note.contains(' ') && !EDITORIAL.is_match(note) {

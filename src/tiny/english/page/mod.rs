@@ -1,22 +1,25 @@
 //! Turns a page into statements: blocks without markup, sentences about the character, one fact each.
 //!
-//! [`read`] runs the steps: `sheets`, with `wiki`, `wiki_tables`, `tables` and `html`, rewrites cards, infoboxes and tables as fields; `talk`
-//! tells who speaks; `blocks` and `splitter`, with `lists`, `sections` and `markup`, take the page apart; `profile` finds names, pronoun and
-//! speaker; `fields` and its `templates` write `Age: 26` as a sentence, `predicates` puts the name before `plays chess`. Then each sentence
-//! is split (`splitting`), put into the `third_person` with its verbs (`inflection`), and descriptions are split into facts
+//! [`read`] runs the steps: `capitals` restores what small letters hide; `sheets`, with `wiki`, `wiki_tables`, `tables` and `html`, rewrites cards, infoboxes and tables as fields; `talk`
+//! tells who speaks, `asked` what is answered; `blocks` and `splitter`, with `lists`, `sections` and `markup`, take the page apart; `profile` finds names, pronoun and
+//! speaker; `fields` and its `templates`, `identity` and `marriages` write `Age: 26` as a sentence, `clause::predicates` puts the name before `plays chess`. Then each sentence
+//! is split (`splitting`), put into the `third_person` with its verbs (`clause::inflection`), and descriptions are split into facts
 //! (`descriptions`). One that depends on its neighbours (`context`), or whose words are not surely what they seem, is kept as it stands
 //! (`kept`). Nothing here writes questions or replies.
 
+pub(super) mod asked;
 pub(super) mod blocks;
+pub(super) mod capitals;
 pub(super) mod context;
 pub(super) mod descriptions;
 pub(super) mod fields;
+pub(super) mod finished;
 pub(super) mod html;
-pub(super) mod inflection;
+pub(super) mod identity;
 pub(super) mod kept;
 pub(super) mod lists;
 pub(super) mod markup;
-pub(super) mod predicates;
+pub(super) mod marriages;
 pub(super) mod profile;
 pub(super) mod sections;
 pub(super) mod sheets;
@@ -32,9 +35,11 @@ pub(super) mod wiki;
 pub(super) mod wiki_tables;
 
 #[cfg(test)]
-mod bent_tests;
-#[cfg(test)]
 mod kept_tests;
+#[cfg(test)]
+mod mention_tests;
+#[cfg(test)]
+mod rewritten_tests;
 #[cfg(test)]
 mod tests;
 

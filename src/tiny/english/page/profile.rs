@@ -5,6 +5,7 @@ use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::clause::voice::Person;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::people::Gender;
+use crate::tiny::english::words::sentences;
 use crate::tiny::english::words::tokens::{self, Token, join, tokenize};
 use crate::tiny::english::words::verbs;
 
@@ -27,9 +28,14 @@ pub(crate) fn of(character: &str, blocks: &[Block]) -> Profile {
         let parts: Vec<String> = tokenize(full).into_iter().map(|token| token.text).collect();
         if let (Some(first), Some(last)) = (parts.first(), parts.last()) {
             names.add(&format!("{first} {last}"));
+            // `Marsh was born in Cork`, of Tilda Marsh
+            if tokenize(&names.character).len() == 1 && *last != names.character {
+                add_if_used(&mut names, blocks, &tokenize(last));
+            }
         }
     }
     add_short_names(&mut names, blocks);
+    names.is_settled = true;
     let (gender, voice) = count_pronouns(&names, blocks);
     names.gender = gender;
     Profile {
@@ -45,12 +51,18 @@ fn add_short_names(names: &mut Names, blocks: &[Block]) {
     if parts.len() < 2 || !parts.iter().all(|part| part.is_word()) {
         return;
     }
+    let ends = [parts[0].clone(), parts[parts.len() - 1].clone()];
+    add_if_used(names, blocks, &ends);
+}
+
+/// Adds those names that the page uses, and that are no ordinary words.
+fn add_if_used(names: &mut Names, blocks: &[Block], parts: &[Token]) {
     let text = |block: &Block| match block {
         Block::Prose(text) | Block::Field { text, .. } => Some(text.clone()),
         _ => None,
     };
     let page: String = blocks.iter().filter_map(text).collect::<Vec<_>>().join(" ");
-    for part in [&parts[0], &parts[parts.len() - 1]] {
+    for part in parts {
         let common = tokens::is_stop(&part.lower)
             || grammar::is_determiner(&part.lower)
             || grammar::is_adjective(&part.lower)
@@ -63,30 +75,30 @@ fn add_short_names(names: &mut Names, blocks: &[Block]) {
     }
 }
 
-/// A longer name with the character's in it, from the title, a `Name` field or the first words.
+/// A longer name with the character's in it, from the title, a `Name` field or the first sentence.
 fn full_name(character: &str, blocks: &[Block]) -> Option<String> {
-    let mut candidates: Vec<String> = Vec::new();
+    let given = tokenize(character);
+    let mut candidates: Vec<Vec<Token>> = Vec::new();
+    let mut is_first = true;
     for (idx, block) in blocks.iter().enumerate().take(40) {
         match block {
-            Block::Heading(text) if idx == 0 => candidates.push(text.clone()),
+            Block::Heading(text) if idx == 0 => {
+                let title = tokenize(text.trim_end_matches('.'));
+                candidates.extend(named_in(&given, &title));
+            }
             Block::Field { name, text }
                 if matches!(name.to_lowercase().as_str(), "name" | "full name") =>
             {
-                candidates.push(text.clone())
+                candidates.push(tokenize(text.trim_end_matches('.')))
             }
-            Block::Prose(text) if !candidates.iter().any(|candidate| candidate.is_empty()) => {
-                let tokens = tokenize(text.get(..200).unwrap_or(text));
-                let n_name = tokens
-                    .iter()
-                    .take_while(|token| is_name_part(token))
-                    .count();
-                candidates.push(join(&tokens[..n_name]));
-                candidates.push(String::new());
+            Block::Prose(text) if is_first => {
+                is_first = false;
+                let first = sentences::sentences(text).into_iter().next();
+                candidates.extend(named_in(&given, &tokenize(&first.unwrap_or_default())));
             }
             _ => {}
         }
     }
-    let given = tokenize(character);
     let contains = |candidate: &[Token]| {
         given
             .iter()
@@ -94,7 +106,6 @@ fn full_name(character: &str, blocks: &[Block]) -> Option<String> {
     };
     candidates
         .into_iter()
-        .map(|candidate| tokenize(candidate.trim_end_matches('.')))
         .filter(|candidate| {
             (given.len() + 1..=6).contains(&candidate.len())
                 && contains(candidate)
@@ -105,6 +116,27 @@ fn full_name(character: &str, blocks: &[Block]) -> Option<String> {
         })
         .max_by_key(Vec::len)
         .map(|candidate| join(&candidate))
+}
+
+/// The longer name in the first sentence: `Born in Bonn, Alice Moreau is a cook`, but not `Alice admires Alice Walker`.
+fn named_in(given: &[Token], tokens: &[Token]) -> Option<Vec<Token>> {
+    let is_given = |at: usize| given.iter().any(|word| word.text == tokens[at].text);
+    // `Meet Alice Moreau`
+    let is_part = |at: usize| {
+        is_given(at) || is_name_part(&tokens[at]) && (at > 0 || !verbs::is_base(&tokens[at].lower))
+    };
+    let at = (0..tokens.len()).find(|&at| is_given(at))?;
+    let start = (0..at)
+        .rev()
+        .take_while(|&at| is_part(at))
+        .last()
+        .unwrap_or(at);
+    let end = (at..tokens.len())
+        .find(|&at| !is_part(at))
+        .unwrap_or(tokens.len());
+    let is_again = (end..tokens.len()).any(is_given);
+    let is_another = start > 0 && tokens[start - 1].is_in("of by with for from to like and");
+    (!is_again && !is_another).then(|| tokens[start..end].to_vec())
 }
 
 fn is_name_part(token: &Token) -> bool {
@@ -148,6 +180,8 @@ fn is_of_another(names: &Names, block: &Block) -> bool {
 fn count_pronouns(names: &Names, blocks: &[Block]) -> (Option<Gender>, Option<Person>) {
     let (mut he, mut she, mut they, mut first, mut second, mut named) =
         (0usize, 0usize, 0usize, 0usize, 0usize, 0usize);
+    let own = tokenize(&names.character).into_iter();
+    let own: Vec<String> = own.map(|token| token.text).collect();
     for block in blocks {
         let text = match block {
             Block::Field { name, text } if name.eq_ignore_ascii_case("pronouns") => {
@@ -185,11 +219,7 @@ fn count_pronouns(names: &Names, blocks: &[Block]) -> (Option<Gender>, Option<Pe
                 "my" | "me" | "myself" | "mine" => first += 1,
                 "you" | "your" | "yourself" | "yours" => second += 1,
                 "they/them" | "they/them/their" => they += 1_000,
-                _ => {
-                    named += usize::from(
-                        names.character.starts_with(token.text.as_str()) && token.is_capital(),
-                    )
-                }
+                _ => named += usize::from(token.is_capital() && own.contains(&token.text)),
             }
         }
     }
@@ -205,7 +235,10 @@ fn count_pronouns(names: &Names, blocks: &[Block]) -> (Option<Gender>, Option<Pe
     } else {
         None
     };
+    // A page that never names the character shows the pronoun itself.
+    let is_shown = named == 0 && (he == 0) != (she == 0);
     match names.gender {
+        _ if is_shown => {}
         Some(Gender::He) => he += 3,
         Some(Gender::She) => she += 3,
         _ => {}
@@ -213,7 +246,7 @@ fn count_pronouns(names: &Names, blocks: &[Block]) -> (Option<Gender>, Option<Pe
     if voice.is_some() && names.gender.is_some() && he.max(she).max(they) < 1_000_000 {
         return (names.gender, voice);
     }
-    let gender = if they > 2 * (he + she) && they > 0 {
+    let gender = if voice.is_none() && they > 2 * (he + she) && they > 0 || they >= 1_000 {
         Some(Gender::They)
     } else if voice.is_some() && he.max(she) < 1_000_000 {
         None

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{lists, talk, templates};
+use crate::tiny::english::words::lexicon::{has_word, is_listed};
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{Token, tokenize};
 
@@ -15,6 +16,24 @@ pub(crate) enum Kind {
     Other,
     /// No facts: rumours, what is not so or no longer so, plans, other worlds.
     Doubt,
+}
+
+/// The level of a heading that is a line of its own, below those that are marked.
+pub(super) const BARE: usize = 9;
+/// The level of a letter: it lasts until the next marked heading.
+pub(super) const LETTER: usize = 8;
+/// The level of a heading that announces a list: `Likes:`.
+pub(super) const NAMED: usize = 10;
+
+/// A heading under which lines stand.
+pub(super) struct Section {
+    pub level: usize,
+    pub heading: String,
+    pub kind: Kind,
+    /// How far the bullet is indented that is the heading.
+    pub bullet: Option<usize>,
+    /// Whether something stands below it.
+    pub used: bool,
 }
 
 /// What a heading says of what stands below it, where the page has `words` in small letters.
@@ -63,6 +82,13 @@ const TAKING_BACK: &str = "not no non never nothing nobody none neither nor cann
 /// What is said in place of a value.
 const ANSWERS: &str = "yes no true false y n tba tbd n/a unspecified";
 
+/// Whether a heading announces sources and links, or what the author says of the page.
+pub(crate) fn is_of_page(heading: &str) -> bool {
+    const HEADINGS: &str = "references, sources, citations, footnotes, external links, links, see also, further reading, creator notes, \
+        creator's notes, author's notes, author's note, credits, tags, instructions, system prompt, ooc";
+    is_listed(HEADINGS, &heading.to_lowercase().replace('’', "'"))
+}
+
 /// Whether a word is one that headings are made of, and no name: `Career`, `Equipment`, `Training`.
 fn is_of_sections(lower: &str) -> bool {
     const WORDS: &str = "career life death magic powers combat legacy music style works love romance war school gallery etymology plot \
@@ -73,7 +99,7 @@ fn is_of_sections(lower: &str) -> bool {
         "ing", "tion", "sion", "ment", "ness", "ity", "ance", "ence", "ship", "hood", "ics", "ism",
         "phy", "logy",
     ];
-    WORDS.split_whitespace().any(|word| word == lower)
+    has_word(WORDS, lower)
         || lower.len() > 5 && ENDINGS.iter().any(|ending| lower.ends_with(ending))
         || lower.len() > 4 && lower.ends_with('s') && !lower.ends_with("ss")
 }
@@ -82,13 +108,19 @@ fn is_of_sections(lower: &str) -> bool {
 pub(crate) fn is_doubtful(heading: &str) -> bool {
     let tokens = tokenize(heading);
     let opens = tokens.len() > 1 && tokens[0].is_in(ELSEWHERE);
-    opens || takes_back(heading) || tokens.iter().any(|token| token.is_in(NO_FACTS))
+    // `Favourite film`
+    let is_favourite = tokens
+        .first()
+        .is_some_and(|first| first.is_any(&["favourite", "favorite", "fave", "fav"]));
+    opens
+        || takes_back(heading)
+        || !is_favourite && tokens.iter().any(|token| token.is_in(NO_FACTS))
 }
 
 /// Whether words take back what others say, or leave it open: `not`, `former`, `allegedly`, what stands in parentheses.
 pub(crate) fn takes_back(text: &str) -> bool {
     let lower = text.trim().to_lowercase();
-    let is_answer = ANSWERS.split(' ').any(|answer| answer == lower);
+    let is_answer = has_word(ANSWERS, &lower);
     let negates = |token: &Token| token.is_in(TAKING_BACK) || token.lower.ends_with("n't");
     lower.starts_with("unknown")
         || is_answer

@@ -3,10 +3,10 @@
 
 use regex::{Captures, Regex};
 
-use super::predicates::opens_with_verb;
 use super::templates::is_field_name;
 use super::{html, tables, wiki, wiki_tables};
 use crate::pattern::pattern;
+use crate::tiny::english::clause::predicates::opens_with_verb;
 use crate::tiny::english::words::tokens::tokenize;
 
 // `Mind("brave" + "kind")`, with straight or curved quotation marks.
@@ -27,6 +27,16 @@ pattern!(
 pattern!(
     BOLD,
     r"(?m)^([ \t]*(?:[-*•][ \t]+)?)(?:\*\*|__)([A-Z][A-Za-z ]{1,30})(?:\*\*|__)[ \t]+([^\s:–—-])"
+);
+// `Spouse(s): Ann`
+pattern!(
+    PLURAL,
+    r"(?m)^([ \t*|!-]*[A-Z][A-Za-z ]{2,30})\((?:s|es|en|ren)\)"
+);
+// `❤️ tea`, `💔 rain`, `📍 Berlin`
+pattern!(
+    SYMBOL,
+    r"(?m)^[ \t]*(?:[-*•]\s+)?(❤|♥|💖|💕|💗|😍|👍|💔|👎|😡|🤮|📍|🏠|🏡|🎂)\x{fe0f}?[ \t]+([^\n:.!?]+)$"
 );
 pattern!(FENCE, r"(?ms)^[ \t]*```.*?(?:^[ \t]*```[ \t]*$|\z)");
 // `key: value` lines and lists between two rules, not prose.
@@ -63,6 +73,17 @@ pub(crate) fn as_fields(page: &str) -> (String, Vec<Unread>) {
         let lines = found[0].lines().filter(|line| line.trim() != "---");
         format!("{}\n\n", lines.collect::<Vec<_>>().join("\n"))
     });
+    let page = SYMBOL.replace_all(&page, |found: &Captures<'_>| {
+        let name = match &found[1] {
+            "💔" | "👎" | "😡" | "🤮" => "Dislikes",
+            "📍" | "🏠" | "🏡" => "Home",
+            "🎂" => "Born",
+            _ => "Likes",
+        };
+        format!("{name}: {}", &found[2])
+    });
+    let page = page.replace("Child(ren)", "Children");
+    let page = PLURAL.replace_all(&page, "$1");
     let page = CHAT.replace_all(&page, |found: &Captures<'_>| {
         let name = [1, 2, 3].iter().find_map(|&group| found.get(group));
         format!("{}: ", name.map_or("", |name| name.as_str()))
@@ -270,7 +291,7 @@ mod tests {
                 "name: Kit",
                 "birth date: 4 March 1891",
                 "occupation: Nurse, Poet",
-                "spouse: [[Ann]]",
+                "spouse: [[Ann]] (m. 1919)",
                 "Kit sings. {{open",
             ]
         );

@@ -5,15 +5,14 @@ use std::collections::{HashMap, HashSet};
 use regex::Captures;
 
 use super::blocks::{
-    Block, block_of, bullet, continues, ends_sentence, extend, field, has_finite_verb, has_text,
-    is_short_list, with_parentheses,
+    Block, KEPT, block_of, bullet, continues, ends_sentence, extend, field, has_finite_verb,
+    has_text, is_short_list, with_parentheses,
 };
 use super::lists::{self, List, item};
 use super::markup::{clean, without_parentheses};
-use super::sections::{self, Kind};
-use super::tables::KEPT;
+use super::sections::{self, BARE, Kind, LETTER, NAMED, Section};
 use super::templates::is_field_name;
-use super::{html, talk};
+use super::{asked, html, talk};
 use crate::pattern::pattern;
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{self, tokenize};
@@ -23,8 +22,6 @@ pattern!(
     r"^(?:(#{1,6})\s+(.*?)\s*#*|(={1,6})\s*(.*?)\s*={1,6}|[\u{2190}-\u{2bff}~*✦]+\s+(\w.*?)\s+[\u{2190}-\u{2bff}~*✦]+)$"
 );
 
-// `Is she brave? Very.`
-pattern!(ASKED, r"^[^?.!]{2,60}\?[:\s]+[^?.!]{1,40}[.!]?$");
 // `Mira [lying]: I'm a duchess.`, `Mira (as Rosa): …`
 pattern!(
     SAID_AS,
@@ -35,24 +32,6 @@ pattern!(
     DEAR,
     r"^(?:Dear|My dear|Dearest|Hi|Hello)\s+([^,.!?]{1,40})[,!]?$"
 );
-
-/// The level of a heading that is a line of its own, below those that are marked.
-const BARE: usize = 9;
-/// The level of a letter: it lasts until the next marked heading.
-const LETTER: usize = 8;
-/// The level of a heading that announces a list: `Likes:`.
-const NAMED: usize = 10;
-
-/// A heading under which lines stand.
-struct Section {
-    level: usize,
-    heading: String,
-    kind: Kind,
-    /// How far the bullet is indented that is the heading.
-    bullet: Option<usize>,
-    /// Whether something stands below it.
-    used: bool,
-}
 
 /// What is known of the page up to a line.
 pub(crate) struct Splitter<'a> {
@@ -146,6 +125,7 @@ impl<'a> Splitter<'a> {
         let bullet = bullet(raw);
         let raw = &raw[bullet.unwrap_or(0)..];
         let full = clean(raw);
+        let full = asked::as_field(&full).unwrap_or(full);
         let (mut line, asides) = without_parentheses(&full);
         let mut is_whole = asides.is_empty();
         // `Bob (enemy)`, in a list of people.
@@ -162,7 +142,7 @@ impl<'a> Splitter<'a> {
             extend(self.blocks.last_mut(), &full);
             return;
         }
-        if ASKED.is_match(&full) {
+        if asked::is_answered(&full) {
             self.open = false;
             self.push(Block::kept(None, &full), &full);
             return;
@@ -228,6 +208,12 @@ impl<'a> Splitter<'a> {
 
     /// Adds a block as what the headings above it make of it; `line` is what the page says.
     fn push(&mut self, block: Block, line: &str) {
+        let is_of_page = |section: &Section| sections::is_of_page(&section.heading);
+        if self.sections.iter().any(is_of_page) {
+            let text = clean(line);
+            let reason = "describes the page";
+            return self.blocks.push(Block::Unread { text, reason });
+        }
         let is_doubtful = |section: &Section| section.kind == Kind::Doubt;
         let of_field = self
             .sections

@@ -1,9 +1,12 @@
 //! Long sentences in parts: split at clauses, without connectives.
 
+use super::context::lacks_antecedent;
 use crate::tiny::english::clause;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon::is_listed;
+use crate::tiny::english::words::people::Gender;
 use crate::tiny::english::words::tokens::{Token, join, n_words};
+use crate::tiny::english::words::verbs;
 
 const LONG: usize = 30;
 
@@ -45,7 +48,9 @@ fn is_subject(token: &Token) -> bool {
 }
 
 /// Splits a compound sentence at semicolons and before `and she …`, `but she …`.
-pub(crate) fn split(tokens: &[Token]) -> Vec<Vec<Token>> {
+///
+/// A part that says something only with what stands before it is not parted from it; pronouns of `gender` are the character's.
+pub(crate) fn split(tokens: &[Token], gender: Option<Gender>) -> Vec<Vec<Token>> {
     let mut parts = Vec::new();
     let mut start = 0;
     let total = n_words(tokens);
@@ -81,6 +86,7 @@ pub(crate) fn split(tokens: &[Token]) -> Vec<Vec<Token>> {
         if n_words(left) >= 4
             && n_words(right) >= 3
             && is_whole(left)
+            && !refers_back(right, gender)
             && (tokens[at].is(";") || !lists_clauses(left))
             && (tokens[at].is_any(&[";", ":", "–"]) || (opens_clause(right) && is_whole(right)))
         {
@@ -90,6 +96,35 @@ pub(crate) fn split(tokens: &[Token]) -> Vec<Vec<Token>> {
     }
     parts.push(tokens[start..].to_vec());
     parts
+}
+
+/// Whether words say something only with what stands before them: `so does she`, `but he does not`, `she sails it`, `she met him there`.
+fn refers_back(tokens: &[Token], gender: Option<Gender>) -> bool {
+    const BACK: &str = "it its there so neither nor both either this these those one ones another others latter former else";
+    let end = tokens.iter().position(|token| token.is(";"));
+    let tokens = &tokens[..end.unwrap_or(tokens.len())];
+    let words: Vec<&Token> = tokens.iter().filter(|token| token.is_word()).collect();
+    let points = words.iter().enumerate().any(|(at, token)| {
+        let next = words.get(at + 1);
+        // `so tall`, `this year`, `there is`, `one sister`
+        let is_own = next.is_some_and(|next| match token.lower.as_str() {
+            "there" => verbs::is_be(&next.lower),
+            "so" | "both" | "either" | "neither" | "nor" => !verbs::is_auxiliary(&next.lower),
+            "one" | "another" | "this" | "these" | "those" => {
+                !verbs::is_auxiliary(&next.lower) && !next.is_any(&["and", "of", "or"])
+            }
+            "it" => next.is_in("rains rained snows snowed thunders thundered"),
+            "its" | "ones" | "others" | "latter" | "former" => false,
+            _ => true,
+        });
+        token.is_in(BACK) && !is_own
+    });
+    // `and she does, too`
+    let last = words
+        .iter()
+        .rfind(|token| !token.is_any(&["not", "too", "either", "still"]));
+    let is_bare = last.is_some_and(|last| verbs::is_auxiliary(&last.lower) && !last.is("can"));
+    points || is_bare || lacks_antecedent(tokens, gender)
 }
 
 /// Whether the words begin with a subject which is not the end of a list.
@@ -122,7 +157,10 @@ mod tests {
     #[test]
     fn compound_sentences_are_split_where_a_clause_begins() {
         let tokens = crate::tiny::english::clause::names::Names::new("Alice").tag("Alice was born in the old town of Bonn in 1984, and she moved to Paris with her two sisters; Bob stayed at home.");
-        let parts: Vec<String> = split(&tokens).iter().map(|part| join(part)).collect();
+        let parts: Vec<String> = split(&tokens, Some(Gender::She))
+            .iter()
+            .map(|part| join(part))
+            .collect();
         assert_eq!(
             parts,
             [
@@ -138,5 +176,21 @@ mod tests {
         let tokens =
             crate::tiny::english::words::tokens::tokenize("However, in addition, Alice sings.");
         assert_eq!(join(&strip_connective(tokens)), "Alice sings.");
+    }
+
+    #[test]
+    fn a_part_that_refers_back_stays_where_it_is() {
+        for sentence in [
+            "Alice hates the cold wind of the north with all her heart, and so does her sister.",
+            "Tom has never eaten a raw oyster in his whole life, but Alice has.",
+            "Alice bought an old boat from a fisherman in Cork, and she sails it every day.",
+            "Alice moved to the old town of Bonn in May, and she met Tom there.",
+            "Alice inherited an old house from her uncle in Cork, and she rents its rooms out.",
+            "Alice asked her brother Tom for help with the roof, but he was ill.",
+        ] {
+            let tokens = crate::tiny::english::clause::names::Names::new("Alice").tag(sentence);
+            let parts = split(&tokens, Some(Gender::She));
+            assert_eq!(parts.len(), 1, "{sentence}");
+        }
     }
 }

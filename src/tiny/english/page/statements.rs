@@ -2,27 +2,26 @@
 
 use std::collections::HashSet;
 
+use super::asked::{self, Said};
 use super::blocks::{self, Block};
 use super::context::{self, has_long_quote, is_dangling, lacks_antecedent};
 use super::descriptions::atoms;
 use super::fields;
-use super::inflection::disagree_verbs;
+use super::finished::{finish, loses_negation, name_once};
 use super::kept::about;
 use super::markup::{Aside, without_parentheses};
-use super::predicates::{from_predicate, lacks_subject, opens_with_verb};
 use super::profile::{self, Profile};
 use super::splitting::{split, strip_connective};
-use super::{lists, sections, talk, third_person, values, wiki};
+use super::{lists, marriages, sections, talk, third_person, values, wiki};
+use crate::tiny::english::clause::predicates::{from_predicate, lacks_subject, opens_with_verb};
 use crate::tiny::english::clause::pronouns;
-use crate::tiny::english::clause::voice::{self, Case, Person};
+use crate::tiny::english::clause::voice::Person;
 use crate::tiny::english::clause::{self, Clause, Subject};
+use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::people::{self, Gender};
 use crate::tiny::english::words::sentences;
-use crate::tiny::english::words::tokens::{self, Token, capitalized, content_of, join, n_words};
+use crate::tiny::english::words::tokens::{self, Token};
 use crate::tiny::english::words::wording;
-
-const MAX_WORDS: usize = 45;
-const MIN_WORDS: usize = 3;
 
 use crate::teacher::Unread;
 
@@ -101,9 +100,20 @@ impl Writer<'_> {
         let profile = self.profile;
         match block {
             Block::Heading(_) => {}
-            Block::Prose(text) => sentences::sentences(text)
-                .iter()
-                .for_each(|sentence| self.prose(sentence)),
+            Block::Prose(text) => {
+                for said in asked::with_answers(text) {
+                    match said {
+                        Said::Sentence(sentence) => self.prose(&sentence),
+                        Said::Answered(text) => {
+                            let field = asked::as_field(&text);
+                            match field.and_then(|field| blocks::field(&field)) {
+                                Some((name, text)) => self.field(&name, &text),
+                                None => self.keep(None, &text),
+                            }
+                        }
+                    }
+                }
+            }
             Block::Other { under, text } => {
                 for sentence in sentences::sentences(text) {
                     let tokens = profile.names.tag_names(&sentence);
@@ -122,7 +132,7 @@ impl Writer<'_> {
                 }
             }
             Block::Field { name, text } if is_of_page(profile, name, text) => {}
-            Block::Field { name, text } if values::is_metadata(&name.to_lowercase()) => {
+            Block::Field { name, text } if self.is_of_page_itself(name, text) => {
                 self.leave(&format!("{name}: {text}"), "describes the page")
             }
             Block::Field { name, text } => self.field(name, text),
@@ -144,7 +154,7 @@ impl Writer<'_> {
                 }
             }
             // `Is she brave? Very.`
-            Block::Kept { under, text } if text.contains("? ") && text.len() < 200 => {
+            Block::Kept { under, text } if text.contains("? ") && text.len() < 900 => {
                 self.keep(under.as_deref(), text)
             }
             Block::Kept { under, text } => {
@@ -154,6 +164,13 @@ impl Writer<'_> {
             }
             Block::Unread { text, reason } => self.leave(text, reason),
         }
+    }
+
+    /// Whether a field describes the page: not `Title: Warden of the Marsh`, which is the character's.
+    fn is_of_page_itself(&self, name: &str, text: &str) -> bool {
+        let key = name.to_lowercase();
+        let is_named = text.contains(&self.profile.names.character);
+        values::is_metadata(&key) && (key != "title" || is_named)
     }
 
     /// Makes statements of a piece of the page from the `sentences` it stands for; it is kept as it stands, `under` what announces it, if
@@ -198,6 +215,9 @@ impl Writer<'_> {
 
     /// Reads a sentence of prose, whose parentheses are statements or stay in it.
     fn prose(&mut self, sentence: &str) {
+        if self.voice == Some(Person::Second) && third_person::is_order(sentence) {
+            return self.leave(sentence, "tells the reader what to do");
+        }
         let (plain, asides) = without_parentheses(sentence);
         let said: Option<Vec<String>> = asides.iter().map(|aside| self.said_of(aside)).collect();
         let Some(said) = said else {
@@ -225,6 +245,11 @@ impl Writer<'_> {
         let is_own = talk::is_character(&names.character, about(name));
         let name = if is_own { "" } else { name };
         let under = Some(name).filter(|name| !name.is_empty());
+        let married = marriages::sentences(&names.character, &name.to_lowercase(), text);
+        if let Some(sentences) = married {
+            let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
+            return self.read(under, text, &sentences);
+        }
         let (plain, asides) = without_parentheses(text);
         let said: Option<Vec<String>> = asides
             .iter()
@@ -256,7 +281,16 @@ impl Writer<'_> {
             return None;
         }
         let names = &self.profile.names;
-        let mut tokens = strip_connective(names.tag_names(&sentences::without_dashes(sentence)));
+        let mut tokens =
+            strip_connective(names.tag_names(&sentences::pair_of_dashes_as_commas(sentence)));
+        // `I'm looking for: silence`
+        let is_open = |at: &usize| {
+            let before = at.checked_sub(1).map(|before| &tokens[before].lower);
+            tokens[*at].is(":") && before.is_some_and(|before| grammar::is_preposition(before))
+        };
+        if let Some(colon) = (0..tokens.len()).find(is_open) {
+            tokens.remove(colon);
+        }
         if let Some(person) = self.voice {
             if third_person::is_no_plain_sentence(&tokens) {
                 return None;
@@ -268,7 +302,7 @@ impl Writer<'_> {
             return None;
         }
         let mut made = Some(Vec::new());
-        for part in split(&tokens) {
+        for part in split(&tokens, names.gender) {
             let part = strip_connective(part);
             let atoms = match loses_negation(&part) {
                 true => None,
@@ -295,6 +329,9 @@ impl Writer<'_> {
             let subject = &marked[clause.start..clause.subject_end];
             subject.iter().all(|token| token.me && !token.is_genitive())
         });
+        if resolved.is_none() && clause::parse(marked).is_none() {
+            self.rival |= context::opens_with_other(marked);
+        }
         // Whom the pronoun of the next sentence means is not known.
         let verb = of_me.map(|clause| clause.main);
         self.rival |= context::names_rival(marked, gender, verb);
@@ -312,6 +349,9 @@ impl Writer<'_> {
             self.refocus(&tokens, clause, gender);
         }
         let clause = clause?;
+        if gender.is_some_and(|gender| context::pairs_pronouns(&tokens, gender)) {
+            return None;
+        }
         if !tokens.iter().any(|token| token.me)
             || lacks_subject(&tokens, &clause)
             || is_dangling(&tokens, &clause)
@@ -345,7 +385,15 @@ impl Writer<'_> {
             Subject::Mine => people::person_gender(&subject[1..]),
             Subject::Other => people::person_gender(subject),
         };
-        let pronoun = Gender::of_pronoun(&tokens[clause.start].lower);
+        // `The dog`, `Her landlord`
+        let named = &subject[usize::from(clause.kind == Subject::Mine)..];
+        let named = match named.first() {
+            Some(first) if first.is_genitive() => &named[1..],
+            _ => named,
+        };
+        let who = who.or_else(|| people::is_living(named).then_some(None));
+        let pronoun = Gender::of_pronoun(&tokens[clause.start].lower)
+            .filter(|_| clause.kind != Subject::Mine);
         match (who, pronoun) {
             (_, Some(_)) => {}
             (Some(_), None) if clause.plural && gender != Some(Gender::They) => {}
@@ -356,73 +404,4 @@ impl Writer<'_> {
             (None, None) => self.rival &= clause.kind != Subject::Mine,
         }
     }
-}
-
-/// Whether a part begins with a negation that its clause would lose: `Neither Alice nor Marco can swim`, `Nor can Alice swim`.
-fn loses_negation(part: &[Token]) -> bool {
-    let begins = |word: &str| part.first().is_some_and(|first| first.is(word));
-    begins("nor") || begins("neither") && part.iter().any(|token| token.is("nor"))
-}
-
-/// Makes the subject, or else the first mention, the character's name when no name is there.
-fn name_once(mut tokens: Vec<Token>, clause: &Clause, character: &str) -> Option<Vec<Token>> {
-    if tokens
-        .iter()
-        .any(|token| token.me && token.text == character)
-    {
-        return Some(tokens);
-    }
-    let at = if tokens[clause.start].me {
-        clause.start
-    } else {
-        tokens.iter().position(|token| token.me)?
-    };
-    let text = match voice::case_of(&tokens, at) {
-        Case::Nominative => {
-            if tokens[at].is("they") {
-                let plural = tokens.clone();
-                disagree_verbs(&plural, at, &mut tokens)?;
-            }
-            character.to_owned()
-        }
-        Case::Possessive => wording::genitive(character),
-        Case::Accusative => character.to_owned(),
-        Case::PossessiveAlone | Case::Reflexive => return None,
-    };
-    tokens[at].set(&text);
-    Some(tokens)
-}
-
-/// The statement as text, if it is whole and of a fit length.
-fn finish(tokens: &[Token], character: &str) -> Option<String> {
-    let words = n_words(tokens);
-    if !(MIN_WORDS..=MAX_WORDS).contains(&words) || content_of(tokens).is_empty() {
-        return None;
-    }
-    let text = join(tokens);
-    let text = text.replace(".\"", "\"").replace(",\"", "\",");
-    let text = text
-        .trim()
-        .trim_end_matches(['.', '!', ';', ',', ':', ' ', '-', '–']);
-    let last = tokens.iter().rev().find(|token| token.is_word())?;
-    let unfinished = last.is_in("and or the a an of but which that because his her their my");
-    let quotes = text.matches('"').count() % 2 == 1;
-    let ended = if text.ends_with("etc") || text.ends_with("Jr") {
-        format!("{text}.")
-    } else {
-        text.to_owned()
-    };
-    let ended = if ended.ends_with('.') {
-        ended
-    } else {
-        format!("{ended}.")
-    };
-    let statement = capitalized(&ended);
-    let tautology = tokens.len() <= 4
-        && tokens
-            .iter()
-            .filter(|token| token.text == character)
-            .count()
-            > 1;
-    (!unfinished && !tautology && !quotes && statement.contains(character)).then_some(statement)
 }

@@ -1,6 +1,6 @@
 //! Facts in columns: tables of Markdown, columns of tabs or blanks, lines of CSV.
 
-use super::blocks::{bullet, ends_sentence, field};
+use super::blocks::{KEPT, bullet, ends_sentence, field};
 use super::html;
 use super::markup::clean;
 use super::templates::is_field_name;
@@ -17,9 +17,6 @@ pattern!(
     IN_PARENTHESES,
     r"^([A-Za-z][A-Za-z ]{1,29}?)\s*\(([^()]+)\)$"
 );
-
-/// What stands before a line that is kept as it is.
-pub(crate) const KEPT: char = '\u{e000}';
 
 /// Rewrites tables of Markdown: two columns are fields, columns under names of fields are theirs, what is wider is kept row by row.
 pub(crate) fn tables(page: &str) -> String {
@@ -87,8 +84,15 @@ pub(crate) fn tables(page: &str) -> String {
                 }))
             }
             [key, text] if is_field_name(&clean(key)) || !has_titles(&titles) => {
-                let pair = format!("{}: {text}", clean(key));
+                let key = clean(key);
+                let pair = format!("{key}: {text}");
                 kept.push(match field(&pair) {
+                    // `Likes?` and `stout`
+                    _ if is_field_name(key.trim_end_matches('?')) && key.ends_with('?') => {
+                        format!("{}: {text}", key.trim_end_matches('?'))
+                    }
+                    // `Smokes?` and `Yes, a pipe`
+                    _ if key.ends_with('?') => format!("{KEPT}{key} {text}"),
                     Some(_) => pair,
                     None => format!("{KEPT}{pair}"),
                 })

@@ -2,8 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::tables::KEPT;
-use crate::pattern::pattern;
+use crate::tiny::english::clause::names;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::sentences;
 use crate::tiny::english::words::tokens::{Token, expand, tokenize};
@@ -77,78 +76,6 @@ pub(crate) fn speakers(character: &str, page: &str) -> HashSet<String> {
     found
 }
 
-// `Q: Where do you live?` and `A: In Porto.`
-pattern!(
-    ASKED,
-    r"^(?:[*_]{1,2})?(Q|A|Question|Answer|Interviewer)(?: ?\d{1,2})?[.:](?:[*_]{1,2})?\s+(\S.*)$"
-);
-
-/// Writes who speaks in the questions and answers of an interview. An answer that says nothing without its question is kept with it.
-pub(crate) fn interview(character: &str, page: &str) -> String {
-    let asked = |line: &str| match ASKED.captures(line.trim()) {
-        Some(found) => Some((!found[1].starts_with('A'), found[2].to_string())),
-        None => label(line.trim())
-            .filter(|(name, _)| is_character(character, name))
-            .map(|(_, text)| (false, text.to_string())),
-    };
-    let lines: Vec<&str> = page
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    let is_answered = |pair: &[&str]| {
-        let kinds = (asked(pair[0]), asked(pair[1]));
-        matches!(kinds, (Some((true, _)), Some((false, _))))
-    };
-    if !lines.windows(2).any(is_answered) {
-        return page.to_string();
-    }
-    let mut kept: Vec<String> = Vec::new();
-    let mut question: Option<String> = None;
-    for line in page.lines() {
-        if line.trim().is_empty() {
-            kept.push(String::new());
-            continue;
-        }
-        match (question.take(), asked(line)) {
-            (Some(before), Some((false, text)))
-                if before.ends_with('?') && is_bare_answer(&text) =>
-            {
-                kept.push(format!("{KEPT}{before} {text}"));
-            }
-            (before, turn) => {
-                kept.extend(before.map(|before| format!("Interviewer: {before}")));
-                match turn {
-                    Some((true, text)) => question = Some(text),
-                    Some((false, text)) if says_i(&text) || text.contains(['*', '"', '“']) => {
-                        kept.push(format!("{character}: {text}"))
-                    }
-                    Some((false, text)) => kept.push(format!("\n{text}\n")),
-                    None => kept.push(line.to_string()),
-                }
-            }
-        }
-    }
-    kept.extend(question.map(|question| format!("Interviewer: {question}")));
-    kept.join("\n")
-}
-
-fn says_i(text: &str) -> bool {
-    let is_own = |token: &Token| token.is_any(&["i", "my", "me", "mine", "we", "our"]);
-    expand(tokenize(text)).iter().any(is_own)
-}
-
-/// Whether an answer has sentences that say nothing, or hold for the moment, without the question.
-fn is_bare_answer(text: &str) -> bool {
-    let is_told = text.contains(['*', '"', '“']);
-    let is_bare = |sentence: &String| match says_i(sentence) {
-        true => !is_fact(sentence),
-        false => !tokenize(sentence)
-            .first()
-            .is_some_and(|first| first.is_any(&["he", "she", "they", "his", "her", "their"])),
-    };
-    !is_told && sentences::sentences(text).iter().any(is_bare)
-}
-
 /// A line of the page, with its label if it has one.
 struct Turn<'a> {
     label: Option<(String, &'a str)>,
@@ -157,7 +84,7 @@ struct Turn<'a> {
 }
 
 /// The name before a colon and the text after it.
-fn label(line: &str) -> Option<(String, &str)> {
+pub(super) fn label(line: &str) -> Option<(String, &str)> {
     let (name, text) = line.split_once(':')?;
     // `**Mira:** Yes.`, but `Mira: *nods* Yes.`
     let text = match name.starts_with(['*', '_']) {
@@ -197,8 +124,14 @@ pub(crate) fn is_character(character: &str, name: &str) -> bool {
         .split_whitespace()
         .all(|word| word.starts_with(char::is_uppercase));
     let (character, name) = (words(character), words(name));
+    // `Aunt Alice`, `Mark Jr.`
+    let is_another = |word: &String| names::is_kin(word) || names::is_suffix(word);
+    let is_another = name
+        .iter()
+        .any(|word| is_another(word) && !character.contains(word));
     !character.is_empty()
         && !name.is_empty()
+        && !is_another
         && (name.iter().all(|word| character.contains(word))
             || character.iter().all(|word| name.contains(word)) && is_title)
 }

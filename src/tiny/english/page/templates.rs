@@ -1,42 +1,45 @@
 //! Wordings for fields: `Age: 26` is `Alice is 26 years old.`
 
-use super::predicates::opens_with_verb;
+use super::identity::{identity, whereabouts};
 use super::values::{
     all_adjectives, is_describing, is_noun_phrase, keeps_capital, takes_predicates, tells_more,
 };
 use crate::tiny::english::clause::names::Names;
+use crate::tiny::english::clause::predicates::{is_unknown_verb, opens_with_verb};
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
-use crate::tiny::english::words::lexicon::is_listed;
+use crate::tiny::english::words::lexicon::{has_word, is_listed};
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{Token, tokenize};
 use crate::tiny::english::words::verbs;
 use crate::tiny::english::words::wording::{decapitalized, genitive, is_month, with_article};
 
 /// A field with the forms of its text that wordings need.
-struct Field<'a> {
-    name: &'a str,
-    key: &'a str,
-    text: &'a str,
-    tokens: &'a [Token],
+pub(super) struct Field<'a> {
+    pub name: &'a str,
+    pub key: &'a str,
+    pub text: &'a str,
+    pub tokens: &'a [Token],
+    /// The character's `her`, `his` or `their`.
+    pub possessive: &'static str,
     /// The text with a small first letter, unless it holds a name.
-    low: String,
+    pub low: String,
     /// The text with an article where a noun needs one.
-    noun: String,
+    pub noun: String,
 }
 
 impl Field<'_> {
-    fn number(&self) -> Option<&str> {
+    pub(super) fn number(&self) -> Option<&str> {
         let first = self.tokens.first().filter(|token| token.is_number());
         first.map(|token| token.text.as_str())
     }
 
-    fn has_preposition(&self) -> bool {
+    pub(super) fn has_preposition(&self) -> bool {
         self.tokens[0].is_in("in at on near with from around before about to")
     }
 
     /// The text behind this preposition, unless it brings one.
-    fn prefixed(&self, preposition: &str) -> String {
+    pub(super) fn prefixed(&self, preposition: &str) -> String {
         if self.has_preposition() {
             self.low.clone()
         } else {
@@ -45,7 +48,7 @@ impl Field<'_> {
     }
 
     /// `on` before a day, else `in`.
-    fn on_or_in(&self) -> &'static str {
+    pub(super) fn on_or_in(&self) -> &'static str {
         let month = self
             .tokens
             .iter()
@@ -59,8 +62,13 @@ impl Field<'_> {
                 && digits.bytes().all(|byte| byte.is_ascii_digit());
             is_day && matches!(&token.lower[digits.len()..], "" | "st" | "nd" | "rd" | "th")
         });
+        // `2008-02-29`
+        let is_written_out = self
+            .tokens
+            .iter()
+            .any(|token| token.is_number() && token.text.matches(['-', '.']).count() == 2);
         let is_ordinal = self.tokens.iter().any(|token| token.is("of"));
-        if month && (day || is_ordinal) {
+        if is_written_out || month && (day || is_ordinal) {
             "on"
         } else {
             "in"
@@ -108,6 +116,7 @@ pub(crate) fn from_template(names: &Names, key: &str, text: &str) -> Option<Stri
         key,
         text,
         tokens: &tokens,
+        possessive: names.gender.map_or("their", |gender| gender.forms()[2]),
         low,
         noun,
     };
@@ -128,65 +137,6 @@ pub(crate) fn none_of(names: &Names, key: &str, text: &str) -> Option<String> {
     (is_none && can_be_had).then(|| format!("{} has no {key}.", names.character))
 }
 
-/// Name, age and gender.
-fn identity(field: &Field) -> Option<String> {
-    let Field {
-        name,
-        key,
-        text,
-        tokens,
-        low,
-        ..
-    } = field;
-    let sentence = match *key {
-        "name" | "full name" | "real name" | "birth name" => {
-            format!("{} {key} is {text}.", genitive(name))
-        }
-        "age" => match field.number() {
-            Some(age) if tokens.len() == 1 && age.bytes().all(|byte| byte.is_ascii_digit()) => {
-                format!("{name} is {age} years old.")
-            }
-            _ if text.contains(',') => return None,
-            _ => format!("{} age is {low}.", genitive(name)),
-        },
-        "gender" | "sex" => match text.to_lowercase().as_str() {
-            "female" | "woman" | "f" => format!("{name} is a woman."),
-            "male" | "man" | "m" => format!("{name} is a man."),
-            "girl" | "boy" => format!("{name} is a {low}."),
-            _ => format!("{name} is {low}."),
-        },
-        _ => return None,
-    };
-    Some(sentence)
-}
-
-/// Where the character was born, died, comes from and lives.
-fn whereabouts(field: &Field) -> Option<String> {
-    let Field { name, .. } = field;
-    let is_place = field.has_preposition() || is_noun_phrase(field.tokens);
-    let sentence = match field.key {
-        "born" | "birthday" | "birth date" | "date of birth" | "birthdate" | "birth" => {
-            format!("{name} was born {}.", field.prefixed(field.on_or_in()))
-        }
-        "birthplace" | "place of birth" | "birth place" if is_place => {
-            format!("{name} was born {}.", field.prefixed("in"))
-        }
-        "died" | "death" | "date of death" => {
-            format!("{name} died {}.", field.prefixed(field.on_or_in()))
-        }
-        "hometown" | "origin" | "from" | "home town" | "country" if is_place => {
-            format!("{name} comes {}.", field.prefixed("from"))
-        }
-        "residence" | "lives in" | "home" | "location" | "lives" | "city" | "address"
-            if is_place =>
-        {
-            format!("{name} lives {}.", field.prefixed("in"))
-        }
-        _ => return None,
-    };
-    Some(sentence)
-}
-
 /// What the character is and looks like.
 fn standing(field: &Field) -> Option<String> {
     let Field {
@@ -200,9 +150,14 @@ fn standing(field: &Field) -> Option<String> {
     let sentence = match *key {
         "occupation" | "job" | "profession" | "species" | "race" | "title" | "role"
         | "position" | "class" | "work" | "career"
-            if tokens.len() <= 14 && is_noun_phrase(tokens) =>
+            if tokens.len() <= 14
+                && is_noun_phrase(tokens)
+                && (*key != "title" || role_of(tokens).is_some() || people::is_living(tokens)) =>
         {
-            format!("{name} is {noun}.")
+            match role_of(tokens) {
+                Some(article) => format!("{name} is {article}{low}."),
+                None => format!("{name} is {noun}."),
+            }
         }
         "nationality" | "citizenship" if lexicon::is_city(&low.to_lowercase()) => {
             format!("{name} comes from {low}.")
@@ -225,12 +180,38 @@ fn standing(field: &Field) -> Option<String> {
         {
             return None;
         }
+        // `one`, `a bob`
+        "eyes" | "hair" | "skin"
+            if tokens
+                .iter()
+                .any(|token| is_count(token) || token.is_any(&["a", "an", "the"])) =>
+        {
+            return None;
+        }
         "eyes" | "hair" | "skin" => format!("{name} has {low} {key}."),
         "eye color" | "eye colour" => format!("{name} has {low} eyes."),
         "hair color" | "hair colour" => format!("{name} has {low} hair."),
         _ => return None,
     };
     Some(sentence)
+}
+
+/// What stands before the name of an office that one person holds: `president of France`, `the founder of a bakery`; `None` before
+/// others.
+fn role_of(tokens: &[Token]) -> Option<&'static str> {
+    const OFFICES: &str = "president king queen mayor head chair chairman chairwoman chairperson director captain chancellor ceo cfo cto \
+        pope dean governor leader principal minister commander keeper guardian";
+    const OTHERS: &str =
+        "founder co-founder owner co-owner author creator inventor winner heir heiress";
+    let of = tokens.iter().position(|token| token.is_in("of at"))?;
+    let office = tokens[of.checked_sub(1)?].lower.as_str();
+    let is_in = |list: &str| has_word(list, office);
+    match (is_in(OFFICES), is_in(OTHERS)) {
+        _ if grammar::is_determiner(&tokens[0].lower) => None,
+        (true, _) => Some(""),
+        (_, true) => Some("the "),
+        _ => None,
+    }
 }
 
 /// What the character does, has and is like.
@@ -242,6 +223,7 @@ fn activity(field: &Field) -> Option<String> {
         tokens,
         low,
         noun,
+        ..
     } = field;
     let sentence = match *key {
         "likes" | "loves" | "dislikes" | "hates" | "enjoys" | "fears" | "wants" | "speaks"
@@ -267,11 +249,19 @@ fn activity(field: &Field) -> Option<String> {
                 }
             )
         }
+        "alias" | "aliases" | "aka" | "a.k.a." | "also known as" | "other name" | "other names" => {
+            format!("{name} is also known as {text}.")
+        }
         "languages" | "language" | "spoken languages" => format!("{name} speaks {text}."),
-        "education" | "school" | "university"
+        "education" | "school" | "university" | "alma mater"
             if is_noun_phrase(tokens) && !tokens[0].is_any(&["a", "an"]) =>
         {
-            format!("{name} studied at {text}.")
+            let the = if text.starts_with("University of") {
+                "the "
+            } else {
+                ""
+            };
+            format!("{name} studied at {the}{text}.")
         }
         "height"
             if field.number().is_some()
@@ -285,6 +275,12 @@ fn activity(field: &Field) -> Option<String> {
         }
         "instrument" | "instruments" => format!("{name} plays {low}."),
         "siblings" | "children" | "pets" if tokens.len() == 1 && is_count(&tokens[0]) => {
+            let is_one = tokens[0].is_any(&["1", "one"]);
+            let key = match *key {
+                "children" if is_one => "child",
+                _ if is_one => key.trim_end_matches('s'),
+                _ => key,
+            };
             format!("{name} has {low} {key}.")
         }
         // `Borin and Dagna`, but `Two brothers` and `A cat`.
@@ -310,10 +306,7 @@ fn activity(field: &Field) -> Option<String> {
 
 /// Whether a word is how many there are: `3`, `Four`.
 fn is_count(token: &Token) -> bool {
-    const NUMBERS: [&str; 10] = [
-        "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-    ];
-    token.is_number() || token.is_any(&NUMBERS)
+    token.is_number() || lexicon::is_numeral(&token.lower)
 }
 
 /// `red hair`, `green eyes`: a part of the body with what it is like, and nothing else.
@@ -325,7 +318,7 @@ fn is_feature(tokens: &[Token]) -> bool {
     let last = tokens.iter().rev().find(|token| token.is_word());
     let plain = tokens
         .iter()
-        .all(|token| token.is_word() && !grammar::is_preposition(&token.lower));
+        .all(|token| token.is_word() && !grammar::is_preposition(&token.lower) && !token.is("and"));
     plain && tokens.len() > 1 && last.is_some_and(|last| last.is_any(&PARTS))
 }
 
@@ -356,7 +349,7 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
     let first = &field.tokens[0];
     let is_favourite = before
         .first()
-        .is_some_and(|word| matches!(*word, "favourite" | "favorite" | "comfort"));
+        .is_some_and(|word| matches!(*word, "favourite" | "favorite" | "fave" | "fav" | "comfort"));
     let describes = |word: &&str| {
         grammar::is_adjective(word) || word.ends_with("est") || matches!(*word, "older" | "younger")
     };
@@ -368,21 +361,26 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
         || is_field_name(key) && !is_describing(key)
         || is_own && before.iter().all(describes);
     // `parks under a tree`, of habits; `Orthodox at Easter`, of a religion
-    let may_be_deed = takes_predicates(key)
-        && verbs::known(&first.lower).is_none()
-        && grammar::is_plural(&first.lower);
+    let may_be_deed = takes_predicates(key) && is_unknown_verb(first);
     let is_open = *head == "religion" && field.tokens.len() > 2;
     let aims = first.is("to") && is_listed("dream, goal, goals, hope, wish, plan, ambition", head);
-    if !is_known || may_be_deed || is_open || !(is_noun_phrase(field.tokens) || aims) {
+    if key == "age"
+        || !is_known
+        || may_be_deed
+        || is_open
+        || !(is_noun_phrase(field.tokens) || aims)
+    {
         return None;
     }
-    let verb = if grammar::is_plural(head) {
-        "are"
-    } else {
-        "is"
+    // `Nickname: Ali and Lis`
+    let is_several = *head == "nickname" && field.text.contains(" and ");
+    let (s, verb) = match (is_several, grammar::is_plural(head)) {
+        (true, _) => ("s", "are"),
+        (_, true) => ("", "are"),
+        _ => ("", "is"),
     };
     Some(format!(
-        "{} {key} {verb} {}.",
+        "{} {key}{s} {verb} {}.",
         genitive(&names.character),
         field.low
     ))

@@ -267,7 +267,7 @@ fn what_wikipedia_adds_is_unread_and_the_box_is_read() {
          | shoe size = {{mystery|3}}\n}}\nAlice is {{mystery|5}} tall.",
         &[
             "Alice comes from Portugal.",
-            "Alice – spouse: Tom Reed (divorced).",
+            "Alice married Tom Reed in 2015 and got divorced in 2019.",
         ],
         &["shoe size: {{…}}", "Alice is {{…}} tall."],
     );

@@ -1,12 +1,13 @@
 //! Pages that say `I` or `you`, put into the third person.
 
-use super::inflection::{disagree_verbs, may_be_base};
 use crate::tiny::english::clause;
+use crate::tiny::english::clause::case::is_nominative_name;
+use crate::tiny::english::clause::inflection::{may_be_base, verbs_in_third_person};
 use crate::tiny::english::clause::names::Names;
-use crate::tiny::english::clause::voice::{Person, is_nominative_name};
+use crate::tiny::english::clause::voice::Person;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::people::Gender;
-use crate::tiny::english::words::tokens::{Token, capitalized};
+use crate::tiny::english::words::tokens::{Token, capitalized, tokenize};
 use crate::tiny::english::words::verbs::{self, THIRD};
 use crate::tiny::english::words::wording::genitive;
 
@@ -36,6 +37,11 @@ pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Optio
         .any(|token| token.is_any(&own) || token.is("i"))
     {
         return Some(tokens);
+    }
+    // `I dunno`, `I gotta go`
+    const LOOSE: &str = "dunno gotta wanna gonna gimme lemme kinda sorta ain't ai imma innit y'all tryna coulda woulda shoulda musta";
+    if tokens.iter().any(|token| token.is_in(LOOSE)) {
+        return None;
     }
     // `we`, the name beside `I`, and what is asked of the reader stay as they are.
     let is_shared = |token: &Token| token.is_any(&["we", "us", "our", "ours", "ourselves", "let"]);
@@ -83,11 +89,12 @@ pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Optio
         };
         let is_possessive = tokens[at].is_any(&["my", "your"]);
         let subject = word == nominative;
+        let is_alone = tokens[at].is_any(&["mine", "yours"]);
         let name = (!named || (plural && (subject || word == accusative)))
             && word != reflexive
-            && word != alone;
+            && !is_alone;
         if subject && !is_joint(&tokens, at) {
-            disagree_verbs(&tokens, at, &mut out)?;
+            verbs_in_third_person(&tokens, at, &mut out)?;
         }
         // `Bridie Bridie`
         if name && before.is_some_and(|word| word.is_any(&["me", "you"])) {
@@ -114,7 +121,7 @@ pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Optio
 }
 
 /// Whether a sentence asks the reader to do something: `Scatter my ashes at sea`, but not `Fish makes me ill`.
-fn is_imperative(tokens: &[Token]) -> bool {
+pub(crate) fn is_imperative(tokens: &[Token]) -> bool {
     let is_finite = |token: &Token| {
         verbs::is_auxiliary(&token.lower)
             || verbs::known(&token.lower).is_some_and(|(_, forms)| forms & THIRD != 0)
@@ -123,6 +130,24 @@ fn is_imperative(tokens: &[Token]) -> bool {
         && verbs::is_base(&tokens[0].lower)
         && !grammar::is_preposition(&tokens[0].lower)
         && !is_finite(&tokens[1])
+}
+
+/// Whether a sentence to the character tells it what to do: `Speak politely.`, `Never break character.`
+pub(crate) fn is_order(sentence: &str) -> bool {
+    let tokens = tokenize(sentence);
+    let n_adverbs = usize::from(
+        tokens
+            .first()
+            .is_some_and(|first| first.is_any(&["never", "always", "please"])),
+    );
+    let is_negated = tokens
+        .windows(2)
+        .any(|pair| pair[0].is("do") && pair[1].is("n't"))
+        && tokens.first().is_some_and(|first| first.is("do"));
+    let is_own = |token: &Token| token.is_any(&["you", "your", "yours", "yourself"]);
+    (is_imperative(&tokens[n_adverbs..]) || is_negated)
+        && !tokens[0].me
+        && !tokens.iter().take(2).any(is_own)
 }
 
 /// Whether the subject at `at` is the last of several: `Tom and I share a flat`.
@@ -156,13 +181,19 @@ fn without_introduction(tokens: &[Token], character: &str) -> Vec<Token> {
     if !tokens.get(name).is_some_and(is_name) {
         return tokens;
     }
-    let marks = tokens[name + 1..].iter();
+    // `Gus Halloran`
+    let more = tokens[name + 1..].iter();
+    let name_end = name
+        + more
+            .take_while(|token| token.is_word() && token.is_capital())
+            .count();
+    let marks = tokens[name_end + 1..].iter();
     let marks = marks.take_while(|token| token.is_any(&[",", ";", "and"]));
-    let rest = name + 1 + marks.count();
+    let rest = name_end + 1 + marks.count();
     let own = ["i", "my", "you", "your"];
     match tokens.get(rest) {
-        Some(next) if rest > name + 1 && next.is_any(&own) => drop(tokens.drain(..rest)),
-        Some(_) if name == 2 && rest == name + 2 && tokens[name + 1].is(",") => {
+        Some(next) if rest > name_end + 1 && next.is_any(&own) => drop(tokens.drain(..rest)),
+        Some(_) if name == 2 && rest == name_end + 2 && tokens[name_end + 1].is(",") => {
             drop(tokens.drain(name..rest))
         }
         _ => {}
@@ -209,6 +240,12 @@ mod tests {
         assert_eq!(
             third("People tell me I look well.", Person::First),
             "People tell Alice she looks well."
+        );
+        let he = Names::new("Tom");
+        let tokens = to_third(&he.tag_names("My mother taught me."), &he, Person::First);
+        assert_eq!(
+            join(&tokens.unwrap_or_default()),
+            "Tom's mother taught him."
         );
         assert_eq!(
             third("My mother taught me to paint.", Person::First),

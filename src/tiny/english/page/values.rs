@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use super::blocks::has_finite_verb;
-use super::predicates::opens_with_verb;
 use super::{lists, sections};
 use crate::pattern::pattern;
+use crate::tiny::english::clause::predicates::opens_with_verb;
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::lexicon::{self, is_listed};
+use crate::tiny::english::words::lexicon::{self, has_word, is_listed};
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{Token, join, tokenize};
 use crate::tiny::english::words::verbs::{self, BASE, PAST};
@@ -26,27 +26,36 @@ fn lists_names(key: &str) -> bool {
     matches!(key, "languages" | "language" | "nicknames" | "aliases")
 }
 
+/// Whether the field lists people or animals by their names.
+fn lists_relatives(key: &str) -> bool {
+    const NAMES: &str = "children, siblings, sons, daughters, brothers, sisters, friends, parents, pets, enemies, rivals, allies";
+    is_listed(NAMES, key)
+}
+
 /// A list without `and` gets one; its items are ordinary words and begin with small letters unless they are names.
 pub(crate) fn listed(key: &str, text: &str) -> String {
     let text = &text.replace(" / ", ", ");
     let items: Vec<&str> = text.split(", ").collect();
-    let whole = keeps_capital(key) && !lists_names(key);
+    let are_names = items
+        .iter()
+        .all(|item| item.starts_with(char::is_uppercase));
+    let whole = keeps_capital(key) && !lists_names(key) && !(are_names && lists_relatives(key));
     let plain = items.iter().all(|item| {
         let tokens = tokenize(item);
         let first = tokens.first().map_or("", |first| first.lower.as_str());
         tokens.len() <= 4
             && !matches!(first, "a" | "an" | "the" | "to")
             && !grammar::is_preposition(first)
-            && (!verbs::is_adverb(first) || tokens.len() == 1)
+            && (!verbs::is_adverb(first) || tokens.len() == 1 || is_describing(key))
             && !opens_with_verb(&tokens)
-    }) && !text.chars().any(|c| c.is_ascii_digit());
-    if items.len() < 2
-        || !plain
-        || whole
-        || text.contains(" and ")
-        || text.contains(" or ")
-        || key == "motto"
-    {
+            && tokens
+                .iter()
+                .all(|token| !token.is_number() || token.lower.ends_with("-year-old"))
+    });
+    let is_joined = tokenize(text)
+        .iter()
+        .any(|token| token.is_any(&["and", "or", "nor", "&"]));
+    if items.len() < 2 || !plain || whole || is_joined || key == "motto" {
         return text.to_owned();
     }
     let items: Vec<String> = items.iter().map(|item| within_list(key, item)).collect();
@@ -83,7 +92,7 @@ pub(crate) fn keeps_capital(key: &str) -> bool {
         movies song album ship house nationality ethnicity religion nickname nicknames names alias aliases surname name \
         motto catchphrase slogan family relatives siblings children friends enemies rivals allies pets pet";
     key.split_whitespace()
-        .any(|word| PROPER.split(' ').any(|proper| proper == word) || people::is_person_word(word))
+        .any(|word| has_word(PROPER, word) || people::is_person_word(word))
 }
 
 pub(crate) fn is_describing(key: &str) -> bool {
@@ -107,7 +116,25 @@ pub(crate) fn all_adjectives(tokens: &[Token]) -> bool {
             .iter()
             .any(|token| token.is_any(&[",", "and", "but"]))
         || grammar::is_adjective(&last.lower);
-    !noun && listed
+    // `loyal, terrible liar`
+    let text = join(tokens);
+    let has_noun = text
+        .split(", ")
+        .flat_map(|item| item.split(" and "))
+        .any(|item| {
+            let words = tokenize(item.trim_start_matches("and "));
+            let ends = ["al", "ic", "ed", "ing", "y", "ant", "ent"];
+            let (Some(first), Some(last)) = (words.first(), words.last()) else {
+                return false;
+            };
+            words.len() > 1
+                && words.iter().all(Token::is_word)
+                && !verbs::is_adverb(&first.lower)
+                && !words.iter().any(|word| word.is_any(&["to", "but", "not"]))
+                && !grammar::is_adjective(&last.lower)
+                && !ends.iter().any(|end| last.lower.ends_with(end))
+        });
+    !noun && listed && !has_noun
 }
 
 /// Whether a value has a clause or an afterthought of its own: `elvish wine makes her sick`, `two, when it rains`.
@@ -122,7 +149,11 @@ pub(crate) fn tells_more(tokens: &[Token]) -> bool {
                 && !token.is_any(&["than", "since", "before", "after", "as", "until", "like"])
             || token.is_in("he she they i we it you only not never but")
     };
-    tokens[..end].iter().any(is_of_clause) || has_finite_verb(&join(&tokens[..end]))
+    // `Karen, died 1998`
+    let is_told = tokens.windows(2).any(|pair| {
+        pair[0].is(",") && pair[1].is_in("died born deceased divorced killed lost since")
+    });
+    is_told || tokens[..end].iter().any(is_of_clause) || has_finite_verb(&join(&tokens[..end]))
 }
 
 /// Whether a value names somebody or something, so that `is` and `are` may stand before it: not `in pencil`, `up at five` or `flat`.
@@ -177,6 +208,16 @@ pub(crate) fn is_noun_phrase(tokens: &[Token]) -> bool {
         && !tells_more(tokens)
 }
 
+/// Whether a list has an adverb between its commas: `heights, oddly, moths`.
+pub(crate) fn has_lone_adverb(value: &str) -> bool {
+    let is_adverb = |item: &str| {
+        let item = item.trim_end_matches('.').to_lowercase();
+        verbs::is_adverb(&item) && !grammar::is_adjective(&item)
+    };
+    let is_joined = tokenize(value).iter().any(|token| token.is("and"));
+    !is_joined && value.split(", ").skip(1).any(is_adverb)
+}
+
 /// Whether a value is words and commas, none of which takes back what another says: not `everything but fish`, `red/brown` or `5?`.
 pub(crate) fn is_plain(value: &str) -> bool {
     let is_mark = |c: char| !c.is_alphanumeric() && !" ,.'-&%°\"".contains(c);
@@ -193,15 +234,16 @@ pub(crate) fn takes_predicates(key: &str) -> bool {
         .iter()
         .find_map(|word| key.strip_prefix(word));
     let last = plain.unwrap_or(key);
-    key.is_empty()
-        || lists::name_of(key).is_empty()
-        || is_describing(key)
-        || NAMES.split_whitespace().any(|name| name == last)
+    key.is_empty() || lists::name_of(key).is_empty() || is_describing(key) || has_word(NAMES, last)
 }
 
 /// Whether a field describes the page, not the character.
 pub(crate) fn is_metadata(key: &str) -> bool {
     const NAMES: &str = "quote, quotes, source, sources, references, image, caption, see also, pronouns, tags, creator, creator notes, \
-        genre, links, title, layout, date, author, example, examples, example dialogue";
-    is_listed(NAMES, key)
+        genre, links, title, layout, date, author, example, examples, example dialogue, creator's notes, creator's note, creator note, \
+        author's note, author's notes, artist, art by, created by, made by, written by, credits, credit, version, last updated, updated, \
+        license, system prompt, system, prompt, instructions, instruction, post history instructions, ooc, ooc note, disclaimer, warning, \
+        warnings, content warning, trigger warning, first message, greeting, alternate greetings, playlist, faceclaim, face claim, \
+        voice claim, picrew, template, character book, lorebook, talkativeness";
+    is_listed(NAMES, &key.replace('’', "'"))
 }

@@ -16,14 +16,26 @@ pattern!(
     r"(?i)^(?:from wikipedia, the free encyclopedia|jump to (?:navigation|search|content).*|\(redirected from .*\)|retrieved from .*|\[?(?:edit|hide|show)\]?|contents(?: \[?hide\]?)?)$"
 );
 
-/// Takes out the lines that the site adds to every article; they are unread.
+// `thumb|left|Alice in 1990`, `alice.jpg`
+pattern!(
+    PICTURE,
+    r"(?i)^(?:(?:file|image):\S.*\.\w{3,4}.*|thumb\|.*|[\w ()-]+\.(?:jpe?g|png|gif|webp|svg)(?:\|.*)?)$"
+);
+
+/// Takes out pictures and the lines that the site adds to every article; they are unread.
 pub(crate) fn without_boilerplate(page: &str, unread: &mut Vec<(String, &'static str)>) -> String {
     let kept = page.lines().filter(|line| {
         let is_boilerplate = BOILERPLATE.is_match(line.trim());
-        if is_boilerplate {
-            unread.push((line.trim().to_string(), "is added by the site"));
+        let is_picture = PICTURE.is_match(line.trim());
+        if is_boilerplate || is_picture {
+            let reason = if is_picture {
+                "is a picture"
+            } else {
+                "is added by the site"
+            };
+            unread.push((line.trim().to_string(), reason));
         }
-        !is_boilerplate
+        !is_boilerplate && !is_picture
     });
     kept.collect::<Vec<_>>().join("\n")
 }
@@ -206,27 +218,25 @@ fn written(inside: &str, depth: usize) -> Option<String> {
     }
 }
 
-/// Whom an infobox names as married, and whether it is over.
-fn married(values: &[String], end: Option<String>) -> Option<String> {
+/// Whom an infobox names as married, since when, and how it ended.
+fn married(values: &[String], how: Option<String>) -> Option<String> {
+    const DEATH: &str = "d, d., died, death, his death, her death, w, wid";
     let spouse = values.first()?;
-    let Some(end) = end else {
-        return Some(spouse.clone());
-    };
-    const DEATH: [&str; 8] = [
-        "d",
-        "d.",
-        "died",
-        "death",
-        "his death",
-        "her death",
-        "w",
-        "wid",
-    ];
-    let how = match DEATH.contains(&end.to_lowercase().as_str()) {
-        true => "deceased",
-        false => "divorced",
-    };
-    Some(format!("{spouse} ({how})"))
+    let is_shown = |year: &&String| !year.is_empty();
+    let since = values.get(1).filter(is_shown);
+    let until = values.get(2).filter(is_shown);
+    let died = how
+        .as_ref()
+        .is_some_and(|how| is_listed(DEATH, &how.to_lowercase()));
+    let end = if died { "died" } else { "div." };
+    Some(match (since, until, how) {
+        (Some(since), Some(until), Some(_)) => format!("{spouse} (m. {since}; {end} {until})"),
+        (Some(since), Some(until), None) => format!("{spouse} (m. {since}–{until})"),
+        (Some(since), None, None) => format!("{spouse} (m. {since})"),
+        (_, _, Some(_)) if died => format!("{spouse} (deceased)"),
+        (_, _, Some(_)) => format!("{spouse} (divorced)"),
+        _ => spouse.clone(),
+    })
 }
 
 /// `{{height|ft=5|in=6}}`: 5 feet 6 inches.
@@ -390,9 +400,9 @@ mod tests {
         assert_eq!(value("{{plainlist|\n* nurse\n* poet\n}}"), "x: nurse, poet");
         assert_eq!(
             value("{{marriage|Tom Reed|2015|2019|end=div}}"),
-            "x: Tom Reed (divorced)"
+            "x: Tom Reed (m. 2015; div. 2019)"
         );
-        assert_eq!(value("{{marriage|Tom Reed|2015}}"), "x: Tom Reed");
+        assert_eq!(value("{{marriage|Tom Reed|2015}}"), "x: Tom Reed (m. 2015)");
         assert_eq!(value("{{mystery|1}}"), "x: \u{fffc}");
     }
 

@@ -117,6 +117,28 @@ pub(crate) const PEOPLE: &str = "friend teacher mentor boss partner colleague st
 professor captain general author writer musician composer poet president minister agent officer leader master servant nurse patron secretary pupil biographer critic assistant spy \
 people children men women boys girls guest stranger client fan employer owner manager director coach stepchild guardian peer roommate classmate opponent ancestor grandparent";
 
+/// Animals of which a text says `he` or `she`.
+pub(crate) const ANIMALS: &str = "dog cat puppy kitten horse mare pony donkey mule cow bull ox goat sheep ewe lamb pig hen rooster chicken duck goose swan \
+parrot budgie canary bird owl crow raven magpie hawk falcon eagle rabbit bunny hare hamster gerbil mouse rat ferret fox wolf bear tiger lion lynx snake python \
+lizard gecko iguana tortoise turtle frog toad fish goldfish spider tarantula dragon griffin unicorn whippet greyhound terrier poodle collie labrador retriever \
+spaniel beagle husky dachshund pug mutt hound pet stallion gelding foal calf familiar monkey ape elephant seal otter hedgehog pigeon linnet mongrel tomcat tabby";
+
+/// Words for people that are in no other list, and end in nothing that shows it.
+pub(crate) const OTHER_PEOPLE: &str = "abbot abbess prior bishop deacon curate postman butler maid governess cook landlord tenant vicar pastor rabbi imam priest ex fiance fiancé fiancée nanny guardian lodger therapist chief \
+heir host hostess apprentice mayor sheriff knight witch wizard ghost king queen saint toddler newborn teenager kid chap bloke guy lad lass relative in-law \
+mother-in-law father-in-law sister-in-law brother-in-law stepsister stepbrother half-sister half-brother godson goddaughter godchild grandchild nan gran granny \
+grandad granddad mama papa bride groom housemate flatmate workmate teammate soulmate carer caretaker someone somebody";
+
+/// Things whose names end like those of people who do something.
+pub(crate) const THINGS_IN_ER: &str = "computer letter dinner supper winter summer answer number paper newspaper river water flower power order corner center \
+centre tower drawer cooker sweater jumper finger shoulder liver temper manner career beer hair door floor mirror color colour odor odour motor tractor chair harbor \
+harbour honor honour flavor flavour labor favor humor humour behavior behaviour armor armour error horror terror factor sector vector anchor elevator radiator \
+calculator generator refrigerator escalator razor monitor projector feet meter theater theatre quarter chapter matter weather leather feather butter laughter border \
+ladder bladder cancer disorder fever ulcer trigger trailer hammer banner dagger locker boiler heater freezer printer scanner counter timer charger planner container \
+toaster scooter helicopter poster oyster cover cider ginger pepper copper silver timber amber december september november october other another character register \
+committee coffee tree knee degree fee interior exterior alligator transmitter lighter slipper sneaker trouser diaper buffer chamber lumber rubber plaster cluster \
+shutter shelter filter litter glitter barrier frontier frier typewriter wrapper zipper cucumber list artist's fist wrist mist twist waist breast chest";
+
 /// Jobs, for questions about work and for swaps.
 pub(crate) const JOBS: &str = "accountant actor actress architect artist astronaut author baker banker barber biologist botanist builder butcher captain carpenter chef chemist clerk composer \
 consultant cook dancer dentist designer detective director doctor driver economist editor electrician engineer farmer firefighter fisherman gardener geologist hairdresser historian hunter \
@@ -216,7 +238,7 @@ pub(crate) static PROPER: std::sync::LazyLock<std::collections::HashSet<&str>> =
             .filter(|kind| {
                 ["monday", "january", "french", "france", "paris"]
                     .iter()
-                    .any(|word| kind.split(' ').any(|other| other == *word))
+                    .any(|word| has_word(kind, word))
             })
             .flat_map(|kind| kind.split_whitespace())
             .collect()
@@ -238,6 +260,11 @@ pub(crate) fn is_proper(lower: &str) -> bool {
     PROPER.contains(lower)
 }
 
+/// Whether a word is in a list that blanks part.
+pub(crate) fn has_word(list: &str, word: &str) -> bool {
+    list.split_whitespace().any(|listed| listed == word)
+}
+
 /// Whether a word or several are in a list that commas part.
 pub(crate) fn is_listed(list: &str, words: &str) -> bool {
     list.split(", ").any(|listed| listed == words)
@@ -252,7 +279,7 @@ pub(crate) fn is_common(lower: &str) -> bool {
 fn kind_with(word: &str) -> impl Iterator<Item = &'static str> {
     KINDS
         .iter()
-        .filter(move |kind| kind.split(' ').any(|other| other == word))
+        .filter(move |kind| has_word(kind, word))
         .flat_map(|kind| kind.split_whitespace())
 }
 

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use super::grammar;
-use super::lexicon::{self, FEMALE, JOBS, MALE, PEOPLE, set_of};
+use super::lexicon::{
+    self, ANIMALS, FEMALE, JOBS, MALE, OTHER_PEOPLE, PEOPLE, THINGS_IN_ER, has_word, set_of,
+};
 use super::tokens::Token;
 
 /// The pronoun a text uses for someone.
@@ -48,6 +50,13 @@ static MALE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(MALE));
 static FEMALE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(FEMALE));
 static PEOPLE_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(PEOPLE));
 static JOB_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(JOBS));
+static LIVING_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    set_of(ANIMALS)
+        .union(&set_of(OTHER_PEOPLE))
+        .copied()
+        .collect()
+});
+static THING_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(THINGS_IN_ER));
 pub(crate) const PARTICLES: &[&str] = &[
     "van", "von", "de", "der", "den", "la", "le", "du", "di", "da", "al", "el", "bin", "ibn", "of",
     "the",
@@ -59,7 +68,7 @@ const PLACE_WORDS: &str = "House Museum Festival Street Park Award Prize Univers
 
 /// Whether a word is the last of the name of a place or a group.
 pub(crate) fn is_place_word(text: &str) -> bool {
-    PLACE_WORDS.split(' ').any(|word| word == text)
+    has_word(PLACE_WORDS, text)
 }
 
 /// Whether the words name a person.
@@ -132,6 +141,27 @@ pub(crate) fn is_person(lower: &str) -> bool {
         .any(|word| PEOPLE_SET.contains(word))
 }
 
+/// Whether a noun phrase is an animal or somebody who is named by what they do, so that `he` or `she` may stand for it: `his landlord`,
+/// `the old dog`, `a beekeeper`.
+pub(crate) fn is_living(tokens: &[Token]) -> bool {
+    let end = tokens
+        .iter()
+        .skip(1)
+        .position(|token| {
+            let is_where = token.is_in("next upstairs downstairs opposite over");
+            is_where || grammar::is_preposition(&token.lower) || !token.is_word()
+        })
+        .map(|end| end + 1);
+    let phrase = &tokens[..end.unwrap_or(tokens.len())];
+    let Some(head) = phrase.last().map(|head| head.lower.as_str()) else {
+        return false;
+    };
+    let ends_as_doer = ["er", "or", "ist", "ian", "man", "woman"]
+        .iter()
+        .any(|end| head.len() > end.len() + 2 && head.ends_with(end));
+    LIVING_SET.contains(head) || ends_as_doer && !THING_SET.contains(head)
+}
+
 /// Whether a heading or the name of a field is one person: `wife`, `Older sister`, and no job, which may be the character's.
 pub(crate) fn is_person_word_of(name: &str) -> bool {
     let last = name.split_whitespace().next_back().unwrap_or_default();
@@ -145,9 +175,7 @@ pub(crate) fn is_name(lower: &str) -> bool {
     const KIN: &str = "mother father mom mum mama dad papa sister brother wife husband son daughter aunt uncle niece nephew grandmother \
         grandfather grandma grandpa girlfriend boyfriend fiance fiancee widow widower king queen prince princess lady lord \
         man woman boy girl stepmother stepfather stepsister stepbrother grandson granddaughter master mistress";
-    Gender::of_word(lower).is_some()
-        && !PEOPLE_SET.contains(lower)
-        && !KIN.split(' ').any(|kin| kin == lower)
+    Gender::of_word(lower).is_some() && !PEOPLE_SET.contains(lower) && !has_word(KIN, lower)
 }
 
 /// Whether the word is a job.

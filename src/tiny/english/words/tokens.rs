@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use super::lexicon::{STOP_WORDS, set_of};
+use super::lexicon::{STOP_WORDS, has_word, set_of};
 use super::verbs;
 
 /// A word or a mark, with what is needed to write it back.
@@ -42,7 +42,7 @@ impl Token {
 
     /// Whether it is among the words of a list.
     pub(crate) fn is_in(&self, words: &str) -> bool {
-        words.split(' ').any(|word| self.lower == word)
+        has_word(words, &self.lower)
     }
 
     pub(crate) fn is_word(&self) -> bool {
@@ -65,6 +65,10 @@ impl Token {
 
 static STOPS: LazyLock<HashSet<&str>> = LazyLock::new(|| set_of(STOP_WORDS));
 const ENDINGS: &[&str] = &["n't", "'s", "'m", "'re", "'ve", "'ll", "'d"];
+/// Participles that say what somebody is: `he's scared`.
+const STATES: &str = "scared married divorced engaged tired bored interested obsessed terrified called named known born worried \
+    supposed dressed covered based involved separated widowed pleased excited disabled addicted convinced stuck employed fascinated \
+    frightened annoyed amused confused loved feared respected";
 const ABBREVIATIONS: &[&str] = &[
     "mr", "mrs", "ms", "dr", "st", "prof", "op", "no", "nos", "vol", "vs", "jr", "sr", "etc", "ca",
     "approx", "e.g", "i.e",
@@ -182,7 +186,15 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Vec<Token> {
         let next = tokens[idx + 1..]
             .iter()
             .find(|token| !verbs::is_adverb(&token.lower));
+        // `he's known him`, but not `he's known for it`
+        let takes_object = tokens
+            .get(idx + 2)
+            .is_some_and(|after| after.is_in("him her it them me us a an the my his their your"));
         let full = match token.lower.as_str() {
+            "n't" if expanded.last().is_some_and(|last| last.is("ai")) => {
+                expanded.push(token.clone());
+                continue;
+            }
             "n't" => {
                 if let Some(last) = expanded.last_mut() {
                     match last.lower.as_str() {
@@ -207,7 +219,10 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Vec<Token> {
             "'d" => "would",
             "'s" if idx > 0 && is_contracted_s(&tokens[idx - 1], next) => {
                 if next.is_some_and(|next| {
-                    next.is("been") || next.is("got") || verbs::is_participle(&next.lower)
+                    next.is("been")
+                        || next.is("got")
+                        || verbs::is_participle(&next.lower)
+                            && (takes_object || !next.is_in(STATES))
                 }) {
                     "has"
                 } else {
@@ -227,7 +242,7 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Vec<Token> {
 
 fn is_contracted_s(before: &Token, next: Option<&Token>) -> bool {
     const PRONOUNS: &[&str] = &[
-        "he", "she", "it", "that", "there", "who", "what", "here", "where",
+        "he", "she", "it", "that", "there", "who", "what", "here", "where", "name",
     ];
     before.is_any(PRONOUNS)
         || next.is_some_and(|next| next.is_any(&["a", "an", "not", "been", "very"]))
@@ -334,6 +349,17 @@ mod tests {
             expanded,
             "She is kind and she has been there, but she cannot swim; Alice's cat does not either."
         );
+    }
+
+    #[test]
+    fn a_state_is_told_from_what_is_done() {
+        for (text, expected) in [
+            ("He's scared of dogs.", "He is scared of dogs."),
+            ("She's known him for years.", "She has known him for years."),
+            ("He ain't scared.", "He ain't scared."),
+        ] {
+            assert_eq!(join(&expand(tokenize(text))), expected);
+        }
     }
 
     #[test]

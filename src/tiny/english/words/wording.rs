@@ -21,7 +21,9 @@ pub(crate) fn article(word: &str) -> &'static str {
     let an = lower.starts_with(['a', 'e', 'i', 'o'])
         || lower.starts_with("hour")
         || lower.starts_with("honest")
-        || lower.starts_with("heir");
+        || lower.starts_with("heir")
+        || lower.starts_with('8')
+        || ["11", "18"].contains(&lower.split('-').next().unwrap_or_default());
     let un = lower.starts_with('u')
         && !["uni", "use", "usu", "eu", "ute", "uk"]
             .iter()
@@ -42,7 +44,8 @@ pub(crate) fn with_article(tokens: &[Token], low: &str) -> String {
         .last();
     let plural =
         head.is_some_and(|head| grammar::is_plural(&head.lower) && !people::is_job(&head.lower));
-    if grammar::is_determiner(&first.lower) || plural || first.is_number() || first.is("none") {
+    let is_count = first.is_number() && !first.lower.ends_with("-year-old");
+    if grammar::is_determiner(&first.lower) || plural || is_count || first.is("none") {
         return low.to_owned();
     }
     format!("{} {low}", article(low))
@@ -91,6 +94,18 @@ pub(crate) fn is_month(lower: &str) -> bool {
             | "october"
             | "november"
             | "december"
+            | "jan"
+            | "feb"
+            | "mar"
+            | "apr"
+            | "jun"
+            | "jul"
+            | "aug"
+            | "sep"
+            | "sept"
+            | "oct"
+            | "nov"
+            | "dec"
     )
 }
 

@@ -29,7 +29,7 @@ fn each_verb_of_the_first_person_agrees_or_the_sentence_is_kept() {
         &[
             "Gustav is forty-seven, and he drives a lorry.",
             "Gustav – Good day, I am Gustav, a driver.",
-            "Gustav – I never shout at the pupils, and I repair their bicycles for nothing.",
+            "Gustav never shouts at the pupils, and he repairs their bicycles for nothing.",
         ],
         &[],
     );

@@ -1,9 +1,10 @@
 //! What somebody does or is, without the subject: `Plays the guitar`, `Never sleeps past dawn`, `Born in Bonn`.
 
 use super::inflection;
-use crate::tiny::english::clause::possessive::is_possessive;
-use crate::tiny::english::clause::{Clause, Subject};
+use super::possessive::is_possessive;
+use super::{Clause, Subject};
 use crate::tiny::english::words::grammar;
+use crate::tiny::english::words::lexicon::has_word;
 use crate::tiny::english::words::tokens::{Token, expand, tokenize};
 use crate::tiny::english::words::verbs::{self, BASE, PARTICIPLE, PAST, THIRD};
 use crate::tiny::english::words::wording::decapitalized;
@@ -118,7 +119,7 @@ fn is_finite(tokens: &[Token]) -> bool {
 }
 
 /// Whether a word in no list is a verb in the third person, where an adverb stands before it or an object behind it: `never haggles`.
-fn is_unknown_verb(token: &Token) -> bool {
+pub(crate) fn is_unknown_verb(token: &Token) -> bool {
     verbs::known(&token.lower).is_none() && grammar::is_plural(&token.lower)
 }
 
@@ -148,7 +149,6 @@ fn is_past(tokens: &[Token]) -> bool {
         grammar::is_determiner(&second.lower) && !second.is("by") || is_possessive(tokens, 1);
     forms & PARTICIPLE == 0
         || has_object
-        || WITHOUT_OBJECT.split(' ').any(|verb| verb == base)
-            && grammar::is_preposition(&second.lower)
+        || has_word(WITHOUT_OBJECT, base) && grammar::is_preposition(&second.lower)
         || first.is("trained") && second.is("as")
 }

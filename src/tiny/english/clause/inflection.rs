@@ -1,7 +1,7 @@
 //! Verbs of `I`, `you` and `they` in the third person singular, where it is sure which words of a sentence they are.
 
-use crate::tiny::english::clause::possessive::is_possessive;
-use crate::tiny::english::clause::voice::first_verb;
+use super::possessive::is_possessive;
+use super::voice::first_verb;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::lexicon;
 use crate::tiny::english::words::tokens::{self, Token};
@@ -41,7 +41,7 @@ enum Coordinated {
 }
 
 /// Puts the verbs of the subject at `at` into the third person singular; `None` where it is not sure which words these are.
-pub(crate) fn disagree_verbs(tokens: &[Token], at: usize, out: &mut [Token]) -> Option<()> {
+pub(crate) fn verbs_in_third_person(tokens: &[Token], at: usize, out: &mut [Token]) -> Option<()> {
     let Some(verb) = verb_of(tokens, at)? else {
         return Some(());
     };
@@ -102,7 +102,7 @@ pub(crate) fn disagree_verbs(tokens: &[Token], at: usize, out: &mut [Token]) -> 
 /// Whether a verb is a noun as often, in the same form or with an `s`.
 pub(crate) fn is_noun(token: &Token) -> bool {
     let base = verbs::known_base(&token.lower);
-    NOUNS.split_whitespace().any(|noun| Some(noun) == base)
+    base.is_some_and(|base| lexicon::has_word(NOUNS, base))
 }
 
 /// The verb of the subject at `at`, if it has one; `None` where it is not sure.
@@ -265,7 +265,7 @@ mod tests {
         let tokens = expand(tokenize(text));
         let mut out = tokens.clone();
         let at = tokens.iter().position(|token| token.is("i"))?;
-        disagree_verbs(&tokens, at, &mut out)?;
+        verbs_in_third_person(&tokens, at, &mut out)?;
         Some(join(&out))
     }
 

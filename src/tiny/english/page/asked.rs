@@ -1,0 +1,361 @@
+//! Questions that a page puts and answers itself: `Favourite film? Alien.`, interviews, what is asked for effect.
+
+use super::blocks::{KEPT, has_finite_verb};
+use super::talk;
+use super::templates::is_field_name;
+use crate::pattern::pattern;
+use crate::tiny::english::words::sentences;
+use crate::tiny::english::words::tokens::{Token, capitalized, expand, n_words, tokenize};
+use crate::tiny::english::words::verbs;
+
+// `Is she brave? Very.`
+pattern!(ASKED, r"^([^?.!]{2,60})\?[:\s]+([^?.!]{1,40})[.!]?$");
+// `Did you know that Alice has three cats?`
+pattern!(
+    KNOWN,
+    r"(?i)^(?:did|do) you know(?: that)? ((?:\S+ ){2,}\S+)\?$"
+);
+// `**What do you eat?**`
+pattern!(
+    ON_A_LINE,
+    r"^(?:[-*•]\s+)?(?:\*\*|__)?([^?.!|]{4,120}\?)(?:\*\*|__)?$"
+);
+// `Q: Where do you live?` and `A: In Porto.`
+pattern!(
+    LABELLED,
+    r"^(?:[*_]{1,2})?(Q|A|(?i:question|answer|interviewer|reporter|journalist|host|moderator))(?: ?\d{1,2})?[.:](?:[*_]{1,2})?\s+(\S.*)$"
+);
+
+/// What is said in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Sentence(String),
+    /// A question with the answer that says nothing without it.
+    Answered(String),
+}
+
+/// Whether a line is a question and its short answer.
+pub(crate) fn is_answered(line: &str) -> bool {
+    ASKED.is_match(line)
+}
+
+/// `Favourite film? Alien.` as a field.
+pub(crate) fn as_field(line: &str) -> Option<String> {
+    let asked = ASKED.captures(line)?;
+    let (name, text) = (asked[1].trim(), asked[2].trim());
+    let lower = name.to_lowercase();
+    let is_favourite = ["favourite ", "favorite ", "fave ", "fav "]
+        .iter()
+        .any(|start| lower.starts_with(start));
+    (is_favourite || is_field_name(name)).then(|| format!("{name}: {text}"))
+}
+
+/// Whether a sentence only asks: not `She loves cake, doesn't she?`
+pub(crate) fn is_question(sentence: &str) -> bool {
+    const OPENING: &str = "who what when where why how which whose whom and but so well or oh ok";
+    let is_asked = sentence.ends_with('?') || sentence.ends_with("?\"");
+    let tokens = expand(tokenize(sentence));
+    let words = tokens.iter().filter(|token| token.is_word());
+    let first = words
+        .clone()
+        .find(|word| !word.is_in("and but so well or oh ok"));
+    let opens = first.is_none_or(|first| first.is_in(OPENING) || verbs::is_auxiliary(&first.lower));
+    is_asked && (opens || words.count() < 4 || !has_finite_verb(sentence))
+}
+
+/// The sentences of a text, a question with its answer as one where the answer says nothing without it.
+pub(crate) fn with_answers(text: &str) -> Vec<Said> {
+    let mut said: Vec<Said> = Vec::new();
+    let mut sentences = sentences::sentences(text).into_iter().peekable();
+    while let Some(sentence) = sentences.next() {
+        if let Some(known) = KNOWN.captures(&sentence) {
+            said.push(Said::Sentence(format!("{}.", capitalized(&known[1]))));
+            continue;
+        }
+        // `He says he doesn't mind. He does.`
+        if is_elliptical(&sentence)
+            && let Some(Said::Sentence(before)) = said.last()
+        {
+            let whole = format!("{before} {sentence}");
+            said.pop();
+            said.push(Said::Answered(whole));
+            continue;
+        }
+        let explains = sentence.to_lowercase().starts_with("why ");
+        let mut whole = sentence.clone();
+        while is_question(&sentence) && whole.len() < 600 {
+            let needs = |next: &String| {
+                !is_question(next) && (needs_question(next) || explains && whole == sentence)
+            };
+            match sentences.next_if(needs) {
+                Some(answer) => whole = format!("{whole} {answer}"),
+                None => break,
+            }
+        }
+        said.push(match whole == sentence {
+            true => Said::Sentence(sentence),
+            false => Said::Answered(whole),
+        });
+    }
+    said
+}
+
+/// Whether a sentence leaves out what the one before it says: `He does.`, `Neither can Noor.`
+fn is_elliptical(sentence: &str) -> bool {
+    let tokens = expand(tokenize(sentence));
+    let words: Vec<&Token> = tokens.iter().filter(|token| token.is_word()).collect();
+    let is_auxiliary =
+        |word: Option<&&Token>| word.is_some_and(|word| verbs::is_auxiliary(&word.lower));
+    let last = words
+        .iter()
+        .rfind(|word| !word.is_any(&["not", "too", "either", "still"]));
+    let is_inverted = words
+        .first()
+        .is_some_and(|first| first.is_any(&["so", "nor", "neither"]))
+        && is_auxiliary(words.get(1))
+        && !words.iter().skip(2).any(|word| verbs::is_base(&word.lower));
+    let is_bare = words.len() > 1 && !is_auxiliary(words.first()) && is_auxiliary(last);
+    words.len() <= 5 && !sentence.ends_with('?') && (is_inverted || is_bare)
+}
+
+/// Whether an answer says nothing without its question: `No.`, `Alien.`, `It is too loud.`
+fn needs_question(answer: &str) -> bool {
+    const OPENING: &str = "yes no nope yep never always sometimes not only because maybe perhaps it that this they those them there both neither none nothing";
+    let tokens = tokenize(answer);
+    let first = tokens.iter().find(|token| token.is_word());
+    // `She says no.`
+    let is_reported = n_words(&tokens) < 5 && tokens.iter().any(|token| token.is_in("yes no"));
+    is_reported
+        || first.is_none_or(|first| first.is_in(OPENING))
+        || n_words(&tokens) < 3
+        || !has_finite_verb(answer)
+}
+
+/// Writes who speaks in the questions and answers of an interview. An answer that says nothing without its question is kept with it.
+pub(crate) fn interview(character: &str, page: &str) -> String {
+    let lines: Vec<&str> = page
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let askers = askers(character, &lines);
+    let asked = |line: &str| match LABELLED.captures(line.trim()) {
+        Some(found) => Some((!found[1].starts_with(['A', 'a']), found[2].to_string())),
+        None => {
+            let (name, text) = talk::label(line.trim())?;
+            let is_asker = askers.contains(&name);
+            let is_own = talk::is_character(character, &name);
+            (is_asker || is_own).then(|| (is_asker, text.to_string()))
+        }
+    };
+    let is_answered = |pair: &[&str]| {
+        let kinds = (asked(pair[0]), asked(pair[1]));
+        matches!(kinds, (Some((true, _)), Some((false, _))))
+    };
+    if !lines.windows(2).any(is_answered) {
+        return without_labels(character, page);
+    }
+    let mut kept: Vec<String> = Vec::new();
+    let mut question: Option<String> = None;
+    for line in page.lines() {
+        if line.trim().is_empty() {
+            kept.push(String::new());
+            continue;
+        }
+        match (question.take(), asked(line)) {
+            (Some(before), Some((false, text))) if before.ends_with('?') => {
+                let (bare, rest) = parted(character, &before, &text);
+                match bare.is_empty() {
+                    true => kept.push(format!("Interviewer: {before}")),
+                    false => kept.push(format!("{KEPT}{before} {bare}")),
+                }
+                kept.extend(rest.iter().map(|text| line_of(character, text)));
+            }
+            (before, turn) => {
+                kept.extend(before.map(|before| format!("Interviewer: {before}")));
+                match turn {
+                    Some((true, text)) => question = Some(text),
+                    Some((false, text)) => kept.push(line_of(character, &text)),
+                    None => kept.push(line.to_string()),
+                }
+            }
+        }
+    }
+    kept.extend(question.map(|question| format!("Interviewer: {question}")));
+    kept.join("\n")
+}
+
+/// Whoever asks the character on most of several lines, each before a line of the character's.
+fn askers(character: &str, lines: &[&str]) -> Vec<String> {
+    const SEVERAL: usize = 2;
+    let labels: Vec<Option<(String, &str)>> =
+        lines.iter().map(|line| talk::label(line.trim())).collect();
+    let is_own = |name: &str| talk::is_character(character, name);
+    let mut counts: Vec<(String, usize, usize)> = Vec::new();
+    for (at, label) in labels.iter().enumerate() {
+        let Some((name, text)) = label else { continue };
+        if is_own(name) || matches!(name.as_str(), "User" | "You") {
+            continue;
+        }
+        let next = labels.get(at + 1).and_then(Option::as_ref);
+        let asks = usize::from(text.ends_with('?') && next.is_some_and(|(next, _)| is_own(next)));
+        match counts.iter_mut().find(|(other, ..)| other == name) {
+            Some((_, n_lines, n_asked)) => (*n_lines, *n_asked) = (*n_lines + 1, *n_asked + asks),
+            None => counts.push((name.clone(), 1, asks)),
+        }
+    }
+    let asks = |&(_, n_lines, n_asked): &(String, usize, usize)| {
+        n_asked >= SEVERAL && n_asked * 2 > n_lines
+    };
+    counts
+        .into_iter()
+        .filter(asks)
+        .map(|(name, ..)| name)
+        .collect()
+}
+
+/// An answer as a line: the character's words, or what is told of it.
+fn line_of(character: &str, text: &str) -> String {
+    match says_i(text) || text.contains(['*', '"', '“']) {
+        true => format!("{character}: {text}"),
+        false => format!("\n{text}\n"),
+    }
+}
+
+/// Keeps short answers with the questions that stand on lines of their own, if the page has several.
+fn without_labels(character: &str, page: &str) -> String {
+    const SEVERAL: usize = 2;
+    let lines: Vec<&str> = page.lines().collect();
+    let question = |at: usize| -> Option<&str> {
+        let found = ON_A_LINE.captures(lines[at].trim())?;
+        let text = found.get(1)?.as_str();
+        is_question(text).then_some(text)
+    };
+    let answer = |at: usize| -> Option<usize> {
+        let next = (at + 1..lines.len().min(at + 3)).find(|&at| !lines[at].trim().is_empty())?;
+        let text = lines[next].trim();
+        let is_other = text.starts_with(['#', '|', '=', '{', '[']) || question(next).is_some();
+        let question = question(at)?;
+        (!is_other && !parted(character, question, text).0.is_empty()).then_some(next)
+    };
+    let pairs: Vec<(usize, usize)> = (0..lines.len())
+        .filter(|&at| question(at).is_some())
+        .filter_map(|at| Some((at, answer(at)?)))
+        .collect();
+    if pairs.len() < SEVERAL {
+        return page.to_string();
+    }
+    let mut kept: Vec<String> = lines.iter().map(|line| line.to_string()).collect();
+    for (at, next) in pairs {
+        let Some(question) = question(at) else {
+            continue;
+        };
+        let answer = lines[next].trim().trim_start_matches(['-', '*', '•', ' ']);
+        let (bare, rest) = parted(character, question, answer);
+        kept[at] = format!("{KEPT}{question} {bare}");
+        kept[next] = match rest.is_empty() {
+            true => String::new(),
+            false => rest.join(" "),
+        };
+    }
+    kept.join("\n")
+}
+
+fn says_i(text: &str) -> bool {
+    let is_own = |token: &Token| token.is_any(&["i", "my", "me", "mine", "we", "our"]);
+    expand(tokenize(text)).iter().any(is_own)
+}
+
+/// The sentences of an answer that say nothing, or hold for the moment, without the question; and the others.
+///
+/// A sentence before one that points back to it stays with it.
+fn parted(character: &str, question: &str, text: &str) -> (String, Vec<String>) {
+    // `Where does she live?`, but not `Who is your wife?`
+    let asked = tokenize(question);
+    let is_any = |list: &str| asked.iter().any(|token| token.is_in(list));
+    let names = |token: &Token| character.contains(&token.text) && token.is_capital();
+    let asks_of_third = (is_any("he she they his her their him them") || asked.iter().any(names))
+        && !is_any("you your yours");
+    let is_told = text.contains(['*', '"', '“']);
+    let is_bare = |sentence: &String| match says_i(sentence) {
+        true => !talk::is_fact(sentence),
+        false => {
+            let tokens = tokenize(sentence);
+            let is_of = |first: &Token| first.is_any(&["he", "she", "they", "his", "her", "their"]);
+            !asks_of_third || !tokens.first().is_some_and(is_of)
+        }
+    };
+    let sentences = sentences::sentences(text);
+    let mut bare: Vec<bool> = sentences.iter().map(is_bare).collect();
+    for at in (1..sentences.len()).rev() {
+        bare[at - 1] |= bare[at];
+    }
+    if is_told || !bare.contains(&true) {
+        return (String::new(), vec![text.to_string()]);
+    }
+    let n_bare = bare.iter().filter(|bare| **bare).count();
+    let (kept, rest) = sentences.split_at(n_bare);
+    (kept.join(" "), rest.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_goes_with_an_answer_that_says_nothing_alone() {
+        let answered = |text: &str| Said::Answered(text.to_string());
+        let sentence = |text: &str| Said::Sentence(text.to_string());
+        for (text, expected) in [
+            (
+                "She is tall. Favourite food? Soup. Cats? No. Never.",
+                vec![
+                    sentence("She is tall."),
+                    answered("Favourite food? Soup."),
+                    answered("Cats? No. Never."),
+                ],
+            ),
+            (
+                "Why does she live alone? She likes silence.",
+                vec![answered("Why does she live alone? She likes silence.")],
+            ),
+            (
+                "Who needs sleep? She works all night.",
+                vec![
+                    sentence("Who needs sleep?"),
+                    sentence("She works all night."),
+                ],
+            ),
+            (
+                "He says he doesn't mind. He does. He can't swim. Neither can Tom.",
+                vec![
+                    answered("He says he doesn't mind. He does."),
+                    answered("He can't swim. Neither can Tom."),
+                ],
+            ),
+            (
+                "Did you know that she has three cats?",
+                vec![sentence("She has three cats.")],
+            ),
+        ] {
+            assert_eq!(with_answers(text), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_effect_is_no_question() {
+        for text in [
+            "She loves cake, doesn't she?",
+            "He never learned to swim, and who can blame him?",
+        ] {
+            assert!(!is_question(text), "{text}");
+        }
+        for text in [
+            "Who is she?",
+            "Tea?",
+            "So what does she eat?",
+            "Isn't she tall?",
+        ] {
+            assert!(is_question(text), "{text}");
+        }
+    }
+}

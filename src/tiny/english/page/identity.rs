@@ -1,0 +1,122 @@
+//! Wordings for fields on who the character is: name, age and gender, where it was born and lives.
+
+use super::templates::Field;
+use super::values::is_noun_phrase;
+use crate::pattern::pattern;
+use crate::tiny::english::clause::possessive::is_possessive;
+use crate::tiny::english::words::grammar;
+use crate::tiny::english::words::lexicon;
+use crate::tiny::english::words::tokens::{Token, tokenize};
+use crate::tiny::english::words::wording::{genitive, is_month};
+
+/// Name, age and gender.
+pub(super) fn identity(field: &Field) -> Option<String> {
+    let Field {
+        name,
+        key,
+        text,
+        low,
+        ..
+    } = field;
+    let sentence = match *key {
+        "name" | "full name" | "real name" | "birth name" => {
+            format!("{} {key} is {text}.", genitive(name))
+        }
+        "age" => return age(field),
+        "gender" | "sex" => match text.to_lowercase().as_str() {
+            "female" | "woman" | "f" => format!("{name} is a woman."),
+            "male" | "man" | "m" => format!("{name} is a man."),
+            "girl" | "boy" => format!("{name} is a {low}."),
+            _ => format!("{name} is {low}."),
+        },
+        _ => return None,
+    };
+    Some(sentence)
+}
+
+/// `26`, `around 40`, `thirty-four`, `in her thirties`.
+fn age(field: &Field) -> Option<String> {
+    let Field {
+        name, tokens, low, ..
+    } = field;
+    let is_numeral = |token: &Token| {
+        let is_part = |part: &str| lexicon::is_numeral(part) || is_tens(part);
+        let is_digits = token.lower.bytes().all(|byte| byte.is_ascii_digit());
+        is_digits || token.lower.split('-').all(is_part)
+    };
+    let is_near = tokens[0].is_in("about around roughly nearly almost over under");
+    let number = &tokens[usize::from(is_near)..];
+    let years = low
+        .strip_suffix(" years old")
+        .or(low.strip_suffix(" years"));
+    match number {
+        [number] if is_numeral(number) => Some(format!("{name} is {low} years old.")),
+        [number, ..] if is_numeral(number) && tokens.len() <= 4 && years.is_some() => {
+            Some(format!("{name} is {} years old.", years?))
+        }
+        _ if field.text.contains(',') => None,
+        _ if tokens.len() > 2 && tokens[0].is("in") && is_possessive(tokens, 1) => {
+            Some(format!("{name} is {low}."))
+        }
+        [number, ..] if is_numeral(number) => Some(format!("{} age is {low}.", genitive(name))),
+        _ if DECADE.is_match(low) => Some(format!("{name} is in {} {low}.", field.possessive)),
+        _ => None,
+    }
+}
+
+// `late fifties`, `mid-20s`
+pattern!(
+    DECADE,
+    r"^(?:(?:early|mid|late)[ -])?(?:teens|twenties|thirties|forties|fifties|sixties|seventies|eighties|nineties|\d0s)$"
+);
+
+fn is_tens(word: &str) -> bool {
+    const TENS: &str = "thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty \
+        ninety hundred";
+    lexicon::has_word(TENS, word)
+}
+
+/// When and where somebody was born or died: `on 3 March 1973 in Cork, Ireland`.
+fn when_and_where(field: &Field) -> String {
+    let is_date = |part: &&str| {
+        let mut words = part.split(' ').map(str::to_lowercase);
+        part.contains(|c: char| c.is_ascii_digit()) || words.any(|word| is_month(&word))
+    };
+    let (dates, places): (Vec<&str>, Vec<&str>) = field.text.split(", ").partition(is_date);
+    if dates.is_empty() || places.is_empty() || field.has_preposition() {
+        return field.prefixed(field.on_or_in());
+    }
+    let date = format!("{} {}", field.on_or_in(), dates.join(", "));
+    let place = places.join(", ");
+    match tokenize(&place).first() {
+        Some(first) if grammar::is_preposition(&first.lower) => format!("{date} {place}"),
+        _ => format!("{date} in {place}"),
+    }
+}
+
+/// Where the character was born, died, comes from and lives.
+pub(super) fn whereabouts(field: &Field) -> Option<String> {
+    let Field { name, .. } = field;
+    let is_place = field.has_preposition() || is_noun_phrase(field.tokens);
+    let sentence = match field.key {
+        "born" | "birthday" | "birth date" | "date of birth" | "birthdate" | "birth" => {
+            format!("{name} was born {}.", when_and_where(field))
+        }
+        "birthplace" | "place of birth" | "birth place" if is_place => {
+            format!("{name} was born {}.", field.prefixed("in"))
+        }
+        "died" | "death" | "date of death" => {
+            format!("{name} died {}.", when_and_where(field))
+        }
+        "hometown" | "origin" | "from" | "home town" | "country" if is_place => {
+            format!("{name} comes {}.", field.prefixed("from"))
+        }
+        "residence" | "lives in" | "home" | "location" | "lives" | "city" | "address"
+            if is_place =>
+        {
+            format!("{name} lives {}.", field.prefixed("in"))
+        }
+        _ => return None,
+    };
+    Some(sentence)
+}
