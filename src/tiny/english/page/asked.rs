@@ -108,13 +108,18 @@ fn is_elliptical(sentence: &str) -> bool {
         |word: Option<&&Token>| word.is_some_and(|word| verbs::is_auxiliary(&word.lower));
     let last = words
         .iter()
-        .rfind(|word| !word.is_any(&["not", "too", "either", "still"]));
+        .rfind(|word| !word.is_in("not too either still though however anymore"));
     let is_inverted = words
         .first()
         .is_some_and(|first| first.is_any(&["so", "nor", "neither"]))
         && is_auxiliary(words.get(1))
         && !words.iter().skip(2).any(|word| verbs::is_base(&word.lower));
-    let is_bare = words.len() > 1 && !is_auxiliary(words.first()) && is_auxiliary(last);
+    // `Neither wants to.`, `Not since the accident.`
+    let wants = |word: &&Token| verbs::known(&word.lower).is_some();
+    let is_cut = last.is_some_and(|last| last.is("to"))
+        && words.iter().rev().nth(1).is_some_and(wants)
+        || words.first().is_some_and(|first| first.is("not")) && !has_finite_verb(sentence);
+    let is_bare = words.len() > 1 && !is_auxiliary(words.first()) && (is_auxiliary(last) || is_cut);
     words.len() <= 5 && !sentence.ends_with('?') && (is_inverted || is_bare)
 }
 
@@ -326,8 +331,9 @@ mod tests {
                 ],
             ),
             (
-                "He says he doesn't mind. He does. He can't swim. Neither can Tom.",
+                "She doesn't drink. Not since the accident. He says he doesn't mind. He does. He can't swim. Neither can Tom.",
                 vec![
+                    answered("She doesn't drink. Not since the accident."),
                     answered("He says he doesn't mind. He does."),
                     answered("He can't swim. Neither can Tom."),
                 ],

@@ -421,12 +421,20 @@ mod tests {
                 "Alice studied at the University of Leeds.",
             ),
             ("Fave colour", "black", "Alice's fave colour is black."),
+            (
+                "Hair",
+                "cropped, going grey",
+                "Alice's hair is cropped and going grey.",
+            ),
+            ("Born in", "Brno", "Alice was born in Brno."),
         ] {
             check(field, text, &[expected]);
         }
         for (field, text) in [
             ("Eyes", "one"),
             ("Appearance", "Lanky, Broken nose"),
+            ("Looks", "short, strong hands, gap between her front teeth"),
+            ("Education", "apprenticeship"),
             ("Personality", "Cocky, loyal, terrible liar"),
             ("Fears", "heights, moths, oddly"),
             ("Favourite food", "Soup, always"),

@@ -102,7 +102,7 @@ pub(super) fn whereabouts(field: &Field) -> Option<String> {
         "born" | "birthday" | "birth date" | "date of birth" | "birthdate" | "birth" => {
             format!("{name} was born {}.", when_and_where(field))
         }
-        "birthplace" | "place of birth" | "birth place" if is_place => {
+        "birthplace" | "place of birth" | "birth place" | "born in" if is_place => {
             format!("{name} was born {}.", field.prefixed("in"))
         }
         "died" | "death" | "date of death" => {

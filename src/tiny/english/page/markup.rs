@@ -24,7 +24,7 @@ pattern!(
 );
 pattern!(EMPHASIS, r"\*+|`+|'{2,5}|\b_{1,2}\B|\B_{1,2}\b");
 pattern!(SPACES, r"[ \t\u{a0}\u{2000}-\u{200a}\u{202f}\u{3000}]+");
-pattern!(SPACE_BEFORE_MARK, r" +([,.;:!?])");
+pattern!(SPACE_BEFORE_MARK, r" +([,;:!?]|\.(?:\D|$))");
 // `5'4"` and, where no quotation is open, `55"`: not the mark of a quotation.
 pattern!(FEET, r#"\b(\d{1,2})' ?(\d{1,2}(?:\.\d+)?)(?:"|'')"#);
 pattern!(INCHES, r#"\b(\d{1,3}(?:\.\d+)?)""#);

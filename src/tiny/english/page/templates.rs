@@ -180,11 +180,11 @@ fn standing(field: &Field) -> Option<String> {
         {
             return None;
         }
-        // `one`, `a bob`
+        // `one`, `a bob`, `cropped, going grey`
         "eyes" | "hair" | "skin"
-            if tokens
-                .iter()
-                .any(|token| is_count(token) || token.is_any(&["a", "an", "the"])) =>
+            if tokens.iter().any(|token| {
+                is_count(token) || token.is_any(&["a", "an", "the", "going", "turning"])
+            }) =>
         {
             return None;
         }
@@ -254,7 +254,9 @@ fn activity(field: &Field) -> Option<String> {
         }
         "languages" | "language" | "spoken languages" => format!("{name} speaks {text}."),
         "education" | "school" | "university" | "alma mater"
-            if is_noun_phrase(tokens) && !tokens[0].is_any(&["a", "an"]) =>
+            if is_noun_phrase(tokens)
+                && !tokens[0].is_any(&["a", "an"])
+                && tokens.iter().any(Token::is_capital) =>
         {
             let the = if text.starts_with("University of") {
                 "the "
@@ -328,6 +330,10 @@ fn opens_with_adjective(tokens: &[Token]) -> bool {
         .iter()
         .take_while(|token| verbs::is_adverb(&token.lower) || token.is("very"));
     let at = adverbs.count();
+    // `short, strong hands`
+    if tokens.iter().any(|token| token.is(",")) {
+        return false;
+    }
     tokens
         .get(at)
         .is_some_and(|token| grammar::is_adjective(&token.lower))
@@ -364,7 +370,7 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
     let may_be_deed = takes_predicates(key) && is_unknown_verb(first);
     let is_open = *head == "religion" && field.tokens.len() > 2;
     let aims = first.is("to") && is_listed("dream, goal, goals, hope, wish, plan, ambition", head);
-    if key == "age"
+    if matches!(key, "age" | "education" | "school" | "university")
         || !is_known
         || may_be_deed
         || is_open
