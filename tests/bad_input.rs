@@ -171,6 +171,7 @@ fn zeros_where_something_must_be_are_refused() {
         train_refused(PAGE, &[flag, "0"], 2, &[flag, "at least 1"]);
     }
     train_refused(PAGE, &["--learning-rate", "0"], 2, &["--learning-rate"]);
+    train_refused(PAGE, &["--min-relevance", "1.5"], 2, &["--min-relevance"]);
     train_refused(PAGE, &["--top-p", "1.5"], 2, &["--top-p"]);
     let below_zero = ["--learning-rate is -1", "above 0"];
     train_refused(PAGE, &["--learning-rate", "-1"], 2, &below_zero);

@@ -256,29 +256,45 @@ fn score_as_json_has_every_statement_and_adds_up() {
     }
 }
 
+/// What Alice replies without an adapter, from how many statements.
+fn ask_alice(message: &str, more: &[&str]) -> (String, usize) {
+    let chat = ["chat", "--character", "Alice", "--format", "json"];
+    let asked = ["--adapter", "none", "--message", message];
+    let output = run(&[&chat[..], &asked, more].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let response = json["response"].as_str().unwrap().to_string();
+    (response, json["retrieved"].as_array().unwrap().len())
+}
+
 #[test]
 fn chat_answers_a_message_the_same_way_for_the_same_seed() {
-    // The embedded Gemma gets one statement; another, or as many as are asked for, five.
-    let ask = |more: &[&str], n_retrieved: usize| {
-        let message = ["--adapter", "none", "--message", "How old are you?"];
-        let chat = ["chat", "--character", "Alice", "--format", "json"];
-        let output = run(&[&chat[..], &message, more].concat());
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(json["retrieved"].as_array().unwrap().len(), n_retrieved);
-        json["response"].as_str().unwrap().to_string()
-    };
-    let response = ask(&[], 1);
-    assert!(!response.is_empty());
-    assert_eq!(response, ask(&[], 1));
-    ask(&["--rag-top-k", "3", "--min-relevance", "0"], 3);
-    ask(&["--model", "models/tiny/gemma"], 5);
-    // Nothing is that relevant; who is told nothing knows nothing.
-    let declined = ask(&["--min-relevance", "1"], 0);
+    let ask = || ask_alice("How old are you?", &[]);
+    assert!(!ask().0.is_empty());
+    assert_eq!(ask(), ask());
+}
+
+#[test]
+fn the_embedded_gemma_gets_one_statement_and_none_that_does_not_matter() {
+    let n_retrieved = |message: &str, more: &[&str]| ask_alice(message, more).1;
+    let age = "How old are you?";
+    assert_eq!(n_retrieved(age, &[]), 1);
+    assert_eq!(
+        n_retrieved(age, &["--rag-top-k", "3", "--min-relevance", "0"]),
+        3
+    );
+    // Another gets five, whatever they matter.
+    assert_eq!(n_retrieved(age, &["--model", "models/tiny/gemma"]), 5);
+    let film = "What is your favourite film?";
+    let (declined, n_told) = ask_alice(film, &[]);
+    assert_eq!(n_told, 0);
     assert!(
         declined.contains("n't") || declined.contains("no idea"),
-        "{declined}"
+        "who is told nothing knows nothing: {declined}"
     );
+    // What another judge's probabilities mean is not known.
+    let judge = ["--relevance", "models/tiny/relevance"];
+    assert_eq!(n_retrieved(film, &judge), 1);
 }
 
 #[test]

@@ -11,6 +11,34 @@ use super::invented::invented_word;
 const NUMBERS: &str = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen \
     eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred";
 
+/// Words behind which somebody is named.
+pub(super) const KIN: [&str; 24] = [
+    "sister",
+    "brother",
+    "mother",
+    "father",
+    "husband",
+    "wife",
+    "cousin",
+    "aunt",
+    "uncle",
+    "friend",
+    "son",
+    "daughter",
+    "neighbour",
+    "grandmother",
+    "grandfather",
+    "niece",
+    "nephew",
+    "mum",
+    "dad",
+    "boss",
+    "teacher",
+    "twin",
+    "called",
+    "named",
+];
+
 /// The names and numbers that a statement and a reply share, but for the name of whom the statement is about, which is its first
 /// word.
 pub(super) fn shared_names<'a>(statement: &str, reply: &'a str) -> Vec<&'a str> {
@@ -24,6 +52,32 @@ pub(super) fn shared_names<'a>(statement: &str, reply: &'a str) -> Vec<&'a str> 
         }
     }
     shared
+}
+
+/// A statement whose subject, and whose relatives that are called by one name, have a second one, which replies leave out.
+pub(super) fn with_surname(statement: &str, surname: &str) -> String {
+    /// Words with a large letter that begin a sentence and are no names.
+    const STARTS: [&str; 10] = [
+        "The", "On", "In", "Every", "At", "Once", "When", "After", "There", "Her",
+    ];
+    let mut before = "";
+    let words: Vec<&str> = statement.split(' ').collect();
+    let named = words.iter().enumerate().map(|(place, word)| {
+        let end = word.find(|c: char| !c.is_alphanumeric());
+        let (name, rest) = word.split_at(end.unwrap_or(word.len()));
+        let is_whose = before.is_empty() || KIN.contains(&before);
+        before = name;
+        let next = words
+            .get(place + 1)
+            .filter(|_| rest.is_empty() || rest == "'s");
+        let goes_on = rest.is_empty() && next.is_some_and(|next| is_name(next));
+        let is_name = is_name(name) && !STARTS.contains(&name);
+        match is_whose && is_name && !goes_on && !rest.starts_with('-') {
+            true => format!("{name} {surname}{rest}"),
+            false => word.to_string(),
+        }
+    });
+    named.collect::<Vec<String>>().join(" ")
 }
 
 /// A word of the same kind that is none of `others`: another number, or a name that was made up.
@@ -94,6 +148,23 @@ mod tests {
             ["1998", "Leeds", "Wet", "Pavement", "three"]
         );
         assert!(shared("Roz likes rain.", "I like rain.").is_empty());
+    }
+
+    #[test]
+    fn somebody_with_one_name_gets_a_second_one() {
+        for (statement, expected) in [
+            (
+                "Roz lives with her sister, Ada.",
+                "Roz Orr lives with her sister, Ada Orr.",
+            ),
+            (
+                "Roz's cousin Jo Bell likes her aunt Bea's goat.",
+                "Roz Orr's cousin Jo Bell likes her aunt Bea Orr's goat.",
+            ),
+            ("Roz Lind lives in Leeds.", "Roz Lind lives in Leeds."),
+        ] {
+            assert_eq!(with_surname(statement, "Orr"), expected);
+        }
     }
 
     #[test]

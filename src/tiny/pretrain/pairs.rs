@@ -7,7 +7,8 @@ use rand::seq::{SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
 
 use super::corpus::{Line, Persona};
-use super::named::{another, replaced, shared_names};
+use super::invented::invented_word;
+use super::named::{another, replaced, shared_names, with_surname};
 use super::neighbours::Neighbours;
 use super::plain_pairs::plain_pairs;
 use super::spoiled::{Around, spoiled};
@@ -17,6 +18,8 @@ use crate::persona::{JudgeInput, Nli};
 const SPOILED_OF: usize = 3;
 /// Of so many statements one is paired with a reply of somebody else.
 const OTHERS_OF: usize = 8;
+/// The share of statements with second names, which replies seldom say.
+const WITH_SURNAME: f64 = 0.2;
 /// How often each reply that shares a name with its statement comes with other names.
 const VARIANTS: usize = 2;
 
@@ -83,6 +86,11 @@ pub(super) fn nli_pairs<'a>(
     pairs.extend(named_replies(personas, rng));
     for persona in personas {
         pairs.extend(plain_pairs(persona, neighbours, rng));
+    }
+    for pair in &mut pairs {
+        if rng.random_bool(WITH_SURNAME) {
+            pair.statement = with_surname(&pair.statement, &invented_word(true, rng)).into();
+        }
     }
     pairs.shuffle(rng);
     pairs

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::corpus::{Line, Persona};
 use super::forms::inside;
 use super::invented::invented_word;
+use super::named::KIN;
 use super::neighbours::Neighbours;
 use super::pairs::{Pair, others};
 use crate::persona::Nli;
@@ -134,24 +135,6 @@ fn longer<'a>(said: &Said<'a>, statements: &[&'a str], rng: &mut ChaCha8Rng) -> 
 
 /// A phrase that can stand behind most sentences: with whom, or the end of another statement.
 fn tail(statements: &[&str], own: &str, rng: &mut ChaCha8Rng) -> String {
-    const COMPANY: [&str; 16] = [
-        "sister",
-        "brother",
-        "mother",
-        "father",
-        "husband",
-        "wife",
-        "cousin",
-        "aunt",
-        "uncle",
-        "friend",
-        "son",
-        "daughter",
-        "neighbour",
-        "dog",
-        "grandmother",
-        "niece",
-    ];
     const PLACES: [&str; 8] = [
         " with ",
         " in ",
@@ -176,7 +159,8 @@ fn tail(statements: &[&str], own: &str, rng: &mut ChaCha8Rng) -> String {
     match ends.next() {
         Some(end) if rng.random_bool(0.5) => end.to_string(),
         _ => {
-            let who = COMPANY[rng.random_range(0..COMPANY.len())];
+            // Without "called" and "named".
+            let who = KIN[rng.random_range(0..KIN.len() - 2)];
             let comma = if rng.random_bool(0.5) { "," } else { "" };
             format!(" with my {who}{comma} {}", invented_word(true, rng))
         }
