@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::Result;
 use crate::persona::AnswerConfig;
-use crate::pipeline::{Judges, Page, Sources, TrainConfig, find_page};
+use crate::pipeline::{Judges, Page, Sources, find_page};
 use crate::tiny::{Embedded, Offline, pages};
 
 /// Finds a character's page: in `wiki` in the current folder, or inside the program.
@@ -20,9 +20,6 @@ pub(crate) fn page(character: &str) -> Result<Page> {
 /// Below this P(relevant) of the embedded judge a statement hardly ever answers, and the embedded Gemma says best that it
 /// does not know.
 const MIN_RELEVANCE: f64 = 0.4;
-
-/// The share of the distribution that the embedded Gemma draws replies from.
-const TOP_P: f32 = 0.9;
 
 /// How relevant a statement must be to be in a prompt.
 ///
@@ -42,16 +39,6 @@ pub(crate) fn rag_top_k(given: Option<usize>, is_embedded: bool) -> usize {
     given.unwrap_or(match is_embedded {
         true => 1,
         false => AnswerConfig::new().rag_top_k,
-    })
-}
-
-/// From how much of the distribution replies to learn from are drawn: the tail of a small Gemma's is no English.
-///
-/// - given: what the user asked for
-pub(crate) fn top_p(given: Option<f32>, is_embedded: bool) -> f32 {
-    given.unwrap_or(match is_embedded {
-        true => TOP_P,
-        false => TrainConfig::new("").replies.top_p,
     })
 }
 

@@ -128,8 +128,8 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "N", default_value_t = defaults().replies.eval_replies)]
     eval_replies: usize,
     /// Draw replies from the likeliest tokens whose probabilities reach this sum; 1 is the model's own distribution.
-    #[arg(long, value_name = "X")]
-    top_p: Option<f32>,
+    #[arg(long, value_name = "X", default_value_t = defaults().replies.top_p)]
+    top_p: f32,
     /// Longest reply, in tokens.
     #[arg(long, value_name = "N", default_value_t = defaults().replies.max_new_tokens)]
     max_new_tokens: usize,
@@ -241,7 +241,7 @@ impl TrainArgs {
                 max_eval_queries: self.max_eval_queries,
                 eval_replies: self.eval_replies,
                 min_relevance: embedded::min_relevance(self.min_relevance, self.is_calibrated()),
-                top_p: embedded::top_p(self.top_p, self.is_embedded()),
+                top_p: self.top_p,
                 max_new_tokens: self.max_new_tokens,
             },
             adapter: DpoTraining {
