@@ -28,7 +28,7 @@ use crate::train::{
 
 const BATCH_SIZE: usize = 32;
 /// How often each reply is learnt from.
-const N_PASSES: usize = 1;
+const N_PASSES: usize = 2;
 /// Held-out examples between two checkpoints, at most.
 const WATCHED: usize = 600;
 /// The shares of the classes in scoring. Of forty statements one or two bear on a reply; a wrong "contradicted" of one of the
