@@ -105,24 +105,35 @@ fn answers(question: &EverydayQuestion, response: &str) -> bool {
 /// Whether the reply says that the character does not know or does not tell.
 fn declines(response: &str) -> bool {
     /// How such replies begin.
-    const OPENINGS: [&str; 12] = [
+    const OPENINGS: [&str; 10] = [
         "i don't know about",
         "i don't know that",
         "i don't know anything",
         "i don't know what to say",
+        "i can't tell you that",
+        "i can't tell you about",
+        "i can't answer",
+        "i'm not sure about",
+        "i have no idea",
+        "i'd rather not say",
+    ];
+    /// What such a first sentence may be.
+    const WHOLE: [&str; 7] = [
+        "i don't know",
         "i can't say",
         "i couldn't say",
         "i can't tell you",
-        "i can't answer",
+        "i can't tell",
         "i'm not sure",
-        "i have no idea",
-        "i'd rather not say",
-        "i do not know about",
+        "no idea",
     ];
     let response = response.to_lowercase().replace('’', "'");
-    let whole = ["i don't know", "i do not know", "no idea"];
+    let response = response
+        .replace(" do not ", " don't ")
+        .replace(" cannot ", " can't ")
+        .replace("i am not ", "i'm not ");
     let sentence = response.split(['.', '!', ',']).next().unwrap_or_default();
-    whole.contains(&sentence.trim()) || OPENINGS.iter().any(|opening| response.starts_with(opening))
+    WHOLE.contains(&sentence.trim()) || OPENINGS.iter().any(|opening| response.starts_with(opening))
 }
 
 /// Whether a word of the reply begins with a word of the answer.
@@ -224,8 +235,11 @@ mod tests {
     fn what_declines_answers_nothing() {
         let question = question("Can you swim?", &["swim", "can't"]);
         assert!(answers(&question, "I don't know how to swim."));
+        assert!(answers(&question, "I can't say no to a swim."));
         for response in [
             "I don't know about swimming.",
+            "I do not know about swimming.",
+            "I am not sure about swimming.",
             "I can’t say.",
             "I don't know, swimming?",
         ] {

@@ -29,7 +29,7 @@ impl RelevanceTable {
         order
     }
 
-    /// The same, without those whose P(relevant) is below `min_relevance`.
+    /// The indices of the `top_k` most relevant statements whose P(relevant) is at least `min_relevance`, the most relevant first.
     pub fn retrieve_relevant(
         &self,
         query_idx: usize,

@@ -8,3 +8,4 @@ pub(crate) mod hub;
 pub(crate) mod judges;
 pub(crate) mod model;
 pub(crate) mod persona;
+pub(crate) mod prompt;

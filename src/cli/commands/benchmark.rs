@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::judges::JudgeArgs;
+use crate::cli::args::prompt::PromptArgs;
 use crate::cli::commands::character::CharacterSource;
 use crate::cli::output::{Format, print, print_json};
 use crate::persona::{AnswerConfig, Answering, Everyday, Share, Understanding};
@@ -29,12 +30,8 @@ pub(crate) struct BenchmarkArgs {
     /// The base model of the characters [default: the one that they were trained on].
     #[arg(long, value_name = "DIR|NAME", requires = "answers")]
     model: Option<PathBuf>,
-    /// Statements in the prompt of a character [default: 5, but 1 for the embedded Gemma].
-    #[arg(long, value_name = "N", requires = "answers")]
-    rag_top_k: Option<usize>,
-    /// P(relevant) that a statement in the prompt has at least [default: 0, but 0.4 for the embedded Gemma and judge].
-    #[arg(long, value_name = "P", requires = "answers")]
-    min_relevance: Option<f64>,
+    #[command(flatten)]
+    prompt: PromptArgs,
     /// How the shares are printed; json has every reply, too.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -49,6 +46,10 @@ impl BenchmarkArgs {
         let personas = read(&self.data)?;
         if let Some(output) = &self.answers {
             return self.ask(&personas, output, job);
+        }
+        if self.prompt.is_given() {
+            let reason = "--rag-top-k and --min-relevance say what is in a character's prompt; give --answers, too";
+            return Err(Error::Usage(reason.into()));
         }
         let devices = self.device.devices(job)?;
         // No character was trained on these personas, so none has judges of its own.
@@ -99,8 +100,7 @@ impl BenchmarkArgs {
                 output,
                 adapter: self.adapter.as_deref(),
                 model: self.model.as_deref(),
-                rag_top_k: self.rag_top_k,
-                min_relevance: self.min_relevance,
+                prompt: self.prompt,
                 precision: None,
                 judges: &self.judges,
                 device: &self.device,

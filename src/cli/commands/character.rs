@@ -6,7 +6,7 @@ use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
 use crate::cli::args::judges::JudgeArgs;
 use crate::cli::args::persona::own_statements;
-use crate::cli::embedded;
+use crate::cli::args::prompt::PromptArgs;
 use crate::files::{AdapterConfig, Checkpoint};
 use crate::parallel::Devices;
 use crate::persona::{AnswerConfig, Character, Persona};
@@ -24,10 +24,8 @@ pub(crate) struct CharacterSource<'a> {
     pub(crate) adapter: Option<&'a str>,
     /// The base model; if nothing is said, the one that the adapter or the character was trained on.
     pub(crate) model: Option<&'a Path>,
-    /// Statements in the prompt; what suits the base model, if nothing is said.
-    pub(crate) rag_top_k: Option<usize>,
-    /// P(relevant) that a statement in the prompt has; what suits the base model and the judge, if nothing is said.
-    pub(crate) min_relevance: Option<f64>,
+    /// Which statements a prompt has; what suits the base model and the judge, if nothing is said.
+    pub(crate) prompt: PromptArgs,
     /// What was asked for; as it was trained, if nothing is said.
     pub(crate) precision: Option<PrecisionArgs>,
     pub(crate) judges: &'a JudgeArgs,
@@ -59,10 +57,10 @@ impl CharacterSource<'_> {
         };
         let judges = self.judges.choose(self.output, &persona, job)?;
         let is_embedded = base.name() == hub::EMBEDDED;
-        let calibrated = is_embedded && judges.relevance.is_embedded();
+        let is_calibrated = is_embedded && judges.relevance.is_embedded();
         let config = config
-            .with_rag_top_k(embedded::rag_top_k(self.rag_top_k, is_embedded))
-            .with_min_relevance(embedded::min_relevance(self.min_relevance, calibrated));
+            .with_rag_top_k(self.prompt.rag_top_k(is_embedded))
+            .with_min_relevance(self.prompt.min_relevance(is_calibrated));
         config.check()?;
         // A precision is kept for the base that it was recorded of.
         let with =

@@ -9,6 +9,7 @@ use rustyline::error::ReadlineError;
 use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::judges::JudgeArgs;
 use crate::cli::args::persona::check_length;
+use crate::cli::args::prompt::PromptArgs;
 use crate::cli::commands::character::CharacterSource;
 use crate::cli::input::stdin_lines;
 use crate::cli::next::{command, elsewhere};
@@ -54,12 +55,8 @@ pub(crate) struct ChatArgs {
     /// Longest reply, in tokens.
     #[arg(long, value_name = "N", default_value_t = defaults().max_new_tokens)]
     max_new_tokens: usize,
-    /// Statements in the prompt [default: 5, but 1 for the embedded Gemma].
-    #[arg(long, value_name = "N")]
-    rag_top_k: Option<usize>,
-    /// P(relevant) that a statement in the prompt has at least [default: 0, but 0.4 for the embedded Gemma and judge].
-    #[arg(long, value_name = "P")]
-    min_relevance: Option<f64>,
+    #[command(flatten)]
+    prompt: PromptArgs,
     /// Seed of all random numbers.
     #[arg(long, value_name = "N", default_value_t = defaults().seed)]
     seed: u64,
@@ -160,8 +157,7 @@ impl<'a> Chat<'a> {
             output: &args.output,
             adapter: args.adapter.as_deref(),
             model: args.model.as_deref(),
-            rag_top_k: args.rag_top_k,
-            min_relevance: args.min_relevance,
+            prompt: args.prompt,
             precision: Some(args.precision),
             judges: &args.judges,
             device: &args.device,

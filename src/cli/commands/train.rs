@@ -10,6 +10,7 @@ use crate::cli::args::chat_model::ChatModelArgs;
 use crate::cli::args::device::{DeviceArgs, JudgePrecisionArgs, PrecisionArgs};
 use crate::cli::args::hub;
 use crate::cli::args::judges::{JudgeFormatArgs, tell_language};
+use crate::cli::args::prompt::PromptArgs;
 use crate::cli::next::{command, elsewhere};
 use crate::cli::output::{Format, print, print_json};
 use crate::cli::{embedded, input};
@@ -88,12 +89,8 @@ pub(crate) struct TrainArgs {
     /// Epochs of the NLI judge's fine-tuning.
     #[arg(long, value_name = "N", default_value_t = defaults().judges.nli_epochs)]
     nli_finetune_epoch: usize,
-    /// Statements in the prompt [default: 5, but 1 for the embedded Gemma].
-    #[arg(long, value_name = "N")]
-    rag_top_k: Option<usize>,
-    /// P(relevant) that a statement in the prompt has at least [default: 0, but 0.4 for the embedded Gemma and judge].
-    #[arg(long, value_name = "P")]
-    min_relevance: Option<f64>,
+    #[command(flatten)]
+    prompt: PromptArgs,
     /// Number of preference pairs to sample, two replies each; if there are fewer queries, each gets several pairs.
     #[arg(long, value_name = "N", default_value_t = defaults().replies.max_dpo_data)]
     max_dpo_data: usize,
@@ -176,13 +173,18 @@ impl TrainArgs {
         }
     }
 
-    /// Whether the embedded relevance judge retrieves for the embedded Gemma.
+    /// Whether a judge is the embedded one, which was named or is taken because none was.
+    fn is_embedded_judge(&self, given: &Option<PathBuf>) -> bool {
+        match given {
+            None => self.prp_scale == ScaleArg::Tiny,
+            Some(name) => matches!(hub::embedded(name), Ok(Some(_))),
+        }
+    }
+
+    /// Whether the embedded relevance judge, as it is, retrieves for the embedded Gemma.
     fn is_calibrated(&self) -> bool {
-        let is_own = match &self.relevance {
-            None => self.use_pretrained_discriminator,
-            Some(name) => name == Path::new(hub::EMBEDDED),
-        };
-        is_own && self.is_embedded()
+        let is_as_it_is = self.use_pretrained_discriminator;
+        is_as_it_is && self.is_embedded() && self.is_embedded_judge(&self.relevance)
     }
 
     /// The default precision of the Gemma that answers: four bits for a large one, as in the original.
@@ -236,11 +238,11 @@ impl TrainArgs {
                 nli_epochs: self.nli_finetune_epoch,
             },
             replies: ReplySettings {
-                rag_top_k: embedded::rag_top_k(self.rag_top_k, self.is_embedded()),
+                rag_top_k: self.prompt.rag_top_k(self.is_embedded()),
                 max_dpo_data: self.max_dpo_data,
                 max_eval_queries: self.max_eval_queries,
                 eval_replies: self.eval_replies,
-                min_relevance: embedded::min_relevance(self.min_relevance, self.is_calibrated()),
+                min_relevance: self.prompt.min_relevance(self.is_calibrated()),
                 top_p: self.top_p,
                 max_new_tokens: self.max_new_tokens,
             },
@@ -284,7 +286,6 @@ impl TrainArgs {
 
     /// Tells of embedded judges that cannot read the page.
     fn tell_language(&self, page: &Page, job: &Job) {
-        let is_tiny = self.prp_scale == ScaleArg::Tiny;
         let flags = [
             ("`relevance`", &self.relevance),
             ("`nli`", &self.nli),
@@ -293,10 +294,7 @@ impl TrainArgs {
         ];
         let embedded: Vec<&str> = flags
             .into_iter()
-            .filter(|(_, given)| match given {
-                None => is_tiny,
-                Some(name) => name == Path::new(hub::EMBEDDED),
-            })
+            .filter(|(_, given)| self.is_embedded_judge(given))
             .map(|(flag, _)| flag)
             .collect();
         // The built-in rules refuse such a page themselves.

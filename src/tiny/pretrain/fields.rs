@@ -128,15 +128,12 @@ fn any_field(
     rng: &mut ChaCha8Rng,
 ) -> Option<(String, String)> {
     /// Words after which no thing follows.
-    const NO_VERBS: [&str; 18] = [
+    const NO_VERBS: [&str; 17] = [
         "is", "was", "can", "cannot", "will", "would", "could", "does", "did", "never", "no",
-        "has", "had", "always", "once", "still", "often", "only",
+        "had", "always", "once", "still", "often", "only",
     ];
     let (verb, value) = rest.trim_end_matches('.').split_once(' ')?;
-    if NO_VERBS.contains(&verb) && verb != "has"
-        || value.starts_with("never ")
-        || value.starts_with("to ")
-    {
+    if NO_VERBS.contains(&verb) || value.starts_with("never ") || value.starts_with("to ") {
         return None;
     }
     let value = last_words(said.reply.trim_end_matches('.'), value.split(' ').count())?;
@@ -168,11 +165,10 @@ fn any_field(
 fn under_time(name: &str, rest: &str, said: &Form, rng: &mut ChaCha8Rng) -> Option<Form> {
     let (lead, rest) = fronted(rest);
     let lead = lead.trim();
-    let n_words = rest.trim_end_matches('.').split(' ').count();
     let own = said.reply.trim_end_matches('.');
     // What is said of it stands in front of the time.
     let before = own.strip_suffix(lead)?.trim_end();
-    if lead.is_empty() || n_words == 0 {
+    if lead.is_empty() {
         return None;
     }
     let key = match lead.strip_prefix("on ") {
@@ -190,7 +186,7 @@ fn under_time(name: &str, rest: &str, said: &Form, rng: &mut ChaCha8Rng) -> Opti
     })
 }
 
-/// A field with its value, alone or in a row of a table.
+/// A field with its value, alone or in a row of a table; now and then the value alone, as lists of facts have it.
 fn field_form(name: &str, key: &str, value: &str, rng: &mut ChaCha8Rng) -> Form {
     /// The names of two columns.
     const COLUMNS: [(&str, &str); 6] = [

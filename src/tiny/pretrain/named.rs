@@ -54,7 +54,7 @@ pub(super) fn shared_names<'a>(statement: &str, reply: &'a str) -> Vec<&'a str> 
     shared
 }
 
-/// A statement whose subject, and whose relatives that are called by one name, have a second one, which replies leave out.
+/// Adds a surname to the subject and to relatives with a first name only; replies rarely repeat it.
 pub(super) fn with_surname(statement: &str, surname: &str) -> String {
     /// Words with a large letter that begin a sentence and are no names.
     const STARTS: [&str; 10] = [

@@ -14,9 +14,9 @@ use super::plain_pairs::plain_pairs;
 use super::spoiled::{Around, spoiled};
 use crate::persona::{JudgeInput, Nli};
 
-/// Of so many statements one is paired with a spoiled reply.
+/// One statement in this many is paired with a spoiled reply.
 const SPOILED_OF: usize = 3;
-/// Of so many statements one is paired with a reply of somebody else.
+/// One statement in this many is paired with a reply of somebody else.
 const OTHERS_OF: usize = 8;
 /// The share of statements with second names, which replies seldom say.
 const WITH_SURNAME: f64 = 0.2;
@@ -59,8 +59,8 @@ impl<'a> Pair<'a> {
 }
 
 /// Each reply with its statement, and with another of the persona, which it leaves open; replies that are wrong by a name; statements
-/// in the persona's own mouth; replies that have come apart, and replies of another persona. They come in a random order, always
-/// as many.
+/// in the persona's own mouth; replies that have come apart, and replies of another persona. They come in a random order; every
+/// call returns the same number.
 pub(super) fn nli_pairs<'a>(
     personas: &'a [Persona],
     neighbours: &Neighbours,

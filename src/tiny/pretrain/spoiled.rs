@@ -24,7 +24,7 @@ pub(super) fn spoiled(reply: &str, around: Around<'_>, rng: &mut ChaCha8Rng) -> 
     let words: Vec<&str> = reply.split_whitespace().collect();
     loop {
         let spoiled = spoiled_words(words.clone(), around, rng);
-        // Words in disorder may come back in order; of no words nothing else can be made.
+        // Words in disorder may come back in order; an empty reply stays empty where its own words are used.
         if spoiled != words || words.is_empty() {
             return spoiled.join(" ");
         }
@@ -123,6 +123,7 @@ mod tests {
                 let text = spoiled(reply, AROUND, &mut rng);
                 let mut words = text.split_whitespace();
                 assert!(words.all(|word| all.contains(word)), "{text}");
+                assert!(reply.is_empty() || text != reply, "{text}");
             }
         }
     }

@@ -34,7 +34,7 @@ const INVENTED: f64 = 0.65;
 const KEPT: f64 = 0.45;
 /// The share of statements with something between the name and the verb.
 const WITH_APPOSITION: f64 = 0.06;
-/// The share of new names that begin with "I", which stands first in most replies, too.
+/// The share of invented names that are made to begin with `I`, so that the model learns to tell such a name from the pronoun.
 const WITH_I: f64 = 0.08;
 /// The share of statements that are two or three in one sentence, which may be a piece, too.
 const JOINED: f64 = 0.17;

@@ -35,7 +35,8 @@ impl Person {
 
 /// Returns the statement as the character would say it.
 ///
-/// Of a piece of a page that was kept as it stands, whose pronouns may mean somebody else, only the name becomes `I` or `me`.
+/// A piece that was kept as it stands (`Alice – …`) loses the name in front. In the rest the name is put into the first person, but no
+/// pronoun is: it may mean somebody else. A question with its answer is not changed.
 pub fn first_person(character: &str, statement: &str) -> String {
     let mut names = Names::new(character);
     let kept = statement

@@ -39,6 +39,9 @@ pub(crate) fn is_answered(line: &str) -> bool {
     ASKED.is_match(line)
 }
 
+/// A question with its answer gets no longer than this many bytes, which a judge still reads.
+const MOST: usize = 600;
+
 /// `Favourite film? Alien.` as a field.
 pub(crate) fn as_field(line: &str) -> Option<String> {
     let asked = ASKED.captures(line)?;
@@ -52,7 +55,7 @@ pub(crate) fn as_field(line: &str) -> Option<String> {
 
 /// Whether a sentence only asks: not `She loves cake, doesn't she?`
 pub(crate) fn is_question(sentence: &str) -> bool {
-    const OPENING: &str = "who what when where why how which whose whom and but so well or oh ok";
+    const OPENING: &str = "who what when where why how which whose whom";
     let is_asked = sentence.ends_with('?') || sentence.ends_with("?\"");
     let tokens = expand(tokenize(sentence));
     let words = tokens.iter().filter(|token| token.is_word());
@@ -82,8 +85,9 @@ pub(crate) fn with_answers(text: &str) -> Vec<Said> {
             continue;
         }
         let explains = sentence.to_lowercase().starts_with("why ");
+        let is_asked = is_question(&sentence);
         let mut whole = sentence.clone();
-        while is_question(&sentence) && whole.len() < 600 {
+        while is_asked && whole.len() < MOST {
             let needs = |next: &String| {
                 !is_question(next) && (needs_question(next) || explains && whole == sentence)
             };
@@ -235,32 +239,29 @@ fn without_labels(character: &str, page: &str) -> String {
         let text = found.get(1)?.as_str();
         is_question(text).then_some(text)
     };
-    let answer = |at: usize| -> Option<usize> {
+    // The line of the question, the line of its answer, what both say together, and what the rest says alone.
+    let pair = |at: usize| -> Option<(usize, usize, String, String)> {
+        let asked = question(at)?;
         let next = (at + 1..lines.len().min(at + 3)).find(|&at| !lines[at].trim().is_empty())?;
         let text = lines[next].trim();
-        let is_other = text.starts_with(['#', '|', '=', '{', '[']) || question(next).is_some();
-        let question = question(at)?;
-        (!is_other && !parted(character, question, text).0.is_empty()).then_some(next)
+        if text.starts_with(['#', '|', '=', '{', '[']) || question(next).is_some() {
+            return None;
+        }
+        let mut bullets = ["- ", "* ", "• "].iter();
+        let text = bullets
+            .find_map(|bullet| text.strip_prefix(bullet))
+            .unwrap_or(text);
+        let (bare, rest) = parted(character, asked, text);
+        (!bare.is_empty()).then(|| (at, next, format!("{KEPT}{asked} {bare}"), rest.join(" ")))
     };
-    let pairs: Vec<(usize, usize)> = (0..lines.len())
-        .filter(|&at| question(at).is_some())
-        .filter_map(|at| Some((at, answer(at)?)))
-        .collect();
+    let pairs: Vec<(usize, usize, String, String)> = (0..lines.len()).filter_map(pair).collect();
     if pairs.len() < SEVERAL {
         return page.to_string();
     }
     let mut kept: Vec<String> = lines.iter().map(|line| line.to_string()).collect();
-    for (at, next) in pairs {
-        let Some(question) = question(at) else {
-            continue;
-        };
-        let answer = lines[next].trim().trim_start_matches(['-', '*', '•', ' ']);
-        let (bare, rest) = parted(character, question, answer);
-        kept[at] = format!("{KEPT}{question} {bare}");
-        kept[next] = match rest.is_empty() {
-            true => String::new(),
-            false => rest.join(" "),
-        };
+    for (at, next, answered, rest) in pairs {
+        kept[at] = answered;
+        kept[next] = rest;
     }
     kept.join("\n")
 }
@@ -277,7 +278,7 @@ fn parted(character: &str, question: &str, text: &str) -> (String, Vec<String>) 
     // `Where does she live?`, but not `Who is your wife?`
     let asked = tokenize(question);
     let is_any = |list: &str| asked.iter().any(|token| token.is_in(list));
-    let names = |token: &Token| character.contains(&token.text) && token.is_capital();
+    let names = |token: &Token| talk::is_part_of_name(character, &token.text) && token.is_capital();
     let asks_of_third = (is_any("he she they his her their him them") || asked.iter().any(names))
         && !is_any("you your yours");
     let is_told = text.contains(['*', '"', '“']);
@@ -345,6 +346,20 @@ mod tests {
         ] {
             assert_eq!(with_answers(text), expected);
         }
+    }
+
+    #[test]
+    fn an_answer_below_its_question_stays_with_it_whatever_its_bullet() {
+        for bullet in ["", "- ", "* ", "• "] {
+            let page = format!("Any pets?\n{bullet}A cat.\n\nFavourite dish?\n{bullet}Soup.");
+            let kept = without_labels("Alice", &page);
+            for whole in ["Any pets? A cat.", "Favourite dish? Soup."] {
+                assert!(kept.contains(&format!("{KEPT}{whole}")), "{kept}");
+            }
+        }
+        // What says enough alone is no answer that needs its question.
+        let page = "Does she paint?\n- She paints.\n\nDoes she sing?\n- She sings.";
+        assert_eq!(without_labels("Alice", page), page);
     }
 
     #[test]

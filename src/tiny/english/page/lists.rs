@@ -1,7 +1,7 @@
 //! Bullets: whom and what an item of a list is about.
 
 use super::blocks::{Block, ends_sentence, field, has_finite_verb};
-use super::{templates, values};
+use super::{talk, templates, values};
 use crate::pattern::pattern;
 use crate::tiny::english::clause::predicates::opens_with_verb;
 use crate::tiny::english::words::grammar;
@@ -70,7 +70,7 @@ impl List {
             .filter(|person| is_proper(&person[1]) && !templates::is_field_name(&person[1]))
             .filter(|person| !values::is_metadata(&person[1].to_lowercase()))?;
         // `Alice Walker: idol`, of Alice
-        let is_own = character.to_lowercase().contains(&person[1].to_lowercase());
+        let is_own = talk::is_part_of_name(character, &person[1]);
         (!is_own).then(|| related(character, &person[1], &person[2]))
     }
 }

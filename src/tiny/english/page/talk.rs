@@ -112,6 +112,15 @@ fn is_description(text: &str) -> bool {
     matches!(first, "A" | "An" | "The") || first.starts_with(char::is_lowercase)
 }
 
+/// Whether every word of a name is one of the character's: `Voss` of `Mira Voss`, but not `Al` of `Alice`.
+pub(super) fn is_part_of_name(character: &str, name: &str) -> bool {
+    let is_own = |word: &str| {
+        let mut own = character.split_whitespace();
+        own.any(|own| own.to_lowercase() == word.to_lowercase())
+    };
+    name.split_whitespace().all(is_own)
+}
+
 /// Whether a speaker is the character: by its name, a part of it, or a longer one.
 pub(crate) fn is_character(character: &str, name: &str) -> bool {
     let words = |text: &str| {
@@ -241,6 +250,18 @@ pub(crate) fn is_fact(sentence: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_a_name_is_whole_words_of_it() {
+        for (name, expected) in [
+            ("Mira", true),
+            ("mira voss", true),
+            ("Mir", false),
+            ("Vo", false),
+        ] {
+            assert_eq!(is_part_of_name("Mira Voss", name), expected, "{name}");
+        }
+    }
 
     #[test]
     fn speakers_are_told_from_fields() {
