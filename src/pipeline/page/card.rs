@@ -184,6 +184,18 @@ fn renamed(text: &str, name: &str, character: &str) -> String {
     }
 }
 
+/// Whether a text has the first word of a longer name: `Idris` of `Idris Kane`, but not `The` of `The Fox`.
+fn has_first_name(text: &str, character: &str) -> bool {
+    let Some((first, _)) = character
+        .split_once(' ')
+        .filter(|(first, _)| first.chars().count() > 3 && first.starts_with(char::is_uppercase))
+    else {
+        return false;
+    };
+    let mut words = text.split(|c: char| !c.is_alphanumeric());
+    words.any(|word| word == first)
+}
+
 /// The entries of the lorebook that are in use and name the character, as the card calls it or as we do.
 fn lore(data: &Map<String, Value>, names: &[&String], character: &str) -> Vec<String> {
     let book = data
@@ -206,7 +218,10 @@ fn lore(data: &Map<String, Value>, names: &[&String], character: &str) -> Vec<St
         .into_iter()
         .filter(is_on)
         .map(content)
-        .filter(|text| text.contains(character) || names.iter().any(|name| text.contains(*name)))
+        .filter(|text| {
+            let whole = text.contains(character) || names.iter().any(|name| text.contains(*name));
+            whole || has_first_name(text, character)
+        })
         .collect()
 }
 

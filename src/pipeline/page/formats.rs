@@ -299,6 +299,26 @@ mod tests {
     }
 
     #[test]
+    fn a_lorebook_may_call_the_character_by_the_first_name() {
+        let card = json!({"spec": "chara_card_v3", "data": {
+            "name": "Mira", "description": "Mira sings.",
+            "character_book": {"entries": [
+                {"content": "Idris was bitten by a goat."}, {"content": "Idrisa is old."}, {"content": "The fox is old."},
+            ]},
+        }});
+        for (character, is_told) in [
+            ("Idris Kane", true),
+            ("The Fox", false),
+            ("Mab Kane", false),
+        ] {
+            let bytes = card.to_string().into_bytes();
+            let page = text(Path::new("card.json"), bytes, character).unwrap();
+            assert_eq!(page.contains("goat"), is_told, "{character}");
+            assert!(!page.contains("is old"), "{character}");
+        }
+    }
+
+    #[test]
     fn a_card_of_another_name_is_about_the_character_that_was_asked_for() {
         let card = json!({"spec": "chara_card_v2", "data": {
             "name": "Mirela", "description": "Mirela's cat sleeps.", "personality": "Mirela is dry.",

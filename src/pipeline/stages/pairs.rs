@@ -53,7 +53,7 @@ pub(in crate::pipeline) fn make(
         ));
         if pairs.is_empty() {
             let reason = "no reply that is better than a neutral one differs enough from another to learn from; raise \
-                          `max_dpo_data` or take another `seed`";
+                          `top_p` or `max_dpo_data`, lower `min_relevance`, or take another `seed`";
             return Err(Error::invalid(&replies, reason));
         }
         stage.write_jsonl(&path, &pairs, run.job)?;

@@ -33,6 +33,8 @@ pub(crate) struct List {
     pub indent: usize,
     /// How far the bullet is indented that is the heading.
     pub bullet: Option<usize>,
+    /// The heading above that bullet, which holds again when it ends.
+    pub outer: Option<String>,
     /// Whether lines without a bullet are items, until one is not.
     pub takes_lines: bool,
     /// Whether more than one such line is.
@@ -51,6 +53,20 @@ impl List {
             takes_many: !is_one,
             ..Self::default()
         }
+    }
+
+    /// Makes a bullet that announces what is indented below it the heading, until the list goes on.
+    fn opened_by(&mut self, name: String, indent: usize) -> Block {
+        *self = Self {
+            heading: Some(name.clone()),
+            bullet: Some(indent),
+            outer: match self.bullet {
+                Some(_) => self.outer.take(),
+                None => self.heading.take(),
+            },
+            ..Self::default()
+        };
+        Block::Heading(name)
     }
 
     /// What a line of a list of people says: `Maja – her sister`, `Bob: enemy`, `Bob: hates her`.
@@ -132,7 +148,10 @@ pub(crate) fn item(character: &str, line: String, indent: usize, list: &mut List
         list.parent = None;
     }
     if list.bullet.is_some_and(|bullet| indent <= bullet) {
-        *list = List::default();
+        *list = List {
+            heading: list.outer.take(),
+            ..List::default()
+        };
     }
     // `- Likes`, and below it `- tea`; under another heading it is an item.
     let announces =
@@ -156,11 +175,7 @@ pub(crate) fn item(character: &str, line: String, indent: usize, list: &mut List
             (list.parent, list.indent) = (Some(name.clone()), indent);
         }
         return match text.is_empty() {
-            true => {
-                list.heading = Some(name.clone());
-                list.parent = None;
-                Block::Heading(name)
-            }
+            true => list.opened_by(name, indent),
             // `Sister: Maja` with `Age: 7` indented below it: the age is not the character's.
             false
                 if nested
@@ -173,6 +188,10 @@ pub(crate) fn item(character: &str, line: String, indent: usize, list: &mut List
             }
             false => Block::Field { name, text },
         };
+    }
+    // `- Does not like:`, and below it `- eels`.
+    if let Some(name) = line.strip_suffix(':') {
+        return list.opened_by(name.to_owned(), indent);
     }
     let tokens = tokenize(&line);
     let words = tokens::n_words(&tokens);

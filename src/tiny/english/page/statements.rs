@@ -21,6 +21,7 @@ use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::people::{self, Gender};
 use crate::tiny::english::words::sentences;
 use crate::tiny::english::words::tokens::{self, Token};
+use crate::tiny::english::words::verbs;
 use crate::tiny::english::words::wording;
 
 use crate::teacher::Unread;
@@ -79,6 +80,24 @@ fn is_name_field(name: &str) -> bool {
     matches!(name.to_lowercase().as_str(), "name" | "full name")
 }
 
+/// Whether the verb stands before its subject behind an adverb: `Never has she lied.`
+fn is_inverted(sentence: &str) -> bool {
+    const FIRST: &str = "never rarely seldom hardly scarcely always often once nowhere";
+    let tokens = tokens::tokenize(sentence);
+    let [first, second, third, ..] = &tokens[..] else {
+        return false;
+    };
+    let is_verb = |token: &Token| verbs::is_auxiliary(&token.lower);
+    let is_subject = third.is_capital() || third.is_in("he she they it the his her their");
+    first.is_in(FIRST) && is_verb(second) && is_subject
+}
+
+/// Whether somebody of the character's may be the subject behind a comma: `Born in Lima, her mother sings.`
+fn names_another_behind(sentence: &str) -> bool {
+    let whose = [", his ", ", her ", ", their "];
+    whose.iter().any(|whose| sentence.contains(whose))
+}
+
 pub(crate) struct Writer<'a> {
     pub(super) profile: &'a Profile,
     /// Who speaks in the block.
@@ -132,6 +151,12 @@ impl Writer<'_> {
                 }
             }
             Block::Field { name, text } if is_of_page(profile, name, text) => {}
+            // `Name: Harlan "Dusty" Voss` has his own name apart.
+            Block::Field { name, text } if is_name_field(name) && text.contains('"') => {
+                self.read.n_sentences += 1;
+                let whose = wording::genitive(&profile.names.character);
+                self.push(format!("{whose} {} is {text}.", name.to_lowercase()));
+            }
             Block::Field { name, text } if self.is_of_page_itself(name, text) => {
                 self.leave(&format!("{name}: {text}"), "describes the page")
             }
@@ -200,11 +225,15 @@ impl Writer<'_> {
 
     /// The statements of a sentence, which may leave the subject out.
     fn whole(&mut self, sentence: &str) -> Option<Vec<String>> {
+        // `Never has she lied.`
+        if is_inverted(sentence) {
+            return None;
+        }
         if let Some(statements) = self.sentence(sentence) {
             return Some(statements);
         }
         // `Has never flown.`
-        if self.voice.is_some() || sentence.ends_with('?') {
+        if self.voice.is_some() || sentence.ends_with('?') || names_another_behind(sentence) {
             return None;
         }
         let name = &self.profile.names.character;

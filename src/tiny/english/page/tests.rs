@@ -23,6 +23,43 @@ fn prose_becomes_statements_about_the_character_alone() {
 }
 
 #[test]
+fn what_is_indented_below_a_bullet_ends_where_the_list_goes_on() {
+    let page = "- Likes:\n  - jam\n- Hates eels\n- Does not eat:\n  - ham\n- Left-handed";
+    assert_eq!(
+        statements("Rosa", page),
+        [
+            "Rosa likes jam.",
+            "Rosa hates eels.",
+            "Rosa – Does not eat: ham.",
+            "Rosa is left-handed.",
+        ]
+    );
+    let page = "## Fears\n- Animals:\n  - geese\n- deep water";
+    assert_eq!(
+        statements("Rosa", page),
+        ["Rosa – Animals: geese.", "Rosa fears deep water."]
+    );
+}
+
+#[test]
+fn a_sentence_that_begins_with_its_verb_or_with_another_subject_is_kept() {
+    for (page, expected) in [
+        ("Rosa sings. Never has Rosa voted.", "Never has Rosa voted."),
+        (
+            "Rosa sings. Never married, her aunt has nine cats.",
+            "Rosa – Never married, her aunt has nine cats.",
+        ),
+    ] {
+        assert_eq!(statements("Rosa", page)[1..], [expected]);
+    }
+    let page = "Name: Harlan \"Dusty\" Voss\nAge: 40";
+    assert_eq!(
+        statements("Harlan Voss", page)[0],
+        "Harlan Voss' name is Harlan \"Dusty\" Voss."
+    );
+}
+
+#[test]
 fn a_page_of_fields_becomes_sentences() {
     let page = "Name: Kit\nAge: 31\nPronouns: they/them\nHobbies:\n- chess\n- painting\nJob: Nurse\nBackground: They grew up in Oslo. Their father is a judge.\nQuote: \"No.\"";
     assert_eq!(
