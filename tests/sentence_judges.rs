@@ -16,8 +16,12 @@ use super::public_judges::{assert_close, load, relevance};
 fn published(modules: &Value, pooling: &Value) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
-    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
-        fs::copy(from.join(name), folder.path().join(name)).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap();
+        if name != "judge.json" {
+            fs::copy(&path, folder.path().join(name)).unwrap();
+        }
     }
     files::write_json(&folder.path().join("modules.json"), modules).unwrap();
     fs::create_dir(folder.path().join("1_Pooling")).unwrap();

@@ -155,10 +155,31 @@ fn packing(name: &str, [rows, columns]: [usize; 2]) -> Option<(usize, usize)> {
     }
 }
 
-/// Writes a model's weights to `model.safetensors`: matrices in 4 bits with a scale for each 32 values, positions in 8 bits with a
-/// scale for each row, vectors and small matrices in f32; and returns what `config.json` must say of it as
-/// `quantization_config`.
-pub fn save_compressed(model: &mut impl Weights, folder: &Path) -> Result<Value> {
+/// Replaces the matrices of which `is_meant` names some by frozen ones with the values that [`compressed`] keeps of them. What has
+/// been rounded stays the same, however often.
+pub(crate) fn round_weights(model: &mut impl Weights, is_meant: impl Fn(&str) -> bool) {
+    model.weights("", &mut |name, mut weight| {
+        let WeightMut::Matrix(matrix) = &weight else {
+            return;
+        };
+        let (shape, device) = (matrix.shape(), matrix.val().device().inner());
+        let Some((bits, group)) = packing(name, shape).filter(|_| is_meant(name)) else {
+            return;
+        };
+        let mut values = floats(weight.to_data());
+        for values in values.chunks_mut(group) {
+            let scale = best_scale(values, bits);
+            for value in values {
+                *value = code(*value, scale, bits) as f32 * scale.to_f32();
+            }
+        }
+        weight.set_frozen(TensorData::new(values, shape), DType::F32, &device);
+    });
+}
+
+/// The tensors of a model in few bits: matrices in 4 bits with a scale for each 32 values, positions in 8 bits with a scale for
+/// each row, vectors and small matrices in f32; and what `config.json` must say of it as `quantization_config`.
+pub(crate) fn compressed(model: &mut impl Weights) -> (Vec<Entry<'static>>, Value) {
     let mut entries = Vec::new();
     let mut targets = [Vec::new(), Vec::new()];
     let mut ignored = Vec::new();
@@ -185,10 +206,9 @@ pub fn save_compressed(model: &mut impl Weights, folder: &Path) -> Result<Value>
         let shape = shape.map(|size| size as i64);
         entries.push(part(shape_of, TensorData::from(shape)));
     });
-    write_file(&folder.join("model.safetensors"), entries)?;
     let [in_4, in_8] = targets;
     let weights = |bits: usize, strategy: &str, group: Value| json!({"num_bits": bits, "type": "int", "symmetric": true, "strategy": strategy, "group_size": group});
-    Ok(json!({
+    let config = json!({
         "quant_method": "compressed-tensors",
         "format": "pack-quantized",
         "quantization_status": "compressed",
@@ -197,7 +217,17 @@ pub fn save_compressed(model: &mut impl Weights, folder: &Path) -> Result<Value>
             "group_1": {"targets": in_8, "weights": weights(8, "channel", Value::Null)},
         },
         "ignore": ignored,
-    }))
+    });
+    (entries, config)
+}
+
+/// Writes a model in few bits to `model.safetensors`: matrices in 4 bits with a scale for each 32 values, positions in 8 bits with
+/// a scale for each row, vectors and small matrices in f32; and returns what `config.json` must say of it as
+/// `quantization_config`.
+pub fn save_compressed(model: &mut impl Weights, folder: &Path) -> Result<Value> {
+    let (entries, config) = compressed(model);
+    write_file(&folder.join("model.safetensors"), entries)?;
+    Ok(config)
 }
 
 /// The codes of a matrix, packed into words, and the scales of its groups.
@@ -245,19 +275,75 @@ fn best_scale(values: &[f32], bits: usize) -> f16 {
     let largest = values
         .iter()
         .fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    let limit = (1 << (bits - 1)) as f32 - 0.5;
-    let scale = |cut: f32| f16::from_f32(largest * cut / limit).max(f16::MIN_POSITIVE);
+    let whole = (1 << (bits - 1)) as f32;
+    let limit = whole - 0.5;
+    // The first two give back values that were rounded before.
+    let exact = [largest / (whole - 1.0), largest / whole];
+    let cut = CUTS.map(|cut| largest * cut / limit);
     let error = |scale: f16| -> f32 {
         let error =
             |&value: &f32| (code(value, scale, bits) as f32 * scale.to_f32() - value).powi(2);
         values.iter().map(error).sum()
     };
-    let mut best = (f32::INFINITY, scale(1.0));
-    for scale in CUTS.map(scale) {
+    let mut best = (f32::INFINITY, f16::MIN_POSITIVE);
+    for scale in exact.into_iter().chain(cut) {
+        let scale = f16::from_f32(scale).max(f16::MIN_POSITIVE);
         let error = error(scale);
         if error < best.0 {
             best = (error, scale);
         }
     }
     best.1
+}
+
+#[cfg(all(test, feature = "tiny"))]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::nn::layers::weight::draw_matrices;
+    use crate::nn::{RobertaConfig, RobertaKind};
+
+    #[test]
+    fn what_has_been_rounded_stays_the_same() {
+        let device = Device::flex();
+        let mut bert = RobertaConfig::new()
+            .with_kind(RobertaKind::Bert)
+            .with_vocab_size(300)
+            .with_hidden_size(64)
+            .with_intermediate_size(96)
+            .with_num_hidden_layers(1)
+            .with_num_attention_heads(2)
+            .with_max_position_embeddings(48)
+            .init(&device);
+        draw_matrices(&mut bert, 3, 0.5, &device);
+        let values = |bert: &mut _| {
+            let mut found = Vec::new();
+            Weights::weights(bert, "", &mut |name, weight| {
+                found.push((name.to_string(), weight.to_data()));
+            });
+            found
+        };
+        let stored = |bert: &mut _| -> Vec<(String, TensorData)> {
+            let (entries, _) = compressed(bert);
+            let read = |entry: Entry<'_>| (entry.name, (entry.data)().unwrap());
+            entries.into_iter().map(read).collect()
+        };
+        let (before, in_few_bits) = (values(&mut bert), stored(&mut bert));
+        round_weights(&mut bert, |name| name.contains("word_embeddings"));
+        let of_words = values(&mut bert);
+        for (before, after) in before.iter().zip(&of_words) {
+            assert_eq!(
+                before != after,
+                before.0.contains("word_embeddings"),
+                "{}",
+                before.0
+            );
+        }
+        round_weights(&mut bert, |_| true);
+        let rounded = values(&mut bert);
+        assert_eq!(stored(&mut bert), in_few_bits);
+        round_weights(&mut bert, |_| true);
+        assert_eq!(values(&mut bert), rounded);
+    }
 }

@@ -28,6 +28,8 @@ pub use classifier::{
     load_classifier_or_base, load_encoder, read_classifier_config, write_classifier_config,
 };
 pub use compressed::save_compressed;
+#[cfg(feature = "tiny")]
+pub(crate) use compressed::{compressed, round_weights};
 pub use dequantize::dequantize_model;
 pub use export::{COMPANIONS, Written};
 

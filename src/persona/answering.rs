@@ -103,7 +103,7 @@ fn answers(question: &EverydayQuestion, response: &str) -> bool {
 }
 
 /// Whether the reply says that the character does not know or does not tell.
-fn declines(response: &str) -> bool {
+pub(crate) fn declines(response: &str) -> bool {
     /// How such replies begin.
     const OPENINGS: [&str; 10] = [
         "i don't know about",

@@ -15,6 +15,8 @@ mod retrieval;
 mod score;
 mod scorer;
 
+#[cfg(all(test, feature = "tiny"))]
+pub(crate) use answering::declines;
 pub use answering::{Answering, AskedReply, Broken};
 pub use benchmark::{Everyday, EverydayPair, EverydayQuestion, Share, Understanding};
 pub use character::{Answer, AnswerConfig, Character};

@@ -118,7 +118,7 @@ impl From<UsedJson> for UsedJudge {
 }
 
 /// What a character's adapter was trained with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TrainedWith {
     /// The base model, named as [`UsedJudge::name`].
     pub base: String,
@@ -128,6 +128,10 @@ pub struct TrainedWith {
     pub nli: UsedJudge,
     /// How the base's weights were kept.
     pub precision: Precision,
+    /// How many statements the prompts had at most.
+    pub rag_top_k: Option<usize>,
+    /// How relevant they were at least.
+    pub min_relevance: Option<f64>,
 }
 
 /// Returns what a character's adapter in `output` was trained with; nothing if it is untrained, or was trained before
@@ -149,6 +153,7 @@ pub fn trained_with(output: &Path, character: &str) -> Result<Option<TrainedWith
     let text = |fields: &serde_json::Map<String, Value>, name: &str| -> Option<String> {
         Some(fields.get(name)?.as_str()?.to_string())
     };
+    let number = |name: &str| pairs.inputs.get(name);
     let found = || {
         Some(TrainedWith {
             base: text(&dpo.about, "model_name")?,
@@ -159,6 +164,8 @@ pub fn trained_with(output: &Path, character: &str) -> Result<Option<TrainedWith
                 "quantization": dpo.inputs.get("quantization")?,
             }))
             .ok()?,
+            rag_top_k: number("rag_top_k").and_then(|n| usize::try_from(n.as_u64()?).ok()),
+            min_relevance: number("min_relevance").and_then(Value::as_f64),
         })
     };
     Ok(found())
@@ -191,7 +198,11 @@ mod tests {
                 json!({"page_name": page.name(), "page_reference": page.reference(output)}),
             ),
             ("relevance-table", json!({}), judge.clone()),
-            ("pairs", json!({"statements": hash}), judge),
+            (
+                "pairs",
+                json!({"statements": hash, "rag_top_k": 3, "min_relevance": 0.25}),
+                judge,
+            ),
             ("dpo", precision, json!({"model_name": "a/b@0123"})),
         ] {
             let record = json!({"complete": true, "inputs": inputs, "about": about});
@@ -271,5 +282,6 @@ mod tests {
         assert_eq!((with.relevance, with.nli), (embedded.clone(), embedded));
         assert_eq!(with.base, "a/b@0123");
         assert_eq!(with.precision, Precision::from(Dtype::Bfloat16).in_nf4());
+        assert_eq!((with.rag_top_k, with.min_relevance), (Some(3), Some(0.25)));
     }
 }

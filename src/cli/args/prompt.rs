@@ -26,20 +26,49 @@ impl PromptArgs {
 
     /// How many statements a prompt has: the embedded Gemma answers from the first one best, others get as many as the
     /// paper's.
-    pub(crate) fn rag_top_k(self, is_embedded: bool) -> usize {
-        self.rag_top_k.unwrap_or(match is_embedded {
+    ///
+    /// - trained: as many as the character was trained with, if it was
+    pub(crate) fn rag_top_k(self, trained: Option<usize>, is_embedded: bool) -> usize {
+        let by_default = match is_embedded {
             true => 1,
             false => AnswerConfig::new().rag_top_k,
-        })
+        };
+        self.rag_top_k.or(trained).unwrap_or(by_default)
     }
 
     /// How relevant a statement must be to be in a prompt.
     ///
+    /// - trained: as relevant as the character was trained with, if it was
     /// - is_calibrated: whether both the Gemma and the relevance judge are the embedded ones, for which the threshold was chosen
-    pub(crate) fn min_relevance(self, is_calibrated: bool) -> f64 {
-        self.min_relevance.unwrap_or(match is_calibrated {
+    pub(crate) fn min_relevance(self, trained: Option<f64>, is_calibrated: bool) -> f64 {
+        let by_default = match is_calibrated {
             true => MIN_RELEVANCE,
             false => AnswerConfig::new().min_relevance,
-        })
+        };
+        self.min_relevance.or(trained).unwrap_or(by_default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_comes_before_what_was_trained_with_and_that_before_the_default() {
+        let said = |rag_top_k, min_relevance| PromptArgs {
+            rag_top_k,
+            min_relevance,
+        };
+        for (args, trained, wanted) in [
+            (said(Some(2), Some(0.1)), (Some(3), Some(0.2)), (2, 0.1)),
+            (said(None, None), (Some(3), Some(0.2)), (3, 0.2)),
+            (said(None, None), (None, None), (1, MIN_RELEVANCE)),
+        ] {
+            let found = (
+                args.rag_top_k(trained.0, true),
+                args.min_relevance(trained.1, true),
+            );
+            assert_eq!(found, wanted);
+        }
     }
 }

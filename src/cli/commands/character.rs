@@ -24,7 +24,7 @@ pub(crate) struct CharacterSource<'a> {
     pub(crate) adapter: Option<&'a str>,
     /// The base model; if nothing is said, the one that the adapter or the character was trained on.
     pub(crate) model: Option<&'a Path>,
-    /// Which statements a prompt has; what suits the base model and the judge, if nothing is said.
+    /// Which statements a prompt has; if nothing is said, as it was trained, or what suits the base model and the judge.
     pub(crate) prompt: PromptArgs,
     /// What was asked for; as it was trained, if nothing is said.
     pub(crate) precision: Option<PrecisionArgs>,
@@ -58,13 +58,16 @@ impl CharacterSource<'_> {
         let judges = self.judges.choose(self.output, &persona, job)?;
         let is_embedded = base.name() == hub::EMBEDDED;
         let is_calibrated = is_embedded && judges.relevance.is_embedded();
-        let config = config
-            .with_rag_top_k(self.prompt.rag_top_k(is_embedded))
-            .with_min_relevance(self.prompt.min_relevance(is_calibrated));
-        config.check()?;
-        // A precision is kept for the base that it was recorded of.
+        // What was recorded holds for the base that it was recorded of.
         let with =
             with.filter(|with| self.adapter.is_none() || base.reference(self.output) == with.base);
+        let trained = with.as_ref().filter(|_| self.model.is_none());
+        let rag_top_k = trained.and_then(|with| with.rag_top_k);
+        let min_relevance = trained.and_then(|with| with.min_relevance);
+        let config = config
+            .with_rag_top_k(self.prompt.rag_top_k(rag_top_k, is_embedded))
+            .with_min_relevance(self.prompt.min_relevance(min_relevance, is_calibrated));
+        config.check()?;
         let precision = match (&self.model, adapter.as_deref()) {
             (Some(_), _) => None,
             (None, Some(adapter)) => MadeWith::of(adapter)?.map(|made| made.precision),
@@ -180,6 +183,8 @@ mod tests {
             relevance: judge.clone(),
             nli: judge,
             precision: Precision::default(),
+            rag_top_k: None,
+            min_relevance: None,
         };
         let found = |with: &TrainedWith| base_of(None, &output, Some(with), &Job::default());
         let error = found(&with).unwrap_err().to_string();

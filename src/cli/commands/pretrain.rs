@@ -50,9 +50,6 @@ pub(crate) struct PretrainArgs {
     /// Personas from which the models learn.
     #[arg(long, value_name = "DIR", default_value = "models/corpus")]
     corpus: PathBuf,
-    /// Token ids that the judges keep of the vocabulary of --base.
-    #[arg(long, value_name = "N", default_value_t = PretrainSources::VOCAB_SIZE)]
-    judge_vocab_size: usize,
     /// Make all of it anew, whatever made what is there.
     #[arg(long)]
     force: bool,
@@ -106,7 +103,6 @@ impl PretrainArgs {
             from: PretrainSources {
                 base: self.base.clone(),
                 corpus: self.corpus.clone(),
-                vocab_size: self.judge_vocab_size,
             },
         }
     }
@@ -167,7 +163,7 @@ impl PretrainArgs {
             names.push("gemma");
         }
         if parts.makes(Part::Judges) {
-            names.extend(["relevance", "nli", "evaluation"]);
+            names.extend(["words", "relevance", "nli", "evaluation"]);
         }
         let made: Vec<PathBuf> = names.iter().map(|name| self.output.join(name)).collect();
         let spec = self

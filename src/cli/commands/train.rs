@@ -238,11 +238,11 @@ impl TrainArgs {
                 nli_epochs: self.nli_finetune_epoch,
             },
             replies: ReplySettings {
-                rag_top_k: self.prompt.rag_top_k(self.is_embedded()),
+                rag_top_k: self.prompt.rag_top_k(None, self.is_embedded()),
                 max_dpo_data: self.max_dpo_data,
                 max_eval_queries: self.max_eval_queries,
                 eval_replies: self.eval_replies,
-                min_relevance: self.prompt.min_relevance(self.is_calibrated()),
+                min_relevance: self.prompt.min_relevance(None, self.is_calibrated()),
                 top_p: self.top_p,
                 max_new_tokens: self.max_new_tokens,
             },

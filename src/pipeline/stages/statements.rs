@@ -36,9 +36,12 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>) -> Result<Vec<String>> {
         let unread = unread(run);
         settle(run, "statements", started, unread)?;
         if statements.len() < 2 {
-            let n_found = statements.len();
+            let found = match statements.len() {
+                0 => "no statement",
+                _ => "only one statement",
+            };
             let reason = format!(
-                "only {n_found} statements about {character} were found; write more whole sentences that name {character}"
+                "{found} about {character} was found; write more whole sentences that name {character}"
             );
             return Err(Error::invalid(run.page.path(), reason));
         }

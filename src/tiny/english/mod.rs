@@ -36,4 +36,5 @@ pub use clause::first_person;
 pub use language::other_language;
 pub use page::{Reading, read, statements};
 pub use questions::{matter_of, questions};
+pub(super) use words::tokens::capitalized;
 pub use yes_or_no::yes_or_no;

@@ -1,4 +1,4 @@
-//! A small BERT cut out of a pretrained one: some of its layers, and the part of the vocabulary that is needed.
+//! A small BERT cut out of a pretrained one: some of its layers, and its words.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,6 @@ use super::recipe::{example_rng, normal};
 use super::wordpieces::WordPieces;
 use crate::files::{self, Checkpoint, ClassifierConfig};
 use crate::nn::{RobertaKind, SequenceClassifierConfig, WeightMut, Weights};
-use crate::text::Tokenizer;
 use crate::{Error, Result};
 
 /// The most tokens of a text: a statement, a question and a reply have fewer.
@@ -19,16 +18,12 @@ const HEAD_STD: f64 = 0.02;
 
 /// Cuts a small BERT with a fresh head out of a pretrained one, and writes it as a classifier's checkpoint.
 ///
-/// The same files come out the same, byte by byte. Texts of kept words read the same as in the whole vocabulary.
+/// The same files come out the same, byte by byte.
 ///
 /// - from: a folder as Hugging Face has it: `config.json`, `model.safetensors`, `tokenizer.json`, `tokenizer_config.json`
-/// - texts: what the tokens are taken from that are kept first
-/// - vocab_size: the most tokens that are kept
 /// - layers_of: of so many layers in a row the first is kept
-pub(super) fn make_base<'a>(
+pub(super) fn make_base(
     from: &Path,
-    texts: impl Iterator<Item = &'a str>,
-    vocab_size: usize,
     layers_of: usize,
     seed: u64,
     folder: &Path,
@@ -43,8 +38,7 @@ pub(super) fn make_base<'a>(
         return Err(no_bert(from));
     }
     let pieces = WordPieces::load(&from.join("tokenizer.json"))?;
-    let counts = pieces.counts(&Tokenizer::load(&checkpoint)?, texts)?;
-    let kept = pieces.kept(&counts, vocab_size);
+    let kept = pieces.used();
     let layers: Vec<usize> = (0..bert.num_hidden_layers).step_by(layers_of).collect();
     bert.num_hidden_layers = layers.len();
     bert.max_position_embeddings = bert.max_position_embeddings.min(POSITIONS);
@@ -224,6 +218,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::nn::{ClassifierInput, RobertaConfig, SequenceClassifier};
+    use crate::text::Tokenizer;
 
     const WORDS: [&str; 28] = [
         "[PAD]",
@@ -325,68 +320,56 @@ pub(super) mod tests {
         })
     }
 
-    /// A base of the small BERT with so many tokens at most.
-    fn base(from: &Path, vocab_size: usize) -> tempfile::TempDir {
+    /// A base of the small BERT, with one of so many layers in a row.
+    fn base(from: &Path, layers_of: usize) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        let texts = ["The boat has drums.", "The boat?"].into_iter();
-        make_base(
-            from,
-            texts,
-            vocab_size,
-            2,
-            5,
-            folder.path(),
-            &Device::flex(),
-        )
-        .unwrap();
+        make_base(from, layers_of, 5, folder.path(), &Device::flex()).unwrap();
         folder
     }
 
     fn load(folder: &Path) -> (SequenceClassifier, Tokenizer) {
         let checkpoint = Checkpoint::folder(folder);
         let (model, config) =
-            files::load_classifier(&checkpoint, files::Precision::default(), &Device::flex())
-                .unwrap();
+            files::load_encoder(&checkpoint, files::Precision::default(), &Device::flex()).unwrap();
         let tokenizer = Tokenizer::load(&checkpoint).unwrap();
         assert_eq!(tokenizer.vocab_size(), config.model.vocab_size());
         (model, tokenizer)
     }
 
     #[test]
-    fn special_tokens_letters_and_frequent_words_stay_in_their_order() {
+    fn all_words_stay_in_their_order_but_for_places_left_free() {
         let from = small_bert();
-        let folder = base(from.path(), 18);
+        let folder = base(from.path(), 2);
         let json: Value = files::read_json(&folder.path().join("tokenizer.json")).unwrap();
         let vocabulary = json["model"]["vocab"].as_object().unwrap();
         let words: Vec<&str> = vocabulary.keys().map(String::as_str).collect();
-        // The last place goes to the lowest of the ids that are left.
-        let kept = [
-            "[PAD] [UNK] [CLS] [SEP] [MASK] . ? a b ##a ##b",
-            "中 ä boat has ##s the drum",
-        ];
-        assert_eq!(words.join(" "), kept.join(" "));
+        let mut kept = WORDS.to_vec();
+        kept.retain(|word| *word != "[unused0]");
+        assert_eq!(words, kept);
+        assert!(json["truncation"].is_null());
     }
 
     #[test]
-    fn a_text_of_kept_words_reads_the_same_as_in_the_whole_vocabulary() {
+    fn a_text_reads_the_same_as_in_the_large_model() {
         let from = small_bert();
-        let (whole, cut) = (base(from.path(), 1000), base(from.path(), 18));
+        let whole = base(from.path(), 1);
         let hidden = |folder: &Path, text: &str| {
             let (model, tokenizer) = load(folder);
             let ids = tokenizer.encode(text).unwrap();
             let input = ClassifierInput::new(std::slice::from_ref(&ids), 0, &Device::flex());
             (ids, model.hidden_states(input).into_data())
         };
-        let text = "The boats has the drum: a boat?";
-        let [whole, cut] = [&whole, &cut].map(|folder| hidden(folder.path(), text));
-        assert!(whole.0.len() > 8 && whole.0 != cut.0, "{:?}", cut.0);
-        whole.1.assert_eq(&cut.1, true);
+        // As many tokens as the large model's tokenizer lets through.
+        let text = "boat harp";
+        let [large, whole] = [from.path(), whole.path()].map(|folder| hidden(folder, text));
+        assert!(large.0.len() == 4 && large.0 != whole.0, "{:?}", whole.0);
+        large.1.assert_eq(&whole.1, true);
     }
 
     #[test]
     fn every_other_layer_and_the_rows_of_the_kept_words_come_from_the_large_model() {
         let from = small_bert();
-        let folder = base(from.path(), 18);
+        let folder = base(from.path(), 2);
         let read = |path: &Path| -> BTreeMap<String, Vec<f32>> {
             let found = files::read_floats(&Checkpoint::folder(path)).unwrap();
             let values = |data: TensorData| data.iter::<f32>().collect();
@@ -429,7 +412,7 @@ pub(super) mod tests {
     #[test]
     fn a_base_comes_out_the_same_again() {
         let from = small_bert();
-        let [first, second] = [base(from.path(), 18), base(from.path(), 18)];
+        let [first, second] = [base(from.path(), 2), base(from.path(), 2)];
         let mut n_files = 0;
         for entry in fs::read_dir(first.path()).unwrap() {
             let name = entry.unwrap().file_name();
@@ -444,15 +427,7 @@ pub(super) mod tests {
     fn what_is_no_bert_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/judges/nli");
-        let error = make_base(
-            &from,
-            [].into_iter(),
-            9,
-            2,
-            1,
-            folder.path(),
-            &Device::flex(),
-        );
+        let error = make_base(&from, 2, 1, folder.path(), &Device::flex());
         assert!(error.unwrap_err().to_string().contains("is no BERT"));
         let from = small_bert();
         fs::write(
@@ -460,15 +435,7 @@ pub(super) mod tests {
             r#"{"model": {"type": "BPE"}}"#,
         )
         .unwrap();
-        let error = make_base(
-            from.path(),
-            [].into_iter(),
-            9,
-            2,
-            1,
-            folder.path(),
-            &Device::flex(),
-        );
+        let error = make_base(from.path(), 2, 1, folder.path(), &Device::flex());
         assert!(error.unwrap_err().to_string().contains("no WordPiece"));
     }
 }

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use super::base::make_base;
 use super::corpus::{Corpus, Persona};
 use super::neighbours::Neighbours;
+use super::store::share;
 use super::{corpus_nli, corpus_relevance};
 use crate::Result;
 use crate::files::{self, Checkpoint};
 use crate::progress::Job;
-use crate::tiny::pages;
 
 /// What judges are made from.
 #[derive(Clone, Debug)]
@@ -21,20 +21,14 @@ pub struct PretrainSources {
     pub base: PathBuf,
     /// A folder with personas, in the form of `models/corpus`.
     pub corpus: PathBuf,
-    /// Number of token ids that are kept.
-    pub vocab_size: usize,
 }
 
 impl PretrainSources {
-    /// Number of token ids that are kept if nothing else is said.
-    pub const VOCAB_SIZE: usize = 8192;
-
     /// What identifies the encoder and the corpus, for a record of what was made from them.
     pub fn identity(&self) -> Result<Value> {
         Ok(json!({
             "base": Checkpoint::folder(&self.base).hash()?,
             "corpus": Corpus::load(&self.corpus)?.checksum(),
-            "judge_vocab_size": self.vocab_size,
         }))
     }
 }
@@ -49,6 +43,8 @@ pub(super) struct CorpusRun<'a> {
     /// Personas that no judge learns from.
     pub(super) held_out: &'a [Persona],
     pub(super) neighbours: &'a Neighbours,
+    /// What all judges share.
+    pub(super) words: &'a Path,
     pub(super) folder: PathBuf,
     pub(super) work: PathBuf,
     pub(super) seed: u64,
@@ -80,33 +76,29 @@ impl CorpusPair {
     };
 }
 
+/// Where a pair of judges is made.
+pub(super) struct PairFolders {
+    /// For what all judges share.
+    pub(super) words: PathBuf,
+    /// For a folder a judge.
+    pub(super) judges: PathBuf,
+    /// For checkpoints.
+    pub(super) work: PathBuf,
+}
+
 /// The relevance judge and the NLI judge, each from the pretrained encoder.
 pub(super) fn pretrain_corpus_judges(
     from: &PretrainSources,
     pair: CorpusPair,
     seed: u64,
-    folder: &Path,
-    work: &Path,
+    folders: &PairFolders,
     device: &Device,
     job: &Job,
 ) -> Result<()> {
     let corpus = Corpus::load(&from.corpus)?;
-    let base = work.join("base");
+    let base = folders.work.join("base");
     if !base.join("config.json").is_file() {
-        let pages = pages::characters().filter_map(pages::page);
-        let texts = corpus
-            .texts()
-            .chain(pages.flat_map(|page: &str| page.lines()));
-        let n_tokens = from.vocab_size;
-        make_base(
-            &from.base,
-            texts,
-            n_tokens,
-            pair.layers_of,
-            seed,
-            &base,
-            device,
-        )?;
+        make_base(&from.base, pair.layers_of, seed, &base, device)?;
     }
     let neighbours = Neighbours::of(&from.base, &corpus)?;
     for (name, seed) in [("relevance", seed + 1), ("nli", seed)] {
@@ -116,8 +108,9 @@ pub(super) fn pretrain_corpus_judges(
             left_out: corpus.left_out(pair.left_out),
             held_out: corpus.held_out(),
             neighbours: &neighbours,
-            folder: folder.join(name),
-            work: work.join(name),
+            words: &folders.words,
+            folder: folders.judges.join(name),
+            work: folders.work.join(name),
             seed,
         };
         match name {
@@ -129,11 +122,12 @@ pub(super) fn pretrain_corpus_judges(
 }
 
 impl CorpusRun<'_> {
-    /// Copies what reads the judge's texts.
-    pub(super) fn copy_tokenizer(&self) -> Result<()> {
+    /// Writes what reads the judge's texts, once for all judges.
+    pub(super) fn share_tokenizer(&self) -> Result<()> {
         for name in ["tokenizer.json", "tokenizer_config.json"] {
             let text = files::read_text(&self.base.join(name))?;
-            files::write(&self.folder.join(name), text.as_bytes())?;
+            files::write(&self.words.join(name), text.as_bytes())?;
+            share(self.words, name, &self.folder)?;
         }
         Ok(())
     }
@@ -170,21 +164,35 @@ mod tests {
         let from = PretrainSources {
             base: bert.path().to_path_buf(),
             corpus: corpus.path().to_path_buf(),
-            vocab_size: 20,
         };
         let (device, job) = (Device::flex(), Job::default());
         let made = || {
             let folder = tempfile::tempdir().unwrap();
-            let (judges, work) = (folder.path().join("judges"), folder.path().join("work"));
-            pretrain_corpus_judges(&from, CorpusPair::GRADING, 3, &judges, &work, &device, &job)
-                .unwrap();
+            let folders = PairFolders {
+                words: folder.path().join("words"),
+                judges: folder.path().join("judges"),
+                work: folder.path().join("work"),
+            };
+            pretrain_corpus_judges(&from, CorpusPair::GRADING, 3, &folders, &device, &job).unwrap();
             folder
         };
         let [first, again] = [made(), made()];
         for (name, task) in [("nli", JudgeTask::Nli), ("relevance", JudgeTask::Relevance)] {
             let folder = |made: &tempfile::TempDir| made.path().join("judges").join(name);
-            let weights = |made| std::fs::read(folder(made).join("model.safetensors")).unwrap();
+            let weights = |made| std::fs::read(folder(made).join("layers.safetensors")).unwrap();
             assert!(weights(&first) == weights(&again), "{name}");
+            let table = |folder: PathBuf| {
+                let mut tensors = files::read_floats(&folder.into()).unwrap();
+                tensors
+                    .remove("bert.embeddings.word_embeddings.weight")
+                    .unwrap()
+            };
+            let base = first.path().join("work/base");
+            assert_eq!(
+                table(folder(&first)),
+                table(base),
+                "all judges have the same words"
+            );
             let source = Checkpoint::from(folder(&first)).into();
             let judge = LocalJudge::load(&source, task, &device.clone().into()).unwrap();
             assert!(judge.remarks().is_empty(), "{:?}", judge.remarks());

@@ -11,13 +11,11 @@ use super::corpus_judges::CorpusRun;
 use super::neighbours::Neighbours;
 use super::pairs::{Pair, nli_pairs, shares};
 use super::prior::move_prior;
-use super::recipe::example_rng;
-use super::recipe::{EPOCH, HELD_OUT_STREAM, gentle_schedule};
-use super::store::is_there;
-use super::store::save_in_few_bits;
+use super::recipe::{Course, EPOCH, HELD_OUT_STREAM, example_rng, gentle_schedule};
+use super::store::{is_there, save_in_few_bits, unfreeze_layers, unfreeze_rest};
 use crate::Result;
 use crate::files::{self, Checkpoint, ClassifierConfig, Precision};
-use crate::nn::{SequenceClassifier, Weights};
+use crate::nn::SequenceClassifier;
 use crate::persona::{JudgeFormat, JudgeInput, JudgeReader, JudgeTemplate, Nli};
 use crate::progress::Job;
 use crate::text::{Classifier, Tokenizer};
@@ -28,7 +26,11 @@ use crate::train::{
 
 const BATCH_SIZE: usize = 32;
 /// How often each reply is learnt from.
-const N_PASSES: usize = 2;
+const N_PASSES: usize = 1;
+/// Parts of a pass after which what is not rounded has settled.
+const SETTLING: usize = 2;
+/// How fast it settles.
+const SETTLING_RATE: f64 = 3e-4;
 /// Held-out examples between two checkpoints, at most.
 const WATCHED: usize = 600;
 /// The shares of the classes in scoring. Of forty statements one or two bear on a reply; a wrong "contradicted" of one of the
@@ -52,21 +54,33 @@ pub(super) fn pretrain_nli(
     if is_there(&run.folder, job) {
         return Ok(());
     }
-    run.copy_tokenizer()?;
+    run.share_tokenizer()?;
     let base = Checkpoint::folder(run.base);
     let n_labels = Nli::NAMES.len();
     let (mut classifier, mut config) = files::load_classifier_body(&base, n_labels, device)?;
     draw_head(&mut classifier, run.seed, device);
-    classifier.unfreeze_weights();
+    unfreeze_layers(&mut classifier);
     config.labels = Nli::NAMES.map(String::from).to_vec();
 
     let pairs = nli_pairs(&run.learnt, run.neighbours, &mut example_rng(run.seed, 0));
     let in_training = shares(&pairs, n_labels);
     let parts = Parts::of(pairs.len());
     drop(pairs);
-    let mut trained = train(run, classifier, &config, parts, learning_rate, job)?;
+    let learning = Course {
+        name: "nli",
+        epochs: N_PASSES * parts.count,
+        learning_rate,
+    };
+    let mut trained = train(run, classifier, &config, parts, &learning, job)?;
+    unfreeze_rest(&mut trained);
+    let settling = Course {
+        name: "nli-settling",
+        epochs: SETTLING.min(parts.count),
+        learning_rate: SETTLING_RATE,
+    };
+    let mut trained = train(run, trained, &config, parts, &settling, job)?;
     move_prior(&mut trained, &in_training, &SHARES_IN_SCORING);
-    save_in_few_bits(&mut trained, &run.folder, |folder| {
+    save_in_few_bits(&mut trained, run.words, &run.folder, |folder| {
         files::write_classifier_config(folder, &config)
     })?;
     // Last: a judge that has it is whole.
@@ -78,7 +92,7 @@ fn train(
     classifier: SequenceClassifier,
     config: &ClassifierConfig,
     parts: Parts,
-    learning_rate: f64,
+    course: &Course,
     job: &Job,
 ) -> Result<SequenceClassifier> {
     let tokenizer =
@@ -91,17 +105,17 @@ fn train(
         ClassifierExample::collate,
     );
     let train = loader(run, reader, parts);
-    let epochs = N_PASSES * parts.count;
+    let (epochs, folder) = (course.epochs, run.work.join(course.name));
     let steps = train.steps_per_epoch(1);
-    let steps_done = epochs_done(&run.work, epochs)? * steps;
+    let steps_done = epochs_done(&folder, epochs)? * steps;
     let dropout = Some(Arc::new(StepDropout::new(run.seed, steps_done)));
     let model = ClassifierModel::new(classifier, config.pad_token_id)
         .with_max_grad_norm(1.0)
         .with_dropout(dropout);
-    let schedule = gentle_schedule(learning_rate, epochs * steps)?;
+    let schedule = gentle_schedule(course.learning_rate, epochs * steps)?;
     let fitted = Fit {
-        label: "nli",
-        folder: &run.work,
+        label: course.name,
+        folder: &folder,
         epochs,
         accumulate: 1,
         metrics: &[("loss", false), ("accuracy", true)],
@@ -110,7 +124,7 @@ fn train(
     let trained = fit(model, optimizer, schedule, &train, &valid, &fitted, job)?;
     let rate = train.rate();
     if rate > 0.0 {
-        let told = format!("nli: {rate:.0} examples per second");
+        let told = format!("{}: {rate:.0} examples per second", course.name);
         job.progress.note(&told);
     }
     Ok(trained.classifier)

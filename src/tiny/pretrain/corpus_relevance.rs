@@ -9,9 +9,8 @@ use rand::seq::SliceRandom;
 use super::corpus::Persona;
 use super::corpus_judges::CorpusRun;
 use super::recipe::example_rng;
-use super::recipe::gentle_schedule;
-use super::store::is_there;
-use super::store::save_in_few_bits;
+use super::recipe::{Course, gentle_schedule};
+use super::store::{is_there, save_in_few_bits, unfreeze_layers, unfreeze_rest};
 use crate::Result;
 use crate::files::{self, Checkpoint, ClassifierConfig, Precision};
 use crate::nn::{Pooling, SequenceClassifier, WeightMut, Weights};
@@ -27,9 +26,18 @@ use crate::train::{
 
 /// Personas of a step.
 const BATCH_SIZE: usize = 2;
-const LEARNING_RATE: f64 = 5e-5;
 /// How often each question is learnt from.
-const N_PASSES: usize = 3;
+const LEARNING: Course = Course {
+    name: "relevance",
+    epochs: 3,
+    learning_rate: 5e-5,
+};
+/// With the matrices as they are stored.
+const SETTLING: Course = Course {
+    name: "relevance-settling",
+    epochs: 1,
+    learning_rate: 2e-4,
+};
 /// What a question and its statement count for, against another statement, where cosines become probabilities.
 const WEIGHT_OF_RELEVANT: f64 = 8.0;
 
@@ -41,12 +49,14 @@ pub(super) fn pretrain_relevance(run: &CorpusRun<'_>, device: &Device, job: &Job
     if is_there(&run.folder, job) {
         return Ok(());
     }
-    run.copy_tokenizer()?;
+    run.share_tokenizer()?;
     let base = Checkpoint::folder(run.base);
     let (mut encoder, config) = files::load_encoder(&base, Precision::default(), device)?;
-    encoder.unfreeze_weights();
-    let mut trained = train(run, encoder, &config, job)?;
-    save_in_few_bits(&mut Body(&mut trained), &run.folder, |folder| {
+    unfreeze_layers(&mut encoder);
+    let mut trained = train(run, encoder, &config, &LEARNING, job)?;
+    unfreeze_rest(&mut trained);
+    let mut trained = train(run, trained, &config, &SETTLING, job)?;
+    save_in_few_bits(&mut Body(&mut trained), run.words, &run.folder, |folder| {
         files::write_classifier_config(folder, &config)
     })?;
     // From the weights as they are stored.
@@ -75,6 +85,7 @@ fn train(
     run: &CorpusRun<'_>,
     encoder: SequenceClassifier,
     config: &ClassifierConfig,
+    course: &Course,
     job: &Job,
 ) -> Result<SequenceClassifier> {
     let tokenizer =
@@ -84,15 +95,16 @@ fn train(
     let valid = EpochLoader::new(watched, 1, RankingExample::len, RankingExample::collate);
     let train = loader(run, reader);
     let steps = train.steps_per_epoch(1);
-    let steps_done = epochs_done(&run.work, N_PASSES)? * steps;
+    let folder = run.work.join(course.name);
+    let steps_done = epochs_done(&folder, course.epochs)? * steps;
     let dropout = Some(Arc::new(StepDropout::new(run.seed, steps_done)));
     let model =
         RankingModel::new(encoder, Pooling::Mean, config.pad_token_id).with_dropout(dropout);
-    let schedule = gentle_schedule(LEARNING_RATE, N_PASSES * steps)?;
+    let schedule = gentle_schedule(course.learning_rate, course.epochs * steps)?;
     let fitted = Fit {
-        label: "relevance",
-        folder: &run.work,
-        epochs: N_PASSES,
+        label: course.name,
+        folder: &folder,
+        epochs: course.epochs,
         accumulate: 1,
         metrics: &[("loss", false), ("accuracy", true)],
     };
@@ -100,7 +112,7 @@ fn train(
     let trained = fit(model, optimizer, schedule, &train, &valid, &fitted, job)?;
     let rate = train.rate();
     if rate > 0.0 {
-        let told = format!("relevance: {rate:.2} personas per second");
+        let told = format!("{}: {rate:.2} personas per second", course.name);
         job.progress.note(&told);
     }
     Ok(trained.encoder)

@@ -3,7 +3,8 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::forms::{Form, HEADINGS, capitalized, fronted, last_words};
+use super::forms::{Form, HEADINGS, fronted, last_words};
+use crate::tiny::english::capitalized;
 
 /// Openings of a statement behind the name, and the names of fields that have what follows.
 const FIELDS: [(&str, &[&str]); 38] = [

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::fields::as_field;
 use super::speakers::possessive;
-use crate::tiny::english;
+use crate::tiny::english::{self, capitalized};
 
 /// A statement in a prompt, and what the persona says if it is asked about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -286,13 +286,6 @@ pub(super) fn last_words(text: &str, n: usize) -> Option<&str> {
     places
         .nth(n.checked_sub(1)?)
         .map(|place| &text[place + 1..])
-}
-
-/// The text with a large first letter.
-pub(super) fn capitalized(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().into_iter().flat_map(char::to_uppercase);
-    first.chain(letters).collect()
 }
 
 #[cfg(test)]

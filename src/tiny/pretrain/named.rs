@@ -12,7 +12,7 @@ const NUMBERS: &str = "two three four five six seven eight nine ten eleven twelv
     eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred";
 
 /// Words behind which somebody is named.
-pub(super) const KIN: [&str; 24] = [
+pub(super) const KIN: [&str; 22] = [
     "sister",
     "brother",
     "mother",
@@ -35,9 +35,9 @@ pub(super) const KIN: [&str; 24] = [
     "boss",
     "teacher",
     "twin",
-    "called",
-    "named",
 ];
+/// Words behind which anything may be named.
+const CALLED: [&str; 2] = ["called", "named"];
 
 /// The names and numbers that a statement and a reply share, but for the name of whom the statement is about, which is its first
 /// word.
@@ -65,7 +65,7 @@ pub(super) fn with_surname(statement: &str, surname: &str) -> String {
     let named = words.iter().enumerate().map(|(place, word)| {
         let end = word.find(|c: char| !c.is_alphanumeric());
         let (name, rest) = word.split_at(end.unwrap_or(word.len()));
-        let is_whose = before.is_empty() || KIN.contains(&before);
+        let is_whose = before.is_empty() || KIN.contains(&before) || CALLED.contains(&before);
         before = name;
         let next = words
             .get(place + 1)

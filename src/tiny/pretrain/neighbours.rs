@@ -8,9 +8,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::corpus::Corpus;
 use super::embeddings::word_table;
-use super::forms::capitalized;
 use super::named::{replaced, words};
 use super::wordpieces::WordPieces;
+use crate::tiny::english::capitalized;
 use crate::{Result, parallel};
 
 /// Words with lower ids are so frequent that they say little, or who and whether.

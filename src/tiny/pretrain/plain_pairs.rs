@@ -159,8 +159,7 @@ fn tail(statements: &[&str], own: &str, rng: &mut ChaCha8Rng) -> String {
     match ends.next() {
         Some(end) if rng.random_bool(0.5) => end.to_string(),
         _ => {
-            // Without "called" and "named".
-            let who = KIN[rng.random_range(0..KIN.len() - 2)];
+            let who = KIN[rng.random_range(0..KIN.len())];
             let comma = if rng.random_bool(0.5) { "," } else { "" };
             format!(" with my {who}{comma} {}", invented_word(true, rng))
         }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::forms::capitalized;
 use super::invented::{invented_word, long_invented_word};
 use super::talk::Turn;
+use crate::tiny::english::capitalized;
 
 /// The share of examples with other words.
 const EXAMPLES: f64 = 0.65;

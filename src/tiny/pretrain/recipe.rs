@@ -35,6 +35,20 @@ pub(super) const HELD_OUT: usize = 500;
 /// The stream of random numbers from which held-out examples come; those of training count up from the first epoch's.
 pub(super) const HELD_OUT_STREAM: u64 = 1 << 40;
 
+/// A part of a judge's training.
+///
+/// Judges first learn with the table of words as it is stored, which they share. Then all matrices are rounded as they are stored, and
+/// the rest, norms and biases, settles around them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course {
+    /// What its progress and its folder are called.
+    pub(super) name: &'static str,
+    /// How often the examples are learnt from; for judges with checkpoints within that, how many parts of it.
+    pub(super) epochs: usize,
+    /// At its highest.
+    pub(super) learning_rate: f64,
+}
+
 /// AdamW as it trains small models from nothing.
 pub(super) fn optimizer() -> ModuleOptimizer {
     AdamW::new().with_beta_2(0.98).into()

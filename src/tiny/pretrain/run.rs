@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use super::corpus_judges::{CorpusPair, PretrainSources, pretrain_corpus_judges};
+use super::corpus_judges::{CorpusPair, PairFolders, PretrainSources, pretrain_corpus_judges};
 use super::gemma::{GemmaSources, pretrain_gemma};
 use super::recipe::Pretrain;
 use crate::Result;
@@ -38,7 +38,7 @@ impl PretrainParts {
 /// Trains the judges that reward, on another seed the judges that grade, and the Gemma, whose statements the judge that rewards
 /// retrieves.
 ///
-/// The folder then has `gemma`, `relevance`, `nli`, `evaluation/relevance` and `evaluation/nli`. A run that was stopped
+/// The folder then has `gemma`, `relevance`, `nli`, `evaluation/relevance` and `evaluation/nli`, and `words`, which all judges share. A run that was stopped
 /// goes on where it was; what is complete is left as it is.
 pub fn pretrain(
     config: &Pretrain,
@@ -50,23 +50,20 @@ pub fn pretrain(
 ) -> Result<()> {
     device.seed(config.seed);
     let pairs = [
-        (
-            CorpusPair::REWARDING,
-            folder.to_path_buf(),
-            work.to_path_buf(),
-        ),
-        (
-            CorpusPair::GRADING,
-            folder.join("evaluation"),
-            work.join("evaluation"),
-        ),
+        (CorpusPair::REWARDING, ""),
+        (CorpusPair::GRADING, "evaluation"),
     ];
-    for (place, (pair, folder, work)) in pairs.iter().enumerate() {
+    for (place, (pair, name)) in pairs.into_iter().enumerate() {
         if !parts.makes(Part::Judges) {
             break;
         }
+        let folders = PairFolders {
+            words: folder.join("words"),
+            judges: folder.join(name),
+            work: work.join(name),
+        };
         let seed = config.seed + 1000 * place as u64;
-        pretrain_corpus_judges(&parts.from, *pair, seed, folder, work, device, job)?;
+        pretrain_corpus_judges(&parts.from, pair, seed, &folders, device, job)?;
     }
     if parts.makes(Part::Gemma) {
         let from = GemmaSources {

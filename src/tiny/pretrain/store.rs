@@ -1,14 +1,16 @@
 //! Writes checkpoints as they travel inside the program: the Gemma in bf16, judges in few bits.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use burn::tensor::DType;
 use serde_json::{Value, json};
 
-use crate::Result;
 use crate::files::{self, Entry};
 use crate::nn::Weights;
 use crate::progress::Job;
+use crate::{Error, Result};
 
 /// Whether a judge is there from an earlier run, which is then told.
 pub(super) fn is_there(folder: &Path, job: &Job) -> bool {
@@ -33,18 +35,76 @@ pub(super) fn save_in_bf16(model: &mut impl Weights, folder: &Path) -> Result<()
     files::write_file(&folder.join("model.safetensors"), tensors)
 }
 
-/// Writes a judge in a few bits a weight, see [`files::save_compressed`]; `write_config` writes its `config.json`.
+/// Whether a weight is the table of words, which all judges share.
+fn is_of_words(name: &str) -> bool {
+    name.ends_with("word_embeddings.weight")
+}
+
+/// Makes parameters of all weights but the table of words, which is rounded as it is stored.
+pub(super) fn unfreeze_layers(model: &mut impl Weights) {
+    model.unfreeze_weights();
+    files::round_weights(model, is_of_words);
+    model.weights("", &mut |name, mut weight| {
+        if is_of_words(name) {
+            weight.freeze();
+        }
+    });
+}
+
+/// Rounds all matrices as they are stored, and makes parameters of the rest.
+pub(super) fn unfreeze_rest(model: &mut impl Weights) {
+    unfreeze_layers(model);
+    files::round_weights(model, |_| true);
+}
+
+/// Writes a judge in a few bits a weight; `write_config` writes its `config.json`. The table of words goes to a file in the folder
+/// `words`, and the judge's folder points there.
 pub(super) fn save_in_few_bits(
     model: &mut impl Weights,
+    words: &Path,
     folder: &Path,
     write_config: impl Fn(&Path) -> Result<()>,
 ) -> Result<()> {
-    let quantization = files::save_compressed(model, folder)?;
+    const FILES: [&str; 2] = ["words.safetensors", "layers.safetensors"];
+    let (entries, quantization) = files::compressed(model);
+    let total: u64 = entries.iter().map(Entry::len).sum();
+    let of_words = |entry: &Entry<'_>| {
+        let end = entry.name.rfind(".weight").unwrap_or_default() + ".weight".len();
+        entry.name.get(..end).is_some_and(is_of_words)
+    };
+    let mut weight_map = BTreeMap::new();
+    for entry in &entries {
+        let file = FILES[usize::from(!of_words(entry))];
+        weight_map.insert(entry.name.clone(), file);
+    }
+    let (of_words, layers): (Vec<_>, Vec<_>) = entries.into_iter().partition(of_words);
+    files::write_file(&words.join(FILES[0]), of_words)?;
+    share(words, FILES[0], folder)?;
+    files::write_file(&folder.join(FILES[1]), layers)?;
+    let index = json!({"metadata": {"total_size": total}, "weight_map": weight_map});
+    files::write_json(&folder.join("model.safetensors.index.json"), &index)?;
     write_config(folder)?;
     let path = folder.join("config.json");
     let mut config: Value = files::read_json(&path)?;
     config["quantization_config"] = quantization;
     files::write_json(&path, &config)
+}
+
+/// Makes a file of one folder one of another as well, by a link where the system has links.
+pub(super) fn share(from: &Path, name: &str, folder: &Path) -> Result<()> {
+    files::create_dir(folder)?;
+    let to = folder.join(name);
+    if to.symlink_metadata().is_ok() {
+        fs::remove_file(&to).map_err(Error::io("replace", &to))?;
+    }
+    #[cfg(unix)]
+    let shared = {
+        let way = pathdiff::diff_paths(from, folder).unwrap_or_else(|| from.to_path_buf());
+        std::os::unix::fs::symlink(way.join(name), &to)
+    };
+    #[cfg(not(unix))]
+    let shared = fs::copy(from.join(name), &to).map(|_| ());
+    shared.map_err(Error::io("write", &to))
 }
 
 /// Makes `config.json` say that the weights are in bf16.

@@ -310,6 +310,7 @@ pub(super) mod tests {
     use super::super::recipe::example_rng;
     use super::super::speakers::tests::unranked;
     use super::*;
+    use crate::persona::declines;
 
     /// Talk of a small corpus, with statements in the order of their lines.
     pub(in crate::tiny::pretrain) fn small_talk() -> Talk {
@@ -368,6 +369,13 @@ pub(super) mod tests {
         }
         let replies: Vec<String> = replies.into_iter().collect();
         assert_eq!(replies, ["I have a boat.", "Yes, I have a boat."]);
+    }
+
+    #[test]
+    fn what_is_learnt_for_where_nothing_answers_counts_as_declined() {
+        for (text, _) in DECLINES {
+            assert!(declines(text), "{text}");
+        }
     }
 
     #[test]

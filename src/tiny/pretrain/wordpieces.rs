@@ -1,16 +1,11 @@
-//! A part of a WordPiece vocabulary.
+//! A WordPiece vocabulary without the places that were left free.
 
-use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::text::Tokenizer;
-use crate::{Error, Result, files, parallel};
-
-/// Texts that one worker tokenizes at a time.
-const AT_ONCE: usize = 1000;
+use crate::{Error, Result, files};
 
 /// A `tokenizer.json` with a WordPiece vocabulary.
 pub(super) struct WordPieces {
@@ -18,7 +13,6 @@ pub(super) struct WordPieces {
     json: Value,
     /// The tokens with their ids, in the order of the ids.
     tokens: Vec<(String, usize)>,
-    special: HashSet<String>,
 }
 
 impl WordPieces {
@@ -41,11 +35,8 @@ impl WordPieces {
             tokens.push((token.clone(), id as usize));
         }
         tokens.sort_by_key(|(_, id)| *id);
-        let added = json["added_tokens"].as_array().into_iter().flatten();
-        let special = added.filter_map(|token| token["content"].as_str().map(str::to_string));
         Ok(Self {
             path: path.to_path_buf(),
-            special: special.collect(),
             tokens,
             json,
         })
@@ -65,50 +56,11 @@ impl WordPieces {
         tokens.map(|(token, id)| (token.as_str(), *id))
     }
 
-    /// How often each token comes in texts, by its id.
-    pub(super) fn counts<'a>(
-        &self,
-        tokenizer: &Tokenizer,
-        texts: impl Iterator<Item = &'a str>,
-    ) -> Result<HashMap<usize, usize>> {
-        let texts: Vec<&str> = texts.collect();
-        let count = |texts: &[&str]| -> Result<HashMap<usize, usize>> {
-            let mut counts = HashMap::new();
-            for text in texts {
-                for id in tokenizer.encode_bare(text)? {
-                    *counts.entry(id as usize).or_default() += 1;
-                }
-            }
-            Ok(counts)
-        };
-        let mut counts = HashMap::new();
-        for part in parallel::map(texts.chunks(AT_ONCE).collect(), count) {
-            for (id, count) in part? {
-                *counts.entry(id).or_default() += count;
-            }
-        }
-        Ok(counts)
-    }
-
-    /// The tokens that stay, in their order: special ones, single letters and marks, those that occur, the most frequent
-    /// first, then those with the lowest ids; up to `n`, but for the special ones and the letters, which all stay.
-    pub(super) fn kept(&self, counts: &HashMap<usize, usize>, n: usize) -> Vec<(String, usize)> {
-        let is_needed =
-            |token: &str| self.special.contains(token) || is_single(token.trim_start_matches("##"));
-        let count = |id: &usize| counts.get(id).copied().unwrap_or(0);
-        // Places that were left free for tokens to come mean nothing.
-        let is_unused = |token: &str| token.starts_with("[unused");
-        let mut tokens: Vec<&(String, usize)> = (self.tokens.iter())
-            .filter(|(token, id)| !is_unused(token) || count(id) > 0)
-            .collect();
-        tokens.sort_by_key(|(token, id)| (!is_needed(token), Reverse(count(id)), *id));
-        let n_needed = tokens
-            .iter()
-            .take_while(|(token, _)| is_needed(token))
-            .count();
-        tokens.truncate(n.max(n_needed));
-        tokens.sort_by_key(|(_, id)| *id);
-        tokens.into_iter().cloned().collect()
+    /// The tokens that mean something, in their order: all but the places that were left free for tokens to come.
+    pub(super) fn used(&self) -> Vec<(String, usize)> {
+        let tokens = self.tokens.iter();
+        let used = tokens.filter(|(token, _)| !token.starts_with("[unused"));
+        used.cloned().collect()
     }
 
     /// The id that a kept token gets.
@@ -163,19 +115,5 @@ fn renumber(processor: &mut Value, id_of: &impl Fn(&Value) -> Option<usize>) {
         {
             named[1] = json!(id);
         }
-    }
-}
-
-/// Whether a token is one letter, digit or mark that English or another language in Latin letters has.
-fn is_single(token: &str) -> bool {
-    let mut letters = token.chars();
-    match (letters.next(), letters.next()) {
-        (Some(letter), None) => {
-            letter.is_ascii()
-                || ('\u{a1}'..='\u{24f}').contains(&letter)
-                || ('\u{1e00}'..='\u{1eff}').contains(&letter)
-                || ('\u{2010}'..='\u{2027}').contains(&letter)
-        }
-        _ => false,
     }
 }
