@@ -83,7 +83,7 @@ const TAKING_BACK: &str = "not no non never nothing nobody none neither nor cann
 const ANSWERS: &str = "yes no true false y n tba tbd n/a unspecified";
 
 /// Whether a heading announces sources and links, or what the author says of the page.
-pub(crate) fn is_of_page(heading: &str) -> bool {
+pub(crate) fn is_back_matter(heading: &str) -> bool {
     const HEADINGS: &str = "references, sources, citations, footnotes, external links, links, see also, further reading, creator notes, \
         creator's notes, author's notes, author's note, credits, tags, instructions, system prompt, ooc";
     is_listed(HEADINGS, &heading.to_lowercase().replace('’', "'"))

@@ -3,6 +3,7 @@
 
 use regex::{Captures, Regex};
 
+use super::relatives::of_relatives;
 use super::templates::is_field_name;
 use super::{html, tables, wiki, wiki_tables};
 use crate::pattern::pattern;
@@ -117,7 +118,7 @@ pub(crate) fn as_fields(page: &str) -> (String, Vec<Unread>) {
     let page = tables::tables(&page);
     let page = html::lines(&page);
     let page = tables::columns(&page);
-    (dashes(&page), taken)
+    (of_relatives(&dashes(&page)), taken)
 }
 
 /// Takes out what a pattern finds; its lines with words are unread.

@@ -208,8 +208,8 @@ impl<'a> Splitter<'a> {
 
     /// Adds a block as what the headings above it make of it; `line` is what the page says.
     fn push(&mut self, block: Block, line: &str) {
-        let is_of_page = |section: &Section| sections::is_of_page(&section.heading);
-        if self.sections.iter().any(is_of_page) {
+        let is_back_matter = |section: &Section| sections::is_back_matter(&section.heading);
+        if self.sections.iter().any(is_back_matter) {
             let text = clean(line);
             let reason = "describes the page";
             return self.blocks.push(Block::Unread { text, reason });

@@ -71,7 +71,7 @@ pub fn read(character: &str, page: &str) -> Reading {
 }
 
 /// Whether a field gives the name or the pronouns that are known.
-fn is_of_page(profile: &Profile, name: &str, text: &str) -> bool {
+fn is_known_already(profile: &Profile, name: &str, text: &str) -> bool {
     is_name_field(name) && (profile.full_name.is_some() || text == profile.names.character)
         || name.eq_ignore_ascii_case("pronouns")
 }
@@ -150,14 +150,14 @@ impl Writer<'_> {
                     self.rival = true;
                 }
             }
-            Block::Field { name, text } if is_of_page(profile, name, text) => {}
+            Block::Field { name, text } if is_known_already(profile, name, text) => {}
             // `Name: Harlan "Dusty" Voss` has his own name apart.
             Block::Field { name, text } if is_name_field(name) && text.contains('"') => {
                 self.read.n_sentences += 1;
                 let whose = wording::genitive(&profile.names.character);
                 self.push(format!("{whose} {} is {text}.", name.to_lowercase()));
             }
-            Block::Field { name, text } if self.is_of_page_itself(name, text) => {
+            Block::Field { name, text } if self.is_about_page(name, text) => {
                 self.leave(&format!("{name}: {text}"), "describes the page")
             }
             Block::Field { name, text } => self.field(name, text),
@@ -192,7 +192,7 @@ impl Writer<'_> {
     }
 
     /// Whether a field describes the page: not `Title: Warden of the Marsh`, which is the character's.
-    fn is_of_page_itself(&self, name: &str, text: &str) -> bool {
+    fn is_about_page(&self, name: &str, text: &str) -> bool {
         let key = name.to_lowercase();
         let is_named = text.contains(&self.profile.names.character);
         values::is_metadata(&key) && (key != "title" || is_named)
