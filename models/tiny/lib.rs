@@ -21,71 +21,70 @@ pub static GEMMA: &[File] = &[
     ),
 ];
 
+/// The files of a relevance judge: its own, and those in `words`, which both share.
+macro_rules! judge {
+    ($folder:literal) => {
+        &[
+            (
+                "config.json",
+                include_bytes!(concat!($folder, "/config.json")),
+            ),
+            (
+                "judge.json",
+                include_bytes!(concat!($folder, "/judge.json")),
+            ),
+            (
+                "layers.safetensors",
+                include_bytes!(concat!($folder, "/layers.safetensors")),
+            ),
+            (
+                "model.safetensors.index.json",
+                include_bytes!(concat!($folder, "/model.safetensors.index.json")),
+            ),
+            ("tokenizer.json", TOKENIZER),
+            ("tokenizer_config.json", TOKENIZER_CONFIG),
+            ("words.safetensors", WORDS),
+        ]
+    };
+}
+
+/// The files of an NLI judge, which has words of its own.
+macro_rules! judge_with_words {
+    ($folder:literal) => {
+        &[
+            (
+                "config.json",
+                include_bytes!(concat!($folder, "/config.json")),
+            ),
+            (
+                "judge.json",
+                include_bytes!(concat!($folder, "/judge.json")),
+            ),
+            (
+                "model.safetensors",
+                include_bytes!(concat!($folder, "/model.safetensors")),
+            ),
+            (
+                "tokenizer.json",
+                include_bytes!(concat!($folder, "/tokenizer.json")),
+            ),
+            (
+                "tokenizer_config.json",
+                include_bytes!(concat!($folder, "/tokenizer_config.json")),
+            ),
+        ]
+    };
+}
+
+static TOKENIZER: &[u8] = include_bytes!("words/tokenizer.json");
+static TOKENIZER_CONFIG: &[u8] = include_bytes!("words/tokenizer_config.json");
+static WORDS: &[u8] = include_bytes!("words/words.safetensors");
+
 /// The relevance judge that rewards.
-pub static RELEVANCE: &[File] = &[
-    ("config.json", include_bytes!("relevance/config.json")),
-    ("judge.json", include_bytes!("relevance/judge.json")),
-    (
-        "model.safetensors",
-        include_bytes!("relevance/model.safetensors"),
-    ),
-    ("tokenizer.json", include_bytes!("relevance/tokenizer.json")),
-    (
-        "tokenizer_config.json",
-        include_bytes!("relevance/tokenizer_config.json"),
-    ),
-];
-
+pub static RELEVANCE: &[File] = judge!("relevance");
 /// The NLI judge that rewards.
-pub static NLI: &[File] = &[
-    ("config.json", include_bytes!("nli/config.json")),
-    ("judge.json", include_bytes!("nli/judge.json")),
-    ("model.safetensors", include_bytes!("nli/model.safetensors")),
-    ("tokenizer.json", include_bytes!("nli/tokenizer.json")),
-    (
-        "tokenizer_config.json",
-        include_bytes!("nli/tokenizer_config.json"),
-    ),
-];
-
+pub static NLI: &[File] = judge_with_words!("nli");
 /// The relevance judge that grades.
-pub static GRADING_RELEVANCE: &[File] = &[
-    (
-        "config.json",
-        include_bytes!("evaluation/relevance/config.json"),
-    ),
-    (
-        "judge.json",
-        include_bytes!("evaluation/relevance/judge.json"),
-    ),
-    (
-        "model.safetensors",
-        include_bytes!("evaluation/relevance/model.safetensors"),
-    ),
-    (
-        "tokenizer.json",
-        include_bytes!("evaluation/relevance/tokenizer.json"),
-    ),
-    (
-        "tokenizer_config.json",
-        include_bytes!("evaluation/relevance/tokenizer_config.json"),
-    ),
-];
-
+pub static GRADING_RELEVANCE: &[File] = judge!("evaluation/relevance");
 /// The NLI judge that grades.
-pub static GRADING_NLI: &[File] = &[
-    ("config.json", include_bytes!("evaluation/nli/config.json")),
-    ("judge.json", include_bytes!("evaluation/nli/judge.json")),
-    (
-        "model.safetensors",
-        include_bytes!("evaluation/nli/model.safetensors"),
-    ),
-    (
-        "tokenizer.json",
-        include_bytes!("evaluation/nli/tokenizer.json"),
-    ),
-    (
-        "tokenizer_config.json",
-        include_bytes!("evaluation/nli/tokenizer_config.json"),
-    ),
-];
+pub static GRADING_NLI: &[File] = judge_with_words!("evaluation/nli");

@@ -142,16 +142,25 @@ impl Packed {
     }
 }
 
+/// In how many bits matrices are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bits {
+    /// With a scale for each 32 values of a row; positions in 8.
+    Four,
+    /// With a scale for each row.
+    Eight,
+}
+
 /// How a matrix is packed: its bits, and how many values of a row share a scale.
-fn packing(name: &str, [rows, columns]: [usize; 2]) -> Option<(usize, usize)> {
+fn packing(bits: Bits, name: &str, [rows, columns]: [usize; 2]) -> Option<(usize, usize)> {
     // A handful of rows are not worth it, and a classifier's head decides by small differences.
     const FEW_ROWS: usize = 8;
     // Every text looks up the first rows of a table of positions, where errors add up.
     let is_of_positions = name.contains("position_embeddings");
-    match is_of_positions {
+    match bits {
         _ if rows <= FEW_ROWS || !columns.is_multiple_of(GROUP) => None,
-        true => Some((8, columns)),
-        false => Some((4, GROUP)),
+        Bits::Four if !is_of_positions => Some((4, GROUP)),
+        Bits::Four | Bits::Eight => Some((8, columns)),
     }
 }
 
@@ -163,7 +172,8 @@ pub(crate) fn round_weights(model: &mut impl Weights, is_meant: impl Fn(&str) ->
             return;
         };
         let (shape, device) = (matrix.shape(), matrix.val().device().inner());
-        let Some((bits, group)) = packing(name, shape).filter(|_| is_meant(name)) else {
+        let Some((bits, group)) = packing(Bits::Four, name, shape).filter(|_| is_meant(name))
+        else {
             return;
         };
         let mut values = floats(weight.to_data());
@@ -177,9 +187,9 @@ pub(crate) fn round_weights(model: &mut impl Weights, is_meant: impl Fn(&str) ->
     });
 }
 
-/// The tensors of a model in few bits: matrices in 4 bits with a scale for each 32 values, positions in 8 bits with a scale for
-/// each row, vectors and small matrices in f32; and what `config.json` must say of it as `quantization_config`.
-pub(crate) fn compressed(model: &mut impl Weights) -> (Vec<Entry<'static>>, Value) {
+/// The tensors of a model in few bits, vectors and small matrices in f32; and what `config.json` must say of it as
+/// `quantization_config`.
+pub(crate) fn compressed(model: &mut impl Weights, bits: Bits) -> (Vec<Entry<'static>>, Value) {
     let mut entries = Vec::new();
     let mut targets = [Vec::new(), Vec::new()];
     let mut ignored = Vec::new();
@@ -189,7 +199,7 @@ pub(crate) fn compressed(model: &mut impl Weights) -> (Vec<Entry<'static>>, Valu
             WeightMut::Matrix(matrix) => Some(matrix.shape()),
             WeightMut::Vector(_) => None,
         };
-        let packing = shape.and_then(|shape| Some((shape, packing(name, shape)?)));
+        let packing = shape.and_then(|shape| Some((shape, packing(bits, name, shape)?)));
         let module = name.strip_suffix(".weight").unwrap_or(name).to_string();
         let Some((shape, (bits, group))) = packing else {
             if shape.is_some() {
@@ -206,16 +216,24 @@ pub(crate) fn compressed(model: &mut impl Weights) -> (Vec<Entry<'static>>, Valu
         let shape = shape.map(|size| size as i64);
         entries.push(part(shape_of, TensorData::from(shape)));
     });
-    let [in_4, in_8] = targets;
     let weights = |bits: usize, strategy: &str, group: Value| json!({"num_bits": bits, "type": "int", "symmetric": true, "strategy": strategy, "group_size": group});
+    let [in_4, in_8] = targets;
+    let groups = [
+        (in_4, weights(4, "group", json!(GROUP))),
+        (in_8, weights(8, "channel", Value::Null)),
+    ];
+    let groups = groups
+        .into_iter()
+        .filter(|(targets, _)| !targets.is_empty());
+    let groups = groups.zip(0..).map(|((targets, weights), number)| {
+        let group = json!({"targets": targets, "weights": weights});
+        (format!("group_{number}"), group)
+    });
     let config = json!({
         "quant_method": "compressed-tensors",
         "format": "pack-quantized",
         "quantization_status": "compressed",
-        "config_groups": {
-            "group_0": {"targets": in_4, "weights": weights(4, "group", json!(GROUP))},
-            "group_1": {"targets": in_8, "weights": weights(8, "channel", Value::Null)},
-        },
+        "config_groups": Value::Object(groups.collect()),
         "ignore": ignored,
     });
     (entries, config)
@@ -225,7 +243,7 @@ pub(crate) fn compressed(model: &mut impl Weights) -> (Vec<Entry<'static>>, Valu
 /// a scale for each row, vectors and small matrices in f32; and returns what `config.json` must say of it as
 /// `quantization_config`.
 pub fn save_compressed(model: &mut impl Weights, folder: &Path) -> Result<Value> {
-    let (entries, config) = compressed(model);
+    let (entries, config) = compressed(model, Bits::Four);
     write_file(&folder.join("model.safetensors"), entries)?;
     Ok(config)
 }
@@ -325,7 +343,7 @@ mod tests {
             found
         };
         let stored = |bert: &mut _| -> Vec<(String, TensorData)> {
-            let (entries, _) = compressed(bert);
+            let (entries, _) = compressed(bert, Bits::Four);
             let read = |entry: Entry<'_>| (entry.name, (entry.data)().unwrap());
             entries.into_iter().map(read).collect()
         };

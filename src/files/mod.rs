@@ -29,7 +29,7 @@ pub use classifier::{
 };
 pub use compressed::save_compressed;
 #[cfg(feature = "tiny")]
-pub(crate) use compressed::{compressed, round_weights};
+pub(crate) use compressed::{Bits, compressed, round_weights};
 pub use dequantize::dequantize_model;
 pub use export::{COMPANIONS, Written};
 

@@ -20,11 +20,11 @@ use super::recipe::{
     EPOCH, HELD_OUT, HELD_OUT_STREAM, Pretrain, generate, loader, optimizer, schedule,
 };
 use super::speakers::speakers;
-use super::store::{save_in_bf16, tell_bf16};
+use super::store::save_gemma;
 use super::talk::Talk;
 use super::vocabulary::train_tokenizer;
 use super::wordpieces::WordPieces;
-use crate::files::{self, Checkpoint};
+use crate::files::Checkpoint;
 use crate::nn::{Gemma, GemmaConfig, WeightMut, Weights};
 use crate::persona::{Judge, JudgeTask, persona_prompt};
 use crate::progress::Job;
@@ -135,9 +135,7 @@ pub(super) fn pretrain_gemma(
         &run,
         job,
     )?;
-    save_in_bf16(&mut trained.gemma, folder)?;
-    files::write_gemma_config(folder, &model_config)?;
-    tell_bf16(folder)
+    save_gemma(&mut trained.gemma, &model_config, folder)
 }
 
 /// Draws all matrices anew; they depend on the seed alone, whatever else draws random numbers.

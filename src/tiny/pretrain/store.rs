@@ -1,14 +1,13 @@
-//! Writes checkpoints as they travel inside the program: the Gemma in bf16, judges in few bits.
+//! Writes checkpoints as they travel inside the program, in few bits.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use burn::tensor::DType;
 use serde_json::{Value, json};
 
-use crate::files::{self, Entry};
-use crate::nn::Weights;
+use crate::files::{self, Bits, Entry};
+use crate::nn::{Gemma, GemmaConfig, Weights};
 use crate::progress::Job;
 use crate::{Error, Result};
 
@@ -23,16 +22,12 @@ pub(super) fn is_there(folder: &Path, job: &Job) -> bool {
     is_there
 }
 
-/// Writes a model's weights to `model.safetensors` in bf16, rounded to the nearest.
-pub(super) fn save_in_bf16(model: &mut impl Weights, folder: &Path) -> Result<()> {
-    let mut tensors = Vec::new();
-    model.weights("", &mut |name, weight| {
-        tensors.push(Entry::new(
-            name,
-            weight.to_data().convert_dtype(DType::BF16),
-        ));
-    });
-    files::write_file(&folder.join("model.safetensors"), tensors)
+/// Writes a Gemma in 8 bits a weight.
+pub(super) fn save_gemma(gemma: &mut Gemma, config: &GemmaConfig, folder: &Path) -> Result<()> {
+    let (entries, quantization) = files::compressed(gemma, Bits::Eight);
+    files::write_file(&folder.join("model.safetensors"), entries)?;
+    files::write_gemma_config(folder, config)?;
+    tell_bits(folder, quantization)
 }
 
 /// Whether a weight is the table of words, which all judges share.
@@ -66,7 +61,7 @@ pub(super) fn save_in_few_bits(
     write_config: impl Fn(&Path) -> Result<()>,
 ) -> Result<()> {
     const FILES: [&str; 2] = ["words.safetensors", "layers.safetensors"];
-    let (entries, quantization) = files::compressed(model);
+    let (entries, quantization) = files::compressed(model, Bits::Four);
     let total: u64 = entries.iter().map(Entry::len).sum();
     let of_words = |entry: &Entry<'_>| {
         let end = entry.name.rfind(".weight").unwrap_or_default() + ".weight".len();
@@ -84,6 +79,11 @@ pub(super) fn save_in_few_bits(
     let index = json!({"metadata": {"total_size": total}, "weight_map": weight_map});
     files::write_json(&folder.join("model.safetensors.index.json"), &index)?;
     write_config(folder)?;
+    tell_bits(folder, quantization)
+}
+
+/// Makes `config.json` say in how many bits the weights are.
+fn tell_bits(folder: &Path, quantization: Value) -> Result<()> {
     let path = folder.join("config.json");
     let mut config: Value = files::read_json(&path)?;
     config["quantization_config"] = quantization;
@@ -107,56 +107,47 @@ pub(super) fn share(from: &Path, name: &str, folder: &Path) -> Result<()> {
     shared.map_err(Error::io("write", &to))
 }
 
-/// Makes `config.json` say that the weights are in bf16.
-pub(super) fn tell_bf16(folder: &Path) -> Result<()> {
-    let path = folder.join("config.json");
-    let mut config: Value = files::read_json(&path)?;
-    for key in ["dtype", "torch_dtype"] {
-        config[key] = json!("bfloat16");
-    }
-    files::write_json(&path, &config)
-}
-
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
 
     use super::*;
     use crate::files::{Checkpoint, Precision};
-    use crate::nn::GemmaConfig;
 
     #[test]
-    fn weights_come_back_rounded_to_bf16() {
+    fn a_gemma_comes_back_as_near_as_8_bits_allow() {
         let device = Device::flex();
         let config = GemmaConfig::gemma_2b()
             .with_vocab_size(20)
-            .with_hidden_size(8)
-            .with_intermediate_size(16)
+            .with_hidden_size(32)
+            .with_intermediate_size(64)
             .with_num_hidden_layers(1)
             .with_num_attention_heads(2)
             .with_num_key_value_heads(2)
-            .with_head_dim(4);
+            .with_head_dim(16);
         let mut gemma = config.init(&device);
-        let mut wanted = Vec::new();
-        gemma.weights("", &mut |_, weight| {
-            let rounded = weight.to_data().convert_dtype(DType::BF16);
-            wanted.push(rounded.convert_dtype(DType::F32));
-        });
+        let values = |gemma: &mut Gemma| {
+            let mut found: Vec<Vec<f32>> = Vec::new();
+            gemma.weights("", &mut |_, weight| {
+                found.push(weight.to_data().iter::<f32>().collect());
+            });
+            found
+        };
+        let wanted = values(&mut gemma);
         let folder = tempfile::tempdir().unwrap();
-        save_in_bf16(&mut gemma, folder.path()).unwrap();
-        files::write_gemma_config(folder.path(), &config).unwrap();
-        tell_bf16(folder.path()).unwrap();
-
-        let mut loaded = files::load_gemma(
-            &Checkpoint::folder(folder.path()),
-            Precision::default(),
-            &device,
-        )
-        .unwrap();
-        let mut found = Vec::new();
-        loaded.weights("", &mut |_, weight| found.push(weight.to_data()));
-        assert_eq!(wanted, found);
-        let told: Value = files::read_json(&folder.path().join("config.json")).unwrap();
-        assert_eq!(told["torch_dtype"], "bfloat16");
+        save_gemma(&mut gemma, &config, folder.path()).unwrap();
+        let checkpoint = Checkpoint::folder(folder.path());
+        let mut loaded = files::load_gemma(&checkpoint, Precision::default(), &device).unwrap();
+        for (wanted, found) in wanted.iter().zip(values(&mut loaded)) {
+            let largest = wanted
+                .iter()
+                .fold(0.0_f32, |most, value| most.max(value.abs()));
+            let furthest = (wanted.iter().zip(found))
+                .map(|(wanted, found)| (wanted - found).abs())
+                .fold(0.0, f32::max);
+            assert!(furthest <= largest / 50.0, "{furthest} of {largest}");
+        }
+        let size = |name: &str| folder.path().join(name).metadata().unwrap().len();
+        assert!(size("model.safetensors") < 20_000);
     }
 }
