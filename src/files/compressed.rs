@@ -144,7 +144,7 @@ impl Packed {
 
 /// In how many bits matrices are packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Bits {
+pub enum Bits {
     /// With a scale for each 32 values of a row; positions in 8.
     Four,
     /// With a scale for each row.
@@ -164,16 +164,15 @@ fn packing(bits: Bits, name: &str, [rows, columns]: [usize; 2]) -> Option<(usize
     }
 }
 
-/// Replaces the matrices of which `is_meant` names some by frozen ones with the values that [`compressed`] keeps of them. What has
-/// been rounded stays the same, however often.
-pub(crate) fn round_weights(model: &mut impl Weights, is_meant: impl Fn(&str) -> bool) {
+/// Replaces the matrices whose names `is_meant` accepts by frozen ones with the values that [`save_compressed`] keeps of them. What
+/// has been rounded stays the same, however often.
+pub fn round_weights(model: &mut impl Weights, bits: Bits, is_meant: impl Fn(&str) -> bool) {
     model.weights("", &mut |name, mut weight| {
         let WeightMut::Matrix(matrix) = &weight else {
             return;
         };
         let (shape, device) = (matrix.shape(), matrix.val().device().inner());
-        let Some((bits, group)) = packing(Bits::Four, name, shape).filter(|_| is_meant(name))
-        else {
+        let Some((bits, group)) = packing(bits, name, shape).filter(|_| is_meant(name)) else {
             return;
         };
         let mut values = floats(weight.to_data());
@@ -239,11 +238,10 @@ pub(crate) fn compressed(model: &mut impl Weights, bits: Bits) -> (Vec<Entry<'st
     (entries, config)
 }
 
-/// Writes a model in few bits to `model.safetensors`: matrices in 4 bits with a scale for each 32 values, positions in 8 bits with
-/// a scale for each row, vectors and small matrices in f32; and returns what `config.json` must say of it as
-/// `quantization_config`.
-pub fn save_compressed(model: &mut impl Weights, folder: &Path) -> Result<Value> {
-    let (entries, config) = compressed(model, Bits::Four);
+/// Writes a model in few bits to `model.safetensors`, vectors and small matrices in f32; and returns what `config.json` must say of
+/// it as `quantization_config`.
+pub fn save_compressed(model: &mut impl Weights, bits: Bits, folder: &Path) -> Result<Value> {
+    let (entries, config) = compressed(model, bits);
     write_file(&folder.join("model.safetensors"), entries)?;
     Ok(config)
 }
@@ -348,7 +346,9 @@ mod tests {
             entries.into_iter().map(read).collect()
         };
         let (before, in_few_bits) = (values(&mut bert), stored(&mut bert));
-        round_weights(&mut bert, |name| name.contains("word_embeddings"));
+        round_weights(&mut bert, Bits::Four, |name| {
+            name.contains("word_embeddings")
+        });
         let of_words = values(&mut bert);
         for (before, after) in before.iter().zip(&of_words) {
             assert_eq!(
@@ -358,10 +358,10 @@ mod tests {
                 before.0
             );
         }
-        round_weights(&mut bert, |_| true);
+        round_weights(&mut bert, Bits::Four, |_| true);
         let rounded = values(&mut bert);
         assert_eq!(stored(&mut bert), in_few_bits);
-        round_weights(&mut bert, |_| true);
+        round_weights(&mut bert, Bits::Four, |_| true);
         assert_eq!(values(&mut bert), rounded);
     }
 }

@@ -27,9 +27,9 @@ pub use classifier::{
     ClassifierConfig, MOST_CLASSES, has_classifier_head, load_classifier, load_classifier_body,
     load_classifier_or_base, load_encoder, read_classifier_config, write_classifier_config,
 };
-pub use compressed::save_compressed;
 #[cfg(feature = "tiny")]
-pub(crate) use compressed::{Bits, compressed, round_weights};
+pub(crate) use compressed::compressed;
+pub use compressed::{Bits, round_weights, save_compressed};
 pub use dequantize::dequantize_model;
 pub use export::{COMPANIONS, Written};
 

@@ -1,4 +1,4 @@
-use apc::files::{self, Checkpoint, Precision};
+use apc::files::{self, Bits, Checkpoint, Precision};
 use apc::nn::{Gemma, GemmaInput, WeightMut, Weights};
 use apc::progress::Job;
 use safetensors::tensor::TensorView;
@@ -50,7 +50,7 @@ fn what_is_written_in_few_bits_is_read_back_near_what_it_was() {
     let (mut model, config) =
         files::load_classifier(&from, Precision::default(), &device()).unwrap();
     let there = tempfile::tempdir().unwrap();
-    let quantization = files::save_compressed(&mut model, there.path()).unwrap();
+    let quantization = files::save_compressed(&mut model, Bits::Four, there.path()).unwrap();
     files::write_classifier_config(there.path(), &config).unwrap();
     let path = there.path().join("config.json");
     let mut told: Value = files::read_json(&path).unwrap();

@@ -24,8 +24,7 @@ pub(super) fn is_there(folder: &Path, job: &Job) -> bool {
 
 /// Writes a Gemma in 8 bits a weight.
 pub(super) fn save_gemma(gemma: &mut Gemma, config: &GemmaConfig, folder: &Path) -> Result<()> {
-    let (entries, quantization) = files::compressed(gemma, Bits::Eight);
-    files::write_file(&folder.join("model.safetensors"), entries)?;
+    let quantization = files::save_compressed(gemma, Bits::Eight, folder)?;
     files::write_gemma_config(folder, config)?;
     tell_bits(folder, quantization)
 }
@@ -38,7 +37,7 @@ fn is_of_words(name: &str) -> bool {
 /// Makes parameters of all weights but the table of words, which is rounded as it is stored.
 pub(super) fn unfreeze_layers(model: &mut impl Weights) {
     model.unfreeze_weights();
-    files::round_weights(model, is_of_words);
+    files::round_weights(model, Bits::Four, is_of_words);
     model.weights("", &mut |name, mut weight| {
         if is_of_words(name) {
             weight.freeze();
@@ -49,7 +48,7 @@ pub(super) fn unfreeze_layers(model: &mut impl Weights) {
 /// Rounds all matrices as they are stored, and makes parameters of the rest.
 pub(super) fn unfreeze_rest(model: &mut impl Weights) {
     unfreeze_layers(model);
-    files::round_weights(model, |_| true);
+    files::round_weights(model, Bits::Four, |_| true);
 }
 
 /// Writes a judge in a few bits a weight; `write_config` writes its `config.json`. The table of words goes to a file in the folder
