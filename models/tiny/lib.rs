@@ -7,71 +7,12 @@
 /// A file of a model: its name in the folder, and its bytes.
 pub type File = (&'static str, &'static [u8]);
 
-/// The Gemma that answers from the statements in its prompt.
-pub static GEMMA: &[File] = &[
-    ("config.json", include_bytes!("gemma/config.json")),
-    (
-        "model.safetensors",
-        include_bytes!("gemma/model.safetensors"),
-    ),
-    ("tokenizer.json", include_bytes!("gemma/tokenizer.json")),
-    (
-        "tokenizer_config.json",
-        include_bytes!("gemma/tokenizer_config.json"),
-    ),
-];
-
-/// The files of a relevance judge: its own, and those in `words`, which both share.
-macro_rules! judge {
-    ($folder:literal) => {
+/// Files of a folder, and behind them those of `words` that it shares with another.
+macro_rules! files {
+    ($folder:literal, [$($name:literal),* $(,)?] $(, $shared:expr)*) => {
         &[
-            (
-                "config.json",
-                include_bytes!(concat!($folder, "/config.json")),
-            ),
-            (
-                "judge.json",
-                include_bytes!(concat!($folder, "/judge.json")),
-            ),
-            (
-                "layers.safetensors",
-                include_bytes!(concat!($folder, "/layers.safetensors")),
-            ),
-            (
-                "model.safetensors.index.json",
-                include_bytes!(concat!($folder, "/model.safetensors.index.json")),
-            ),
-            ("tokenizer.json", TOKENIZER),
-            ("tokenizer_config.json", TOKENIZER_CONFIG),
-            ("words.safetensors", WORDS),
-        ]
-    };
-}
-
-/// The files of an NLI judge, which has words of its own.
-macro_rules! judge_with_words {
-    ($folder:literal) => {
-        &[
-            (
-                "config.json",
-                include_bytes!(concat!($folder, "/config.json")),
-            ),
-            (
-                "judge.json",
-                include_bytes!(concat!($folder, "/judge.json")),
-            ),
-            (
-                "model.safetensors",
-                include_bytes!(concat!($folder, "/model.safetensors")),
-            ),
-            (
-                "tokenizer.json",
-                include_bytes!(concat!($folder, "/tokenizer.json")),
-            ),
-            (
-                "tokenizer_config.json",
-                include_bytes!(concat!($folder, "/tokenizer_config.json")),
-            ),
+            $(($name, include_bytes!(concat!($folder, "/", $name))),)*
+            $($shared,)*
         ]
     };
 }
@@ -80,11 +21,55 @@ static TOKENIZER: &[u8] = include_bytes!("words/tokenizer.json");
 static TOKENIZER_CONFIG: &[u8] = include_bytes!("words/tokenizer_config.json");
 static WORDS: &[u8] = include_bytes!("words/words.safetensors");
 
+/// A judge that shares its words.
+macro_rules! sharing_judge {
+    ($folder:literal) => {
+        files!(
+            $folder,
+            [
+                "config.json",
+                "judge.json",
+                "layers.safetensors",
+                "model.safetensors.index.json"
+            ],
+            ("tokenizer.json", TOKENIZER),
+            ("tokenizer_config.json", TOKENIZER_CONFIG),
+            ("words.safetensors", WORDS)
+        )
+    };
+}
+
+/// A judge with words of its own.
+macro_rules! judge {
+    ($folder:literal) => {
+        files!(
+            $folder,
+            [
+                "config.json",
+                "judge.json",
+                "model.safetensors",
+                "tokenizer.json",
+                "tokenizer_config.json"
+            ]
+        )
+    };
+}
+
+/// The Gemma that answers from the statements in its prompt.
+pub static GEMMA: &[File] = files!(
+    "gemma",
+    [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json"
+    ]
+);
 /// The relevance judge that rewards.
-pub static RELEVANCE: &[File] = judge!("relevance");
+pub static RELEVANCE: &[File] = sharing_judge!("relevance");
 /// The NLI judge that rewards.
-pub static NLI: &[File] = judge_with_words!("nli");
+pub static NLI: &[File] = judge!("nli");
 /// The relevance judge that grades.
-pub static GRADING_RELEVANCE: &[File] = judge!("evaluation/relevance");
+pub static GRADING_RELEVANCE: &[File] = sharing_judge!("evaluation/relevance");
 /// The NLI judge that grades.
-pub static GRADING_NLI: &[File] = judge_with_words!("evaluation/nli");
+pub static GRADING_NLI: &[File] = judge!("evaluation/nli");

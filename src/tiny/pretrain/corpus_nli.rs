@@ -26,10 +26,10 @@ use crate::train::{
 
 const BATCH_SIZE: usize = 32;
 /// How often each reply is learnt from.
-const N_PASSES: usize = 1;
-/// Parts of a pass after which what is not rounded has settled.
+const N_PASSES: usize = 2;
+/// Parts of a pass from which norms and biases learn once more, when the matrices are rounded.
 const SETTLING: usize = 2;
-/// How fast it settles.
+/// The learning rate of that, at its highest.
 const SETTLING_RATE: f64 = 3e-4;
 /// Held-out examples between two checkpoints, at most.
 const WATCHED: usize = 600;

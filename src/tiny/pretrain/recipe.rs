@@ -37,13 +37,13 @@ pub(super) const HELD_OUT_STREAM: u64 = 1 << 40;
 
 /// A part of a judge's training.
 ///
-/// Judges first learn with the table of words as it is stored, which they share. Then all matrices are rounded as they are stored, and
-/// the rest, norms and biases, settles around them.
+/// There are two. First all weights learn but the table of word embeddings, which is rounded to the bits that it is stored in and
+/// shared by all judges. Then the other matrices are rounded, too, and norms and biases learn on, to make up for that.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Course {
     /// What its progress and its folder are called.
     pub(super) name: &'static str,
-    /// How often the examples are learnt from; for judges with checkpoints within that, how many parts of it.
+    /// Runs over the examples that its loader gives at a time: all of them, or a part.
     pub(super) epochs: usize,
     /// At its highest.
     pub(super) learning_rate: f64,

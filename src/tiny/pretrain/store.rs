@@ -29,12 +29,12 @@ pub(super) fn save_gemma(gemma: &mut Gemma, config: &GemmaConfig, folder: &Path)
     tell_bits(folder, quantization)
 }
 
-/// Whether a weight is the table of words, which all judges share.
+/// Whether a weight is the table of word embeddings, which all judges share.
 fn is_of_words(name: &str) -> bool {
     name.ends_with("word_embeddings.weight")
 }
 
-/// Makes parameters of all weights but the table of words, which is rounded as it is stored.
+/// Makes all weights trainable but the table of word embeddings, which is rounded to the bits that it is stored in.
 pub(super) fn unfreeze_layers(model: &mut impl Weights) {
     model.unfreeze_weights();
     files::round_weights(model, Bits::Four, is_of_words);
@@ -45,7 +45,7 @@ pub(super) fn unfreeze_layers(model: &mut impl Weights) {
     });
 }
 
-/// Rounds all matrices as they are stored, and makes parameters of the rest.
+/// Rounds all matrices to the bits that they are stored in, and makes the rest trainable.
 pub(super) fn unfreeze_rest(model: &mut impl Weights) {
     unfreeze_layers(model);
     files::round_weights(model, Bits::Four, |_| true);
