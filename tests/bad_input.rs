@@ -91,7 +91,7 @@ fn a_page_that_is_missing_empty_or_not_utf8_is_named() {
         b"Nothing here.",
         &[],
         1,
-        &["page.txt", "statement about Mira was found"],
+        &["page.txt", "only one statement about Mira was found"],
     );
 }
 

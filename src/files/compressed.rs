@@ -145,7 +145,7 @@ impl Packed {
 /// In how many bits matrices are packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bits {
-    /// With a scale for each 32 values of a row; positions in 8.
+    /// With a scale for each 32 values of a row; the table of positions in 8 bits with a scale for each row.
     Four,
     /// With a scale for each row.
     Eight,
@@ -293,7 +293,7 @@ fn best_scale(values: &[f32], bits: usize) -> f16 {
         .fold(0.0_f32, |largest, value| largest.max(value.abs()));
     let whole = (1 << (bits - 1)) as f32;
     let limit = whole - 0.5;
-    // The first two give back values that were rounded before.
+    // With the largest code at either end of the range: one of them gives back values that were rounded before.
     let exact = [largest / (whole - 1.0), largest / whole];
     let cut = CUTS.map(|cut| largest * cut / limit);
     let error = |scale: f16| -> f32 {

@@ -128,9 +128,9 @@ pub struct TrainedWith {
     pub nli: UsedJudge,
     /// How the base's weights were kept.
     pub precision: Precision,
-    /// How many statements the prompts had at most.
+    /// How many statements the prompts had at most; absent if the record does not tell.
     pub rag_top_k: Option<usize>,
-    /// How relevant they were at least.
+    /// How relevant they were at least; absent if the record does not tell.
     pub min_relevance: Option<f64>,
 }
 

@@ -223,6 +223,11 @@ impl ChosenJudges {
 const CHAT: &str = "openai:";
 
 impl JudgeArgs {
+    /// Whether a relevance judge was named.
+    pub(crate) fn names_relevance(&self) -> bool {
+        self.relevance.is_some()
+    }
+
     /// Loads both judges of a character.
     pub(crate) fn load_chosen(
         &self,

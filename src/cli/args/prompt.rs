@@ -10,10 +10,11 @@ const MIN_RELEVANCE: f64 = 0.4;
 
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct PromptArgs {
-    /// Statements in the prompt [default: 5, but 1 for the embedded Gemma].
+    /// Statements in the prompt [default: as the character was trained, else 5, but 1 for the embedded Gemma].
     #[arg(long, value_name = "N")]
     rag_top_k: Option<usize>,
-    /// P(relevant) that a statement in the prompt has at least [default: 0, but 0.4 for the embedded Gemma and judge].
+    /// P(relevant) that a statement in the prompt has at least [default: as the character was trained, else 0, but 0.4 for the
+    /// embedded Gemma and judge].
     #[arg(long, value_name = "P")]
     min_relevance: Option<f64>,
 }

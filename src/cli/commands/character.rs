@@ -59,11 +59,14 @@ impl CharacterSource<'_> {
         let is_embedded = base.name() == hub::EMBEDDED;
         let is_calibrated = is_embedded && judges.relevance.is_embedded();
         // What was recorded holds for the base that it was recorded of.
-        let with =
-            with.filter(|with| self.adapter.is_none() || base.reference(self.output) == with.base);
-        let trained = with.as_ref().filter(|_| self.model.is_none());
-        let rag_top_k = trained.and_then(|with| with.rag_top_k);
-        let min_relevance = trained.and_then(|with| with.min_relevance);
+        let is_own = self.model.is_none() && self.adapter.is_none();
+        let with = with.filter(|with| is_own || base.reference(self.output) == with.base);
+        let rag_top_k = with.as_ref().and_then(|with| with.rag_top_k);
+        // Another judge's probabilities mean something else.
+        let min_relevance = with
+            .as_ref()
+            .filter(|_| !self.judges.names_relevance())
+            .and_then(|with| with.min_relevance);
         let config = config
             .with_rag_top_k(self.prompt.rag_top_k(rag_top_k, is_embedded))
             .with_min_relevance(self.prompt.min_relevance(min_relevance, is_calibrated));

@@ -27,7 +27,7 @@ use crate::train::{
 const BATCH_SIZE: usize = 32;
 /// How often each reply is learnt from.
 const N_PASSES: usize = 2;
-/// Parts of a pass from which norms and biases learn once more, when the matrices are rounded.
+/// Parts of a pass from which norms, biases and the head learn once more, when the matrices are rounded.
 const SETTLING: usize = 2;
 /// The learning rate of that, at its highest.
 const SETTLING_RATE: f64 = 3e-4;

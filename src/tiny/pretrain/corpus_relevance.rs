@@ -26,13 +26,13 @@ use crate::train::{
 
 /// Personas of a step.
 const BATCH_SIZE: usize = 2;
-/// How often each question is learnt from.
+/// First: all but the table of words.
 const LEARNING: Course = Course {
     name: "relevance",
     epochs: 3,
     learning_rate: 5e-5,
 };
-/// With the matrices as they are stored.
+/// Then: what is not rounded, around the rounded matrices.
 const SETTLING: Course = Course {
     name: "relevance-settling",
     epochs: 1,

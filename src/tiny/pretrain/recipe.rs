@@ -38,7 +38,8 @@ pub(super) const HELD_OUT_STREAM: u64 = 1 << 40;
 /// A part of a judge's training.
 ///
 /// There are two. First all weights learn but the table of word embeddings, which is rounded to the bits that it is stored in and
-/// shared by all judges. Then the other matrices are rounded, too, and norms and biases learn on, to make up for that.
+/// shared by all judges. Then all matrices that are stored in few bits are rounded, and the rest, norms, biases and the head, learns on
+/// to make up for that.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Course {
     /// What its progress and its folder are called.

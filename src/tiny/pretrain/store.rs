@@ -31,7 +31,7 @@ pub(super) fn save_gemma(gemma: &mut Gemma, config: &GemmaConfig, folder: &Path)
 
 /// Whether a weight is the table of word embeddings, which all judges share.
 fn is_of_words(name: &str) -> bool {
-    name.ends_with("word_embeddings.weight")
+    name.contains("word_embeddings.weight")
 }
 
 /// Makes all weights trainable but the table of word embeddings, which is rounded to the bits that it is stored in.
@@ -45,36 +45,36 @@ pub(super) fn unfreeze_layers(model: &mut impl Weights) {
     });
 }
 
-/// Rounds all matrices to the bits that they are stored in, and makes the rest trainable.
+/// Rounds all matrices that are stored in few bits, and makes the rest trainable: norms, biases, the head.
 pub(super) fn unfreeze_rest(model: &mut impl Weights) {
     unfreeze_layers(model);
     files::round_weights(model, Bits::Four, |_| true);
 }
 
 /// Writes a judge in a few bits a weight; `write_config` writes its `config.json`. The table of words goes to a file in the folder
-/// `words`, and the judge's folder points there.
+/// `words`, to which the judge's folder has a link.
 pub(super) fn save_in_few_bits(
     model: &mut impl Weights,
     words: &Path,
     folder: &Path,
     write_config: impl Fn(&Path) -> Result<()>,
 ) -> Result<()> {
-    const FILES: [&str; 2] = ["words.safetensors", "layers.safetensors"];
+    const WORDS: &str = "words.safetensors";
+    const LAYERS: &str = "layers.safetensors";
     let (entries, quantization) = files::compressed(model, Bits::Four);
     let total: u64 = entries.iter().map(Entry::len).sum();
-    let of_words = |entry: &Entry<'_>| {
-        let end = entry.name.rfind(".weight").unwrap_or_default() + ".weight".len();
-        entry.name.get(..end).is_some_and(is_of_words)
+    let file = |entry: &Entry<'_>| match is_of_words(&entry.name) {
+        true => WORDS,
+        false => LAYERS,
     };
-    let mut weight_map = BTreeMap::new();
-    for entry in &entries {
-        let file = FILES[usize::from(!of_words(entry))];
-        weight_map.insert(entry.name.clone(), file);
-    }
-    let (of_words, layers): (Vec<_>, Vec<_>) = entries.into_iter().partition(of_words);
-    files::write_file(&words.join(FILES[0]), of_words)?;
-    share(words, FILES[0], folder)?;
-    files::write_file(&folder.join(FILES[1]), layers)?;
+    let placed = entries
+        .iter()
+        .map(|entry| (entry.name.clone(), file(entry)));
+    let weight_map: BTreeMap<String, &str> = placed.collect();
+    let (of_words, layers) = entries.into_iter().partition(|entry| file(entry) == WORDS);
+    files::write_file(&words.join(WORDS), of_words)?;
+    share(words, WORDS, folder)?;
+    files::write_file(&folder.join(LAYERS), layers)?;
     let index = json!({"metadata": {"total_size": total}, "weight_map": weight_map});
     files::write_json(&folder.join("model.safetensors.index.json"), &index)?;
     write_config(folder)?;
@@ -89,7 +89,7 @@ fn tell_bits(folder: &Path, quantization: Value) -> Result<()> {
     files::write_json(&path, &config)
 }
 
-/// Makes a file of one folder one of another as well, by a link where the system has links.
+/// Links `folder/name` to `from/name`; a copy where there are no symlinks.
 pub(super) fn share(from: &Path, name: &str, folder: &Path) -> Result<()> {
     files::create_dir(folder)?;
     let to = folder.join(name);
@@ -98,8 +98,8 @@ pub(super) fn share(from: &Path, name: &str, folder: &Path) -> Result<()> {
     }
     #[cfg(unix)]
     let shared = {
-        let way = pathdiff::diff_paths(from, folder).unwrap_or_else(|| from.to_path_buf());
-        std::os::unix::fs::symlink(way.join(name), &to)
+        let relative = pathdiff::diff_paths(from, folder).unwrap_or_else(|| from.to_path_buf());
+        std::os::unix::fs::symlink(relative.join(name), &to)
     };
     #[cfg(not(unix))]
     let shared = fs::copy(from.join(name), &to).map(|_| ());

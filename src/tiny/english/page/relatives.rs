@@ -1,56 +1,76 @@
-//! Fields about a relative below the relative's name: "Husband: Tom", then "Age: 44" on a page that told the character's own age
-//! before.
+//! Fields about a relative below the relative's name: "Husband: Tom", then "Age: 44" on a page that tells the character's own age, too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::pattern::pattern;
 use crate::tiny::english::words::lexicon::is_listed;
+use crate::tiny::english::words::tokens::capitalized;
+use crate::tiny::english::words::wording::genitive;
 
 pattern!(
     FIELD,
-    r"^([ \t]*(?:[-*•+][ \t]+)?(?:\*\*|__)?)([A-Z][A-Za-z -]{1,24}?)((?:\*\*|__)?:(?:\*\*|__)?[ \t]+\S.*)$"
+    r"^([ \t]*(?:[-*•+][ \t]+)?(?:\*\*|__)?)(\p{Lu}[\p{L} -]{1,24}?)((?:\*\*|__)?:(?:\*\*|__)?[ \t]+(\S.*))$"
 );
 
 /// Fields that name a relative.
-const RELATIVES: &str = "husband, wife, spouse, partner, fiancé, fiancée, boyfriend, girlfriend, mother, father, mum, mom, dad, sister, \
+const RELATIVES: &str = "husband, wife, spouse, partner, fiancé, fiancée, fiance, fiancee, boyfriend, girlfriend, mother, father, stepmother, stepfather, mum, mom, dad, sister, \
     brother, twin, son, daughter, aunt, uncle, cousin, niece, nephew, grandmother, grandfather, best friend";
-/// Fields of which everybody has one.
+/// Fields that a person has once.
 const OF_ONE: &str = "age, born, birthday, birth date, date of birth, birthplace, job, occupation, profession, height, weight, hair, eyes, \
     gender, sex, species, race, nationality, full name";
 
-/// Says of such fields whose they are: "Husband's age: 44". Where the character's own come later or not at all, they stay.
+/// What stands in place of a name where there is nobody.
+const NOBODY: &str = "none, no, nobody, n/a, unknown, dead, deceased, -, –, —, ?";
+
+/// Renames the fields directly below a relative's to "Husband's age", all of them if the same section has another value of one of
+/// them, too. Otherwise they are taken for the character's.
 pub(super) fn of_relatives(page: &str) -> String {
-    let lines: Vec<&str> = page.lines().collect();
     let key = |line: &str| FIELD.captures(line).map(|found| found[2].to_lowercase());
-    let mut told: BTreeSet<String> = BTreeSet::new();
-    let mut out: Vec<String> = Vec::with_capacity(lines.len());
-    let mut rest = &lines[..];
-    while let [line, below @ ..] = rest {
-        out.push(line.to_string());
-        rest = below;
-        let Some(relative) = key(line).filter(|key| is_listed(RELATIVES, key)) else {
-            told.extend(key(line));
-            continue;
-        };
-        let keys: Vec<String> = below
-            .iter()
-            .map_while(|line| key(line).filter(|key| is_listed(OF_ONE, key)))
-            .collect();
-        let is_told_again = keys.iter().any(|key| told.contains(key));
-        let (of_run, after) = below.split_at(keys.len());
-        rest = after;
-        let capital = relative[..1].to_uppercase() + &relative[1..];
-        for (line, key) in of_run.iter().zip(keys) {
-            out.push(match is_told_again {
-                true => FIELD
-                    .replace(line, format!("${{1}}{capital}'s {key}${{3}}"))
-                    .into_owned(),
-                false => line.to_string(),
-            });
-            if !is_told_again {
-                told.insert(key);
-            }
+    let value = |line: &str| {
+        let found = FIELD.captures(line);
+        found.map_or(String::new(), |found| found[4].trim().to_lowercase())
+    };
+    let lines: Vec<(&str, Option<String>)> = page.lines().map(|line| (line, key(line))).collect();
+    // The values of a field in a section.
+    let mut values: BTreeMap<(usize, &str), BTreeSet<String>> = BTreeMap::new();
+    let mut sections = Vec::with_capacity(lines.len());
+    let mut section = 0;
+    for (line, key) in &lines {
+        section += usize::from(line.starts_with(['#', '=']));
+        sections.push(section);
+        if let Some(key) = key {
+            values
+                .entry((section, key))
+                .or_default()
+                .insert(value(line));
         }
+    }
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let of_one = |key: &&str| is_listed(OF_ONE, key);
+    let is_twice_below = |place: usize| {
+        let below = lines[place + 1..].iter();
+        // Fields that are indented stand below the relative's already.
+        let below = below.take_while(|(line, _)| indent(line) == indent(lines[place].0));
+        let mut run = below.map_while(|(_, key)| key.as_deref().filter(of_one));
+        run.any(|key| values[&(sections[place], key)].len() > 1)
+    };
+    // Whose the fields are that follow.
+    let mut whose: Option<(String, usize)> = None;
+    let mut out: Vec<String> = Vec::with_capacity(lines.len());
+    for (place, (line, key)) in lines.iter().enumerate() {
+        let key = key.as_deref();
+        if let (Some((whose, of_whose)), Some(key)) = (&whose, key.filter(of_one))
+            && indent(line) == *of_whose
+        {
+            let renamed = format!("${{1}}{whose} {key}${{3}}");
+            out.push(FIELD.replace(line, renamed).into_owned());
+            continue;
+        }
+        let is_somebody =
+            |key: &&str| is_listed(RELATIVES, key) && !is_listed(NOBODY, &value(line));
+        let relative = key.filter(|key| is_somebody(key) && is_twice_below(place));
+        whose = relative.map(|relative| (genitive(&capitalized(relative)), indent(line)));
+        out.push(line.to_string());
     }
     let end = if page.ends_with('\n') { "\n" } else { "" };
     out.join("\n") + end
@@ -59,13 +79,29 @@ pub(super) fn of_relatives(page: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tiny::english::statements;
 
     #[test]
-    fn what_the_page_told_before_is_the_relatives_below_his_name() {
-        let page = "Age: 31\nHusband: Tom\n- **Age:** 44\nJob: plumber\nLikes: figs\n\nSister: Ada\nHeight: 170 cm\n";
-        let expected = "Age: 31\nHusband: Tom\n- **Husband's age:** 44\nHusband's job: plumber\nLikes: figs\n\nSister: Ada\n\
-                        Height: 170 cm\n";
-        assert_eq!(of_relatives(page), expected);
+    fn what_the_page_has_twice_is_the_relatives_below_the_relatives_name() {
+        for (page, expected) in [
+            (
+                "Age: 31\nHusband: Tom\n- **Age:** 44\nJob: plumber\nLikes: figs\n\nSister: Ada\nHeight: 170 cm\n",
+                "Age: 31\nHusband: Tom\n- **Husband's age:** 44\nHusband's job: plumber\nLikes: figs\n\nSister: Ada\nHeight: 170 cm\n",
+            ),
+            (
+                "Brother: Bob\nAge: 20\nFiancée: Ada\nAge: 22",
+                "Brother: Bob\nBrother's age: 20\nFiancée: Ada\nFiancée's age: 22",
+            ),
+        ] {
+            assert_eq!(of_relatives(page), expected);
+        }
+        let found = statements("Cora", "Age: 31\nHusband: Tom\nAge: 44\n");
+        let expected = [
+            "Cora is 31 years old.",
+            "Cora's husband is Tom.",
+            "Cora – Husband's age: 44.",
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -74,6 +110,10 @@ mod tests {
             "Name: Cora\nHusband: Tom\nAge: 31\nJob: vet",
             "Age: 31\nHusband: Tom\n\nAge: about thirty",
             "Age: 31\nHusband: Tom\nLikes: figs\nAge: 44",
+            "Age: 31\nHusband: none\nAge: 44",
+            "- Age: 31\n- Husband: Tom\n  - Age: 44",
+            "Age: 31\nMother: Ruth\nHeight: 170 cm\nAge: 31",
+            "## As a child\nHair: red\nMother: Ruth\n## Now\nMother: Ruth\nHair: grey\nJob: vet",
         ] {
             assert_eq!(of_relatives(page), page);
         }
