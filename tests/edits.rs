@@ -129,13 +129,19 @@ fn an_edited_page_and_another_setting_make_again_what_follows_and_say_so_in_a_li
 fn only_queries_that_are_asked_are_judged_and_asking_more_keeps_what_is_known() {
     let made = Made::new();
     let lines = |name: &str| made.read(&format!("data/Mira/{name}")).lines().count();
+    // Of words in which even a few replies differ.
+    let page = format!(
+        "{PAGE}Mira keeps axolotls called Szofia and Bartholomew. She reads Lermontov in Georgian. \
+                        She hums zarzuelas. She collects theodolites and astrolabes.\n"
+    );
+    let run = |more: &[&str]| made.run_on(&page, more);
+    let ran = run(&["--max-dpo-data", "12", "--force"]);
     let statements = lines("statements.jsonl");
-    let ran = made.run(&["--max-dpo-data", "12", "--force"]);
     assert_eq!(ran.summary["trained_on"], 12);
     assert_eq!(lines("relevance-table.jsonl"), 12);
     let few = made.read("data/Mira/relevance-table.jsonl");
     let known = lines("relevance-cache.jsonl");
-    let ran = made.run(&["--max-dpo-data", "13"]);
+    let ran = run(&["--max-dpo-data", "13"]);
     assert_eq!(
         ran.again,
         ["max_dpo_data 12 → 13: relevance-table, pairs, dpo, evaluation-after again"]
@@ -143,15 +149,15 @@ fn only_queries_that_are_asked_are_judged_and_asking_more_keeps_what_is_known() 
     assert_eq!(lines("relevance-table.jsonl"), 13);
     // A mark, and at most the texts of one more query.
     assert!(lines("relevance-cache.jsonl") <= known + 1 + statements);
-    made.run(&["--max-dpo-data", "12"]);
+    run(&["--max-dpo-data", "12"]);
     assert_eq!(made.read("data/Mira/relevance-table.jsonl"), few);
 
     // What was judged before is a help, and no reason to stop if it is damaged.
     fs::write(made.path("data/Mira/relevance-cache.jsonl"), "[1\n").unwrap();
-    let ran = made.run(&["--max-dpo-data", "12", "--force"]);
+    let ran = run(&["--max-dpo-data", "12", "--force"]);
     assert!(!ran.told.contains("relevance-cache"), "{}", ran.told);
     fs::write(made.path("data/Mira/relevance-cache.jsonl"), "[1\n").unwrap();
-    let ran = made.run(&["--max-dpo-data", "13"]);
+    let ran = run(&["--max-dpo-data", "13"]);
     assert!(ran.told.contains("is judged again"), "{}", ran.told);
 }
 

@@ -46,7 +46,7 @@ fn right_order(folder: &str) -> f64 {
 #[test]
 fn replies_written_by_hand_come_out_in_the_right_order() {
     let share = right_order("models/tiny");
-    assert!(share >= 0.6, "{share}");
+    assert!(share >= 0.65, "{share}");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn of_three_replies_the_fullest_scores_highest_and_the_wrong_one_lowest() {
         let scores = scores.unwrap();
         let apc: Vec<f64> = scores.iter().map(|score| score.apc).collect();
         assert!(
-            apc[0] > apc[1] && apc[1] > apc[2] && apc[2] < 0.8,
+            apc[0] > apc[1] && apc[1] > apc[2] && apc[2] < 0.6,
             "{apc:?}"
         );
         for statement in &scores[0].statements {

@@ -68,7 +68,7 @@ pub static GEMMA: &[File] = files!(
 /// The relevance judge that rewards.
 pub static RELEVANCE: &[File] = sharing_judge!("relevance");
 /// The NLI judge that rewards.
-pub static NLI: &[File] = judge!("nli");
+pub static NLI: &[File] = sharing_judge!("nli");
 /// The relevance judge that grades.
 pub static GRADING_RELEVANCE: &[File] = sharing_judge!("evaluation/relevance");
 /// The NLI judge that grades.

@@ -10,7 +10,7 @@ use super::config_json::{CONFIG, check_quantization, is_quantized};
 use super::export::{Written, write_model};
 use super::nf4;
 use super::shards::Entry;
-use super::tensors::{open, weight_files};
+use super::tensors::{StoredTensor, open, weight_files};
 use crate::progress::Job;
 use crate::{Error, Result};
 
@@ -19,7 +19,7 @@ use crate::{Error, Result};
 ///
 /// # Errors
 ///
-/// A folder that holds a model already, and a model that is not quantized; nothing is written then.
+/// A folder that holds a model already, and a model that is not quantized, whatever its config says; nothing is written then.
 pub fn dequantize_model(
     base: &Checkpoint,
     output: &Path,
@@ -42,6 +42,10 @@ pub fn dequantize_model(
         let packed = nf4::take(&name, shape, &mut tensors, DType::F32, &Device::default());
         let packed = packed.map_err(|reason| Error::invalid(base.name(), reason))?;
         nf4_weights.push((name, shape, packed));
+    }
+    if nf4_weights.is_empty() && !tensors.values().any(StoredTensor::is_packed) {
+        let reason = "has a quantization_config, but the weights are dense already; take it out and use the model as it is";
+        return Err(Error::invalid(base.path(CONFIG), reason));
     }
     let n_tensors = nf4_weights.len() + tensors.len();
     let task = &job.progress.task("dequantize", n_tensors, "tensors");

@@ -323,7 +323,10 @@ pub(super) fn open(sources: &[Source]) -> Result<BTreeMap<String, StoredTensor>>
         tensors.extend(by_name);
     }
     if let (Err(reason), Some(first)) = (compressed::join_parts(&mut tensors), sources.first()) {
-        return Err(Error::invalid(first.path(), reason));
+        // The parts of a weight may lie in several shards.
+        let folder = first.path().parent().filter(|_| sources.len() > 1);
+        let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+        return Err(Error::invalid(folder.unwrap_or(first.path()), reason));
     }
     Ok(tensors)
 }

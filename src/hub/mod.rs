@@ -88,8 +88,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// A name that is neither; a model that does not exist, that is gated, that does not fit the disk, or whose files differ from what the hub says
-    /// of them.
+    /// A name that is neither; a model that does not exist, that is gated, that does not fit the disk, or whose files differ from
+    /// what the hub says of them.
     pub fn folder(&self, name: &Path) -> Result<PathBuf> {
         let Some(on_hub) = on_hub(name)? else {
             return if name.exists() {

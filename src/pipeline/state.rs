@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use crate::Result;
 use crate::files::{self, Precision};
 use crate::persona::{JudgeFormat, JudgeLabels, JudgeTemplate, Similarity};
 use crate::pipeline::layout::Layout;
 use crate::pipeline::page::Page;
 use crate::pipeline::record::Record;
 use crate::text::Activation;
+use crate::{Error, Result};
 
 /// How a character's files stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +140,7 @@ pub struct TrainedWith {
 ///
 /// # Errors
 ///
-/// A record that cannot be read.
+/// A field of a record that is not as the program writes it.
 pub fn trained_with(output: &Path, character: &str) -> Result<Option<TrainedWith>> {
     let layout = Layout::new(output, character);
     let record = |stage: &str| Record::complete(&layout.record(stage));
@@ -147,35 +148,57 @@ pub fn trained_with(output: &Path, character: &str) -> Result<Option<TrainedWith
     let (Some(relevance), Some(pairs), Some(dpo)) = (relevance, pairs, dpo) else {
         return Ok(None);
     };
-    let judge = |record: &Record| -> Option<UsedJudge> {
-        serde_json::from_value(record.about.get("judge")?.clone()).ok()
+    let [of_relevance, of_pairs, of_dpo] =
+        ["relevance-table", "pairs", "dpo"].map(|stage| layout.record(stage));
+    let base = field(&of_dpo, &dpo.about, "model_name")?;
+    let judges = [
+        field(&of_relevance, &relevance.about, "judge")?,
+        field(&of_pairs, &pairs.about, "judge")?,
+    ];
+    let dtype = field(&of_dpo, &dpo.inputs, "dtype")?;
+    let quantization = field(&of_dpo, &dpo.inputs, "quantization")?;
+    let (Some(base), [Some(relevance), Some(nli)], Some(dtype), Some(quantization)) =
+        (base, judges, dtype, quantization)
+    else {
+        return Ok(None);
     };
-    let text = |fields: &serde_json::Map<String, Value>, name: &str| -> Option<String> {
-        Some(fields.get(name)?.as_str()?.to_string())
+    Ok(Some(TrainedWith {
+        base,
+        relevance,
+        nli,
+        precision: Precision {
+            dtype,
+            quantization,
+        },
+        rag_top_k: field(&of_pairs, &pairs.inputs, "rag_top_k")?,
+        min_relevance: field(&of_pairs, &pairs.inputs, "min_relevance")?,
+    }))
+}
+
+/// A field of the record in `path`; none if it is not there.
+fn field<T: DeserializeOwned>(
+    path: &Path,
+    fields: &serde_json::Map<String, Value>,
+    name: &str,
+) -> Result<Option<T>> {
+    let Some(value) = fields.get(name) else {
+        return Ok(None);
     };
-    let number = |name: &str| pairs.inputs.get(name);
-    let found = || {
-        Some(TrainedWith {
-            base: text(&dpo.about, "model_name")?,
-            relevance: judge(&relevance)?,
-            nli: judge(&pairs)?,
-            precision: serde_json::from_value(json!({
-                "dtype": dpo.inputs.get("dtype")?,
-                "quantization": dpo.inputs.get("quantization")?,
-            }))
-            .ok()?,
-            rag_top_k: number("rag_top_k").and_then(|n| usize::try_from(n.as_u64()?).ok()),
-            min_relevance: number("min_relevance").and_then(Value::as_f64),
-        })
-    };
-    Ok(found())
+    T::deserialize(value).map(Some).map_err(|error| {
+        let reason =
+            format!("{name} is {value}: {error}; remove this file and run the same training again");
+        Error::invalid(path, reason)
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
     use super::*;
     use crate::files::{self, Dtype};
-    use std::fs;
 
     /// Files and records as a run leaves them.
     fn made(output: &Path, page: &Page) -> Layout {
@@ -283,5 +306,30 @@ mod tests {
         assert_eq!(with.base, "a/b@0123");
         assert_eq!(with.precision, Precision::from(Dtype::Bfloat16).in_nf4());
         assert_eq!((with.rag_top_k, with.min_relevance), (Some(3), Some(0.25)));
+
+        let layout = Layout::new(folder.path(), "Mira");
+        for (stage, place, value) in [
+            ("relevance-table", "/about/judge", json!({"name": 7})),
+            ("pairs", "/about/judge", json!("embedded")),
+            ("pairs", "/inputs/rag_top_k", json!("3")),
+            ("pairs", "/inputs/min_relevance", json!([])),
+            ("dpo", "/about/model_name", json!(1)),
+            ("dpo", "/inputs/dtype", json!("f12")),
+            ("dpo", "/inputs/quantization", json!(4)),
+        ] {
+            let record = layout.record(stage);
+            let whole: Value = files::read_json(&record).unwrap();
+            let mut damaged = whole.clone();
+            *damaged.pointer_mut(place).unwrap() = value;
+            files::write_json(&record, &damaged).unwrap();
+            let told = trained_with(folder.path(), "Mira").unwrap_err().to_string();
+            let (path, name) = (
+                record.display().to_string(),
+                place.rsplit('/').next().unwrap(),
+            );
+            assert!(told.contains(&path) && told.contains(name), "{told}");
+            assert!(told.contains("remove this file"), "{told}");
+            files::write_json(&record, &whole).unwrap();
+        }
     }
 }

@@ -41,6 +41,16 @@ fn a_quantized_checkpoint_is_written_dense_and_gives_the_same_logits() {
         let again = tempfile::tempdir().unwrap();
         let error = files::dequantize_model(&to, again.path(), u64::MAX, &job).unwrap_err();
         assert!(error.to_string().contains("is not quantized"), "{error}");
+
+        // A config that promises what the weights do not hold.
+        std::fs::copy(
+            folder(name).join("config.json"),
+            dense.path().join("config.json"),
+        )
+        .unwrap();
+        let error = files::dequantize_model(&to, again.path(), u64::MAX, &job).unwrap_err();
+        assert!(error.to_string().contains("dense already"), "{error}");
+        assert_eq!(std::fs::read_dir(again.path()).unwrap().count(), 0);
     }
 }
 
@@ -220,5 +230,28 @@ fn damaged_scales_are_not_written_and_no_weights_are_overwritten() {
     assert_eq!(
         std::fs::read(output.path().join("model.safetensors")).unwrap(),
         b"mine"
+    );
+}
+
+#[test]
+fn a_part_that_no_shard_has_is_told_of_the_folder() {
+    let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/relevance");
+    let there = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), there.path().join(entry.file_name())).unwrap();
+    }
+    let path = there.path().join("words.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let mut kept = SafeTensors::deserialize(&bytes).unwrap().tensors();
+    kept.retain(|(name, _)| !name.ends_with("_scale"));
+    std::fs::write(path, safetensors::serialize(kept, None).unwrap()).unwrap();
+    let checkpoint = Checkpoint::folder(there.path());
+    let error = files::load_encoder(&checkpoint, Precision::default(), &device()).unwrap_err();
+    let (told, folder) = (error.to_string(), there.path().display().to_string());
+    assert!(told.starts_with(&format!("{folder}: ")), "{told}");
+    assert!(
+        told.contains("word_embeddings.weight_scale is missing"),
+        "{told}"
     );
 }

@@ -13,7 +13,8 @@ use crate::files::Checkpoint;
 use crate::pipeline::{Lock, Output, Stage, StageSpec};
 use crate::progress::Job;
 use crate::tiny::pretrain::{
-    Part, Pretrain, PretrainParts, PretrainSources, evaluate_corpus_judges, pretrain,
+    Part, Pretrain, PretrainParts, PretrainSources, RECIPE_VERSION, evaluate_corpus_judges,
+    pretrain,
 };
 use crate::{Error, Result, files};
 
@@ -116,7 +117,7 @@ impl PretrainArgs {
         made: &[PathBuf],
     ) -> Result<StageSpec> {
         let mut spec = StageSpec::new("pretrain", record)
-            .with_settings(json!({"seed": config.seed}))
+            .with_settings(json!({"seed": config.seed, "recipe": RECIPE_VERSION}))
             .with_settings(parts.from.identity()?);
         if parts.makes(Part::Gemma) {
             let (examples, vocab_size) = (config.language_examples, config.vocab_size);

@@ -54,6 +54,14 @@ impl SequenceClassifierConfig {
         }
     }
 
+    /// Returns how many layers the encoder has.
+    pub fn num_hidden_layers(&self) -> usize {
+        match self {
+            Self::Deberta(config) => config.num_hidden_layers,
+            Self::Roberta(config) => config.num_hidden_layers,
+        }
+    }
+
     /// Returns the same shape with another number of classes.
     pub fn with_num_labels(mut self, num_labels: usize) -> Self {
         match &mut self {

@@ -92,8 +92,8 @@ pub(crate) fn length(text: &str) -> usize {
     text.chars().map(of).sum()
 }
 
-/// Splits a page into parts that are at most `most` long for a tokenizer, see [`length`]: at the end of a paragraph, else of a line, else of a sentence,
-/// else between words, else anywhere.
+/// Splits a page into parts that are at most `most` long for a tokenizer, see [`length`]: at the end of a paragraph, else of a
+/// line, else of a sentence, else between words, else anywhere.
 pub(super) fn parts(page: &str, most: usize) -> Vec<String> {
     const ENDS: [&[&str]; 4] = [
         &["\n\n"],

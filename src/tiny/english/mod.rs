@@ -1,10 +1,11 @@
 //! The teacher that needs no model and no network: English by rules.
 //!
 //! It turns a page about a character into persona statements, asks questions whose answer is in a statement, and puts a statement into the
-//! character's own mouth. It knows word order, agreement and about a thousand verbs; it does not know what words mean, so it judges nothing.
-//! Everything is deterministic for a seed, and the time is linear in the length of the page.
+//! character's own mouth. It knows word order, agreement and about a thousand verbs; it does not know what words mean, so it judges
+//! nothing. Everything is deterministic for a seed, and the time is linear in the length of the page.
 //!
-//! Each module uses only those before it: `words`, `clause`, then `page` (from a page to statements), `questions` and `yes_or_no`; `language` stands alone. A change of the rules' output needs a new version number, see [`Offline`](super::Offline).
+//! Each module uses only those before it: `words`, `clause`, then `page` (from a page to statements), `questions` and `yes_or_no`;
+//! `language` stands alone. A change of the rules' output needs a new version number, see [`Offline`](super::Offline).
 //!
 //! # Limits
 //!

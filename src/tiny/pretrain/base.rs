@@ -259,8 +259,8 @@ pub(super) mod tests {
         let bert = RobertaConfig::new()
             .with_kind(RobertaKind::Bert)
             .with_vocab_size(WORDS.len())
-            .with_hidden_size(8)
-            .with_intermediate_size(16)
+            .with_hidden_size(32)
+            .with_intermediate_size(64)
             .with_num_hidden_layers(3)
             .with_num_attention_heads(2)
             .with_max_position_embeddings(48)
@@ -403,7 +403,7 @@ pub(super) mod tests {
         let (old, new) = (&large[name], &small[&format!("bert.{name}")]);
         for (word, row) in [("[PAD]", 0), ("boat", 15), ("drum", 24)] {
             let place = tokenizer.token_id(word).unwrap() as usize;
-            assert_eq!(new[place * 8..][..8], old[row * 8..][..8], "{word}");
+            assert_eq!(new[place * 32..][..32], old[row * 32..][..32], "{word}");
         }
         assert_eq!(small["classifier.bias"], [0.0; 2]);
         assert!(small["classifier.weight"].iter().any(|value| *value != 0.0));

@@ -12,7 +12,9 @@ use super::neighbours::Neighbours;
 use super::pairs::{Pair, nli_pairs, shares};
 use super::prior::move_prior;
 use super::recipe::{Course, EPOCH, HELD_OUT_STREAM, example_rng, gentle_schedule};
-use super::store::{is_there, save_in_few_bits, unfreeze_layers, unfreeze_rest};
+use super::store::{
+    is_there, round_first_layers, save_in_few_bits, unfreeze_layers, unfreeze_rest,
+};
 use crate::Result;
 use crate::files::{self, Checkpoint, ClassifierConfig, Precision};
 use crate::nn::SequenceClassifier;
@@ -25,17 +27,21 @@ use crate::train::{
 };
 
 const BATCH_SIZE: usize = 32;
-/// How often each reply is learnt from.
-const N_PASSES: usize = 2;
-/// Parts of a pass from which norms, biases and the head learn once more, when the matrices are rounded.
+/// How often each reply is learnt from with its own statement, before matrices are rounded.
+const N_PASSES: usize = 1;
+/// In how many steps the layers are rounded, from the first on.
+const ROUNDINGS: usize = 3;
+/// Parts of a pass that each of these steps learns from.
 const SETTLING: usize = 2;
-/// The learning rate of that, at its highest.
-const SETTLING_RATE: f64 = 3e-4;
+/// The learning rate of these steps at its highest, while some matrices still learn.
+const ROUNDING_RATE: f64 = 5e-5;
+/// That of the last step, where norms, biases and the head learn alone.
+const SETTLING_RATE: f64 = 1e-4;
 /// Held-out examples between two checkpoints, at most.
 const WATCHED: usize = 600;
 /// The shares of the classes in scoring. Of forty statements one or two bear on a reply; a wrong "contradicted" of one of the
 /// others takes as much from the score as a right "entailed" adds.
-const SHARES_IN_SCORING: [f64; 3] = [0.007, 0.953, 0.04];
+const SHARES_IN_SCORING: [f64; 3] = [0.002, 0.968, 0.03];
 
 /// Premise and hypothesis.
 fn template() -> JudgeTemplate {
@@ -59,26 +65,39 @@ pub(super) fn pretrain_nli(
     let n_labels = Nli::NAMES.len();
     let (mut classifier, mut config) = files::load_classifier_body(&base, n_labels, device)?;
     draw_head(&mut classifier, run.seed, device);
-    unfreeze_layers(&mut classifier);
     config.labels = Nli::NAMES.map(String::from).to_vec();
 
     let pairs = nli_pairs(&run.learnt, run.neighbours, &mut example_rng(run.seed, 0));
     let in_training = shares(&pairs, n_labels);
     let parts = Parts::of(pairs.len());
     drop(pairs);
-    let learning = Course {
-        name: "nli",
-        epochs: N_PASSES * parts.count,
-        learning_rate,
-    };
-    let mut trained = train(run, classifier, &config, parts, &learning, job)?;
-    unfreeze_rest(&mut trained);
-    let settling = Course {
-        name: "nli-settling",
-        epochs: SETTLING.min(parts.count),
-        learning_rate: SETTLING_RATE,
-    };
-    let mut trained = train(run, trained, &config, parts, &settling, job)?;
+    let n_layers = config.model.num_hidden_layers();
+    let mut trained = classifier;
+    let mut n_learnt = 0;
+    let n_settling = SETTLING.min(parts.count);
+    for step in 0..=ROUNDINGS {
+        let (name, epochs, learning_rate) = match step {
+            0 => {
+                unfreeze_layers(&mut trained);
+                ("nli".to_string(), N_PASSES * parts.count, learning_rate)
+            }
+            ROUNDINGS => {
+                unfreeze_rest(&mut trained);
+                ("nli-settling".to_string(), n_settling, SETTLING_RATE)
+            }
+            _ => {
+                round_first_layers(&mut trained, n_layers * step / ROUNDINGS);
+                (format!("nli-rounding-{step}"), n_settling, ROUNDING_RATE)
+            }
+        };
+        let course = Course {
+            name: &name,
+            epochs,
+            learning_rate,
+        };
+        trained = train(run, trained, &config, parts, n_learnt, &course, job)?;
+        n_learnt += epochs;
+    }
     move_prior(&mut trained, &in_training, &SHARES_IN_SCORING);
     save_in_few_bits(&mut trained, run.words, &run.folder, |folder| {
         files::write_classifier_config(folder, &config)
@@ -87,12 +106,16 @@ pub(super) fn pretrain_nli(
     JudgeFormat::from(template()).save(&run.folder)
 }
 
+/// Goes through one course.
+///
+/// - n_learnt: parts that earlier courses learnt from
 fn train(
     run: &CorpusRun<'_>,
     classifier: SequenceClassifier,
     config: &ClassifierConfig,
     parts: Parts,
-    course: &Course,
+    n_learnt: usize,
+    course: &Course<'_>,
     job: &Job,
 ) -> Result<SequenceClassifier> {
     let tokenizer =
@@ -104,7 +127,7 @@ fn train(
         ClassifierExample::len,
         ClassifierExample::collate,
     );
-    let train = loader(run, reader, parts);
+    let train = loader(run, reader, parts, n_learnt);
     let (epochs, folder) = (course.epochs, run.work.join(course.name));
     let steps = train.steps_per_epoch(1);
     let steps_done = epochs_done(&folder, epochs)? * steps;
@@ -140,16 +163,17 @@ fn watched(run: &CorpusRun<'_>, reader: &JudgeReader) -> Result<Vec<ClassifierEx
     Ok(watched)
 }
 
-/// Gives the parts of one pass after the other, between which there are checkpoints.
+/// Gives the parts of one pass after the other, between which there are checkpoints, behind those that were learnt from before.
 fn loader(
     run: &CorpusRun<'_>,
     reader: JudgeReader,
     parts: Parts,
+    n_learnt: usize,
 ) -> EpochLoader<ClassifierExample, ClassifierBatch> {
     let (seed, learnt) = (run.seed, run.learnt.clone());
     let neighbours = run.neighbours.clone();
     let source = move |epoch: usize| {
-        let (number, part) = ((epoch - 1) / parts.count, (epoch - 1) % parts.count);
+        let (number, part) = parts.place(n_learnt, epoch);
         let pairs = nli_pairs(&learnt, &neighbours, &mut example_rng(seed, number as u64));
         let examples = encode(&reader, &pairs[part * parts.size..][..parts.size]);
         Arc::new(examples.expect("a vocabulary with an unknown token encodes every text"))
@@ -179,6 +203,12 @@ impl Parts {
             count,
             size: n_examples / count,
         }
+    }
+
+    /// The pass, and the part of it, that an epoch of a course learns from, behind so many parts.
+    fn place(self, n_learnt: usize, epoch: usize) -> (usize, usize) {
+        let place = n_learnt + epoch - 1;
+        (place / self.count, place % self.count)
     }
 }
 
@@ -233,5 +263,13 @@ mod tests {
         for (n, count, size) in [(10, 1, 10), (EPOCH, 1, EPOCH), (2 * EPOCH + 5, 3, 2668)] {
             assert_eq!(Parts::of(n), Parts { count, size });
         }
+    }
+
+    #[test]
+    fn a_course_goes_on_where_the_one_before_ended() {
+        let parts = Parts { count: 3, size: 9 };
+        let places = [(0, 1), (0, 3), (0, 4), (3, 1), (5, 2), (7, 1)];
+        let found = places.map(|(n_learnt, epoch)| parts.place(n_learnt, epoch));
+        assert_eq!(found, [(0, 0), (0, 2), (1, 0), (1, 0), (2, 0), (2, 1)]);
     }
 }

@@ -27,13 +27,13 @@ use crate::train::{
 /// Personas of a step.
 const BATCH_SIZE: usize = 2;
 /// First: all but the table of words.
-const LEARNING: Course = Course {
+const LEARNING: Course<'_> = Course {
     name: "relevance",
     epochs: 3,
     learning_rate: 5e-5,
 };
 /// Then: what is not rounded, around the rounded matrices.
-const SETTLING: Course = Course {
+const SETTLING: Course<'_> = Course {
     name: "relevance-settling",
     epochs: 1,
     learning_rate: 2e-4,
@@ -85,7 +85,7 @@ fn train(
     run: &CorpusRun<'_>,
     encoder: SequenceClassifier,
     config: &ClassifierConfig,
-    course: &Course,
+    course: &Course<'_>,
     job: &Job,
 ) -> Result<SequenceClassifier> {
     let tokenizer =

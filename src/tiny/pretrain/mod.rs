@@ -33,5 +33,5 @@ mod vocabulary;
 mod wordpieces;
 
 pub use corpus_judges::{PretrainSources, evaluate_corpus_judges};
-pub use recipe::Pretrain;
+pub use recipe::{Pretrain, RECIPE_VERSION};
 pub use run::{Part, PretrainParts, pretrain};

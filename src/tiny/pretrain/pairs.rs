@@ -14,14 +14,12 @@ use super::plain_pairs::plain_pairs;
 use super::spoiled::{Around, spoiled};
 use crate::persona::{JudgeInput, Nli};
 
-/// One statement in this many is paired with a spoiled reply.
-const SPOILED_OF: usize = 3;
 /// One statement in this many is paired with a reply of somebody else.
 const OTHERS_OF: usize = 8;
+/// Of this many pairs of statements in a persona's own mouth one is learnt from.
+const PLAIN_OF: usize = 4;
 /// The share of statements with second names, which replies seldom say.
 const WITH_SURNAME: f64 = 0.2;
-/// How often each reply that shares a name with its statement comes with other names.
-const VARIANTS: usize = 2;
 
 /// What a judge is asked, and the class.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,35 +56,38 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// Each reply with its statement, and with another of the persona, which it leaves open; replies that are wrong by a name; statements
-/// in the persona's own mouth; replies that have come apart, and replies of another persona. They come in a random order; every
-/// call returns the same number.
+/// Each reply with its statement; replies with another statement of the persona, which they leave open; replies that are wrong by a
+/// name; statements in the persona's own mouth; replies that have come apart, and replies of another persona. They come in a random
+/// order; every call returns the same number.
 pub(super) fn nli_pairs<'a>(
     personas: &'a [Persona],
     neighbours: &Neighbours,
     rng: &mut ChaCha8Rng,
 ) -> Vec<Pair<'a>> {
     let mut pairs = Vec::new();
+    let mut plain = Vec::new();
     for persona in personas {
         let statements = persona.statements();
         for line in &persona.lines {
             for (query, reply, label) in replies(line) {
-                let is_about_something = line.is_about_something();
-                if is_about_something {
+                if line.is_about_something() {
                     pairs.push(Pair::new(&line.statement, query, reply, label));
                 }
-                let n_others = if is_about_something { 1 } else { 2 };
+                // A right reply contradicts nothing of what else is so.
+                let n_others = if label == Nli::Entailed { 2 } else { 1 };
                 for statement in others(&statements, &line.statement, n_others, rng) {
                     pairs.push(Pair::new(statement, query, reply, Nli::Neutral));
                 }
             }
         }
+        plain.extend(plain_pairs(persona, neighbours, rng));
     }
-    pairs.extend(odd_replies(personas, rng));
+    plain.shuffle(rng);
+    plain.truncate(plain.len() / PLAIN_OF);
+    pairs.extend(plain);
+    pairs.extend(spoiled_replies(personas, rng));
+    pairs.extend(replies_of_others(personas, rng));
     pairs.extend(named_replies(personas, rng));
-    for persona in personas {
-        pairs.extend(plain_pairs(persona, neighbours, rng));
-    }
     for pair in &mut pairs {
         if rng.random_bool(WITH_SURNAME) {
             pair.statement = with_surname(&pair.statement, &invented_word(true, rng)).into();
@@ -117,58 +118,58 @@ fn named_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<
         for (place, reply) in line.entailed.iter().enumerate() {
             let (statement, query) = (line.statement.as_str(), line.question(place));
             let shared = shared_names(statement, reply);
-            let n_variants = if shared.is_empty() { 0 } else { VARIANTS };
-            for _ in 0..n_variants {
-                let word = shared[rng.random_range(0..shared.len())];
-                let one = another(&[word], rng);
-                let other = another(&[word, &one], rng);
-                let exchanged = |text: &'a str, with: &str| Cow::Owned(replaced(text, word, with));
-                pairs.push(Pair::new(
-                    exchanged(statement, &one),
-                    exchanged(query, &one),
-                    exchanged(reply, &one),
-                    Nli::Entailed,
-                ));
-                // Half of them with the name that the corpus has.
-                let (statement, query) = match rng.random_bool(0.5) {
-                    true => (exchanged(statement, &one), exchanged(query, &one)),
-                    false => (statement.into(), query.into()),
-                };
-                let wrong = exchanged(reply, &other);
-                pairs.push(Pair::new(statement, query, wrong, Nli::Contradicted));
+            if shared.is_empty() {
+                continue;
             }
+            let word = shared[rng.random_range(0..shared.len())];
+            let one = another(&[word], rng);
+            let other = another(&[word, &one], rng);
+            let exchanged = |text: &'a str, with: &str| Cow::Owned(replaced(text, word, with));
+            pairs.push(Pair::new(
+                exchanged(statement, &one),
+                exchanged(query, &one),
+                exchanged(reply, &one),
+                Nli::Entailed,
+            ));
+            // Half of them with the name that the corpus has.
+            let (statement, query) = match rng.random_bool(0.5) {
+                true => (exchanged(statement, &one), exchanged(query, &one)),
+                false => (statement.into(), query.into()),
+            };
+            let wrong = exchanged(reply, &other);
+            pairs.push(Pair::new(statement, query, wrong, Nli::Contradicted));
         }
     }
     pairs
 }
 
-/// Replies that neither follow from the statement nor contradict it, because they say nothing or are somebody else's.
-fn odd_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
-    // Each with the place of its persona.
-    let lines: Vec<(usize, &Line)> = (personas.iter().enumerate())
-        .flat_map(|(place, persona)| persona.lines.iter().map(move |line| (place, line)))
-        .filter(|(_, line)| line.is_about_something() && !line.entailed.is_empty())
-        .collect();
-    let neutral = |line: &'a Line, place, reply: Cow<'a, str>| {
-        Pair::new(&line.statement, line.question(place), reply, Nli::Neutral)
-    };
-    let [n_spoiled, n_of_others] = [SPOILED_OF, OTHERS_OF].map(|of| lines.len() / of);
-    let mut pairs = Vec::with_capacity(n_spoiled + n_of_others);
-    for line_idx in index::sample(rng, lines.len(), n_spoiled) {
-        let (_, line) = lines[line_idx];
+/// For each statement that some reply follows from, such a reply that has come apart. It counts as neutral, whatever can still be made
+/// out.
+fn spoiled_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
+    let lines = answered(personas);
+    let mut pairs = Vec::with_capacity(lines.len());
+    for (_, line) in &lines {
         let place = rng.random_range(0..line.entailed.len());
         let (_, stranger) = lines[rng.random_range(0..lines.len())];
+        let query = line.question(place);
         let around = Around {
-            question: line.question(place),
+            question: query,
             statement: &line.statement,
             other: &stranger.entailed[0],
         };
         let reply = spoiled(&line.entailed[place], around, rng);
-        pairs.push(neutral(line, place, reply.into()));
+        pairs.push(Pair::new(&line.statement, query, reply, Nli::Neutral));
     }
-    for line_idx in index::sample(rng, lines.len(), n_of_others) {
+    pairs
+}
+
+/// Replies of somebody else to something else.
+fn replies_of_others<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
+    let lines = answered(personas);
+    let mut pairs = Vec::new();
+    for line_idx in index::sample(rng, lines.len(), lines.len() / OTHERS_OF) {
         let (persona, line) = lines[line_idx];
-        let place = rng.random_range(0..line.questions.len());
+        let query = line.question(rng.random_range(0..line.questions.len()));
         let strangers: Vec<&Line> = (lines.iter())
             .filter(|(other, _)| *other != persona)
             .map(|(_, line)| *line)
@@ -178,9 +179,19 @@ fn odd_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a
         }
         let stranger = strangers[rng.random_range(0..strangers.len())];
         let reply = &stranger.entailed[rng.random_range(0..stranger.entailed.len())];
-        pairs.push(neutral(line, place, reply.as_str().into()));
+        pairs.push(Pair::new(&line.statement, query, reply, Nli::Neutral));
     }
     pairs
+}
+
+/// The lines whose statement some reply follows from, each with the place of its persona.
+fn answered(personas: &[Persona]) -> Vec<(usize, &Line)> {
+    let places = personas.iter().enumerate();
+    let lines =
+        places.flat_map(|(place, persona)| persona.lines.iter().map(move |line| (place, line)));
+    lines
+        .filter(|(_, line)| line.is_about_something() && !line.entailed.is_empty())
+        .collect()
 }
 
 /// As many statements as asked for, or as there are, that are not a line's own.
@@ -224,12 +235,12 @@ mod tests {
     fn a_reply_comes_with_its_statement_and_with_another_that_it_leaves_open() {
         let personas = personas(30);
         let pairs = nli_pairs(&personas, &Neighbours::default(), &mut example_rng(1, 0));
-        // Two statements with six replies each, twice; a reply that nothing answers, twice.
-        let n_whole = personas.len() * (2 * 6 * 2 + 2);
-        let n_odd = 2 * personas.len() / SPOILED_OF + 2 * personas.len() / OTHERS_OF;
+        // Two statements with six replies each; these with the only other one; and what declines with both.
+        let (n_own, n_open) = (personas.len() * 2 * 6, personas.len() * (2 * 6 + 2));
+        let n_odd = 2 * personas.len() + 2 * personas.len() / OTHERS_OF;
         // With another statement, twice, and with something new.
-        let n_plain = personas.len() * 2 * 3;
-        assert_eq!(pairs.len(), n_whole + n_odd + n_plain);
+        let n_plain = personas.len() * 2 * 3 / PLAIN_OF;
+        assert_eq!(pairs.len(), n_own + n_open + n_odd + n_plain);
         let is_plain = |pair: &Pair| {
             let has = |thing| pair.reply.contains(thing);
             has("boat") && has("cello") || has(" with my ")
@@ -270,7 +281,6 @@ mod tests {
         assert_eq!(drawn(0), drawn(0));
         assert_ne!(drawn(0), drawn(1));
         assert_eq!(drawn(0).len(), drawn(1).len());
-        assert_eq!(shares(&drawn(0), 3), shares(&drawn(1), 3));
     }
 
     #[test]
@@ -286,7 +296,7 @@ mod tests {
         };
         for number in 0..200 {
             let pairs = named_replies(&personas, &mut example_rng(2, number));
-            assert_eq!(pairs.len(), 2 * 2 * VARIANTS);
+            assert_eq!(pairs.len(), 2 * 2);
             for pair in pairs {
                 let [stated, replied] = [&pair.statement, &pair.reply].map(|text| words(text));
                 let agrees = replied

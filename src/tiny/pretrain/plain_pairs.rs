@@ -194,8 +194,8 @@ fn in_one(one: &str, other: &str, rng: &mut ChaCha8Rng) -> String {
     }
 }
 
-/// What a persona would say of a statement if it were not so: without its "not" or with one, or with a word of the same kind; none if no such
-/// place is plain.
+/// What a persona would say of a statement if it were not so: without its "not" or with one, or with a word of the same kind; none
+/// if no such place is plain.
 fn wrong(
     statement: &str,
     plain: &str,

@@ -28,6 +28,8 @@ pub struct Pretrain {
     pub vocab_size: usize,
 }
 
+/// Counts up when what is learnt, or how, changes, so that nobody goes on with what an older program began.
+pub const RECIPE_VERSION: u32 = 2;
 /// Examples between two checkpoints, at most.
 pub(super) const EPOCH: usize = 4000;
 /// Examples that are held out to watch the training.
@@ -37,13 +39,13 @@ pub(super) const HELD_OUT_STREAM: u64 = 1 << 40;
 
 /// A part of a judge's training.
 ///
-/// There are two. First all weights learn but the table of word embeddings, which is rounded to the bits that it is stored in and
-/// shared by all judges. Then all matrices that are stored in few bits are rounded, and the rest, norms, biases and the head, learns on
-/// to make up for that.
+/// First all weights learn but the table of word embeddings, which is rounded to the bits that it is stored in and shared by all
+/// judges. Then the matrices are rounded to the bits that they are stored in, all at once or some layers at a time, and the other
+/// weights learn on to make up for that. In the end these are norms, biases and the head.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Course {
+pub(super) struct Course<'a> {
     /// What its progress and its folder are called.
-    pub(super) name: &'static str,
+    pub(super) name: &'a str,
     /// Runs over the examples that its loader gives at a time: all of them, or a part.
     pub(super) epochs: usize,
     /// At its highest.

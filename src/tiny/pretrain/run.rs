@@ -38,8 +38,8 @@ impl PretrainParts {
 /// Trains the judges that reward, on another seed the judges that grade, and the Gemma, whose statements the judge that rewards
 /// retrieves.
 ///
-/// The folder then has `gemma`, `relevance`, `nli`, `evaluation/relevance` and `evaluation/nli`, and `words`, which all judges share. A run that was stopped
-/// goes on where it was; what is complete is left as it is.
+/// The folder then has `gemma`, `relevance`, `nli`, `evaluation/relevance` and `evaluation/nli`, and `words`, which all judges
+/// share. A run that was stopped goes on where it was; what is complete is left as it is.
 pub fn pretrain(
     config: &Pretrain,
     parts: &PretrainParts,

@@ -18,8 +18,8 @@ pub(super) struct Around<'a> {
     pub(super) other: &'a str,
 }
 
-/// A right reply that says nothing any more, never the reply itself: words in disorder, its own or those of the question or the statement; a word or a phrase
-/// again and again; an end in the middle; or the end of another reply.
+/// A right reply that says nothing any more, never the reply itself: words in disorder, its own, those of the question or the statement
+/// or of two of them; a word or a phrase again and again; an end in the middle; the end of another reply, or its words here and there.
 pub(super) fn spoiled(reply: &str, around: Around<'_>, rng: &mut ChaCha8Rng) -> String {
     let words: Vec<&str> = reply.split_whitespace().collect();
     loop {
@@ -37,25 +37,53 @@ fn spoiled_words<'a>(
     rng: &mut ChaCha8Rng,
 ) -> Vec<&'a str> {
     let n_words = words.len();
-    match rng.random_range(0..7) {
+    let (question, statement) = (bare(around.question), bare(around.statement));
+    match rng.random_range(0..10) {
         0 if n_words > 3 => in_disorder(words, rng),
-        1 => in_disorder(bare(around.question), rng),
-        2 => in_disorder(bare(around.statement), rng),
-        3 if n_words > 3 => again(words, 2..=3, 2..=5, rng),
-        4 => {
-            let is_open = |word: &str| OPEN.split(' ').any(|open| open.eq_ignore_ascii_case(word));
-            match words.iter().rposition(|word| is_open(word)) {
-                Some(last) => words[..=last].to_vec(),
-                None => again(words, 1..=1, 4..=12, rng),
-            }
-        }
-        5 if n_words > 2 => {
+        1 => in_disorder(question, rng),
+        2 => in_disorder(statement, rng),
+        3 => in_disorder(some([question, statement].concat(), rng), rng),
+        4 if n_words > 2 => in_disorder(some([words, statement].concat(), rng), rng),
+        5 if n_words > 3 => again(words, 2..=3, 2..=5, rng),
+        6 => match words.iter().rposition(|word| is_open(word)) {
+            Some(last) => words[..=last].to_vec(),
+            None => again(words, 1..=1, 4..=12, rng),
+        },
+        7 if n_words > 2 => {
             let end: Vec<&str> = around.other.split_whitespace().collect();
             let (kept, from) = (rng.random_range(1..=n_words / 2), end.len() / 2);
             [&words[..kept], &end[from..]].concat()
         }
+        8 if n_words > 2 => mixed(words, &bare(around.other), rng),
         _ => again(words, 1..=1, 4..=12, rng),
     }
+}
+
+fn is_open(word: &str) -> bool {
+    OPEN.split(' ').any(|open| open.eq_ignore_ascii_case(word))
+}
+
+/// Between a third and all of the words.
+fn some<'a>(mut words: Vec<&'a str>, rng: &mut ChaCha8Rng) -> Vec<&'a str> {
+    words.shuffle(rng);
+    let n_words = words.len();
+    words.truncate(rng.random_range(n_words.div_ceil(3)..=n_words));
+    words
+}
+
+/// A sentence in which half of the words that mean something are others.
+fn mixed<'a>(mut words: Vec<&'a str>, others: &[&'a str], rng: &mut ChaCha8Rng) -> Vec<&'a str> {
+    let mut places: Vec<usize> = (0..words.len())
+        .filter(|&place| !is_open(words[place]))
+        .collect();
+    places.shuffle(rng);
+    places.truncate(places.len().div_ceil(2));
+    for place in places {
+        if !others.is_empty() {
+            words[place] = others[rng.random_range(0..others.len())];
+        }
+    }
+    words
 }
 
 /// The words of a sentence without its marks.
@@ -65,10 +93,14 @@ fn bare(sentence: &str) -> Vec<&str> {
     bare.filter(|word| !word.is_empty()).collect()
 }
 
-/// Words in another order, some of them twice.
+/// Words in another order, some of them twice, with small words between them.
 fn in_disorder<'a>(mut words: Vec<&'a str>, rng: &mut ChaCha8Rng) -> Vec<&'a str> {
+    let small: Vec<&str> = OPEN.split(' ').collect();
     for _ in 0..rng.random_range(0..=words.len() / 3) {
-        words.push(words[rng.random_range(0..words.len())]);
+        words.push(match rng.random_bool(0.5) {
+            true => small[rng.random_range(0..small.len())],
+            false => words[rng.random_range(0..words.len())],
+        });
     }
     words.shuffle(rng);
     words
@@ -116,7 +148,7 @@ mod tests {
             "I play the trumpet in Dunmore.",
         ] {
             let all = format!(
-                "{reply} {} {} {}",
+                "{reply} {OPEN} {} {} {}",
                 AROUND.question, AROUND.statement, AROUND.other
             );
             for _ in 0..100 {
@@ -137,9 +169,12 @@ mod tests {
         for (kind, is_of) in [
             (
                 "of the question",
-                (|text| text.contains("smells")) as fn(&str) -> bool,
+                (|text| text.contains("smells") && !text.contains("bakery")) as fn(&str) -> bool,
             ),
-            ("of the statement", |text| text.contains("bakery")),
+            ("of the statement", |text| {
+                let is_of_others = ["smells", "Dunmore", "bread"].map(|word| text.contains(word));
+                text.contains("bakery") && !is_of_others.contains(&true)
+            }),
             ("a word again and again", |text| {
                 text.contains("bread bread bread")
             }),
@@ -147,9 +182,19 @@ mod tests {
                 text.contains("fresh bread fresh bread")
             }),
             ("no end", |text| text == "I bake fresh bread in"),
+            ("of question and statement", |text| {
+                text.contains("wake") && text.contains("bakery")
+            }),
+            ("of reply and statement", |text| {
+                text.contains("Dunmore") && text.contains("bakery")
+            }),
+            ("others here and there", |text| {
+                text.contains("goats") && text.ends_with("morning.")
+            }),
             ("another end", |text| text.ends_with("all mine.")),
             ("in disorder", |text| {
-                text.split(' ').count() >= 9 && text.starts_with("morning.")
+                let is_of_others = ["smells", "bakery", "goats"].map(|word| text.contains(word));
+                text.starts_with("morning.") && !is_of_others.contains(&true)
             }),
         ] {
             assert!(texts.iter().any(|text| is_of(text)), "{kind}");

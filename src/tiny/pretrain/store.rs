@@ -45,6 +45,22 @@ pub(super) fn unfreeze_layers(model: &mut impl Weights) {
     });
 }
 
+/// Rounds the matrices of the first layers, so many, and of what is below them, and makes the rest trainable, which makes up for it.
+pub(super) fn round_first_layers(model: &mut impl Weights, n_layers: usize) {
+    unfreeze_layers(model);
+    files::round_weights(model, Bits::Four, |name| {
+        let number = name
+            .split_once("encoder.layer.")
+            .map(|(_, rest)| rest.split('.').next());
+        match number {
+            Some(number) => number
+                .and_then(|number| number.parse().ok())
+                .is_some_and(|number: usize| number < n_layers),
+            None => name.contains("embeddings"),
+        }
+    });
+}
+
 /// Rounds all matrices that are stored in few bits, and makes the rest trainable: norms, biases, the head.
 pub(super) fn unfreeze_rest(model: &mut impl Weights) {
     unfreeze_layers(model);
@@ -112,6 +128,82 @@ mod tests {
 
     use super::*;
     use crate::files::{Checkpoint, Precision};
+    use crate::nn::layers::weight::draw_matrices;
+    use crate::nn::{
+        RobertaConfig, RobertaKind, SequenceClassifier, SequenceClassifierConfig, WeightMut,
+    };
+
+    /// The name of each matrix, its values, and whether it is fixed.
+    fn matrices(model: &mut impl Weights) -> Vec<(String, Vec<f32>, bool)> {
+        let mut found = Vec::new();
+        model.weights("", &mut |name, weight| {
+            if let WeightMut::Matrix(matrix) = weight {
+                let values = matrix.val().into_data().iter::<f32>().collect();
+                found.push((name.to_string(), values, matrix.as_dense().is_some()));
+            }
+        });
+        found
+    }
+
+    #[test]
+    fn matrices_are_rounded_from_the_first_layer_on_and_what_is_rounded_is_fixed() {
+        let device = Device::flex();
+        let bert = RobertaConfig::new()
+            .with_kind(RobertaKind::Bert)
+            .with_vocab_size(40)
+            .with_hidden_size(32)
+            .with_intermediate_size(64)
+            .with_num_hidden_layers(3)
+            .with_num_attention_heads(2)
+            .with_max_position_embeddings(16)
+            .with_num_labels(3);
+        let mut judge = SequenceClassifierConfig::Roberta(bert).init(&device);
+        draw_matrices(&mut judge, 4, 0.3, &device);
+        let mut before = matrices(&mut judge);
+        type Step = fn(&mut SequenceClassifier);
+        let steps: [(Step, &[&str]); 3] = [
+            (unfreeze_layers, &["word_embeddings"]),
+            (
+                |judge| round_first_layers(judge, 2),
+                &["embeddings", "layer.0.", "layer.1."],
+            ),
+            (unfreeze_rest, &["embeddings", "layer.", "pooler"]),
+        ];
+        for (place, (step, rounded)) in steps.into_iter().enumerate() {
+            step(&mut judge);
+            let after = matrices(&mut judge);
+            for ((name, values, is_fixed), (_, old, was_fixed)) in after.iter().zip(&before) {
+                // The two kinds of tokens and the three classes are kept whole.
+                let is_whole = ["token_type", "classifier"]
+                    .iter()
+                    .any(|part| name.contains(part));
+                let is_meant = rounded.iter().any(|part| name.contains(part)) && !is_whole;
+                assert_eq!(*is_fixed, is_meant, "{name}");
+                let unlike = values.iter().zip(old).any(|(new, old)| new != old);
+                let is_new = is_meant && (place == 0 || !was_fixed);
+                assert_eq!(unlike, is_new, "{name} in step {place}");
+                let furthest = values.iter().zip(old).map(|(new, old)| (new - old).abs());
+                assert!(furthest.fold(0.0, f32::max) < 0.06, "{name}");
+            }
+            before = after;
+        }
+    }
+
+    #[test]
+    fn a_shared_file_is_the_same_in_both_folders_wherever_they_are_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let (words, judge) = (
+            folder.path().join("a/words"),
+            folder.path().join("a/judges/nli"),
+        );
+        for text in ["first", "second"] {
+            files::write(&words.join("tokenizer.json"), text.as_bytes()).unwrap();
+            share(&words, "tokenizer.json", &judge).unwrap();
+        }
+        fs::rename(folder.path().join("a"), folder.path().join("b")).unwrap();
+        let found = folder.path().join("b/judges/nli/tokenizer.json");
+        assert_eq!(fs::read_to_string(found).unwrap(), "second");
+    }
 
     #[test]
     fn a_gemma_comes_back_as_near_as_8_bits_allow() {

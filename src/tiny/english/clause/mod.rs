@@ -1,7 +1,7 @@
 //! Parses a clause: subject, verb, phrases, whom names and pronouns refer to; and rewrites it in another grammatical person.
 //!
-//! Everything works on [`tokens`](super::words::tokens) in which the mentions of the character are marked. Nothing here knows pages, questions
-//! or replies.
+//! Everything works on [`tokens`](super::words::tokens) in which the mentions of the character are marked. Nothing here knows
+//! pages, questions or replies.
 
 pub(super) mod case;
 pub(super) mod inflection;

@@ -122,7 +122,8 @@ fn is_unknown_name(tokens: &[Token], at: usize) -> bool {
             .is_some_and(|before| before.is_capital() && !before.me && in_place_before(tokens, at))
 }
 
-/// Whether a sentence opens with the character's pronoun and has it as an object, too, so that one of them is somebody else: `He likes him`.
+/// Whether a sentence opens with the character's pronoun and has it as an object, too, so that one of them is somebody else: `He
+/// likes him`.
 pub(crate) fn pairs_pronouns(tokens: &[Token], gender: Gender) -> bool {
     let [nominative, accusative, ..] = gender.forms();
     let is_object = |at: usize| tokens[at].is(accusative) && !is_possessive(tokens, at);

@@ -16,8 +16,26 @@ pattern!(
 const RELATIVES: &str = "husband, wife, spouse, partner, fiancé, fiancée, fiance, fiancee, boyfriend, girlfriend, mother, father, stepmother, stepfather, mum, mom, dad, sister, \
     brother, twin, son, daughter, aunt, uncle, cousin, niece, nephew, grandmother, grandfather, best friend";
 /// Fields that a person has once.
-const OF_ONE: &str = "age, born, birthday, birth date, date of birth, birthplace, job, occupation, profession, height, weight, hair, eyes, \
+const OF_ONE: &str = "age, born, birthday, birth date, date of birth, birthplace, job, height, weight, hair, eyes, \
     gender, sex, species, race, nationality, full name";
+/// Other names of a job.
+const JOBS: &str = "occupation, profession";
+/// What stands before a relative.
+const WHICH: &str =
+    "older, elder, eldest, big, younger, youngest, little, half, twin, late, former, ex";
+
+/// What a field says once of a person, whatever it is called.
+fn of_one(key: &str) -> Option<&str> {
+    let key = if is_listed(JOBS, key) { "job" } else { key };
+    is_listed(OF_ONE, key).then_some(key)
+}
+
+/// Whether a field names a relative: "brother", "older brother".
+fn is_of_relative(key: &str) -> bool {
+    let behind = key.split_once([' ', '-']);
+    let behind = behind.filter(|(which, _)| is_listed(WHICH, which));
+    is_listed(RELATIVES, behind.map_or(key, |(_, relative)| relative))
+}
 
 /// What stands in place of a name where there is nobody.
 const NOBODY: &str = "none, no, nobody, n/a, unknown, dead, deceased, -, –, —, ?";
@@ -39,35 +57,33 @@ pub(super) fn of_relatives(page: &str) -> String {
         section += usize::from(line.starts_with(['#', '=']));
         sections.push(section);
         if let Some(key) = key {
-            values
-                .entry((section, key))
-                .or_default()
-                .insert(value(line));
+            let kind = of_one(key).unwrap_or(key);
+            let values = values.entry((section, kind)).or_default();
+            values.insert(value(line));
         }
     }
     let indent = |line: &str| line.len() - line.trim_start().len();
-    let of_one = |key: &&str| is_listed(OF_ONE, key);
     let is_twice_below = |place: usize| {
         let below = lines[place + 1..].iter();
         // Fields that are indented stand below the relative's already.
         let below = below.take_while(|(line, _)| indent(line) == indent(lines[place].0));
-        let mut run = below.map_while(|(_, key)| key.as_deref().filter(of_one));
-        run.any(|key| values[&(sections[place], key)].len() > 1)
+        let mut run = below.map_while(|(_, key)| of_one(key.as_deref()?));
+        run.any(|kind| values[&(sections[place], kind)].len() > 1)
     };
     // Whose the fields are that follow.
     let mut whose: Option<(String, usize)> = None;
     let mut out: Vec<String> = Vec::with_capacity(lines.len());
     for (place, (line, key)) in lines.iter().enumerate() {
         let key = key.as_deref();
-        if let (Some((whose, of_whose)), Some(key)) = (&whose, key.filter(of_one))
+        if let (Some((whose, of_whose)), Some(key)) =
+            (&whose, key.filter(|key| of_one(key).is_some()))
             && indent(line) == *of_whose
         {
             let renamed = format!("${{1}}{whose} {key}${{3}}");
             out.push(FIELD.replace(line, renamed).into_owned());
             continue;
         }
-        let is_somebody =
-            |key: &&str| is_listed(RELATIVES, key) && !is_listed(NOBODY, &value(line));
+        let is_somebody = |key: &&str| is_of_relative(key) && !is_listed(NOBODY, &value(line));
         let relative = key.filter(|key| is_somebody(key) && is_twice_below(place));
         whose = relative.map(|relative| (genitive(&capitalized(relative)), indent(line)));
         out.push(line.to_string());
@@ -92,6 +108,10 @@ mod tests {
                 "Brother: Bob\nAge: 20\nFiancée: Ada\nAge: 22",
                 "Brother: Bob\nBrother's age: 20\nFiancée: Ada\nFiancée's age: 22",
             ),
+            (
+                "Occupation: vet\nOlder brother: Bob\nJob: cook",
+                "Occupation: vet\nOlder brother: Bob\nOlder brother's job: cook",
+            ),
         ] {
             assert_eq!(of_relatives(page), expected);
         }
@@ -111,6 +131,8 @@ mod tests {
             "Age: 31\nHusband: Tom\n\nAge: about thirty",
             "Age: 31\nHusband: Tom\nLikes: figs\nAge: 44",
             "Age: 31\nHusband: none\nAge: 44",
+            "Age: 20\nLives with mother: yes\nAge: 17",
+            "Sex: F\nPartner: Ann\nGender: female",
             "- Age: 31\n- Husband: Tom\n  - Age: 44",
             "Age: 31\nMother: Ruth\nHeight: 170 cm\nAge: 31",
             "## As a child\nHair: red\nMother: Ruth\n## Now\nMother: Ruth\nHair: grey\nJob: vet",
