@@ -63,8 +63,8 @@ pub(super) fn pretrain_nli(
     run.share_tokenizer()?;
     let base = Checkpoint::folder(run.base);
     let n_labels = Nli::NAMES.len();
-    let (mut classifier, mut config) = files::load_classifier_body(&base, n_labels, device)?;
-    draw_head(&mut classifier, run.seed, device);
+    let (mut trained, mut config) = files::load_classifier_body(&base, n_labels, device)?;
+    draw_head(&mut trained, run.seed, device);
     config.labels = Nli::NAMES.map(String::from).to_vec();
 
     let pairs = nli_pairs(&run.learnt, run.neighbours, &mut example_rng(run.seed, 0));
@@ -72,7 +72,6 @@ pub(super) fn pretrain_nli(
     let parts = Parts::of(pairs.len());
     drop(pairs);
     let n_layers = config.model.num_hidden_layers();
-    let mut trained = classifier;
     let mut n_learnt = 0;
     let n_settling = SETTLING.min(parts.count);
     for step in 0..=ROUNDINGS {

@@ -16,7 +16,7 @@ use crate::persona::{JudgeInput, Nli};
 
 /// One statement in this many is paired with a reply of somebody else.
 const OTHERS_OF: usize = 8;
-/// Of this many pairs of statements in a persona's own mouth one is learnt from.
+/// One in this many of the pairs with a statement in the persona's own mouth is learnt from.
 const PLAIN_OF: usize = 4;
 /// The share of statements with second names, which replies seldom say.
 const WITH_SURNAME: f64 = 0.2;
@@ -281,6 +281,10 @@ mod tests {
         assert_eq!(drawn(0), drawn(0));
         assert_ne!(drawn(0), drawn(1));
         assert_eq!(drawn(0).len(), drawn(1).len());
+        let [first, second] = [0, 1].map(|number| shares(&drawn(number), 3));
+        for (first, second) in first.iter().zip(&second) {
+            assert!((first - second).abs() < 0.01, "{first} {second}");
+        }
     }
 
     #[test]

@@ -45,19 +45,16 @@ pub(super) fn unfreeze_layers(model: &mut impl Weights) {
     });
 }
 
-/// Rounds the matrices of the first layers, so many, and of what is below them, and makes the rest trainable, which makes up for it.
+/// Rounds the embeddings and the matrices of the first `n_layers` layers, and makes the rest trainable, which makes up for it.
 pub(super) fn round_first_layers(model: &mut impl Weights, n_layers: usize) {
+    let layer = |name: &str| -> Option<usize> {
+        let (_, behind) = name.split_once("encoder.layer.")?;
+        behind.split('.').next()?.parse().ok()
+    };
     unfreeze_layers(model);
-    files::round_weights(model, Bits::Four, |name| {
-        let number = name
-            .split_once("encoder.layer.")
-            .map(|(_, rest)| rest.split('.').next());
-        match number {
-            Some(number) => number
-                .and_then(|number| number.parse().ok())
-                .is_some_and(|number: usize| number < n_layers),
-            None => name.contains("embeddings"),
-        }
+    files::round_weights(model, Bits::Four, |name| match layer(name) {
+        Some(layer) => layer < n_layers,
+        None => name.contains("embeddings"),
     });
 }
 
