@@ -44,7 +44,7 @@ pub fn dequantize_model(
         nf4_weights.push((name, shape, packed));
     }
     if nf4_weights.is_empty() && !tensors.values().any(StoredTensor::is_packed) {
-        let reason = "has a quantization_config, but the weights are dense already; take it out and use the model as it is";
+        let reason = "has a quantization_config, but the weights are dense already; remove \"quantization_config\" from this file and use the model as it is";
         return Err(Error::invalid(base.path(CONFIG), reason));
     }
     let n_tensors = nf4_weights.len() + tensors.len();

@@ -32,18 +32,18 @@ const N_PASSES: usize = 1;
 /// In how many steps the layers are rounded, from the first on.
 const ROUNDINGS: usize = 3;
 /// Parts of a pass that each of these steps learns from.
-const SETTLING: usize = 2;
+const PARTS_PER_ROUNDING: usize = 2;
 /// The learning rate of these steps at its highest, while some matrices still learn.
 const ROUNDING_RATE: f64 = 5e-5;
 /// That of the last step, where norms, biases and the head learn alone.
 const SETTLING_RATE: f64 = 1e-4;
-/// Held-out examples between two checkpoints, at most.
+/// Held-out examples on which each checkpoint is measured, at most.
 const WATCHED: usize = 600;
-/// The shares of the classes in scoring. Of forty statements one or two bear on a reply; a wrong "contradicted" of one of the
+/// The shares of contradicted, neutral and entailed in scoring, chosen on the development set. Of forty statements one or two bear on a reply; a wrong "contradicted" of one of the
 /// others takes as much from the score as a right "entailed" adds.
 const SHARES_IN_SCORING: [f64; 3] = [0.002, 0.968, 0.03];
 
-/// Premise and hypothesis.
+/// First the statement, then the question with the reply.
 fn template() -> JudgeTemplate {
     JudgeTemplate::Pair(["{statement}", "{query} {response}"].map(String::from))
 }
@@ -73,7 +73,7 @@ pub(super) fn pretrain_nli(
     drop(pairs);
     let n_layers = config.model.num_hidden_layers();
     let mut n_learnt = 0;
-    let n_settling = SETTLING.min(parts.count);
+    let n_settling = PARTS_PER_ROUNDING.min(parts.count);
     for step in 0..=ROUNDINGS {
         let (name, epochs, learning_rate) = match step {
             0 => {
@@ -162,7 +162,7 @@ fn watched(run: &CorpusRun<'_>, reader: &JudgeReader) -> Result<Vec<ClassifierEx
     Ok(watched)
 }
 
-/// Gives the parts of one pass after the other, between which there are checkpoints, behind those that were learnt from before.
+/// Gives a part of a pass an epoch, between which there are checkpoints: those that come after the `n_learnt` parts of earlier courses.
 fn loader(
     run: &CorpusRun<'_>,
     reader: JudgeReader,
@@ -195,7 +195,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// Of so many examples; the few that are left over come in another pass.
+    /// Of so many examples; the few that are left over are not learnt from in that pass.
     fn of(n_examples: usize) -> Self {
         let count = n_examples.div_ceil(EPOCH).max(1);
         Self {
@@ -204,7 +204,7 @@ impl Parts {
         }
     }
 
-    /// The pass, and the part of it, that an epoch of a course learns from, behind so many parts.
+    /// The pass, and the part of it, that an epoch of a course learns from after `n_learnt` parts of earlier courses. Epochs count from 1.
     fn place(self, n_learnt: usize, epoch: usize) -> (usize, usize) {
         let place = n_learnt + epoch - 1;
         (place / self.count, place % self.count)

@@ -57,7 +57,7 @@ impl<'a> Pair<'a> {
 }
 
 /// Each reply with its statement; replies with another statement of the persona, which they leave open; replies that are wrong by a
-/// name; statements in the persona's own mouth; replies that have come apart, and replies of another persona. They come in a random
+/// name; some of the statements in the persona's own mouth; replies that have come apart, and replies of another persona. They come in a random
 /// order; every call returns the same number.
 pub(super) fn nli_pairs<'a>(
     personas: &'a [Persona],
@@ -73,7 +73,7 @@ pub(super) fn nli_pairs<'a>(
                 if line.is_about_something() {
                     pairs.push(Pair::new(&line.statement, query, reply, label));
                 }
-                // A right reply contradicts nothing of what else is so.
+                // A right reply agrees with all other statements of the persona.
                 let n_others = if label == Nli::Entailed { 2 } else { 1 };
                 for statement in others(&statements, &line.statement, n_others, rng) {
                     pairs.push(Pair::new(statement, query, reply, Nli::Neutral));
@@ -143,8 +143,7 @@ fn named_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<
     pairs
 }
 
-/// For each statement that some reply follows from, such a reply that has come apart. It counts as neutral, whatever can still be made
-/// out.
+/// For each statement that a reply entails, that reply after it has come apart. It counts as neutral, whatever can still be made out.
 fn spoiled_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
     let lines = answered(personas);
     let mut pairs = Vec::with_capacity(lines.len());
@@ -184,7 +183,7 @@ fn replies_of_others<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<P
     pairs
 }
 
-/// The lines whose statement some reply follows from, each with the place of its persona.
+/// The lines with a reply that entails the statement, each with the place of its persona.
 fn answered(personas: &[Persona]) -> Vec<(usize, &Line)> {
     let places = personas.iter().enumerate();
     let lines =
@@ -265,7 +264,30 @@ mod tests {
             }
         }
         let shares = shares(&pairs, 3);
-        assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9 && shares[0] < shares[1]);
+        assert!(shares[0] < shares[2] && shares[2] < shares[1], "{shares:?}");
+    }
+
+    #[test]
+    fn a_right_reply_comes_with_two_other_statements_and_any_other_reply_with_one() {
+        let line = |thing: &str| {
+            let line = serde_json::json!({"s": format!("Ada has a {thing}."), "q": ["And?"], "e": [format!("A {thing}, yes.")],
+                "c": [format!("No {thing} here.")], "n": [format!("{thing}, is it?")]});
+            serde_json::from_value::<Line>(line).unwrap()
+        };
+        let personas = [Persona {
+            lines: ["boat", "cello", "harp", "drum"].map(line).to_vec(),
+        }];
+        let pairs = nli_pairs(&personas, &Neighbours::default(), &mut example_rng(1, 0));
+        for thing in ["boat", "cello", "harp", "drum"] {
+            let n_open = |reply: String| {
+                let pairs = pairs.iter().filter(|pair| pair.reply == reply);
+                let others = pairs.filter(|pair| !pair.statement.contains(thing));
+                others.filter(|pair| pair.label == Nli::Neutral).count()
+            };
+            assert_eq!(n_open(format!("A {thing}, yes.")), 2);
+            assert_eq!(n_open(format!("No {thing} here.")), 1);
+            assert_eq!(n_open(format!("{thing}, is it?")), 1);
+        }
     }
 
     #[test]

@@ -18,8 +18,8 @@ pub(super) struct Around<'a> {
     pub(super) other: &'a str,
 }
 
-/// A right reply that says nothing any more, never the reply itself: words in disorder, its own, those of the question or the statement
-/// or of two of them; a word or a phrase again and again; an end in the middle; the end of another reply, or its words here and there.
+/// Turns a right reply into nonsense, never the reply itself: words in disorder, its own, the question's, the statement's or mixed; a word
+/// or a phrase again and again; a sentence cut off; the end of another reply, or some of its words.
 pub(super) fn spoiled(reply: &str, around: Around<'_>, rng: &mut ChaCha8Rng) -> String {
     let words: Vec<&str> = reply.split_whitespace().collect();
     loop {

@@ -40,8 +40,8 @@ fn is_of_relative(key: &str) -> bool {
 /// What stands in place of a name where there is nobody.
 const NOBODY: &str = "none, no, nobody, n/a, unknown, dead, deceased, -, –, —, ?";
 
-/// Renames the fields directly below a relative's to "Husband's age", all of them if the same section has another value of one of
-/// them, too. Otherwise they are taken for the character's.
+/// Renames the fields directly below a relative's to "Husband's age" if one of them has a different value elsewhere in the section, which
+/// is then the character's own. Otherwise all of them are taken for the character's.
 pub(super) fn of_relatives(page: &str) -> String {
     let key = |line: &str| FIELD.captures(line).map(|found| found[2].to_lowercase());
     let value = |line: &str| {
