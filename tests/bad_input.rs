@@ -342,14 +342,9 @@ fn checkpoints_of_other_settings_are_no_beginning_of_a_pretraining() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("models");
     let work = folder.path().join("models.training");
-    fs::create_dir(&work).unwrap();
-    let record = work.join("pretrain.json");
+    fs::create_dir_all(work.join("checkpoints")).unwrap();
     let inputs = "{\"seed\": 1, \"language_examples\": 8, \"vocab_size\": 8192}";
-    fs::write(
-        &record,
-        format!("{{\"complete\": false, \"inputs\": {inputs}}}"),
-    )
-    .unwrap();
+    let record = format!("{{\"complete\": false, \"inputs\": {inputs}}}");
     let pretrain = [
         "pretrain",
         "--seed",
@@ -357,12 +352,17 @@ fn checkpoints_of_other_settings_are_no_beginning_of_a_pretraining() {
         "--output",
         output.to_str().unwrap(),
     ];
-    refused(
-        &[&pretrain[..], &SMALL_PRETRAINING].concat(),
-        1,
-        &["seed 1 → 2", "--force"],
-    );
-    assert!(!output.exists());
+    let unknown = "settings that are not known";
+    for (text, told) in [
+        (&record[..], "seed 1 → 2"),
+        ("", unknown),
+        ("{\"complete\"", unknown),
+    ] {
+        fs::write(work.join("pretrain.json"), text).unwrap();
+        let command = [&pretrain[..], &SMALL_PRETRAINING].concat();
+        refused(&command, 1, &[told, "--force"]);
+        assert!(!output.exists());
+    }
 }
 
 #[test]
@@ -384,8 +384,11 @@ fn a_pretraining_needs_an_encoder_and_a_corpus_of_personas() {
         1,
         &["tests/data", "files of personas"],
     );
-    refused(&of("judges", &base), 1, &[nli, "is no BERT"]);
-    assert!(!output.join("nli/config.json").exists());
+    // The first leaves nothing behind that is in the way of the next.
+    for base in [nli, "tests/data/judges/relevance"] {
+        refused(&of("judges", &["--base", base]), 1, &[base, "is no BERT"]);
+        assert!(!output.exists());
+    }
 }
 
 #[test]

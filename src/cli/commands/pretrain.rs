@@ -79,11 +79,15 @@ impl PretrainArgs {
         command(train.iter().chain(model).chain(judges).copied())
     }
 
-    /// Fails if the output or the checkpoints were made with other settings: models take hours and must not be replaced by
-    /// accident.
-    fn check_same(&self, known: bool, changed: &[String], made: &[PathBuf]) -> Result<()> {
-        let differs = match changed {
-            [] if known || !made.iter().any(|path| path.exists()) => return Ok(()),
+    /// Fails if the models or the checkpoints that are there were made with other settings: they take hours and must not be
+    /// replaced by accident.
+    fn check_same(&self, spec: &StageSpec, made: &[PathBuf], checkpoints: &Path) -> Result<()> {
+        if !made.iter().any(|path| path.exists()) && !checkpoints.exists() {
+            return Ok(());
+        }
+        let changed = spec.changed_settings()?;
+        let differs = match &changed[..] {
+            [] if spec.is_recorded()? => return Ok(()),
             [] => "settings that are not known any more".to_string(),
             changed => format!("other settings: {}", changed.join(", ")),
         };
@@ -158,7 +162,6 @@ impl PretrainArgs {
             _ => ("pretrain.json", "checkpoints"),
         };
         let (record, checkpoints) = (work.join(record), work.join(checkpoints));
-        let known = record.is_file();
         let mut names = Vec::new();
         if parts.makes(Part::Gemma) {
             names.push("gemma");
@@ -171,7 +174,7 @@ impl PretrainArgs {
             .spec(&config, &parts, &record, &made)?
             .writes(Output::work(&checkpoints));
         if !self.force {
-            self.check_same(known, &spec.changed_settings()?, &made)?;
+            self.check_same(&spec, &made, &checkpoints)?;
         }
         // Other checkpoints may be on their way to the same models.
         let _locks = [Lock::folder(&work)?, Lock::folder(&self.output)?];

@@ -127,6 +127,11 @@ impl StageSpec {
         Ok(self.look()?.settings)
     }
 
+    /// Whether there is a record that can be read.
+    pub fn is_recorded(&self) -> Result<bool> {
+        Ok(matches!(Record::read(&self.record)?, Known::Record(_)))
+    }
+
     /// Whether there is nothing to do, if what it reads stays as it is.
     pub(in crate::pipeline) fn is_current(&self) -> Result<bool> {
         Ok(self.look()?.is_current())

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::recipe::example_rng;
+use super::whether::{Whether, whether};
 use crate::{Error, Result, files};
 
 /// One personas in so many is held out, the last by name.
@@ -30,6 +32,9 @@ pub(super) struct Line {
     pub(super) contradicted: Vec<String>,
     #[serde(rename = "n", default)]
     pub(super) neutral: Vec<String>,
+    /// Further questions, by rules.
+    #[serde(skip)]
+    pub(super) whether: Vec<Whether>,
 }
 
 impl Line {
@@ -161,7 +166,7 @@ impl Corpus {
 }
 
 fn read_persona(path: &PathBuf) -> Result<Persona> {
-    let persona = Persona {
+    let mut persona = Persona {
         lines: files::read_jsonl(path)?,
     };
     if let Some(at) = (persona.lines.iter()).position(|line| line.questions.is_empty()) {
@@ -174,6 +179,10 @@ fn read_persona(path: &PathBuf) -> Result<Persona> {
     if persona.statements().len() < 2 {
         let reason = "has fewer than two statements (\"s\"), so that no reply is about another one";
         return Err(Error::invalid(path, reason));
+    }
+    let name = persona.name().to_string();
+    for (number, line) in (0..).zip(&mut persona.lines) {
+        line.whether = whether(&name, &line.statement, &mut example_rng(0, number));
     }
     Ok(persona)
 }

@@ -12,9 +12,7 @@ use super::neighbours::Neighbours;
 use super::pairs::{Pair, nli_pairs, shares};
 use super::prior::move_prior;
 use super::recipe::{Course, EPOCH, HELD_OUT_STREAM, example_rng, gentle_schedule};
-use super::store::{
-    is_there, round_first_layers, save_in_few_bits, unfreeze_layers, unfreeze_rest,
-};
+use super::store::{is_there, round_all, round_first_layers, round_words, save_in_few_bits};
 use crate::Result;
 use crate::files::{self, Checkpoint, ClassifierConfig, Precision};
 use crate::nn::SequenceClassifier;
@@ -27,8 +25,8 @@ use crate::train::{
 };
 
 const BATCH_SIZE: usize = 32;
-/// How often each reply is learnt from with its own statement, before matrices are rounded.
-const N_PASSES: usize = 1;
+/// How often each reply is learnt from with its own statement, on average, before matrices are rounded.
+const N_PASSES: f64 = 1.5;
 /// In how many steps the layers are rounded, from the first on.
 const ROUNDINGS: usize = 3;
 /// Parts of a pass that each of these steps learns from.
@@ -60,10 +58,10 @@ pub(super) fn pretrain_nli(
     if is_there(&run.folder, job) {
         return Ok(());
     }
-    run.share_tokenizer()?;
     let base = Checkpoint::folder(run.base);
     let n_labels = Nli::NAMES.len();
     let (mut trained, mut config) = files::load_classifier_body(&base, n_labels, device)?;
+    run.share_tokenizer()?;
     draw_head(&mut trained, run.seed, device);
     config.labels = Nli::NAMES.map(String::from).to_vec();
 
@@ -77,11 +75,12 @@ pub(super) fn pretrain_nli(
     for step in 0..=ROUNDINGS {
         let (name, epochs, learning_rate) = match step {
             0 => {
-                unfreeze_layers(&mut trained);
-                ("nli".to_string(), N_PASSES * parts.count, learning_rate)
+                round_words(&mut trained);
+                let n_parts = (N_PASSES * parts.count as f64).round() as usize;
+                ("nli".to_string(), n_parts, learning_rate)
             }
             ROUNDINGS => {
-                unfreeze_rest(&mut trained);
+                round_all(&mut trained);
                 ("nli-settling".to_string(), n_settling, SETTLING_RATE)
             }
             _ => {

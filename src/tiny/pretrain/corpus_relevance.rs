@@ -10,7 +10,7 @@ use super::corpus::Persona;
 use super::corpus_judges::CorpusRun;
 use super::recipe::example_rng;
 use super::recipe::{Course, gentle_schedule};
-use super::store::{is_there, save_in_few_bits, unfreeze_layers, unfreeze_rest};
+use super::store::{is_there, round_all, round_words, save_in_few_bits};
 use crate::Result;
 use crate::files::{self, Checkpoint, ClassifierConfig, Precision};
 use crate::nn::{Pooling, SequenceClassifier, WeightMut, Weights};
@@ -49,12 +49,12 @@ pub(super) fn pretrain_relevance(run: &CorpusRun<'_>, device: &Device, job: &Job
     if is_there(&run.folder, job) {
         return Ok(());
     }
-    run.share_tokenizer()?;
     let base = Checkpoint::folder(run.base);
     let (mut encoder, config) = files::load_encoder(&base, Precision::default(), device)?;
-    unfreeze_layers(&mut encoder);
+    run.share_tokenizer()?;
+    round_words(&mut encoder);
     let mut trained = train(run, encoder, &config, &LEARNING, job)?;
-    unfreeze_rest(&mut trained);
+    round_all(&mut trained);
     let mut trained = train(run, trained, &config, &SETTLING, job)?;
     save_in_few_bits(&mut Body(&mut trained), run.words, &run.folder, |folder| {
         files::write_classifier_config(folder, &config)

@@ -16,6 +16,7 @@ mod gemma;
 mod init;
 mod invented;
 mod language;
+mod liking;
 mod named;
 mod neighbours;
 mod pairs;
@@ -30,6 +31,7 @@ mod spoiled;
 mod store;
 mod talk;
 mod vocabulary;
+mod whether;
 mod wordpieces;
 
 pub use corpus_judges::{PretrainSources, evaluate_corpus_judges};

@@ -8,9 +8,10 @@ use rand_chacha::ChaCha8Rng;
 
 use super::corpus::{Line, Persona};
 use super::invented::invented_word;
-use super::named::{another, replaced, shared_names, with_surname};
+use super::liking::liking_pairs;
+use super::named::{another, numbers_in_digits, replaced, shared_names, with_surname};
 use super::neighbours::Neighbours;
-use super::plain_pairs::plain_pairs;
+use super::plain_pairs::{plain_pairs, yes_no_pairs};
 use super::spoiled::{Around, spoiled};
 use crate::persona::{JudgeInput, Nli};
 
@@ -18,6 +19,10 @@ use crate::persona::{JudgeInput, Nli};
 const OTHERS_OF: usize = 8;
 /// One in this many of the pairs with a statement in the persona's own mouth is learnt from.
 const PLAIN_OF: usize = 4;
+/// One in this many of the pairs with a plain yes or no.
+const YES_NO_OF: usize = 2;
+/// The share of statements and of replies with their numbers in digits.
+const IN_DIGITS: f64 = 0.15;
 /// The share of statements with second names, which replies seldom say.
 const WITH_SURNAME: f64 = 0.2;
 
@@ -57,8 +62,8 @@ impl<'a> Pair<'a> {
 }
 
 /// Each reply with its statement; replies with another statement of the persona, which they leave open; replies that are wrong by a
-/// name; some of the statements in the persona's own mouth; replies that have come apart, and replies of another persona. They come in a random
-/// order; every call returns the same number.
+/// name or say the opposite of what somebody likes; some of the statements in the persona's own mouth, some by yes or no; replies
+/// that have come apart, and replies of another persona. They come in a random order; every call returns the same number.
 pub(super) fn nli_pairs<'a>(
     personas: &'a [Persona],
     neighbours: &Neighbours,
@@ -66,6 +71,7 @@ pub(super) fn nli_pairs<'a>(
 ) -> Vec<Pair<'a>> {
     let mut pairs = Vec::new();
     let mut plain = Vec::new();
+    let mut yes_or_no = Vec::new();
     for persona in personas {
         let statements = persona.statements();
         for line in &persona.lines {
@@ -81,16 +87,28 @@ pub(super) fn nli_pairs<'a>(
             }
         }
         plain.extend(plain_pairs(persona, neighbours, rng));
+        yes_or_no.extend(yes_no_pairs(persona, neighbours, rng));
     }
     plain.shuffle(rng);
     plain.truncate(plain.len() / PLAIN_OF);
     pairs.extend(plain);
+    yes_or_no.shuffle(rng);
+    yes_or_no.truncate(yes_or_no.len() / YES_NO_OF);
+    pairs.extend(yes_or_no);
     pairs.extend(spoiled_replies(personas, rng));
     pairs.extend(replies_of_others(personas, rng));
     pairs.extend(named_replies(personas, rng));
+    pairs.extend(liking_pairs(personas, rng));
     for pair in &mut pairs {
         if rng.random_bool(WITH_SURNAME) {
             pair.statement = with_surname(&pair.statement, &invented_word(true, rng)).into();
+        }
+        for text in [&mut pair.statement, &mut pair.reply] {
+            if rng.random_bool(IN_DIGITS)
+                && let Some(digits) = numbers_in_digits(text)
+            {
+                *text = digits.into();
+            }
         }
     }
     pairs.shuffle(rng);
@@ -239,10 +257,17 @@ mod tests {
         let n_odd = 2 * personas.len() + 2 * personas.len() / OTHERS_OF;
         // With another statement, twice, and with something new.
         let n_plain = personas.len() * 2 * 3 / PLAIN_OF;
-        assert_eq!(pairs.len(), n_own + n_open + n_odd + n_plain);
+        let lines = personas.iter().flat_map(|persona| &persona.lines);
+        // Yes, no, and either with another statement.
+        let n_asked = lines.filter(|line| !line.whether.is_empty()).count() * 3 / YES_NO_OF;
+        assert!(n_asked > 0);
+        assert_eq!(pairs.len(), n_own + n_open + n_odd + n_plain + n_asked);
         let is_plain = |pair: &Pair| {
             let has = |thing| pair.reply.contains(thing);
-            has("boat") && has("cello") || has(" with my ")
+            let is_natural = ["What have", "Anything of"]
+                .iter()
+                .any(|words| pair.query.starts_with(words));
+            has("boat") && has("cello") || has(" with my ") || !is_natural
         };
         let of = |label: Nli| {
             let of_one = pairs.iter().filter(|pair| !is_plain(pair));

@@ -9,6 +9,7 @@ use super::invented::invented_word;
 use super::named::KIN;
 use super::neighbours::Neighbours;
 use super::pairs::{Pair, others};
+use super::whether::whether_pairs;
 use crate::persona::Nli;
 use crate::tiny::english;
 
@@ -29,6 +30,22 @@ pub(super) fn plain_pairs<'a>(
         pairs.extend(alone(&said, &statements, neighbours, rng));
         pairs.extend(with_another(persona.name(), &said, &statements, rng));
         pairs.extend(longer(&said, &statements, rng));
+    }
+    pairs
+}
+
+/// The pairs of one persona with replies of yes and no, always as many.
+pub(super) fn yes_no_pairs<'a>(
+    persona: &'a Persona,
+    neighbours: &Neighbours,
+    rng: &mut ChaCha8Rng,
+) -> Vec<Pair<'a>> {
+    let statements = persona.statements();
+    let mut pairs = Vec::new();
+    for line in &persona.lines {
+        let said = Said::new(persona.name(), line, neighbours, rng);
+        let wrong = said.wrong.as_deref();
+        pairs.extend(whether_pairs(line, &statements, &said.plain, wrong, rng));
     }
     pairs
 }

@@ -34,8 +34,8 @@ fn is_of_words(name: &str) -> bool {
     name.contains("word_embeddings.weight")
 }
 
-/// Makes all weights trainable but the table of word embeddings, which is rounded to the bits that it is stored in.
-pub(super) fn unfreeze_layers(model: &mut impl Weights) {
+/// Rounds the table of word embeddings to the bits that it is stored in, and makes all other weights trainable.
+pub(super) fn round_words(model: &mut impl Weights) {
     model.unfreeze_weights();
     files::round_weights(model, Bits::Four, is_of_words);
     model.weights("", &mut |name, mut weight| {
@@ -45,13 +45,13 @@ pub(super) fn unfreeze_layers(model: &mut impl Weights) {
     });
 }
 
-/// Rounds the embeddings and the matrices of the first `n_layers` layers, and makes the rest trainable, which makes up for it.
+/// Rounds the embeddings and the matrices of the first `n_layers` layers, and makes the rest trainable.
 pub(super) fn round_first_layers(model: &mut impl Weights, n_layers: usize) {
     let layer = |name: &str| -> Option<usize> {
         let (_, behind) = name.split_once("encoder.layer.")?;
         behind.split('.').next()?.parse().ok()
     };
-    unfreeze_layers(model);
+    round_words(model);
     files::round_weights(model, Bits::Four, |name| match layer(name) {
         Some(layer) => layer < n_layers,
         None => name.contains("embeddings"),
@@ -59,8 +59,8 @@ pub(super) fn round_first_layers(model: &mut impl Weights, n_layers: usize) {
 }
 
 /// Rounds all matrices that are stored in few bits, and makes the rest trainable: norms, biases, the head.
-pub(super) fn unfreeze_rest(model: &mut impl Weights) {
-    unfreeze_layers(model);
+pub(super) fn round_all(model: &mut impl Weights) {
+    round_words(model);
     files::round_weights(model, Bits::Four, |_| true);
 }
 
@@ -159,12 +159,12 @@ mod tests {
         let mut before = matrices(&mut judge);
         type Step = fn(&mut SequenceClassifier);
         let steps: [(Step, &[&str]); 3] = [
-            (unfreeze_layers, &["word_embeddings"]),
+            (round_words, &["word_embeddings"]),
             (
                 |judge| round_first_layers(judge, 2),
                 &["embeddings", "layer.0.", "layer.1."],
             ),
-            (unfreeze_rest, &["embeddings", "layer.", "pooler"]),
+            (round_all, &["embeddings", "layer.", "pooler"]),
         ];
         for (place, (step, rounded)) in steps.into_iter().enumerate() {
             step(&mut judge);

@@ -13,16 +13,18 @@ pattern!(
 );
 
 /// Fields that name a relative.
-const RELATIVES: &str = "husband, wife, spouse, partner, fiancé, fiancée, fiance, fiancee, boyfriend, girlfriend, mother, father, stepmother, stepfather, mum, mom, dad, sister, \
-    brother, twin, son, daughter, aunt, uncle, cousin, niece, nephew, grandmother, grandfather, best friend";
+const RELATIVES: &str = "husband, wife, spouse, partner, fiancé, fiancée, fiance, fiancee, boyfriend, girlfriend, mother, father, \
+    stepmother, stepfather, mum, mom, dad, sister, brother, sibling, stepsister, stepbrother, twin, child, son, daughter, aunt, uncle, \
+    cousin, niece, nephew, grandmother, grandfather, grandson, granddaughter, friend, boss, roommate, flatmate, colleague, mentor, rival, \
+    pet, dog, cat, horse, parrot";
 /// Fields that a person has once.
-const OF_ONE: &str = "age, born, birthday, birth date, date of birth, birthplace, job, height, weight, hair, eyes, \
+const OF_ONE: &str = "name, home, residence, lives in, age, born, birthday, birth date, date of birth, birthplace, job, height, weight, hair, eyes, \
     gender, sex, species, race, nationality, full name";
 /// Other names of a job.
 const JOBS: &str = "occupation, profession";
 /// What stands before a relative.
-const WHICH: &str =
-    "older, elder, eldest, big, younger, youngest, little, half, twin, late, former, ex";
+const WHICH: &str = "older, elder, oldest, eldest, middle, big, younger, youngest, little, half, twin, late, former, ex, first, second, third, \
+    current, adoptive, foster, best, old, childhood";
 
 /// What a field says once of a person, whatever it is called.
 fn of_one(key: &str) -> Option<&str> {
@@ -30,11 +32,15 @@ fn of_one(key: &str) -> Option<&str> {
     is_listed(OF_ONE, key).then_some(key)
 }
 
-/// Whether a field names a relative: "brother", "older brother".
+/// Whether a field names a relative: "brother", "older brother", "late mother-in-law".
 fn is_of_relative(key: &str) -> bool {
-    let behind = key.split_once([' ', '-']);
-    let behind = behind.filter(|(which, _)| is_listed(WHICH, which));
-    is_listed(RELATIVES, behind.map_or(key, |(_, relative)| relative))
+    let mut relative = key.strip_suffix("-in-law").unwrap_or(key);
+    while let Some((which, behind)) = relative.split_once([' ', '-'])
+        && is_listed(WHICH, which)
+    {
+        relative = behind;
+    }
+    is_listed(RELATIVES, relative)
 }
 
 /// What stands in place of a name where there is nobody.
@@ -111,6 +117,11 @@ mod tests {
             (
                 "Occupation: vet\nOlder brother: Bob\nJob: cook",
                 "Occupation: vet\nOlder brother: Bob\nOlder brother's job: cook",
+            ),
+            (
+                "Name: Cora\nHome: Leeds\nLate second mother-in-law: yes\nName: Ruth\nHome: Bath\n\nAge: 9\nCat: yes\nAge: 3",
+                "Name: Cora\nHome: Leeds\nLate second mother-in-law: yes\nLate second mother-in-law's name: Ruth\n\
+                 Late second mother-in-law's home: Bath\n\nAge: 9\nCat: yes\nCat's age: 3",
             ),
         ] {
             assert_eq!(of_relatives(page), expected);

@@ -1,0 +1,413 @@
+//! Replies that say whether somebody likes a thing. Corpora have far more dislikes than likings among their statements, and a judge
+//! that learns from these alone takes every "I hate it" for a right reply.
+
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::corpus::Persona;
+use super::pairs::Pair;
+use crate::persona::Nli;
+
+/// How often each thing is drawn, once as liked and once as disliked.
+const DRAWS: usize = 2;
+/// The most words of a thing.
+const LONGEST: usize = 5;
+
+/// Verbs of statements about what is liked.
+const LIKES: [&str; 8] = [
+    "loves",
+    "likes",
+    "enjoys",
+    "adores",
+    "is fond of",
+    "is very fond of",
+    "is mad about",
+    "is a great fan of",
+];
+/// Verbs of statements about what is not.
+const DISLIKES: [&str; 9] = [
+    "hates",
+    "dislikes",
+    "cannot stand",
+    "cannot bear",
+    "does not like",
+    "detests",
+    "loathes",
+    "is not fond of",
+    "has no liking for",
+];
+/// More verbs behind which a thing is named that somebody may like or not.
+const FEARS: [&str; 3] = ["is afraid of", "is scared of", "is terrified of"];
+
+/// Questions to which who likes a thing says yes.
+const ASKS_LIKING: [&str; 6] = [
+    "Do you like {}?",
+    "Are you fond of {}?",
+    "Do you enjoy {}?",
+    "You like {}, don't you?",
+    "Are you a fan of {}?",
+    "I suppose you love {}?",
+];
+/// Questions to which who dislikes a thing says yes.
+const ASKS_DISLIKE: [&str; 3] = [
+    "Do you hate {}?",
+    "Is it true that you hate {}?",
+    "You dislike {}, I hear?",
+];
+/// Questions that want more than yes or no.
+const ASKS_OPENLY: [&str; 3] = [
+    "What do you think of {}?",
+    "How do you feel about {}?",
+    "What do you say to {}?",
+];
+
+const SAYS_LIKING: [&str; 13] = [
+    "I love {}.",
+    "I love {}!",
+    "I like {}.",
+    "I like {} a lot.",
+    "I do like {}.",
+    "I really enjoy {}.",
+    "I adore {}!",
+    "I'm very fond of {}.",
+    "I can't get enough of {}.",
+    "I've always loved {}.",
+    "Love {}.",
+    "Big fan of {}, me.",
+    "I could never do without {}.",
+];
+const SAYS_DISLIKE: [&str; 13] = [
+    "I hate {}.",
+    "I hate {}!",
+    "I don't like {}.",
+    "I don't like {} at all.",
+    "I do hate {}.",
+    "I really dislike {}.",
+    "I can't stand {}!",
+    "I'm not fond of {}.",
+    "I can't bear {}.",
+    "I've always hated {}.",
+    "Hate {}.",
+    "No fan of {}, me.",
+    "I could gladly do without {}.",
+];
+const AGREES: [&str; 6] = [
+    "Yes.",
+    "I do.",
+    "Yes, I do.",
+    "Very much.",
+    "Yes, very much so.",
+    "Oh yes.",
+];
+const DENIES: [&str; 6] = [
+    "No.",
+    "I don't.",
+    "No, I don't.",
+    "Not at all.",
+    "No, not at all.",
+    "Oh no.",
+];
+/// What tells nothing, whatever is asked.
+const TELLS_NOTHING: [&str; 8] = [
+    "Why do you ask?",
+    "Do you?",
+    "You tell me first.",
+    "What a question.",
+    "Who wants to know?",
+    "Let's talk of something else.",
+    "Ask me tomorrow.",
+    "People keep asking me that.",
+];
+
+/// Pairs of all statements about what somebody likes, dislikes or fears, with replies about the same thing and about another; as many
+/// in every call.
+pub(super) fn liking_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
+    let mut found: Vec<(&str, Thing)> = Vec::new();
+    for persona in personas {
+        let name = persona.name();
+        let things = persona
+            .statements()
+            .into_iter()
+            .filter_map(|statement| Thing::of(name, statement));
+        found.extend(things.map(|thing| (name, thing)));
+    }
+    let mut pairs = Vec::new();
+    for (name, thing) in &found {
+        for likes in [true, false].repeat(DRAWS) {
+            let statement = thing.stated(name, likes, rng);
+            for (says, label) in [(likes, Nli::Entailed), (!likes, Nli::Contradicted)] {
+                let (query, reply) = talk(&thing.name, says, rng);
+                pairs.push(Pair::new(statement.clone(), query, reply, label));
+            }
+            let open = match found.choose(rng) {
+                Some((_, other)) if other.name != thing.name && rng.random_bool(0.5) => {
+                    talk(&other.name, rng.random_bool(0.5), rng)
+                }
+                _ => {
+                    let (query, _) = talk(&thing.name, true, rng);
+                    (query, one_of(&TELLS_NOTHING, rng).to_string())
+                }
+            };
+            pairs.push(Pair::new(statement, open.0, open.1, Nli::Neutral));
+        }
+    }
+    pairs
+}
+
+/// What a statement says that somebody likes or not.
+struct Thing {
+    name: String,
+    /// The statement with its verb, and whether that is one of liking; none of fears, which are no dislikes.
+    stated: Option<(String, bool)>,
+}
+
+impl Thing {
+    /// None if the statement is about something else, or the thing is not told in a few words that anybody could say.
+    fn of(character: &str, statement: &str) -> Option<Self> {
+        /// Words that begin what is no part of the thing.
+        const ENDS: [&str; 12] = [
+            ", ",
+            " and ",
+            " or ",
+            " but ",
+            " because ",
+            " since ",
+            " though ",
+            " although ",
+            " when ",
+            " unless ",
+            " so ",
+            " that ",
+        ];
+        /// Words that mean somebody else in a reply.
+        const NOT_ALONE: [&str; 13] = [
+            "he",
+            "she",
+            "his",
+            "her",
+            "him",
+            "their",
+            "them",
+            "himself",
+            "herself",
+            "to",
+            "it",
+            "nothing",
+            "everything",
+        ];
+        let said = statement
+            .strip_prefix(character)?
+            .strip_prefix(' ')?
+            .strip_suffix('.')?;
+        let behind = |verbs: &[&str]| {
+            let rests = verbs
+                .iter()
+                .filter_map(|verb| said.strip_prefix(verb)?.strip_prefix(' '));
+            rests.min_by_key(|rest| rest.len()).map(str::to_string)
+        };
+        let (rest, likes) = match (behind(&LIKES), behind(&DISLIKES), behind(&FEARS)) {
+            (Some(rest), _, _) => (rest, Some(true)),
+            (_, Some(rest), _) => (rest, Some(false)),
+            (_, _, Some(rest)) => (rest, None),
+            _ => return None,
+        };
+        let end = ENDS.iter().filter_map(|end| rest.find(end)).min();
+        let name = &rest[..end.unwrap_or(rest.len())];
+        let words: Vec<&str> = name.split(' ').collect();
+        let is_plain = name.starts_with(char::is_lowercase)
+            && words.len() <= LONGEST
+            && !words.iter().any(|word| NOT_ALONE.contains(word));
+        is_plain.then(|| Self {
+            name: name.to_string(),
+            stated: likes.map(|likes| (statement.to_string(), likes)),
+        })
+    }
+
+    /// A statement that somebody likes or dislikes it: half of the time the one in which it was found, if that says so.
+    fn stated(&self, character: &str, likes: bool, rng: &mut ChaCha8Rng) -> String {
+        match &self.stated {
+            Some((statement, found)) if *found == likes && rng.random_bool(0.5) => {
+                statement.clone()
+            }
+            _ => {
+                let verb = if likes {
+                    one_of(&LIKES, rng)
+                } else {
+                    one_of(&DISLIKES, rng)
+                };
+                format!("{character} {verb} {}.", self.name)
+            }
+        }
+    }
+}
+
+/// A question about a thing and a reply of somebody who likes or dislikes it.
+fn talk(thing: &str, likes: bool, rng: &mut ChaCha8Rng) -> (String, String) {
+    let says = if likes { &SAYS_LIKING } else { &SAYS_DISLIKE };
+    let named = if rng.random_bool(0.7) {
+        pronoun(thing)
+    } else {
+        thing
+    };
+    let said = one_of(says, rng).replace("{}", named);
+    let (question, is_yes) = match rng.random_range(0..4) {
+        0 | 1 => (one_of(&ASKS_LIKING, rng), likes),
+        2 => (one_of(&ASKS_DISLIKE, rng), !likes),
+        _ => return (one_of(&ASKS_OPENLY, rng).replace("{}", thing), said),
+    };
+    let reply = match rng.random_range(0..4) {
+        0 if is_yes => one_of(&AGREES, rng).to_string(),
+        0 => one_of(&DENIES, rng).to_string(),
+        1 => said,
+        _ => {
+            let word = if is_yes { "Yes" } else { "No" };
+            format!("{word}, {}", small(&said))
+        }
+    };
+    (question.replace("{}", thing), reply)
+}
+
+/// A sentence as it goes on behind a comma.
+fn small(sentence: &str) -> String {
+    let first = sentence.split([' ', '\'']).next();
+    match first {
+        Some("I") => sentence.to_string(),
+        _ => sentence[..1].to_lowercase() + &sentence[1..],
+    }
+}
+
+/// "It" or "them". Only the words in front of a preposition tell how many things are meant.
+fn pronoun(thing: &str) -> &'static str {
+    let heads = thing
+        .split(' ')
+        .take_while(|word| !["of", "in", "on", "at", "with", "from", "outside"].contains(word));
+    let words: Vec<&str> = heads.collect();
+    let is_action = words.first().is_some_and(|word| word.ends_with("ing"));
+    let head = words.last().unwrap_or(&thing);
+    let is_many = head.ends_with('s') && !head.ends_with("ss")
+        || ["mice", "people", "children", "geese", "men", "women"].contains(head);
+    match is_many && !is_action {
+        true => "them",
+        false => "it",
+    }
+}
+
+fn one_of<'a>(list: &[&'a str], rng: &mut ChaCha8Rng) -> &'a str {
+    list.choose(rng).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::recipe::example_rng;
+    use super::*;
+
+    fn persona(statements: &[&str]) -> Persona {
+        let line = |statement: &&str| {
+            let line = serde_json::json!({"s": statement, "q": ["And?"]});
+            serde_json::from_value(line).unwrap()
+        };
+        Persona {
+            lines: statements.iter().map(line).collect(),
+        }
+    }
+
+    #[test]
+    fn things_are_told_in_a_few_words_without_anybody_else() {
+        let thing = |statement| Thing::of("Ada", statement).map(|thing| thing.name);
+        for (statement, wanted) in [
+            (
+                "Ada loves old comedies, the older the better.",
+                Some("old comedies"),
+            ),
+            ("Ada is very fond of ironing.", Some("ironing")),
+            ("Ada is afraid of dogs and ghosts.", Some("dogs")),
+            (
+                "Ada does not like the taste of mint.",
+                Some("the taste of mint"),
+            ),
+            ("Ada loves her aunt.", None),
+            ("Ada hates Leeds.", None),
+            ("Ada loves to swim.", None),
+            ("Ada sells old comedies.", None),
+            ("Bo loves old comedies.", None),
+        ] {
+            assert_eq!(thing(statement).as_deref(), wanted, "{statement}");
+        }
+    }
+
+    #[test]
+    fn one_thing_is_it_and_many_are_them() {
+        for (thing, wanted) in [
+            ("old comedies", "them"),
+            ("rain", "it"),
+            ("chess", "it"),
+            ("white mice", "them"),
+            ("the smell of onions", "it"),
+            ("frogs of any kind", "them"),
+            ("ironing shirts", "it"),
+        ] {
+            assert_eq!(pronoun(thing), wanted, "{thing}");
+        }
+    }
+
+    #[test]
+    fn a_reply_follows_where_it_likes_what_the_statement_likes() {
+        let personas = [persona(&[
+            "Ada loves opera.",
+            "Ada hates trams.",
+            "Ada is scared of owls.",
+        ])];
+        let mut asked = BTreeSet::new();
+        for number in 0..300 {
+            let pairs = liking_pairs(&personas, &mut example_rng(1, number));
+            assert_eq!(pairs.len(), 3 * 2 * DRAWS * 3);
+            for pair in pairs.iter().filter(|pair| pair.label != Nli::Neutral) {
+                let input = pair.input();
+                let stated_liking = LIKES
+                    .iter()
+                    .any(|verb| input.statement.contains(&format!(" {verb} ")));
+                let asks_dislike = ["hate", "dislike"]
+                    .iter()
+                    .any(|word| input.query.contains(word));
+                let has = |words: &[&str]| {
+                    let reply = input.response.to_lowercase();
+                    words.iter().any(|word| reply.contains(word))
+                };
+                let replied_liking = match (
+                    has(&[
+                        "hate", "like", "stand", "bear", "fan", "love", "enjoy", "adore", "fond",
+                        "enough", "without",
+                    ]),
+                    has(&[
+                        "hate",
+                        "n't like",
+                        "dislike",
+                        "can't stand",
+                        "not fond",
+                        "can't bear",
+                        "no fan",
+                        "gladly",
+                    ]),
+                ) {
+                    (true, dislike) => !dislike,
+                    (false, _) => has(&["yes", "i do.", "very"]) != asks_dislike,
+                };
+                let wanted = if stated_liking == replied_liking {
+                    Nli::Entailed
+                } else {
+                    Nli::Contradicted
+                };
+                assert_eq!(pair.label, wanted, "{input:?}");
+                asked.insert((
+                    stated_liking,
+                    replied_liking,
+                    input.response.split([',', '.']).next() == Some("Yes"),
+                ));
+            }
+        }
+        assert_eq!(asked.len(), 8, "each with and without a yes");
+    }
+}

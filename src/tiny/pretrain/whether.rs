@@ -1,0 +1,203 @@
+//! Questions whether a statement holds, and plain replies that say yes or no. Writers of talk avoid both, and people use them most.
+
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::corpus::Line;
+use super::forms::inside;
+use super::pairs::{Pair, others};
+use crate::persona::Nli;
+use crate::tiny::english;
+
+/// How often the rules are asked for questions about a statement, which are three or fewer each time.
+const ROUNDS: usize = 3;
+
+const AGREES: [&str; 10] = [
+    "Yes.",
+    "Yes.",
+    "Yes!",
+    "Yep.",
+    "Yeah.",
+    "Sure.",
+    "Of course.",
+    "Oh yes.",
+    "That's right.",
+    "Yes, indeed.",
+];
+const DENIES: [&str; 10] = [
+    "No.",
+    "No.",
+    "No!",
+    "Nope.",
+    "Nah.",
+    "Not at all.",
+    "Of course not.",
+    "Oh no.",
+    "Not me.",
+    "No, not really.",
+];
+/// What "I" do, in the questions that begin with it, with its contrary.
+const DOES: [(&str, &str, &str); 12] = [
+    ("Do you ", "I do", "I don't"),
+    ("Did you ", "I did", "I didn't"),
+    ("Are you ", "I am", "I'm not"),
+    ("Were you ", "I was", "I wasn't"),
+    ("Can you ", "I can", "I can't"),
+    ("Could you ", "I could", "I couldn't"),
+    ("Have you ", "I have", "I haven't"),
+    ("Had you ", "I had", "I hadn't"),
+    ("Will you ", "I will", "I won't"),
+    ("Would you ", "I would", "I wouldn't"),
+    ("Should you ", "I should", "I shouldn't"),
+    ("Must you ", "I must", "I mustn't"),
+];
+
+/// A question whether a statement holds.
+#[derive(Clone, Debug)]
+pub(super) struct Whether {
+    question: String,
+    /// Whether "yes" says that it does.
+    is_yes: bool,
+}
+
+/// The questions that rules ask whether a statement holds.
+pub(super) fn whether(character: &str, statement: &str, rng: &mut ChaCha8Rng) -> Vec<Whether> {
+    let rounds = (0..ROUNDS).flat_map(|_| english::questions(character, statement, rng));
+    let mut questions: Vec<String> = rounds.collect();
+    questions.sort();
+    questions.dedup();
+    let asked = questions.into_iter().filter_map(|question| {
+        let opening = english::yes_or_no(character, statement, &question)?;
+        Some(Whether {
+            question,
+            is_yes: opening.starts_with("Yes"),
+        })
+    });
+    asked.collect()
+}
+
+/// A right reply, a wrong one, and either of them with another of the persona's statements.
+///
+/// - plain: the statement in the first person
+/// - wrong: what says the contrary, if that is easily said
+pub(super) fn whether_pairs<'a>(
+    line: &'a Line,
+    statements: &[&'a str],
+    plain: &str,
+    wrong: Option<&str>,
+    rng: &mut ChaCha8Rng,
+) -> Vec<Pair<'a>> {
+    let Some(asked) = line.whether.choose(rng) else {
+        return Vec::new();
+    };
+    let question = asked.question.as_str();
+    let right = reply(question, asked.is_yes, Some(plain), rng);
+    let contrary = reply(question, !asked.is_yes, wrong, rng);
+    let open = if rng.random_bool(0.5) {
+        right.clone()
+    } else {
+        contrary.clone()
+    };
+    let mut pairs = vec![
+        Pair::new(line.statement.as_str(), question, right, Nli::Entailed),
+        Pair::new(
+            line.statement.as_str(),
+            question,
+            contrary,
+            Nli::Contradicted,
+        ),
+    ];
+    for other in others(statements, &line.statement, 1, rng) {
+        pairs.push(Pair::new(other, question, open.clone(), Nli::Neutral));
+    }
+    pairs
+}
+
+/// Yes or no: by that word, by a verb, or with a sentence behind it.
+fn reply(question: &str, is_yes: bool, sentence: Option<&str>, rng: &mut ChaCha8Rng) -> String {
+    let word = if is_yes { "Yes" } else { "No" };
+    let does = DOES
+        .iter()
+        .find(|(begins, ..)| question.starts_with(begins));
+    let does = does.map(|(_, does, does_not)| if is_yes { does } else { does_not });
+    match (rng.random_range(0..10), does, sentence) {
+        (0..3, Some(does), _) => format!("{word}, {does}."),
+        (3, Some(does), _) => format!("{does}."),
+        (4..7, _, Some(sentence)) => format!("{word}, {}", inside(sentence)),
+        _ => {
+            let words = if is_yes { &AGREES } else { &DENIES };
+            words.choose(rng).copied().unwrap_or(word).to_string()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::recipe::example_rng;
+    use super::*;
+
+    fn line(statement: &str) -> Line {
+        let line = serde_json::json!({"s": statement, "q": ["And?"]});
+        let mut line: Line = serde_json::from_value(line).unwrap();
+        line.whether = whether("Ada", statement, &mut example_rng(1, 0));
+        line
+    }
+
+    #[test]
+    fn what_says_so_follows_and_what_denies_it_contradicts() {
+        for (statement, plain, wrong, yes_is_right) in [
+            ("Ada can swim.", "I can swim.", "I cannot swim.", true),
+            ("Ada cannot swim.", "I cannot swim.", "I can swim.", false),
+            (
+                "Ada lives in Leeds.",
+                "I live in Leeds.",
+                "I live in Bath.",
+                true,
+            ),
+        ] {
+            let line = line(statement);
+            assert!(!line.whether.is_empty(), "{statement}");
+            let mut found = BTreeSet::new();
+            for number in 0..200 {
+                let rng = &mut example_rng(2, number);
+                let pairs = whether_pairs(
+                    &line,
+                    &[statement, "Ada has a boat."],
+                    plain,
+                    Some(wrong),
+                    rng,
+                );
+                assert_eq!(pairs.len(), 3);
+                for pair in pairs {
+                    let input = pair.input();
+                    let is_of_boat = input.statement.contains("boat");
+                    assert_eq!(is_of_boat, pair.label == Nli::Neutral);
+                    let agrees = ["Y", "Sure", "Of course.", "Oh y", "That", "I do.", "I can."];
+                    let is_yes = agrees.iter().any(|word| input.response.starts_with(word));
+                    if !is_of_boat {
+                        assert_eq!(
+                            is_yes == yes_is_right,
+                            pair.label == Nli::Entailed,
+                            "{input:?}"
+                        );
+                        found.insert(input.response.to_string());
+                    }
+                }
+            }
+            assert!(found.contains("No.") && found.contains("Yes."), "{found:?}");
+            assert!(found.iter().any(|reply| reply.contains(plain)), "{found:?}");
+            assert!(found.iter().any(|reply| reply.contains(wrong)), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_asks_whether_there_are_no_pairs() {
+        let silent = serde_json::json!({"s": "Ada can swim.", "q": ["And?"]});
+        let line: Line = serde_json::from_value(silent).unwrap();
+        let rng = &mut example_rng(2, 0);
+        assert!(whether_pairs(&line, &["Ada can swim."], "I can swim.", None, rng).is_empty());
+    }
+}
