@@ -4,6 +4,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::fields::as_field;
+use super::invented::invented_word;
+use super::named::KIN;
 use super::speakers::possessive;
 use crate::tiny::english::{self, capitalized};
 
@@ -76,6 +78,46 @@ pub(super) fn with_apposition(name: &str, said: Form, rng: &mut ChaCha8Rng) -> F
     };
     Form {
         statement: format!("{name}, {between}, {rest}"),
+        ..said
+    }
+}
+
+/// The same with an invented name for the relative or the animal that it is about: "My sister, Orla, sings."
+pub(super) fn with_name(name: &str, said: Form, rng: &mut ChaCha8Rng) -> Form {
+    const ANIMALS: [&str; 12] = [
+        "cat", "dog", "horse", "pony", "goat", "mule", "donkey", "parrot", "hen", "rabbit",
+        "tortoise", "puppy",
+    ];
+    /// Words that may stand before it.
+    const MOST: usize = 2;
+    let Some(own) = said.statement.strip_prefix(&format!("{name}'s ")) else {
+        return said;
+    };
+    let words: Vec<&str> = own.split(' ').collect();
+    let is_somebody = |word: &&str| KIN.contains(word) || ANIMALS.contains(word);
+    let Some(place) = words.iter().take(MOST + 1).position(is_somebody) else {
+        return said;
+    };
+    let somebody = words[..=place].join(" ");
+    // Behind it the verb, and no name or another noun.
+    let goes_on = words.get(place + 1).is_some_and(|next| {
+        next.starts_with(char::is_lowercase)
+            && !["and", "or", "of", "called", "named", "who"].contains(next)
+    });
+    let whose = format!("My {somebody} ");
+    if !goes_on || !said.reply.starts_with(&whose) {
+        return said;
+    }
+    let called = invented_word(true, rng);
+    Form {
+        statement: said.statement.replacen(
+            &format!("{somebody} "),
+            &format!("{somebody}, {called}, "),
+            1,
+        ),
+        reply: said
+            .reply
+            .replacen(&whose, &format!("My {somebody}, {called}, "), 1),
         ..said
     }
 }
@@ -309,6 +351,30 @@ mod tests {
         found.sort();
         found.dedup();
         found
+    }
+
+    #[test]
+    fn a_relative_or_an_animal_gets_a_name_where_its_verb_comes_next() {
+        for (statement, is_named) in [
+            ("Ada's old grey cat sleeps in a box.", true),
+            ("Ada's brother can swim.", true),
+            ("Ada's brother Bo can swim.", false),
+            ("Ada's mother and father are dead.", false),
+            ("Ada's boat is red.", false),
+            ("Ada likes cats.", false),
+        ] {
+            let said = plain("Ada", statement);
+            let form = with_name("Ada", said.clone(), &mut example_rng(1, 0));
+            if !is_named {
+                assert_eq!(form, said);
+                continue;
+            }
+            let parts = |text: &str| text.split(", ").map(str::to_string).collect::<Vec<_>>();
+            let (stated, replied) = (parts(&form.statement), parts(&form.reply));
+            assert_eq!((stated.len(), &stated[1..]), (3, &replied[1..]));
+            assert_eq!(format!("{} {}", stated[0], stated[2]), statement);
+            assert_eq!(format!("{} {}", replied[0], replied[2]), said.reply);
+        }
     }
 
     #[test]

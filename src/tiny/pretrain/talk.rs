@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::forms::{Form, in_digits, inside, joined, kept, plain, with_apposition};
+use super::forms::{Form, in_digits, inside, joined, kept, plain, with_apposition, with_name};
 use super::invented::invented_word;
 use super::named::replaced;
 use super::rare::RareWords;
@@ -34,6 +34,8 @@ const INVENTED: f64 = 0.65;
 const KEPT: f64 = 0.45;
 /// The share of statements with something between the name and the verb.
 const WITH_APPOSITION: f64 = 0.06;
+/// The share of statements about a relative or an animal of the persona that get a name for it.
+const NAMED: f64 = 0.3;
 /// The share of invented names that are made to begin with `I`, so that the model learns to tell such a name from the pronoun.
 const WITH_I: f64 = 0.08;
 /// The share of statements that are two or three in one sentence, which may be a piece, too.
@@ -243,6 +245,10 @@ impl Prompt {
                         joined(&name, pronoun, &all, rng)
                     }
                     false => plain(&name, &statement),
+                };
+                let said = match rng.random_bool(NAMED) && !said.is_joined {
+                    true => with_name(&name, said, rng),
+                    false => said,
                 };
                 match rng.random_range(0.0..1.0) {
                     share if share < KEPT => kept(&name, pronoun, said, rng),

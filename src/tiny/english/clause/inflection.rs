@@ -226,7 +226,10 @@ fn singular(tokens: &[Token], at: usize) -> Option<String> {
     let tells_of_past = || {
         tokens.iter().any(|token| {
             let forms = verbs::known(&token.lower).map_or(0, |(_, forms)| forms);
-            forms & PAST != 0 && forms & BASE == 0 || token.is_any(&["ago", "yesterday", "once"])
+            let is_year = token.text.len() == 4 && token.text.bytes().all(|c| c.is_ascii_digit());
+            forms & PAST != 0 && forms & BASE == 0
+                || is_year
+                || token.is_any(&["ago", "yesterday", "once", "last"])
         })
     };
     match verbs::known(lower) {

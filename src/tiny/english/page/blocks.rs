@@ -63,8 +63,9 @@ pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
     let page = asked::interview(character, &page);
     let speakers = talk::speakers(character, &page);
     let mut splitter = Splitter::new(character, &page);
-    for line in page.lines() {
-        splitter.line(line, &speakers);
+    let mut lines = page.lines().peekable();
+    while let Some(line) = lines.next() {
+        splitter.line(line, lines.peek().copied(), &speakers);
     }
     let mut blocks = splitter.finish();
     let unread = unread.into_iter();

@@ -143,7 +143,15 @@ pub(crate) fn is_proper(name: &str) -> bool {
 }
 
 /// What a bullet says: of the character, of the field that it is indented below, or under the list's heading.
-pub(crate) fn item(character: &str, line: String, indent: usize, list: &mut List) -> Block {
+///
+/// - is_above: whether the next bullet is indented below it
+pub(crate) fn item(
+    character: &str,
+    line: String,
+    indent: usize,
+    is_above: bool,
+    list: &mut List,
+) -> Block {
     if indent <= list.indent {
         list.parent = None;
     }
@@ -153,10 +161,12 @@ pub(crate) fn item(character: &str, line: String, indent: usize, list: &mut List
             ..List::default()
         };
     }
-    // `- Likes`, and below it `- tea`; under another heading it is an item.
-    let announces =
-        list.heading.is_none() && list.parent.is_none() && templates::is_field_name(&line);
-    if announces {
+    // `- Likes`, and below it `- tea`; under another heading it is an item, if nothing is indented below it.
+    let is_name = templates::is_field_name(&line);
+    if is_name && is_above {
+        return list.opened_by(line, indent);
+    }
+    if is_name && list.heading.is_none() && list.parent.is_none() {
         *list = List {
             bullet: Some(indent),
             ..List::under(&line, true)

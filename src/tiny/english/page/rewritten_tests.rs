@@ -1,5 +1,6 @@
 //! What is bent into a statement, and what is kept because bending it would not be safe.
 
+use super::statements::statements;
 use super::tests::{check, check_after_prose};
 
 #[test]
@@ -8,6 +9,7 @@ fn each_verb_of_the_first_person_agrees_or_the_sentence_is_kept() {
         "Bridie",
         "I dye my hair red. I go to Mass on Sundays and play poker. I make a pie and burn everything else. \
          I want to learn Spanish and move to Cadiz. My friend Dot works here, and on Wednesdays we go bowling. I quit the choir. \
+         I don't drink, not since 1911, when I set fire to a curtain. I set the table. \
          Tom and I are divorced. Scatter my ashes at sea. People tell me I look well.",
         &[
             "Bridie dyes their hair red.",
@@ -16,6 +18,8 @@ fn each_verb_of_the_first_person_agrees_or_the_sentence_is_kept() {
             "Bridie – I want to learn Spanish and move to Cadiz.",
             "Bridie – My friend Dot works here, and on Wednesdays we go bowling.",
             "Bridie – I quit the choir.",
+            "Bridie – I don't drink, not since 1911, when I set fire to a curtain.",
+            "Bridie sets the table.",
             "Tom and Bridie are divorced.",
             "Bridie – Scatter my ashes at sea.",
             "Bridie – People tell me I look well.",
@@ -162,5 +166,73 @@ fn what_a_sentence_opens_with_is_not_taken_for_its_subject() {
             "Alice – With her live a lame goose and a cat.",
         ],
         &[],
+    );
+}
+
+#[test]
+fn a_title_says_nothing_of_what_stands_below_it() {
+    for (character, page) in [
+        ("Zoe", "ZOË LECOQ\n\nLikes:\n- salted butter\n- moths"),
+        ("Zoë", "ZOE LECOQ\n\nLikes:\n- salted butter\n- moths"),
+        (
+            "Zoë",
+            "=== CHARACTER SHEET ===\n\nLikes: salted butter, moths",
+        ),
+        ("Zoë", "Profile Data\n\nLikes: salted butter, moths"),
+    ] {
+        let found = statements(character, page);
+        assert!(
+            found[0].starts_with(&format!("{character} likes salted butter")),
+            "{page}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_bullet_with_deeper_ones_below_it_is_their_heading_under_any_other() {
+    let page = "## Likes and dislikes\n* **Likes**\n  * highlife music\n* **Dislikes**\n  * insurance men\n\n## Skills\n- Food\n- Music";
+    assert_eq!(
+        statements("Kwesi", page),
+        [
+            "Kwesi likes highlife music.",
+            "Kwesi dislikes insurance men.",
+            "Kwesi's skills are food and music.",
+        ]
+    );
+}
+
+#[test]
+fn with_what_a_chat_begins_is_no_fact() {
+    for page in [
+        "Maribel bakes.\n\nFirst message:\n*Maribel pops up.* Hi, you!\n\nLikes: figs",
+        "Maribel bakes.\n\n*Maribel pops up from below.* \"You are late!\" *She grins at you.*\n\nLikes: figs",
+        "Maribel bakes.\n\n\"You are late!\" *She grins at you again.*\n\nLikes: figs",
+    ] {
+        assert_eq!(
+            statements("Maribel", page),
+            ["Maribel bakes.", "Maribel likes figs."]
+        );
+    }
+}
+
+#[test]
+fn a_word_in_quotation_marks_leaves_an_answer_the_characters() {
+    let page = "Interviewer: How old are you?\n\nThorn: Sixty. Do not write \"elderly\".\n\nInterviewer: And your name?\n\n\
+        Thorn: I have hated the name \"Thorny\" since school. My sister is called Bran.";
+    let found = statements("Thorn", page);
+    for expected in [
+        "Thorn – How old are you? Sixty.",
+        "Thorn's sister is called Bran.",
+    ] {
+        assert!(
+            found
+                .iter()
+                .any(|statement| statement.starts_with(expected)),
+            "{found:?}"
+        );
+    }
+    assert!(
+        found.iter().any(|statement| statement.contains("Thorny")),
+        "{found:?}"
     );
 }

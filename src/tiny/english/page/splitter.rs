@@ -33,6 +33,17 @@ pattern!(
     r"^(?:Dear|My dear|Dearest|Hi|Hello)\s+([^,.!?]{1,40})[,!]?$"
 );
 
+// `*She looks up.* "You again?"`
+pattern!(
+    SCENE,
+    r#"^(?:\*[^*\s](?:[^*\n]*\s){2}[^*\n]*\*.*["“][^"“”\n]+["”]|["“][^"“”\n]+["”].*\*[^*\s](?:[^*\n]*\s){2}[^*\n]*\*)"#
+);
+
+/// Whether a line tells what is done between asterisks and said in quotation marks.
+fn is_scene(line: &str) -> bool {
+    !line.contains("**") && SCENE.is_match(line)
+}
+
 /// What is known of the page up to a line.
 pub(crate) struct Splitter<'a> {
     character: &'a str,
@@ -48,6 +59,8 @@ pub(crate) struct Splitter<'a> {
     words: HashSet<String>,
     /// Whether the next line may go on with the last block.
     open: bool,
+    /// Whether the line behind this one is a bullet that is indented below it.
+    is_above: bool,
     list: List,
 }
 
@@ -64,12 +77,18 @@ impl<'a> Splitter<'a> {
             sections: Vec::new(),
             bullets: Vec::new(),
             open: false,
+            is_above: false,
             list: List::default(),
         }
     }
 
-    pub(crate) fn line(&mut self, line: &str, speakers: &HashSet<String>) {
+    /// Reads a line; `next` is the one behind it.
+    pub(crate) fn line(&mut self, line: &str, next: Option<&str>, speakers: &HashSet<String>) {
         let indent = line.len() - line.trim_start().len();
+        self.is_above = next.is_some_and(|next| {
+            let text = next.trim_start();
+            next.len() - text.len() > indent && bullet(text).is_some()
+        });
         let raw = line.trim().trim_start_matches('>').trim();
         if line.contains(html::END_OF_LIST.trim_matches('\n')) {
             self.list = List::default();
@@ -101,6 +120,12 @@ impl<'a> Splitter<'a> {
             if let Some(section) = self.sections.last_mut() {
                 section.kind = Kind::Doubt;
             }
+            return;
+        }
+        if is_scene(raw) {
+            let text = raw.to_owned();
+            self.blocks.push(Block::Talk { own: true, text });
+            (self.open, self.list) = (false, List::default());
             return;
         }
         if SAID_AS.is_match(raw) {
@@ -208,10 +233,17 @@ impl<'a> Splitter<'a> {
 
     /// Adds a block as what the headings above it make of it; `line` is what the page says.
     fn push(&mut self, block: Block, line: &str) {
-        let is_back_matter = |section: &Section| sections::is_back_matter(&section.heading);
-        if self.sections.iter().any(is_back_matter) {
+        let headings = self.sections.iter().map(|section| &section.heading);
+        let reason = headings.clone().find_map(|heading| {
+            let is_opening = sections::is_opening(heading);
+            let reason = is_opening.then_some("is how a chat begins");
+            reason.or(sections::is_back_matter(heading).then_some("describes the page"))
+        });
+        if let Some(reason) = reason {
+            if let Some(section) = self.sections.last_mut() {
+                section.used = sections::is_opening(&section.heading);
+            }
             let text = clean(line);
-            let reason = "describes the page";
             return self.blocks.push(Block::Unread { text, reason });
         }
         let is_doubtful = |section: &Section| section.kind == Kind::Doubt;
@@ -288,7 +320,13 @@ impl<'a> Splitter<'a> {
         let whole = full.clone().unwrap_or_else(|| line.clone());
         let block = match is_item {
             true => {
-                let block = item(self.character, line.clone(), indent, &mut self.list);
+                let block = item(
+                    self.character,
+                    line.clone(),
+                    indent,
+                    self.is_above,
+                    &mut self.list,
+                );
                 // Of `Age` and `34` below it, the next line is none of it.
                 self.list.takes_lines &= is_bulleted || self.list.takes_many;
                 block

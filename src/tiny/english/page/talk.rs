@@ -2,6 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+use super::asked;
 use crate::tiny::english::clause::names;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::sentences;
@@ -121,13 +125,13 @@ pub(super) fn is_part_of_name(character: &str, name: &str) -> bool {
     name.split_whitespace().all(is_own)
 }
 
-/// Whether a speaker is the character: by its name, a part of it, or a longer one.
+/// Whether a speaker is the character: by its name, a part of it, or a longer one, with accents or without them.
 pub(crate) fn is_character(character: &str, name: &str) -> bool {
-    let words = |text: &str| {
-        text.split_whitespace()
-            .map(str::to_lowercase)
-            .collect::<Vec<_>>()
+    let plain = |word: &str| -> String {
+        let letters = word.nfd().filter(|c| !is_combining_mark(*c));
+        letters.flat_map(char::to_lowercase).collect()
     };
+    let words = |text: &str| -> Vec<String> { text.split_whitespace().map(plain).collect() };
     // `Captain Mira Voss`, but not `Rumours about Mira`.
     let is_title = name
         .split_whitespace()
@@ -170,7 +174,10 @@ pub(crate) fn spoken(text: &str) -> (Vec<String>, Vec<String>) {
     }
     let words = words.replace(['“', '”', '«', '»'], "\"").replace('’', "'");
     let quoted: Vec<&str> = words.split('"').skip(1).step_by(2).collect();
-    let words = if quoted.is_empty() {
+    let unquoted: Vec<&str> = words.split('"').step_by(2).collect();
+    // `I never liked the word "elderly".`
+    let is_speech = !words.trim_start().starts_with('"') && asked::says_i(&unquoted.join(" "));
+    let words = if quoted.is_empty() || is_speech {
         words.clone()
     } else {
         told.extend(words.split('"').step_by(2).map(str::to_owned));
