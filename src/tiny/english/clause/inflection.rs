@@ -1,5 +1,6 @@
 //! Verbs of `I`, `you` and `they` in the third person singular, where it is sure which words of a sentence they are.
 
+use super::phrases;
 use super::possessive::is_possessive;
 use super::voice::first_verb;
 use crate::tiny::english::words::grammar;
@@ -226,9 +227,8 @@ fn singular(tokens: &[Token], at: usize) -> Option<String> {
     let tells_of_past = || {
         tokens.iter().any(|token| {
             let forms = verbs::known(&token.lower).map_or(0, |(_, forms)| forms);
-            let is_year = token.text.len() == 4 && token.text.bytes().all(|c| c.is_ascii_digit());
             forms & PAST != 0 && forms & BASE == 0
-                || is_year
+                || phrases::is_year(token)
                 || token.is_any(&["ago", "yesterday", "once", "last"])
         })
     };
