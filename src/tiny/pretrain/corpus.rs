@@ -32,9 +32,9 @@ pub(super) struct Line {
     pub(super) contradicted: Vec<String>,
     #[serde(rename = "n", default)]
     pub(super) neutral: Vec<String>,
-    /// Further questions, by rules.
+    /// Whether the statement holds, as rules ask it.
     #[serde(skip)]
-    pub(super) whether: Vec<Whether>,
+    pub(super) whether: Option<Whether>,
 }
 
 impl Line {

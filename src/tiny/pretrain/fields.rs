@@ -244,7 +244,7 @@ fn field(name: &str, said: &Form, rng: &mut ChaCha8Rng) -> Option<(String, Strin
     let (whose, value) = rest
         .split_once(" is ")
         .or_else(|| rest.split_once(" are "))?;
-    let is_short = whose.split(' ').count() <= 2;
+    let is_short = whose.split(' ').count() <= 2 && !whose.contains(',');
     is_short
         .then(|| Some((capitalized(whose), own(value)?)))
         .flatten()

@@ -90,6 +90,12 @@ pub(super) fn with_name(name: &str, said: Form, rng: &mut ChaCha8Rng) -> Form {
     ];
     /// Words that may stand before it.
     const MOST: usize = 2;
+    const VERBS: [&str; 36] = [
+        "is", "was", "has", "had", "can", "cannot", "does", "lives", "lived", "works", "worked",
+        "died", "plays", "sleeps", "keeps", "runs", "ran", "teaches", "taught", "drives", "sings",
+        "studies", "thinks", "says", "owns", "likes", "loves", "hates", "never", "always", "still",
+        "left", "moved", "gave", "wants", "sells",
+    ];
     let Some(own) = said.statement.strip_prefix(&format!("{name}'s ")) else {
         return said;
     };
@@ -99,11 +105,12 @@ pub(super) fn with_name(name: &str, said: Form, rng: &mut ChaCha8Rng) -> Form {
         return said;
     };
     let somebody = words[..=place].join(" ");
-    // Behind it the verb, and no name or another noun.
-    let goes_on = words.get(place + 1).is_some_and(|next| {
-        next.starts_with(char::is_lowercase)
-            && !["and", "or", "of", "called", "named", "who"].contains(next)
-    });
+    // Behind it a verb, and not what names it.
+    let next = words.get(place + 1).copied().unwrap_or_default();
+    let behind = words.get(place + 2).copied().unwrap_or_default();
+    let is_naming = ["called", "named"].contains(&behind)
+        || ["is", "was"].contains(&next) && behind.starts_with(char::is_uppercase);
+    let goes_on = VERBS.contains(&next) && !is_naming;
     let whose = format!("My {somebody} ");
     if !goes_on || !said.reply.starts_with(&whose) {
         return said;
@@ -359,6 +366,9 @@ mod tests {
             ("Ada's old grey cat sleeps in a box.", true),
             ("Ada's brother can swim.", true),
             ("Ada's brother Bo can swim.", false),
+            ("Ada's brother is called Bo.", false),
+            ("Ada's brother is Bo.", false),
+            ("Ada's mother tongue is Welsh.", false),
             ("Ada's mother and father are dead.", false),
             ("Ada's boat is red.", false),
             ("Ada likes cats.", false),

@@ -6,10 +6,12 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::corpus::Persona;
+use super::named::KIN;
 use super::pairs::Pair;
+use super::whether;
 use crate::persona::Nli;
 
-/// How often each thing is drawn, once as liked and once as disliked.
+/// How often each thing is drawn as liked, and as often as disliked.
 const DRAWS: usize = 2;
 /// The most words of a thing.
 const LONGEST: usize = 5;
@@ -92,22 +94,6 @@ const SAYS_DISLIKE: [&str; 13] = [
     "No fan of {}, me.",
     "I could gladly do without {}.",
 ];
-const AGREES: [&str; 6] = [
-    "Yes.",
-    "I do.",
-    "Yes, I do.",
-    "Very much.",
-    "Yes, very much so.",
-    "Oh yes.",
-];
-const DENIES: [&str; 6] = [
-    "No.",
-    "I don't.",
-    "No, I don't.",
-    "Not at all.",
-    "No, not at all.",
-    "Oh no.",
-];
 /// What tells nothing, whatever is asked.
 const TELLS_NOTHING: [&str; 8] = [
     "Why do you ask?",
@@ -158,7 +144,7 @@ pub(super) fn liking_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) ->
 /// What a statement says that somebody likes or not.
 struct Thing {
     name: String,
-    /// The statement with its verb, and whether that is one of liking; none of fears, which are no dislikes.
+    /// The statement in which it was found, and whether that says that it is liked; none of fears, which are no dislikes.
     stated: Option<(String, bool)>,
 }
 
@@ -166,11 +152,8 @@ impl Thing {
     /// None if the statement is about something else, or the thing is not told in a few words that anybody could say.
     fn of(character: &str, statement: &str) -> Option<Self> {
         /// Words that begin what is no part of the thing.
-        const ENDS: [&str; 12] = [
+        const ENDS: [&str; 8] = [
             ", ",
-            " and ",
-            " or ",
-            " but ",
             " because ",
             " since ",
             " though ",
@@ -178,10 +161,18 @@ impl Thing {
             " when ",
             " unless ",
             " so ",
-            " that ",
         ];
-        /// Words that mean somebody else in a reply.
-        const NOT_ALONE: [&str; 13] = [
+        /// Words with which it is more than one thing, somebody, a comparison, or means somebody else in a reply.
+        const NOT_ALONE: [&str; 22] = [
+            "and",
+            "or",
+            "but",
+            "who",
+            "than",
+            "more",
+            "less",
+            "above",
+            "passion",
             "he",
             "she",
             "his",
@@ -217,7 +208,9 @@ impl Thing {
         let words: Vec<&str> = name.split(' ').collect();
         let is_plain = name.starts_with(char::is_lowercase)
             && words.len() <= LONGEST
-            && !words.iter().any(|word| NOT_ALONE.contains(word));
+            && !words
+                .iter()
+                .any(|word| NOT_ALONE.contains(word) || is_somebody(word));
         is_plain.then(|| Self {
             name: name.to_string(),
             stated: likes.map(|likes| (statement.to_string(), likes)),
@@ -256,40 +249,68 @@ fn talk(thing: &str, likes: bool, rng: &mut ChaCha8Rng) -> (String, String) {
         2 => (one_of(&ASKS_DISLIKE, rng), !likes),
         _ => return (one_of(&ASKS_OPENLY, rng).replace("{}", thing), said),
     };
-    let reply = match rng.random_range(0..4) {
-        0 if is_yes => one_of(&AGREES, rng).to_string(),
-        0 => one_of(&DENIES, rng).to_string(),
-        1 => said,
-        _ => {
-            let word = if is_yes { "Yes" } else { "No" };
-            format!("{word}, {}", small(&said))
-        }
+    let question = question.replace("{}", thing);
+    let reply = match rng.random_bool(0.25) {
+        true => said,
+        false => whether::reply(&question, is_yes, Some(&small(&said)), rng),
     };
-    (question.replace("{}", thing), reply)
+    (question, reply)
 }
 
 /// A sentence as it goes on behind a comma.
 fn small(sentence: &str) -> String {
-    let first = sentence.split([' ', '\'']).next();
-    match first {
+    match sentence.split([' ', '\'']).next() {
         Some("I") => sentence.to_string(),
         _ => sentence[..1].to_lowercase() + &sentence[1..],
     }
 }
 
-/// "It" or "them". Only the words in front of a preposition tell how many things are meant.
-fn pronoun(thing: &str) -> &'static str {
-    let heads = thing
+/// Whether a word means a person of whom one says "him" or "her".
+fn is_somebody(word: &str) -> bool {
+    KIN.contains(&word)
+        || [
+            "boy",
+            "girl",
+            "man",
+            "woman",
+            "king",
+            "queen",
+            "prince",
+            "master",
+            "doctor",
+            "inspector",
+        ]
+        .contains(&word)
+}
+
+/// "It" or "them": the words in front of what tells more of the thing say how many are meant. The thing itself where that is not
+/// plain.
+fn pronoun(thing: &str) -> &str {
+    const MORE: [&str; 17] = [
+        "of", "in", "on", "at", "with", "from", "outside", "about", "by", "near", "for", "under",
+        "which", "that", "made", "cooked", "called",
+    ];
+    const MANY: [&str; 7] = [
+        "mice",
+        "people",
+        "children",
+        "geese",
+        "men",
+        "women",
+        "fishermen",
+    ];
+    let words: Vec<&str> = thing
         .split(' ')
-        .take_while(|word| !["of", "in", "on", "at", "with", "from", "outside"].contains(word));
-    let words: Vec<&str> = heads.collect();
+        .take_while(|word| !MORE.contains(word))
+        .collect();
     let is_action = words.first().is_some_and(|word| word.ends_with("ing"));
     let head = words.last().unwrap_or(&thing);
-    let is_many = head.ends_with('s') && !head.ends_with("ss")
-        || ["mice", "people", "children", "geese", "men", "women"].contains(head);
-    match is_many && !is_action {
-        true => "them",
-        false => "it",
+    let is_many = head.ends_with('s') && !head.ends_with("ss") || MANY.contains(head);
+    match (is_action, is_many) {
+        // "Flying insects", but also "ironing shirts".
+        (true, true) => thing,
+        (_, true) => "them",
+        (_, false) => "it",
     }
 }
 
@@ -323,7 +344,10 @@ mod tests {
                 Some("old comedies"),
             ),
             ("Ada is very fond of ironing.", Some("ironing")),
-            ("Ada is afraid of dogs and ghosts.", Some("dogs")),
+            ("Ada is afraid of dogs.", Some("dogs")),
+            ("Ada is afraid of dogs and ghosts.", None),
+            ("Ada likes cats far less than dogs.", None),
+            ("Ada hates the old king.", None),
             (
                 "Ada does not like the taste of mint.",
                 Some("the taste of mint"),
@@ -347,7 +371,9 @@ mod tests {
             ("white mice", "them"),
             ("the smell of onions", "it"),
             ("frogs of any kind", "them"),
-            ("ironing shirts", "it"),
+            ("swimming", "it"),
+            ("wines made from figs", "them"),
+            ("ironing shirts", "ironing shirts"),
         ] {
             assert_eq!(pronoun(thing), wanted, "{thing}");
         }
@@ -360,54 +386,62 @@ mod tests {
             "Ada hates trams.",
             "Ada is scared of owls.",
         ])];
-        let mut asked = BTreeSet::new();
+        const LIKING: [&str; 10] = [
+            "love",
+            "like",
+            "enjoy",
+            "adore",
+            "fond",
+            "enough",
+            "big fan",
+            "never do without",
+            "very much",
+            "yes",
+        ];
+        const DISLIKE: [&str; 8] = [
+            "hate", "dislike", "n't like", "stand", "not fond", "bear", "no fan", "gladly",
+        ];
+        let mut found = BTreeSet::new();
         for number in 0..300 {
             let pairs = liking_pairs(&personas, &mut example_rng(1, number));
             assert_eq!(pairs.len(), 3 * 2 * DRAWS * 3);
-            for pair in pairs.iter().filter(|pair| pair.label != Nli::Neutral) {
+            for pair in pairs {
                 let input = pair.input();
-                let stated_liking = LIKES
+                let [query, reply] = [input.query, input.response].map(str::to_lowercase);
+                let has = |text: &str, words: &[&str]| words.iter().any(|word| text.contains(word));
+                let thing = ["opera", "trams", "owls"].map(|thing| input.statement.contains(thing));
+                let asked = ["opera", "trams", "owls"].map(|thing| query.contains(thing));
+                let says_nothing = TELLS_NOTHING.contains(&input.response);
+                let is_open = thing != asked || says_nothing;
+                assert_eq!(pair.label == Nli::Neutral, is_open, "{input:?}");
+                if is_open {
+                    continue;
+                }
+                let stated = LIKES
                     .iter()
                     .any(|verb| input.statement.contains(&format!(" {verb} ")));
-                let asks_dislike = ["hate", "dislike"]
-                    .iter()
-                    .any(|word| input.query.contains(word));
-                let has = |words: &[&str]| {
-                    let reply = input.response.to_lowercase();
-                    words.iter().any(|word| reply.contains(word))
+                let is_named = has(&reply, &LIKING[..9]) || has(&reply, &DISLIKE);
+                let agrees = has(
+                    &reply,
+                    &[
+                        "yes",
+                        "yep",
+                        "yeah",
+                        "sure",
+                        "of course.",
+                        "that's",
+                        "i do.",
+                        "i am.",
+                    ],
+                );
+                let replied = match is_named {
+                    true => !has(&reply, &DISLIKE),
+                    false => agrees != has(&query, &["hate", "dislike"]),
                 };
-                let replied_liking = match (
-                    has(&[
-                        "hate", "like", "stand", "bear", "fan", "love", "enjoy", "adore", "fond",
-                        "enough", "without",
-                    ]),
-                    has(&[
-                        "hate",
-                        "n't like",
-                        "dislike",
-                        "can't stand",
-                        "not fond",
-                        "can't bear",
-                        "no fan",
-                        "gladly",
-                    ]),
-                ) {
-                    (true, dislike) => !dislike,
-                    (false, _) => has(&["yes", "i do.", "very"]) != asks_dislike,
-                };
-                let wanted = if stated_liking == replied_liking {
-                    Nli::Entailed
-                } else {
-                    Nli::Contradicted
-                };
-                assert_eq!(pair.label, wanted, "{input:?}");
-                asked.insert((
-                    stated_liking,
-                    replied_liking,
-                    input.response.split([',', '.']).next() == Some("Yes"),
-                ));
+                assert_eq!(pair.label == Nli::Entailed, stated == replied, "{input:?}");
+                found.insert((stated, replied, agrees));
             }
         }
-        assert_eq!(asked.len(), 8, "each with and without a yes");
+        assert_eq!(found.len(), 8, "each with and without a yes");
     }
 }

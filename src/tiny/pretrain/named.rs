@@ -119,26 +119,24 @@ pub(super) fn numbers_in_digits(text: &str) -> Option<String> {
     };
     let value = |word: &str| -> Option<usize> {
         let word = word.to_lowercase();
-        match word.split_once('-') {
-            None => below_100(&word),
-            Some((tens, "one")) => below_100(tens)
-                .filter(|tens| *tens > 19)
-                .map(|tens| tens + 1),
-            Some((tens, units)) => {
-                let tens = below_100(tens).filter(|tens| *tens > 19)?;
-                Some(tens + below_100(units).filter(|units| *units < 10)?)
-            }
-        }
+        let Some((tens, units)) = word.split_once('-') else {
+            return below_100(&word);
+        };
+        let tens = below_100(tens).filter(|tens| *tens >= 20)?;
+        let units = if units == "one" { 1 } else { below_100(units)? };
+        (units < 10).then_some(tens + units)
     };
-    let bare =
-        |word: &str| -> usize { word.trim_end_matches(|c: char| !c.is_alphanumeric()).len() };
+    let bare = |word: &'_ str| word.trim_end_matches(|c: char| !c.is_alphanumeric()).len();
     let words: Vec<&str> = text.split(' ').collect();
-    let is_large = |word: &str| {
+    // "Nineteen oh two"
+    let is_large = |word: &&str| {
+        let word = word.to_lowercase();
         ["hundred", "thousand", "million"]
             .iter()
             .any(|large| word.starts_with(large))
+            || word == "oh"
     };
-    if words.iter().any(|word| is_large(word)) {
+    if words.iter().any(is_large) {
         return None;
     }
     let values: Vec<Option<usize>> = words
@@ -206,6 +204,8 @@ mod tests {
                 Some("One cat, none of 2 minds."),
             ),
             ("Three hundred ewes.", None),
+            ("Hundred and two.", None),
+            ("Since nineteen oh two.", None),
             ("Since nineteen ninety-eight.", None),
             ("A well-known twenty-something.", None),
             ("", None),

@@ -259,7 +259,7 @@ mod tests {
         let n_plain = personas.len() * 2 * 3 / PLAIN_OF;
         let lines = personas.iter().flat_map(|persona| &persona.lines);
         // Yes, no, and either with another statement.
-        let n_asked = lines.filter(|line| !line.whether.is_empty()).count() * 3 / YES_NO_OF;
+        let n_asked = lines.filter(|line| line.whether.is_some()).count() * 3 / YES_NO_OF;
         assert!(n_asked > 0);
         assert_eq!(pairs.len(), n_own + n_open + n_odd + n_plain + n_asked);
         let is_plain = |pair: &Pair| {

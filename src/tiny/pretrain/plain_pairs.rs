@@ -43,9 +43,23 @@ pub(super) fn yes_no_pairs<'a>(
     let statements = persona.statements();
     let mut pairs = Vec::new();
     for line in &persona.lines {
+        let Some(asked) = &line.whether else {
+            continue;
+        };
         let said = Said::new(persona.name(), line, neighbours, rng);
-        let wrong = said.wrong.as_deref();
-        pairs.extend(whether_pairs(line, &statements, &said.plain, wrong, rng));
+        // "Yes, I cannot play the flute" denies nothing.
+        let wrong = match asked.is_yes {
+            true => said.wrong,
+            false => turned_round(&said.plain),
+        };
+        pairs.extend(whether_pairs(
+            line,
+            asked,
+            &statements,
+            &said.plain,
+            wrong.as_deref(),
+            rng,
+        ));
     }
     pairs
 }

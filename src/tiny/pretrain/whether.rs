@@ -6,12 +6,15 @@ use rand_chacha::ChaCha8Rng;
 
 use super::corpus::Line;
 use super::forms::inside;
+use super::named::words;
 use super::pairs::{Pair, others};
 use crate::persona::Nli;
 use crate::tiny::english;
 
-/// How often the rules are asked for questions about a statement, which are three or fewer each time.
-const ROUNDS: usize = 3;
+/// Words that deny a statement whose verb is not denied, so that neither "yes" nor "no" is plain.
+const DENYING: [&str; 10] = [
+    "no", "nobody", "nothing", "none", "neither", "nor", "nowhere", "hardly", "rarely", "seldom",
+];
 
 const AGREES: [&str; 10] = [
     "Yes.",
@@ -25,7 +28,7 @@ const AGREES: [&str; 10] = [
     "That's right.",
     "Yes, indeed.",
 ];
-const DENIES: [&str; 10] = [
+const DENIES: [&str; 9] = [
     "No.",
     "No.",
     "No!",
@@ -34,7 +37,6 @@ const DENIES: [&str; 10] = [
     "Not at all.",
     "Of course not.",
     "Oh no.",
-    "Not me.",
     "No, not really.",
 ];
 /// What "I" do, in the questions that begin with it, with its contrary.
@@ -56,25 +58,24 @@ const DOES: [(&str, &str, &str); 12] = [
 /// A question whether a statement holds.
 #[derive(Clone, Debug)]
 pub(super) struct Whether {
-    question: String,
+    pub(super) question: String,
     /// Whether "yes" says that it does.
-    is_yes: bool,
+    pub(super) is_yes: bool,
 }
 
-/// The questions that rules ask whether a statement holds.
-pub(super) fn whether(character: &str, statement: &str, rng: &mut ChaCha8Rng) -> Vec<Whether> {
-    let rounds = (0..ROUNDS).flat_map(|_| english::questions(character, statement, rng));
-    let mut questions: Vec<String> = rounds.collect();
-    questions.sort();
-    questions.dedup();
-    let asked = questions.into_iter().filter_map(|question| {
+/// The question that rules ask whether a statement holds, if they ask one.
+pub(super) fn whether(character: &str, statement: &str, rng: &mut ChaCha8Rng) -> Option<Whether> {
+    if words(statement).any(|word| DENYING.contains(&word)) {
+        return None;
+    }
+    let mut questions = english::questions(character, statement, rng).into_iter();
+    questions.find_map(|question| {
         let opening = english::yes_or_no(character, statement, &question)?;
         Some(Whether {
             question,
             is_yes: opening.starts_with("Yes"),
         })
-    });
-    asked.collect()
+    })
 }
 
 /// A right reply, a wrong one, and either of them with another of the persona's statements.
@@ -83,21 +84,18 @@ pub(super) fn whether(character: &str, statement: &str, rng: &mut ChaCha8Rng) ->
 /// - wrong: what says the contrary, if that is easily said
 pub(super) fn whether_pairs<'a>(
     line: &'a Line,
+    asked: &'a Whether,
     statements: &[&'a str],
     plain: &str,
     wrong: Option<&str>,
     rng: &mut ChaCha8Rng,
 ) -> Vec<Pair<'a>> {
-    let Some(asked) = line.whether.choose(rng) else {
-        return Vec::new();
-    };
     let question = asked.question.as_str();
     let right = reply(question, asked.is_yes, Some(plain), rng);
     let contrary = reply(question, !asked.is_yes, wrong, rng);
-    let open = if rng.random_bool(0.5) {
-        right.clone()
-    } else {
-        contrary.clone()
+    let open = match rng.random_bool(0.5) {
+        true => right.clone(),
+        false => contrary.clone(),
     };
     let mut pairs = vec![
         Pair::new(line.statement.as_str(), question, right, Nli::Entailed),
@@ -115,7 +113,12 @@ pub(super) fn whether_pairs<'a>(
 }
 
 /// Yes or no: by that word, by a verb, or with a sentence behind it.
-fn reply(question: &str, is_yes: bool, sentence: Option<&str>, rng: &mut ChaCha8Rng) -> String {
+pub(super) fn reply(
+    question: &str,
+    is_yes: bool,
+    sentence: Option<&str>,
+    rng: &mut ChaCha8Rng,
+) -> String {
     let word = if is_yes { "Yes" } else { "No" };
     let does = DOES
         .iter()
@@ -126,7 +129,7 @@ fn reply(question: &str, is_yes: bool, sentence: Option<&str>, rng: &mut ChaCha8
         (3, Some(does), _) => format!("{does}."),
         (4..7, _, Some(sentence)) => format!("{word}, {}", inside(sentence)),
         _ => {
-            let words = if is_yes { &AGREES } else { &DENIES };
+            let words: &[&str] = if is_yes { &AGREES } else { &DENIES };
             words.choose(rng).copied().unwrap_or(word).to_string()
         }
     }
@@ -138,13 +141,6 @@ mod tests {
 
     use super::super::recipe::example_rng;
     use super::*;
-
-    fn line(statement: &str) -> Line {
-        let line = serde_json::json!({"s": statement, "q": ["And?"]});
-        let mut line: Line = serde_json::from_value(line).unwrap();
-        line.whether = whether("Ada", statement, &mut example_rng(1, 0));
-        line
-    }
 
     #[test]
     fn what_says_so_follows_and_what_denies_it_contradicts() {
@@ -158,18 +154,14 @@ mod tests {
                 true,
             ),
         ] {
-            let line = line(statement);
-            assert!(!line.whether.is_empty(), "{statement}");
+            let line = serde_json::json!({"s": statement, "q": ["And?"]});
+            let line: Line = serde_json::from_value(line).unwrap();
+            let asked = whether("Ada", statement, &mut example_rng(1, 0)).unwrap();
+            let statements = [statement, "Ada has a boat."];
             let mut found = BTreeSet::new();
             for number in 0..200 {
                 let rng = &mut example_rng(2, number);
-                let pairs = whether_pairs(
-                    &line,
-                    &[statement, "Ada has a boat."],
-                    plain,
-                    Some(wrong),
-                    rng,
-                );
+                let pairs = whether_pairs(&line, &asked, &statements, plain, Some(wrong), rng);
                 assert_eq!(pairs.len(), 3);
                 for pair in pairs {
                     let input = pair.input();
@@ -178,26 +170,30 @@ mod tests {
                     let agrees = ["Y", "Sure", "Of course.", "Oh y", "That", "I do.", "I can."];
                     let is_yes = agrees.iter().any(|word| input.response.starts_with(word));
                     if !is_of_boat {
-                        assert_eq!(
-                            is_yes == yes_is_right,
-                            pair.label == Nli::Entailed,
-                            "{input:?}"
-                        );
+                        let is_right = is_yes == yes_is_right;
+                        assert_eq!(is_right, pair.label == Nli::Entailed, "{input:?}");
                         found.insert(input.response.to_string());
                     }
                 }
             }
-            assert!(found.contains("No.") && found.contains("Yes."), "{found:?}");
-            assert!(found.iter().any(|reply| reply.contains(plain)), "{found:?}");
-            assert!(found.iter().any(|reply| reply.contains(wrong)), "{found:?}");
+            for reply in ["No.", "Yes."] {
+                assert!(found.contains(reply), "{found:?}");
+            }
+            for sentence in [plain, wrong] {
+                let says = |reply: &String| reply.contains(sentence);
+                assert!(found.iter().any(says), "{found:?}");
+            }
         }
     }
 
     #[test]
-    fn where_nothing_asks_whether_there_are_no_pairs() {
-        let silent = serde_json::json!({"s": "Ada can swim.", "q": ["And?"]});
-        let line: Line = serde_json::from_value(silent).unwrap();
-        let rng = &mut example_rng(2, 0);
-        assert!(whether_pairs(&line, &["Ada can swim."], "I can swim.", None, rng).is_empty());
+    fn nothing_is_asked_where_yes_and_no_would_be_unclear() {
+        for statement in [
+            "Ada has no brothers.",
+            "Ada no longer drives.",
+            "Nobody likes Ada.",
+        ] {
+            assert!(whether("Ada", statement, &mut example_rng(1, 0)).is_none());
+        }
     }
 }

@@ -229,8 +229,10 @@ fn singular(tokens: &[Token], at: usize) -> Option<String> {
             let forms = verbs::known(&token.lower).map_or(0, |(_, forms)| forms);
             forms & PAST != 0 && forms & BASE == 0
                 || phrases::is_year(token)
-                || token.is_any(&["ago", "yesterday", "once", "last"])
-        })
+                || token.is_any(&["ago", "yesterday", "once"])
+        }) || tokens
+            .windows(2)
+            .any(|pair| pair[0].is("last") && phrases::is_time(&pair[1]))
     };
     match verbs::known(lower) {
         Some((base, forms))

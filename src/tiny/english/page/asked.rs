@@ -224,7 +224,7 @@ fn askers(character: &str, lines: &[&str]) -> Vec<String> {
 
 /// An answer as a line: the character's words, or what is told of it.
 fn line_of(character: &str, text: &str) -> String {
-    match says_i(text) || is_narrated(text) {
+    match says_i(text) || talk::is_narrated(text) {
         true => format!("{character}: {text}"),
         false => format!("\n{text}\n"),
     }
@@ -266,12 +266,7 @@ fn without_labels(character: &str, page: &str) -> String {
     kept.join("\n")
 }
 
-/// Whether an answer is told as in a story, in which what is said stands in quotation marks.
-fn is_narrated(text: &str) -> bool {
-    text.contains('*') || text.starts_with(['"', '“'])
-}
-
-pub(super) fn says_i(text: &str) -> bool {
+fn says_i(text: &str) -> bool {
     let is_own = |token: &Token| token.is_any(&["i", "my", "me", "mine", "we", "our"]);
     expand(tokenize(text)).iter().any(is_own)
 }
@@ -299,7 +294,7 @@ fn parted(character: &str, question: &str, text: &str) -> (String, Vec<String>) 
     for at in (1..sentences.len()).rev() {
         bare[at - 1] |= bare[at];
     }
-    if is_narrated(text) || !bare.contains(&true) {
+    if talk::is_narrated(text) || !bare.contains(&true) {
         return (String::new(), vec![text.to_string()]);
     }
     let n_bare = bare.iter().filter(|bare| **bare).count();

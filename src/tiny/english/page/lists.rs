@@ -142,6 +142,12 @@ pub(crate) fn is_proper(name: &str) -> bool {
     (1..=3).contains(&tokens.len()) && tokens.iter().all(is_named)
 }
 
+/// Whether a heading has things below it, whatever these are called.
+fn names_things(heading: &str) -> bool {
+    const HEADINGS: &str = "like likes love loves dislike dislikes hate hates fear fears interest interests hobby hobbies";
+    lexicon::has_word(HEADINGS, &heading.to_lowercase())
+}
+
 /// What a bullet says: of the character, of the field that it is indented below, or under the list's heading.
 ///
 /// - is_above: whether the next bullet is indented below it
@@ -163,7 +169,9 @@ pub(crate) fn item(
     }
     // `- Likes`, and below it `- tea`; under another heading it is an item, if nothing is indented below it.
     let is_name = templates::is_field_name(&line);
-    if is_name && is_above {
+    // `Children`, under `Dislikes`, is what somebody dislikes.
+    let is_thing = list.heading.as_deref().is_some_and(names_things);
+    if is_name && is_above && !is_thing {
         return list.opened_by(line, indent);
     }
     if is_name && list.heading.is_none() && list.parent.is_none() {

@@ -15,7 +15,7 @@ pattern!(
 /// Fields that name a relative.
 const RELATIVES: &str = "husband, wife, spouse, partner, fiancé, fiancée, fiance, fiancee, boyfriend, girlfriend, mother, father, \
     stepmother, stepfather, mum, mom, dad, sister, brother, sibling, stepsister, stepbrother, twin, child, son, daughter, aunt, uncle, \
-    cousin, niece, nephew, grandmother, grandfather, grandson, granddaughter, friend, boss, roommate, flatmate, colleague, mentor, rival, \
+    cousin, niece, nephew, grandmother, grandfather, grandson, granddaughter, friend, roommate, flatmate, \
     pet, dog, cat, horse, parrot";
 /// Fields that a person has once.
 const OF_ONE: &str = "name, home, residence, lives in, age, born, birthday, birth date, date of birth, birthplace, job, height, weight, hair, eyes, \

@@ -199,6 +199,10 @@ fn a_bullet_with_deeper_ones_below_it_is_their_heading_under_any_other() {
             "Kwesi's skills are food and music.",
         ]
     );
+    let page = "## Dislikes\n- Children\n  - crying babies\n- Mondays";
+    let found = statements("Kwesi", page);
+    assert_eq!(found[0], "Kwesi dislikes children.");
+    assert!(found[1].contains("rying babies"), "{found:?}");
 }
 
 #[test]
@@ -207,6 +211,7 @@ fn with_what_a_chat_begins_is_no_fact() {
         "Maribel bakes.\n\nFirst message:\n*Maribel pops up.* Hi, you!\n\nLikes: figs",
         "Maribel bakes.\n\n*Maribel pops up from below.* \"You are late!\" *She grins at you.*\n\nLikes: figs",
         "Maribel bakes.\n\n\"You are late!\" *She grins at you again.*\n\nLikes: figs",
+        "Maribel bakes.\n\nFirst message:\n*Maribel pops up from below.* \"You are late!\"\n\nLikes: figs",
     ] {
         assert_eq!(
             statements("Maribel", page),
@@ -235,4 +240,22 @@ fn a_word_in_quotation_marks_leaves_an_answer_the_characters() {
         found.iter().any(|statement| statement.contains("Thorny")),
         "{found:?}"
     );
+}
+
+#[test]
+fn titles_and_sayings_between_asterisks_and_quotation_marks_are_no_scene() {
+    for line in [
+        "*The Long Way Home* made Mira, called \"Red\", famous in 1999.",
+        "\"Captain\" Mira Voss wrote *A History of the Sea* in 1999.",
+        "\"I have never met anybody like her.\" — *Diary of Captain Bram*",
+    ] {
+        let found = super::statements::read("Mira", &format!("Mira sails.\n\n{line}"));
+        assert!(found.unread.is_empty(), "{:?}", found.unread);
+        assert!(
+            !found
+                .statements
+                .iter()
+                .any(|statement| statement.contains("Mira has never met"))
+        );
+    }
 }

@@ -89,9 +89,10 @@ pub(crate) fn is_back_matter(heading: &str) -> bool {
     is_listed(HEADINGS, &heading.to_lowercase().replace('’', "'"))
 }
 
-/// Whether a heading announces with what a chat begins.
+/// Whether a heading announces what a chat begins with.
 pub(crate) fn is_opening(heading: &str) -> bool {
-    const HEADINGS: &str = "first message, opening message, opening, intro message, greeting, greetings, alternate greetings";
+    const HEADINGS: &str =
+        "first message, opening message, intro message, greeting, greetings, alternate greetings";
     is_listed(HEADINGS, &heading.to_lowercase())
 }
 
@@ -101,7 +102,7 @@ fn is_of_sections(lower: &str) -> bool {
         role equipment inventory gear voice wardrobe diet routine outfit stats health past present home house ship crew class faith \
         religion politics sport art food drink sleep body mind soul culture lore world setting arc season book quest campaign \
         spells feats level skills bio intro vibe aesthetic trivia quirk secret wish dream money wealth status rank title work job \
-        character sheet profile info data file card overview bio biography dossier record template form";
+        character sheet profile info overview biography dossier template";
     const ENDINGS: [&str; 14] = [
         "ing", "tion", "sion", "ment", "ness", "ity", "ance", "ence", "ship", "hood", "ics", "ism",
         "phy", "logy",

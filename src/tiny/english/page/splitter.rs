@@ -33,15 +33,19 @@ pattern!(
     r"^(?:Dear|My dear|Dearest|Hi|Hello)\s+([^,.!?]{1,40})[,!]?$"
 );
 
-// `*She looks up.* "You again?"`
-pattern!(
-    SCENE,
-    r#"^(?:\*[^*\s](?:[^*\n]*\s){2}[^*\n]*\*.*["“][^"“”\n]+["”]|["“][^"“”\n]+["”].*\*[^*\s](?:[^*\n]*\s){2}[^*\n]*\*)"#
-);
+// What is done, between asterisks, and what is said, in quotation marks.
+pattern!(DONE, r"\*[^*\s](?:[^*\n]*\s){2}[^*\n]*\*");
+pattern!(SAID, r#"["“][^"“”\n]+["”]"#);
 
-/// Whether a line tells what is done between asterisks and said in quotation marks.
+/// Whether a line has only what is done and said: `*She looks up.* "You again?"`
 fn is_scene(line: &str) -> bool {
-    !line.contains("**") && SCENE.is_match(line)
+    let rest = DONE.replace_all(line, "");
+    let is_done = rest.len() < line.len();
+    let silent = SAID.replace_all(&rest, "");
+    let is_said = silent.len() < rest.len();
+    // `"I miss the sea." – *Diary of Mira Voss*`
+    let is_quoted = silent.contains(['–', '—', '-']);
+    is_done && is_said && !is_quoted && !silent.contains(char::is_alphanumeric)
 }
 
 /// What is known of the page up to a line.
@@ -59,8 +63,6 @@ pub(crate) struct Splitter<'a> {
     words: HashSet<String>,
     /// Whether the next line may go on with the last block.
     open: bool,
-    /// Whether the line behind this one is a bullet that is indented below it.
-    is_above: bool,
     list: List,
 }
 
@@ -77,7 +79,6 @@ impl<'a> Splitter<'a> {
             sections: Vec::new(),
             bullets: Vec::new(),
             open: false,
-            is_above: false,
             list: List::default(),
         }
     }
@@ -85,7 +86,7 @@ impl<'a> Splitter<'a> {
     /// Reads a line; `next` is the one behind it.
     pub(crate) fn line(&mut self, line: &str, next: Option<&str>, speakers: &HashSet<String>) {
         let indent = line.len() - line.trim_start().len();
-        self.is_above = next.is_some_and(|next| {
+        let is_above = next.is_some_and(|next| {
             let text = next.trim_start();
             next.len() - text.len() > indent && bullet(text).is_some()
         });
@@ -123,8 +124,8 @@ impl<'a> Splitter<'a> {
             return;
         }
         if is_scene(raw) {
-            let text = raw.to_owned();
-            self.blocks.push(Block::Talk { own: true, text });
+            let (text, reason) = (raw.to_owned(), "is told and said at one moment");
+            self.push(Block::Unread { text, reason }, raw);
             (self.open, self.list) = (false, List::default());
             return;
         }
@@ -178,7 +179,7 @@ impl<'a> Splitter<'a> {
             extend(self.blocks.last_mut(), &full);
         } else if !line.is_empty() || !is_whole {
             let full = if is_whole { None } else { Some(full) };
-            self.block(line, full, indent, is_item, bullet.is_some());
+            self.block(line, full, indent, is_item, bullet.is_some(), is_above);
         }
     }
 
@@ -233,15 +234,16 @@ impl<'a> Splitter<'a> {
 
     /// Adds a block as what the headings above it make of it; `line` is what the page says.
     fn push(&mut self, block: Block, line: &str) {
-        let headings = self.sections.iter().map(|section| &section.heading);
-        let reason = headings.clone().find_map(|heading| {
+        let mut headings = self.sections.iter().map(|section| &section.heading);
+        let reason = headings.find_map(|heading| {
             let is_opening = sections::is_opening(heading);
             let reason = is_opening.then_some("is how a chat begins");
             reason.or(sections::is_back_matter(heading).then_some("describes the page"))
         });
         if let Some(reason) = reason {
+            // What describes the page goes on to the next marked heading, a first message to an empty line.
             if let Some(section) = self.sections.last_mut() {
-                section.used = sections::is_opening(&section.heading);
+                section.used |= sections::is_opening(&section.heading);
             }
             let text = clean(line);
             return self.blocks.push(Block::Unread { text, reason });
@@ -252,6 +254,7 @@ impl<'a> Splitter<'a> {
             .last()
             .filter(|section| is_field_name(&section.heading));
         let block = match (self.under(), block) {
+            (_, block @ Block::Unread { .. }) => block,
             // `Fish. Loud people.`, under `Dislikes`.
             (None, Block::Prose(text)) if of_field.is_some() && !has_finite_verb(&text) => {
                 Block::kept(of_field.map(|section| section.heading.as_str()), &text)
@@ -306,7 +309,8 @@ impl<'a> Splitter<'a> {
             && !has_finite_verb(line)
     }
 
-    /// Adds the block that begins with a line; `full` is the line with what stands in parentheses, if something does.
+    /// Adds the block that begins with a line; `full` is the line with what stands in parentheses, if something does, and `is_above`
+    /// whether the next line is a bullet that is indented below it.
     fn block(
         &mut self,
         line: String,
@@ -314,6 +318,7 @@ impl<'a> Splitter<'a> {
         indent: usize,
         is_item: bool,
         is_bulleted: bool,
+        is_above: bool,
     ) {
         self.leave_lists(indent, is_item, is_bulleted);
         let is_named = line.ends_with(':');
@@ -324,7 +329,7 @@ impl<'a> Splitter<'a> {
                     self.character,
                     line.clone(),
                     indent,
-                    self.is_above,
+                    is_above,
                     &mut self.list,
                 );
                 // Of `Age` and `34` below it, the next line is none of it.

@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use super::asked;
 use crate::tiny::english::clause::names;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::sentences;
@@ -154,6 +153,15 @@ pub(crate) fn turn<'a>(line: &'a str, speakers: &HashSet<String>) -> Option<(Str
     label(line).filter(|(name, _)| speakers.contains(name))
 }
 
+/// Whether a turn is told as in a story, in which what is said stands in quotation marks: not `I never liked the word "elderly".`
+pub(super) fn is_narrated(text: &str) -> bool {
+    let text = text.replace(['“', '”'], "\"");
+    let mut quoted = text.split('"').skip(1).step_by(2);
+    text.contains('*')
+        || text.starts_with('"')
+        || quoted.any(|quoted| quoted.ends_with(['.', '!', '?', ',', '…']))
+}
+
 /// The sentences of a turn that are said, and what is told around them: what is done between asterisks, the narration around quotations.
 pub(crate) fn spoken(text: &str) -> (Vec<String>, Vec<String>) {
     let mut words = String::new();
@@ -174,10 +182,7 @@ pub(crate) fn spoken(text: &str) -> (Vec<String>, Vec<String>) {
     }
     let words = words.replace(['“', '”', '«', '»'], "\"").replace('’', "'");
     let quoted: Vec<&str> = words.split('"').skip(1).step_by(2).collect();
-    let unquoted: Vec<&str> = words.split('"').step_by(2).collect();
-    // `I never liked the word "elderly".`
-    let is_speech = !words.trim_start().starts_with('"') && asked::says_i(&unquoted.join(" "));
-    let words = if quoted.is_empty() || is_speech {
+    let words = if !is_narrated(&words) {
         words.clone()
     } else {
         told.extend(words.split('"').step_by(2).map(str::to_owned));
