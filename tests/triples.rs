@@ -43,6 +43,38 @@ fn right_order(folder: &str) -> f64 {
     right as f64 / (3 * triples.len()) as f64
 }
 
+/// A reply to one statement.
+#[derive(Deserialize)]
+struct Plain {
+    statement: String,
+    query: String,
+    response: String,
+    label: String,
+}
+
+#[test]
+fn short_plain_replies_that_follow_are_told_from_those_that_contradict() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let scorer = apc::tiny::scorer(&Device::flex().into()).unwrap();
+    let replies: Vec<Plain> = apc::files::read_jsonl(&root.join("tests/data/plain.jsonl")).unwrap();
+    let (mut n, mut right) = (0, 0);
+    for plain in replies.iter().filter(|plain| plain.label != "neutral") {
+        let name = plain.statement.split([' ', '\'']).next().unwrap();
+        let persona = Persona::new(name, [plain.statement.as_str()]);
+        let scores = scorer.score_all(
+            &persona,
+            &plain.query,
+            &[plain.response.as_str()],
+            &Job::default(),
+        );
+        let found = &scores.unwrap()[0].statements[0];
+        n += 1;
+        right += usize::from((found.entailed > found.contradicted) == (plain.label == "entailed"));
+    }
+    assert_eq!(n, 160);
+    assert!(right >= 120, "{right} of {n}");
+}
+
 #[test]
 fn replies_written_by_hand_come_out_in_the_right_order() {
     let share = right_order("models/tiny");

@@ -72,7 +72,8 @@ pub(crate) fn verbs_in_third_person(tokens: &[Token], at: usize, out: &mut [Toke
         other |= token.is_in(OTHERS) || is_subject || is_theirs;
         // `to swim`, but not `drive to work`
         let next = past_adverbs(tokens, idx + 1);
-        if token.is("to") && is_base(next) && !tokens[next].is_any(&["work", "sleep"]) {
+        let is_infinitive = is_base(next) && !tokens[next].is_any(&["work", "sleep"]);
+        if token.is("to") && (is_infinitive || tokens[idx - 1].is("going")) {
             governing = Some(next);
         }
         if !token.is_any(&["and", "&", "or", "but", "then", "yet", ","]) {

@@ -10,6 +10,8 @@ fn each_verb_of_the_first_person_agrees_or_the_sentence_is_kept() {
         "I dye my hair red. I go to Mass on Sundays and play poker. I make a pie and burn everything else. \
          I want to learn Spanish and move to Cadiz. My friend Dot works here, and on Wednesdays we go bowling. I quit the choir. \
          I don't drink, not since 1911, when I set fire to a curtain. I set the table. \
+         Short, 5 foot 1 and I sit on a cushion. I bought a ring, it's hidden in a tank. I'm going to melt it down and begin again. \
+         Mamma I see on Sundays. So far I have saved ten pounds. \
          Tom and I are divorced. Scatter my ashes at sea. People tell me I look well.",
         &[
             "Bridie dyes their hair red.",
@@ -20,6 +22,11 @@ fn each_verb_of_the_first_person_agrees_or_the_sentence_is_kept() {
             "Bridie – I quit the choir.",
             "Bridie – I don't drink, not since 1911, when I set fire to a curtain.",
             "Bridie sets the table.",
+            "Short, 5 foot 1 and Bridie sits on a cushion.",
+            "Bridie bought a ring, it is hidden in a tank.",
+            "Bridie – I'm going to melt it down and begin again.",
+            "Bridie – Mamma I see on Sundays.",
+            "So far Bridie has saved ten pounds.",
             "Tom and Bridie are divorced.",
             "Bridie – Scatter my ashes at sea.",
             "Bridie – People tell me I look well.",
@@ -178,7 +185,11 @@ fn a_title_says_nothing_of_what_stands_below_it() {
             "Zoë",
             "=== CHARACTER SHEET ===\n\nLikes: salted butter, moths",
         ),
-        ("Zoë", "Profile Data\n\nLikes: salted butter, moths"),
+        ("Zoë", "Profile\n\nLikes: salted butter, moths"),
+        (
+            "Zoë",
+            "== Character sheet ==\n\n--- TASTES ---\nLikes: salted butter, moths",
+        ),
     ] {
         let found = statements(character, page);
         assert!(
@@ -258,4 +269,22 @@ fn titles_and_sayings_between_asterisks_and_quotation_marks_are_no_scene() {
                 .any(|statement| statement.contains("Mira has never met"))
         );
     }
+}
+
+#[test]
+fn a_number_that_no_list_counts_to_is_no_bullet() {
+    let page = "Goldie lives in Duluth.\n\n19. Virgo.\n\n1. Plays bass\n2. Keeps bees";
+    let found = statements("Goldie", page);
+    assert!(
+        found.iter().any(|statement| statement.contains("19")),
+        "{found:?}"
+    );
+    assert!(
+        found.contains(&"Goldie plays bass.".to_string()),
+        "{found:?}"
+    );
+    assert!(
+        found.contains(&"Goldie keeps bees.".to_string()),
+        "{found:?}"
+    );
 }

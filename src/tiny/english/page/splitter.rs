@@ -19,7 +19,7 @@ use crate::tiny::english::words::tokens::{self, tokenize};
 
 pattern!(
     HEADING_MARK,
-    r"^(?:(#{1,6})\s+(.*?)\s*#*|(={1,6})\s*(.*?)\s*={1,6}|[\u{2190}-\u{2bff}~*✦]+\s+(\w.*?)\s+[\u{2190}-\u{2bff}~*✦]+)$"
+    r"^(?:(#{1,6})\s+(.*?)\s*#*|(={1,6})\s*(.*?)\s*={1,6}|(?:[\u{2190}-\u{2bff}~*✦]+|-{2,6})\s+(\w.*?)\s+(?:[\u{2190}-\u{2bff}~*✦]+|-{2,6}))$"
 );
 
 // `Mira [lying]: I'm a duchess.`, `Mira (as Rosa): …`
@@ -61,6 +61,8 @@ pub(crate) struct Splitter<'a> {
     bullets: Vec<(usize, String)>,
     /// The words that the page has in small letters: none is a name.
     words: HashSet<String>,
+    /// The number of the last item of a list that is numbered.
+    number: usize,
     /// Whether the next line may go on with the last block.
     open: bool,
     list: List,
@@ -78,6 +80,7 @@ impl<'a> Splitter<'a> {
             doubtful: HashMap::new(),
             sections: Vec::new(),
             bullets: Vec::new(),
+            number: 0,
             open: false,
             list: List::default(),
         }
@@ -148,7 +151,7 @@ impl<'a> Splitter<'a> {
             },
             None => raw,
         };
-        let bullet = bullet(raw);
+        let bullet = bullet(raw).filter(|_| self.counts_on(raw));
         let raw = &raw[bullet.unwrap_or(0)..];
         let full = clean(raw);
         let full = asked::as_field(&full).unwrap_or(full);
@@ -181,6 +184,19 @@ impl<'a> Splitter<'a> {
             let full = if is_whole { None } else { Some(full) };
             self.block(line, full, indent, is_item, bullet.is_some(), is_above);
         }
+    }
+
+    /// Whether a line that begins with a number is the next of a list: not `19. Virgo.`
+    fn counts_on(&mut self, line: &str) -> bool {
+        let digits = line
+            .trim_start_matches('(')
+            .split(|c: char| !c.is_ascii_digit());
+        let Some(number) = digits.map(str::parse::<usize>).next().and_then(Result::ok) else {
+            return true;
+        };
+        let goes_on = number < 2 || number == self.number + 1;
+        self.number = if goes_on { number } else { 0 };
+        goes_on
     }
 
     /// `## Life`, `== Life ==` or `~ Life ~`.

@@ -25,7 +25,7 @@ pub(crate) fn strip_connective(mut tokens: Vec<Token>) -> Vec<Token> {
         let n_drop = if opening.is_some_and(|opening| is_listed(WITH_COMMA, &opening)) {
             comma.map_or(0, |comma| comma + 1)
         } else if tokens.first().is_some_and(|first| {
-            first.is_any(BARE)
+            first.is_any(BARE) && !opens_with_measure(&tokens)
                 || !first.is_word() && !first.is("\"")
                 || first.is("then") && tokens.len() > 1 && !tokens[1].is(",")
                 || first.is("there") && tokens.len() > 1 && is_subject(&tokens[1])
@@ -40,6 +40,12 @@ pub(crate) fn strip_connective(mut tokens: Vec<Token>) -> Vec<Token> {
         }
     }
     tokens
+}
+
+/// Whether `So far she has saved ten` begins with how far.
+fn opens_with_measure(tokens: &[Token]) -> bool {
+    const MEASURES: [&str; 5] = ["far", "long", "much", "many", "often"];
+    tokens[0].is("so") && tokens.get(1).is_some_and(|next| next.is_any(&MEASURES))
 }
 
 /// Whether `There she met him` goes on with who it was; not `There is …`.

@@ -6,7 +6,7 @@ use crate::tiny::english::clause::inflection::{may_be_base, verbs_in_third_perso
 use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::clause::voice::Person;
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::people::Gender;
+use crate::tiny::english::words::people::{self, Gender};
 use crate::tiny::english::words::tokens::{Token, capitalized, tokenize};
 use crate::tiny::english::words::verbs::{self, THIRD};
 use crate::tiny::english::words::wording::genitive;
@@ -58,6 +58,12 @@ pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Optio
         let word = match (person, tokens[at].lower.as_str()) {
             // `World War I`
             (Person::First, "i") if before.is_some_and(|word| at > 1 && word.is_capital()) => {
+                return None;
+            }
+            // `Mamma I see on Sundays`
+            (Person::First, "i")
+                if before.is_some_and(|word| people::is_person_word(&word.lower)) =>
+            {
                 return None;
             }
             (Person::First, "i") => nominative,
@@ -158,7 +164,7 @@ fn is_joint(tokens: &[Token], at: usize) -> bool {
     let start = tokens[..and].iter().rposition(|token| !token.is_word());
     tokens[and].is_any(&["and", "or", "nor"])
         && clause::parse(&tokens[start.map_or(0, |mark| mark + 1)..and]).is_none()
-        && !(and > 0 && tokens[and - 1].is(","))
+        && !(and > 0 && (tokens[and - 1].is(",") || tokens[and - 1].is_number()))
 }
 
 /// `I am Alice, a painter` as `I am a painter`; `My name is Zoe and I fix bicycles` as `I fix bicycles`.

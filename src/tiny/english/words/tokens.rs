@@ -69,6 +69,9 @@ const ENDINGS: &[&str] = &["n't", "'s", "'m", "'re", "'ve", "'ll", "'d"];
 const STATES: &str = "scared married divorced engaged tired bored interested obsessed terrified called named known born worried \
     supposed dressed covered based involved separated widowed pleased excited disabled addicted convinced stuck employed fascinated \
     frightened annoyed amused confused loved feared respected";
+/// Participles of verbs without an object, which nothing is made to be: `it's gone`.
+const INTRANSITIVE: &str = "gone come become fallen grown happened lasted begun started stopped died rained snowed changed worked slept lived \
+    stayed stood turned survived existed appeared disappeared";
 const ABBREVIATIONS: &[&str] = &[
     "mr", "mrs", "ms", "dr", "st", "prof", "op", "no", "nos", "vol", "vs", "jr", "sr", "etc", "ca",
     "approx", "e.g", "i.e",
@@ -219,10 +222,12 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Vec<Token> {
             "'d" => "would",
             "'s" if idx > 0 && is_contracted_s(&tokens[idx - 1], next) => {
                 if next.is_some_and(|next| {
+                    // `it's gone`, but `it's hidden`
+                    let is_thing = tokens[idx - 1].is("it") && !next.is_in(INTRANSITIVE);
                     next.is("been")
                         || next.is("got")
                         || verbs::is_participle(&next.lower)
-                            && (takes_object || !next.is_in(STATES))
+                            && (takes_object || !is_thing && !next.is_in(STATES))
                 }) {
                     "has"
                 } else {
