@@ -65,7 +65,7 @@ pub(super) struct Whether {
 
 /// The question that rules ask whether a statement holds, if they ask one.
 pub(super) fn whether(character: &str, statement: &str, rng: &mut ChaCha8Rng) -> Option<Whether> {
-    if words(statement).any(|word| DENYING.contains(&word)) {
+    if words(statement).any(|word| DENYING.contains(&word.to_lowercase().as_str())) {
         return None;
     }
     let mut questions = english::questions(character, statement, rng).into_iter();

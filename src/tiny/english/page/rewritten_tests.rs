@@ -11,7 +11,7 @@ fn each_verb_of_the_first_person_agrees_or_the_sentence_is_kept() {
          I want to learn Spanish and move to Cadiz. My friend Dot works here, and on Wednesdays we go bowling. I quit the choir. \
          I don't drink, not since 1911, when I set fire to a curtain. I set the table. \
          Short, 5 foot 1 and I sit on a cushion. I bought a ring, it's hidden in a tank. I'm going to melt it down and begin again. \
-         Mamma I see on Sundays. So far I have saved ten pounds. \
+         Mum I see on Sundays. So far I have saved ten pounds. \
          Tom and I are divorced. Scatter my ashes at sea. People tell me I look well.",
         &[
             "Bridie dyes their hair red.",
@@ -25,7 +25,7 @@ fn each_verb_of_the_first_person_agrees_or_the_sentence_is_kept() {
             "Short, 5 foot 1 and Bridie sits on a cushion.",
             "Bridie bought a ring, it is hidden in a tank.",
             "Bridie – I'm going to melt it down and begin again.",
-            "Bridie – Mamma I see on Sundays.",
+            "Bridie – Mum I see on Sundays.",
             "So far Bridie has saved ten pounds.",
             "Tom and Bridie are divorced.",
             "Bridie – Scatter my ashes at sea.",
@@ -211,9 +211,10 @@ fn a_bullet_with_deeper_ones_below_it_is_their_heading_under_any_other() {
         ]
     );
     let page = "## Dislikes\n- Children\n  - crying babies\n- Mondays";
-    let found = statements("Kwesi", page);
-    assert_eq!(found[0], "Kwesi dislikes children.");
-    assert!(found[1].contains("rying babies"), "{found:?}");
+    assert_eq!(
+        statements("Kwesi", page),
+        ["Kwesi dislikes children, crying babies, and Mondays."]
+    );
 }
 
 #[test]

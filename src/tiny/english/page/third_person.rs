@@ -60,7 +60,7 @@ pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Optio
             (Person::First, "i") if before.is_some_and(|word| at > 1 && word.is_capital()) => {
                 return None;
             }
-            // `Mamma I see on Sundays`
+            // `Mum I see on Sundays`
             (Person::First, "i")
                 if before.is_some_and(|word| people::is_person_word(&word.lower)) =>
             {
