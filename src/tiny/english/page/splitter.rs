@@ -33,21 +33,6 @@ pattern!(
     r"^(?:Dear|My dear|Dearest|Hi|Hello)\s+([^,.!?]{1,40})[,!]?$"
 );
 
-// What is done, between asterisks, and what is said, in quotation marks.
-pattern!(DONE, r"\*[^*\s](?:[^*\n]*\s){2}[^*\n]*\*");
-pattern!(SAID, r#"["“][^"“”\n]+["”]"#);
-
-/// Whether a line has only what is done and said: `*She looks up.* "You again?"`
-fn is_scene(line: &str) -> bool {
-    let rest = DONE.replace_all(line, "");
-    let is_done = rest.len() < line.len();
-    let silent = SAID.replace_all(&rest, "");
-    let is_said = silent.len() < rest.len();
-    // `"I miss the sea." – *Diary of Mira Voss*`
-    let is_quoted = silent.contains(['–', '—', '-']);
-    is_done && is_said && !is_quoted && !silent.contains(char::is_alphanumeric)
-}
-
 /// What is known of the page up to a line.
 pub(crate) struct Splitter<'a> {
     character: &'a str,
@@ -126,7 +111,7 @@ impl<'a> Splitter<'a> {
             }
             return;
         }
-        if is_scene(raw) {
+        if talk::is_scene(raw) {
             let (text, reason) = (raw.to_owned(), "is told and said at one moment");
             self.push(Block::Unread { text, reason }, raw);
             (self.open, self.list) = (false, List::default());

@@ -5,11 +5,16 @@ use std::collections::{HashMap, HashSet};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+use crate::pattern::pattern;
 use crate::tiny::english::clause::names;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::sentences;
 use crate::tiny::english::words::tokens::{Token, expand, tokenize};
 use crate::tiny::english::words::verbs::{self, ING};
+
+// What is done, between asterisks, and what is said, in quotation marks.
+pattern!(DONE, r"\*[^*\s](?:[^*\n]*\s){2}[^*\n]*\*");
+pattern!(SAID, r#"["“][^"“”\n]+["”]"#);
 
 /// The names before a colon that are speakers, not fields.
 ///
@@ -160,6 +165,17 @@ pub(super) fn is_narrated(text: &str) -> bool {
     text.contains('*')
         || text.starts_with('"')
         || quoted.any(|quoted| quoted.ends_with(['.', '!', '?', ',', '…']))
+}
+
+/// Whether a line has only what is done and said: `*She looks up.* "You again?"`
+pub(super) fn is_scene(line: &str) -> bool {
+    let rest = DONE.replace_all(line, "");
+    let is_done = rest.len() < line.len();
+    let silent = SAID.replace_all(&rest, "");
+    let is_said = silent.len() < rest.len();
+    // `"I miss the sea." – *Diary of Mira Voss*`
+    let is_quoted = silent.contains(['–', '—', '-']);
+    is_done && is_said && !is_quoted && !silent.contains(char::is_alphanumeric)
 }
 
 /// The sentences of a turn that are said, and what is told around them: what is done between asterisks, the narration around quotations.
