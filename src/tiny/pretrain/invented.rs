@@ -62,7 +62,7 @@ const REAL_WORDS: [&str; 40] = [
 ];
 
 /// One of `items`.
-fn pick<'a, T: ?Sized>(items: &[&'a T], rng: &mut ChaCha8Rng) -> &'a T {
+pub(super) fn pick<'a, T: ?Sized>(items: &[&'a T], rng: &mut ChaCha8Rng) -> &'a T {
     items[rng.random_range(0..items.len())]
 }
 

@@ -6,6 +6,7 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::corpus::Persona;
+use super::invented::pick;
 use super::named::KIN;
 use super::pairs::Pair;
 use super::whether;
@@ -132,7 +133,7 @@ pub(super) fn liking_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) ->
                 }
                 _ => {
                     let (query, _) = talk(&thing.name, true, rng);
-                    (query, one_of(&TELLS_NOTHING, rng).to_string())
+                    (query, pick(&TELLS_NOTHING, rng).to_string())
                 }
             };
             pairs.push(Pair::new(statement, open.0, open.1, Nli::Neutral));
@@ -225,9 +226,9 @@ impl Thing {
             }
             _ => {
                 let verb = if likes {
-                    one_of(&LIKES, rng)
+                    pick(&LIKES, rng)
                 } else {
-                    one_of(&DISLIKES, rng)
+                    pick(&DISLIKES, rng)
                 };
                 format!("{character} {verb} {}.", self.name)
             }
@@ -243,11 +244,11 @@ fn talk(thing: &str, likes: bool, rng: &mut ChaCha8Rng) -> (String, String) {
     } else {
         thing
     };
-    let said = one_of(says, rng).replace("{}", named);
+    let said = pick(says, rng).replace("{}", named);
     let (question, is_yes) = match rng.random_range(0..4) {
-        0 | 1 => (one_of(&ASKS_LIKING, rng), likes),
-        2 => (one_of(&ASKS_DISLIKE, rng), !likes),
-        _ => return (one_of(&ASKS_OPENLY, rng).replace("{}", thing), said),
+        0 | 1 => (pick(&ASKS_LIKING, rng), likes),
+        2 => (pick(&ASKS_DISLIKE, rng), !likes),
+        _ => return (pick(&ASKS_OPENLY, rng).replace("{}", thing), said),
     };
     let question = question.replace("{}", thing);
     let reply = match rng.random_bool(0.25) {
@@ -312,10 +313,6 @@ fn pronoun(thing: &str) -> &str {
         (_, true) => "them",
         (_, false) => "it",
     }
-}
-
-fn one_of<'a>(list: &[&'a str], rng: &mut ChaCha8Rng) -> &'a str {
-    list.choose(rng).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Questions whether a statement holds, and plain replies that say yes or no. Writers of talk avoid both, and people use them most.
 
 use rand::RngExt;
-use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::corpus::Line;
 use super::forms::inside;
+use super::invented::pick;
 use super::named::words;
 use super::pairs::{Pair, others};
 use crate::persona::Nli;
@@ -130,7 +130,7 @@ pub(super) fn reply(
         (4..7, _, Some(sentence)) => format!("{word}, {}", inside(sentence)),
         _ => {
             let words: &[&str] = if is_yes { &AGREES } else { &DENIES };
-            words.choose(rng).copied().unwrap_or(word).to_string()
+            pick(words, rng).to_string()
         }
     }
 }
