@@ -43,7 +43,7 @@ fn right_order(folder: &str) -> f64 {
     right as f64 / (3 * triples.len()) as f64
 }
 
-/// A short reply to one statement, written by hand by a language model that saw nothing of this repository; no model here learnt from it.
+/// A short reply to one statement, written by a language model that saw nothing of this repository; no model here was trained on it.
 #[derive(Deserialize)]
 struct Plain {
     statement: String,

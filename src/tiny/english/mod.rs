@@ -37,5 +37,7 @@ pub use clause::first_person;
 pub use language::other_language;
 pub use page::{Reading, read, statements};
 pub use questions::{matter_of, questions};
+pub(super) use words::grammar::is_plural;
+pub(super) use words::people::is_person_word;
 pub(super) use words::tokens::capitalized;
 pub use yes_or_no::yes_or_no;

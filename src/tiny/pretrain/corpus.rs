@@ -32,7 +32,7 @@ pub(super) struct Line {
     pub(super) contradicted: Vec<String>,
     #[serde(rename = "n", default)]
     pub(super) neutral: Vec<String>,
-    /// Whether the statement holds, as rules ask it.
+    /// A yes-or-no question about the statement, made by rules; none where either answer would be ambiguous.
     #[serde(skip)]
     pub(super) whether: Option<Whether>,
 }

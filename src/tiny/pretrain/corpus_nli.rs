@@ -37,8 +37,8 @@ const ROUNDING_RATE: f64 = 5e-5;
 const SETTLING_RATE: f64 = 1e-4;
 /// Held-out examples on which each checkpoint is measured, at most.
 const WATCHED: usize = 600;
-/// The shares of contradicted, neutral and entailed in scoring, chosen on the development set. Of forty statements one or two bear on a reply; a wrong "contradicted" of one of the
-/// others takes as much from the score as a right "entailed" adds.
+/// The shares of contradicted, neutral and entailed that scoring expects, chosen on the development set. Only one or two of forty
+/// statements matter to a reply, so a false "contradicted" costs as much as a true "entailed" gains.
 const SHARES_IN_SCORING: [f64; 3] = [0.002, 0.968, 0.03];
 
 /// First the statement, then the question with the reply.
@@ -71,7 +71,7 @@ pub(super) fn pretrain_nli(
     drop(pairs);
     let n_layers = config.model.num_hidden_layers();
     let mut n_learnt = 0;
-    let n_settling = PARTS_PER_ROUNDING.min(parts.count);
+    let n_parts_per_step = PARTS_PER_ROUNDING.min(parts.count);
     for step in 0..=ROUNDINGS {
         let (name, epochs, learning_rate) = match step {
             0 => {
@@ -81,11 +81,15 @@ pub(super) fn pretrain_nli(
             }
             ROUNDINGS => {
                 round_all(&mut trained);
-                ("nli-settling".to_string(), n_settling, SETTLING_RATE)
+                ("nli-settling".to_string(), n_parts_per_step, SETTLING_RATE)
             }
             _ => {
                 round_first_layers(&mut trained, n_layers * step / ROUNDINGS);
-                (format!("nli-rounding-{step}"), n_settling, ROUNDING_RATE)
+                (
+                    format!("nli-rounding-{step}"),
+                    n_parts_per_step,
+                    ROUNDING_RATE,
+                )
             }
         };
         let course = Course {

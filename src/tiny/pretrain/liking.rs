@@ -1,4 +1,4 @@
-//! Replies that say whether somebody likes a thing. Corpora have far more dislikes than likings among their statements, and a judge
+//! Replies that say whether somebody likes a thing. Corpora have far more statements about dislikes than about likes, and a judge
 //! that learns from these alone takes every "I hate it" for a right reply.
 
 use rand::RngExt;
@@ -7,12 +7,12 @@ use rand_chacha::ChaCha8Rng;
 
 use super::corpus::Persona;
 use super::invented::pick;
-use super::named::KIN;
 use super::pairs::Pair;
 use super::whether;
 use crate::persona::Nli;
+use crate::tiny::english::{is_person_word, is_plural};
 
-/// How often each thing is drawn as liked, and as often as disliked.
+/// How many statements of liking, and as many of dislike, are made for each thing in a pass.
 const DRAWS: usize = 2;
 /// The most words of a thing.
 const LONGEST: usize = 5;
@@ -40,7 +40,7 @@ const DISLIKES: [&str; 9] = [
     "is not fond of",
     "has no liking for",
 ];
-/// More verbs behind which a thing is named that somebody may like or not.
+/// Verbs of fear. They only supply things to talk about: a fear is not a dislike.
 const FEARS: [&str; 3] = ["is afraid of", "is scared of", "is terrified of"];
 
 /// Questions to which who likes a thing says yes.
@@ -127,8 +127,9 @@ pub(super) fn liking_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) ->
                 let (query, reply) = talk(&thing.name, says, rng);
                 pairs.push(Pair::new(statement.clone(), query, reply, label));
             }
+            // About something unrelated, or what says nothing.
             let open = match found.choose(rng) {
-                Some((_, other)) if other.name != thing.name && rng.random_bool(0.5) => {
+                Some((_, other)) if !other.shares_word(thing) && rng.random_bool(0.5) => {
                     talk(&other.name, rng.random_bool(0.5), rng)
                 }
                 _ => {
@@ -163,7 +164,7 @@ impl Thing {
             " unless ",
             " so ",
         ];
-        /// Words with which it is more than one thing, somebody, a comparison, or means somebody else in a reply.
+        /// Things with one of these words are skipped: several things, a comparison, or a pronoun that a reply would have to change.
         const NOT_ALONE: [&str; 22] = [
             "and",
             "or",
@@ -211,11 +212,18 @@ impl Thing {
             && words.len() <= LONGEST
             && !words
                 .iter()
-                .any(|word| NOT_ALONE.contains(word) || is_somebody(word));
+                .any(|word| NOT_ALONE.contains(word) || is_person_word(word));
         is_plain.then(|| Self {
             name: name.to_string(),
             stated: likes.map(|likes| (statement.to_string(), likes)),
         })
+    }
+
+    /// Whether a reply about the one may be about the other: "dogs" and "big dogs".
+    fn shares_word(&self, other: &Self) -> bool {
+        self.name
+            .split(' ')
+            .any(|word| other.name.split(' ').any(|other| word == other))
     }
 
     /// A statement that somebody likes or dislikes it: half of the time the one in which it was found, if that says so.
@@ -266,39 +274,11 @@ fn small(sentence: &str) -> String {
     }
 }
 
-/// Whether a word means a person of whom one says "him" or "her".
-fn is_somebody(word: &str) -> bool {
-    KIN.contains(&word)
-        || [
-            "boy",
-            "girl",
-            "man",
-            "woman",
-            "king",
-            "queen",
-            "prince",
-            "master",
-            "doctor",
-            "inspector",
-        ]
-        .contains(&word)
-}
-
-/// "It" or "them": the words in front of what tells more of the thing say how many are meant. The thing itself where that is not
-/// plain.
+/// "It" or "them" for a thing, by the last noun before a preposition or clause. The thing itself where that is unclear ("ironing shirts").
 fn pronoun(thing: &str) -> &str {
     const MORE: [&str; 17] = [
         "of", "in", "on", "at", "with", "from", "outside", "about", "by", "near", "for", "under",
         "which", "that", "made", "cooked", "called",
-    ];
-    const MANY: [&str; 7] = [
-        "mice",
-        "people",
-        "children",
-        "geese",
-        "men",
-        "women",
-        "fishermen",
     ];
     let words: Vec<&str> = thing
         .split(' ')
@@ -306,7 +286,7 @@ fn pronoun(thing: &str) -> &str {
         .collect();
     let is_action = words.first().is_some_and(|word| word.ends_with("ing"));
     let head = words.last().unwrap_or(&thing);
-    let is_many = head.ends_with('s') && !head.ends_with("ss") || MANY.contains(head);
+    let is_many = is_plural(head) || head.ends_with("men");
     match (is_action, is_many) {
         // "Flying insects", but also "ironing shirts".
         (true, true) => thing,

@@ -95,6 +95,14 @@ impl Neighbours {
     }
 }
 
+#[cfg(test)]
+impl<const N: usize> From<[(&str, &str); N]> for Neighbours {
+    fn from(pairs: [(&str, &str); N]) -> Self {
+        let pairs = pairs.map(|(word, other)| (word.to_string(), vec![other.to_string()]));
+        Self(pairs.into())
+    }
+}
+
 fn centre_and_normalize(known: &mut [(&str, Vec<f32>)], width: usize) {
     let n_known = known.len().max(1) as f32;
     let mut centre = vec![0.0; width];

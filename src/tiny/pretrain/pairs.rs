@@ -19,7 +19,7 @@ use crate::persona::{JudgeInput, Nli};
 const OTHERS_OF: usize = 8;
 /// One in this many of the pairs with a statement in the persona's own mouth is learnt from.
 const PLAIN_OF: usize = 4;
-/// One in this many of the pairs with a plain yes or no.
+/// One in this many of the yes-or-no pairs is learnt from.
 const YES_NO_OF: usize = 2;
 /// The share of statements and of replies with their numbers in digits.
 const IN_DIGITS: f64 = 0.15;
@@ -61,9 +61,14 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// Each reply with its statement; replies with another statement of the persona, which they leave open; replies that are wrong by a
-/// name or say the opposite of what somebody likes; some of the statements in the persona's own mouth, some by yes or no; replies
-/// that have come apart, and replies of another persona. They come in a random order; every call returns the same number.
+/// What a judge learns from in a pass, in a random order:
+///
+/// - each reply with its own statement, and with other statements, which it leaves open
+/// - replies with a wrong name or number
+/// - the statement in the first person, plain yes and no, likes and dislikes
+/// - replies that have come apart, and replies of another persona
+///
+/// Every call returns as many.
 pub(super) fn nli_pairs<'a>(
     personas: &'a [Persona],
     neighbours: &Neighbours,
@@ -89,12 +94,8 @@ pub(super) fn nli_pairs<'a>(
         plain.extend(plain_pairs(persona, neighbours, rng));
         yes_or_no.extend(yes_no_pairs(persona, neighbours, rng));
     }
-    plain.shuffle(rng);
-    plain.truncate(plain.len() / PLAIN_OF);
-    pairs.extend(plain);
-    yes_or_no.shuffle(rng);
-    yes_or_no.truncate(yes_or_no.len() / YES_NO_OF);
-    pairs.extend(yes_or_no);
+    pairs.extend(one_in(PLAIN_OF, plain, rng));
+    pairs.extend(one_in(YES_NO_OF, yes_or_no, rng));
     pairs.extend(spoiled_replies(personas, rng));
     pairs.extend(replies_of_others(personas, rng));
     pairs.extend(named_replies(personas, rng));
@@ -112,6 +113,13 @@ pub(super) fn nli_pairs<'a>(
         }
     }
     pairs.shuffle(rng);
+    pairs
+}
+
+/// One in so many of the pairs, drawn at random.
+fn one_in<'a>(n: usize, mut pairs: Vec<Pair<'a>>, rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
+    pairs.shuffle(rng);
+    pairs.truncate(pairs.len() / n);
     pairs
 }
 
@@ -258,7 +266,7 @@ mod tests {
         // With another statement, twice, and with something new.
         let n_plain = personas.len() * 2 * 3 / PLAIN_OF;
         let lines = personas.iter().flat_map(|persona| &persona.lines);
-        // Yes, no, and either with another statement.
+        // A right answer, a wrong one, and one beside another statement.
         let n_asked = lines.filter(|line| line.whether.is_some()).count() * 3 / YES_NO_OF;
         assert!(n_asked > 0);
         assert_eq!(pairs.len(), n_own + n_open + n_odd + n_plain + n_asked);

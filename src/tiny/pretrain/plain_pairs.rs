@@ -9,7 +9,7 @@ use super::invented::invented_word;
 use super::named::KIN;
 use super::neighbours::Neighbours;
 use super::pairs::{Pair, others};
-use super::whether::whether_pairs;
+use super::whether::{Sentences, whether_pairs};
 use crate::persona::Nli;
 use crate::tiny::english;
 
@@ -47,17 +47,21 @@ pub(super) fn yes_no_pairs<'a>(
             continue;
         };
         let said = Said::new(persona.name(), line, neighbours, rng);
-        // "Yes, I cannot play the flute" denies nothing.
+        // Where "no" is right, only "yes" with the statement turned round contradicts, not another instrument.
         let wrong = match asked.is_yes {
             true => said.wrong,
             false => turned_round(&said.plain),
+        };
+        let sentences = Sentences {
+            plain: &said.plain,
+            wrong: wrong.as_deref(),
         };
         pairs.extend(whether_pairs(
             line,
             asked,
             &statements,
-            &said.plain,
-            wrong.as_deref(),
+            sentences,
+            neighbours,
             rng,
         ));
     }

@@ -7,11 +7,12 @@ use super::corpus::Line;
 use super::forms::inside;
 use super::invented::pick;
 use super::named::words;
+use super::neighbours::Neighbours;
 use super::pairs::{Pair, others};
 use crate::persona::Nli;
 use crate::tiny::english;
 
-/// Words that deny a statement whose verb is not denied, so that neither "yes" nor "no" is plain.
+/// Negations outside the verb ("has no brothers"): "yes" and "no" would be ambiguous, so nothing is asked.
 const DENYING: [&str; 10] = [
     "no", "nobody", "nothing", "none", "neither", "nor", "nowhere", "hardly", "rarely", "seldom",
 ];
@@ -39,7 +40,7 @@ const DENIES: [&str; 9] = [
     "Oh no.",
     "No, not really.",
 ];
-/// What "I" do, in the questions that begin with it, with its contrary.
+/// Openings of yes-or-no questions, each with its short answers for yes and for no.
 const DOES: [(&str, &str, &str); 12] = [
     ("Do you ", "I do", "I don't"),
     ("Did you ", "I did", "I didn't"),
@@ -55,15 +56,15 @@ const DOES: [(&str, &str, &str); 12] = [
     ("Must you ", "I must", "I mustn't"),
 ];
 
-/// A question whether a statement holds.
+/// A yes-or-no question about a statement.
 #[derive(Clone, Debug)]
 pub(super) struct Whether {
     pub(super) question: String,
-    /// Whether "yes" says that it does.
+    /// Whether "yes" agrees with the statement.
     pub(super) is_yes: bool,
 }
 
-/// The question that rules ask whether a statement holds, if they ask one.
+/// A yes-or-no question about a statement, if the rules can make a clear one.
 pub(super) fn whether(character: &str, statement: &str, rng: &mut ChaCha8Rng) -> Option<Whether> {
     if words(statement).any(|word| DENYING.contains(&word.to_lowercase().as_str())) {
         return None;
@@ -78,41 +79,55 @@ pub(super) fn whether(character: &str, statement: &str, rng: &mut ChaCha8Rng) ->
     })
 }
 
-/// A right reply, a wrong one, and either of them with another of the persona's statements.
-///
-/// - plain: the statement in the first person
-/// - wrong: what says the contrary, if that is easily said
+/// A right reply, a wrong one, and either of them with another of the persona's statements; half of the time to a question about
+/// something else of the same kind, where one is found: "Do you drive a taxi?" of somebody who drives a lorry.
 pub(super) fn whether_pairs<'a>(
     line: &'a Line,
     asked: &'a Whether,
     statements: &[&'a str],
-    plain: &str,
-    wrong: Option<&str>,
+    said: Sentences<'_>,
+    neighbours: &Neighbours,
     rng: &mut ChaCha8Rng,
 ) -> Vec<Pair<'a>> {
-    let question = asked.question.as_str();
-    let right = reply(question, asked.is_yes, Some(plain), rng);
-    let contrary = reply(question, !asked.is_yes, wrong, rng);
+    let statement = line.statement.as_str();
+    let is_of_other = asked.is_yes && rng.random_bool(0.5);
+    let other = is_of_other.then(|| neighbours.swap(statement, &asked.question, rng));
+    let (question, is_yes, wrong) = match other.flatten() {
+        // Whoever says yes to it may say the same of the other thing, but the rules do not know how.
+        Some(other) => (other, false, None),
+        None => (asked.question.clone(), asked.is_yes, said.wrong),
+    };
+    let right = reply(&question, is_yes, Some(said.plain), rng);
+    let contrary = reply(&question, !is_yes, wrong, rng);
     let open = match rng.random_bool(0.5) {
         true => right.clone(),
         false => contrary.clone(),
     };
     let mut pairs = vec![
-        Pair::new(line.statement.as_str(), question, right, Nli::Entailed),
-        Pair::new(
-            line.statement.as_str(),
-            question,
-            contrary,
-            Nli::Contradicted,
-        ),
+        Pair::new(statement, question.clone(), right, Nli::Entailed),
+        Pair::new(statement, question.clone(), contrary, Nli::Contradicted),
     ];
-    for other in others(statements, &line.statement, 1, rng) {
-        pairs.push(Pair::new(other, question, open.clone(), Nli::Neutral));
+    for other in others(statements, statement, 1, rng) {
+        pairs.push(Pair::new(
+            other,
+            question.clone(),
+            open.clone(),
+            Nli::Neutral,
+        ));
     }
     pairs
 }
 
-/// Yes or no: by that word, by a verb, or with a sentence behind it.
+/// What a persona may say behind a yes or no.
+#[derive(Clone, Copy)]
+pub(super) struct Sentences<'a> {
+    /// The statement in the first person.
+    pub(super) plain: &'a str,
+    /// The contrary, if that is easily said.
+    pub(super) wrong: Option<&'a str>,
+}
+
+/// A reply of yes or no: one word, a short answer ("I do."), or either with a sentence behind it.
 pub(super) fn reply(
     question: &str,
     is_yes: bool,
@@ -161,7 +176,12 @@ mod tests {
             let mut found = BTreeSet::new();
             for number in 0..200 {
                 let rng = &mut example_rng(2, number);
-                let pairs = whether_pairs(&line, &asked, &statements, plain, Some(wrong), rng);
+                let said = Sentences {
+                    plain,
+                    wrong: Some(wrong),
+                };
+                let neighbours = Neighbours::default();
+                let pairs = whether_pairs(&line, &asked, &statements, said, &neighbours, rng);
                 assert_eq!(pairs.len(), 3);
                 for pair in pairs {
                     let input = pair.input();
@@ -184,6 +204,36 @@ mod tests {
                 assert!(found.iter().any(says), "{found:?}");
             }
         }
+    }
+
+    #[test]
+    fn no_is_right_where_the_question_is_about_something_else_of_the_kind() {
+        let statement = "Ada drives a lorry.";
+        let line = serde_json::json!({"s": statement, "q": ["And?"]});
+        let line: Line = serde_json::from_value(line).unwrap();
+        let asked = whether("Ada", statement, &mut example_rng(1, 0)).unwrap();
+        let neighbours = Neighbours::from([("lorry", "taxi")]);
+        let said = Sentences {
+            plain: "I drive a lorry.",
+            wrong: None,
+        };
+        let mut n_of_other = 0;
+        for number in 0..100 {
+            let rng = &mut example_rng(2, number);
+            for pair in whether_pairs(&line, &asked, &[statement], said, &neighbours, rng) {
+                let input = pair.input();
+                let is_of_other = input.query.contains("taxi");
+                n_of_other += usize::from(is_of_other);
+                let denies = ["No", "Nah", "Not", "Of course not", "Oh no", "I don't"];
+                let is_no = denies.iter().any(|word| input.response.starts_with(word));
+                assert_eq!(
+                    is_no == is_of_other,
+                    pair.label == Nli::Entailed,
+                    "{input:?}"
+                );
+            }
+        }
+        assert!((60..140).contains(&n_of_other), "{n_of_other} of 200");
     }
 
     #[test]

@@ -142,20 +142,20 @@ pub(crate) fn is_proper(name: &str) -> bool {
     (1..=3).contains(&tokens.len()) && tokens.iter().all(is_named)
 }
 
-/// Whether a heading has things below it, whatever these are called.
-fn names_things(heading: &str) -> bool {
+/// Whether the items under a heading are things, even one that looks like the name of a field: `Children`, under `Dislikes`.
+fn lists_things(heading: &str) -> bool {
     const HEADINGS: &str = "like likes love loves dislike dislikes hate hates fear fears interest interests hobby hobbies";
     lexicon::has_word(HEADINGS, &heading.to_lowercase())
 }
 
 /// What a bullet says: of the character, of the field that it is indented below, or under the list's heading.
 ///
-/// - is_above: whether the next bullet is indented below it
+/// - has_nested: whether the next line is a bullet indented deeper
 pub(crate) fn item(
     character: &str,
     line: String,
     indent: usize,
-    is_above: bool,
+    has_nested: bool,
     list: &mut List,
 ) -> Block {
     if indent <= list.indent {
@@ -167,11 +167,10 @@ pub(crate) fn item(
             ..List::default()
         };
     }
-    // `- Likes`, and below it `- tea`; under another heading it is an item, if nothing is indented below it.
+    // `- Likes` is a heading if bullets are nested below it or if there is no heading yet; otherwise it is an item.
     let is_name = templates::is_field_name(&line);
-    // `Children`, under `Dislikes`, is what somebody dislikes.
-    let is_thing = list.heading.as_deref().is_some_and(names_things);
-    if is_name && is_above && !is_thing {
+    let is_thing = list.heading.as_deref().is_some_and(lists_things);
+    if is_name && has_nested && !is_thing {
         return list.opened_by(line, indent);
     }
     if is_name && list.heading.is_none() && list.parent.is_none() {

@@ -12,24 +12,36 @@ pattern!(
     r"^([ \t]*(?:[-*•+][ \t]+)?(?:\*\*|__)?)(\p{Lu}[\p{L} -]{1,24}?)((?:\*\*|__)?:(?:\*\*|__)?[ \t]+(\S.*))$"
 );
 
-/// Fields that name a relative.
+/// Fields that name a relative, a friend or a pet.
 const RELATIVES: &str = "husband, wife, spouse, partner, fiancé, fiancée, fiance, fiancee, boyfriend, girlfriend, mother, father, \
     stepmother, stepfather, mum, mom, dad, sister, brother, sibling, stepsister, stepbrother, twin, child, son, daughter, aunt, uncle, \
     cousin, niece, nephew, grandmother, grandfather, grandson, granddaughter, friend, roommate, flatmate, \
     pet, dog, cat, horse, parrot";
-/// Fields that a person has once.
-const OF_ONE: &str = "name, home, residence, lives in, age, born, birthday, birth date, date of birth, birthplace, job, height, weight, hair, eyes, \
-    gender, sex, species, race, nationality, full name";
-/// Other names of a job.
-const JOBS: &str = "occupation, profession";
+/// Fields that a person has once, a row for each kind.
+const OF_ONE: [&str; 15] = [
+    "name, full name",
+    "age",
+    "born, birthday, birth date, date of birth",
+    "birthplace, place of birth",
+    "home, residence, lives in",
+    "job, occupation, profession",
+    "height",
+    "weight",
+    "hair",
+    "eyes",
+    "gender",
+    "sex",
+    "species, race",
+    "nationality",
+    "star sign, zodiac",
+];
 /// What stands before a relative.
 const WHICH: &str = "older, elder, oldest, eldest, middle, big, younger, youngest, little, half, twin, late, former, ex, first, second, third, \
     current, adoptive, foster, best, old, childhood";
 
-/// What a field says once of a person, whatever it is called.
-fn of_one(key: &str) -> Option<&str> {
-    let key = if is_listed(JOBS, key) { "job" } else { key };
-    is_listed(OF_ONE, key).then_some(key)
+/// The kind of a field that a person has once ("occupation" and "job" are one kind); none for other fields.
+fn of_one(key: &str) -> Option<&'static str> {
+    OF_ONE.into_iter().find(|names| is_listed(names, key))
 }
 
 /// Whether a field names a relative: "brother", "older brother", "late mother-in-law".

@@ -288,4 +288,19 @@ fn a_number_that_no_list_counts_to_is_no_bullet() {
         found.contains(&"Goldie keeps bees.".to_string()),
         "{found:?}"
     );
+    // Lists that begin late, are nested, or have a number twice.
+    for page in [
+        "9. Plays bass\n10. Keeps bees",
+        "1. Plays bass\n   1. badly\n   2. often\n   3. late\n2. Keeps bees",
+        "1. Plays bass\n1. Likes figs\n2. Keeps bees",
+        "Goldie sings.\n\n3. She keeps bees. She plays bass.",
+    ] {
+        let found = statements("Goldie", page);
+        assert!(
+            found.contains(&"Goldie keeps bees.".to_string()),
+            "{found:?}"
+        );
+        let has_number = |statement: &String| statement.contains(char::is_numeric);
+        assert!(!found.iter().any(has_number), "{found:?}");
+    }
 }

@@ -83,17 +83,25 @@ const TAKING_BACK: &str = "not no non never nothing nobody none neither nor cann
 const ANSWERS: &str = "yes no true false y n tba tbd n/a unspecified";
 
 /// Whether a heading announces sources and links, or what the author says of the page.
-pub(crate) fn is_back_matter(heading: &str) -> bool {
+fn is_back_matter(heading: &str) -> bool {
     const HEADINGS: &str = "references, sources, citations, footnotes, external links, links, see also, further reading, creator notes, \
         creator's notes, author's notes, author's note, credits, tags, instructions, system prompt, ooc";
     is_listed(HEADINGS, &heading.to_lowercase().replace('’', "'"))
 }
 
-/// Whether a heading announces what a chat begins with.
+/// Whether a heading announces the opening message of a chat.
 pub(crate) fn is_opening(heading: &str) -> bool {
     const HEADINGS: &str =
         "first message, opening message, intro message, greeting, greetings, alternate greetings";
     is_listed(HEADINGS, &heading.to_lowercase())
+}
+
+/// Why nothing below a heading is a fact, if that is so whatever it says.
+pub(crate) fn unread_reason(heading: &str) -> Option<&'static str> {
+    if is_opening(heading) {
+        return Some("is the opening message of a chat");
+    }
+    is_back_matter(heading).then_some("describes the page")
 }
 
 /// Whether a word is one that headings are made of, and no name: `Career`, `Equipment`, `Training`.

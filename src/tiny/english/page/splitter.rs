@@ -46,7 +46,7 @@ pub(crate) struct Splitter<'a> {
     bullets: Vec<(usize, String)>,
     /// The words that the page has in small letters: none is a name.
     words: HashSet<String>,
-    /// The number of the last item of a list that is numbered.
+    /// The highest number so far in the numbered lists of the section.
     number: usize,
     /// Whether the next line may go on with the last block.
     open: bool,
@@ -74,7 +74,7 @@ impl<'a> Splitter<'a> {
     /// Reads a line; `next` is the one behind it.
     pub(crate) fn line(&mut self, line: &str, next: Option<&str>, speakers: &HashSet<String>) {
         let indent = line.len() - line.trim_start().len();
-        let is_above = next.is_some_and(|next| {
+        let has_nested = next.is_some_and(|next| {
             let text = next.trim_start();
             next.len() - text.len() > indent && bullet(text).is_some()
         });
@@ -112,7 +112,10 @@ impl<'a> Splitter<'a> {
             return;
         }
         if talk::is_scene(raw) {
-            let (text, reason) = (raw.to_owned(), "is told and said at one moment");
+            let (text, reason) = (
+                raw.to_owned(),
+                "is role play (actions and speech), not a fact",
+            );
             self.push(Block::Unread { text, reason }, raw);
             (self.open, self.list) = (false, List::default());
             return;
@@ -136,7 +139,7 @@ impl<'a> Splitter<'a> {
             },
             None => raw,
         };
-        let bullet = bullet(raw).filter(|_| self.counts_on(raw));
+        let bullet = bullet(raw).filter(|&end| self.is_numbered_item(raw, &raw[end..], next));
         let raw = &raw[bullet.unwrap_or(0)..];
         let full = clean(raw);
         let full = asked::as_field(&full).unwrap_or(full);
@@ -167,21 +170,31 @@ impl<'a> Splitter<'a> {
             extend(self.blocks.last_mut(), &full);
         } else if !line.is_empty() || !is_whole {
             let full = if is_whole { None } else { Some(full) };
-            self.block(line, full, indent, is_item, bullet.is_some(), is_above);
+            self.block(line, full, indent, is_item, bullet.is_some(), has_nested);
         }
     }
 
-    /// Whether a line that begins with a number is the next of a list: not `19. Virgo.`
-    fn counts_on(&mut self, line: &str) -> bool {
-        let digits = line
-            .trim_start_matches('(')
-            .split(|c: char| !c.is_ascii_digit());
-        let Some(number) = digits.map(str::parse::<usize>).next().and_then(Result::ok) else {
+    /// Whether the number in front of a line, if there is one, is that of an item: it continues the list, is continued by the next line,
+    /// or stands before a sentence. A stray one is text: `19. Virgo.`
+    fn is_numbered_item(&mut self, line: &str, text: &str, next: Option<&str>) -> bool {
+        let number = |line: &str| -> Option<usize> {
+            let digits = line.trim_start().trim_start_matches('(');
+            digits
+                .split(|c: char| !c.is_ascii_digit())
+                .next()?
+                .parse()
+                .ok()
+        };
+        let Some(own) = number(line) else {
             return true;
         };
-        let goes_on = number < 2 || number == self.number + 1;
-        self.number = if goes_on { number } else { 0 };
-        goes_on
+        let continues = own <= self.number + 1;
+        let is_continued = next.and_then(number) == Some(own + 1);
+        let is_item = continues || is_continued || has_finite_verb(text);
+        if is_item {
+            self.number = self.number.max(own);
+        }
+        is_item
     }
 
     /// `## Life`, `== Life ==` or `~ Life ~`.
@@ -195,6 +208,7 @@ impl<'a> Splitter<'a> {
     fn heading(&mut self, heading: String, level: usize, bullet: Option<usize>) {
         let plain = without_parentheses(&heading).0;
         self.list = List::under(&plain, level >= NAMED || is_field_name(&plain));
+        self.number = 0;
         self.sections.retain(|section| section.level < level);
         let above = self.sections.last().map(|section| &section.heading);
         let above = above.filter(|above| !talk::is_character(self.character, above));
@@ -236,13 +250,9 @@ impl<'a> Splitter<'a> {
     /// Adds a block as what the headings above it make of it; `line` is what the page says.
     fn push(&mut self, block: Block, line: &str) {
         let mut headings = self.sections.iter().map(|section| &section.heading);
-        let reason = headings.find_map(|heading| {
-            let is_opening = sections::is_opening(heading);
-            let reason = is_opening.then_some("is how a chat begins");
-            reason.or(sections::is_back_matter(heading).then_some("describes the page"))
-        });
+        let reason = headings.find_map(|heading| sections::unread_reason(heading));
         if let Some(reason) = reason {
-            // What describes the page goes on to the next marked heading, a first message to an empty line.
+            // Back matter lasts until the next marked heading; a first message ends at an empty line, as what has been used does.
             if let Some(section) = self.sections.last_mut() {
                 section.used |= sections::is_opening(&section.heading);
             }
@@ -310,8 +320,8 @@ impl<'a> Splitter<'a> {
             && !has_finite_verb(line)
     }
 
-    /// Adds the block that begins with a line; `full` is the line with what stands in parentheses, if something does, and `is_above`
-    /// whether the next line is a bullet that is indented below it.
+    /// Adds the block that begins with a line; `full` is the line with what stands in parentheses, if something does, and `has_nested`
+    /// whether the next line is a bullet indented deeper.
     fn block(
         &mut self,
         line: String,
@@ -319,7 +329,7 @@ impl<'a> Splitter<'a> {
         indent: usize,
         is_item: bool,
         is_bulleted: bool,
-        is_above: bool,
+        has_nested: bool,
     ) {
         self.leave_lists(indent, is_item, is_bulleted);
         let is_named = line.ends_with(':');
@@ -330,7 +340,7 @@ impl<'a> Splitter<'a> {
                     self.character,
                     line.clone(),
                     indent,
-                    is_above,
+                    has_nested,
                     &mut self.list,
                 );
                 // Of `Age` and `34` below it, the next line is none of it.

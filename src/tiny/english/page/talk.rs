@@ -12,7 +12,7 @@ use crate::tiny::english::words::sentences;
 use crate::tiny::english::words::tokens::{Token, expand, tokenize};
 use crate::tiny::english::words::verbs::{self, ING};
 
-// What is done, between asterisks, and what is said, in quotation marks.
+// An action of three words or more between asterisks, and speech in quotation marks.
 pattern!(DONE, r"\*[^*\s](?:[^*\n]*\s){2}[^*\n]*\*");
 pattern!(SAID, r#"["“][^"“”\n]+["”]"#);
 
@@ -158,7 +158,8 @@ pub(crate) fn turn<'a>(line: &'a str, speakers: &HashSet<String>) -> Option<(Str
     label(line).filter(|(name, _)| speakers.contains(name))
 }
 
-/// Whether a turn is told as in a story, in which what is said stands in quotation marks: not `I never liked the word "elderly".`
+/// Whether a text is narration, with actions between asterisks or speech in quotation marks. A word that is only quoted does not count:
+/// `I never liked the word "elderly".`
 pub(super) fn is_narrated(text: &str) -> bool {
     let text = text.replace(['“', '”'], "\"");
     let mut quoted = text.split('"').skip(1).step_by(2);
@@ -167,7 +168,7 @@ pub(super) fn is_narrated(text: &str) -> bool {
         || quoted.any(|quoted| quoted.ends_with(['.', '!', '?', ',', '…']))
 }
 
-/// Whether a line has only what is done and said: `*She looks up.* "You again?"`
+/// Whether a line is only role play, actions and speech: `*She looks up again.* "You?"`
 pub(super) fn is_scene(line: &str) -> bool {
     let rest = DONE.replace_all(line, "");
     let is_done = rest.len() < line.len();
