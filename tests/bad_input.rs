@@ -378,11 +378,11 @@ fn a_pretraining_needs_an_encoder_and_a_corpus_of_personas() {
     let base = ["--base", nli];
     let gemma = of("gemma", &base);
     refused(&gemma, 1, &["relevance", "make the judges first"]);
-    let corpus = ["--base", nli, "--corpus", "tests/data"];
+    let corpus = ["--base", nli, "--corpus", "tests/data/everyday"];
     refused(
         &of("judges", &corpus),
         1,
-        &["tests/data", "files of personas"],
+        &["tests/data/everyday", "files of personas"],
     );
     // The first leaves nothing behind that is in the way of the next.
     for base in [nli, "tests/data/judges/relevance"] {

@@ -52,12 +52,12 @@ struct Plain {
     label: String,
 }
 
-#[test]
-fn short_plain_replies_that_follow_are_told_from_those_that_contradict() {
+/// How many of a file's replies that follow or contradict the embedded NLI judge tells from each other, and how many there are.
+fn told_apart(file: &str) -> (usize, usize) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let scorer = apc::tiny::scorer(&Device::flex().into()).unwrap();
-    let replies: Vec<Plain> = apc::files::read_jsonl(&root.join("tests/data/plain.jsonl")).unwrap();
-    let (mut n, mut right) = (0, 0);
+    let replies: Vec<Plain> = apc::files::read_jsonl(&root.join("tests/data").join(file)).unwrap();
+    let (mut right, mut n) = (0, 0);
     for plain in replies.iter().filter(|plain| plain.label != "neutral") {
         let name = plain.statement.split([' ', '\'']).next().unwrap();
         let persona = Persona::new(name, [plain.statement.as_str()]);
@@ -71,8 +71,21 @@ fn short_plain_replies_that_follow_are_told_from_those_that_contradict() {
         n += 1;
         right += usize::from((found.entailed > found.contradicted) == (plain.label == "entailed"));
     }
+    (right, n)
+}
+
+#[test]
+fn short_plain_replies_that_follow_are_told_from_those_that_contradict() {
+    let (right, n) = told_apart("plain.jsonl");
     assert_eq!(n, 160);
     assert!(right >= 120, "{right} of {n}");
+}
+
+#[test]
+fn replies_that_are_wrong_by_a_number_an_opposite_or_another_value_are_told() {
+    let (right, n) = told_apart("near_misses.jsonl");
+    assert_eq!(n, 200);
+    assert!(right >= 130, "{right} of {n}");
 }
 
 #[test]

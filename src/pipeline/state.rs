@@ -170,9 +170,36 @@ pub fn trained_with(output: &Path, character: &str) -> Result<Option<TrainedWith
             dtype,
             quantization,
         },
-        rag_top_k: field(&of_pairs, &pairs.inputs, "rag_top_k")?,
-        min_relevance: field(&of_pairs, &pairs.inputs, "min_relevance")?,
+        rag_top_k: checked(
+            &of_pairs,
+            &pairs.inputs,
+            "rag_top_k",
+            "must be 1 or more",
+            |n: &usize| *n > 0,
+        )?,
+        min_relevance: checked(
+            &of_pairs,
+            &pairs.inputs,
+            "min_relevance",
+            "must be from 0 to 1",
+            |share: &f64| (0.0..=1.0).contains(share),
+        )?,
     }))
+}
+
+/// A field of the record in `path`, for which only some values are right; none if it is not there.
+fn checked<T: DeserializeOwned>(
+    path: &Path,
+    fields: &serde_json::Map<String, Value>,
+    name: &str,
+    wanted: &str,
+    is_right: impl Fn(&T) -> bool,
+) -> Result<Option<T>> {
+    let found = field(path, fields, name)?;
+    match found.as_ref().is_none_or(is_right) {
+        true => Ok(found),
+        false => Err(spoilt(path, name, &fields[name], wanted)),
+    }
 }
 
 /// A field of the record in `path`; none if it is not there.
@@ -184,11 +211,15 @@ fn field<T: DeserializeOwned>(
     let Some(value) = fields.get(name) else {
         return Ok(None);
     };
-    T::deserialize(value).map(Some).map_err(|error| {
-        let reason =
-            format!("{name} is {value}: {error}; remove this file and run the same training again");
-        Error::invalid(path, reason)
-    })
+    let read = T::deserialize(value).map(Some);
+    read.map_err(|error| spoilt(path, name, value, &error.to_string()))
+}
+
+/// The error for a field that is not as the program writes it.
+fn spoilt(path: &Path, name: &str, value: &Value, why: &str) -> Error {
+    let reason =
+        format!("{name} is {value}: {why}; remove this file and run the same training again");
+    Error::invalid(path, reason)
 }
 
 #[cfg(test)]
@@ -313,6 +344,8 @@ mod tests {
             ("pairs", "/about/judge", json!("embedded")),
             ("pairs", "/inputs/rag_top_k", json!("3")),
             ("pairs", "/inputs/min_relevance", json!([])),
+            ("pairs", "/inputs/rag_top_k", json!(0)),
+            ("pairs", "/inputs/min_relevance", json!(7.5)),
             ("dpo", "/about/model_name", json!(1)),
             ("dpo", "/inputs/dtype", json!("f12")),
             ("dpo", "/inputs/quantization", json!(4)),

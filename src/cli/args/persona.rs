@@ -23,7 +23,9 @@ pub(crate) fn check_length(text: &str) -> Result<()> {
         )));
     }
     if text.trim().is_empty() {
-        return Err(Error::Usage("a query or reply is empty".into()));
+        return Err(Error::Usage(
+            "a query or reply is empty; both need some text".into(),
+        ));
     }
     Ok(())
 }

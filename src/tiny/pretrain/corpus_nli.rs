@@ -25,8 +25,8 @@ use crate::train::{
 };
 
 const BATCH_SIZE: usize = 32;
-/// How often each reply is learnt from with its own statement, on average, before matrices are rounded.
-const N_PASSES: f64 = 1.5;
+/// The share of a pass that is learnt from before matrices are rounded.
+const N_PASSES: f64 = 0.85;
 /// In how many steps the layers are rounded, from the first on.
 const ROUNDINGS: usize = 3;
 /// Parts of a pass that each of these steps learns from.
@@ -239,8 +239,10 @@ pub(super) fn evaluate(
     let max_tokens = classifier.max_tokens();
     let reader = JudgeReader::new(classifier.tokenizer(), &template(), max_tokens)?;
     let pairs = nli_pairs(personas, neighbours, &mut example_rng(seed, 0));
-    let inputs: Vec<JudgeInput<'_>> = pairs.iter().map(Pair::input).collect();
-    let (texts, _) = reader.encode(&inputs)?;
+    let texts: Vec<_> = encode(&reader, &pairs)?
+        .into_iter()
+        .map(|example| example.text)
+        .collect();
     let tokens = classifier.batch_tokens();
     let rows = classifier.probabilities(&texts, tokens, "nli", job)?;
     let likeliest = |row: &Vec<f32>| {

@@ -1,5 +1,5 @@
-//! Replies that say whether somebody likes a thing. Corpora have far more statements about dislikes than about likes, and a judge
-//! that learns from these alone takes every "I hate it" for a right reply.
+//! Replies that say whether somebody likes, dislikes or fears a thing. Corpora have far more statements about dislikes than about
+//! likes, and a judge that learns from these alone takes every "I hate it" for a right reply.
 
 use rand::RngExt;
 use rand::seq::IndexedRandom;
@@ -12,8 +12,12 @@ use super::whether;
 use crate::persona::Nli;
 use crate::tiny::english::{is_person_word, is_plural};
 
-/// How many statements of liking, and as many of dislike, are made for each thing in a pass.
-const DRAWS: usize = 2;
+use Feeling::{Dislikes, Fears, Likes};
+
+/// What the statements say that are made for each thing in a pass.
+const STATED: [Feeling; 5] = [Likes, Dislikes, Likes, Dislikes, Fears];
+/// The share of replies against a liking that tell of fear, not of dislike.
+const AFRAID: f64 = 0.3;
 /// The most words of a thing.
 const LONGEST: usize = 5;
 
@@ -40,8 +44,14 @@ const DISLIKES: [&str; 9] = [
     "is not fond of",
     "has no liking for",
 ];
-/// Verbs of fear. They only supply things to talk about: a fear is not a dislike.
-const FEARS: [&str; 3] = ["is afraid of", "is scared of", "is terrified of"];
+/// Verbs of fear.
+const FEARS: [&str; 5] = [
+    "is afraid of",
+    "is scared of",
+    "is terrified of",
+    "is frightened of",
+    "dreads",
+];
 
 /// Questions to which who likes a thing says yes.
 const ASKS_LIKING: [&str; 6] = [
@@ -57,6 +67,13 @@ const ASKS_DISLIKE: [&str; 3] = [
     "Do you hate {}?",
     "Is it true that you hate {}?",
     "You dislike {}, I hear?",
+];
+/// Questions to which who fears a thing says yes.
+const ASKS_FEAR: [&str; 4] = [
+    "Are you afraid of {}?",
+    "Are you scared of {}?",
+    "You are frightened of {}, aren't you?",
+    "Is it true that you dread {}?",
 ];
 /// Questions that want more than yes or no.
 const ASKS_OPENLY: [&str; 3] = [
@@ -95,6 +112,25 @@ const SAYS_DISLIKE: [&str; 13] = [
     "No fan of {}, me.",
     "I could gladly do without {}.",
 ];
+const SAYS_FEAR: [&str; 11] = [
+    "I'm afraid of {}.",
+    "I'm scared of {}.",
+    "I'm terrified of {}!",
+    "I'm really frightened of {}.",
+    "I dread {}.",
+    "I can't go near {}.",
+    "I keep well away from {}.",
+    "I've always been afraid of {}.",
+    "I've been scared of {} since I was small.",
+    "Scared of {}, me.",
+    "I shake when I think of {}.",
+];
+/// The same of things that are named by "it" and by "they".
+const SCARES: [(&str, &str); 3] = [
+    ("It scares me.", "They scare me."),
+    ("It frightens me.", "They frighten me."),
+    ("It scares me to death!", "They scare me to death!"),
+];
 /// What tells nothing, whatever is asked.
 const TELLS_NOTHING: [&str; 8] = [
     "Why do you ask?",
@@ -121,19 +157,25 @@ pub(super) fn liking_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) ->
     }
     let mut pairs = Vec::new();
     for (name, thing) in &found {
-        for likes in [true, false].repeat(DRAWS) {
-            let statement = thing.stated(name, likes, rng);
-            for (says, label) in [(likes, Nli::Entailed), (!likes, Nli::Contradicted)] {
-                let (query, reply) = talk(&thing.name, says, rng);
+        for feels in STATED {
+            let statement = thing.stated(name, feels, rng);
+            let contrary = match feels {
+                Likes if rng.random_bool(AFRAID) => Fears,
+                Likes => Dislikes,
+                Dislikes | Fears => Likes,
+            };
+            for (says, label) in [(feels, Nli::Entailed), (contrary, Nli::Contradicted)] {
+                let (query, reply) = talk(&thing.name, feels, says, rng);
                 pairs.push(Pair::new(statement.clone(), query, reply, label));
             }
             // About something unrelated, or what says nothing.
             let open = match found.choose(rng) {
                 Some((_, other)) if !other.shares_word(thing) && rng.random_bool(0.5) => {
-                    talk(&other.name, rng.random_bool(0.5), rng)
+                    let says = [Likes, Dislikes, Fears][rng.random_range(0..3)];
+                    talk(&other.name, feels, says, rng)
                 }
                 _ => {
-                    let (query, _) = talk(&thing.name, true, rng);
+                    let (query, _) = talk(&thing.name, feels, feels, rng);
                     (query, pick(&TELLS_NOTHING, rng).to_string())
                 }
             };
@@ -143,11 +185,48 @@ pub(super) fn liking_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) ->
     pairs
 }
 
+/// What somebody feels about a thing. Fear and dislike leave each other open; liking contradicts both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Feeling {
+    Likes,
+    Dislikes,
+    Fears,
+}
+
+impl Feeling {
+    fn verbs(self) -> &'static [&'static str] {
+        match self {
+            Likes => &LIKES,
+            Dislikes => &DISLIKES,
+            Fears => &FEARS,
+        }
+    }
+
+    /// What somebody says who feels so.
+    fn says(self) -> &'static [&'static str] {
+        match self {
+            Likes => &SAYS_LIKING,
+            Dislikes => &SAYS_DISLIKE,
+            Fears => &SAYS_FEAR,
+        }
+    }
+
+    /// Questions to which somebody says yes who feels so.
+    fn asks(self) -> &'static [&'static str] {
+        match self {
+            Likes => &ASKS_LIKING,
+            Dislikes => &ASKS_DISLIKE,
+            Fears => &ASKS_FEAR,
+        }
+    }
+}
+
 /// What a statement says that somebody likes or not.
 struct Thing {
     name: String,
-    /// The statement in which it was found, and whether that says that it is liked; none of fears, which are no dislikes.
-    stated: Option<(String, bool)>,
+    /// The statement in which it was found, and what that says of it.
+    statement: String,
+    felt: Feeling,
 }
 
 impl Thing {
@@ -193,18 +272,14 @@ impl Thing {
             .strip_prefix(character)?
             .strip_prefix(' ')?
             .strip_suffix('.')?;
-        let behind = |verbs: &[&str]| {
-            let rests = verbs
+        let behind = |felt: Feeling| {
+            let rests = felt
+                .verbs()
                 .iter()
                 .filter_map(|verb| said.strip_prefix(verb)?.strip_prefix(' '));
-            rests.min_by_key(|rest| rest.len()).map(str::to_string)
+            Some((rests.min_by_key(|rest| rest.len())?, felt))
         };
-        let (rest, likes) = match (behind(&LIKES), behind(&DISLIKES), behind(&FEARS)) {
-            (Some(rest), _, _) => (rest, Some(true)),
-            (_, Some(rest), _) => (rest, Some(false)),
-            (_, _, Some(rest)) => (rest, None),
-            _ => return None,
-        };
+        let (rest, felt) = [Likes, Dislikes, Fears].into_iter().find_map(behind)?;
         let end = ENDS.iter().filter_map(|end| rest.find(end)).min();
         let name = &rest[..end.unwrap_or(rest.len())];
         let words: Vec<&str> = name.split(' ').collect();
@@ -215,7 +290,8 @@ impl Thing {
                 .any(|word| NOT_ALONE.contains(word) || is_person_word(word));
         is_plain.then(|| Self {
             name: name.to_string(),
-            stated: likes.map(|likes| (statement.to_string(), likes)),
+            statement: statement.to_string(),
+            felt,
         })
     }
 
@@ -226,42 +302,49 @@ impl Thing {
             .any(|word| other.name.split(' ').any(|other| word == other))
     }
 
-    /// A statement that somebody likes or dislikes it: half of the time the one in which it was found, if that says so.
-    fn stated(&self, character: &str, likes: bool, rng: &mut ChaCha8Rng) -> String {
-        match &self.stated {
-            Some((statement, found)) if *found == likes && rng.random_bool(0.5) => {
-                statement.clone()
-            }
-            _ => {
-                let verb = if likes {
-                    pick(&LIKES, rng)
-                } else {
-                    pick(&DISLIKES, rng)
-                };
-                format!("{character} {verb} {}.", self.name)
-            }
+    /// A statement of what somebody feels about it: half of the time the one in which it was found, if that says so.
+    fn stated(&self, character: &str, feels: Feeling, rng: &mut ChaCha8Rng) -> String {
+        match self.felt == feels && rng.random_bool(0.5) {
+            true => self.statement.clone(),
+            false => format!("{character} {} {}.", pick(feels.verbs(), rng), self.name),
         }
     }
 }
 
-/// A question about a thing and a reply of somebody who likes or dislikes it.
-fn talk(thing: &str, likes: bool, rng: &mut ChaCha8Rng) -> (String, String) {
-    let says = if likes { &SAYS_LIKING } else { &SAYS_DISLIKE };
+/// A question about a thing and a reply that says what somebody feels about it.
+///
+/// - stated: what a statement says of it; where that does not tell whether the question is to be answered with yes or no, the
+///   reply says more than that
+fn talk(thing: &str, stated: Feeling, says: Feeling, rng: &mut ChaCha8Rng) -> (String, String) {
     let named = if rng.random_bool(0.7) {
         pronoun(thing)
     } else {
         thing
     };
-    let said = pick(says, rng).replace("{}", named);
-    let (question, is_yes) = match rng.random_range(0..4) {
-        0 | 1 => (pick(&ASKS_LIKING, rng), likes),
-        2 => (pick(&ASKS_DISLIKE, rng), !likes),
+    let said = match named {
+        "it" | "them" if says == Fears && rng.random_bool(0.25) => {
+            let (it, they) = SCARES[rng.random_range(0..SCARES.len())];
+            if named == "it" { it } else { they }.to_string()
+        }
+        _ => pick(says.says(), rng).replace("{}", named),
+    };
+    let asked = match rng.random_range(0..8) {
+        0..4 => Likes,
+        // Who fears a thing may dislike it or not, and the reverse.
+        4 if says == Likes => Fears,
+        4 | 5 if says != Fears => Dislikes,
+        4 | 5 => Fears,
         _ => return (pick(&ASKS_OPENLY, rng).replace("{}", thing), said),
     };
-    let question = question.replace("{}", thing);
-    let reply = match rng.random_bool(0.25) {
-        true => said,
-        false => whether::reply(&question, is_yes, Some(&small(&said)), rng),
+    let question = pick(asked.asks(), rng).replace("{}", thing);
+    let tells = asked == stated || asked == Likes && stated == Dislikes;
+    let reply = match (rng.random_bool(0.25), tells) {
+        (true, _) => said,
+        (false, true) => whether::reply(&question, says == asked, Some(&small(&said)), rng),
+        (false, false) => {
+            let word = if says == asked { "Yes" } else { "No" };
+            format!("{word}, {}", small(&said))
+        }
     };
     (question, reply)
 }
@@ -357,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_follows_where_it_likes_what_the_statement_likes() {
+    fn a_reply_follows_where_it_likes_or_fears_what_the_statement_says() {
         let personas = [persona(&[
             "Ada loves opera.",
             "Ada hates trams.",
@@ -375,13 +458,28 @@ mod tests {
             "very much",
             "yes",
         ];
-        const DISLIKE: [&str; 8] = [
-            "hate", "dislike", "n't like", "stand", "not fond", "bear", "no fan", "gladly",
+        const AGAINST: [&str; 16] = [
+            "hate",
+            "dislike",
+            "n't like",
+            "stand",
+            "not fond",
+            "bear",
+            "no fan",
+            "gladly",
+            "afraid",
+            "scare",
+            "terrif",
+            "fright",
+            "dread",
+            "near",
+            "away from",
+            "shake",
         ];
         let mut found = BTreeSet::new();
         for number in 0..300 {
             let pairs = liking_pairs(&personas, &mut example_rng(1, number));
-            assert_eq!(pairs.len(), 3 * 2 * DRAWS * 3);
+            assert_eq!(pairs.len(), 3 * STATED.len() * 3);
             for pair in pairs {
                 let input = pair.input();
                 let [query, reply] = [input.query, input.response].map(str::to_lowercase);
@@ -397,7 +495,7 @@ mod tests {
                 let stated = LIKES
                     .iter()
                     .any(|verb| input.statement.contains(&format!(" {verb} ")));
-                let is_named = has(&reply, &LIKING[..9]) || has(&reply, &DISLIKE);
+                let is_named = has(&reply, &LIKING[..9]) || has(&reply, &AGAINST);
                 let agrees = has(
                     &reply,
                     &[
@@ -411,14 +509,31 @@ mod tests {
                         "i am.",
                     ],
                 );
+                let fears = FEARS
+                    .iter()
+                    .any(|verb| input.statement.contains(&format!(" {verb} ")));
+                let asks_fear = has(&query, &["afraid", "scared", "frightened", "dread"]);
+                let asks_dislike = has(&query, &["hate", "dislike"]);
                 let replied = match is_named {
-                    true => !has(&reply, &DISLIKE),
-                    false => agrees != has(&query, &["hate", "dislike"]),
+                    true => !has(&reply, &AGAINST),
+                    false => {
+                        let is_told = match (stated, fears) {
+                            (true, _) => !asks_fear && !asks_dislike,
+                            (_, true) => asks_fear,
+                            _ => !asks_fear,
+                        };
+                        assert!(is_told, "{input:?} says only yes or no");
+                        agrees != has(&query, &AGAINST)
+                    }
                 };
                 assert_eq!(pair.label == Nli::Entailed, stated == replied, "{input:?}");
-                found.insert((stated, replied, agrees));
+                found.insert((stated, replied, agrees, fears));
             }
         }
-        assert_eq!(found.len(), 8, "each with and without a yes");
+        assert_eq!(
+            found.len(),
+            12,
+            "likes, dislikes and fears, right and wrong, each with and without a yes"
+        );
     }
 }

@@ -19,6 +19,8 @@ mod language;
 mod liking;
 mod named;
 mod neighbours;
+mod numbers;
+mod opposites;
 mod pairs;
 mod plain_pairs;
 mod prior;

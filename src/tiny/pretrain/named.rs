@@ -105,58 +105,6 @@ pub(super) fn another(others: &[&str], rng: &mut ChaCha8Rng) -> String {
     }
 }
 
-/// A text with digits for its numbers in words, from two to ninety-nine; none if it has no such number by itself.
-pub(super) fn numbers_in_digits(text: &str) -> Option<String> {
-    /// Where the tens begin in [`NUMBERS`].
-    const TENS: usize = 18;
-    let numbers: Vec<&str> = NUMBERS.split_whitespace().collect();
-    let below_100 = |word: &str| {
-        let place = numbers.iter().position(|number| *number == word)?;
-        match place {
-            0..TENS => Some(place + 2),
-            TENS.. => Some((place - TENS + 2) * 10).filter(|number| *number < 100),
-        }
-    };
-    let value = |word: &str| -> Option<usize> {
-        let word = word.to_lowercase();
-        let Some((tens, units)) = word.split_once('-') else {
-            return below_100(&word);
-        };
-        let tens = below_100(tens).filter(|tens| *tens >= 20)?;
-        let units = if units == "one" { 1 } else { below_100(units)? };
-        (units < 10).then_some(tens + units)
-    };
-    let bare = |word: &'_ str| word.trim_end_matches(|c: char| !c.is_alphanumeric()).len();
-    let words: Vec<&str> = text.split(' ').collect();
-    // "Nineteen oh two"
-    let is_large = |word: &&str| {
-        let word = word.to_lowercase();
-        ["hundred", "thousand", "million"]
-            .iter()
-            .any(|large| word.starts_with(large))
-            || word == "oh"
-    };
-    if words.iter().any(is_large) {
-        return None;
-    }
-    let values: Vec<Option<usize>> = words
-        .iter()
-        .map(|word| value(&word[..bare(word)]))
-        .collect();
-    // "Nineteen ninety-eight" is a year.
-    let is_year = values
-        .windows(2)
-        .any(|pair| pair.iter().all(Option::is_some));
-    if is_year || values.iter().all(Option::is_none) {
-        return None;
-    }
-    let written = words.iter().zip(values).map(|(word, value)| match value {
-        Some(value) => format!("{value}{}", &word[bare(word)..]),
-        None => word.to_string(),
-    });
-    Some(written.collect::<Vec<String>>().join(" "))
-}
-
 /// A text with another word in the place of one, wherever that stands by itself.
 pub(super) fn replaced(text: &str, word: &str, other: &str) -> String {
     let mut made = String::with_capacity(text.len());
@@ -189,30 +137,6 @@ fn is_number(word: &str) -> bool {
 mod tests {
     use super::super::recipe::example_rng;
     use super::*;
-
-    #[test]
-    fn numbers_are_written_in_digits_where_they_stand_alone() {
-        for (text, expected) in [
-            ("Forty-two, since May.", Some("42, since May.")),
-            (
-                "I have three cats and twelve hens.",
-                Some("I have 3 cats and 12 hens."),
-            ),
-            ("Twenty-one, or ninety?", Some("21, or 90?")),
-            (
-                "One cat, none of two minds.",
-                Some("One cat, none of 2 minds."),
-            ),
-            ("Three hundred ewes.", None),
-            ("Hundred and two.", None),
-            ("Since nineteen oh two.", None),
-            ("Since nineteen ninety-eight.", None),
-            ("A well-known twenty-something.", None),
-            ("", None),
-        ] {
-            assert_eq!(numbers_in_digits(text).as_deref(), expected, "{text}");
-        }
-    }
 
     #[test]
     fn shared_names_and_numbers_are_found_but_not_the_subjects() {

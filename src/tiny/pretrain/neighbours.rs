@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::corpus::Corpus;
 use super::embeddings::word_table;
 use super::named::{replaced, words};
+use super::opposites::opposite;
 use super::wordpieces::WordPieces;
 use crate::tiny::english::capitalized;
 use crate::{Result, parallel};
@@ -19,6 +20,8 @@ const FIRST_ID: usize = 2100;
 const COSINES: std::ops::Range<f32> = 0.33..0.56;
 /// Words that are kept for each.
 const MOST: usize = 8;
+/// How often a word gives way to its opposite, where one has an opposite and one a neighbour.
+const OPPOSITE_SHARE: f64 = 0.6;
 /// Letters by which forms of one word are told.
 const STEM: usize = 3;
 
@@ -68,14 +71,24 @@ impl Neighbours {
         ))
     }
 
-    /// A reply with another word of the same kind in the place of one that it shares with the statement; none if there is no such
-    /// word.
+    /// A reply with another word of the same kind, or the opposite, in the place of one that it shares with the statement; none if
+    /// there is no such word.
     pub(super) fn swap(
         &self,
         statement: &str,
         reply: &str,
         rng: &mut ChaCha8Rng,
     ) -> Option<String> {
+        match rng.random_bool(OPPOSITE_SHARE) {
+            true => opposite(statement, reply, rng).or_else(|| self.near(statement, reply, rng)),
+            false => self
+                .near(statement, reply, rng)
+                .or_else(|| opposite(statement, reply, rng)),
+        }
+    }
+
+    /// A reply with another word of the same kind in the place of one that it shares with the statement.
+    fn near(&self, statement: &str, reply: &str, rng: &mut ChaCha8Rng) -> Option<String> {
         let stated: BTreeSet<String> = words(statement).map(str::to_lowercase).collect();
         let shared: Vec<(&str, &Vec<String>)> = words(reply)
             .filter(|word| stated.contains(&word.to_lowercase()))
@@ -148,6 +161,11 @@ mod tests {
                 None,
                 "the statement has no tea"
             );
+        }
+        for number in 0..20 {
+            // Whatever is drawn, there is one: a pass has always as many pairs.
+            let tall = neighbours.swap("Ada is tall.", "I am tall.", &mut example_rng(5, number));
+            assert_eq!(tall.as_deref(), Some("I am short."));
         }
         let swapped = neighbours.swap("Ada drinks tea.", "Tea!", &mut rng);
         assert_eq!(swapped.as_deref(), Some("Coffee!"));

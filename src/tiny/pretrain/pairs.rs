@@ -9,8 +9,9 @@ use rand_chacha::ChaCha8Rng;
 use super::corpus::{Line, Persona};
 use super::invented::invented_word;
 use super::liking::liking_pairs;
-use super::named::{another, numbers_in_digits, replaced, shared_names, with_surname};
+use super::named::{another, replaced, shared_names, with_surname};
 use super::neighbours::Neighbours;
+use super::numbers::{in_digits, number_pairs};
 use super::plain_pairs::{plain_pairs, yes_no_pairs};
 use super::spoiled::{Around, spoiled};
 use crate::persona::{JudgeInput, Nli};
@@ -65,7 +66,7 @@ impl<'a> Pair<'a> {
 ///
 /// - each reply with its own statement, and with other statements, which it leaves open
 /// - replies with a wrong name or number
-/// - the statement in the first person, plain yes and no, likes and dislikes
+/// - the statement in the first person, plain yes and no, likes, dislikes and fears
 /// - replies that have come apart, and replies of another persona
 ///
 /// Every call returns as many.
@@ -100,13 +101,14 @@ pub(super) fn nli_pairs<'a>(
     pairs.extend(replies_of_others(personas, rng));
     pairs.extend(named_replies(personas, rng));
     pairs.extend(liking_pairs(personas, rng));
+    pairs.extend(number_pairs(personas, rng));
     for pair in &mut pairs {
         if rng.random_bool(WITH_SURNAME) {
             pair.statement = with_surname(&pair.statement, &invented_word(true, rng)).into();
         }
         for text in [&mut pair.statement, &mut pair.reply] {
             if rng.random_bool(IN_DIGITS)
-                && let Some(digits) = numbers_in_digits(text)
+                && let Some(digits) = in_digits(text)
             {
                 *text = digits.into();
             }

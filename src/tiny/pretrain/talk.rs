@@ -11,12 +11,16 @@ use super::rare::RareWords;
 use super::speakers::{Asked, Speaker};
 use crate::persona::persona_prompt;
 
-/// Statements in a prompt, as retrieval shows them.
-const SHOWN: usize = 5;
-/// The share of prompts with the first statement alone, as the main job has them.
-const ALONE: f64 = 0.65;
-/// The share of the others with fewer statements than that.
-const FEWER: f64 = 0.25;
+/// Statements in a prompt, at most.
+const SHOWN: usize = 3;
+/// The share of prompts with the first statement alone.
+const ALONE: f64 = 0.3;
+/// The share of the others with two.
+const TWO: f64 = 0.4;
+/// How often the answer is put at a random place: the judge ranks personas that it learnt from better than new ones.
+const DEMOTED: f64 = 0.25;
+/// How often a further question is about the first statement, where retrieval has the answer most often; else it is about any.
+const ABOUT_FIRST: f64 = 0.6;
 /// The share of prompts with no statement, as where nothing on the page matters to a question.
 const NOTHING: f64 = 0.04;
 /// How often a question that nothing answers has a prompt with no statement. Whether one alone answers is the judge's to say: it
@@ -24,7 +28,7 @@ const NOTHING: f64 = 0.04;
 const NOTHING_ANSWERS: f64 = 0.7;
 /// The share of further questions whose answer the prompt does not tell, where several statements stand in it.
 const UNTOLD: f64 = 0.03;
-/// Questions about other statements of the same prompt, at most.
+/// Further questions to the same prompt, at most.
 const MORE_QUESTIONS: usize = 3;
 /// The share of examples whose persona gets another name.
 const RENAMED: f64 = 0.85;
@@ -38,6 +42,8 @@ const WITH_APPOSITION: f64 = 0.06;
 const NAMED: f64 = 0.3;
 /// The share of invented names that are made to begin with `I`, so that the model learns to tell such a name from the pronoun.
 const WITH_I: f64 = 0.08;
+/// The share of joined statements that say the name again in place of a pronoun.
+const UNKNOWN_PRONOUN: f64 = 0.3;
 /// The share of statements that are two or three in one sentence, which may be a piece, too.
 const JOINED: f64 = 0.17;
 
@@ -109,17 +115,14 @@ impl Talk {
         let prompt = Prompt::new(speaker, self.new_name(rng), shown, rng);
         let mut turns = vec![prompt.turn(first, rng)];
 
-        let is_alone = prompt.shown.len() == 1;
-        let mut others: Vec<usize> = match prompt.shown[..] {
-            [] => Vec::new(),
-            [alone] => vec![alone; MORE_QUESTIONS],
-            _ => prompt.shown.clone(),
-        };
-        others.retain(|idx| is_alone || first.about != Some(*idx));
-        others.shuffle(rng);
-        let untold = if is_alone { 0.0 } else { UNTOLD };
-        let n_more = rng.random_range(2..=MORE_QUESTIONS);
-        for idx in others.into_iter().take(n_more) {
+        let mut texts = vec![first.text.as_str()];
+        let untold = if prompt.shown.len() == 1 { 0.0 } else { UNTOLD };
+        for _ in 0..rng.random_range(2..=MORE_QUESTIONS) {
+            let idx = match prompt.shown[..] {
+                [] => break,
+                [top, ..] if rng.random_bool(ABOUT_FIRST) => top,
+                _ => prompt.shown[rng.random_range(0..prompt.shown.len())],
+            };
             let about = match rng.random_bool(untold) {
                 // Something that the prompt does not tell.
                 true => rng.random_range(0..speaker.statements.len()),
@@ -127,8 +130,9 @@ impl Talk {
             };
             let is_by_rules = rng.random_bool(0.55);
             let asked = speaker.questions.iter();
-            let asked =
-                asked.filter(|asked| asked.about == Some(about) && asked.text != first.text);
+            let asked = asked.filter(|asked| {
+                asked.about == Some(about) && !texts.contains(&asked.text.as_str())
+            });
             let asked: Vec<&Asked> = asked.collect();
             let fitting = asked
                 .iter()
@@ -140,6 +144,7 @@ impl Talk {
             }) else {
                 continue;
             };
+            texts.push(&asked.text);
             turns.push(prompt.turn(asked, rng));
         }
         self.rare.replace(&mut turns, &prompt.name, rng);
@@ -177,16 +182,14 @@ fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
         return Vec::new();
     }
     let is_alone = rng.random_bool(ALONE);
-    let n_shown = match rng.random_bool(FEWER) {
+    let n_shown = match rng.random_bool(TWO) {
         _ if is_alone => 1,
-        true => rng.random_range(2..SHOWN),
+        true => 2,
         false => SHOWN,
     };
     let mut shown = first.ranked.clone();
-    // The judge ranks the personas that it learnt from too well: the answer goes down at times, as on new pages.
-    let demoted = if first.is_by_rules { 0.2 } else { 0.1 };
     if let Some(about) = first.about
-        && rng.random_bool(demoted)
+        && rng.random_bool(DEMOTED)
     {
         shown.retain(|idx| *idx != about);
         shown.insert(rng.random_range(0..SHOWN.min(shown.len() + 1)), about);
@@ -242,6 +245,8 @@ impl Prompt {
                         let mut all: Vec<String> =
                             idxs.into_iter().map(|idx| own(idx, rng)).collect();
                         all.insert(rng.random_range(0..=all.len()), statement);
+                        // Pages in the first person do not tell whether the persona is a he or a she.
+                        let pronoun = pronoun.filter(|_| !rng.random_bool(UNKNOWN_PRONOUN));
                         joined(&name, pronoun, &all, rng)
                     }
                     false => plain(&name, &statement),

@@ -27,10 +27,18 @@ pub(crate) fn is_possessive(tokens: &[Token], at: usize) -> bool {
                         }))
             }) || tokens.get(at + 1).is_some_and(|next| {
                 next.is_in("first second own next last two three much most many few third other")
-            })
+            }) || is_only_one(tokens, at)
         }
         _ => false,
     }
+}
+
+/// Whether the words are `her one fear`, and not `gave her one of them`.
+fn is_only_one(tokens: &[Token], at: usize) -> bool {
+    tokens.get(at + 1).is_some_and(|next| next.is("one"))
+        && tokens
+            .get(at + 2)
+            .is_some_and(|after| after.is_word() && !grammar::is_preposition(&after.lower))
 }
 
 /// Whether the words are `helps her gather`, `lets her go`.

@@ -49,6 +49,10 @@ pub(crate) fn from_predicate(name: &str, text: &str) -> Option<String> {
     let n_adverbs = n_adverbs(&tokens);
     let predicate = &tokens[n_adverbs..];
     let (first, second) = (predicate.first()?, predicate.get(1)?);
+    // `likes etc`, which announces what comes
+    if second.is_any(&["etc", "etc."]) {
+        return None;
+    }
     let verb = match first.lower.as_str() {
         "born" | "raised" | "adopted" if grammar::is_preposition(&second.lower) => "was ",
         "married" if second.is("to") => "is ",

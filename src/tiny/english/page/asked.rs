@@ -3,6 +3,7 @@
 use super::blocks::{KEPT, has_finite_verb};
 use super::talk;
 use super::templates::is_field_name;
+use super::third_person::is_imperative;
 use crate::pattern::pattern;
 use crate::tiny::english::words::sentences;
 use crate::tiny::english::words::tokens::{Token, capitalized, expand, n_words, tokenize};
@@ -171,11 +172,17 @@ pub(crate) fn interview(character: &str, page: &str) -> String {
             continue;
         }
         match (question.take(), asked(line)) {
-            (Some(before), Some((false, text))) if before.ends_with('?') => {
+            (Some(before), Some((false, text))) => {
                 let (bare, rest) = parted(character, &before, &text);
-                match bare.is_empty() {
-                    true => kept.push(format!("Interviewer: {before}")),
-                    false => kept.push(format!("{KEPT}{before} {bare}")),
+                let is_asked = before.ends_with('?') || is_imperative(&tokenize(&before));
+                match (bare.is_empty(), is_asked) {
+                    (true, _) => kept.push(format!("Interviewer: {before}")),
+                    (_, true) => kept.push(format!("{KEPT}{before} {bare}")),
+                    // What is told to the character may be no fact about it.
+                    (_, false) => {
+                        kept.push(format!("Interviewer: {before}"));
+                        kept.push(format!("{KEPT}{bare}"));
+                    }
                 }
                 kept.extend(rest.iter().map(|text| line_of(character, text)));
             }
@@ -376,6 +383,22 @@ mod tests {
             "Isn't she tall?",
         ] {
             assert!(is_question(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_in_an_interview_is_kept_whatever_was_said_before_it() {
+        let page = "Host: Where are you from?\nAlice: Ghent.\nHost: Who is Tom?\nAlice: He calls me \"little bird.\"\n\
+                    Host: Tell us of work.\nAlice: Nights, mostly.\nHost: I sold your cat.\nAlice: Never mind.\nHost: Any pets?\nAlice: No.";
+        let kept = interview("Alice", page);
+        for whole in [
+            "Where are you from? Ghent.",
+            "Who is Tom? He calls me \"little bird.\"",
+            "Tell us of work. Nights, mostly.",
+            "Never mind.",
+            "Any pets? No.",
+        ] {
+            assert!(kept.contains(&format!("{KEPT}{whole}")), "{whole}: {kept}");
         }
     }
 }

@@ -100,6 +100,12 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
         is_of("wish wishes hope hopes regrets") || is_of("fear fears") && !value.ends_with('.');
     // In a field on a relative, a pronoun means the relative.
     let is_relative = people::is_person_word_of(field);
+    // `none, she works all day`
+    let is_none_but =
+        tokenize(bare).first().is_some_and(|first| first.is("none")) && bare.contains(' ');
+    if is_none_but {
+        return Some(None);
+    }
     if is_sentence(names, value) {
         return Some((!is_unreal && !is_relative).then(|| value.to_owned()));
     }
@@ -427,6 +433,33 @@ mod tests {
                 "Alice's hair is cropped and going grey.",
             ),
             ("Born in", "Brno", "Alice was born in Brno."),
+            (
+                "Birthday",
+                "Christmas Eve",
+                "Alice was born on Christmas Eve.",
+            ),
+            (
+                "Home",
+                "Small flat in Hove",
+                "Alice lives in a small flat in Hove.",
+            ),
+            ("City", "bristol", "Alice lives in bristol."),
+            ("Status", "widower", "Alice is a widower."),
+            ("Status", "Happy widow", "Alice is a happy widow."),
+            ("Hobbies", "Chess", "Alice's hobby is chess."),
+            ("Weaknesses", "Chocolate", "Alice's weakness is chocolate."),
+            ("Favourite number", "7", "Alice's favourite number is 7."),
+            (
+                "Likes",
+                "three walks a day",
+                "Alice likes three walks a day.",
+            ),
+            (
+                "Likes",
+                "tea, rain, Halvorsen anything",
+                "Alice likes tea, rain, and Halvorsen anything.",
+            ),
+            ("Father", "Captain Voss", "Alice's father is Captain Voss."),
         ] {
             check(field, text, &[expected]);
         }
@@ -439,6 +472,12 @@ mod tests {
             ("Fears", "heights, moths, oddly"),
             ("Favourite food", "Soup, always"),
             ("Age", "ancient"),
+            ("Brother", "2"),
+            ("Hobbies", "none, she works all day"),
+            ("Father", "see Tom"),
+            ("Weakness", "salt water ruins the joints"),
+            ("Personality", "dry, haggler"),
+            ("", "likes etc"),
             ("Age", "in"),
         ] {
             check(field, text, &[]);

@@ -114,7 +114,18 @@ pub(super) fn whereabouts(field: &Field) -> Option<String> {
         "residence" | "lives in" | "home" | "location" | "lives" | "city" | "address"
             if is_place =>
         {
-            format!("{name} lives {}.", field.prefixed("in"))
+            // `Small flat in Hove`
+            let head = field
+                .tokens
+                .iter()
+                .take_while(|token| !grammar::is_preposition(&token.lower));
+            let is_building = head.last().is_some_and(|head| {
+                head.is_in("flat apartment house cottage hut cabin room farm tower studio attic caravan trailer tent boat houseboat bungalow villa mansion")
+            });
+            match is_building && !field.has_preposition() {
+                true => format!("{name} lives in {}.", field.noun),
+                false => format!("{name} lives {}.", field.prefixed("in")),
+            }
         }
         _ => return None,
     };

@@ -12,6 +12,7 @@ fn each_verb_of_the_first_person_agrees_or_the_sentence_is_kept() {
          I don't drink, not since 1911, when I set fire to a curtain. I set the table. \
          Short, 5 foot 1 and I sit on a cushion. I bought a ring, it's hidden in a tank. I'm going to melt it down and begin again. \
          Mum I see on Sundays. So far I have saved ten pounds. \
+         Mum's well in Ghent and sends me a clock every year and I've got nineteen. My big sister Ann and I share a flat. \
          Tom and I are divorced. Scatter my ashes at sea. People tell me I look well.",
         &[
             "Bridie dyes their hair red.",
@@ -27,6 +28,8 @@ fn each_verb_of_the_first_person_agrees_or_the_sentence_is_kept() {
             "Bridie – I'm going to melt it down and begin again.",
             "Bridie – Mum I see on Sundays.",
             "So far Bridie has saved ten pounds.",
+            "Bridie – Mum's well in Ghent and sends me a clock every year and I've got nineteen.",
+            "Bridie's big sister Ann and Bridie share a flat.",
             "Tom and Bridie are divorced.",
             "Bridie – Scatter my ashes at sea.",
             "Bridie – People tell me I look well.",
@@ -303,4 +306,20 @@ fn a_number_that_no_list_counts_to_is_no_bullet() {
         let has_number = |statement: &String| statement.contains(char::is_numeric);
         assert!(!found.iter().any(has_number), "{found:?}");
     }
+}
+
+#[test]
+fn the_character_is_whom_a_sentence_is_about_only_where_that_is_sure() {
+    check_after_prose(
+        "Her one fear is deep water. She never writes because she's ashamed of it. A sailor gave her one of his maps.\n\n\
+         Tom Reed is her squire. Came to rob her and stayed.",
+        &[
+            "Alice's one fear is deep water.",
+            "Alice never writes because she is ashamed of it.",
+            "A sailor gave Alice one of his maps.",
+            "Tom Reed is Alice's squire.",
+            "Alice – Came to rob her and stayed.",
+        ],
+        &[],
+    );
 }

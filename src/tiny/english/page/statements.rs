@@ -233,7 +233,11 @@ impl Writer<'_> {
             return Some(statements);
         }
         // `Has never flown.`
-        if self.voice.is_some() || sentence.ends_with('?') || names_another_behind(sentence) {
+        if self.voice.is_some()
+            || self.rival
+            || sentence.ends_with('?')
+            || names_another_behind(sentence)
+        {
             return None;
         }
         let name = &self.profile.names.character;

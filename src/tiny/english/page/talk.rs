@@ -158,14 +158,16 @@ pub(crate) fn turn<'a>(line: &'a str, speakers: &HashSet<String>) -> Option<(Str
     label(line).filter(|(name, _)| speakers.contains(name))
 }
 
-/// Whether a text is narration, with actions between asterisks or speech in quotation marks. A word that is only quoted does not count:
-/// `I never liked the word "elderly".`
+/// Whether a text is narration, with actions between asterisks or speech in quotation marks. What is only quoted does not count:
+/// `I never liked the word "elderly".`, `He calls me "little bird."`
 pub(super) fn is_narrated(text: &str) -> bool {
     let text = text.replace(['“', '”'], "\"");
     let mut quoted = text.split('"').skip(1).step_by(2);
     text.contains('*')
         || text.starts_with('"')
-        || quoted.any(|quoted| quoted.ends_with(['.', '!', '?', ',', '…']))
+        || quoted.any(|quoted| {
+            quoted.starts_with(char::is_uppercase) && quoted.ends_with(['.', '!', '?', ',', '…'])
+        })
 }
 
 /// Whether a line is only role play, actions and speech: `*She looks up again.* "You?"`

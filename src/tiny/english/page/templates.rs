@@ -12,7 +12,7 @@ use crate::tiny::english::words::lexicon::{has_word, is_listed};
 use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{Token, tokenize};
 use crate::tiny::english::words::verbs;
-use crate::tiny::english::words::wording::{decapitalized, genitive, is_month, with_article};
+use crate::tiny::english::words::wording::{self, decapitalized, genitive, is_month, with_article};
 
 /// A field with the forms of its text that wordings need.
 pub(super) struct Field<'a> {
@@ -68,7 +68,11 @@ impl Field<'_> {
             .iter()
             .any(|token| token.is_number() && token.text.matches(['-', '.']).count() == 2);
         let is_ordinal = self.tokens.iter().any(|token| token.is("of"));
-        if is_written_out || month && (day || is_ordinal) {
+        // `Christmas Eve`, `the 3rd day of Frostwane`
+        let of = self.tokens.iter().position(|token| token.is("of"));
+        let head = self.tokens[..of.unwrap_or(self.tokens.len())].last();
+        let is_named_day = head.is_some_and(|head| head.is_any(&["day", "eve"]));
+        if is_written_out || is_named_day || month && (day || is_ordinal) {
             "on"
         } else {
             "in"
@@ -172,7 +176,16 @@ fn standing(field: &Field) -> Option<String> {
         | "faith"
             if tokens.len() <= 6 =>
         {
-            format!("{name} is {low}.")
+            // `widower`, `happy widow`
+            let (head, before) = (&tokens[tokens.len() - 1], &tokens[..tokens.len() - 1]);
+            let is_somebody = people::is_person_word(&head.lower)
+                && before
+                    .iter()
+                    .all(|token| grammar::is_adjective(&token.lower));
+            match is_somebody {
+                true => format!("{name} is {noun}."),
+                false => format!("{name} is {low}."),
+            }
         }
         _ if tokens
             .iter()
@@ -361,7 +374,7 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
     };
     let is_thing = THINGS
         .split(' ')
-        .any(|thing| thing == *head || head.strip_suffix('s') == Some(thing));
+        .any(|thing| thing == *head || wording::singular(head) == thing);
     let is_own = is_thing || people::is_person_word_of(key);
     let is_known = is_favourite
         || is_field_name(key) && !is_describing(key)
@@ -370,13 +383,25 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
     let may_be_deed = takes_predicates(key) && is_unknown_verb(first);
     let is_open = *head == "religion" && field.tokens.len() > 2;
     let aims = first.is("to") && is_listed("dream, goal, goals, hope, wish, plan, ambition", head);
+    // `Brother: 2`, `Father: see Tom`
+    let is_elsewhere = people::is_person_word_of(key)
+        && (is_count(first) && field.tokens.len() == 1 || first.is("see"));
     if matches!(key, "age" | "education" | "school" | "university")
+        || is_elsewhere
         || !is_known
         || may_be_deed
         || is_open
         || !(is_noun_phrase(field.tokens) || aims)
     {
         return None;
+    }
+    if is_thing && is_single(field) {
+        let key = wording::singular(key);
+        return Some(format!(
+            "{} {key} is {}.",
+            genitive(&names.character),
+            field.low
+        ));
     }
     // `Nickname: Ali and Lis`
     let is_several = *head == "nickname" && field.text.contains(" and ");
@@ -390,4 +415,11 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
         genitive(&names.character),
         field.low
     ))
+}
+
+/// Whether the text is one thing: `chess`, not `cats` or `chess and tea`.
+fn is_single(field: &Field) -> bool {
+    let is_of_several =
+        |token: &Token| token.is_in(", and & or") || grammar::is_plural(&token.lower);
+    !field.tokens.iter().any(is_of_several)
 }

@@ -99,8 +99,13 @@ pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Optio
         let name = (!named || (plural && (subject || word == accusative)))
             && word != reflexive
             && !is_alone;
-        if subject && !is_joint(&tokens, at) {
-            verbs_in_third_person(&tokens, at, &mut out)?;
+        if subject {
+            match n_joined(&tokens, at) {
+                // `Mum sends me a clock and I have nineteen`, which is not understood as far as the "and".
+                Some(n_words) if n_words > LONGEST_JOINT => return None,
+                Some(_) => {}
+                None => verbs_in_third_person(&tokens, at, &mut out)?,
+            }
         }
         // `Bridie Bridie`
         if name && before.is_some_and(|word| word.is_any(&["me", "you"])) {
@@ -156,15 +161,18 @@ pub(crate) fn is_order(sentence: &str) -> bool {
         && !tokens.iter().take(2).any(is_own)
 }
 
-/// Whether the subject at `at` is the last of several: `Tom and I share a flat`.
-fn is_joint(tokens: &[Token], at: usize) -> bool {
-    let Some(and) = at.checked_sub(1) else {
-        return false;
-    };
-    let start = tokens[..and].iter().rposition(|token| !token.is_word());
-    tokens[and].is_any(&["and", "or", "nor"])
-        && clause::parse(&tokens[start.map_or(0, |mark| mark + 1)..and]).is_none()
-        && !(and > 0 && (tokens[and - 1].is(",") || tokens[and - 1].is_number()))
+/// Words of the other subjects, at most: `my big sister Ann and I`.
+const LONGEST_JOINT: usize = 4;
+
+/// How many words stand before the last subject of several: `Tom and I share a flat`; none if it is the only one.
+fn n_joined(tokens: &[Token], at: usize) -> Option<usize> {
+    let and = at.checked_sub(1)?;
+    let mark = tokens[..and].iter().rposition(|token| !token.is_word());
+    let before = &tokens[mark.map_or(0, |mark| mark + 1)..and];
+    let is_joined = tokens[and].is_any(&["and", "or", "nor"])
+        && clause::parse(before).is_none()
+        && !(and > 0 && (tokens[and - 1].is(",") || tokens[and - 1].is_number()));
+    is_joined.then_some(before.len())
 }
 
 /// `I am Alice, a painter` as `I am a painter`; `My name is Zoe and I fix bicycles` as `I fix bicycles`.

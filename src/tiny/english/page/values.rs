@@ -44,7 +44,11 @@ pub(crate) fn listed(key: &str, text: &str) -> String {
         let tokens = tokenize(item);
         let first = tokens.first().map_or("", |first| first.lower.as_str());
         tokens.len() <= 4
-            && !matches!(first, "a" | "an" | "the" | "to")
+            && !matches!(
+                first,
+                "a" | "an" | "the" | "to" | "who" | "which" | "whose" | "where"
+            )
+            && !grammar::is_subordinator(first)
             && !grammar::is_preposition(first)
             && (!verbs::is_adverb(first) || tokens.len() == 1 || is_describing(key))
             && !opens_with_verb(&tokens)
@@ -58,7 +62,16 @@ pub(crate) fn listed(key: &str, text: &str) -> String {
     if items.len() < 2 || !plain || whole || is_joined || key == "motto" {
         return text.to_owned();
     }
-    let items: Vec<String> = items.iter().map(|item| within_list(key, item)).collect();
+    // `tea, rain, Halvorsen anything`
+    let is_large = |item: &str| item.starts_with(char::is_uppercase);
+    let is_mixed = items[1..].iter().any(|item| !is_large(item));
+    let items = items.iter().enumerate().map(|(place, item)| {
+        match place > 0 && is_mixed && is_large(item) {
+            true => item.to_string(),
+            false => within_list(key, item),
+        }
+    });
+    let items: Vec<String> = items.collect();
     let (front, last) = items.split_at(items.len() - 1);
     let comma = if items.len() > 2 { "," } else { "" };
     format!("{}{comma} and {}", front.join(", "), last[0])
@@ -127,12 +140,16 @@ pub(crate) fn all_adjectives(tokens: &[Token]) -> bool {
             let (Some(first), Some(last)) = (words.first(), words.last()) else {
                 return false;
             };
-            words.len() > 1
-                && words.iter().all(Token::is_word)
-                && !verbs::is_adverb(&first.lower)
-                && !words.iter().any(|word| word.is_any(&["to", "but", "not"]))
-                && !grammar::is_adjective(&last.lower)
-                && !ends.iter().any(|end| last.lower.ends_with(end))
+            let is_somebody = ["er", "or", "ist"]
+                .iter()
+                .any(|end| last.lower.ends_with(end));
+            words.len() == 1 && is_somebody && !grammar::is_adjective(&last.lower)
+                || words.len() > 1
+                    && words.iter().all(Token::is_word)
+                    && !verbs::is_adverb(&first.lower)
+                    && !words.iter().any(|word| word.is_any(&["to", "but", "not"]))
+                    && !grammar::is_adjective(&last.lower)
+                    && !ends.iter().any(|end| last.lower.ends_with(end))
         });
     !noun && listed && !has_noun
 }
@@ -153,7 +170,24 @@ pub(crate) fn tells_more(tokens: &[Token]) -> bool {
     let is_told = tokens.windows(2).any(|pair| {
         pair[0].is(",") && pair[1].is_in("died born deceased divorced killed lost since")
     });
-    is_told || tokens[..end].iter().any(is_of_clause) || has_finite_verb(&join(&tokens[..end]))
+    // `salt water ruins the joints`
+    let is_clause = tokens.windows(3).any(|words| {
+        words[1].lower.ends_with('s')
+            && !words[1].is_capital()
+            && !grammar::is_preposition(&words[1].lower)
+            && !grammar::is_determiner(&words[1].lower)
+            && !grammar::is_subordinator(&words[1].lower)
+            && words[0].is_word()
+            && !grammar::is_preposition(&words[0].lower)
+            && !grammar::is_determiner(&words[0].lower)
+            && !grammar::is_adjective(&words[0].lower)
+            && !lexicon::is_numeral(&words[0].lower)
+            && grammar::is_determiner(&words[2].lower)
+    });
+    is_told
+        || is_clause
+        || tokens[..end].iter().any(is_of_clause)
+        || has_finite_verb(&join(&tokens[..end]))
 }
 
 /// Whether a value names somebody or something, so that `is` and `are` may stand before it: not `in pencil`, `up at five` or `flat`.

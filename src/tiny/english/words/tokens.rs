@@ -68,7 +68,8 @@ const ENDINGS: &[&str] = &["n't", "'s", "'m", "'re", "'ve", "'ll", "'d"];
 /// Participles that say what somebody is: `he's scared`.
 const STATES: &str = "scared married divorced engaged tired bored interested obsessed terrified called named known born worried \
     supposed dressed covered based involved separated widowed pleased excited disabled addicted convinced stuck employed fascinated \
-    frightened annoyed amused confused loved feared respected";
+    frightened annoyed amused confused loved feared respected ashamed relieved embarrassed exhausted retired estranged \
+    acquainted accustomed inclined devoted dedicated disappointed";
 /// Participles of verbs without an object, which nothing is made to be: `it's gone`.
 const INTRANSITIVE: &str = "gone come become fallen grown happened lasted begun started stopped died rained snowed changed worked slept lived \
     stayed stood turned survived existed appeared disappeared";

@@ -51,6 +51,16 @@ pub(crate) fn with_article(tokens: &[Token], low: &str) -> String {
     format!("{} {low}", article(low))
 }
 
+/// A noun in the plural as one of its kind: `hobby`, `weakness`, `cat`; any other as it is.
+pub(crate) fn singular(noun: &str) -> String {
+    match (noun.strip_suffix("ies"), noun.strip_suffix("sses")) {
+        (Some(stem), _) => format!("{stem}y"),
+        (_, Some(stem)) => format!("{stem}ss"),
+        _ if grammar::is_plural(noun) => noun.trim_end_matches('s').to_owned(),
+        _ => noun.to_owned(),
+    }
+}
+
 /// The text with a small first letter, when that is an ordinary word.
 pub(crate) fn decapitalized(tokens: &[Token]) -> String {
     let mut tokens = tokens.to_vec();
@@ -67,7 +77,8 @@ pub(crate) fn decapitalized(tokens: &[Token]) -> String {
         let first = &mut tokens[0];
         let proper =
             is_acronym(&first.text) || Gender::of_word(&first.lower).is_some() || first.is("i");
-        if common || (!proper && !followed && !is_proper(&first.lower)) {
+        let is_title = followed && people::is_job(&first.lower);
+        if common && !is_title || (!proper && !followed && !is_proper(&first.lower)) {
             let lower = first.lower.clone();
             first.text = lower;
         }
