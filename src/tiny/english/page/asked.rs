@@ -5,6 +5,7 @@ use super::talk;
 use super::templates::is_field_name;
 use super::third_person::is_imperative;
 use crate::pattern::pattern;
+use crate::tiny::english::words::lexicon::has_word;
 use crate::tiny::english::words::sentences;
 use crate::tiny::english::words::tokens::{Token, capitalized, expand, n_words, tokenize};
 use crate::tiny::english::words::verbs;
@@ -19,7 +20,7 @@ pattern!(
 // `**What do you eat?**`
 pattern!(
     ON_A_LINE,
-    r"^(?:[-*•]\s+)?(?:\*\*|__)?([^?.!|]{4,120}\?)(?:\*\*|__)?$"
+    r"^(?:[-*•]\s+)?(?:\*\*|__)?(?:\d{1,3}[.)]\s+)?(?:\*\*|__)?([^?.!|]{3,120}\?)(?:\*\*|__)?$"
 );
 // `Q: Where do you live?` and `A: In Porto.`
 pattern!(
@@ -147,14 +148,16 @@ pub(crate) fn interview(character: &str, page: &str) -> String {
         .lines()
         .filter(|line| !line.trim().is_empty())
         .collect();
-    let askers = askers(character, &lines);
+    let answers = answerer(character, &lines);
+    let is_own =
+        |name: &str| talk::is_character(character, name) || answers.as_deref() == Some(name);
+    let askers = askers(&is_own, &lines);
     let asked = |line: &str| match LABELLED.captures(line.trim()) {
         Some(found) => Some((!found[1].starts_with(['A', 'a']), found[2].to_string())),
         None => {
             let (name, text) = talk::label(line.trim())?;
             let is_asker = askers.contains(&name);
-            let is_own = talk::is_character(character, &name);
-            (is_asker || is_own).then(|| (is_asker, text.to_string()))
+            (is_asker || is_own(&name)).then(|| (is_asker, text.to_string()))
         }
     };
     let is_answered = |pair: &[&str]| {
@@ -173,6 +176,15 @@ pub(crate) fn interview(character: &str, page: &str) -> String {
         }
         match (question.take(), asked(line)) {
             (Some(before), Some((false, text))) => {
+                // `*laughs* Ghent.`
+                let (text, done) = match text.contains('*') {
+                    true => {
+                        let (said, done) = talk::spoken(&text);
+                        (said.join(" "), done)
+                    }
+                    false => (text, Vec::new()),
+                };
+                kept.extend(done.iter().map(|done| format!("{character}: *{done}*")));
                 let (bare, rest) = parted(character, &before, &text);
                 let is_asked = before.ends_with('?') || is_imperative(&tokenize(&before));
                 match (bare.is_empty(), is_asked) {
@@ -200,12 +212,40 @@ pub(crate) fn interview(character: &str, page: &str) -> String {
     kept.join("\n")
 }
 
+/// Who answers in an interview in which the character does not speak by its name: `Wen` on a page about Wendeline Askarov.
+fn answerer(character: &str, lines: &[&str]) -> Option<String> {
+    const SEVERAL: usize = 3;
+    const ASKERS: &str = "interviewer host moderator mod reporter journalist";
+    let labels: Vec<Option<(String, &str)>> =
+        lines.iter().map(|line| talk::label(line.trim())).collect();
+    let names = labels.iter().flatten().map(|(name, _)| name);
+    if names
+        .clone()
+        .any(|name| talk::is_character(character, name))
+    {
+        return None;
+    }
+    let begins_a_name = |name: &str| {
+        let mut words = character.split_whitespace();
+        name.chars().count() > 1 && words.any(|word| word.starts_with(name))
+    };
+    let answers = labels.windows(2).filter_map(|pair| {
+        let ((asker, text), (other, _)) = (pair[0].as_ref()?, pair[1].as_ref()?);
+        let is_interview = has_word(ASKERS, &asker.to_lowercase()) || begins_a_name(other);
+        let is_asked = text.ends_with('?') && asker != other && asker != "User" && asker != "You";
+        (is_asked && is_interview).then_some(other.as_str())
+    });
+    let answers: Vec<&str> = answers.collect();
+    let often = |name: &&str| answers.iter().filter(|other| *other == name).count();
+    let most = answers.iter().copied().max_by_key(often)?;
+    (often(&most) >= SEVERAL && often(&most) * 2 > answers.len()).then(|| most.to_string())
+}
+
 /// Whoever asks the character on most of several lines, each before a line of the character's.
-fn askers(character: &str, lines: &[&str]) -> Vec<String> {
+fn askers(is_own: &dyn Fn(&str) -> bool, lines: &[&str]) -> Vec<String> {
     const SEVERAL: usize = 2;
     let labels: Vec<Option<(String, &str)>> =
         lines.iter().map(|line| talk::label(line.trim())).collect();
-    let is_own = |name: &str| talk::is_character(character, name);
     let mut counts: Vec<(String, usize, usize)> = Vec::new();
     for (at, label) in labels.iter().enumerate() {
         let Some((name, text)) = label else { continue };
@@ -266,6 +306,12 @@ fn without_labels(character: &str, page: &str) -> String {
         return page.to_string();
     }
     let mut kept: Vec<String> = lines.iter().map(|line| line.to_string()).collect();
+    // Without their numbers, which would be sentences.
+    for (at, line) in kept.iter_mut().enumerate() {
+        if let Some(asked) = question(at) {
+            *line = asked.to_string();
+        }
+    }
     for (at, next, answered, rest) in pairs {
         kept[at] = answered;
         kept[next] = rest;
@@ -387,9 +433,27 @@ mod tests {
     }
 
     #[test]
+    fn who_answers_by_a_short_name_is_the_character() {
+        let page = "Interviewer: Your name?\nWen: Wendeline.\nInterviewer: Your age?\nWen: Forty.\nInterviewer: Any pets?\nWen: A cat.";
+        let kept = interview("Wendeline Askarov", page);
+        assert!(kept.contains(&format!("{KEPT}Any pets? A cat.")), "{kept}");
+        let of_others = interview("Tom Reed", &page.replace("Interviewer", "Ann"));
+        assert!(of_others.contains("Wen: A cat."), "{of_others}");
+    }
+
+    #[test]
+    fn numbered_questions_stay_with_their_answers() {
+        let page = "1. Age?\n47.\n\n**2) Kids?**\nOne, Theo.";
+        let kept = without_labels("Alice", page);
+        for whole in ["Age? 47.", "Kids? One, Theo."] {
+            assert!(kept.contains(&format!("{KEPT}{whole}")), "{kept}");
+        }
+    }
+
+    #[test]
     fn an_answer_in_an_interview_is_kept_whatever_was_said_before_it() {
         let page = "Host: Where are you from?\nAlice: Ghent.\nHost: Who is Tom?\nAlice: He calls me \"little bird.\"\n\
-                    Host: Tell us of work.\nAlice: Nights, mostly.\nHost: I sold your cat.\nAlice: Never mind.\nHost: Any pets?\nAlice: No.";
+                    Host: Tell us of work.\nAlice: Nights, mostly.\nHost: I sold your cat.\nAlice: Never mind.\nHost: Any pets?\nAlice: *laughs* No.";
         let kept = interview("Alice", page);
         for whole in [
             "Where are you from? Ghent.",

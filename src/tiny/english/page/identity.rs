@@ -5,7 +5,7 @@ use super::values::is_noun_phrase;
 use crate::pattern::pattern;
 use crate::tiny::english::clause::possessive::is_possessive;
 use crate::tiny::english::words::grammar;
-use crate::tiny::english::words::lexicon;
+use crate::tiny::english::words::lexicon::{self, has_word};
 use crate::tiny::english::words::tokens::{Token, tokenize};
 use crate::tiny::english::words::wording::{genitive, is_month};
 
@@ -73,14 +73,20 @@ pattern!(
 fn is_tens(word: &str) -> bool {
     const TENS: &str = "thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty \
         ninety hundred";
-    lexicon::has_word(TENS, word)
+    has_word(TENS, word)
 }
 
 /// When and where somebody was born or died: `on 3 March 1973 in Cork, Ireland`.
 fn when_and_where(field: &Field) -> String {
+    // `3 March`, `1973`, `12.5.1973`, `year 203`, but not `Deck 14`
     let is_date = |part: &&str| {
         let mut words = part.split(' ').map(str::to_lowercase);
-        part.contains(|c: char| c.is_ascii_digit()) || words.any(|word| is_month(&word))
+        let is_year =
+            |word: &str| word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number = part
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"./-".contains(&byte));
+        is_number || words.any(|word| is_month(&word) || is_year(&word) || word == "year")
     };
     let (dates, places): (Vec<&str>, Vec<&str>) = field.text.split(", ").partition(is_date);
     if dates.is_empty() || places.is_empty() || field.has_preposition() {
@@ -122,7 +128,14 @@ pub(super) fn whereabouts(field: &Field) -> Option<String> {
             let is_building = head.last().is_some_and(|head| {
                 head.is_in("flat apartment house cottage hut cabin room farm tower studio attic caravan trailer tent boat houseboat bungalow villa mansion")
             });
+            // `Monastery of Saint Orsolt`
+            let [first, rest @ ..] = field.tokens else {
+                return None;
+            };
+            let is_the = has_word(lexicon::PLACES, &first.lower)
+                && rest.first().is_some_and(|next| next.is("of"));
             match is_building && !field.has_preposition() {
+                _ if is_the => format!("{name} lives in the {}.", field.text),
                 true => format!("{name} lives in {}.", field.noun),
                 false => format!("{name} lives {}.", field.prefixed("in")),
             }

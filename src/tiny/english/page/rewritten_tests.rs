@@ -311,10 +311,11 @@ fn a_number_that_no_list_counts_to_is_no_bullet() {
 #[test]
 fn the_character_is_whom_a_sentence_is_about_only_where_that_is_sure() {
     check_after_prose(
-        "Her one fear is deep water. She never writes because she's ashamed of it. A sailor gave her one of his maps.\n\n\
+        "Her one fear is deep water. She'd no eye for it. She never writes because she's ashamed of it. A sailor gave her one of his maps.\n\n\
          Tom Reed is her squire. Came to rob her and stayed.",
         &[
             "Alice's one fear is deep water.",
+            "Alice had no eye for it.",
             "Alice never writes because she is ashamed of it.",
             "A sailor gave Alice one of his maps.",
             "Tom Reed is Alice's squire.",

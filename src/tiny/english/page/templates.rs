@@ -196,7 +196,10 @@ fn standing(field: &Field) -> Option<String> {
         // `one`, `a bob`, `cropped, going grey`
         "eyes" | "hair" | "skin"
             if tokens.iter().any(|token| {
-                is_count(token) || token.is_any(&["a", "an", "the", "going", "turning"])
+                is_count(token)
+                    || token.is_any(&["a", "an", "the", "going", "turning"])
+                    // `short twists`
+                    || grammar::is_plural(&token.lower)
             }) =>
         {
             return None;
@@ -386,7 +389,11 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
     // `Brother: 2`, `Father: see Tom`
     let is_elsewhere = people::is_person_word_of(key)
         && (is_count(first) && field.tokens.len() == 1 || first.is("see"));
+    // `Nicknames: Ruben, Falk` of Ruben Falk: parts of a name would be read as the whole.
+    let is_part_of_name = matches!(*head, "nickname" | "nicknames" | "alias" | "aliases")
+        && names.tag_names(field.text).iter().any(|token| token.me);
     if matches!(key, "age" | "education" | "school" | "university")
+        || is_part_of_name
         || is_elsewhere
         || !is_known
         || may_be_deed
@@ -421,5 +428,8 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
 fn is_single(field: &Field) -> bool {
     let is_of_several =
         |token: &Token| token.is_in(", and & or") || grammar::is_plural(&token.lower);
-    !field.tokens.iter().any(is_of_several)
+    // `folding paper animals`
+    let is_activity =
+        verbs::can_be(&field.tokens[0].lower, verbs::ING) && !field.text.contains([',', '&']);
+    is_activity && !field.text.contains(" and ") || !field.tokens.iter().any(is_of_several)
 }

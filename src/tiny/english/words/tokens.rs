@@ -214,6 +214,13 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Vec<Token> {
             "'re" => "are",
             "'ve" => "have",
             "'ll" => "will",
+            // `I'd no eye for it`
+            "'d" if tokens
+                .get(idx + 1)
+                .is_some_and(|next| next.is_in("no a an the")) =>
+            {
+                "had"
+            }
             "'d" if next.is_some_and(|next| {
                 verbs::is_participle(&next.lower) && !verbs::is_base(&next.lower)
             }) =>
