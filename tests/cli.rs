@@ -285,8 +285,8 @@ fn the_embedded_gemma_gets_one_statement_and_none_that_does_not_matter() {
     );
     // Another gets five, whatever they matter.
     assert_eq!(n_retrieved(age, &["--model", "models/tiny/gemma"]), 5);
-    let film = "What is your favourite film?";
-    let (declined, n_told) = ask_alice(film, &[]);
+    let shoes = "What size shoes do you take?";
+    let (declined, n_told) = ask_alice(shoes, &[]);
     assert_eq!(n_told, 0);
     assert!(
         declined.contains("n't") || declined.contains("no idea"),
@@ -294,7 +294,7 @@ fn the_embedded_gemma_gets_one_statement_and_none_that_does_not_matter() {
     );
     // What another judge's probabilities mean is not known.
     let judge = ["--relevance", "models/tiny/relevance"];
-    assert_eq!(n_retrieved(film, &judge), 1);
+    assert_eq!(n_retrieved(shoes, &judge), 1);
 }
 
 #[test]
