@@ -82,7 +82,7 @@ fn short_plain_replies_that_follow_are_told_from_those_that_contradict() {
 }
 
 #[test]
-fn replies_that_are_wrong_by_a_number_an_opposite_or_another_value_are_told() {
+fn replies_about_a_number_an_opposite_a_fear_or_another_value_are_told_apart() {
     let (right, n) = told_apart("near_misses.jsonl");
     assert_eq!(n, 200);
     assert!(right >= 130, "{right} of {n}");

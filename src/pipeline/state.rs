@@ -187,18 +187,18 @@ pub fn trained_with(output: &Path, character: &str) -> Result<Option<TrainedWith
     }))
 }
 
-/// A field of the record in `path`, for which only some values are right; none if it is not there.
+/// A field of the record in `path` whose value must satisfy `is_right`; none if it is not there.
 fn checked<T: DeserializeOwned>(
     path: &Path,
     fields: &serde_json::Map<String, Value>,
     name: &str,
-    wanted: &str,
+    must_be: &str,
     is_right: impl Fn(&T) -> bool,
 ) -> Result<Option<T>> {
     let found = field(path, fields, name)?;
     match found.as_ref().is_none_or(is_right) {
         true => Ok(found),
-        false => Err(spoilt(path, name, &fields[name], wanted)),
+        false => Err(damaged_field(path, name, &fields[name], must_be)),
     }
 }
 
@@ -212,11 +212,11 @@ fn field<T: DeserializeOwned>(
         return Ok(None);
     };
     let read = T::deserialize(value).map(Some);
-    read.map_err(|error| spoilt(path, name, value, &error.to_string()))
+    read.map_err(|error| damaged_field(path, name, value, &error.to_string()))
 }
 
 /// The error for a field that is not as the program writes it.
-fn spoilt(path: &Path, name: &str, value: &Value, why: &str) -> Error {
+fn damaged_field(path: &Path, name: &str, value: &Value, why: &str) -> Error {
     let reason =
         format!("{name} is {value}: {why}; remove this file and run the same training again");
     Error::invalid(path, reason)

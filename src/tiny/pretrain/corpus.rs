@@ -209,6 +209,12 @@ pub(super) mod tests {
         folder
     }
 
+    /// A line with this statement and a question.
+    pub(in crate::tiny::pretrain) fn line(statement: &str) -> Line {
+        let line = serde_json::json!({"s": statement, "q": ["And?"]});
+        serde_json::from_value(line).unwrap()
+    }
+
     #[test]
     fn the_last_personas_are_held_out_and_the_two_pairs_of_judges_leave_different_ones_out() {
         let folder = small_corpus(38);

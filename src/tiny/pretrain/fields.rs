@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::forms::{Form, HEADINGS, fronted, last_words};
-use crate::tiny::english::capitalized;
+use crate::tiny::english::{base, capitalized, ing};
 
 /// Openings of a statement behind the name, and the names of fields that have what follows.
 const FIELDS: [(&str, &[&str]); 38] = [
@@ -129,12 +129,13 @@ fn any_field(
     rng: &mut ChaCha8Rng,
 ) -> Option<(String, String)> {
     /// Words after which no thing follows.
-    const NO_VERBS: [&str; 17] = [
+    const NO_VERBS: [&str; 18] = [
         "is", "was", "can", "cannot", "will", "would", "could", "does", "did", "never", "no",
-        "had", "always", "once", "still", "often", "only",
+        "had", "always", "once", "still", "often", "only", "used",
     ];
     let (verb, value) = rest.trim_end_matches('.').split_once(' ')?;
-    if NO_VERBS.contains(&verb) || value.starts_with("never ") || value.starts_with("to ") {
+    let is_task = value.starts_with("to ") && verb == "has";
+    if NO_VERBS.contains(&verb) || value.starts_with("never ") || is_task {
         return None;
     }
     let value = last_words(said.reply.trim_end_matches('.'), value.split(' ').count())?;
@@ -143,7 +144,8 @@ fn any_field(
     let key = match (rng.random_range(0..4), who) {
         (0, Some(who)) if verb != "has" => format!("{heading} {who} {verb}"),
         (1, Some(who)) if verb != "has" => format!("What {who} {verb}"),
-        (2, _) => capitalized(verb),
+        (2, _) if rng.random_bool(0.5) => capitalized(verb),
+        (2, _) => capitalized(&ing(&base(verb))),
         _ => heading.to_string(),
     };
     let value = match rng.random_range(0..6) {
@@ -283,6 +285,14 @@ mod tests {
         has(
             "Ada breeds her own bees.",
             "Ada – Breeds: my own bees. / My own bees.",
+        );
+        has(
+            "Ada breeds her own bees.",
+            "Ada – Breeding: My own bees. / My own bees.",
+        );
+        has(
+            "Ada wants to be a pastry chef.",
+            "Ada – Home: To be a pastry chef. / To be a pastry chef.",
         );
         has(
             "Ada has a small boat in Bergen.",

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::fields::as_field;
 use super::invented::invented_word;
 use super::named::KIN;
+use super::numbers;
 use super::speakers::possessive;
 use crate::tiny::english::{self, capitalized};
 
@@ -62,18 +63,7 @@ pub(super) fn with_apposition(name: &str, said: Form, rng: &mut ChaCha8Rng) -> F
         return said;
     };
     let between = match rng.random_range(0..3) {
-        0 => rng.random_range(16..95).to_string(),
-        1 => {
-            let tens = [
-                "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty",
-            ];
-            let ones = [
-                "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
-            ];
-            let [tens, ones] =
-                [tens.as_slice(), &ones].map(|words| words[rng.random_range(0..words.len())]);
-            format!("{tens}-{ones}")
-        }
+        0 | 1 => numbers::written(rng.random_range(16..95), rng),
         _ => APPOSITIONS[rng.random_range(0..APPOSITIONS.len())].to_string(),
     };
     Form {
@@ -158,6 +148,24 @@ pub(super) fn kept(name: &str, pronoun: Option<&str>, said: Form, rng: &mut ChaC
     let own = said.reply.clone();
     let Some(rest) = statement.strip_prefix(&format!("{name} ")) else {
         let whose = own.strip_prefix("My ").filter(|_| !said.is_joined);
+        if let Some((what, who)) = whose.and_then(|whose| whose.split_once(" is "))
+            && who
+                .split(' ')
+                .all(|word| word.starts_with(char::is_uppercase))
+            && rng.random_bool(0.5)
+        {
+            // `Kenta is his best friend.`
+            let who = who.trim_end_matches('.');
+            let statement = match pronoun.filter(|_| rng.random_bool(0.7)) {
+                Some(pronoun) => format!("{under}{who} is {} {what}.", possessive(pronoun)),
+                None => format!("{who} is {name}'s {what}."),
+            };
+            return Form {
+                statement,
+                reply: format!("{who} is my {what}."),
+                ..said
+            };
+        }
         return match whose.filter(|_| rng.random_bool(0.4)) {
             // Of somebody else, who is named before.
             Some(of_other) => Form {
@@ -289,38 +297,16 @@ pub(super) fn inside(sentence: &str) -> String {
     }
 }
 
-/// A statement with other digits, and with digits in place of numbers from eleven up that are written as words.
-pub(super) fn in_digits(statement: &str, rng: &mut ChaCha8Rng) -> String {
-    const NUMBERS: [&str; 17] = [
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-        "twenty",
-        "thirty",
-        "forty",
-        "fifty",
-        "sixty",
-        "seventy",
-        "eighty",
-        "ninety",
-    ];
+/// A statement with other years, and with digits in place of numbers from eleven up that are written as words.
+pub(super) fn with_other_numbers(statement: &str, rng: &mut ChaCha8Rng) -> String {
     let words = statement.split(' ').map(|word| {
         let bare = word.trim_end_matches(['.', ',']);
         let end = &word[bare.len()..];
         let is_year = bare.len() == 4 && bare.chars().all(|c| c.is_ascii_digit());
-        let is_number = bare
-            .split('-')
-            .next()
-            .is_some_and(|first| NUMBERS.contains(&first));
+        let is_word = bare.starts_with(char::is_alphabetic);
         if is_year {
             format!("{}{end}", rng.random_range(1880..2030))
-        } else if is_number {
+        } else if is_word && numbers::value(bare).is_some_and(|number| number > 10) {
             format!("{}{end}", rng.random_range(11..100))
         } else {
             word.to_string()
@@ -402,6 +388,14 @@ mod tests {
             "Ada's old boat is red.",
             "Ada – My old boat is red. / My old boat is red.",
         );
+        has(
+            "Ada's best friend is Bo.",
+            "Ada – Bo is her best friend. / Bo is my best friend.",
+        );
+        has(
+            "Ada's best friend is Bo.",
+            "Bo is Ada's best friend. / Bo is my best friend.",
+        );
         has("Ada sings.", "Ada – sings. / I sing.");
         has("Ada sings.", "Ada – She sings. / I sing.");
         has("Ada sings.", "Ada – I sing. / I sing.");
@@ -443,7 +437,7 @@ mod tests {
 
     #[test]
     fn numbers_become_digits() {
-        let text = in_digits(
+        let text = with_other_numbers(
             "Ada, twenty-six, left in 1990 with two bags.",
             &mut example_rng(1, 0),
         );

@@ -6,13 +6,14 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::corpus::Persona;
+use super::feelings::{
+    Feeling::{self, Dislikes, Fears, Likes},
+    question, talk,
+};
 use super::invented::pick;
 use super::pairs::Pair;
-use super::whether;
 use crate::persona::Nli;
-use crate::tiny::english::{is_person_word, is_plural};
-
-use Feeling::{Dislikes, Fears, Likes};
+use crate::tiny::english::is_person_word;
 
 /// What the statements say that are made for each thing in a pass.
 const STATED: [Feeling; 5] = [Likes, Dislikes, Likes, Dislikes, Fears];
@@ -21,116 +22,6 @@ const AFRAID: f64 = 0.3;
 /// The most words of a thing.
 const LONGEST: usize = 5;
 
-/// Verbs of statements about what is liked.
-const LIKES: [&str; 8] = [
-    "loves",
-    "likes",
-    "enjoys",
-    "adores",
-    "is fond of",
-    "is very fond of",
-    "is mad about",
-    "is a great fan of",
-];
-/// Verbs of statements about what is not.
-const DISLIKES: [&str; 9] = [
-    "hates",
-    "dislikes",
-    "cannot stand",
-    "cannot bear",
-    "does not like",
-    "detests",
-    "loathes",
-    "is not fond of",
-    "has no liking for",
-];
-/// Verbs of fear.
-const FEARS: [&str; 5] = [
-    "is afraid of",
-    "is scared of",
-    "is terrified of",
-    "is frightened of",
-    "dreads",
-];
-
-/// Questions to which who likes a thing says yes.
-const ASKS_LIKING: [&str; 6] = [
-    "Do you like {}?",
-    "Are you fond of {}?",
-    "Do you enjoy {}?",
-    "You like {}, don't you?",
-    "Are you a fan of {}?",
-    "I suppose you love {}?",
-];
-/// Questions to which who dislikes a thing says yes.
-const ASKS_DISLIKE: [&str; 3] = [
-    "Do you hate {}?",
-    "Is it true that you hate {}?",
-    "You dislike {}, I hear?",
-];
-/// Questions to which who fears a thing says yes.
-const ASKS_FEAR: [&str; 4] = [
-    "Are you afraid of {}?",
-    "Are you scared of {}?",
-    "You are frightened of {}, aren't you?",
-    "Is it true that you dread {}?",
-];
-/// Questions that want more than yes or no.
-const ASKS_OPENLY: [&str; 3] = [
-    "What do you think of {}?",
-    "How do you feel about {}?",
-    "What do you say to {}?",
-];
-
-const SAYS_LIKING: [&str; 13] = [
-    "I love {}.",
-    "I love {}!",
-    "I like {}.",
-    "I like {} a lot.",
-    "I do like {}.",
-    "I really enjoy {}.",
-    "I adore {}!",
-    "I'm very fond of {}.",
-    "I can't get enough of {}.",
-    "I've always loved {}.",
-    "Love {}.",
-    "Big fan of {}, me.",
-    "I could never do without {}.",
-];
-const SAYS_DISLIKE: [&str; 13] = [
-    "I hate {}.",
-    "I hate {}!",
-    "I don't like {}.",
-    "I don't like {} at all.",
-    "I do hate {}.",
-    "I really dislike {}.",
-    "I can't stand {}!",
-    "I'm not fond of {}.",
-    "I can't bear {}.",
-    "I've always hated {}.",
-    "Hate {}.",
-    "No fan of {}, me.",
-    "I could gladly do without {}.",
-];
-const SAYS_FEAR: [&str; 11] = [
-    "I'm afraid of {}.",
-    "I'm scared of {}.",
-    "I'm terrified of {}!",
-    "I'm really frightened of {}.",
-    "I dread {}.",
-    "I can't go near {}.",
-    "I keep well away from {}.",
-    "I've always been afraid of {}.",
-    "I've been scared of {} since I was small.",
-    "Scared of {}, me.",
-    "I shake when I think of {}.",
-];
-/// The same of things that are named by "it" and by "they".
-const SCARES: [(&str, &str); 3] = [
-    ("It scares me.", "They scare me."),
-    ("It frightens me.", "They frighten me."),
-    ("It scares me to death!", "They scare me to death!"),
-];
 /// What tells nothing, whatever is asked.
 const TELLS_NOTHING: [&str; 8] = [
     "Why do you ask?",
@@ -175,7 +66,7 @@ pub(super) fn liking_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) ->
                     talk(&other.name, feels, says, rng)
                 }
                 _ => {
-                    let (query, _) = talk(&thing.name, feels, feels, rng);
+                    let query = question(&thing.name, feels, rng);
                     (query, pick(&TELLS_NOTHING, rng).to_string())
                 }
             };
@@ -183,42 +74,6 @@ pub(super) fn liking_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) ->
         }
     }
     pairs
-}
-
-/// What somebody feels about a thing. Fear and dislike leave each other open; liking contradicts both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Feeling {
-    Likes,
-    Dislikes,
-    Fears,
-}
-
-impl Feeling {
-    fn verbs(self) -> &'static [&'static str] {
-        match self {
-            Likes => &LIKES,
-            Dislikes => &DISLIKES,
-            Fears => &FEARS,
-        }
-    }
-
-    /// What somebody says who feels so.
-    fn says(self) -> &'static [&'static str] {
-        match self {
-            Likes => &SAYS_LIKING,
-            Dislikes => &SAYS_DISLIKE,
-            Fears => &SAYS_FEAR,
-        }
-    }
-
-    /// Questions to which somebody says yes who feels so.
-    fn asks(self) -> &'static [&'static str] {
-        match self {
-            Likes => &ASKS_LIKING,
-            Dislikes => &ASKS_DISLIKE,
-            Fears => &ASKS_FEAR,
-        }
-    }
 }
 
 /// What a statement says that somebody likes or not.
@@ -244,7 +99,7 @@ impl Thing {
             " so ",
         ];
         /// Things with one of these words are skipped: several things, a comparison, or a pronoun that a reply would have to change.
-        const NOT_ALONE: [&str; 22] = [
+        const NOT_ALONE: [&str; 25] = [
             "and",
             "or",
             "but",
@@ -267,6 +122,9 @@ impl Thing {
             "it",
             "nothing",
             "everything",
+            "all",
+            "any",
+            "every",
         ];
         let said = statement
             .strip_prefix(character)?
@@ -311,87 +169,21 @@ impl Thing {
     }
 }
 
-/// A question about a thing and a reply that says what somebody feels about it.
-///
-/// - stated: what a statement says of it; where that does not tell whether the question is to be answered with yes or no, the
-///   reply says more than that
-fn talk(thing: &str, stated: Feeling, says: Feeling, rng: &mut ChaCha8Rng) -> (String, String) {
-    let named = if rng.random_bool(0.7) {
-        pronoun(thing)
-    } else {
-        thing
-    };
-    let said = match named {
-        "it" | "them" if says == Fears && rng.random_bool(0.25) => {
-            let (it, they) = SCARES[rng.random_range(0..SCARES.len())];
-            if named == "it" { it } else { they }.to_string()
-        }
-        _ => pick(says.says(), rng).replace("{}", named),
-    };
-    let asked = match rng.random_range(0..8) {
-        0..4 => Likes,
-        // Who fears a thing may dislike it or not, and the reverse.
-        4 if says == Likes => Fears,
-        4 | 5 if says != Fears => Dislikes,
-        4 | 5 => Fears,
-        _ => return (pick(&ASKS_OPENLY, rng).replace("{}", thing), said),
-    };
-    let question = pick(asked.asks(), rng).replace("{}", thing);
-    let tells = asked == stated || asked == Likes && stated == Dislikes;
-    let reply = match (rng.random_bool(0.25), tells) {
-        (true, _) => said,
-        (false, true) => whether::reply(&question, says == asked, Some(&small(&said)), rng),
-        (false, false) => {
-            let word = if says == asked { "Yes" } else { "No" };
-            format!("{word}, {}", small(&said))
-        }
-    };
-    (question, reply)
-}
-
-/// A sentence as it goes on behind a comma.
-fn small(sentence: &str) -> String {
-    match sentence.split([' ', '\'']).next() {
-        Some("I") => sentence.to_string(),
-        _ => sentence[..1].to_lowercase() + &sentence[1..],
-    }
-}
-
-/// "It" or "them" for a thing, by the last noun before a preposition or clause. The thing itself where that is unclear ("ironing shirts").
-fn pronoun(thing: &str) -> &str {
-    const MORE: [&str; 17] = [
-        "of", "in", "on", "at", "with", "from", "outside", "about", "by", "near", "for", "under",
-        "which", "that", "made", "cooked", "called",
-    ];
-    let words: Vec<&str> = thing
-        .split(' ')
-        .take_while(|word| !MORE.contains(word))
-        .collect();
-    let is_action = words.first().is_some_and(|word| word.ends_with("ing"));
-    let head = words.last().unwrap_or(&thing);
-    let is_many = is_plural(head) || head.ends_with("men");
-    match (is_action, is_many) {
-        // "Flying insects", but also "ironing shirts".
-        (true, true) => thing,
-        (_, true) => "them",
-        (_, false) => "it",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::corpus;
     use super::super::recipe::example_rng;
+    use super::super::whether::tests::says_yes;
     use super::*;
 
     fn persona(statements: &[&str]) -> Persona {
-        let line = |statement: &&str| {
-            let line = serde_json::json!({"s": statement, "q": ["And?"]});
-            serde_json::from_value(line).unwrap()
-        };
         Persona {
-            lines: statements.iter().map(line).collect(),
+            lines: statements
+                .iter()
+                .map(|statement| corpus::tests::line(statement))
+                .collect(),
         }
     }
 
@@ -419,23 +211,6 @@ mod tests {
             ("Bo loves old comedies.", None),
         ] {
             assert_eq!(thing(statement).as_deref(), wanted, "{statement}");
-        }
-    }
-
-    #[test]
-    fn one_thing_is_it_and_many_are_them() {
-        for (thing, wanted) in [
-            ("old comedies", "them"),
-            ("rain", "it"),
-            ("chess", "it"),
-            ("white mice", "them"),
-            ("the smell of onions", "it"),
-            ("frogs of any kind", "them"),
-            ("swimming", "it"),
-            ("wines made from figs", "them"),
-            ("ironing shirts", "ironing shirts"),
-        ] {
-            assert_eq!(pronoun(thing), wanted, "{thing}");
         }
     }
 
@@ -492,24 +267,14 @@ mod tests {
                 if is_open {
                     continue;
                 }
-                let stated = LIKES
+                let stated = Likes
+                    .verbs()
                     .iter()
                     .any(|verb| input.statement.contains(&format!(" {verb} ")));
                 let is_named = has(&reply, &LIKING[..9]) || has(&reply, &AGAINST);
-                let agrees = has(
-                    &reply,
-                    &[
-                        "yes",
-                        "yep",
-                        "yeah",
-                        "sure",
-                        "of course.",
-                        "that's",
-                        "i do.",
-                        "i am.",
-                    ],
-                );
-                let fears = FEARS
+                let agrees = says_yes(input.response);
+                let fears = Fears
+                    .verbs()
                     .iter()
                     .any(|verb| input.statement.contains(&format!(" {verb} ")));
                 let asks_fear = has(&query, &["afraid", "scared", "frightened", "dread"]);

@@ -10,6 +10,7 @@ mod corpus_nli;
 mod corpus_relevance;
 mod embeddings;
 mod exchange;
+mod feelings;
 mod fields;
 mod forms;
 mod gemma;
@@ -35,6 +36,7 @@ mod talk;
 mod vocabulary;
 mod whether;
 mod wordpieces;
+mod words;
 
 pub use corpus_judges::{PretrainSources, evaluate_corpus_judges};
 pub use recipe::{Pretrain, RECIPE_VERSION};

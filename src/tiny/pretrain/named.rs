@@ -1,4 +1,4 @@
-//! Replies that are wrong by a name or a number alone, and right ones with names that no text has.
+//! Names and numbers that a written reply shares with its statement, and others in their place; [`numbers`] makes replies of its own.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::invented::invented_word;
-
-/// Numbers as they are said.
-const NUMBERS: &str = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen \
-    eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred";
+use super::numbers;
+use super::words::words;
 
 /// Words behind which somebody is named.
 pub(super) const KIN: [&str; 22] = [
@@ -81,8 +79,7 @@ pub(super) fn with_surname(statement: &str, surname: &str) -> String {
 }
 
 /// A word of the same kind that is none of `others`: another number, or a name that was made up.
-pub(super) fn another(others: &[&str], rng: &mut ChaCha8Rng) -> String {
-    let numbers: Vec<&str> = NUMBERS.split_whitespace().collect();
+pub(super) fn other_name_or_number(others: &[&str], rng: &mut ChaCha8Rng) -> String {
     let word = others[0];
     loop {
         let other = match word.parse::<u32>() {
@@ -96,7 +93,7 @@ pub(super) fn another(others: &[&str], rng: &mut ChaCha8Rng) -> String {
                 })
                 .to_string()
             }
-            Err(_) if is_number(word) => numbers[rng.random_range(0..numbers.len())].to_string(),
+            Err(_) if is_number(word) => numbers::one_word(rng),
             Err(_) => invented_word(true, rng),
         };
         if !others.contains(&&other[..]) {
@@ -105,32 +102,12 @@ pub(super) fn another(others: &[&str], rng: &mut ChaCha8Rng) -> String {
     }
 }
 
-/// A text with another word in the place of one, wherever that stands by itself.
-pub(super) fn replaced(text: &str, word: &str, other: &str) -> String {
-    let mut made = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(word) {
-        let (before, behind) = (&rest[..at], &rest[at + word.len()..]);
-        let joins = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
-        let is_part = joins(before.chars().next_back()) || joins(behind.chars().next());
-        made += before;
-        made += if is_part { word } else { other };
-        rest = behind;
-    }
-    made + rest
-}
-
-pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
-    let words = text.split(|c: char| !c.is_alphanumeric());
-    words.filter(|word| !word.is_empty())
-}
-
 fn is_name(word: &str) -> bool {
     word.len() > 2 && word.starts_with(char::is_uppercase)
 }
 
 fn is_number(word: &str) -> bool {
-    word.parse::<u32>().is_ok() || NUMBERS.split_whitespace().any(|number| number == word)
+    word.parse::<u32>().is_ok() || numbers::value(word).is_some()
 }
 
 #[cfg(test)]
@@ -168,22 +145,18 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_replaced_where_it_stands_by_itself_by_another_of_its_kind() {
-        assert_eq!(
-            replaced("Ann's annex, Annex Ann", "Ann", "Bo"),
-            "Bo's annex, Annex Bo"
-        );
+    fn another_name_or_number_is_of_the_same_kind() {
         let mut rng = example_rng(1, 0);
         for _ in 0..200 {
             let [number, word, name] =
-                ["7", "seven", "Leeds"].map(|word| another(&[word], &mut rng));
+                ["7", "seven", "Leeds"].map(|word| other_name_or_number(&[word], &mut rng));
             assert!(
                 number.parse::<u32>().is_ok_and(|number| number != 7),
                 "{number}"
             );
             assert!(is_number(&word) && word != "seven", "{word}");
             assert!(is_name(&name) && name != "Leeds", "{name}");
-            let third = another(&["1", "2"], &mut rng);
+            let third = other_name_or_number(&["1", "2"], &mut rng);
             assert!(third != "1" && third != "2", "{third}");
         }
     }

@@ -8,19 +8,20 @@ use rand_chacha::ChaCha8Rng;
 
 use super::corpus::Corpus;
 use super::embeddings::word_table;
-use super::named::{replaced, words};
-use super::opposites::opposite;
+use super::feelings::states_feeling;
+use super::opposites::{denies, opposite};
 use super::wordpieces::WordPieces;
+use super::words::{replaced, words};
 use crate::tiny::english::capitalized;
 use crate::{Result, parallel};
 
-/// Words with lower ids are so frequent that they say little, or who and whether.
+/// Words with lower ids are too frequent: they say little, or change who is meant or whether something is denied.
 const FIRST_ID: usize = 2100;
 /// Cosines of words of the same kind. Nearer ones mean the same or are forms of one word, others have little to do with it.
 const COSINES: std::ops::Range<f32> = 0.33..0.56;
 /// Words that are kept for each.
 const MOST: usize = 8;
-/// How often a word gives way to its opposite, where one has an opposite and one a neighbour.
+/// How often the opposite is taken where there are both an opposite and a neighbour.
 const OPPOSITE_SHARE: f64 = 0.6;
 /// Letters by which forms of one word are told.
 const STEM: usize = 3;
@@ -71,14 +72,18 @@ impl Neighbours {
         ))
     }
 
-    /// A reply with another word of the same kind, or the opposite, in the place of one that it shares with the statement; none if
-    /// there is no such word.
+    /// A reply that cannot be true if the statement is: with another word of the same kind, or the opposite, in the place of one that
+    /// it shares with the statement. None if there is no such word, or where both may be true: in denials ("does not drink milk"), and
+    /// of feelings ("loves winter").
     pub(super) fn swap(
         &self,
         statement: &str,
         reply: &str,
         rng: &mut ChaCha8Rng,
     ) -> Option<String> {
+        if denies(statement) || denies(reply) || states_feeling(statement) {
+            return None;
+        }
         match rng.random_bool(OPPOSITE_SHARE) {
             true => opposite(statement, reply, rng).or_else(|| self.near(statement, reply, rng)),
             false => self
@@ -90,19 +95,25 @@ impl Neighbours {
     /// A reply with another word of the same kind in the place of one that it shares with the statement.
     fn near(&self, statement: &str, reply: &str, rng: &mut ChaCha8Rng) -> Option<String> {
         let stated: BTreeSet<String> = words(statement).map(str::to_lowercase).collect();
-        let shared: Vec<(&str, &Vec<String>)> = words(reply)
-            .filter(|word| stated.contains(&word.to_lowercase()))
-            .filter_map(|word| Some((word, self.0.get(&word.to_lowercase())?)))
+        let near = |word: &str| -> Vec<&String> {
+            let near = self.0.get(word).into_iter().flatten();
+            near.filter(|other| !stated.contains(*other)).collect()
+        };
+        let shared: Vec<(&str, Vec<&String>)> = words(reply)
+            .map(|word| (word, word.to_lowercase()))
+            .filter(|(_, lower)| stated.contains(lower))
+            .map(|(word, lower)| (word, near(&lower)))
+            .filter(|(_, near)| !near.is_empty())
             .collect();
         if shared.is_empty() {
             return None;
         }
-        let (word, near) = shared[rng.random_range(0..shared.len())];
-        let other = &near[rng.random_range(0..near.len())];
+        let (word, near) = &shared[rng.random_range(0..shared.len())];
+        let other = near[rng.random_range(0..near.len())];
         let is_capital = word.starts_with(char::is_uppercase);
         let other = match is_capital {
             true => capitalized(other),
-            false => other.clone(),
+            false => other.to_string(),
         };
         Some(replaced(reply, word, &other))
     }
@@ -161,6 +172,17 @@ mod tests {
                 None,
                 "the statement has no tea"
             );
+        }
+        for (statement, reply) in [
+            ("Ada does not play the cello.", "I do not play the cello."),
+            ("Ada loves the cello.", "I love the cello."),
+            (
+                "Ada plays the cello, the flute and the harp.",
+                "The cello, mostly.",
+            ),
+        ] {
+            let swapped = neighbours.swap(statement, reply, &mut rng);
+            assert_eq!(swapped, None, "both may be true: {statement}");
         }
         for number in 0..20 {
             // Whatever is drawn, there is one: a pass has always as many pairs.

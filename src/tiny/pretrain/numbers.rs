@@ -7,10 +7,10 @@ use rand_chacha::ChaCha8Rng;
 
 use super::corpus::{Line, Persona};
 use super::invented::pick;
-use super::named::words;
 use super::opposites::denies;
 use super::pairs::{Pair, others};
 use super::whether;
+use super::words::words;
 use crate::persona::Nli;
 use crate::tiny::english::{self, capitalized};
 
@@ -28,7 +28,7 @@ const ASKS_AGE: [&str; 5] = [
     "Your age, please?",
     "How old are you, if I may ask?",
 ];
-/// Numbers with one name.
+/// The numbers that are read. "One" is none of them: it is more often a pronoun.
 const KNOWN: Range<u32> = 2..100;
 
 const BELOW_20: [&str; 18] = [
@@ -60,7 +60,7 @@ const LARGE: [&str; 3] = ["hundred", "thousand", "million"];
 /// A number from two to ninety-nine in a text: its place and what it is.
 type Number = (Range<usize>, u32);
 
-/// The numbers of a text that stand alone; none if one of them is a part of something else, such as a year in words or "three
+/// The places and values of a text's numbers; empty if one of them is only a part of a number, such as a year in words or "three
 /// hundred".
 fn numbers(text: &str) -> Vec<Number> {
     let mut found: Vec<Number> = Vec::new();
@@ -87,7 +87,7 @@ fn numbers(text: &str) -> Vec<Number> {
 }
 
 /// What a word says, if that is a number from two to ninety-nine.
-fn value(word: &str) -> Option<u32> {
+pub(super) fn value(word: &str) -> Option<u32> {
     // Not "007" or "+5".
     let is_digits = word.starts_with(|c: char| matches!(c, '1'..='9'))
         && word.bytes().all(|byte| byte.is_ascii_digit());
@@ -144,27 +144,17 @@ pub(super) fn number_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) ->
                 continue;
             };
             for _ in 0..DRAWS {
-                let wrong = another(counted.number, rng);
+                let wrong = wrong_number(counted.number, rng);
                 let asked = counted.question(wrong, rng);
                 for (number, label) in [(counted.number, Nli::Entailed), (wrong, Nli::Contradicted)]
                 {
                     let statement = with_number(&line.statement, counted.number, rng);
                     let reply = counted.reply(&asked, number, rng);
-                    pairs.push(Pair::new(statement, asked.question.clone(), reply, label));
+                    pairs.push(Pair::new(statement, asked.text.clone(), reply, label));
                 }
                 for other in others(&without, &line.statement, 1, rng) {
-                    let number = if rng.random_bool(0.5) {
-                        counted.number
-                    } else {
-                        wrong
-                    };
-                    let reply = counted.reply(&asked, number, rng);
-                    pairs.push(Pair::new(
-                        other,
-                        asked.question.clone(),
-                        reply,
-                        Nli::Neutral,
-                    ));
+                    let reply = counted.reply(&asked, counted.number, rng);
+                    pairs.push(Pair::new(other, asked.text.clone(), reply, Nli::Neutral));
                 }
             }
         }
@@ -182,81 +172,78 @@ struct Counted<'a> {
 }
 
 /// A question to which a number matters.
-struct Asked {
-    question: String,
-    of: Of,
+struct NumberQuestion {
+    text: String,
+    wants: Wants,
 }
 
-/// What a question asks of a number.
-enum Of {
+/// What a question wants to know.
+enum Wants {
     Age,
     Count,
     /// Whether it is this one.
     Whether(u32),
     /// Something else.
-    Rest,
+    Anything,
 }
 
 impl<'a> Counted<'a> {
-    /// None if the statement has no number, or several, or one that only bounds what it tells of: "over ten", "can lift ten".
+    /// None unless the statement has exactly one number, and that is exact: not "over ten", "can lift ten", "for ten years".
     fn of(name: &'a str, line: &'a Line) -> Option<Self> {
-        const BOUNDS: [&str; 24] = [
+        const BOUNDS: [&str; 25] = [
             "over", "under", "about", "nearly", "almost", "around", "roughly", "before", "after",
             "until", "till", "by", "least", "most", "than", "up", "above", "below", "within",
-            "every", "only", "can", "could", "able",
+            "every", "only", "can", "could", "able", "for",
         ];
         let plain = english::first_person(name, &line.statement);
-        match (&numbers(&line.statement)[..], &numbers(&plain)[..]) {
-            ([(place, _)], _)
-                if denies(&line.statement)
-                    || words(&line.statement[..place.start])
-                        .any(|word| BOUNDS.contains(&word.to_lowercase().as_str())) =>
-            {
-                None
-            }
-            ([(_, number)], [_]) => Some(Self {
-                name,
-                line,
-                number: *number,
-                plain,
-            }),
-            _ => None,
-        }
+        let found = numbers(&line.statement);
+        let [(place, number)] = &found[..] else {
+            return None;
+        };
+        let mut before = words(&line.statement[..place.start]);
+        let is_bound = before.any(|word| BOUNDS.contains(&word.to_lowercase().as_str()));
+        let is_exact = !is_bound && !denies(&line.statement) && numbers(&plain).len() == 1;
+        is_exact.then_some(Self {
+            name,
+            line,
+            number: *number,
+            plain,
+        })
     }
 
-    /// A question of the rules, if these have one that asks for the number, or whether it is that or `wrong`; else one of the
-    /// corpus.
-    fn question(&self, wrong: u32, rng: &mut ChaCha8Rng) -> Asked {
+    /// Asks whether the number is the right or the wrong one, for the age, for how many, or else what the corpus asks.
+    fn question(&self, wrong: u32, rng: &mut ChaCha8Rng) -> NumberQuestion {
         let whether = self.line.whether.as_ref();
         let whether = whether.filter(|asked| asked.is_yes && numbers(&asked.question).len() == 1);
         if let Some(whether) = whether.filter(|_| rng.random_bool(0.4)) {
-            let number = if rng.random_bool(0.5) {
-                self.number
-            } else {
-                wrong
+            // Who has three cats has two.
+            let is_within = wrong < self.number && !self.is_age();
+            let number = match is_within || rng.random_bool(0.5) {
+                true => self.number,
+                false => wrong,
             };
-            return Asked {
-                question: with_number(&whether.question, number, rng),
-                of: Of::Whether(number),
+            return NumberQuestion {
+                text: with_number(&whether.question, number, rng),
+                wants: Wants::Whether(number),
             };
         }
         if self.is_age() {
-            return Asked {
-                question: pick(&ASKS_AGE, rng).to_string(),
-                of: Of::Age,
+            return NumberQuestion {
+                text: pick(&ASKS_AGE, rng).to_string(),
+                wants: Wants::Age,
             };
         }
         let mut asked = english::questions(self.name, &self.line.statement, rng).into_iter();
         if let Some(question) = asked.find(|question| self.asks_how_many(question)) {
-            return Asked {
-                question,
-                of: Of::Count,
+            return NumberQuestion {
+                text: question,
+                wants: Wants::Count,
             };
         }
         let questions = &self.line.questions;
-        Asked {
-            question: questions[rng.random_range(0..questions.len())].clone(),
-            of: Of::Rest,
+        NumberQuestion {
+            text: questions[rng.random_range(0..questions.len())].clone(),
+            wants: Wants::Anything,
         }
     }
 
@@ -272,18 +259,18 @@ impl<'a> Counted<'a> {
         asked.is_some() && asked == counted
     }
 
-    /// What somebody says of whom the number is this.
-    fn reply(&self, asked: &Asked, number: u32, rng: &mut ChaCha8Rng) -> String {
+    /// The reply of somebody for whom `number` is true.
+    fn reply(&self, asked: &NumberQuestion, number: u32, rng: &mut ChaCha8Rng) -> String {
         const AGES: [&str; 5] = ["{}.", "I'm {}.", "I am {}!", "{} years old.", "Just {}."];
         const COUNTS: [&str; 5] = ["{}.", "{} of them.", "Just {}.", "{}, all told.", "{}!"];
         let sentence = with_number(&self.plain, number, rng);
-        let short = match asked.of {
-            Of::Age => pick(&AGES, rng),
-            Of::Count => pick(&COUNTS, rng),
-            Of::Whether(other) => {
-                return whether::reply(&asked.question, number == other, Some(&sentence), rng);
+        let short = match asked.wants {
+            Wants::Age => pick(&AGES, rng),
+            Wants::Count => pick(&COUNTS, rng),
+            Wants::Whether(other) => {
+                return whether::reply(&asked.text, number == other, Some(&sentence), rng);
             }
-            Of::Rest => return sentence,
+            Wants::Anything => return sentence,
         };
         match rng.random_bool(0.7) {
             true => capitalized(&short.replace("{}", &written(number, rng))),
@@ -308,7 +295,7 @@ impl<'a> Counted<'a> {
     }
 }
 
-/// A text with another number in the place of its only one.
+/// The text with `number`, in words or digits, in the place of its only number; unchanged if it has none or several.
 fn with_number(text: &str, number: u32, rng: &mut ChaCha8Rng) -> String {
     let mut text = text.to_string();
     if let [(place, _)] = &numbers(&text)[..] {
@@ -322,8 +309,17 @@ fn with_number(text: &str, number: u32, rng: &mut ChaCha8Rng) -> String {
     text
 }
 
+/// A number of one word.
+pub(super) fn one_word(rng: &mut ChaCha8Rng) -> String {
+    let place = rng.random_range(0..BELOW_20.len() + TENS.len());
+    let word = BELOW_20
+        .get(place)
+        .or_else(|| TENS.get(place - BELOW_20.len()));
+    word.map_or_else(String::new, |word| word.to_string())
+}
+
 /// In words or in digits.
-fn written(number: u32, rng: &mut ChaCha8Rng) -> String {
+pub(super) fn written(number: u32, rng: &mut ChaCha8Rng) -> String {
     match rng.random_bool(0.5) {
         true => in_words(number),
         false => number.to_string(),
@@ -331,7 +327,7 @@ fn written(number: u32, rng: &mut ChaCha8Rng) -> String {
 }
 
 /// Another number, more often near than far.
-fn another(number: u32, rng: &mut ChaCha8Rng) -> u32 {
+fn wrong_number(number: u32, rng: &mut ChaCha8Rng) -> u32 {
     loop {
         let drawn = rng.random_range(0.0..1.0);
         let change = match drawn {
@@ -353,7 +349,9 @@ fn another(number: u32, rng: &mut ChaCha8Rng) -> u32 {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::corpus;
     use super::super::recipe::example_rng;
+    use super::super::whether::tests::says_yes;
     use super::*;
 
     #[test]
@@ -402,8 +400,7 @@ mod tests {
                 "How many dogs do you have?",
             ),
         ] {
-            let line = serde_json::json!({"s": statement, "q": ["And?"]});
-            let line: Line = serde_json::from_value(line).unwrap();
+            let line = corpus::tests::line(statement);
             let counted = Counted::of("Ada", &line);
             assert_eq!(
                 counted.as_ref().is_some_and(Counted::is_age),
@@ -424,7 +421,7 @@ mod tests {
     fn other_numbers_are_near_more_often_than_not() {
         let rng = &mut example_rng(1, 0);
         for number in KNOWN {
-            let others: Vec<u32> = (0..200).map(|_| another(number, rng)).collect();
+            let others: Vec<u32> = (0..200).map(|_| wrong_number(number, rng)).collect();
             assert!(
                 others
                     .iter()
@@ -438,8 +435,7 @@ mod tests {
     #[test]
     fn a_reply_with_the_statements_number_follows_and_with_another_contradicts() {
         let line = |statement: &str, n: u64| {
-            let line = serde_json::json!({"s": statement, "q": ["And?"]});
-            let mut line: Line = serde_json::from_value(line).unwrap();
+            let mut line = corpus::tests::line(statement);
             line.whether = whether::whether("Ada", statement, &mut example_rng(1, n));
             line
         };
@@ -451,6 +447,7 @@ mod tests {
                 line("Ada's brother drives a lorry.", 3),
                 line("Ada never gets up before nine.", 4),
                 line("Ada can juggle four balls.", 5),
+                line("Ada has been married for twenty years.", 6),
             ],
         };
         let personas = [persona];
@@ -460,7 +457,7 @@ mod tests {
             assert_eq!(pairs.len(), 2 * DRAWS * 3);
             for pair in pairs {
                 let input = pair.input();
-                let other = ["brother", "nine", "juggle"]
+                let other = ["brother", "nine", "juggle", "married"]
                     .iter()
                     .any(|word| input.statement.contains(word));
                 assert_eq!(pair.label == Nli::Neutral, other, "{input:?}");
@@ -469,9 +466,10 @@ mod tests {
                 }
                 let [stated, asked, replied] = [input.statement, input.query, input.response]
                     .map(|text| numbers(text).first().map(|(_, number)| *number));
-                let starts =
-                    |words: &[&str]| words.iter().any(|word| input.response.starts_with(word));
-                let is_yes = starts(&["Y", "Sure", "Of course.", "Oh y", "That", "I am.", "I do."]);
+                let is_yes = says_yes(input.response);
+                if let (Some(asked), false) = (asked, input.statement.contains("old")) {
+                    assert!(Some(asked) >= stated, "who has three has two: {input:?}");
+                }
                 let is_right = match replied {
                     Some(_) => replied == stated,
                     None => (asked == stated) == is_yes,

@@ -9,11 +9,12 @@ use rand_chacha::ChaCha8Rng;
 use super::corpus::{Line, Persona};
 use super::invented::invented_word;
 use super::liking::liking_pairs;
-use super::named::{another, replaced, shared_names, with_surname};
+use super::named::{other_name_or_number, shared_names, with_surname};
 use super::neighbours::Neighbours;
 use super::numbers::{in_digits, number_pairs};
 use super::plain_pairs::{plain_pairs, yes_no_pairs};
 use super::spoiled::{Around, spoiled};
+use super::words::replaced;
 use crate::persona::{JudgeInput, Nli};
 
 /// One statement in this many is paired with a reply of somebody else.
@@ -24,7 +25,7 @@ const PLAIN_OF: usize = 4;
 const YES_NO_OF: usize = 2;
 /// The share of statements and of replies with their numbers in digits.
 const IN_DIGITS: f64 = 0.15;
-/// The share of statements with second names, which replies seldom say.
+/// The share of statements that get an invented surname, which replies seldom say.
 const WITH_SURNAME: f64 = 0.2;
 
 /// What a judge is asked, and the class.
@@ -150,8 +151,8 @@ fn named_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<
                 continue;
             }
             let word = shared[rng.random_range(0..shared.len())];
-            let one = another(&[word], rng);
-            let other = another(&[word, &one], rng);
+            let one = other_name_or_number(&[word], rng);
+            let other = other_name_or_number(&[word, &one], rng);
             let exchanged = |text: &'a str, with: &str| Cow::Owned(replaced(text, word, with));
             pairs.push(Pair::new(
                 exchanged(statement, &one),

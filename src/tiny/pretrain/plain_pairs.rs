@@ -8,6 +8,7 @@ use super::forms::inside;
 use super::invented::invented_word;
 use super::named::KIN;
 use super::neighbours::Neighbours;
+use super::opposites::denies;
 use super::pairs::{Pair, others};
 use super::whether::{Sentences, whether_pairs};
 use crate::persona::Nli;
@@ -260,6 +261,10 @@ fn turned_round(sentence: &str) -> Option<String> {
         ("I always ", "I never "),
     ];
     let (from, to) = TURNS.iter().find(|(from, _)| sentence.starts_with(from))?;
+    // "I cannot no longer sing."
+    if denies(&sentence[from.len()..]) {
+        return None;
+    }
     Some(sentence.replacen(from, to, 1))
 }
 

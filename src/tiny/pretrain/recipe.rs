@@ -21,7 +21,7 @@ pub struct Pretrain {
     #[config(default = 1)]
     pub seed: u64,
     /// Prompts, with a few questions each, from which Gemma learns to answer.
-    #[config(default = 96_000)]
+    #[config(default = 160_000)]
     pub language_examples: usize,
     /// Number of token ids of the Gemma.
     #[config(default = 8192)]
@@ -29,7 +29,7 @@ pub struct Pretrain {
 }
 
 /// Counts up when what is learnt, or how, changes, so that nobody goes on with what an older program began.
-pub const RECIPE_VERSION: u32 = 5;
+pub const RECIPE_VERSION: u32 = 6;
 /// Examples between two checkpoints, at most.
 pub(super) const EPOCH: usize = 4000;
 /// Examples that are held out to watch the training.

@@ -4,18 +4,20 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::forms::{Form, in_digits, inside, joined, kept, plain, with_apposition, with_name};
+use super::forms::{
+    Form, inside, joined, kept, plain, with_apposition, with_name, with_other_numbers,
+};
 use super::invented::invented_word;
-use super::named::replaced;
 use super::rare::RareWords;
 use super::speakers::{Asked, Speaker};
+use super::words::replaced;
 use crate::persona::persona_prompt;
 
 /// Statements in a prompt, at most.
 const SHOWN: usize = 3;
 /// The share of prompts with the first statement alone.
 const ALONE: f64 = 0.3;
-/// The share of the others with two.
+/// Of the prompts with several statements, the share with two; the rest have three.
 const TWO: f64 = 0.4;
 /// How often the answer is put at a random place: the judge ranks personas that it learnt from better than new ones.
 const DEMOTED: f64 = 0.25;
@@ -230,7 +232,7 @@ impl Prompt {
                 let own = |idx: usize, rng: &mut ChaCha8Rng| {
                     let statement = renamed(&speaker.statements[idx], &old_name, &name);
                     match rng.random_bool(0.5) {
-                        true => in_digits(&statement, rng),
+                        true => with_other_numbers(&statement, rng),
                         false => statement,
                     }
                 };

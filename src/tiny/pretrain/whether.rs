@@ -6,18 +6,13 @@ use rand_chacha::ChaCha8Rng;
 use super::corpus::Line;
 use super::forms::inside;
 use super::invented::pick;
-use super::named::words;
 use super::neighbours::Neighbours;
+use super::opposites::denies_beside_the_verb;
 use super::pairs::{Pair, others};
 use crate::persona::Nli;
 use crate::tiny::english;
 
-/// Negations outside the verb ("has no brothers"): "yes" and "no" would be ambiguous, so nothing is asked.
-const DENYING: [&str; 10] = [
-    "no", "nobody", "nothing", "none", "neither", "nor", "nowhere", "hardly", "rarely", "seldom",
-];
-
-const AGREES: [&str; 10] = [
+const SAYS_YES: [&str; 10] = [
     "Yes.",
     "Yes.",
     "Yes!",
@@ -29,7 +24,7 @@ const AGREES: [&str; 10] = [
     "That's right.",
     "Yes, indeed.",
 ];
-const DENIES: [&str; 9] = [
+const SAYS_NO: [&str; 9] = [
     "No.",
     "No.",
     "No!",
@@ -66,7 +61,7 @@ pub(super) struct Whether {
 
 /// A yes-or-no question about a statement, if the rules can make a clear one.
 pub(super) fn whether(character: &str, statement: &str, rng: &mut ChaCha8Rng) -> Option<Whether> {
-    if words(statement).any(|word| DENYING.contains(&word.to_lowercase().as_str())) {
+    if denies_beside_the_verb(statement) {
         return None;
     }
     let mut questions = english::questions(character, statement, rng).into_iter();
@@ -79,8 +74,8 @@ pub(super) fn whether(character: &str, statement: &str, rng: &mut ChaCha8Rng) ->
     })
 }
 
-/// A right reply, a wrong one, and either of them with another of the persona's statements; half of the time to a question about
-/// something else of the same kind, where one is found: "Do you drive a taxi?" of somebody who drives a lorry.
+/// A right reply, a wrong one, and one of the two beside another statement. Half of the questions to which "yes" is right are changed to
+/// ask about something else of the kind, so that "no" is: "Do you drive a taxi?" of somebody who drives a lorry.
 pub(super) fn whether_pairs<'a>(
     line: &'a Line,
     asked: &'a Whether,
@@ -93,7 +88,7 @@ pub(super) fn whether_pairs<'a>(
     let is_of_other = asked.is_yes && rng.random_bool(0.5);
     let other = is_of_other.then(|| neighbours.swap(statement, &asked.question, rng));
     let (question, is_yes, wrong) = match other.flatten() {
-        // Whoever says yes to it may say the same of the other thing, but the rules do not know how.
+        // Only the question was changed, so there is no sentence to go on with behind a "yes".
         Some(other) => (other, false, None),
         None => (asked.question.clone(), asked.is_yes, said.wrong),
     };
@@ -144,18 +139,25 @@ pub(super) fn reply(
         (3, Some(does), _) => format!("{does}."),
         (4..7, _, Some(sentence)) => format!("{word}, {}", inside(sentence)),
         _ => {
-            let words: &[&str] = if is_yes { &AGREES } else { &DENIES };
+            let words: &[&str] = if is_yes { &SAYS_YES } else { &SAYS_NO };
             pick(words, rng).to_string()
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::corpus;
     use super::super::recipe::example_rng;
     use super::*;
+
+    /// Whether a reply of the rules says yes.
+    pub(in crate::tiny::pretrain) fn says_yes(reply: &str) -> bool {
+        let is_short = |(_, does, _): &(&str, &str, &str)| reply == format!("{does}.");
+        SAYS_YES.contains(&reply) || reply.starts_with("Yes, ") || DOES.iter().any(is_short)
+    }
 
     #[test]
     fn what_says_so_follows_and_what_denies_it_contradicts() {
@@ -169,8 +171,7 @@ mod tests {
                 true,
             ),
         ] {
-            let line = serde_json::json!({"s": statement, "q": ["And?"]});
-            let line: Line = serde_json::from_value(line).unwrap();
+            let line = corpus::tests::line(statement);
             let asked = whether("Ada", statement, &mut example_rng(1, 0)).unwrap();
             let statements = [statement, "Ada has a boat."];
             let mut found = BTreeSet::new();
@@ -187,8 +188,7 @@ mod tests {
                     let input = pair.input();
                     let is_of_boat = input.statement.contains("boat");
                     assert_eq!(is_of_boat, pair.label == Nli::Neutral);
-                    let agrees = ["Y", "Sure", "Of course.", "Oh y", "That", "I do.", "I can."];
-                    let is_yes = agrees.iter().any(|word| input.response.starts_with(word));
+                    let is_yes = says_yes(input.response);
                     if !is_of_boat {
                         let is_right = is_yes == yes_is_right;
                         assert_eq!(is_right, pair.label == Nli::Entailed, "{input:?}");
@@ -209,8 +209,7 @@ mod tests {
     #[test]
     fn no_is_right_where_the_question_is_about_something_else_of_the_kind() {
         let statement = "Ada drives a lorry.";
-        let line = serde_json::json!({"s": statement, "q": ["And?"]});
-        let line: Line = serde_json::from_value(line).unwrap();
+        let line = corpus::tests::line(statement);
         let asked = whether("Ada", statement, &mut example_rng(1, 0)).unwrap();
         let neighbours = Neighbours::from([("lorry", "taxi")]);
         let said = Sentences {

@@ -86,7 +86,9 @@ pub(crate) fn verbs_in_third_person(tokens: &[Token], at: usize, out: &mut [Toke
             Coordinated::Verb | Coordinated::Unsure
                 if governing == Some(idx - 1)
                     && is_base(next)
-                    && !(token.is("and") && tokens[verb + 1].is("not")) => {}
+                    && !(token.is("and") && tokens[verb + 1].is("not"))
+                    // `I don't drink, haven't for years`
+                    && !(token.is(",") && tokens[next].is("have")) => {}
             Coordinated::Unsure => return None,
             Coordinated::Verb if tokens[next].is("am") => out[next].set("is"),
             Coordinated::Verb

@@ -117,6 +117,13 @@ impl Names {
             return true;
         }
         match opening {
+            // `her husband, Mr. Vane`
+            None if before
+                .last()
+                .is_some_and(|title| title.is_in("mr mr. mrs mrs. miss ms ms.")) =>
+            {
+                true
+            }
             None => is_longer || is_someone_else(before, tokens.get(end)),
             // `Captain Alice`, but not `Aunt Alice` or, on a page about Alice Bell, `Tom Bell`
             Some(_) if !before.is_empty() => {

@@ -186,15 +186,17 @@ pub(crate) fn interview(character: &str, page: &str) -> String {
                 };
                 kept.extend(done.iter().map(|done| format!("{character}: *{done}*")));
                 let (bare, rest) = parted(character, &before, &text);
-                let is_asked = before.ends_with('?') || is_imperative(&tokenize(&before));
-                match (bare.is_empty(), is_asked) {
-                    (true, _) => kept.push(format!("Interviewer: {before}")),
-                    (_, true) => kept.push(format!("{KEPT}{before} {bare}")),
+                let before = asked_in(&before);
+                if bare.is_empty() {
+                    kept.push(format!("Interviewer: {}", before.text));
+                } else if before.is_asked {
+                    kept.push(format!("{KEPT}{} {bare}", before.text));
+                } else {
                     // What is told to the character may be no fact about it.
-                    (_, false) => {
-                        kept.push(format!("Interviewer: {before}"));
-                        kept.push(format!("{KEPT}{bare}"));
-                    }
+                    kept.push(format!(
+                        "{KEPT}Interviewer: {} {character}: {bare}",
+                        before.text
+                    ));
                 }
                 kept.extend(rest.iter().map(|text| line_of(character, text)));
             }
@@ -212,6 +214,31 @@ pub(crate) fn interview(character: &str, page: &str) -> String {
     kept.join("\n")
 }
 
+/// What of an interviewer's words an answer is to.
+struct Prompt {
+    text: String,
+    is_asked: bool,
+}
+
+/// The questions and requests of an interviewer, without what is told before them; all of it if nothing is asked.
+fn asked_in(words: &str) -> Prompt {
+    let asks = |sentence: &String| sentence.ends_with('?') || is_imperative(&tokenize(sentence));
+    let asked: Vec<String> = sentences::sentences(words)
+        .into_iter()
+        .filter(asks)
+        .collect();
+    match asked.is_empty() {
+        true => Prompt {
+            text: words.to_string(),
+            is_asked: false,
+        },
+        false => Prompt {
+            text: asked.join(" "),
+            is_asked: true,
+        },
+    }
+}
+
 /// Who answers in an interview in which the character does not speak by its name: `Wen` on a page about Wendeline Askarov.
 fn answerer(character: &str, lines: &[&str]) -> Option<String> {
     const SEVERAL: usize = 3;
@@ -225,13 +252,38 @@ fn answerer(character: &str, lines: &[&str]) -> Option<String> {
     {
         return None;
     }
-    let begins_a_name = |name: &str| {
+    let text = lines.join("\n").to_lowercase();
+    let is_called = |name: &str| {
+        let name = name.to_lowercase();
+        let quoted = [
+            format!("\"{name}\""),
+            format!("“{name}”"),
+            format!("call me {name}"),
+        ];
         let mut words = character.split_whitespace();
-        name.chars().count() > 1 && words.any(|word| word.starts_with(name))
+        name.chars().count() > 1
+            && (words.any(|word| word.to_lowercase().starts_with(&name))
+                || quoted.iter().any(|quoted| text.contains(quoted)))
     };
+    // `Do you know Mira?`, `Is she kind?`: somebody else is asked about the character.
+    let of_third = |text: &str| {
+        let asked = tokenize(text);
+        let is_named =
+            |token: &Token| talk::is_part_of_name(character, &token.text) && token.is_capital();
+        asked
+            .iter()
+            .any(|token| token.is_in("he she") || is_named(token))
+    };
+    let asked = labels
+        .iter()
+        .flatten()
+        .filter(|(name, text)| text.ends_with('?') && !is_called(name));
+    if asked.clone().filter(|(_, text)| of_third(text)).count() * 3 > asked.count() {
+        return None;
+    }
     let answers = labels.windows(2).filter_map(|pair| {
         let ((asker, text), (other, _)) = (pair[0].as_ref()?, pair[1].as_ref()?);
-        let is_interview = has_word(ASKERS, &asker.to_lowercase()) || begins_a_name(other);
+        let is_interview = has_word(ASKERS, &asker.to_lowercase()) || is_called(other);
         let is_asked = text.ends_with('?') && asker != other && asker != "User" && asker != "You";
         (is_asked && is_interview).then_some(other.as_str())
     });
@@ -298,7 +350,13 @@ fn without_labels(character: &str, page: &str) -> String {
         let text = bullets
             .find_map(|bullet| text.strip_prefix(bullet))
             .unwrap_or(text);
-        let (bare, rest) = parted(character, asked, text);
+        // What somebody else says of itself is none of the character's.
+        let is_of_other =
+            talk::label(text).is_some_and(|(name, _)| !talk::is_character(character, &name));
+        let (bare, rest) = match is_of_other {
+            true => (text.to_string(), Vec::new()),
+            false => parted(character, asked, text),
+        };
         (!bare.is_empty()).then(|| (at, next, format!("{KEPT}{asked} {bare}"), rest.join(" ")))
     };
     let pairs: Vec<(usize, usize, String, String)> = (0..lines.len()).filter_map(pair).collect();
@@ -442,6 +500,28 @@ mod tests {
     }
 
     #[test]
+    fn somebody_else_who_is_asked_about_the_character_is_not_the_character() {
+        let page = "Interviewer: Do you know Mira?\nBen: She's my wife. I'm a cook.\nInterviewer: Is she kind?\nBen: She beats me.\n\
+                    Interviewer: Does she smoke?\nBen: I do.";
+        let kept = interview("Mira", page);
+        for whole in [
+            "Do you know Mira? Ben: She's my wife. I'm a cook.",
+            "Is she kind? Ben: She beats me.",
+        ] {
+            assert!(kept.contains(whole), "{whole}: {kept}");
+        }
+        assert!(!kept.contains("Mira:"), "{kept}");
+    }
+
+    #[test]
+    fn who_is_called_by_a_nickname_answers_by_it() {
+        let page = "Isolde \"Birdie\" Harrow is a captain.\nInterviewer: Age?\nBirdie: Forty.\nInterviewer: Pets?\nBirdie: No.\n\
+                    Interviewer: Home?\nBirdie: A barn.";
+        let kept = interview("Isolde Harrow", page);
+        assert!(kept.contains(&format!("{KEPT}Home? A barn.")), "{kept}");
+    }
+
+    #[test]
     fn numbered_questions_stay_with_their_answers() {
         let page = "1. Age?\n47.\n\n**2) Kids?**\nOne, Theo.";
         let kept = without_labels("Alice", page);
@@ -452,14 +532,14 @@ mod tests {
 
     #[test]
     fn an_answer_in_an_interview_is_kept_whatever_was_said_before_it() {
-        let page = "Host: Where are you from?\nAlice: Ghent.\nHost: Who is Tom?\nAlice: He calls me \"little bird.\"\n\
+        let page = "Host: I live in Bruges. Where are you from?\nAlice: Ghent.\nHost: Who is Tom?\nAlice: He calls me \"little bird.\"\n\
                     Host: Tell us of work.\nAlice: Nights, mostly.\nHost: I sold your cat.\nAlice: Never mind.\nHost: Any pets?\nAlice: *laughs* No.";
         let kept = interview("Alice", page);
         for whole in [
             "Where are you from? Ghent.",
             "Who is Tom? He calls me \"little bird.\"",
             "Tell us of work. Nights, mostly.",
-            "Never mind.",
+            "Interviewer: I sold your cat. Alice: Never mind.",
             "Any pets? No.",
         ] {
             assert!(kept.contains(&format!("{KEPT}{whole}")), "{whole}: {kept}");

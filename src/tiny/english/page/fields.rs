@@ -18,6 +18,10 @@ pub(crate) fn sentences(names: &Names, field: &str, text: &str) -> Vec<(String, 
     let key = field.to_lowercase();
     let text = with_commas(text);
     let mut read: Vec<(String, Option<String>)> = Vec::new();
+    // `rain? No. Snow.`
+    if text.contains("? ") {
+        return vec![(text.into_owned(), None)];
+    }
     for part in sentences::sentences(&text) {
         let found = read.iter().any(|(_, sentence)| sentence.is_some());
         let values = values(names, &part);
@@ -101,9 +105,8 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
     // In a field on a relative, a pronoun means the relative.
     let is_relative = people::is_person_word_of(field);
     // `none, she works all day`
-    let is_none_but =
-        tokenize(bare).first().is_some_and(|first| first.is("none")) && bare.contains(' ');
-    if is_none_but {
+    let words = tokenize(bare);
+    if words.first().is_some_and(|first| first.is("none")) && words.len() > 1 {
         return Some(None);
     }
     if is_sentence(names, value) {
@@ -115,7 +118,6 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
         return Some(Some(sentence));
     }
     // What is asked or exclaimed, or comes after a value, is no value of a field; what is not plain may say the contrary.
-    let words = tokenize(bare);
     let is_lack = field.trim().is_empty() && words.first().is_some_and(|first| first.is("no"));
     let is_spoilt = !is_plain(bare) && !is_lack || has_lone_adverb(bare);
     if found || value.ends_with(['?', '!']) || is_spoilt {
@@ -445,6 +447,10 @@ mod tests {
             ),
             ("City", "bristol", "Alice lives in bristol."),
             ("Status", "widower", "Alice is a widower."),
+            ("Died", "of fever", "Alice died of fever."),
+            ("Home", "Lou's attic", "Alice's home is Lou's attic."),
+            ("Hair", "bald", "Alice is bald."),
+            ("Home", "On the road", "Alice lives on the road."),
             (
                 "Home",
                 "Monastery of Saint Orsolt",
@@ -489,6 +495,14 @@ mod tests {
             ("Age", "ancient"),
             ("Brother", "2"),
             ("Nickname", "Alice, Nurse Falcon"),
+            ("Role", "Alice"),
+            ("Born", "premature"),
+            ("Born", "1950s"),
+            ("Spouse", "Divorced twice"),
+            ("Siblings", "3, all dead"),
+            ("Likes", "see Hobbies"),
+            ("Likes", "rain? No. Snow."),
+            ("Likes", "1. rain 2. snow"),
             ("Hobbies", "none, she works all day"),
             ("Father", "see Tom"),
             ("Weakness", "salt water ruins the joints"),

@@ -1,5 +1,7 @@
 //! The last look at a statement: whose name it has, whether it is whole and of a fit length.
 
+use std::borrow::Cow;
+
 use crate::tiny::english::clause::case::{self, Case};
 use crate::tiny::english::clause::inflection::verbs_in_third_person;
 use crate::tiny::english::clause::{Clause, Subject};
@@ -48,13 +50,30 @@ pub(super) fn name_once(
     Some(tokens)
 }
 
+/// What `Mira is Mira, a nurse` says besides the name.
+fn without_own_name<'a>(tokens: &'a [Token], character: &str) -> Cow<'a, [Token]> {
+    let is_name = |token: &Token| token.text == character;
+    match tokens {
+        [name, is, again, comma, article, ..]
+            if is_name(name)
+                && is.is("is")
+                && is_name(again)
+                && comma.is(",")
+                && article.is_any(&["a", "an", "the"]) =>
+        {
+            [&tokens[..2], &tokens[4..]].concat().into()
+        }
+        _ => tokens.into(),
+    }
+}
+
 /// The statement as text, if it is whole and of a fit length.
 pub(super) fn finish(tokens: &[Token], character: &str) -> Option<String> {
     let words = n_words(tokens);
     if !(MIN_WORDS..=MAX_WORDS).contains(&words) || content_of(tokens).is_empty() {
         return None;
     }
-    let text = join(tokens);
+    let text = join(&without_own_name(tokens, character));
     let text = text.replace(".\"", "\"").replace(",\"", "\",");
     let text = text
         .trim()

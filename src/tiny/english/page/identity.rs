@@ -90,7 +90,10 @@ fn when_and_where(field: &Field) -> String {
     };
     let (dates, places): (Vec<&str>, Vec<&str>) = field.text.split(", ").partition(is_date);
     if dates.is_empty() || places.is_empty() || field.has_preposition() {
-        return field.prefixed(field.on_or_in());
+        return match grammar::is_preposition(&field.tokens[0].lower) {
+            true => field.low.clone(),
+            false => field.prefixed(field.on_or_in()),
+        };
     }
     let date = format!("{} {}", field.on_or_in(), dates.join(", "));
     let place = places.join(", ");
@@ -106,6 +109,12 @@ pub(super) fn whereabouts(field: &Field) -> Option<String> {
     let is_place = field.has_preposition() || is_noun_phrase(field.tokens);
     let sentence = match field.key {
         "born" | "birthday" | "birth date" | "date of birth" | "birthdate" | "birth" => {
+            // `premature`, `1950s`
+            let is_other = field.text.starts_with(char::is_lowercase) && !field.has_preposition()
+                || field.text.ends_with("0s");
+            if is_other {
+                return None;
+            }
             format!("{name} was born {}.", when_and_where(field))
         }
         "birthplace" | "place of birth" | "birth place" | "born in" if is_place => {
@@ -120,27 +129,44 @@ pub(super) fn whereabouts(field: &Field) -> Option<String> {
         "residence" | "lives in" | "home" | "location" | "lives" | "city" | "address"
             if is_place =>
         {
-            // `Small flat in Hove`
-            let head = field
-                .tokens
-                .iter()
-                .take_while(|token| !grammar::is_preposition(&token.lower));
-            let is_building = head.last().is_some_and(|head| {
-                head.is_in("flat apartment house cottage hut cabin room farm tower studio attic caravan trailer tent boat houseboat bungalow villa mansion")
-            });
-            // `Monastery of Saint Orsolt`
             let [first, rest @ ..] = field.tokens else {
                 return None;
             };
+            // `Lou's attic`
+            if rest.first().is_some_and(Token::is_genitive) {
+                return None;
+            }
+            // `Monastery of Saint Orsolt`
             let is_the = has_word(lexicon::PLACES, &first.lower)
                 && rest.first().is_some_and(|next| next.is("of"));
-            match is_building && !field.has_preposition() {
-                _ if is_the => format!("{name} lives in the {}.", field.text),
-                true => format!("{name} lives in {}.", field.noun),
-                false => format!("{name} lives {}.", field.prefixed("in")),
+            if is_the {
+                format!("{name} lives in the {}.", field.text)
+            } else if !field.has_preposition() && is_building(field.tokens) {
+                format!("{name} lives in {}.", field.noun)
+            } else if field.has_preposition() {
+                format!("{name} lives {}.", decapitalized_first(field.text))
+            } else {
+                format!("{name} lives {}.", field.prefixed("in"))
             }
         }
         _ => return None,
     };
     Some(sentence)
+}
+
+/// `Small flat in Hove`: a building or a part of one.
+fn is_building(tokens: &[Token]) -> bool {
+    const NAMES: &str = "flat apartment house cottage hut cabin room farm tower studio attic caravan trailer tent boat houseboat bungalow \
+        villa mansion";
+    let head = tokens
+        .iter()
+        .take_while(|token| !grammar::is_preposition(&token.lower));
+    head.last().is_some_and(|head| head.is_in(NAMES))
+}
+
+/// The text with a small first letter, whatever word that begins.
+fn decapitalized_first(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_lowercase().to_string());
+    first.unwrap_or_default() + letters.as_str()
 }

@@ -13,7 +13,8 @@ fn each_verb_of_the_first_person_agrees_or_the_sentence_is_kept() {
          Short, 5 foot 1 and I sit on a cushion. I bought a ring, it's hidden in a tank. I'm going to melt it down and begin again. \
          Mum I see on Sundays. So far I have saved ten pounds. \
          Mum's well in Ghent and sends me a clock every year and I've got nineteen. My big sister Ann and I share a flat. \
-         Tom and I are divorced. Scatter my ashes at sea. People tell me I look well.",
+         My dog's dead and I'm sad. I hate rain, snow and I hate fog. Me, I'm a morning person. I'd two sons. I'd better go. \
+         I don't drink, haven't for years. I'm not clever, I don't think. Tom and I are divorced. Scatter my ashes at sea. People tell me I look well.",
         &[
             "Bridie dyes their hair red.",
             "Bridie goes to Mass on Sundays and plays poker.",
@@ -30,6 +31,13 @@ fn each_verb_of_the_first_person_agrees_or_the_sentence_is_kept() {
             "So far Bridie has saved ten pounds.",
             "Bridie – Mum's well in Ghent and sends me a clock every year and I've got nineteen.",
             "Bridie's big sister Ann and Bridie share a flat.",
+            "Bridie – My dog's dead and I'm sad.",
+            "Bridie – I hate rain, snow and I hate fog.",
+            "Bridie – Me, I'm a morning person.",
+            "Bridie – I'd two sons.",
+            "Bridie – I'd better go.",
+            "Bridie – I don't drink, haven't for years.",
+            "Bridie – I'm not clever, I don't think.",
             "Tom and Bridie are divorced.",
             "Bridie – Scatter my ashes at sea.",
             "Bridie – People tell me I look well.",
@@ -45,6 +53,16 @@ fn each_verb_of_the_first_person_agrees_or_the_sentence_is_kept() {
             "Gustav – Good day, I am Gustav, a driver.",
             "Gustav never shouts at the pupils, and he repairs their bicycles for nothing.",
         ],
+        &[],
+    );
+}
+
+#[test]
+fn a_name_that_is_said_of_itself_is_left_out() {
+    check(
+        "Isa Thorn",
+        "Isa Thorn is Isa Thorn, a baker who works at night.",
+        &["Isa Thorn is a baker who works at night."],
         &[],
     );
 }
@@ -322,5 +340,28 @@ fn the_character_is_whom_a_sentence_is_about_only_where_that_is_sure() {
             "Alice – Came to rob her and stayed.",
         ],
         &[],
+    );
+}
+
+#[test]
+fn what_only_the_sense_could_tell_is_kept() {
+    check(
+        "Theodora Vane",
+        "Theodora Vane is a pilot. She's lost. She's two sons. She's no money. She's put upon by her sisters. She's left-handed. She's \
+         trained dogs. She's 24. Her husband, Mr. Vane, is bald. Theodora \"Teddy\" Vane was born in Cork.\n✗ Can drive\n✓ Can swim",
+        &[
+            "Theodora Vane is a pilot.",
+            "Theodora Vane – She's lost.",
+            "Theodora Vane – She's two sons.",
+            "Theodora Vane – She's no money.",
+            "Theodora Vane – She's put upon by her sisters.",
+            "Theodora Vane is left-handed.",
+            "Theodora Vane has trained dogs.",
+            "Theodora Vane is 24.",
+            "Theodora Vane's husband, Mr. Vane, is bald.",
+            "Theodora Vane – Theodora \"Teddy\" Vane was born in Cork.",
+            "Theodora Vane can swim.",
+        ],
+        &["✗ Can drive"],
     );
 }

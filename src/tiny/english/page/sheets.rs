@@ -61,7 +61,10 @@ pattern!(
     r"(?m)^.*\[ \][^\n]*\[[xX]\].*$|^.*\[[xX]\][^\n]*\[ \].*$"
 );
 // A box that is not ticked: what is to be done, or does not hold.
-pattern!(UNTICKED, r"(?m)^[ \t]*[-*+•][ \t]+\[ \][ \t]+\S[^\n]*$");
+pattern!(
+    UNTICKED,
+    r"(?m)^[ \t]*(?:[-*+•][ \t]+)?(?:\[ \]|\( \)|[☐✗✘✖❌])\x{fe0f}?[ \t]+\S[^\n]*$"
+);
 
 /// A line that is no text about the character, with the reason.
 pub(crate) type Unread = (String, &'static str);

@@ -72,7 +72,8 @@ pub fn read(character: &str, page: &str) -> Reading {
 
 /// Whether a field gives the name or the pronouns that are known.
 fn is_known_already(profile: &Profile, name: &str, text: &str) -> bool {
-    is_name_field(name) && (profile.full_name.is_some() || text == profile.names.character)
+    (is_name_field(name) || name.eq_ignore_ascii_case("character"))
+        && (profile.full_name.is_some() || text == profile.names.character)
         || name.eq_ignore_ascii_case("pronouns")
 }
 
@@ -96,6 +97,22 @@ fn is_inverted(sentence: &str) -> bool {
 fn names_another_behind(sentence: &str) -> bool {
     let whose = [", his ", ", her ", ", their "];
     whose.iter().any(|whose| sentence.contains(whose))
+}
+
+/// Whether the character is named with something between first and last name: `Theodora "Teddy" Vane`, `Jack the Hammer Moss`.
+fn has_nickname_inside(tokens: &[Token]) -> bool {
+    const MOST: usize = 4;
+    let places: Vec<usize> = (0..tokens.len()).filter(|&at| tokens[at].me).collect();
+    let is_inside = |token: &Token| {
+        token.is_capital() || token.is_any(&["the", "\"", "'", "(", ")", "“", "”", "‘", "’", "of"])
+    };
+    let is_parted = |pair: &[usize]| {
+        let between = &tokens[pair[0] + 1..pair[1]];
+        !between.is_empty() && between.len() <= MOST && between.iter().all(is_inside)
+    };
+    let is_before =
+        |&at: &usize| at > 1 && tokens[at - 1].is_any(&["\"", "“"]) && tokens[at - 2].is_capital();
+    places.windows(2).any(is_parted) || places.iter().take(1).any(is_before)
 }
 
 pub(crate) struct Writer<'a> {
@@ -298,7 +315,11 @@ impl Writer<'_> {
         let (Some(said), false) = (said, is_doubtful) else {
             return self.keep(under, text);
         };
-        for (piece, sentence) in fields::sentences(names, name, &plain) {
+        let pieces = fields::sentences(names, name, &plain);
+        if pieces.is_empty() && said.is_empty() {
+            return self.leave(&format!("{name}: {text}"), "has no words");
+        }
+        for (piece, sentence) in pieces {
             let sentences = sentence.as_deref();
             self.read(under, &piece, sentences.as_slice());
         }
@@ -314,6 +335,9 @@ impl Writer<'_> {
             return None;
         }
         let names = &self.profile.names;
+        if has_nickname_inside(&names.tag_names(sentence)) {
+            return None;
+        }
         let mut tokens =
             strip_connective(names.tag_names(&sentences::pair_of_dashes_as_commas(sentence)));
         // `I'm looking for: silence`

@@ -78,7 +78,12 @@ pub(crate) fn speakers(character: &str, page: &str) -> HashSet<String> {
         own.is_some_and(|(_, text)| is_description(text))
     });
     let is_alone = found.len() == 1 && !found.iter().any(|name| is_frequent(name) || is_user(name));
-    if is_alone && describes {
+    // `Mira: A thief from Ghent.` in a list of people.
+    let mut of_own = turns
+        .iter()
+        .filter_map(|turn| turn.label.as_ref().filter(|(name, _)| own(name)));
+    let is_cast = describes && of_own.all(|(_, text)| is_description(text));
+    if is_alone && describes || is_cast {
         found.clear();
     }
     found
@@ -114,10 +119,15 @@ fn ends_as_speech(text: &str) -> bool {
     text.ends_with(['.', '!', '?', '…', '"', '”', '*', '~'])
 }
 
-/// Whether what stands behind a name describes its bearer: it opens with an article or a small letter.
+/// Whether what stands behind a name describes its bearer: it opens with an article, a pronoun or a small letter and says no `I` or `you`.
 fn is_description(text: &str) -> bool {
     let first = text.split_whitespace().next().unwrap_or_default();
-    matches!(first, "A" | "An" | "The") || first.starts_with(char::is_lowercase)
+    let is_said = tokenize(text)
+        .iter()
+        .any(|token| token.is_in("i you my your we me"));
+    (matches!(first, "A" | "An" | "The" | "She" | "He" | "They")
+        || first.starts_with(char::is_lowercase))
+        && !is_said
 }
 
 /// Whether every word of a name is one of the character's: `Voss` of `Mira Voss`, but not `Al` of `Alice`.
@@ -316,6 +326,11 @@ mod tests {
         assert_eq!(found("Rosa sings.\n\nRosa: Hi"), ["Rosa"]);
         assert_eq!(found("Likes: tea\nDislikes: rain\nLikes: cats"), [""; 0]);
         assert_eq!(found("Likes: tea\nLikes: rain\nRosa: a baker"), [""; 0]);
+        assert_eq!(
+            found("Rosa: A thief who hates rain.\nBen: Rosa's brother. He is a cook."),
+            [""; 0],
+            "a list of people"
+        );
         let fields_before = "Habits: Rosa hums.\nRosa: I bake.\nRosa: I sing.";
         assert_eq!(found(fields_before), ["Rosa"]);
         assert_eq!(

@@ -4,6 +4,7 @@ use super::identity::{identity, whereabouts};
 use super::values::{
     all_adjectives, is_describing, is_noun_phrase, keeps_capital, takes_predicates, tells_more,
 };
+use crate::pattern::pattern;
 use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::clause::predicates::{is_unknown_verb, opens_with_verb};
 use crate::tiny::english::words::grammar;
@@ -13,6 +14,9 @@ use crate::tiny::english::words::people;
 use crate::tiny::english::words::tokens::{Token, tokenize};
 use crate::tiny::english::words::verbs;
 use crate::tiny::english::words::wording::{self, decapitalized, genitive, is_month, with_article};
+
+// `1. rain 2. snow`
+pattern!(NUMBERED, r"\d[.)] .*\d[.)] ");
 
 /// A field with the forms of its text that wordings need.
 pub(super) struct Field<'a> {
@@ -103,6 +107,15 @@ pub(crate) fn from_template(names: &Names, key: &str, text: &str) -> Option<Stri
     }
     let tokens = tokenize(text);
     if tokens.is_empty() || opens_with_verb(&tokens) && tokens.len() > 1 || tells_more(&tokens) {
+        return None;
+    }
+    // `Role: Mira`, `Likes: see Hobbies`, `Likes: 1. rain 2. snow`
+    let is_name = !matches!(
+        key,
+        "name" | "full name" | "real name" | "birth name" | "born"
+    ) && names.tag_names(text).first().is_some_and(|first| first.me);
+    let is_elsewhere = tokens[0].is("see") && tokens.len() > 1;
+    if is_name || is_elsewhere || NUMBERED.is_match(text) {
         return None;
     }
     let low = decapitalized(&tokens);
@@ -204,6 +217,7 @@ fn standing(field: &Field) -> Option<String> {
         {
             return None;
         }
+        "hair" if tokens.len() == 1 && tokens[0].is("bald") => format!("{name} is bald."),
         "eyes" | "hair" | "skin" => format!("{name} has {low} {key}."),
         "eye color" | "eye colour" => format!("{name} has {low} eyes."),
         "hair color" | "hair colour" => format!("{name} has {low} hair."),
@@ -307,7 +321,10 @@ fn activity(field: &Field) -> Option<String> {
         {
             return None;
         }
-        "pets" | "pet" | "siblings" | "children" if is_noun_phrase(tokens) => {
+        // `3, all dead`
+        "pets" | "pet" | "siblings" | "children"
+            if is_noun_phrase(tokens) && !tokens.get(1).is_some_and(|next| next.is(",")) =>
+        {
             format!("{name} has {noun}.")
         }
         "fear" | "phobia" | "phobias" | "afraid of" | "scared of" if is_noun_phrase(tokens) => {
@@ -386,15 +403,25 @@ fn generic(names: &Names, field: &Field) -> Option<String> {
     let may_be_deed = takes_predicates(key) && is_unknown_verb(first);
     let is_open = *head == "religion" && field.tokens.len() > 2;
     let aims = first.is("to") && is_listed("dream, goal, goals, hope, wish, plan, ambition", head);
-    // `Brother: 2`, `Father: see Tom`
-    let is_elsewhere = people::is_person_word_of(key)
-        && (is_count(first) && field.tokens.len() == 1 || first.is("see"));
+    // `Brother: 2`, `Siblings: 3, all dead`
+    let are_people =
+        people::is_person_word_of(key) || matches!(key, "siblings" | "children" | "pets");
+    let is_count =
+        are_people && is_count(first) && field.tokens.get(1).is_none_or(|next| next.is(","));
+    // `Spouse: Divorced twice`
+    let is_told = people::is_person_word_of(key)
+        && verbs::is_participle(&first.lower)
+        && field
+            .tokens
+            .get(1)
+            .is_some_and(|next| verbs::is_adverb(&next.lower));
     // `Nicknames: Ruben, Falk` of Ruben Falk: parts of a name would be read as the whole.
     let is_part_of_name = matches!(*head, "nickname" | "nicknames" | "alias" | "aliases")
         && names.tag_names(field.text).iter().any(|token| token.me);
-    if matches!(key, "age" | "education" | "school" | "university")
+    if matches!(key, "age" | "born" | "education" | "school" | "university")
         || is_part_of_name
-        || is_elsewhere
+        || is_count
+        || is_told
         || !is_known
         || may_be_deed
         || is_open

@@ -24,8 +24,20 @@ pub(crate) fn is_no_plain_sentence(tokens: &[Token]) -> bool {
         .any(|pair| verbs::is_auxiliary(&pair[0].lower) && pair[1].is_any(&["i", "you"]));
     let opens = tokens
         .first()
-        .is_some_and(|first| first.is_any(&["myself", "yourself"]));
-    quotes_own || is_inverted || opens
+        .is_some_and(|first| first.is_any(&["myself", "yourself"]))
+        || tokens.len() > 1 && tokens[0].is("me") && tokens[1].is(",");
+    // `I'm not clever, I don't think.`
+    let is_hedge = |at: usize| {
+        let words: Vec<&str> = tokens[at..].iter().map(|token| &token.lower[..]).collect();
+        match &words[..] {
+            [",", "i", "don't", "think", rest @ ..]
+            | [",", "i", "do", "not", "think", rest @ ..] => {
+                matches!(rest.first(), None | Some(&("," | ";" | "." | "!")))
+            }
+            _ => false,
+        }
+    };
+    quotes_own || is_inverted || opens || (0..tokens.len()).any(is_hedge)
 }
 
 /// A sentence of the character's own, or one that says `you` to the character, in the third person; `None` where that is not sure.
@@ -101,8 +113,10 @@ pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Optio
             && !is_alone;
         if subject {
             match n_joined(&tokens, at) {
-                // `Mum sends me a clock and I have nineteen`, which is not understood as far as the "and".
-                Some(n_words) if n_words > LONGEST_JOINT => return None,
+                // So many words are a clause that was not understood, no second subject: `Mum's well and sends me a clock and I …`
+                Some(n_words) if n_words > LONGEST_JOINT || is_alone_behind_and(&tokens, at) => {
+                    return None;
+                }
                 Some(_) => {}
                 None => verbs_in_third_person(&tokens, at, &mut out)?,
             }
@@ -159,6 +173,12 @@ pub(crate) fn is_order(sentence: &str) -> bool {
     (is_imperative(&tokens[n_adverbs..]) || is_negated)
         && !tokens[0].me
         && !tokens.iter().take(2).any(is_own)
+}
+
+/// Whether `I` at this place is no last subject of several: `My dog's dead and I am sad`, `Either I win or I cheat`.
+fn is_alone_behind_and(tokens: &[Token], at: usize) -> bool {
+    tokens.get(at + 1).is_some_and(|next| next.is("am"))
+        || tokens[..at].iter().any(|token| token.is("i"))
 }
 
 /// Words of the other subjects, at most: `my big sister Ann and I`.

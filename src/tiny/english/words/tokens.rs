@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use super::grammar;
+use super::lexicon;
 use super::lexicon::{STOP_WORDS, has_word, set_of};
 use super::verbs;
 
@@ -190,10 +192,6 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Vec<Token> {
         let next = tokens[idx + 1..]
             .iter()
             .find(|token| !verbs::is_adverb(&token.lower));
-        // `he's known him`, but not `he's known for it`
-        let takes_object = tokens
-            .get(idx + 2)
-            .is_some_and(|after| after.is_in("him her it them me us a an the my his their your"));
         let full = match token.lower.as_str() {
             "n't" if expanded.last().is_some_and(|last| last.is("ai")) => {
                 expanded.push(token.clone());
@@ -227,19 +225,22 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Vec<Token> {
             {
                 "had"
             }
+            // `I'd two sons`, `I'd better go`, of which only the sense tells more
+            "'d" if tokens.get(idx + 1).is_some_and(|next| {
+                next.is_in("better rather") || next.is_number() || lexicon::is_numeral(&next.lower)
+            }) =>
+            {
+                expanded.push(token.clone());
+                continue;
+            }
             "'d" => "would",
             "'s" if idx > 0 && is_contracted_s(&tokens[idx - 1], next) => {
-                if next.is_some_and(|next| {
-                    // `it's gone`, but `it's hidden`
-                    let is_thing = tokens[idx - 1].is("it") && !next.is_in(INTRANSITIVE);
-                    next.is("been")
-                        || next.is("got")
-                        || verbs::is_participle(&next.lower)
-                            && (takes_object || !is_thing && !next.is_in(STATES))
-                }) {
-                    "has"
-                } else {
-                    "is"
+                match full_s(&tokens, idx, next) {
+                    Some(full) => full,
+                    None => {
+                        expanded.push(token.clone());
+                        continue;
+                    }
                 }
             }
             _ => {
@@ -251,6 +252,56 @@ pub(crate) fn expand(tokens: Vec<Token>) -> Vec<Token> {
         expanded.push(Token::new(full, !joined));
     }
     expanded
+}
+
+/// The verb that `'s` at this place stands for; none where only the sense tells: `she's lost`, `she's no money`, `she's two sons`.
+fn full_s(tokens: &[Token], at: usize, next: Option<&Token>) -> Option<&'static str> {
+    let Some(next) = next else {
+        return Some("is");
+    };
+    let place = |word: &Token| {
+        tokens[at + 1..]
+            .iter()
+            .position(|token| token.text == word.text)
+    };
+    let after = place(next).and_then(|place| tokens.get(at + place + 2));
+    let is_of_she = !tokens[at - 1].is_in("it that there here where what name");
+    let is_count = next.is_number() || lexicon::is_numeral(&next.lower);
+    // `she's two sons`, but also `she's 24` and `she's six feet tall`
+    let counts = is_count
+        && after.is_some_and(|after| {
+            after.is_word()
+                && !after.is_in("years year months and in on at of feet foot now today or")
+        });
+    if is_of_she && (next.is("no") || counts) {
+        return None;
+    }
+    if next.is_in("been got") {
+        return Some("has");
+    }
+    // `she's known him`, but not `she's ashamed her sons are thieves`
+    let has_object =
+        after.is_some_and(|after| after.is_in("him her it them me us a an the my his their your"));
+    let is_state = next.is_in(STATES) && !(has_object && verbs::known(&next.lower).is_some());
+    if !verbs::is_participle(&next.lower) || next.text.contains('-') || is_state {
+        return Some("is");
+    }
+    let is_thing = tokens[at - 1].is("it");
+    let has_adverb = tokens
+        .get(at + 1)
+        .is_some_and(|word| word.is_in("never ever always since just already"));
+    // `she's trained dogs`, `he's known him`
+    let takes_object = after.is_some_and(|after| {
+        after.is_word()
+            && !grammar::is_preposition(&after.lower)
+            && !verbs::is_adverb(&after.lower)
+            && !after.is_in("and or but by to when while because if as than that who which")
+    });
+    match next.is_in(INTRANSITIVE) || has_adverb || takes_object {
+        true => Some("has"),
+        // `it's hidden in a tank`
+        false => is_thing.then_some("is"),
+    }
 }
 
 fn is_contracted_s(before: &Token, next: Option<&Token>) -> bool {
