@@ -39,22 +39,6 @@ macro_rules! sharing_judge {
     };
 }
 
-/// A judge with words of its own.
-macro_rules! judge {
-    ($folder:literal) => {
-        files!(
-            $folder,
-            [
-                "config.json",
-                "judge.json",
-                "model.safetensors",
-                "tokenizer.json",
-                "tokenizer_config.json"
-            ]
-        )
-    };
-}
-
 /// The Gemma that answers from the statements in its prompt.
 pub static GEMMA: &[File] = files!(
     "gemma",
@@ -72,4 +56,4 @@ pub static NLI: &[File] = sharing_judge!("nli");
 /// The relevance judge that grades.
 pub static GRADING_RELEVANCE: &[File] = sharing_judge!("evaluation/relevance");
 /// The NLI judge that grades.
-pub static GRADING_NLI: &[File] = judge!("evaluation/nli");
+pub static GRADING_NLI: &[File] = sharing_judge!("evaluation/nli");

@@ -6,14 +6,14 @@ use crate::persona::AnswerConfig;
 
 /// Below this P(relevant) of the embedded judge a statement hardly ever answers, and the embedded Gemma says best that it
 /// does not know.
-const MIN_RELEVANCE: f64 = 0.4;
+const MIN_RELEVANCE: f64 = 0.3;
 
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct PromptArgs {
     /// Statements in the prompt [default: as the character was trained, else 5, but 1 for the embedded Gemma].
     #[arg(long, value_name = "N")]
     rag_top_k: Option<usize>,
-    /// P(relevant) that a statement in the prompt has at least [default: as the character was trained, else 0, but 0.4 for the
+    /// P(relevant) that a statement in the prompt has at least [default: as the character was trained, else 0, but 0.3 for the
     /// embedded Gemma and judge].
     #[arg(long, value_name = "P")]
     min_relevance: Option<f64>,

@@ -80,7 +80,7 @@ pub(super) fn pretrain_gemma(
         .with_vocab_size(tokenizer.vocab_size())
         .with_hidden_size(192)
         .with_intermediate_size(512)
-        .with_num_hidden_layers(6)
+        .with_num_hidden_layers(4)
         .with_num_attention_heads(4)
         .with_num_key_value_heads(4)
         .with_head_dim(48)

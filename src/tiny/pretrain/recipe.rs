@@ -21,7 +21,7 @@ pub struct Pretrain {
     #[config(default = 1)]
     pub seed: u64,
     /// Prompts, with a few questions each, from which Gemma learns to answer.
-    #[config(default = 160_000)]
+    #[config(default = 96_000)]
     pub language_examples: usize,
     /// Number of token ids of the Gemma.
     #[config(default = 8192)]

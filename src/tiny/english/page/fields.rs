@@ -1,7 +1,9 @@
 //! `Field: text` lines as whole sentences about the character.
 
 use super::templates::{from_template, none_of};
-use super::values::{has_lone_adverb, is_plain, listed, takes_predicates, with_commas};
+use super::values::{
+    has_lone_adverb, is_plain, listed, mixes_adjectives, takes_predicates, with_commas,
+};
 use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::clause::predicates::{from_predicate, lacks_subject};
 use crate::tiny::english::clause::{self, Subject};
@@ -119,7 +121,7 @@ fn sentence(names: &Names, given: Given<'_>, value: &str) -> Option<Option<Strin
     }
     // What is asked or exclaimed, or comes after a value, is no value of a field; what is not plain may say the contrary.
     let is_lack = field.trim().is_empty() && words.first().is_some_and(|first| first.is("no"));
-    let is_spoilt = !is_plain(bare) && !is_lack || has_lone_adverb(bare);
+    let is_spoilt = !is_plain(bare) && !is_lack || has_lone_adverb(bare) || mixes_adjectives(bare);
     if found || value.ends_with(['?', '!']) || is_spoilt {
         return Some(none_of(names, key, bare));
     }
@@ -467,6 +469,11 @@ mod tests {
                 "Alice's skill is folding paper animals.",
             ),
             ("Status", "Happy widow", "Alice is a happy widow."),
+            (
+                "Status",
+                "Single mother of two",
+                "Alice is a single mother of two.",
+            ),
             ("Hobbies", "Chess", "Alice's hobby is chess."),
             ("Weaknesses", "Chocolate", "Alice's weakness is chocolate."),
             ("Favourite number", "7", "Alice's favourite number is 7."),
@@ -492,6 +499,8 @@ mod tests {
             ("Personality", "Cocky, loyal, terrible liar"),
             ("Fears", "heights, moths, oddly"),
             ("Favourite food", "Soup, always"),
+            ("Favourite drink", "coffee, black"),
+            ("Hair", "black, short twists"),
             ("Age", "ancient"),
             ("Brother", "2"),
             ("Nickname", "Alice, Nurse Falcon"),

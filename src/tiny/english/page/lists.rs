@@ -116,10 +116,12 @@ fn related(character: &str, name: &str, what: &str) -> Block {
         .iter()
         .take_while(|token| token.is_word() && !grammar::is_preposition(&token.lower))
         .last();
-    let is_person = |noun: &Token| {
-        people::is_person_word(noun.lower.strip_prefix("ex-").unwrap_or(&noun.lower))
+    // A nurse is nobody's.
+    let is_theirs = |noun: &Token| {
+        let bare = noun.lower.strip_prefix("ex-").unwrap_or(&noun.lower);
+        people::is_person_word(bare) && !people::is_job(bare)
     };
-    match noun.is_some_and(is_person) {
+    match noun.is_some_and(is_theirs) {
         true => Block::Prose(format!(
             "{name} is {} {}",
             wording::genitive(character),

@@ -305,13 +305,18 @@ impl Writer<'_> {
             .iter()
             .map(|aside| fields::of_aside_in(names, name, &aside.text))
             .collect();
-        // `Tom: I'm a priest.`
-        let is_said = lists::is_proper(name)
+        // `Tom: I'm a priest.`, `Tom: a priest. He loves Bo.`
+        let is_name = |token: Token| people::is_name(&token.lower);
+        let whose = match tokens::tokenize(name).into_iter().any(is_name) {
+            true => "i my me mine we our he him his she her hers they them their",
+            false => "i my me mine we our",
+        };
+        let is_of_other = lists::is_proper(name)
             && !talk::is_character(&names.character, name)
             && tokens::tokenize(text)
                 .iter()
-                .any(|token| token.is_any(&["i", "my", "me", "mine", "we", "our"]));
-        let is_doubtful = sections::is_doubtful(name) || is_said;
+                .any(|token| token.is_in(whose));
+        let is_doubtful = sections::is_doubtful(name) || is_of_other;
         let (Some(said), false) = (said, is_doubtful) else {
             return self.keep(under, text);
         };

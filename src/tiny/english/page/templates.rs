@@ -189,12 +189,11 @@ fn standing(field: &Field) -> Option<String> {
         | "faith"
             if tokens.len() <= 6 =>
         {
-            // `widower`, `happy widow`
-            let (head, before) = (&tokens[tokens.len() - 1], &tokens[..tokens.len() - 1]);
-            let is_somebody = people::is_person_word(&head.lower)
-                && before
-                    .iter()
-                    .all(|token| grammar::is_adjective(&token.lower));
+            // `widower`, `happy widow`, `single mother of two`
+            let head = tokens
+                .iter()
+                .find(|token| !grammar::is_adjective(&token.lower));
+            let is_somebody = head.is_some_and(|head| people::is_person_word(&head.lower));
             match is_somebody {
                 true => format!("{name} is {noun}."),
                 false => format!("{name} is {low}."),

@@ -343,11 +343,13 @@ fn a_list_of_people_tells_what_they_are_to_the_character() {
         &[],
     );
     check_after_prose(
-        "## Friends\n- Tom: hates her cooking\n- Lena: complicated\n- Mother: Ruth",
+        "## Friends\n- Tom: hates her cooking\n- Lena: complicated\n- Lou: a nurse\n- Mother: Ruth\n\n## Trivia\n- Lena: a nurse. She loves Bo.",
         &[
             "Tom hates Alice's cooking.",
             "Alice – Lena: complicated.",
+            "Alice – Lou: a nurse.",
             "Alice's mother is Ruth.",
+            "Alice – Lena: a nurse. She loves Bo.",
         ],
         &[],
     );

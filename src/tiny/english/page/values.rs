@@ -252,6 +252,20 @@ pub(crate) fn has_lone_adverb(value: &str) -> bool {
     !is_joined && value.split(", ").skip(1).any(is_adverb)
 }
 
+/// Whether a list has an adjective beside a noun that it may describe: `coffee, black`, `black, short twists`.
+pub(crate) fn mixes_adjectives(value: &str) -> bool {
+    const COLOURS: &str = "black white brown grey gray red blond blonde auburn ginger green blue";
+    let items: Vec<Vec<Token>> = value.split(", ").map(tokenize).collect();
+    let is_adjective = |token: &Token| grammar::is_adjective(&token.lower) || token.is_in(COLOURS);
+    let describes = |item: &Vec<Token>| !item.is_empty() && item.iter().all(is_adjective);
+    let names = |item: &Vec<Token>| {
+        item.last().is_some_and(|last| {
+            last.is_word() && !is_adjective(last) && !verbs::is_participle(&last.lower)
+        })
+    };
+    items.len() == 2 && items.iter().any(describes) && items.iter().any(names)
+}
+
 /// Whether a value is words and commas, none of which takes back what another says: not `everything but fish`, `red/brown` or `5?`.
 pub(crate) fn is_plain(value: &str) -> bool {
     let is_mark = |c: char| !c.is_alphanumeric() && !" ,.'-&%°\"".contains(c);
