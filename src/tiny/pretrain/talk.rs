@@ -15,8 +15,8 @@ use crate::persona::persona_prompt;
 
 /// Statements in a prompt, at most.
 const SHOWN: usize = 3;
-/// The share of prompts with the first statement alone, as prompts have it where nothing else is said.
-const ALONE: f64 = 0.9;
+/// The share of prompts with the first statement alone.
+const ALONE: f64 = 0.3;
 /// Of the prompts with several statements, the share with two; the rest have three.
 const TWO: f64 = 0.4;
 /// How often the answer is put at a random place: the judge ranks personas that it learnt from better than new ones.
