@@ -1,4 +1,5 @@
-//! Names and numbers that a written reply shares with its statement, and others in their place; [`numbers`] makes replies of its own.
+//! Finds the names and numbers that a statement and its reply share, and draws others to put in their place. ([`numbers`] writes whole
+//! replies about numbers.)
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::invented::invented_word;
 use super::numbers;
-use super::words::words;
+use super::words::hyphenated_words;
 
 /// Words behind which somebody is named.
 pub(super) const KIN: [&str; 22] = [
@@ -40,11 +41,11 @@ const CALLED: [&str; 2] = ["called", "named"];
 /// The names and numbers that a statement and a reply share, but for the name of whom the statement is about, which is its first
 /// word.
 pub(super) fn shared_names<'a>(statement: &str, reply: &'a str) -> Vec<&'a str> {
-    let mut stated = words(statement);
+    let mut stated = hyphenated_words(statement);
     let subject = stated.next();
     let stated: BTreeSet<&str> = stated.filter(|word| Some(*word) != subject).collect();
     let mut shared: Vec<&str> = Vec::new();
-    for word in words(reply).filter(|word| stated.contains(word)) {
+    for word in hyphenated_words(reply).filter(|word| stated.contains(word)) {
         if (is_name(word) || is_number(word)) && !shared.contains(&word) {
             shared.push(word);
         }
@@ -93,7 +94,7 @@ pub(super) fn other_name_or_number(others: &[&str], rng: &mut ChaCha8Rng) -> Str
                 })
                 .to_string()
             }
-            Err(_) if is_number(word) => numbers::one_word(rng),
+            Err(_) if is_number(word) => numbers::any_in_words(rng),
             Err(_) => invented_word(true, rng),
         };
         if !others.contains(&&other[..]) {

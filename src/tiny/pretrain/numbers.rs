@@ -309,13 +309,9 @@ fn with_number(text: &str, number: u32, rng: &mut ChaCha8Rng) -> String {
     text
 }
 
-/// A number of one word.
-pub(super) fn one_word(rng: &mut ChaCha8Rng) -> String {
-    let place = rng.random_range(0..BELOW_20.len() + TENS.len());
-    let word = BELOW_20
-        .get(place)
-        .or_else(|| TENS.get(place - BELOW_20.len()));
-    word.map_or_else(String::new, |word| word.to_string())
+/// Any number, in words.
+pub(super) fn any_in_words(rng: &mut ChaCha8Rng) -> String {
+    in_words(rng.random_range(KNOWN))
 }
 
 /// In words or in digits.

@@ -5,7 +5,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::invented::pick;
-use super::words::{hyphenated_words, replaced, words};
+use super::words::{hyphenated_words, replaced};
 use crate::tiny::english;
 
 /// `a b`: each may take the place of the other. `a > b`: b may take the place of a, but not the reverse, because b has other meanings
@@ -113,10 +113,11 @@ const PHRASES: [&str; 6] = [
     "big toe",
 ];
 /// Denials outside the verb: "has no brothers".
-const BESIDE_THE_VERB: [&str; 10] = [
-    "no", "nobody", "nothing", "none", "neither", "nor", "nowhere", "hardly", "rarely", "seldom",
+const BESIDE_THE_VERB: [&str; 11] = [
+    "no", "no-one", "nobody", "nothing", "none", "neither", "nor", "nowhere", "hardly", "rarely",
+    "seldom",
 ];
-/// Denials of the verb, and "without". "t" is what [`words`] leaves of "n't".
+/// Denials of the verb, and "without". "t" is what [`hyphenated_words`] leaves of "n't", but not of "T-shirt".
 const OF_THE_VERB: [&str; 5] = ["not", "never", "cannot", "without", "t"];
 
 /// The reply with one word that it shares with the statement replaced by its opposite; none if it shares none that has one.
@@ -187,7 +188,7 @@ pub(super) fn denies_beside_the_verb(text: &str) -> bool {
 }
 
 fn has_any(text: &str, list: &[&str]) -> bool {
-    words(text).any(|word| list.contains(&word.to_lowercase().as_str()))
+    hyphenated_words(text).any(|word| list.contains(&word.to_lowercase().as_str()))
 }
 
 #[cfg(test)]

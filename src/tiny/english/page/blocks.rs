@@ -2,8 +2,8 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::asked;
 use super::capitals;
+use super::interview;
 use super::lists::{self, List};
 use super::sheets::{self, Unread};
 use super::splitter::Splitter;
@@ -60,7 +60,7 @@ pattern!(
 /// Splits a page about `character` into blocks.
 pub(crate) fn blocks(character: &str, page: &str) -> Vec<Block> {
     let (page, unread) = prepared(character, page);
-    let page = asked::interview(character, &page);
+    let page = interview::interview(character, &page);
     let speakers = talk::speakers(character, &page);
     let mut splitter = Splitter::new(character, &page);
     let mut lines = page.lines().peekable();

@@ -116,7 +116,7 @@ fn related(character: &str, name: &str, what: &str) -> Block {
         .iter()
         .take_while(|token| token.is_word() && !grammar::is_preposition(&token.lower))
         .last();
-    // A nurse is nobody's.
+    // A job is no relation: `Lou: a nurse` does not make Lou the character's nurse.
     let is_theirs = |noun: &Token| {
         let bare = noun.lower.strip_prefix("ex-").unwrap_or(&noun.lower);
         people::is_person_word(bare) && !people::is_job(bare)

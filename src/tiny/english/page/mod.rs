@@ -1,9 +1,9 @@
 //! Turns a page into statements: blocks without markup, sentences about the character, one fact each.
 //!
 //! [`read`] runs the steps: `capitals` restores what small letters hide; `sheets`, with `wiki`, `wiki_tables`, `tables`, `html` and
-//! `relatives`, rewrites cards, infoboxes and tables as fields; `talk` tells who speaks, `asked` what is answered; `blocks` and
-//! `splitter`, with `lists`, `sections` and `markup`, take the page apart; `profile` finds names, pronoun and speaker; `fields` and
-//! its `templates`, `identity` and `marriages` write `Age: 26` as a sentence, `clause::predicates` puts the name before `plays
+//! `relatives`, rewrites cards, infoboxes and tables as fields; `talk` and `interview` tell who speaks, `asked` what is answered; `blocks` and
+//! `splitter`, with `lists`, `sections` and `markup`, take the page apart; `profile` finds names, pronoun and speaker; `fields`,
+//! `fragments`, `templates`, `identity` and `marriages` write `Age: 26` as a sentence, `clause::predicates` puts the name before `plays
 //! chess`. Then each sentence is split (`splitting`), put into the `third_person` with its verbs (`clause::inflection`), and
 //! descriptions are split into facts (`descriptions`). One that depends on its neighbours (`context`), or whose words are not
 //! surely what they seem, is kept as it stands (`kept`). Nothing here writes questions or replies.
@@ -15,8 +15,10 @@ pub(super) mod context;
 pub(super) mod descriptions;
 pub(super) mod fields;
 pub(super) mod finished;
+pub(super) mod fragments;
 pub(super) mod html;
 pub(super) mod identity;
+pub(super) mod interview;
 pub(super) mod kept;
 pub(super) mod lists;
 pub(super) mod markup;

@@ -58,6 +58,33 @@ fn each_verb_of_the_first_person_agrees_or_the_sentence_is_kept() {
 }
 
 #[test]
+fn what_somebody_else_is_or_says_is_not_said_of_the_character() {
+    check(
+        "Mara",
+        "Mara is tall.\n\nAna: she is a nurse\n\nThe user likes rain. She is bold.\n\nMara's hat is red. It's painted.",
+        &[
+            "Mara is tall.",
+            "Mara – Ana: she is a nurse.",
+            "Mara – The user likes rain.",
+            "Mara – She is bold.",
+            "Mara's hat is red.",
+            "Mara – It's painted.",
+        ],
+        &[],
+    );
+    check(
+        "Mara",
+        "I like rain. Ana told me: I am a fool. I smoke ☑ no ☐ yes.",
+        &[
+            "Mara likes rain.",
+            "Mara – Ana told me: I am a fool.",
+            "Mara – I smoke ☑ no ☐ yes.",
+        ],
+        &[],
+    );
+}
+
+#[test]
 fn a_name_that_is_said_of_itself_is_left_out() {
     check(
         "Isa Thorn",

@@ -8,6 +8,7 @@ use super::context::{self, has_long_quote, is_dangling, lacks_antecedent};
 use super::descriptions::atoms;
 use super::fields;
 use super::finished::{finish, loses_negation, name_once};
+use super::fragments;
 use super::kept::about;
 use super::markup::{Aside, without_parentheses};
 use super::profile::{self, Profile};
@@ -259,7 +260,7 @@ impl Writer<'_> {
         }
         let name = &self.profile.names.character;
         let whole =
-            from_predicate(name, sentence).or_else(|| fields::from_feeling(name, sentence))?;
+            from_predicate(name, sentence).or_else(|| fragments::from_feeling(name, sentence))?;
         self.sentence(&whole)
     }
 
@@ -285,7 +286,7 @@ impl Writer<'_> {
         let names = &self.profile.names;
         let is_named = names.tag_names(&aside.before).last()?.me;
         is_named
-            .then(|| fields::of_aside(names, &aside.text))
+            .then(|| fragments::of_aside(names, &aside.text))
             .flatten()
     }
 
@@ -303,7 +304,7 @@ impl Writer<'_> {
         let (plain, asides) = without_parentheses(text);
         let said: Option<Vec<String>> = asides
             .iter()
-            .map(|aside| fields::of_aside_in(names, name, &aside.text))
+            .map(|aside| fragments::of_aside_in(names, name, &aside.text))
             .collect();
         // `Tom: I'm a priest.`, `Tom: a priest. He loves Bo.`
         let is_name = |token: Token| people::is_name(&token.lower);
@@ -311,11 +312,16 @@ impl Writer<'_> {
             true => "i my me mine we our he him his she her hers they them their",
             false => "i my me mine we our",
         };
+        // `Ana: she is a nurse`, but not `Background: she grew up in Oslo`
+        let opening = tokens::tokenize(text);
+        let is_described = matches!(&opening[..], [who, is, a, ..]
+            if Gender::of_pronoun(&who.lower).is_some()
+                && verbs::is_be(&is.lower)
+                && a.is_any(&["a", "an"]))
+            && !values::takes_predicates(&name.to_lowercase());
         let is_of_other = lists::is_proper(name)
             && !talk::is_character(&names.character, name)
-            && tokens::tokenize(text)
-                .iter()
-                .any(|token| token.is_in(whose));
+            && (is_described || opening.iter().any(|token| token.is_in(whose)));
         let is_doubtful = sections::is_doubtful(name) || is_of_other;
         let (Some(said), false) = (said, is_doubtful) else {
             return self.keep(under, text);
@@ -335,7 +341,10 @@ impl Writer<'_> {
 
     /// The statements of a sentence, if each of its parts gives some.
     fn sentence(&mut self, sentence: &str) -> Option<Vec<String>> {
-        if sentence.len() > 4000 || has_long_quote(sentence) || sentence.ends_with('?') {
+        // `I smoke ☑ no ☐ yes`
+        let has_boxes = sentence.contains(['☑', '☐', '○', '●']);
+        if sentence.len() > 4000 || has_long_quote(sentence) || sentence.ends_with('?') || has_boxes
+        {
             self.rival = false;
             return None;
         }

@@ -77,13 +77,12 @@ pub(crate) fn speakers(character: &str, page: &str) -> HashSet<String> {
         let own = turn.label.as_ref().filter(|(name, _)| found.contains(name));
         own.is_some_and(|(_, text)| is_description(text))
     });
-    let is_alone = found.len() == 1 && !found.iter().any(|name| is_frequent(name) || is_user(name));
     // `Mira: A thief from Ghent.` in a list of people.
     let mut of_own = turns
         .iter()
         .filter_map(|turn| turn.label.as_ref().filter(|(name, _)| own(name)));
-    let is_cast = describes && of_own.all(|(_, text)| is_description(text));
-    if is_alone && describes || is_cast {
+    let has_user = found.iter().any(|name| is_user(name));
+    if describes && !has_user && of_own.all(|(_, text)| is_description(text)) {
         found.clear();
     }
     found

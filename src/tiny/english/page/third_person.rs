@@ -26,7 +26,7 @@ pub(crate) fn is_no_plain_sentence(tokens: &[Token]) -> bool {
         .first()
         .is_some_and(|first| first.is_any(&["myself", "yourself"]))
         || tokens.len() > 1 && tokens[0].is("me") && tokens[1].is(",");
-    // `I'm not clever, I don't think.`
+    // `I'm not clever, I don't think` takes back what it says, so it cannot be put in other words.
     let is_hedge = |at: usize| {
         let words: Vec<&str> = tokens[at..].iter().map(|token| &token.lower[..]).collect();
         match &words[..] {
@@ -37,7 +37,11 @@ pub(crate) fn is_no_plain_sentence(tokens: &[Token]) -> bool {
             _ => false,
         }
     };
-    quotes_own || is_inverted || opens || (0..tokens.len()).any(is_hedge)
+    // `Ana told me: I am a fool.`
+    let is_told = tokens
+        .windows(2)
+        .any(|pair| pair[0].is(":") && pair[1].is("i"));
+    quotes_own || is_inverted || opens || is_told || (0..tokens.len()).any(is_hedge)
 }
 
 /// A sentence of the character's own, or one that says `you` to the character, in the third person; `None` where that is not sure.
@@ -114,7 +118,7 @@ pub(crate) fn to_third(tokens: &[Token], names: &Names, person: Person) -> Optio
         if subject {
             match n_joined(&tokens, at) {
                 // So many words are a clause that was not understood, no second subject: `Mum's well and sends me a clock and I …`
-                Some(n_words) if n_words > LONGEST_JOINT || is_alone_behind_and(&tokens, at) => {
+                Some(n_words) if n_words > LONGEST_JOINT || begins_own_clause(&tokens, at) => {
                     return None;
                 }
                 Some(_) => {}
@@ -176,7 +180,7 @@ pub(crate) fn is_order(sentence: &str) -> bool {
 }
 
 /// Whether `I` at this place is no last subject of several: `My dog's dead and I am sad`, `Either I win or I cheat`.
-fn is_alone_behind_and(tokens: &[Token], at: usize) -> bool {
+fn begins_own_clause(tokens: &[Token], at: usize) -> bool {
     tokens.get(at + 1).is_some_and(|next| next.is("am"))
         || tokens[..at].iter().any(|token| token.is("i"))
 }

@@ -125,7 +125,7 @@ spaniel beagle husky dachshund pug mutt hound pet stallion gelding foal calf fam
 
 /// Words for people that are in no other list, and end in nothing that shows it.
 pub(crate) const OTHER_PEOPLE: &str = "abbot abbess prior bishop deacon curate postman butler maid governess cook landlord tenant vicar pastor rabbi imam priest ex fiance fiancé fiancée nanny guardian lodger therapist chief \
-heir host hostess apprentice mayor sheriff knight witch wizard ghost king queen saint toddler newborn teenager kid chap bloke guy lad lass relative in-law \
+heir host hostess user apprentice mayor sheriff knight witch wizard ghost king queen saint toddler newborn teenager kid chap bloke guy lad lass relative in-law \
 mother-in-law father-in-law sister-in-law brother-in-law stepsister stepbrother half-sister half-brother godson goddaughter godchild grandchild nan gran granny \
 grandad granddad mama papa bride groom housemate flatmate workmate teammate soulmate carer caretaker someone somebody";
 

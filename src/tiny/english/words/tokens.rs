@@ -259,12 +259,8 @@ fn full_s(tokens: &[Token], at: usize, next: Option<&Token>) -> Option<&'static 
     let Some(next) = next else {
         return Some("is");
     };
-    let place = |word: &Token| {
-        tokens[at + 1..]
-            .iter()
-            .position(|token| token.text == word.text)
-    };
-    let after = place(next).and_then(|place| tokens.get(at + place + 2));
+    let place = tokens.iter().skip(at + 1).position(|token| token == next);
+    let after = place.and_then(|place| tokens.get(at + place + 2));
     let is_of_she = !tokens[at - 1].is_in("it that there here where what name");
     let is_count = next.is_number() || lexicon::is_numeral(&next.lower);
     // `she's two sons`, but also `she's 24` and `she's six feet tall`
@@ -289,7 +285,7 @@ fn full_s(tokens: &[Token], at: usize, next: Option<&Token>) -> Option<&'static 
     let is_thing = tokens[at - 1].is("it");
     let has_adverb = tokens
         .get(at + 1)
-        .is_some_and(|word| word.is_in("never ever always since just already"));
+        .is_some_and(|word| word.is_in("never ever just already"));
     // `she's trained dogs`, `he's known him`
     let takes_object = after.is_some_and(|after| {
         after.is_word()
@@ -297,9 +293,13 @@ fn full_s(tokens: &[Token], at: usize, next: Option<&Token>) -> Option<&'static 
             && !verbs::is_adverb(&after.lower)
             && !after.is_in("and or but by to when while because if as than that who which")
     });
-    match next.is_in(INTRANSITIVE) || has_adverb || takes_object {
+    // `it's hidden in a tank`, `it's painted blue`
+    let is_has = match is_thing {
+        true => has_object,
+        false => has_adverb || takes_object,
+    };
+    match is_has || next.is_in(INTRANSITIVE) {
         true => Some("has"),
-        // `it's hidden in a tank`
         false => is_thing.then_some("is"),
     }
 }
