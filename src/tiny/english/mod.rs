@@ -41,5 +41,4 @@ pub(super) use words::grammar::is_plural;
 pub(super) use words::people::is_person_word;
 pub(super) use words::tokens::capitalized;
 pub(super) use words::verbs::{base, ing};
-pub(super) use words::wording::article;
 pub use yes_or_no::yes_or_no;

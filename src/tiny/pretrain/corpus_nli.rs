@@ -25,8 +25,8 @@ use crate::train::{
 };
 
 const BATCH_SIZE: usize = 32;
-/// The share of a pass that is learnt from before matrices are rounded.
-const LEARNT_SHARE: f64 = 0.85;
+/// How often the pairs are gone through before matrices are rounded.
+const N_PASSES: f64 = 1.5;
 /// In how many steps the layers are rounded, from the first on.
 const ROUNDINGS: usize = 3;
 /// Parts of a pass that each of these steps learns from.
@@ -76,7 +76,7 @@ pub(super) fn pretrain_nli(
         let (name, epochs, learning_rate) = match step {
             0 => {
                 round_words(&mut trained);
-                let n_parts = (LEARNT_SHARE * parts.count as f64).round() as usize;
+                let n_parts = (N_PASSES * parts.count as f64).round() as usize;
                 ("nli".to_string(), n_parts, learning_rate)
             }
             ROUNDINGS => {

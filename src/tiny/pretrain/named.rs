@@ -1,5 +1,4 @@
-//! Finds the names and numbers that a statement and its reply share, and draws others to put in their place. ([`numbers`] writes whole
-//! replies about numbers.)
+//! Finds the names and numbers that a statement and its reply share, and draws others to put in their place.
 
 use std::collections::BTreeSet;
 

@@ -11,7 +11,7 @@ use super::invented::invented_word;
 use super::liking::liking_pairs;
 use super::named::{other_name_or_number, shared_names, with_surname};
 use super::neighbours::Neighbours;
-use super::numbers::{in_digits, number_pairs};
+use super::numbers::in_digits;
 use super::plain_pairs::{plain_pairs, yes_no_pairs};
 use super::spoiled::{Around, spoiled};
 use super::words::replaced;
@@ -67,7 +67,7 @@ impl<'a> Pair<'a> {
 ///
 /// - each reply with its own statement, and with other statements, which it leaves open
 /// - replies with a wrong name or number
-/// - the statement in the first person, plain yes and no, likes, dislikes and fears
+/// - the statement in the first person, plain yes and no, likes and dislikes
 /// - replies that have come apart, and replies of another persona
 ///
 /// Every call returns as many.
@@ -102,7 +102,6 @@ pub(super) fn nli_pairs<'a>(
     pairs.extend(replies_of_others(personas, rng));
     pairs.extend(named_replies(personas, rng));
     pairs.extend(liking_pairs(personas, rng));
-    pairs.extend(number_pairs(personas, rng));
     for pair in &mut pairs {
         if rng.random_bool(WITH_SURNAME) {
             pair.statement = with_surname(&pair.statement, &invented_word(true, rng)).into();

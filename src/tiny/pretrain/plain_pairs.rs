@@ -4,13 +4,13 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::corpus::{Line, Persona};
+use super::denials::denies;
 use super::forms::inside;
 use super::invented::invented_word;
 use super::named::KIN;
 use super::neighbours::Neighbours;
-use super::opposites::denies;
 use super::pairs::{Pair, others};
-use super::whether::{Sentences, whether_pairs};
+use super::whether::whether_pairs;
 use crate::persona::Nli;
 use crate::tiny::english;
 
@@ -53,16 +53,12 @@ pub(super) fn yes_no_pairs<'a>(
             true => said.wrong,
             false => turned_round(&said.plain),
         };
-        let sentences = Sentences {
-            plain: &said.plain,
-            wrong: wrong.as_deref(),
-        };
         pairs.extend(whether_pairs(
             line,
             asked,
             &statements,
-            sentences,
-            neighbours,
+            &said.plain,
+            wrong.as_deref(),
             rng,
         ));
     }

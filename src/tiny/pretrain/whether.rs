@@ -4,10 +4,9 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::corpus::Line;
+use super::denials::denies_beside_the_verb;
 use super::forms::inside;
 use super::invented::pick;
-use super::neighbours::Neighbours;
-use super::opposites::denies_beside_the_verb;
 use super::pairs::{Pair, others};
 use crate::persona::Nli;
 use crate::tiny::english;
@@ -74,52 +73,33 @@ pub(super) fn whether(character: &str, statement: &str, rng: &mut ChaCha8Rng) ->
     })
 }
 
-/// A right reply, a wrong one, and one of the two beside another statement. Half of the questions to which "yes" is right are changed to
-/// ask about something else of the kind, so that "no" is: "Do you drive a taxi?" of somebody who drives a lorry.
+/// A right reply, a wrong one, and one of the two beside another statement.
+///
+/// - plain: the statement in the first person
+/// - wrong: the contrary, if that is easily said
 pub(super) fn whether_pairs<'a>(
     line: &'a Line,
     asked: &'a Whether,
     statements: &[&'a str],
-    said: Sentences<'_>,
-    neighbours: &Neighbours,
+    plain: &str,
+    wrong: Option<&str>,
     rng: &mut ChaCha8Rng,
 ) -> Vec<Pair<'a>> {
-    let statement = line.statement.as_str();
-    let is_of_other = asked.is_yes && rng.random_bool(0.5);
-    let other = is_of_other.then(|| neighbours.swap(statement, &asked.question, rng));
-    let (question, is_yes, wrong) = match other.flatten() {
-        // Only the question was changed, so there is no sentence to go on with behind a "yes".
-        Some(other) => (other, false, None),
-        None => (asked.question.clone(), asked.is_yes, said.wrong),
-    };
-    let right = reply(&question, is_yes, Some(said.plain), rng);
-    let contrary = reply(&question, !is_yes, wrong, rng);
+    let (statement, question) = (line.statement.as_str(), asked.question.as_str());
+    let right = reply(question, asked.is_yes, Some(plain), rng);
+    let contrary = reply(question, !asked.is_yes, wrong, rng);
     let open = match rng.random_bool(0.5) {
         true => right.clone(),
         false => contrary.clone(),
     };
     let mut pairs = vec![
-        Pair::new(statement, question.clone(), right, Nli::Entailed),
-        Pair::new(statement, question.clone(), contrary, Nli::Contradicted),
+        Pair::new(statement, question, right, Nli::Entailed),
+        Pair::new(statement, question, contrary, Nli::Contradicted),
     ];
     for other in others(statements, statement, 1, rng) {
-        pairs.push(Pair::new(
-            other,
-            question.clone(),
-            open.clone(),
-            Nli::Neutral,
-        ));
+        pairs.push(Pair::new(other, question, open.clone(), Nli::Neutral));
     }
     pairs
-}
-
-/// What a persona may say behind a yes or no.
-#[derive(Clone, Copy)]
-pub(super) struct Sentences<'a> {
-    /// The statement in the first person.
-    pub(super) plain: &'a str,
-    /// The contrary, if that is easily said.
-    pub(super) wrong: Option<&'a str>,
 }
 
 /// A reply of yes or no: one word, a short answer ("I do."), or either with a sentence behind it.
@@ -146,7 +126,7 @@ pub(super) fn reply(
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::collections::BTreeSet;
 
     use super::super::corpus;
@@ -154,7 +134,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Whether a reply of the rules says yes.
-    pub(in crate::tiny::pretrain) fn says_yes(reply: &str) -> bool {
+    fn says_yes(reply: &str) -> bool {
         let is_short = |(_, does, _): &(&str, &str, &str)| reply == format!("{does}.");
         SAYS_YES.contains(&reply) || reply.starts_with("Yes, ") || DOES.iter().any(is_short)
     }
@@ -177,12 +157,7 @@ pub(super) mod tests {
             let mut found = BTreeSet::new();
             for number in 0..200 {
                 let rng = &mut example_rng(2, number);
-                let said = Sentences {
-                    plain,
-                    wrong: Some(wrong),
-                };
-                let neighbours = Neighbours::default();
-                let pairs = whether_pairs(&line, &asked, &statements, said, &neighbours, rng);
+                let pairs = whether_pairs(&line, &asked, &statements, plain, Some(wrong), rng);
                 assert_eq!(pairs.len(), 3);
                 for pair in pairs {
                     let input = pair.input();
@@ -204,35 +179,6 @@ pub(super) mod tests {
                 assert!(found.iter().any(says), "{found:?}");
             }
         }
-    }
-
-    #[test]
-    fn no_is_right_where_the_question_is_about_something_else_of_the_kind() {
-        let statement = "Ada drives a lorry.";
-        let line = corpus::tests::line(statement);
-        let asked = whether("Ada", statement, &mut example_rng(1, 0)).unwrap();
-        let neighbours = Neighbours::from([("lorry", "taxi")]);
-        let said = Sentences {
-            plain: "I drive a lorry.",
-            wrong: None,
-        };
-        let mut n_of_other = 0;
-        for number in 0..100 {
-            let rng = &mut example_rng(2, number);
-            for pair in whether_pairs(&line, &asked, &[statement], said, &neighbours, rng) {
-                let input = pair.input();
-                let is_of_other = input.query.contains("taxi");
-                n_of_other += usize::from(is_of_other);
-                let denies = ["No", "Nah", "Not", "Of course not", "Oh no", "I don't"];
-                let is_no = denies.iter().any(|word| input.response.starts_with(word));
-                assert_eq!(
-                    is_no == is_of_other,
-                    pair.label == Nli::Entailed,
-                    "{input:?}"
-                );
-            }
-        }
-        assert!((60..140).contains(&n_of_other), "{n_of_other} of 200");
     }
 
     #[test]

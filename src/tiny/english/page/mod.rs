@@ -1,6 +1,6 @@
 //! Turns a page into statements: blocks without markup, sentences about the character, one fact each.
 //!
-//! [`read`] runs the steps: `capitals` restores what small letters hide; `sheets`, with `wiki`, `wiki_tables`, `tables`, `html` and
+//! [`read`] runs the steps: `spelling` finds the name where it is spelt otherwise; `capitals` restores what small letters hide; `sheets`, with `wiki`, `wiki_tables`, `tables`, `html` and
 //! `relatives`, rewrites cards, infoboxes and tables as fields; `talk` and `interview` tell who speaks, `asked` what is answered; `blocks` and
 //! `splitter`, with `lists`, `sections` and `markup`, take the page apart; `profile` finds names, pronoun and speaker; `fields`,
 //! `fragments`, `templates`, `identity` and `marriages` write `Age: 26` as a sentence, `clause::predicates` puts the name before `plays
@@ -27,6 +27,7 @@ pub(super) mod profile;
 pub(super) mod relatives;
 pub(super) mod sections;
 pub(super) mod sheets;
+pub(super) mod spelling;
 pub(super) mod splitter;
 pub(super) mod splitting;
 pub(super) mod statements;

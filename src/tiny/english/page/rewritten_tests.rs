@@ -95,6 +95,39 @@ fn a_name_that_is_said_of_itself_is_left_out() {
 }
 
 #[test]
+fn a_name_behind_i_am_goes_only_where_a_sentence_is_left() {
+    check(
+        "Ximena",
+        "I'm Ximena Cruz, but on the track I'm \"Mayhem\" and my mum calls me Xime. I'm Ximena, a jammer. \
+         I'm Ximena, who you met.",
+        &[
+            "Ximena's full name is Ximena Cruz.",
+            "Ximena – I'm Ximena Cruz, but on the track I'm \"Mayhem\" and my mum calls me Xime.",
+            "Ximena is a jammer.",
+            "Ximena – I'm Ximena, who you met.",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn two_fields_in_a_line_are_two_and_items_that_need_each_other_stay_together() {
+    check(
+        "Kass",
+        "Likes: tea, rain. Dislikes: fog, ham.\nWeapon: Nine knives, each with a name\nLoves: Corrin's rolls\n\
+         \n> \"I ask. She comes.\"\n> -- Kass, at the feast",
+        &[
+            "Kass likes tea and rain.",
+            "Kass dislikes fog and ham.",
+            "Kass' weapon is nine knives, each with a name.",
+            "Kass loves Corrin's rolls.",
+            "\"I ask. She comes.\" – Kass, at the feast.",
+        ],
+        &[],
+    );
+}
+
+#[test]
 fn a_line_without_a_subject_gets_the_name_in_front() {
     check_after_prose(
         "About Alice\n- plays chess for a club and can hold her breath\n- bites her nails and is always losing her keys\n\

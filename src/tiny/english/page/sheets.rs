@@ -39,6 +39,16 @@ pattern!(
     SYMBOL,
     r"(?m)^[ \t]*(?:[-*•]\s+)?(❤|♥|💖|💕|💗|😍|👍|💔|👎|😡|🤮|📍|🏠|🏡|🎂)\x{fe0f}?[ \t]+([^\n:.!?]+)$"
 );
+// `Likes: tea. Dislikes: rain.`, two fields in a line.
+pattern!(
+    NEXT_FIELD,
+    r"(?m)^([ \t]*(?:[-*•][ \t]+)?)([A-Z][A-Za-z ]{1,30}):([ \t][^\n]*?[.;])[ \t]+([A-Z][A-Za-z ]{1,30}):[ \t]"
+);
+// `"I never tell." / -- Mira, at the feast`, over two lines.
+pattern!(
+    SIGNED,
+    r#"(?m)(["”])[ \t]*\n[ \t]*(?:>[ \t]*)?(?:--|–|—)[ \t]*(\p{Lu})"#
+);
 pattern!(FENCE, r"(?ms)^[ \t]*```.*?(?:^[ \t]*```[ \t]*$|\z)");
 // `key: value` lines and lists between two rules, not prose.
 pattern!(
@@ -99,6 +109,14 @@ pub(crate) fn as_fields(page: &str) -> (String, Vec<Unread>) {
     let page = BOLD.replace_all(&page, |found: &Captures<'_>| {
         match is_field_name(&found[2]) {
             true => format!("{}{}: {}", &found[1], &found[2], &found[3]),
+            false => found[0].to_string(),
+        }
+    });
+    let page = SIGNED.replace_all(&page, "$1 – $2");
+    let page = NEXT_FIELD.replace_all(&page, |found: &Captures<'_>| {
+        let [lead, first, text, second] = [1, 2, 3, 4].map(|group| &found[group]);
+        match is_field_name(first) && is_field_name(second) {
+            true => format!("{lead}{first}:{text}\n{lead}{second}: "),
             false => found[0].to_string(),
         }
     });

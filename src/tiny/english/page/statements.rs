@@ -13,7 +13,7 @@ use super::kept::about;
 use super::markup::{Aside, without_parentheses};
 use super::profile::{self, Profile};
 use super::splitting::{split, strip_connective};
-use super::{lists, marriages, sections, talk, third_person, values, wiki};
+use super::{lists, marriages, sections, spelling, talk, third_person, values, wiki};
 use crate::tiny::english::clause::predicates::{from_predicate, lacks_subject, opens_with_verb};
 use crate::tiny::english::clause::pronouns;
 use crate::tiny::english::clause::voice::Person;
@@ -45,7 +45,8 @@ pub fn statements(character: &str, page: &str) -> Vec<String> {
 
 /// Reads a page about a character.
 pub fn read(character: &str, page: &str) -> Reading {
-    let blocks = blocks::blocks(character, page);
+    let page = spelling::with_own_spelling(character, page);
+    let blocks = blocks::blocks(character, &page);
     let profile = profile::of(character, &blocks);
     if profile.names.character.is_empty() {
         return Reading::default();

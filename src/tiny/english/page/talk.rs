@@ -2,9 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
-
+use super::spelling::bare;
 use crate::pattern::pattern;
 use crate::tiny::english::clause::names;
 use crate::tiny::english::words::grammar;
@@ -140,11 +138,7 @@ pub(super) fn is_part_of_name(character: &str, name: &str) -> bool {
 
 /// Whether a speaker is the character: by its name, a part of it, or a longer one, with accents or without them.
 pub(crate) fn is_character(character: &str, name: &str) -> bool {
-    let plain = |word: &str| -> String {
-        let letters = word.nfd().filter(|c| !is_combining_mark(*c));
-        letters.flat_map(char::to_lowercase).collect()
-    };
-    let words = |text: &str| -> Vec<String> { text.split_whitespace().map(plain).collect() };
+    let words = |text: &str| -> Vec<String> { text.split_whitespace().map(bare).collect() };
     // `Captain Mira Voss`, but not `Rumours about Mira`.
     let is_title = name
         .split_whitespace()

@@ -231,6 +231,10 @@ fn without_introduction(tokens: &[Token], character: &str) -> Vec<Token> {
     let own = ["i", "my", "you", "your"];
     match tokens.get(rest) {
         Some(next) if rest > name_end + 1 && next.is_any(&own) => drop(tokens.drain(..rest)),
+        // Not `I am Alice, who …`.
+        Some(next)
+            if grammar::is_subordinator(&next.lower)
+                || next.is_in("who whose whom which or but so") => {}
         Some(_) if name == 2 && rest == name_end + 2 && tokens[name_end + 1].is(",") => {
             drop(tokens.drain(name..rest))
         }

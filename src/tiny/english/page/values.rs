@@ -46,7 +46,17 @@ pub(crate) fn listed(key: &str, text: &str) -> String {
         tokens.len() <= 4
             && !matches!(
                 first,
-                "a" | "an" | "the" | "to" | "who" | "which" | "whose" | "where"
+                "a" | "an"
+                    | "the"
+                    | "to"
+                    | "who"
+                    | "which"
+                    | "whose"
+                    | "where"
+                    | "each"
+                    | "both"
+                    | "none"
+                    | "neither"
             )
             && !grammar::is_subordinator(first)
             && !grammar::is_preposition(first)

@@ -74,9 +74,13 @@ pub(crate) fn decapitalized(tokens: &[Token]) -> String {
         let followed = tokens
             .get(1)
             .is_some_and(|next| next.is_capital() && next.space);
+        // `Corrin's rolls`
+        let is_owner = tokens.get(1).is_some_and(Token::is_genitive);
         let first = &mut tokens[0];
-        let proper =
-            is_acronym(&first.text) || Gender::of_word(&first.lower).is_some() || first.is("i");
+        let proper = is_owner
+            || is_acronym(&first.text)
+            || Gender::of_word(&first.lower).is_some()
+            || first.is("i");
         let is_title = followed && people::is_job(&first.lower);
         if common && !is_title || (!proper && !followed && !is_proper(&first.lower)) {
             let lower = first.lower.clone();
