@@ -10,7 +10,7 @@ const BESIDE_THE_VERB: [&str; 11] = [
 /// Denials of the verb, and "without". "t" is what [`hyphenated_words`] leaves of "n't", but not of "T-shirt".
 const OF_THE_VERB: [&str; 5] = ["not", "never", "cannot", "without", "t"];
 
-/// Whether a text says that something is not so, which turns what a swapped word means.
+/// Whether a text says that something is not so.
 pub(super) fn denies(text: &str) -> bool {
     denies_beside_the_verb(text) || has_any(text, &OF_THE_VERB)
 }

@@ -43,7 +43,7 @@ const DISLIKES: [&str; 9] = [
 /// Verbs of fear. They only supply things to talk about: a fear is not a dislike.
 const FEARS: [&str; 3] = ["is afraid of", "is scared of", "is terrified of"];
 
-/// Questions to which who likes a thing says yes.
+/// Questions that somebody who likes a thing answers with yes.
 const ASKS_LIKING: [&str; 6] = [
     "Do you like {}?",
     "Are you fond of {}?",
@@ -52,7 +52,7 @@ const ASKS_LIKING: [&str; 6] = [
     "Are you a fan of {}?",
     "I suppose you love {}?",
 ];
-/// Questions to which who dislikes a thing says yes.
+/// Questions that somebody who dislikes a thing answers with yes.
 const ASKS_DISLIKE: [&str; 3] = [
     "Do you hate {}?",
     "Is it true that you hate {}?",
@@ -146,7 +146,7 @@ pub(super) fn liking_pairs<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) ->
 /// What a statement says that somebody likes or not.
 struct Thing {
     name: String,
-    /// The statement in which it was found, and whether that says that it is liked; none of fears, which are no dislikes.
+    /// The statement in which it was found, and whether that says that it is liked; none if it says that the thing is feared, which is not the same as disliked.
     stated: Option<(String, bool)>,
 }
 
@@ -165,7 +165,10 @@ impl Thing {
             " so ",
         ];
         /// Things with one of these words are skipped: several things, a comparison, or a pronoun that a reply would have to change.
-        const NOT_ALONE: [&str; 22] = [
+        const NOT_ALONE: [&str; 25] = [
+            "all",
+            "any",
+            "every",
             "and",
             "or",
             "but",

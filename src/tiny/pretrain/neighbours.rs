@@ -70,7 +70,8 @@ impl Neighbours {
     }
 
     /// A reply that cannot be true if the statement is: with another word of the same kind in the place of one that it shares with the
-    /// statement. None if there is no such word, or in denials, where both may be true: "does not drink milk".
+    /// statement. None if there is no such word, or in denials, where both may be true: "does not drink milk". Of likes and
+    /// dislikes both may be true, too; they are swapped all the same.
     pub(super) fn swap(
         &self,
         statement: &str,

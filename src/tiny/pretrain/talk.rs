@@ -15,8 +15,8 @@ use crate::persona::persona_prompt;
 
 /// The share of prompts with the first statement alone; the others have two.
 const ALONE: f64 = 0.5;
-/// The share of replies that go on with what the second statement says. Which statement answers is the judge's to say, who puts it
-/// first; what else it holds for relevant may be said, too, and DPO finds out when that is better.
+/// The share of replies that go on with what the second statement says, whether that is relevant or not. Which statement answers is the
+/// judge's to say, who puts it first; DPO finds out when it is better to say the other one, too.
 const SAYS_MORE: f64 = 0.35;
 /// The share of prompts with no statement, as where nothing on the page matters to a question.
 const NOTHING: f64 = 0.04;

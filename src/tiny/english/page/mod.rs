@@ -1,8 +1,8 @@
 //! Turns a page into statements: blocks without markup, sentences about the character, one fact each.
 //!
-//! [`read`] runs the steps: `spelling` finds the name where it is spelt otherwise; `capitals` restores what small letters hide; `sheets`, with `wiki`, `wiki_tables`, `tables`, `html` and
-//! `relatives`, rewrites cards, infoboxes and tables as fields; `talk` and `interview` tell who speaks, `asked` what is answered; `blocks` and
-//! `splitter`, with `lists`, `sections` and `markup`, take the page apart; `profile` finds names, pronoun and speaker; `fields`,
+//! [`read`] runs the steps: `spelling` writes the name as the user does; `capitals` restores what small letters hide; `sheets`, with `wiki`,
+//! `wiki_tables`, `tables`, `html` and `relatives`, rewrites cards, infoboxes and tables as fields; `talk` and `interview` tell who speaks,
+//! `asked` what is answered; `blocks` and `splitter`, with `lists`, `sections` and `markup`, take the page apart; `profile` finds names, pronoun and speaker; `fields`,
 //! `fragments`, `templates`, `identity` and `marriages` write `Age: 26` as a sentence, `clause::predicates` puts the name before `plays
 //! chess`. Then each sentence is split (`splitting`), put into the `third_person` with its verbs (`clause::inflection`), and
 //! descriptions are split into facts (`descriptions`). One that depends on its neighbours (`context`), or whose words are not

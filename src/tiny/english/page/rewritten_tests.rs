@@ -99,12 +99,13 @@ fn a_name_behind_i_am_goes_only_where_a_sentence_is_left() {
     check(
         "Ximena",
         "I'm Ximena Cruz, but on the track I'm \"Mayhem\" and my mum calls me Xime. I'm Ximena, a jammer. \
-         I'm Ximena, who you met.",
+         I'm Ximena, who you met. I'm Ximena, everyone calls me Xi.",
         &[
             "Ximena's full name is Ximena Cruz.",
             "Ximena – I'm Ximena Cruz, but on the track I'm \"Mayhem\" and my mum calls me Xime.",
             "Ximena is a jammer.",
             "Ximena – I'm Ximena, who you met.",
+            "Ximena – I'm Ximena, everyone calls me Xi.",
         ],
         &[],
     );
@@ -114,12 +115,13 @@ fn a_name_behind_i_am_goes_only_where_a_sentence_is_left() {
 fn two_fields_in_a_line_are_two_and_items_that_need_each_other_stay_together() {
     check(
         "Kass",
-        "Likes: tea, rain. Dislikes: fog, ham.\nWeapon: Nine knives, each with a name\nLoves: Corrin's rolls\n\
+        "Likes: tea, rain. Dislikes: fog, ham. Fears: bees.\nWeapon: Nine knives, all with a name\nLoves: Corrin's rolls\n\
          \n> \"I ask. She comes.\"\n> -- Kass, at the feast",
         &[
             "Kass likes tea and rain.",
             "Kass dislikes fog and ham.",
-            "Kass' weapon is nine knives, each with a name.",
+            "Kass fears bees.",
+            "Kass' weapon is nine knives, all with a name.",
             "Kass loves Corrin's rolls.",
             "\"I ask. She comes.\" – Kass, at the feast.",
         ],

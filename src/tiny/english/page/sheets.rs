@@ -39,15 +39,19 @@ pattern!(
     SYMBOL,
     r"(?m)^[ \t]*(?:[-*•]\s+)?(❤|♥|💖|💕|💗|😍|👍|💔|👎|😡|🤮|📍|🏠|🏡|🎂)\x{fe0f}?[ \t]+([^\n:.!?]+)$"
 );
-// `Likes: tea. Dislikes: rain.`, two fields in a line.
+// `Likes: tea. Dislikes: rain.`, a line with several fields. Others may be about somebody else: `Mother: Ann. Age: 50.`
 pattern!(
-    NEXT_FIELD,
-    r"(?m)^([ \t]*(?:[-*•][ \t]+)?)([A-Z][A-Za-z ]{1,30}):([ \t][^\n]*?[.;])[ \t]+([A-Z][A-Za-z ]{1,30}):[ \t]"
+    TASTES,
+    r"(?m)^([ \t]*(?:[-*•][ \t]+)?)(?:Likes|Loves|Dislikes|Hates|Fears|Hobbies|Interests|Skills|Strengths|Weaknesses|Flaws|Allergies):[ \t][^\n]*$"
+);
+pattern!(
+    NEXT_TASTE,
+    r"([.;])[ \t]+((?:Likes|Loves|Dislikes|Hates|Fears|Hobbies|Interests|Skills|Strengths|Weaknesses|Flaws|Allergies):[ \t])"
 );
 // `"I never tell." / -- Mira, at the feast`, over two lines.
 pattern!(
     SIGNED,
-    r#"(?m)(["”])[ \t]*\n[ \t]*(?:>[ \t]*)?(?:--|–|—)[ \t]*(\p{Lu})"#
+    r#"(?m)^([ \t>]*["“][^"“”\n]*["”])[ \t]*\n[ \t]*(?:>[ \t]*)?(?:--|–|—)[ \t]*(\p{Lu}[^\n]*[^-\n])$"#
 );
 pattern!(FENCE, r"(?ms)^[ \t]*```.*?(?:^[ \t]*```[ \t]*$|\z)");
 // `key: value` lines and lists between two rules, not prose.
@@ -113,12 +117,9 @@ pub(crate) fn as_fields(page: &str) -> (String, Vec<Unread>) {
         }
     });
     let page = SIGNED.replace_all(&page, "$1 – $2");
-    let page = NEXT_FIELD.replace_all(&page, |found: &Captures<'_>| {
-        let [lead, first, text, second] = [1, 2, 3, 4].map(|group| &found[group]);
-        match is_field_name(first) && is_field_name(second) {
-            true => format!("{lead}{first}:{text}\n{lead}{second}: "),
-            false => found[0].to_string(),
-        }
+    let page = TASTES.replace_all(&page, |line: &Captures<'_>| {
+        let next = |found: &Captures<'_>| format!("{}\n{}{}", &found[1], &line[1], &found[2]);
+        NEXT_TASTE.replace_all(&line[0], next).into_owned()
     });
     let page = without(&SCRIPT, "is code", &page, unread);
     let page = without(&FENCE, "is code", &page, unread);

@@ -7,7 +7,6 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use crate::pattern::pattern;
-use crate::tiny::english::words::wording::is_acronym;
 
 pattern!(WORD, r"\p{Lu}[\p{L}\p{M}]*(?:-[\p{L}\p{M}]+)*");
 
@@ -18,18 +17,22 @@ pub(super) fn bare(word: &str) -> String {
 }
 
 /// The page with the character's name as the user spells it: `Ruzena` for `Růžena`, `Soonja` for `Soon-ja`.
+///
+/// Where the page has a name both ways, the other spelling is something else: Rose likes `Rosé`.
 pub(super) fn with_own_spelling<'a>(character: &str, page: &'a str) -> Cow<'a, str> {
+    let is_there = |name: &&str| {
+        let mut words = WORD.find_iter(page);
+        words.any(|word| word.as_str().to_lowercase() == name.to_lowercase())
+    };
     let own: Vec<(String, &str)> = character
         .split_whitespace()
-        .map(|word| (bare(word), word))
+        .filter(|name| !is_there(name))
+        .map(|name| (bare(name), name))
         .collect();
     WORD.replace_all(page, |found: &Captures<'_>| {
-        let is_own = |(bare_name, name): &&(String, &str)| {
-            // `Mira` and `MIRA` are told apart by what the page does with capitals.
-            found[0].to_lowercase() != name.to_lowercase() && bare(&found[0]) == *bare_name
-        };
-        match own.iter().find(is_own) {
-            Some((_, name)) if is_acronym(&found[0]) => name.to_uppercase(),
+        let spelt = bare(&found[0]);
+        match own.iter().find(|(name, _)| *name == spelt) {
+            Some((_, name)) if !found[0].contains(char::is_lowercase) => name.to_uppercase(),
             Some((_, name)) => name.to_string(),
             None => found[0].to_string(),
         }
@@ -49,7 +52,9 @@ mod tests {
                 "Ruzena flies. Ruzena's balloon",
             ),
             ("Soonja", "Soon-ja: I dive.", "Soonja: I dive."),
+            ("Soonja", "Soon-Ja dives.", "Soonja dives."),
             ("Soon-ja", "Soonja dives.", "Soon-ja dives."),
+            ("Rose", "Rose likes Rosé.", "Rose likes Rosé."),
             (
                 "Ana Garcia",
                 "Ana García, an annual guest",

@@ -136,7 +136,7 @@ pub(super) fn is_part_of_name(character: &str, name: &str) -> bool {
     name.split_whitespace().all(is_own)
 }
 
-/// Whether a speaker is the character: by its name, a part of it, or a longer one, with accents or without them.
+/// Whether a speaker is the character: by its name, a part of it, or a longer one, with accents and hyphens or without them.
 pub(crate) fn is_character(character: &str, name: &str) -> bool {
     let words = |text: &str| -> Vec<String> { text.split_whitespace().map(bare).collect() };
     // `Captain Mira Voss`, but not `Rumours about Mira`.

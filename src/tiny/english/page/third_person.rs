@@ -1,5 +1,6 @@
 //! Pages that say `I` or `you`, put into the third person.
 
+use super::blocks::has_finite_verb;
 use crate::tiny::english::clause;
 use crate::tiny::english::clause::case::is_nominative_name;
 use crate::tiny::english::clause::inflection::{may_be_base, verbs_in_third_person};
@@ -7,7 +8,7 @@ use crate::tiny::english::clause::names::Names;
 use crate::tiny::english::clause::voice::Person;
 use crate::tiny::english::words::grammar;
 use crate::tiny::english::words::people::{self, Gender};
-use crate::tiny::english::words::tokens::{Token, capitalized, tokenize};
+use crate::tiny::english::words::tokens::{Token, capitalized, join, tokenize};
 use crate::tiny::english::words::verbs::{self, THIRD};
 use crate::tiny::english::words::wording::genitive;
 
@@ -231,10 +232,12 @@ fn without_introduction(tokens: &[Token], character: &str) -> Vec<Token> {
     let own = ["i", "my", "you", "your"];
     match tokens.get(rest) {
         Some(next) if rest > name_end + 1 && next.is_any(&own) => drop(tokens.drain(..rest)),
-        // Not `I am Alice, who …`.
+        // `I am Alice, who …`, `I am Alice, everyone calls me Al.`
         Some(next)
             if grammar::is_subordinator(&next.lower)
-                || next.is_in("who whose whom which or but so") => {}
+                || next.is_in("or but so nice")
+                || !grammar::is_determiner(&next.lower)
+                    && has_finite_verb(&join(&tokens[rest..])) => {}
         Some(_) if name == 2 && rest == name_end + 2 && tokens[name_end + 1].is(",") => {
             drop(tokens.drain(name..rest))
         }

@@ -46,17 +46,7 @@ pub(crate) fn listed(key: &str, text: &str) -> String {
         tokens.len() <= 4
             && !matches!(
                 first,
-                "a" | "an"
-                    | "the"
-                    | "to"
-                    | "who"
-                    | "which"
-                    | "whose"
-                    | "where"
-                    | "each"
-                    | "both"
-                    | "none"
-                    | "neither"
+                "a" | "an" | "the" | "to" | "who" | "which" | "whose" | "where"
             )
             && !grammar::is_subordinator(first)
             && !grammar::is_preposition(first)
@@ -66,10 +56,15 @@ pub(crate) fn listed(key: &str, text: &str) -> String {
                 .iter()
                 .all(|token| !token.is_number() || token.lower.ends_with("-year-old"))
     });
+    // `nine knives, all named`
+    let goes_on = items.iter().skip(1).any(|item| {
+        let first = item.split(' ').next().unwrap_or_default();
+        has_word("each both none neither all one some most half", first)
+    });
     let is_joined = tokenize(text)
         .iter()
         .any(|token| token.is_any(&["and", "or", "nor", "&"]));
-    if items.len() < 2 || !plain || whole || is_joined || key == "motto" {
+    if items.len() < 2 || !plain || whole || goes_on || is_joined || key == "motto" {
         return text.to_owned();
     }
     // `tea, rain, Halvorsen anything`

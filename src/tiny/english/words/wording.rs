@@ -75,7 +75,9 @@ pub(crate) fn decapitalized(tokens: &[Token]) -> String {
             .get(1)
             .is_some_and(|next| next.is_capital() && next.space);
         // `Corrin's rolls`
-        let is_owner = tokens.get(1).is_some_and(Token::is_genitive);
+        let is_owner = tokens.get(1).is_some_and(Token::is_genitive)
+            && !grammar::is_plural(&tokens[0].lower)
+            && !people::is_living(&tokens[..1]);
         let first = &mut tokens[0];
         let proper = is_owner
             || is_acronym(&first.text)
