@@ -13,11 +13,13 @@ use super::speakers::{Asked, Speaker};
 use super::words::replaced;
 use crate::persona::persona_prompt;
 
-/// The share of prompts with the first statement alone; the others have two.
-const ALONE: f64 = 0.5;
-/// The share of replies that go on with what the second statement says, whether that is relevant or not. Which statement answers is the
-/// judge's to say, who puts it first; DPO finds out when it is better to say the other one, too.
-const SAYS_MORE: f64 = 0.35;
+/// Statements in a prompt, at most.
+const SHOWN: usize = 3;
+/// The share of prompts with the first statement alone.
+const ALONE: f64 = 0.3;
+/// The share of replies that go on with what the next statement says, whether that is relevant or not, and of these with the one after.
+/// Which statement answers is the judge's to say, who puts it first; DPO finds out when it is better to say the others, too.
+const SAYS_MORE: f64 = 0.45;
 /// The share of prompts with no statement, as where nothing on the page matters to a question.
 const NOTHING: f64 = 0.04;
 /// How often a question that nothing answers has a prompt with no statement. Whether one alone answers is the judge's to say: it
@@ -173,7 +175,10 @@ fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
         shown.retain(|idx| *idx != about);
         shown.insert(0, about);
     }
-    shown.truncate(if rng.random_bool(ALONE) { 1 } else { 2 });
+    shown.truncate(match rng.random_bool(ALONE) {
+        true => 1,
+        false => rng.random_range(2..=SHOWN),
+    });
     shown
 }
 
@@ -261,8 +266,11 @@ impl Prompt {
             }
             _ => form.reply.clone(),
         };
-        if let Some(second) = self.forms.get(1).filter(|_| rng.random_bool(SAYS_MORE)) {
-            reply = format!("{reply} {}", second.reply);
+        for next in &self.forms[1..] {
+            if !rng.random_bool(SAYS_MORE) {
+                break;
+            }
+            reply = format!("{reply} {}", next.reply);
         }
         (prompt, reply)
     }
