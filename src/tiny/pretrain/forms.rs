@@ -241,7 +241,7 @@ pub(super) fn joined(
     statements: &[String],
     rng: &mut ChaCha8Rng,
 ) -> Form {
-    /// What joins them; several mean nothing by it.
+    /// What joins them; what stands there twice is drawn more often.
     const BETWEEN: [&str; 9] = [
         " and ", ", and ", " and ", ", but ", ", while ", ", and ", "; ", ", ", " and ",
     ];
@@ -297,7 +297,7 @@ pub(super) fn inside(sentence: &str) -> String {
     }
 }
 
-/// A statement with other years, and with digits in place of numbers from eleven up that are written as words.
+/// A statement with random other years, and with random numbers in digits for number words from eleven up.
 pub(super) fn with_other_numbers(statement: &str, rng: &mut ChaCha8Rng) -> String {
     let words = statement.split(' ').map(|word| {
         let bare = word.trim_end_matches(['.', ',']);

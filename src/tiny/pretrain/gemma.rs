@@ -1,7 +1,7 @@
 //! Gemma, which learns to answer from the statements in its prompt.
 //!
 //! An example's way: `talk` draws a persona, its questions and the statements that a prompt shows; `forms` and `fields` put those as pages
-//! have them; `rare` puts words that nobody has heard in place of copied ones; `language` turns all into tokens, some of which
+//! have them; `rare` puts other words, many of them invented, in place of copied ones; `language` turns all into tokens, some of which
 //! `exchange` swaps for others; `slips` has some replies go wrong and come back.
 
 use std::path::{Path, PathBuf};

@@ -86,7 +86,7 @@ pub(super) fn nli_pairs<'a>(
                 if line.is_about_something() {
                     pairs.push(Pair::new(&line.statement, query, reply, label));
                 }
-                // A right reply agrees with all other statements of the persona.
+                // A right reply leaves all other statements of the persona open.
                 let n_others = if label == Nli::Entailed { 2 } else { 1 };
                 for statement in others(&statements, &line.statement, n_others, rng) {
                     pairs.push(Pair::new(statement, query, reply, Nli::Neutral));
@@ -171,7 +171,7 @@ fn named_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<
     pairs
 }
 
-/// For each statement that a reply entails, that reply after it has come apart. It counts as neutral, whatever can still be made out.
+/// For each statement with a reply that follows from it, that reply after it has come apart. It counts as neutral, whatever can still be made out.
 fn spoiled_replies<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<Pair<'a>> {
     let lines = answered(personas);
     let mut pairs = Vec::with_capacity(lines.len());
@@ -211,7 +211,7 @@ fn replies_of_others<'a>(personas: &'a [Persona], rng: &mut ChaCha8Rng) -> Vec<P
     pairs
 }
 
-/// The lines with a reply that entails the statement, each with the place of its persona.
+/// The lines with a reply that follows from the statement, each with the place of its persona.
 fn answered(personas: &[Persona]) -> Vec<(usize, &Line)> {
     let places = personas.iter().enumerate();
     let lines =

@@ -22,8 +22,8 @@ const ALONE: f64 = 0.3;
 const SAYS_MORE: f64 = 0.45;
 /// The share of prompts with no statement, as where nothing on the page matters to a question.
 const NOTHING: f64 = 0.04;
-/// How often a question that nothing answers has a prompt with no statement. Whether one alone answers is the judge's to say: it
-/// leaves out what matters too little, and a small Gemma that weighs it too declines what it could answer.
+/// How often a question that nothing answers has a prompt with no statement. The relevance judge drops irrelevant statements already; a
+/// small Gemma that learns to decline beside statements declines too often.
 const NOTHING_ANSWERS: f64 = 0.7;
 /// Further questions to the same prompt, at most.
 const MORE_QUESTIONS: usize = 3;

@@ -14,6 +14,7 @@ pattern!(
     KNOWN,
     r"(?i)^(?:did|do) you know(?: that)? ((?:\S+ ){2,}\S+)\?$"
 );
+
 /// What is said in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Said {

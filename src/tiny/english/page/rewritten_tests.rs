@@ -112,15 +112,22 @@ fn a_name_behind_i_am_goes_only_where_a_sentence_is_left() {
 }
 
 #[test]
-fn two_fields_in_a_line_are_two_and_items_that_need_each_other_stay_together() {
+fn fields_of_the_character_in_a_line_are_told_apart_and_what_belongs_together_stays() {
     check(
         "Kass",
-        "Likes: tea, rain. Dislikes: fog, ham. Fears: bees.\nWeapon: Nine knives, all with a name\nLoves: Corrin's rolls\n\
+        "Likes: tea, rain. Dislikes: fog, ham. Fears: bees. Age: 34.\n- **Hobbies:** chess. **Allergies:** nuts.\nMother: Ann. Age: 50.\n\"Stop.\"\n-- Kass is a cook.\nWeapon: Nine knives, all with a name\nLoves: Corrin's rolls\n\
          \n> \"I ask. She comes.\"\n> -- Kass, at the feast",
         &[
             "Kass likes tea and rain.",
             "Kass dislikes fog and ham.",
             "Kass fears bees.",
+            "Kass is 34 years old.",
+            "Kass' hobby is chess.",
+            "Kass is allergic to nuts.",
+            "Kass' mother is Ann.",
+            "Kass – Mother: Age: 50.",
+            "Kass – \"Stop.\"",
+            "Kass is a cook.",
             "Kass' weapon is nine knives, all with a name.",
             "Kass loves Corrin's rolls.",
             "\"I ask. She comes.\" – Kass, at the feast.",

@@ -3,11 +3,13 @@
 
 use regex::{Captures, Regex};
 
+use super::blocks::has_finite_verb;
 use super::relatives::of_relatives;
 use super::templates::is_field_name;
 use super::{html, tables, wiki, wiki_tables};
 use crate::pattern::pattern;
 use crate::tiny::english::clause::predicates::opens_with_verb;
+use crate::tiny::english::words::lexicon::has_word;
 use crate::tiny::english::words::tokens::tokenize;
 
 // `Mind("brave" + "kind")`, with straight or curved quotation marks.
@@ -39,14 +41,14 @@ pattern!(
     SYMBOL,
     r"(?m)^[ \t]*(?:[-*•]\s+)?(❤|♥|💖|💕|💗|😍|👍|💔|👎|😡|🤮|📍|🏠|🏡|🎂)\x{fe0f}?[ \t]+([^\n:.!?]+)$"
 );
-// `Likes: tea. Dislikes: rain.`, a line with several fields. Others may be about somebody else: `Mother: Ann. Age: 50.`
+// `Likes: tea.` at the start of a line, and ` Dislikes:` behind it, also in bold.
 pattern!(
-    TASTES,
-    r"(?m)^([ \t]*(?:[-*•][ \t]+)?)(?:Likes|Loves|Dislikes|Hates|Fears|Hobbies|Interests|Skills|Strengths|Weaknesses|Flaws|Allergies):[ \t][^\n]*$"
+    FIELD_LINE,
+    r"(?m)^([ \t]*(?:[-*•][ \t]+)?)(?:\*\*|__)?([A-Z][A-Za-z ]{1,30}?)(?:\*\*|__)?:(?:\*\*|__)?[ \t][^\n]*$"
 );
 pattern!(
-    NEXT_TASTE,
-    r"([.;])[ \t]+((?:Likes|Loves|Dislikes|Hates|Fears|Hobbies|Interests|Skills|Strengths|Weaknesses|Flaws|Allergies):[ \t])"
+    NEXT_FIELD,
+    r"([.;])[ \t]+(?:\*\*|__)?([A-Z][A-Za-z ]{1,30}?)(?:\*\*|__)?:(?:\*\*|__)?[ \t]"
 );
 // `"I never tell." / -- Mira, at the feast`, over two lines.
 pattern!(
@@ -83,6 +85,12 @@ pattern!(
 /// A line that is no text about the character, with the reason.
 pub(crate) type Unread = (String, &'static str);
 
+/// Whether a field of this name tells of the character, and so does the next one in its line. `Mother: Ann. Age: 50.` does not.
+fn is_own(name: &str) -> bool {
+    const OF_OTHERS: &str = "mother father brother sister husband wife spouse parents siblings children pets home goals status";
+    is_field_name(name) && !has_word(OF_OTHERS, &name.to_lowercase())
+}
+
 /// Rewrites the page, and returns what it takes out.
 pub(crate) fn as_fields(page: &str) -> (String, Vec<Unread>) {
     let mut taken = Vec::new();
@@ -116,10 +124,21 @@ pub(crate) fn as_fields(page: &str) -> (String, Vec<Unread>) {
             false => found[0].to_string(),
         }
     });
-    let page = SIGNED.replace_all(&page, "$1 – $2");
-    let page = TASTES.replace_all(&page, |line: &Captures<'_>| {
-        let next = |found: &Captures<'_>| format!("{}\n{}{}", &found[1], &line[1], &found[2]);
-        NEXT_TASTE.replace_all(&line[0], next).into_owned()
+    let page = SIGNED.replace_all(&page, |found: &Captures<'_>| {
+        match has_finite_verb(&found[2]) {
+            true => found[0].to_string(),
+            false => format!("{} – {}", &found[1], &found[2]),
+        }
+    });
+    let page = FIELD_LINE.replace_all(&page, |line: &Captures<'_>| {
+        let next = |found: &Captures<'_>| match is_own(&found[2]) && &found[2] != "Name" {
+            true => format!("{}\n{}{}: ", &found[1], &line[1], &found[2]),
+            false => found[0].to_string(),
+        };
+        match is_own(&line[2]) {
+            true => NEXT_FIELD.replace_all(&line[0], next).into_owned(),
+            false => line[0].to_string(),
+        }
     });
     let page = without(&SCRIPT, "is code", &page, unread);
     let page = without(&FENCE, "is code", &page, unread);

@@ -1,6 +1,7 @@
-//! The character's name, which a page may spell with accents or a hyphen that the user left out.
+//! The character's name, which a page may spell with other accents or hyphens than the user.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use regex::Captures;
 use unicode_normalization::UnicodeNormalization;
@@ -18,15 +19,18 @@ pub(super) fn bare(word: &str) -> String {
 
 /// The page with the character's name as the user spells it: `Ruzena` for `Růžena`, `Soonja` for `Soon-ja`.
 ///
-/// Where the page has a name both ways, the other spelling is something else: Rose likes `Rosé`.
+/// Where the page spells a name in several ways, they are several people or things: Rose likes `Rosé`.
 pub(super) fn with_own_spelling<'a>(character: &str, page: &'a str) -> Cow<'a, str> {
-    let is_there = |name: &&str| {
-        let mut words = WORD.find_iter(page);
-        words.any(|word| word.as_str().to_lowercase() == name.to_lowercase())
+    let small = |word: &str| word.nfc().flat_map(char::to_lowercase).collect::<String>();
+    let is_one = |name: &&str| {
+        let words = WORD.find_iter(page).map(|word| word.as_str());
+        let spellings = words.filter(|word| bare(word) == bare(name)).map(small);
+        let spellings: BTreeSet<String> = spellings.collect();
+        spellings.len() == 1 && !spellings.contains(&small(name))
     };
     let own: Vec<(String, &str)> = character
         .split_whitespace()
-        .filter(|name| !is_there(name))
+        .filter(is_one)
         .map(|name| (bare(name), name))
         .collect();
     WORD.replace_all(page, |found: &Captures<'_>| {
@@ -55,6 +59,9 @@ mod tests {
             ("Soonja", "Soon-Ja dives.", "Soonja dives."),
             ("Soon-ja", "Soonja dives.", "Soon-ja dives."),
             ("Rose", "Rose likes Rosé.", "Rose likes Rosé."),
+            // With the accent as a letter of its own.
+            ("Rosé", "Rose\u{301} likes Rose.", "Rose\u{301} likes Rose."),
+            ("Anna", "Änna hates Ånna.", "Änna hates Ånna."),
             (
                 "Ana Garcia",
                 "Ana García, an annual guest",
@@ -62,8 +69,8 @@ mod tests {
             ),
             (
                 "Mira",
-                "MIRA, mira and Mirá-like",
-                "MIRA, mira and Mirá-like",
+                "Míra, míra and Míra-like",
+                "Mira, míra and Míra-like",
             ),
             ("Zoe", "Zoë, ZOË", "Zoe, ZOE"),
         ] {
