@@ -29,7 +29,7 @@ pub struct Pretrain {
 }
 
 /// Counts up when what is learnt, or how, changes, so that nobody goes on with what an older program began.
-pub const RECIPE_VERSION: u32 = 7;
+pub const RECIPE_VERSION: u32 = 8;
 /// Examples between two checkpoints, at most.
 pub(super) const EPOCH: usize = 4000;
 /// Examples that are held out to watch the training.

@@ -17,14 +17,20 @@ use crate::persona::persona_prompt;
 const SHOWN: usize = 3;
 /// The share of prompts with the first statement alone.
 const ALONE: f64 = 0.3;
-/// The share of replies that go on with what the next statement says, whether that is relevant or not, and of these with the one after.
-/// Which statement answers is the judge's to say, who puts it first; DPO finds out when it is better to say the others, too.
-const SAYS_MORE: f64 = 0.45;
+/// Of the prompts with several statements, the share with two; the rest have three.
+const TWO: f64 = 0.4;
+/// How often the statement that answers is moved to a random place. In training the judge puts it first nearly always, as it learnt from
+/// these personas; on new pages it does not.
+const DEMOTED: f64 = 0.25;
+/// How often a further question is about the first statement, which answers most often; else it is about any of those shown.
+const ABOUT_FIRST: f64 = 0.6;
 /// The share of prompts with no statement, as where nothing on the page matters to a question.
 const NOTHING: f64 = 0.04;
 /// How often a question that nothing answers has a prompt with no statement. The relevance judge drops irrelevant statements already; a
 /// small Gemma that learns to decline beside statements declines too often.
 const NOTHING_ANSWERS: f64 = 0.7;
+/// The share of further questions whose answer the prompt does not tell, where several statements stand in it.
+const UNTOLD: f64 = 0.03;
 /// Further questions to the same prompt, at most.
 const MORE_QUESTIONS: usize = 3;
 /// The share of examples whose persona gets another name.
@@ -98,7 +104,7 @@ impl Talk {
 
     /// Makes prompts of one persona, which differ in the question alone, with the reply to each.
     ///
-    /// The statements are those that retrieval would show for the first question; the one that answers comes first.
+    /// The statements are those that retrieval would show for the first question, in its order.
     pub(super) fn example(&self, rng: &mut ChaCha8Rng) -> Vec<Turn> {
         let pool = match rng.random_range(0..100) {
             0..7 if !self.open.is_empty() => &self.open,
@@ -113,9 +119,17 @@ impl Talk {
         let mut turns = vec![prompt.turn(first, rng)];
 
         let mut texts = vec![first.text.as_str()];
+        let untold = if prompt.shown.len() == 1 { 0.0 } else { UNTOLD };
         for _ in 0..rng.random_range(2..=MORE_QUESTIONS) {
-            let Some(&about) = prompt.shown.first() else {
-                break;
+            let idx = match prompt.shown[..] {
+                [] => break,
+                [top, ..] if rng.random_bool(ABOUT_FIRST) => top,
+                _ => prompt.shown[rng.random_range(0..prompt.shown.len())],
+            };
+            let about = match rng.random_bool(untold) {
+                // Something that the prompt does not tell.
+                true => rng.random_range(0..speaker.statements.len()),
+                false => idx,
             };
             let is_by_rules = rng.random_bool(0.55);
             let asked = speaker.questions.iter();
@@ -161,7 +175,7 @@ impl Talk {
     }
 }
 
-/// The indices of the statements that a prompt shows, the one that answers first.
+/// The indices of the statements that a prompt shows, in their order.
 fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let nothing = match first.about {
         Some(_) => NOTHING,
@@ -170,15 +184,27 @@ fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
     if rng.random_bool(nothing) {
         return Vec::new();
     }
+    let is_alone = rng.random_bool(ALONE);
+    let n_shown = match rng.random_bool(TWO) {
+        _ if is_alone => 1,
+        true => 2,
+        false => SHOWN,
+    };
     let mut shown = first.ranked.clone();
-    if let Some(about) = first.about {
+    if let Some(about) = first.about
+        && rng.random_bool(DEMOTED)
+    {
         shown.retain(|idx| *idx != about);
-        shown.insert(0, about);
+        shown.insert(rng.random_range(0..SHOWN.min(shown.len() + 1)), about);
     }
-    shown.truncate(match rng.random_bool(ALONE) {
-        true => 1,
-        false => rng.random_range(2..=SHOWN),
-    });
+    shown.truncate(n_shown);
+    if let Some(about) = first.about
+        && !shown.contains(&about)
+        && (is_alone || rng.random_bool(0.75))
+        && let Some(last) = shown.last_mut()
+    {
+        *last = about;
+    }
     shown
 }
 
@@ -256,22 +282,17 @@ impl Prompt {
             .collect();
         let question = renamed(&asked.text, &self.old_name, &self.name);
         let prompt = persona_prompt(&self.name, &statements, &question);
-        if self.shown.is_empty() || asked.about != self.shown.first().copied() {
+        let place = self.shown.iter().position(|idx| Some(*idx) == asked.about);
+        let Some(place) = place else {
             return (prompt, decline(rng));
-        }
-        let form = &self.forms[0];
-        let mut reply = match asked.opening {
+        };
+        let form = &self.forms[place];
+        let reply = match asked.opening {
             Some(opening) if form.is_sentence && rng.random_bool(0.7) => {
                 format!("{opening} {}", inside(&form.reply))
             }
             _ => form.reply.clone(),
         };
-        for next in &self.forms[1..] {
-            if !rng.random_bool(SAYS_MORE) {
-                break;
-            }
-            reply = format!("{reply} {}", next.reply);
-        }
         (prompt, reply)
     }
 }
@@ -349,8 +370,8 @@ pub(super) mod tests {
         let prompt = Prompt {
             name: "Mira".into(),
             old_name: "Ada".into(),
-            shown: vec![7, 4],
-            forms: ["Mira has a boat.", "Mira sings."]
+            shown: vec![4, 7],
+            forms: ["Mira sings.", "Mira has a boat."]
                 .map(|text| plain("Mira", text))
                 .to_vec(),
         };
@@ -360,11 +381,8 @@ pub(super) mod tests {
             let (_, declined) = prompt.turn(&asked(Some(5)), &mut example_rng(1, number));
             assert!(DECLINES.iter().any(|(text, _)| *text == declined));
         }
-        // With or without what else the prompt tells.
-        let boat = ["I have a boat.", "I have a boat. I sing."];
-        let expected = boat.into_iter().map(str::to_string);
-        let expected = expected.chain(boat.map(|reply| format!("Yes, {reply}")));
-        assert_eq!(replies, expected.collect());
+        let replies: Vec<String> = replies.into_iter().collect();
+        assert_eq!(replies, ["I have a boat.", "Yes, I have a boat."]);
     }
 
     #[test]
