@@ -10,7 +10,7 @@ use crate::{Error, Result};
 
 /// The version of the rules, part of every record of what they made: it is raised with every change of what they say, so that
 /// what older rules made is made again.
-const RULES_VERSION: u32 = 13;
+const RULES_VERSION: u32 = 14;
 
 /// Rules for English pages; see [`english`](super::english) for what they can and cannot do.
 #[derive(Clone, Copy, Debug, Default)]

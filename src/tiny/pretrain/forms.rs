@@ -132,7 +132,8 @@ pub(super) fn plain(name: &str, statement: &str) -> Form {
 /// A piece of a page that says what the statement does and is kept as it stands, with the name in front: a field, a row of
 /// a table, the words behind the name, or a sentence, under a heading or without one.
 ///
-/// Whoever is asked about a field says its value; about anything else, a sentence in the first person.
+/// The reply to a field is its value, or a sentence where the value alone would say the contrary; to the words behind `is`, these words;
+/// to anything else a sentence, most often in the first person.
 pub(super) fn kept(name: &str, pronoun: Option<&str>, said: Form, rng: &mut ChaCha8Rng) -> Form {
     let statement = &said.statement;
     if !said.is_joined

@@ -66,11 +66,11 @@ impl<'a> Pair<'a> {
 /// What a judge learns from in a pass, in a random order:
 ///
 /// - each reply with its own statement, and with other statements, which it leaves open
-/// - replies with a wrong name or number
+/// - replies with another name or number, right where the statement has it, too, and wrong where not
 /// - the statement in the first person, plain yes and no, likes and dislikes
 /// - replies that have come apart, and replies of another persona
 ///
-/// Every call returns as many.
+/// Every call returns the same number.
 pub(super) fn nli_pairs<'a>(
     personas: &'a [Persona],
     neighbours: &Neighbours,

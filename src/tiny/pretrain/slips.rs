@@ -1,4 +1,4 @@
-//! Wrong tokens within a reply, behind which the right ones are still wanted.
+//! Puts wrong tokens into some replies. They are never targets; what follows them is.
 
 use std::ops::Range;
 
@@ -8,9 +8,9 @@ use rand_chacha::ChaCha8Rng;
 use crate::train::LanguageExample;
 
 /// The share of replies that have slips.
-const REPLIES: f64 = 0.5;
+const WITH_SLIPS: f64 = 0.5;
 /// The share of their tokens at which there is one.
-const TOKENS: f64 = 0.1;
+const SLIPS: f64 = 0.1;
 
 /// Adds a reply to a segment, half the time with slips: tokens replaced by others, or others put in between, once or in
 /// a row, which are no targets themselves.
@@ -25,13 +25,13 @@ pub(super) fn extend_with_slips(
     others: &Range<i32>,
     rng: &mut ChaCha8Rng,
 ) {
-    if !rng.random_bool(REPLIES) {
+    if !rng.random_bool(WITH_SLIPS) {
         example.extend(segment, reply, weight);
         return;
     }
     for (place, &id) in reply.iter().enumerate() {
         let is_last = place + 1 == reply.len();
-        if !rng.random_bool(TOKENS) {
+        if !rng.random_bool(SLIPS) {
             example.extend(segment, &[id], weight);
             continue;
         }

@@ -24,6 +24,16 @@ const TWO: f64 = 0.4;
 const DEMOTED: f64 = 0.25;
 /// How often a further question is about the first statement, which answers most often; else it is about any of those shown.
 const ABOUT_FIRST: f64 = 0.6;
+/// How often the statement that answers takes the last place where it would not be among those shown.
+const TOLD: f64 = 0.75;
+/// The share of examples whose first question nothing answers.
+const OPEN: f64 = 0.07;
+/// The share of examples whose first question is by rules; the others have one of the corpus.
+const BY_RULES: f64 = 0.38;
+/// The share of further questions that are by rules.
+const MORE_BY_RULES: f64 = 0.55;
+/// The share of replies with `Yes,` or `No,` in front, where it is sure which of them fits.
+const WITH_OPENING: f64 = 0.7;
 /// The share of prompts with no statement, as where nothing on the page matters to a question.
 const NOTHING: f64 = 0.04;
 /// How often a question that nothing answers has a prompt with no statement. The relevance judge drops irrelevant statements already; a
@@ -106,9 +116,9 @@ impl Talk {
     ///
     /// The statements are those that retrieval would show for the first question, in its order.
     pub(super) fn example(&self, rng: &mut ChaCha8Rng) -> Vec<Turn> {
-        let pool = match rng.random_range(0..100) {
-            0..7 if !self.open.is_empty() => &self.open,
-            0..45 if !self.by_rules.is_empty() => &self.by_rules,
+        let pool = match rng.random_range(0.0..1.0) {
+            share if share < OPEN && !self.open.is_empty() => &self.open,
+            share if share < OPEN + BY_RULES && !self.by_rules.is_empty() => &self.by_rules,
             _ => &self.natural,
         };
         let (speaker_idx, place) = pool[rng.random_range(0..pool.len())];
@@ -131,7 +141,7 @@ impl Talk {
                 true => rng.random_range(0..speaker.statements.len()),
                 false => idx,
             };
-            let is_by_rules = rng.random_bool(0.55);
+            let is_by_rules = rng.random_bool(MORE_BY_RULES);
             let asked = speaker.questions.iter();
             let asked = asked.filter(|asked| {
                 asked.about == Some(about) && !texts.contains(&asked.text.as_str())
@@ -185,9 +195,9 @@ fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
         return Vec::new();
     }
     let is_alone = rng.random_bool(ALONE);
-    let n_shown = match rng.random_bool(TWO) {
-        _ if is_alone => 1,
-        true => 2,
+    let n_shown = match is_alone {
+        true => 1,
+        false if rng.random_bool(TWO) => 2,
         false => SHOWN,
     };
     let mut shown = first.ranked.clone();
@@ -200,7 +210,7 @@ fn shown(first: &Asked, rng: &mut ChaCha8Rng) -> Vec<usize> {
     shown.truncate(n_shown);
     if let Some(about) = first.about
         && !shown.contains(&about)
-        && (is_alone || rng.random_bool(0.75))
+        && (is_alone || rng.random_bool(TOLD))
         && let Some(last) = shown.last_mut()
     {
         *last = about;
@@ -288,7 +298,7 @@ impl Prompt {
         };
         let form = &self.forms[place];
         let reply = match asked.opening {
-            Some(opening) if form.is_sentence && rng.random_bool(0.7) => {
+            Some(opening) if form.is_sentence && rng.random_bool(WITH_OPENING) => {
                 format!("{opening} {}", inside(&form.reply))
             }
             _ => form.reply.clone(),

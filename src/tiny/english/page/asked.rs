@@ -1,4 +1,4 @@
-//! Questions that a page puts and answers itself: `Favourite film? Alien.`, what is asked for effect.
+//! Questions that a page answers itself (`Favourite film? Alien.`), and those that it asks for effect.
 
 use super::blocks::has_finite_verb;
 use super::templates::is_field_name;
@@ -15,7 +15,7 @@ pattern!(
     r"(?i)^(?:did|do) you know(?: that)? ((?:\S+ ){2,}\S+)\?$"
 );
 
-/// What is said in a row.
+/// A sentence, or a question with its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
     Sentence(String),

@@ -45,7 +45,7 @@ fn of_one(key: &str) -> Option<&'static str> {
 }
 
 /// Whether a field names a relative: "brother", "older brother", "late mother-in-law".
-fn is_of_relative(key: &str) -> bool {
+pub(super) fn is_of_relative(key: &str) -> bool {
     let mut relative = key.strip_suffix("-in-law").unwrap_or(key);
     while let Some((which, behind)) = relative.split_once([' ', '-'])
         && is_listed(WHICH, which)

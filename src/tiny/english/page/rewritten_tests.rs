@@ -115,7 +115,7 @@ fn a_name_behind_i_am_goes_only_where_a_sentence_is_left() {
 fn fields_of_the_character_in_a_line_are_told_apart_and_what_belongs_together_stays() {
     check(
         "Kass",
-        "Likes: tea, rain. Dislikes: fog, ham. Fears: bees. Age: 34.\n- **Hobbies:** chess. **Allergies:** nuts.\nMother: Ann. Age: 50.\n\"Stop.\"\n-- Kass is a cook.\nWeapon: Nine knives, all with a name\nLoves: Corrin's rolls\n\
+        "Likes: tea, rain. Dislikes: fog, ham. Fears: bees. Age: 34.\n- **Hobbies:** chess. **Allergies:** nuts.\nMother: Ann. Age: 50.\nHair: red. Fiancé: Tom. Age: 40. Job: vet.\nEyes: blue. Daughter: Eve. Age: 12.\nHeight: ~~tall. Age: 9~~ short\n\"Stop.\"\n-- Kass is a cook.\nWeapon: Nine knives, all with a name\nLoves: Corrin's rolls\n\
          \n> \"I ask. She comes.\"\n> -- Kass, at the feast",
         &[
             "Kass likes tea and rain.",
@@ -126,13 +126,21 @@ fn fields_of_the_character_in_a_line_are_told_apart_and_what_belongs_together_st
             "Kass is allergic to nuts.",
             "Kass' mother is Ann.",
             "Kass – Mother: Age: 50.",
+            "Kass has red hair.",
+            "Kass – Fiancé: Tom.",
+            "Kass – Fiancé: Age: 40.",
+            "Kass – Fiancé: Job: vet.",
+            "Kass has blue eyes.",
+            "Kass' daughter is Eve.",
+            "Kass – Daughter: Age: 12.",
+            "Kass – Height: short.",
             "Kass – \"Stop.\"",
             "Kass is a cook.",
             "Kass' weapon is nine knives, all with a name.",
             "Kass loves Corrin's rolls.",
             "\"I ask. She comes.\" – Kass, at the feast.",
         ],
-        &[],
+        &["~~tall. Age: 9~~"],
     );
 }
 

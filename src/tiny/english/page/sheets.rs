@@ -1,16 +1,17 @@
-//! Rewrites what lists facts in a notation of its own as `Field: text` lines: W++ and PLists of character cards here, `wiki` templates,
-//! `tables` and columns, blocks of `html`.
+//! Rewrites what lists facts in a notation of its own as `Field: text` lines: W++ and PLists of character cards, several fields in a
+//! line, symbols, boxes, chat logs and signed quotations here; `wiki` templates, `tables` and columns, blocks of `html` elsewhere. What
+//! is code or struck out is taken out first.
 
 use regex::{Captures, Regex};
 
 use super::blocks::has_finite_verb;
-use super::relatives::of_relatives;
+use super::relatives::{is_of_relative, of_relatives};
 use super::templates::is_field_name;
 use super::{html, tables, wiki, wiki_tables};
 use crate::pattern::pattern;
 use crate::tiny::english::clause::predicates::opens_with_verb;
-use crate::tiny::english::words::lexicon::has_word;
-use crate::tiny::english::words::tokens::tokenize;
+use crate::tiny::english::words::lexicon::is_listed;
+use crate::tiny::english::words::tokens::{capitalized, tokenize};
 
 // `Mind("brave" + "kind")`, with straight or curved quotation marks.
 pattern!(
@@ -41,14 +42,14 @@ pattern!(
     SYMBOL,
     r"(?m)^[ \t]*(?:[-*•]\s+)?(❤|♥|💖|💕|💗|😍|👍|💔|👎|😡|🤮|📍|🏠|🏡|🎂)\x{fe0f}?[ \t]+([^\n:.!?]+)$"
 );
-// `Likes: tea.` at the start of a line, and ` Dislikes:` behind it, also in bold.
+// `Likes: tea.` at the start of a line, and `. Dislikes: ` behind it, also in bold.
 pattern!(
     FIELD_LINE,
     r"(?m)^([ \t]*(?:[-*•][ \t]+)?)(?:\*\*|__)?([A-Z][A-Za-z ]{1,30}?)(?:\*\*|__)?:(?:\*\*|__)?[ \t][^\n]*$"
 );
 pattern!(
     NEXT_FIELD,
-    r"([.;])[ \t]+(?:\*\*|__)?([A-Z][A-Za-z ]{1,30}?)(?:\*\*|__)?:(?:\*\*|__)?[ \t]"
+    r"([.;])[ \t]+(?:\*\*|__)?(\p{L}[\p{L}\p{M} '’-]{1,30}?)(?:\*\*|__)?:(?:\*\*|__)?[ \t]"
 );
 // `"I never tell." / -- Mira, at the feast`, over two lines.
 pattern!(
@@ -85,10 +86,12 @@ pattern!(
 /// A line that is no text about the character, with the reason.
 pub(crate) type Unread = (String, &'static str);
 
-/// Whether a field of this name tells of the character, and so does the next one in its line. `Mother: Ann. Age: 50.` does not.
+/// Whether a field tells of the character, so that a field behind it in the same line does, too. `Mother: Ann. Age: 50.` does not.
 fn is_own(name: &str) -> bool {
-    const OF_OTHERS: &str = "mother father brother sister husband wife spouse parents siblings children pets home goals status";
-    is_field_name(name) && !has_word(OF_OTHERS, &name.to_lowercase())
+    /// Several relatives, and words that stand before a colon in prose as well.
+    const NOT_OWN: &str = "parents, siblings, children, pets, home, goals, status";
+    let name = name.to_lowercase();
+    is_field_name(&name) && !is_of_relative(&name) && !is_listed(NOT_OWN, &name)
 }
 
 /// Rewrites the page, and returns what it takes out.
@@ -99,6 +102,9 @@ pub(crate) fn as_fields(page: &str) -> (String, Vec<Unread>) {
         let lines = found[0].lines().filter(|line| line.trim() != "---");
         format!("{}\n\n", lines.collect::<Vec<_>>().join("\n"))
     });
+    let page = without(&SCRIPT, "is code", &page, unread);
+    let page = without(&FENCE, "is code", &page, unread);
+    let page = without(&STRUCK, "is struck out", &page, unread);
     let page = SYMBOL.replace_all(&page, |found: &Captures<'_>| {
         let name = match &found[1] {
             "💔" | "👎" | "😡" | "🤮" => "Dislikes",
@@ -131,18 +137,18 @@ pub(crate) fn as_fields(page: &str) -> (String, Vec<Unread>) {
         }
     });
     let page = FIELD_LINE.replace_all(&page, |line: &Captures<'_>| {
-        let next = |found: &Captures<'_>| match is_own(&found[2]) && &found[2] != "Name" {
-            true => format!("{}\n{}{}: ", &found[1], &line[1], &found[2]),
-            false => found[0].to_string(),
+        // The fields behind one of somebody else, or of nobody knows whom, stay with it.
+        let mut own = is_own(&line[2]);
+        let next = |found: &Captures<'_>| {
+            let is_split = own && !found[2].eq_ignore_ascii_case("name");
+            own = is_split && is_own(&found[2]);
+            match is_split && (own || found[2].starts_with(char::is_uppercase)) {
+                true => format!("{}\n{}{}: ", &found[1], &line[1], capitalized(&found[2])),
+                false => found[0].to_string(),
+            }
         };
-        match is_own(&line[2]) {
-            true => NEXT_FIELD.replace_all(&line[0], next).into_owned(),
-            false => line[0].to_string(),
-        }
+        NEXT_FIELD.replace_all(&line[0], next).into_owned()
     });
-    let page = without(&SCRIPT, "is code", &page, unread);
-    let page = without(&FENCE, "is code", &page, unread);
-    let page = without(&STRUCK, "is struck out", &page, unread);
     let page = without(&UNTICKED, "is a box that is not ticked", &page, unread);
     let page = wiki::without_boilerplate(&page, unread);
     let page = wiki::templates(&page, unread);
@@ -163,19 +169,14 @@ pub(crate) fn as_fields(page: &str) -> (String, Vec<Unread>) {
 }
 
 /// Takes out what a pattern finds; its lines with words are unread.
-fn without(
-    pattern: &Regex,
-    reason: &'static str,
-    page: &str,
-    unread: &mut Vec<(String, &'static str)>,
-) -> String {
+fn without(pattern: &Regex, reason: &'static str, page: &str, unread: &mut Vec<Unread>) -> String {
     let removed = pattern.replace_all(page, |found: &Captures<'_>| {
         let lines = found[0].lines().map(str::trim);
         let lines =
             lines.filter(|line| !line.starts_with('`') && line.chars().any(char::is_alphanumeric));
         unread.extend(lines.map(|line| (line.to_string(), reason)));
         // What is struck out may stand within a line.
-        match found[0].ends_with('\n') || found[0].contains('\n') {
+        match found[0].contains('\n') {
             true => "\n",
             false => "",
         }

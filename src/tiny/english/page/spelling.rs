@@ -3,39 +3,42 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use deunicode::deunicode;
 use regex::Captures;
 use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
 
 use crate::pattern::pattern;
 
 pattern!(WORD, r"\p{Lu}[\p{L}\p{M}]*(?:-[\p{L}\p{M}]+)*");
 
-/// A word in small letters, without accents and hyphens.
+/// A word in lower case, in letters of ASCII (`bjorn` for `Bjørn`) and without hyphens.
 pub(super) fn bare(word: &str) -> String {
-    let letters = word.nfd().filter(|c| !is_combining_mark(*c) && *c != '-');
-    letters.flat_map(char::to_lowercase).collect()
+    deunicode(word).replace('-', "").to_lowercase()
 }
 
 /// The page with the character's name as the user spells it: `Ruzena` for `Růžena`, `Soonja` for `Soon-ja`.
 ///
-/// Where the page spells a name in several ways, they are several people or things: Rose likes `Rosé`.
+/// A name is respelt only if the page has one spelling of it alone and this is not the user's: with several, as where Rose likes `Rosé`,
+/// they may be different people or things.
 pub(super) fn with_own_spelling<'a>(character: &str, page: &'a str) -> Cow<'a, str> {
-    let small = |word: &str| word.nfc().flat_map(char::to_lowercase).collect::<String>();
-    let is_one = |name: &&str| {
+    let lower = |word: &str| word.nfc().flat_map(char::to_lowercase).collect::<String>();
+    let is_spelt_otherwise = |name: &&str| {
         let words = WORD.find_iter(page).map(|word| word.as_str());
-        let spellings = words.filter(|word| bare(word) == bare(name)).map(small);
+        let spellings = words.filter(|word| bare(word) == bare(name)).map(lower);
         let spellings: BTreeSet<String> = spellings.collect();
-        spellings.len() == 1 && !spellings.contains(&small(name))
+        spellings.len() == 1 && !spellings.contains(&lower(name))
     };
-    let own: Vec<(String, &str)> = character
+    let respelt: Vec<(String, &str)> = character
         .split_whitespace()
-        .filter(is_one)
+        .filter(is_spelt_otherwise)
         .map(|name| (bare(name), name))
         .collect();
+    if respelt.is_empty() {
+        return page.into();
+    }
     WORD.replace_all(page, |found: &Captures<'_>| {
         let spelt = bare(&found[0]);
-        match own.iter().find(|(name, _)| *name == spelt) {
+        match respelt.iter().find(|(name, _)| *name == spelt) {
             Some((_, name)) if !found[0].contains(char::is_lowercase) => name.to_uppercase(),
             Some((_, name)) => name.to_string(),
             None => found[0].to_string(),
@@ -73,6 +76,8 @@ mod tests {
                 "Mira, míra and Míra-like",
             ),
             ("Zoe", "Zoë, ZOË", "Zoe, ZOE"),
+            ("Bjorn", "Bjørn's boat", "Bjorn's boat"),
+            ("Lukasz", "Łukasz sings.", "Lukasz sings."),
         ] {
             assert_eq!(with_own_spelling(character, page), expected);
         }
