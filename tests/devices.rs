@@ -92,7 +92,7 @@ fn dpo(
     job: &Job,
 ) -> Result<()> {
     let (base, lora) = (small("gemma"), LoraConfig::new(4, 8.0));
-    let gemma = files::load_gemma(
+    let gemma = files::load_decoder(
         &Checkpoint::folder(base),
         Precision::default(),
         devices.first(),
@@ -129,7 +129,7 @@ fn dpo(
             .with_learning_rate(1e-3)
             .with_seed(7),
         adapter: Some(&first),
-        base: "tiny",
+        base: &Checkpoint::folder("tiny"),
         precision: Precision::default(),
         output: folder,
         work: &folder.join("work"),
@@ -270,7 +270,7 @@ fn replies_are_the_same_on_two_devices() {
     let folder = tempfile::tempdir().unwrap();
     let sampled = [1, 2].map(|count| {
         let devices = devices(count);
-        let gemma = files::load_gemma(
+        let gemma = files::load_decoder(
             &Checkpoint::folder(small("gemma")),
             Precision::default(),
             devices.first(),

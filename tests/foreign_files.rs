@@ -73,7 +73,7 @@ fn generates(model: &Path, prompt: &str) {
 fn load_adapter(folder: &Path) -> Result<AdapterConfig, String> {
     let device = Device::default();
     let base = Checkpoint::folder(GOLDEN);
-    let mut model = files::load_gemma(&base, Precision::default(), &device).unwrap();
+    let mut model = files::load_decoder(&base, Precision::default(), &device).unwrap();
     files::load_adapter(&mut model, folder, &device).map_err(|error| error.to_string())
 }
 
@@ -223,9 +223,9 @@ fn an_adapter_in_pytorchs_format_is_that_in_safetensors() {
     let device = Device::default();
     let base = Checkpoint::folder(GOLDEN);
     let logits = |name: &str| {
-        let mut model = files::load_gemma(&base, Precision::default(), &device).unwrap();
+        let mut model = files::load_decoder(&base, Precision::default(), &device).unwrap();
         files::load_adapter(&mut model, &Path::new(GOLDEN).join(name), &device).unwrap();
-        let input = apc::nn::GemmaInput::from_ids(&[vec![2, 5, 7]], &device);
+        let input = apc::nn::DecoderInput::from_ids(&[vec![2, 5, 7]], &device);
         model.forward(input).into_data()
     };
     assert_eq!(logits("adapter-bin"), logits("adapter"));

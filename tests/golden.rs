@@ -3,9 +3,9 @@
 mod adapter;
 mod classifier;
 mod compressed;
+mod decoder;
 mod dpo;
 mod files;
-mod gemma;
 mod merge;
 mod nf4;
 mod refused;
@@ -21,9 +21,12 @@ use safetensors::{Dtype, SafeTensors};
 /// float32 and float64 to differ by 2e-5 at most; the rest of the room is for another order of summation.
 const TOLERANCE: f64 = 1e-5;
 
+/// How far torch's own float32 and float64 may be apart where the fixtures are made.
+const NOISE: f64 = 2e-5;
+
 /// The same for gradients, as a part of the tensor's largest one, because some tensors' are all below 1e-2; the largest
-/// difference was 5.8e-6 of it.
-const GRADIENT: f64 = 3e-5;
+/// difference was 5.8e-6 of it, but 4.8e-5 where layers share keys, where torch's own float32 is off by as much.
+const GRADIENT: f64 = 1e-4;
 
 /// The same for a value after one step of AdamW, which is tight enough to see that weight decay is there: it moves a
 /// weight by 1e-5 of itself in DeBERTa. The largest difference was 3e-7.
@@ -93,9 +96,9 @@ impl Golden {
         assert_close(&what, got, self.values(name), tolerance);
     }
 
-    /// Fails unless each value is within [`GRADIENT`] of the largest golden one.
+    /// Fails unless each value is within [`GRADIENT`] of the largest golden one, and within [`NOISE`].
     fn assert_gradient(&self, name: &str, got: &[f64]) {
-        let tolerance = TOLERANCE.min(GRADIENT * largest(self.values(name)));
+        let tolerance = NOISE.min(GRADIENT * largest(self.values(name)));
         self.assert(name, got, tolerance);
     }
 

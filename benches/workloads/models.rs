@@ -99,7 +99,7 @@ impl Models {
             } else {
                 precision
             };
-            return files::load_gemma(
+            return files::load_decoder(
                 &Checkpoint::folder(embedded("gemma")),
                 precision,
                 &self.device,

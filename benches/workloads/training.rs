@@ -54,7 +54,7 @@ impl Bench<'_> {
                     .with_seed(0)
                     .with_shuffle(false),
                 adapter: None,
-                base: "random",
+                base: &Checkpoint::folder("random"),
                 precision: Precision::default(),
                 output: folder.path(),
                 work: &folder.path().join("work"),

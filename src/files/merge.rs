@@ -7,12 +7,12 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde_json::Value;
 
 use super::config_json::{CONFIG, is_quantized, name_of};
+use super::decoder::{check_decoder_size, text_name};
 use super::export::{Written, write_model};
-use super::gemma::check_gemma_size;
-use super::peft::{load_adapter_with, module_path};
+use super::peft::load_adapter_with;
 use super::shards::Entry;
-use super::tensors::{open, read, weight_files};
-use super::{Checkpoint, read_gemma_config};
+use super::tensors::{StoredTensor, open, read, weight_files};
+use super::{Checkpoint, read_decoder_config};
 use crate::nn::Lora;
 use crate::progress::Job;
 use crate::{Error, Result};
@@ -34,8 +34,8 @@ pub fn merge_adapter(
     device: &Device,
     job: &Job,
 ) -> Result<Written> {
-    let shape = read_gemma_config(base)?;
-    check_gemma_size(base, &shape)?;
+    let shape = read_decoder_config(base)?;
+    check_decoder_size(base, &shape)?;
     let mut model = shape.init(device);
     let mut config: Value = base.read_json(CONFIG)?;
     if is_quantized(&config) {
@@ -49,23 +49,29 @@ pub fn merge_adapter(
         }
     }
     let stored = open(&weight_files(base)?)?;
-    let mut own = |name: &str| {
-        let head = stored.get(name).or_else(|| match name {
-            "lm_head.weight" => stored.get("model.embed_tokens.weight"),
+    // The text model's weights, by their names there.
+    let own: HashMap<String, &StoredTensor> = stored
+        .iter()
+        .filter_map(|(name, tensor)| Some((text_name(name)?, tensor)))
+        .collect();
+    let mut read_own = |name: &str| {
+        let head = own.get(name).or_else(|| match name {
+            "lm_head.weight" => own.get("model.embed_tokens.weight"),
             _ => None,
         });
         head.and_then(|tensor| tensor.read_as(DType::F32).ok())
     };
-    load_adapter_with(&mut model, adapter, &mut own, device)?;
+    load_adapter_with(&mut model, adapter, &mut read_own, device)?;
     let mut factors: HashMap<String, Lora> = HashMap::new();
     for (layer_idx, projection, linear) in model.projections() {
         if let Some(lora) = linear.lora() {
-            let name = format!("{}.weight", module_path(layer_idx, projection));
+            let (part, name) = (projection.part(), projection.name());
+            let name = format!("model.layers.{layer_idx}.{part}.{name}.weight");
             factors.insert(name, lora.clone());
         }
     }
     for (name, lora) in &factors {
-        let Some(weight) = stored.get(name) else {
+        let Some(weight) = own.get(name) else {
             return Err(Error::invalid(
                 base.name(),
                 format!("{name} is missing; download or copy the checkpoint again"),
@@ -84,7 +90,7 @@ pub fn merge_adapter(
         .into_iter()
         .map(|(name, tensor)| {
             let dtype = dtype.unwrap_or(tensor.dtype);
-            let lora = factors.remove(&name);
+            let lora = text_name(&name).and_then(|name| factors.remove(&name));
             Entry {
                 shape: tensor.shape.clone(),
                 name,

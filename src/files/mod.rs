@@ -7,9 +7,9 @@ mod checkpoint;
 mod classifier;
 mod compressed;
 mod config_json;
+mod decoder;
 mod dequantize;
 mod export;
-mod gemma;
 mod inside;
 mod io;
 mod merge;
@@ -33,8 +33,9 @@ pub use compressed::{Bits, round_weights, save_compressed};
 pub use dequantize::dequantize_model;
 pub use export::{COMPANIONS, Written};
 
-pub use gemma::{
-    check_gemma_size, load_gemma, read_eos_token_ids, read_gemma_config, write_gemma_config,
+pub use decoder::{
+    check_decoder_dtype, check_decoder_size, load_decoder, read_decoder_config, read_eos_token_ids,
+    write_gemma_config,
 };
 pub use inside::stays_inside;
 pub(crate) use io::write_by;

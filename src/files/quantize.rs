@@ -6,16 +6,31 @@ use burn::tensor::{DType, TensorData};
 use serde_json::{Value, json};
 
 use super::config_json::{CONFIG, is_quantized, name_of};
+use super::decoder::text_name;
 use super::export::{Written, write_model};
 use super::nf4::{QuantState, STATE, floats, is_projection};
 use super::shards::Entry;
 use super::tensors::{open, read, weight_files};
-use super::{Checkpoint, read_gemma_config};
+use super::{Checkpoint, read_decoder_config};
 use crate::nn::layers::nf4::{self, BLOCK_SIZE, CODE};
 use crate::progress::Job;
 use crate::{Error, Result};
 
-/// Writes the Gemma `base` to the folder `output` with its projections in NF4, in the layout that transformers loads
+/// Modules that stay dense: the head, those for images and sound, and those of embeddings for each layer.
+const DENSE: [&str; 10] = [
+    "lm_head",
+    "vision_tower",
+    "audio_tower",
+    "multi_modal_projector",
+    "embed_vision",
+    "embed_audio",
+    "vision_embedder",
+    "per_layer_input_gate",
+    "per_layer_projection",
+    "per_layer_model_projection",
+];
+
+/// Writes the decoder `base` to the folder `output` with its projections in NF4, in the layout that transformers loads
 /// with bitsandbytes; the rest is copied. Weights go through memory one at a time.
 ///
 /// # Errors
@@ -27,7 +42,7 @@ pub fn quantize_model(
     max_shard_bytes: u64,
     job: &Job,
 ) -> Result<Written> {
-    read_gemma_config(base)?;
+    read_decoder_config(base)?;
     let mut config: Value = base.read_json(CONFIG)?;
     if is_quantized(&config) {
         return Err(Error::invalid(
@@ -43,7 +58,8 @@ pub fn quantize_model(
     let mut compute = "float32";
     for (name, tensor) in tensors {
         let shape = tensor.shape.clone();
-        if !is_projection(&name) {
+        let is_quantized = text_name(&name).is_some_and(|name| is_projection(&name));
+        if !is_quantized {
             entries.push(Entry {
                 dtype: tensor.dtype,
                 shape,
@@ -115,6 +131,7 @@ pub fn quantize_model(
         "bnb_4bit_use_double_quant": false,
         "bnb_4bit_compute_dtype": compute,
         "bnb_4bit_quant_storage": "uint8",
+        "llm_int8_skip_modules": DENSE,
     });
     let bytes = entries.iter().map(Entry::len).sum();
     let files = write_model(base, output, entries, max_shard_bytes, &config)?;

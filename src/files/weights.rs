@@ -5,6 +5,7 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device, TensorData};
 
+use super::decoder::text_name;
 use super::nf4;
 use super::shards::{Entry, write_file};
 use super::tensors::{StoredTensor, open, weight_files};
@@ -37,11 +38,13 @@ pub fn load_weights(
     load(model, checkpoint, Part::Whole, precision, device)
 }
 
-/// Whether every weight of a model must be there.
+/// Which weights of a checkpoint a model has.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Part<'a> {
     /// Every weight, and nothing else.
     Whole,
+    /// Those of the text model, and of them not those whose names begin so.
+    Text(&'a [String]),
     /// All but the head of a classifier, which stays as it is; heads for other tasks are skipped.
     Body,
 }
@@ -63,7 +66,7 @@ const OTHER_HEADS: [&str; 6] = [
 pub(super) fn load(
     model: &mut impl Weights,
     checkpoint: &Checkpoint,
-    part: Part,
+    part: Part<'_>,
     precision: Precision,
     device: &Device,
 ) -> Result<()> {
@@ -82,21 +85,23 @@ pub(super) fn load(
 }
 
 /// The tensors of a checkpoint from which a model is filled.
-struct StoredWeights {
+struct StoredWeights<'a> {
     tensors: BTreeMap<String, StoredTensor>,
-    part: Part,
+    part: Part<'a>,
     /// Whether there is the pooler with which a BERT was pretrained; if not, the model's own stays as it is.
     has_pooler: bool,
 }
 
-impl StoredWeights {
-    fn open(model: &mut impl Weights, checkpoint: &Checkpoint, part: Part) -> Result<Self> {
+impl<'a> StoredWeights<'a> {
+    fn open(model: &mut impl Weights, checkpoint: &Checkpoint, part: Part<'a>) -> Result<Self> {
         let tensors = open(&weight_files(checkpoint)?)?.into_iter();
         let mut tensors: BTreeMap<_, _> = tensors
             .map(|(name, tensor)| (modern(&name), tensor))
             .collect();
-        if part == Part::Body {
-            tensors = named_as_in_a_classifier(tensors, model);
+        match part {
+            Part::Whole => {}
+            Part::Text(unused) => tensors = named_as_in_a_text_model(tensors, unused),
+            Part::Body => tensors = named_as_in_a_classifier(tensors, model),
         }
         let has_pooler = tensors.keys().any(|name| name.starts_with(BERT_POOLER));
         let mut stored = Self {
@@ -185,6 +190,23 @@ impl StoredWeights {
     }
 }
 
+/// The weights of the text part of a model that also sees or hears, by the names that they have in a text model; those whose
+/// names begin like one of `unused` are left out.
+fn named_as_in_a_text_model(
+    tensors: BTreeMap<String, StoredTensor>,
+    unused: &[String],
+) -> BTreeMap<String, StoredTensor> {
+    let named = tensors
+        .into_iter()
+        .filter_map(|(name, tensor)| Some((text_name(&name)?, tensor)));
+    let is_used = |name: &str| {
+        !unused
+            .iter()
+            .any(|unused| name.starts_with(unused.as_str()))
+    };
+    named.filter(|(name, _)| is_used(name)).collect()
+}
+
 /// The weights of a base model that was saved alone, with its name in front as a classifier has it.
 fn named_as_in_a_classifier(
     tensors: BTreeMap<String, StoredTensor>,
@@ -250,6 +272,10 @@ pub fn weight_sizes(checkpoint: &Checkpoint, precision: Precision) -> Result<Wei
     let kept = DType::from(precision.dtype).size() as u64;
     let mut sizes = WeightSizes::default();
     for (name, tensor) in open(&weight_files(checkpoint)?)? {
+        // Parts for images and sound are passed over.
+        let Some(name) = text_name(&name) else {
+            continue;
+        };
         let values: u64 = tensor.shape.iter().map(|&size| size as u64).product();
         let is_float = matches!(tensor.dtype, DType::F32 | DType::BF16 | DType::F16);
         let quantized = precision.quantization == Quantization::Nf4 && nf4::is_projection(&name);

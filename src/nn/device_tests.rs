@@ -7,8 +7,8 @@ use crate::kernels::testing::{PRODUCT_TOLERANCE, gpus};
 use crate::nn::layers::nf4::Nf4;
 use crate::nn::layers::weight::draw_matrices;
 use crate::nn::{
-    ClassifierInput, DebertaConfig, Gemma, GemmaConfig, GemmaInput, KvCache, Lengths, LoraConfig,
-    Weights,
+    ClassifierInput, DebertaConfig, Decoder, DecoderConfig, DecoderInput, KvCache, Lengths,
+    LoraConfig, Weights,
 };
 
 /// The storage format of a Gemma's projections.
@@ -19,9 +19,9 @@ enum Form {
 }
 
 /// A Gemma, the same on any device.
-fn gemma(form: Form, device: &Device) -> Gemma {
+fn gemma(form: Form, device: &Device) -> Decoder {
     let cpu = Device::flex();
-    let mut gemma = GemmaConfig::gemma_2b()
+    let mut gemma = DecoderConfig::gemma_2b()
         .with_vocab_size(50)
         .with_hidden_size(64)
         .with_intermediate_size(128)
@@ -71,7 +71,7 @@ fn gradients_of_lora_on_four_bits_are_those_of_the_cpu() {
                 }
             }
         }
-        let input = GemmaInput::with_segments(
+        let input = DecoderInput::with_segments(
             &[vec![5, 6, 7, 8, 9, 10], vec![11, 12, 13, 14, 0, 0]],
             &[vec![1, 1, 1, 2, 2, 3], vec![1, 1, 2, 3, 0, 0]],
             device,
@@ -118,7 +118,7 @@ fn steps(form: Form, prompt: usize, device: &Device) -> Vec<TensorData> {
             // The other clone of the cache does not change.
             let mut other = cache.clone();
             let logits = |cache: &mut KvCache| {
-                let input = GemmaInput::behind(cache, ids(from, seq));
+                let input = DecoderInput::behind(cache, ids(from, seq));
                 let hidden = gemma.hidden_states(input, Some(cache));
                 let last: Tensor<2> = hidden.narrow(1, seq - 1, 1).reshape([2, 64]);
                 gemma.logits(last).cast(DType::F32).into_data()

@@ -1,4 +1,5 @@
-//! Burn modules under Hugging Face's names: Gemma; DeBERTa, RoBERTa and BERT classifiers, and their layers with LoRA and NF4.
+//! Burn modules under Hugging Face's names: Gemma, Llama, Mistral and Qwen as one decoder; DeBERTa, RoBERTa and BERT
+//! classifiers; and their layers with LoRA and NF4.
 //!
 //! This part of the crate knows burn and tensors only: no files, tokenizers, network, learner or command line. With
 //! `default-features = false` it is all there is of the crate. Each `XConfig` makes its module with `init(&device)`;
@@ -23,9 +24,10 @@ pub use config::InvalidConfig;
 #[cfg(feature = "files")]
 pub(crate) use config::check_pad;
 pub use decoder::cache::KvCache;
-pub use decoder::config::GemmaConfig;
-pub use decoder::gemma::Gemma;
-pub use decoder::input::GemmaInput;
+pub use decoder::config::{DecoderConfig, LayerType};
+pub use decoder::input::DecoderInput;
+pub use decoder::model::Decoder;
+pub use decoder::size::DecoderSize;
 pub use encoder::classifier::{SequenceClassifier, SequenceClassifierConfig};
 pub use encoder::deberta::Deberta;
 pub use encoder::deberta_config::DebertaConfig;
@@ -39,6 +41,11 @@ pub use layers::dropout::Dropout;
 pub use layers::linear::Linear;
 pub use layers::lora::{Lora, LoraConfig, Projection};
 pub use layers::nf4;
-pub use layers::norm::{LayerNorm, RmsNorm};
-pub use layers::rope::{Rope, position_ids};
+pub use layers::norm::{LayerNorm, NormScale, RmsNorm};
+pub use layers::rope::{Rope, RopeParameters, RopeType, position_ids};
 pub use layers::weight::{Weight, WeightMut, Weights};
+
+/// A Gemma, of any generation and size: a [`Decoder`] made by one of [`GemmaConfig`]'s functions named for it.
+pub type Gemma = Decoder;
+/// The shape of a Gemma: [`DecoderConfig`], whose default is Gemma's 7b.
+pub type GemmaConfig = DecoderConfig;

@@ -11,10 +11,9 @@ use burn::tensor::{DType, Device};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
-use crate::files::Precision;
-use crate::files::{self, AdapterConfig};
+use crate::files::{self, AdapterConfig, Checkpoint, Precision};
 use crate::kernels;
-use crate::nn::{Gemma, LoraConfig};
+use crate::nn::{Decoder, LoraConfig};
 use crate::parallel::{Devices, Replicas};
 use crate::persona::{PreferencePair, encode_reply};
 use crate::pipeline::record::open_steps;
@@ -45,7 +44,7 @@ pub struct DpoSummary {
 #[derive(Debug)]
 pub struct DpoTrained {
     /// The model with its trained factors.
-    pub policy: Replicas<Gemma>,
+    pub policy: Replicas<Decoder>,
     /// What it was trained on, with the reference's log-probabilities.
     pub examples: Vec<DpoExample>,
     /// Optimizer steps.
@@ -118,8 +117,8 @@ pub struct DpoRun<'a> {
     pub training: &'a DpoTraining,
     /// The adapter to go on from, in place of fresh factors; it is the reference, too.
     pub adapter: Option<&'a Path>,
-    /// What the adapter names as its base: a name on the hub, or a folder's path from the adapter's own.
-    pub base: &'a str,
+    /// The base; the adapter tells its name on the hub, or a folder's path from its own.
+    pub base: &'a Checkpoint,
     /// How the base's weights are kept, which is told beside the adapter.
     pub precision: Precision,
     /// The adapter's folder.
@@ -134,7 +133,7 @@ pub struct DpoRun<'a> {
 
 /// A model with factors, and what their files say of them.
 struct Policy {
-    model: Gemma,
+    model: Decoder,
     config: AdapterConfig,
 }
 
@@ -142,14 +141,14 @@ impl DpoRun<'_> {
     /// Trains and writes the adapter.
     pub fn run(
         &self,
-        bases: &Replicas<Gemma>,
+        bases: &Replicas<Decoder>,
         mut examples: Vec<DpoExample>,
         job: &Job,
     ) -> Result<DpoTrained> {
         let (training, devices) = (self.training, bases.devices());
         devices.first().seed(training.seed);
         let Policy { model, config } = self.policy(bases.first(), devices.first())?;
-        let with_lora_of = |policy: &Gemma| bases.each(|base| base.with_lora_of(policy));
+        let with_lora_of = |policy: &Decoder| bases.each(|base| base.with_lora_of(policy));
         let reference = match self.adapter {
             Some(_) => with_lora_of(&model.valid()),
             None => bases.clone(),
@@ -199,25 +198,26 @@ impl DpoRun<'_> {
     }
 
     /// Writes the adapter, and what it was made with.
-    fn save(&self, policy: &Gemma, config: &AdapterConfig) -> Result<()> {
+    fn save(&self, policy: &Decoder, config: &AdapterConfig) -> Result<()> {
         files::save_adapter(policy, config, self.output)?;
         let made_with = MadeWith {
             version: env!("CARGO_PKG_VERSION").to_string(),
-            base: self.base.to_string(),
+            base: self.base.reference(self.output),
             precision: self.precision,
         };
         files::write_json(&self.output.join(MadeWith::FILE), &made_with)
     }
 
     /// The base with the factors to be trained: fresh ones, or those of the adapter.
-    fn policy(&self, base: &Gemma, device: &Device) -> Result<Policy> {
+    fn policy(&self, base: &Decoder, device: &Device) -> Result<Policy> {
         let lora = &self.training.lora;
+        let name = self.base.reference(self.output);
         let mut model = base.clone();
         let config = match self.adapter {
-            Some(adapter) => files::load_adapter(&mut model, adapter, device)?.with_base(self.base),
+            Some(adapter) => files::load_adapter(&mut model, adapter, device)?.with_base(&name),
             None => {
                 model.add_lora(lora, device);
-                AdapterConfig::new(lora, self.base)
+                AdapterConfig::new(lora, &name).for_checkpoint(self.base)?
             }
         };
         for (_, _, linear) in model.projections_mut() {
@@ -231,7 +231,7 @@ impl DpoRun<'_> {
     /// Writes the reference's log-probabilities into the pairs.
     fn keep_reference(
         &self,
-        reference: &Replicas<Gemma>,
+        reference: &Replicas<Decoder>,
         examples: &mut [DpoExample],
         job: &Job,
     ) -> Result<()> {
@@ -307,7 +307,7 @@ impl DpoRun<'_> {
 
     /// Whether activations are computed anew: if that is asked for, if the base is in four bits, so that one layer of it is
     /// dense at a time, or if on a CPU they would take more than half of the memory that is free.
-    fn recomputes(&self, policy: &Gemma, examples: &[DpoExample], job: &Job) -> bool {
+    fn recomputes(&self, policy: &Decoder, examples: &[DpoExample], job: &Job) -> bool {
         if self.gradient_checkpointing || policy.is_quantized() {
             return true;
         }
@@ -327,7 +327,7 @@ impl DpoRun<'_> {
     /// progress bar.
     fn logps(
         &self,
-        models: &Replicas<Gemma>,
+        models: &Replicas<Decoder>,
         examples: &[DpoExample],
         label: &str,
         job: &Job,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::nn::Gemma;
+use crate::nn::Decoder;
 use crate::parallel::Replicas;
 use crate::persona::{Judge, Persona, RelevanceTable, Score, encode_prompt, persona_prompt};
 use crate::progress::Job;
@@ -33,7 +33,7 @@ pub struct Sampler<'a> {
     /// Who replies.
     pub persona: &'a Persona,
     /// The language model, on every device that samples.
-    pub models: &'a Replicas<Gemma>,
+    pub models: &'a Replicas<Decoder>,
     /// Its tokenizer.
     pub tokenizer: &'a Tokenizer,
     /// The ids at which a reply ends.
@@ -301,7 +301,7 @@ mod tests {
         let sampler = Sampler {
             persona: &persona,
             models: &Replicas::new(
-                files::load_gemma(
+                files::load_decoder(
                     &gemma.as_path().into(),
                     Precision::default(),
                     devices.first(),

@@ -17,7 +17,7 @@ use crate::pipeline::page::Page;
 use crate::pipeline::record::{Stage, StageSpec};
 use crate::pipeline::settings::{ModelChoice, TeacherChoice, TrainConfig};
 use crate::progress::Job;
-use crate::teacher::chat::{ChatModel, ChatTeacher, Language, LocalGemma, OpenAi};
+use crate::teacher::chat::{ChatModel, ChatTeacher, Language, LocalModel, OpenAi};
 use crate::teacher::imported::Imported;
 use crate::teacher::{Plan, Teacher};
 use crate::text::{Engine, EngineConfig, Work};
@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
             },
         };
         // A folder that is no model is told of before the first stage.
-        files::read_gemma_config(&base)?;
+        files::read_decoder_config(&base)?;
         files::check_weights(&base)?;
         let base_hash = base.hash()?;
         let chat = chat_model(config, &base, &base_hash, devices, job)?;
@@ -245,7 +245,7 @@ fn chat_model(
             let engine = EngineConfig::new(base.clone(), Work::reply(LOCAL_TOKENS))
                 .with_precision(config.precision);
             let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
-            Some(Box::new(LocalGemma::new(&name, engine, job)))
+            Some(Box::new(LocalModel::new(&name, engine, job)))
         }
         TeacherChoice::Chat(name) => Some(Box::new(OpenAi::new(name, config.chat.clone(), job)?)),
     })

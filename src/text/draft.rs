@@ -1,14 +1,14 @@
 //! Speculative decoding for one reply: prompt lookup and a bf16 draft of the model.
 
 use crate::memory;
-use crate::nn::Gemma;
+use crate::nn::Decoder;
 
 /// A bf16 copy of an f32 model for speculative decoding, if it is worth its memory.
 ///
 /// The copy takes half the bytes of the model, and making it takes as long as some tokens; it serves any number of replies.
 #[derive(Clone, Debug)]
 pub struct DraftModel {
-    pub(super) model: Option<Gemma>,
+    pub(super) model: Option<Decoder>,
 }
 
 impl DraftModel {
@@ -16,7 +16,7 @@ impl DraftModel {
     pub(crate) const LEAST_TOKENS: usize = 32;
 
     /// Copies a model on a CPU if decoding is bound by memory bandwidth and the copy fits into memory.
-    pub fn of(model: &Gemma) -> Self {
+    pub fn of(model: &Decoder) -> Self {
         let is_worth = Self::is_worth(model.num_weights() as u64, memory::available() / 2);
         let model = is_worth.then(|| model.to_draft());
         Self {

@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use bytesize::ByteSize;
 
 use crate::files::{self, Checkpoint, Precision};
-use crate::nn::{Gemma, GemmaConfig};
+use crate::nn::{Decoder, DecoderConfig};
 use crate::parallel::{Devices, Replicas};
 use crate::progress::Job;
 use crate::text::{
@@ -83,8 +83,8 @@ impl EngineConfig {
     /// Training computes activations anew where they would take more than half of that, and replies are drafted where a
     /// draft takes less than half.
     pub fn requirements(&self, free: Option<u64>) -> Result<Requirements> {
-        let config = files::read_gemma_config(&self.checkpoint)?;
-        files::check_gemma_size(&self.checkpoint, &config)?;
+        let config = files::read_decoder_config(&self.checkpoint)?;
+        files::check_decoder_size(&self.checkpoint, &config)?;
         let mut needs = Requirements::of(&config, self.precision, &self.work);
         // What the files hold counts: a checkpoint may be in four bits already.
         let sizes = files::weight_sizes(&self.checkpoint, self.precision)?;
@@ -129,7 +129,7 @@ impl EngineConfig {
 #[derive(Debug)]
 pub struct Engine {
     config: EngineConfig,
-    shape: GemmaConfig,
+    shape: DecoderConfig,
     devices: Devices,
     tokenizer: Tokenizer,
     chat_template: Option<ChatTemplate>,
@@ -141,13 +141,13 @@ pub struct Engine {
 #[derive(Debug)]
 pub struct Loaded {
     /// The model on each device.
-    pub models: Replicas<Gemma>,
+    pub models: Replicas<Decoder>,
     draft_model: DraftModel,
 }
 
 impl Loaded {
     /// The model on the first device.
-    pub fn model(&self) -> &Gemma {
+    pub fn model(&self) -> &Decoder {
         self.models.first()
     }
 }
@@ -164,7 +164,7 @@ impl Engine {
             let reason = format!("is {}, which this device does not compute in", dtype.name());
             return Err(Error::setting("dtype", reason));
         }
-        let shape = files::read_gemma_config(&config.checkpoint)?;
+        let shape = files::read_decoder_config(&config.checkpoint)?;
         files::check_weights(&config.checkpoint)?;
         if let Some(adapter) = &config.adapter {
             files::AdapterConfig::load(adapter)?;
@@ -250,7 +250,7 @@ impl Engine {
             let needs = config.requirements(Some(free))?;
             needs.check(&config.checkpoint.name(), free)?;
         }
-        let mut model = files::load_gemma(&config.checkpoint, config.precision, device)?;
+        let mut model = files::load_decoder(&config.checkpoint, config.precision, device)?;
         if !config.work.is_training() {
             if let Some(adapter) = &config.adapter {
                 files::load_adapter(&mut model, adapter, device)?;

@@ -1,7 +1,7 @@
 //! Samples many replies at once.
 
 use crate::Result;
-use crate::nn::Gemma;
+use crate::nn::Decoder;
 use crate::progress::Job;
 use crate::text::{DraftModel, GenerateConfig, Generation, Prompt, Room};
 
@@ -13,7 +13,7 @@ use crate::text::{DraftModel, GenerateConfig, Generation, Prompt, Room};
 ///
 /// Panics if a prompt has no token.
 pub fn generate(
-    model: &Gemma,
+    model: &Decoder,
     draft_model: &DraftModel,
     prompts: &[Prompt],
     config: &GenerateConfig,
@@ -36,14 +36,14 @@ pub fn generate(
 mod tests {
     use super::*;
     use crate::Error;
-    use crate::nn::GemmaConfig;
+    use crate::nn::DecoderConfig;
     use crate::nn::layers::weight::draw_matrices;
     use crate::text::Sampling;
     use burn::tensor::Device;
 
-    fn model() -> Gemma {
+    fn model() -> Decoder {
         let device = Device::default();
-        let mut model = GemmaConfig::small().with_vocab_size(50).init(&device);
+        let mut model = DecoderConfig::small().with_vocab_size(50).init(&device);
         draw_matrices(&mut model, 11, 0.7, &device);
         model
     }
@@ -57,7 +57,7 @@ mod tests {
         }
     }
 
-    fn replies(model: &Gemma, prompts: &[Prompt], config: &GenerateConfig) -> Vec<Vec<i32>> {
+    fn replies(model: &Decoder, prompts: &[Prompt], config: &GenerateConfig) -> Vec<Vec<i32>> {
         generate(
             model,
             &DraftModel::none(),

@@ -6,7 +6,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::nn::{Gemma, GemmaInput, KvCache, Lengths};
+use crate::nn::{Decoder, DecoderInput, KvCache, Lengths};
 use crate::progress::Job;
 use crate::text::draft::{Draft, DraftModel};
 use crate::text::running::{Reply, Row, add_tokens, forbid_stops, numbers};
@@ -23,7 +23,7 @@ use crate::{Result, kernels, parallel};
 /// decoding: it checks tokens from prompt lookup or a [`DraftModel`] and keeps those that it would have chosen anyway.
 #[derive(Debug)]
 pub struct Generation<'a> {
-    model: &'a Gemma,
+    model: &'a Decoder,
     device: Device,
     lengths: Lengths,
     config: &'a GenerateConfig,
@@ -31,7 +31,7 @@ pub struct Generation<'a> {
     waiting: VecDeque<Waiting>, // the longest first
     rows: Vec<Row>,
     cache: KvCache, // of the same rows
-    draft_model: Option<&'a Gemma>,
+    draft_model: Option<&'a Decoder>,
     ended: Vec<Reply>,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Generation<'a> {
     ///
     /// Panics if a prompt has no token.
     pub fn new(
-        model: &'a Gemma,
+        model: &'a Decoder,
         prompts: &[Prompt],
         config: &'a GenerateConfig,
         room: Room,
@@ -262,7 +262,7 @@ impl<'a> Generation<'a> {
     }
 
     /// Drafts at most so many tokens after the last token of the only reply, none of them a stop token.
-    fn draft(&mut self, model: &Gemma, wanted: usize) -> Result<Vec<i32>> {
+    fn draft(&mut self, model: &Decoder, wanted: usize) -> Result<Vec<i32>> {
         let row = &self.rows[0];
         let (mut rng, said) = (row.rng.clone(), row.reply.ids.len());
         let mut last = row.reply.ids.last().copied().unwrap_or_default();
@@ -290,7 +290,7 @@ impl<'a> Generation<'a> {
     }
 
     /// Adds tokens to the cache, the same number in every row; returns the [logits] after the last of them.
-    fn advance(&mut self, model: &Gemma, ids: TensorData, n_last: usize) -> Tensor<2> {
+    fn advance(&mut self, model: &Decoder, ids: TensorData, n_last: usize) -> Tensor<2> {
         let (device, cache) = (&self.device, &mut self.cache);
         parallel::awake(device, || logits(model, ids, cache, n_last, device))
     }
@@ -298,7 +298,7 @@ impl<'a> Generation<'a> {
 
 /// Computes the logits after the last `n_last` tokens of every row, `[rows · n_last, vocab_size]`.
 fn logits(
-    model: &Gemma,
+    model: &Decoder,
     ids: TensorData,
     cache: &mut KvCache,
     n_last: usize,
@@ -309,7 +309,7 @@ fn logits(
     let last = (0..rows).flat_map(|row| (row + 1) * seq - n_last..(row + 1) * seq);
     let last: Vec<i32> = last.map(|token| token as i32).collect();
     let last = Tensor::from_data(TensorData::new(last, [rows * n_last]), device);
-    let input = GemmaInput::behind(cache, ids);
+    let input = DecoderInput::behind(cache, ids);
     let hidden = model.hidden_states_at(input, Some(cache), last);
     model.logits(hidden)
 }

@@ -2,14 +2,14 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use crate::nn::{Gemma, GemmaInput, Lengths};
+use crate::nn::{Decoder, DecoderInput, Lengths};
 
 /// Returns the log-probability of each token of a response, given the prompt and the response before it.
 ///
 /// # Panics
 ///
 /// Panics if the prompt is empty.
-pub fn response_logprobs(model: &Gemma, prompt_ids: &[i32], response_ids: &[i32]) -> Vec<f32> {
+pub fn response_logprobs(model: &Decoder, prompt_ids: &[i32], response_ids: &[i32]) -> Vec<f32> {
     let n_targets = response_ids.len();
     if n_targets == 0 {
         return Vec::new();
@@ -30,7 +30,7 @@ pub fn response_logprobs(model: &Gemma, prompt_ids: &[i32], response_ids: &[i32]
         let size = [ids.len()];
         Tensor::from_data(TensorData::new(ids, size), &device)
     });
-    let input = GemmaInput::with_segments(&[ids], &[segments], &device);
+    let input = DecoderInput::with_segments(&[ids], &[segments], &device);
     let hidden = model.hidden_states_at(input, None, before);
     let logps = model.token_logps(hidden, targets);
     logps.into_data().iter::<f32>().take(n_targets).collect()

@@ -1,6 +1,6 @@
 //! What is asked of a model: prompts, how replies are made, and how much may be under way.
 
-use crate::nn::Gemma;
+use crate::nn::Decoder;
 use crate::text::Sampling;
 
 /// A prompt and the seeds of the replies wanted to it, one reply a seed.
@@ -37,7 +37,7 @@ pub struct Room {
 impl Room {
     /// Enough rows to make good use of the weights, and as many bytes for the cache as there are weights, a quarter of what
     /// they take in f32, or half a gibibyte.
-    pub fn of(model: &Gemma) -> Self {
+    pub fn of(model: &Decoder) -> Self {
         const ROWS: usize = 64;
         Self {
             rows: ROWS,

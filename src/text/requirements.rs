@@ -5,7 +5,7 @@ use std::fmt;
 use bytesize::ByteSize;
 
 use crate::files::{Precision, Quantization};
-use crate::nn::GemmaConfig;
+use crate::nn::DecoderConfig;
 use crate::text::Room;
 use crate::{Error, Result};
 
@@ -92,18 +92,20 @@ pub struct Requirements {
 
 impl Requirements {
     /// An estimate from the model's shape alone.
-    pub fn of(config: &GemmaConfig, precision: Precision, work: &Work) -> Self {
-        let shape = Shape::of(config);
+    pub fn of(config: &DecoderConfig, precision: Precision, work: &Work) -> Self {
+        let shape = config.size();
         let size = size_of_dtype(precision);
         let projections = match precision.quantization {
             Quantization::None => shape.projections * size,
             // Half a byte a value, and a scale in f32 for each block of 64.
             Quantization::Nf4 => shape.projections / 2 + shape.projections / 64 * 4,
         };
-        let weights = projections + (shape.embeddings + shape.norms) * size;
-        let values = shape.projections + shape.embeddings;
-        let most_cached = Room::cache_bytes(values as usize) as u64;
-        let cached = |tokens: u64| (tokens * shape.cached * size).min(most_cached);
+        let tables = shape.embeddings + shape.per_layer_embeddings;
+        let weights = projections + (tables + shape.rest) * size;
+        let most_cached = Room::cache_bytes(shape.total() as usize) as u64;
+        let each = shape.cached + shape.cached_in_window;
+        let cached = |tokens: u64| (tokens * each * size).min(most_cached);
+        let largest = tables.max((config.hidden_size * config.intermediate_size) as u64);
         let logits = |rows: u64| rows * config.vocab_size as u64 * 4;
         let layers = config.num_hidden_layers as u64;
         let (factors, cache, activations) = match *work {
@@ -128,7 +130,7 @@ impl Requirements {
                     // What goes into each layer, and all of one layer, whose weights are dense meanwhile.
                     let dense = match precision.quantization {
                         Quantization::None => 0,
-                        Quantization::Nf4 => shape.projections / layers.max(1) * size,
+                        Quantization::Nf4 => shape.largest_layer * size,
                     };
                     tokens * (layers * config.hidden_size as u64 + shape.activations) * size + dense
                 } else {
@@ -140,7 +142,7 @@ impl Requirements {
             }
         };
         Self {
-            weights: weights + shape.largest * size_of_dtype(precision) / 2,
+            weights: weights + largest * size / 2,
             draft: 0,
             judges: 0,
             factors,
@@ -222,46 +224,6 @@ impl fmt::Display for Requirements {
     }
 }
 
-/// How many numbers a model has of each kind.
-struct Shape {
-    projections: u64,
-    embeddings: u64,
-    norms: u64,
-    /// The largest weight.
-    largest: u64,
-    /// Numbers in the cache for a token.
-    cached: u64,
-    /// Numbers that one layer keeps of a token for its backward pass, attention weights not counted.
-    activations: u64,
-    /// Numbers in LoRA factors of rank 1 for all projections.
-    lora: u64,
-}
-
-impl Shape {
-    fn of(config: &GemmaConfig) -> Self {
-        let [vocab, hidden, inner, layers] = [
-            config.vocab_size,
-            config.hidden_size,
-            config.intermediate_size,
-            config.num_hidden_layers,
-        ]
-        .map(|size| size as u64);
-        let heads = (config.num_attention_heads * config.head_dim) as u64;
-        let kv_heads = (config.num_key_value_heads * config.head_dim) as u64;
-        let table = vocab * hidden;
-        let tables = if config.tie_word_embeddings { 1 } else { 2 };
-        Self {
-            projections: layers * hidden * (2 * heads + 2 * kv_heads + 3 * inner),
-            embeddings: tables * table,
-            norms: (2 * layers + 1) * hidden,
-            largest: table.max(hidden * inner),
-            cached: layers * 2 * kv_heads,
-            activations: 4 * hidden + 2 * heads + 2 * kv_heads + 3 * inner,
-            lora: layers * (2 * (hidden + heads) + 2 * (hidden + kv_heads) + 3 * (hidden + inner)),
-        }
-    }
-}
-
 fn size_of_dtype(precision: Precision) -> u64 {
     burn::tensor::DType::from(precision.dtype).size() as u64
 }
@@ -287,7 +249,7 @@ mod tests {
             new_tokens: 64,
         };
         let [dense, nf4] = [dense, nf4]
-            .map(|precision| Requirements::of(&GemmaConfig::gemma_2b(), precision, &work));
+            .map(|precision| Requirements::of(&DecoderConfig::gemma_2b(), precision, &work));
         // 1.98 billion values in projections, 0.52 billion in the table.
         assert!((gib(dense.weights) - 10.3).abs() < 0.2, "{dense}");
         assert!((gib(nf4.weights) - 4.0).abs() < 0.2, "{nf4}");
@@ -307,7 +269,7 @@ mod tests {
             quantization: Quantization::None,
         };
         let [kept, anew] = [false, true]
-            .map(|anew| Requirements::of(&GemmaConfig::gemma_2b(), bf16, &train(anew)));
+            .map(|anew| Requirements::of(&DecoderConfig::gemma_2b(), bf16, &train(anew)));
         // 39 million numbers, each with its gradient and two moments.
         assert!((gib(kept.factors) - 0.58).abs() < 0.02, "{kept}");
         assert!(anew.activations < kept.activations / 3, "{kept} {anew}");

@@ -6,7 +6,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
-use crate::nn::{Gemma, GemmaInput, Lengths};
+use crate::nn::{Decoder, DecoderInput, Lengths};
 use crate::parallel::Devices;
 use crate::train::shards::{step_in_parts, whole_step};
 use crate::train::{Scalars, clip_global_norm, token_logps};
@@ -109,7 +109,7 @@ impl LanguageBatch {
 #[derive(Module, Debug)]
 pub struct LanguageModel {
     /// The model.
-    pub gemma: Gemma,
+    pub gemma: Decoder,
 }
 
 impl LanguageModel {
@@ -138,7 +138,7 @@ impl LanguageModel {
             .into_iter()
             .map(|example| (example.ids, example.segments))
             .unzip();
-        let input = GemmaInput::with_segments(&ids, &segments, &device);
+        let input = DecoderInput::with_segments(&ids, &segments, &device);
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [n_rows]), &device);
         let hidden = self.gemma.hidden_states_at(input, None, rows);
         let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [n_rows]), &device);
@@ -193,7 +193,7 @@ impl InferenceStep for LanguageModel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::GemmaConfig;
+    use crate::nn::DecoderConfig;
     use burn::tensor::Device;
 
     fn example(parts: &[(i32, &[i32], f32)]) -> LanguageExample {
@@ -208,7 +208,7 @@ mod tests {
     fn two_continuations_behind_one_text_have_the_loss_of_two_texts() {
         let device = Device::flex();
         device.seed(5);
-        let gemma = GemmaConfig::gemma_2b()
+        let gemma = DecoderConfig::gemma_2b()
             .with_vocab_size(30)
             .with_hidden_size(16)
             .with_intermediate_size(32)

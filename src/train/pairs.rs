@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use crate::nn::{Gemma, GemmaInput, Lengths};
+use crate::nn::{Decoder, DecoderInput, Lengths};
 use crate::train::shards::balanced_parts;
 
 /// A better and a worse reply to one prompt, with the reference model's log-probabilities.
@@ -137,7 +137,7 @@ impl DpoBatch {
 /// # Shapes
 ///
 /// - output: `[pairs, 2]`
-pub fn reply_logps(model: &Gemma, batch: &DpoBatch) -> Tensor<2> {
+pub fn reply_logps(model: &Decoder, batch: &DpoBatch) -> Tensor<2> {
     let device = model.device();
     let replies = ReplyTokens::new(batch, Lengths::on(&device), &device);
     let hidden = model.hidden_states_at(replies.input(), None, replies.before.clone());
@@ -216,12 +216,12 @@ impl ReplyTokens {
         }
     }
 
-    pub(super) fn input(&self) -> GemmaInput {
-        GemmaInput::with_segments(&self.ids, &self.segments, &self.before.device())
+    pub(super) fn input(&self) -> DecoderInput {
+        DecoderInput::with_segments(&self.ids, &self.segments, &self.before.device())
     }
 
     /// The summed log-probabilities, `[pairs, 2]`, from the hidden states before the replies' tokens.
-    pub(super) fn logps(&self, model: &Gemma, hidden: Tensor<2>) -> Tensor<2> {
+    pub(super) fn logps(&self, model: &Decoder, hidden: Tensor<2>) -> Tensor<2> {
         let logps = model.token_logps(hidden, self.targets.clone()); // [tokens]
         let logps = self.belongs.clone().matmul(logps.unsqueeze_dim(1)); // [replies, 1]
         logps.reshape([-1, 2])
@@ -231,13 +231,20 @@ impl ReplyTokens {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::nn::GemmaConfig;
+    use crate::nn::DecoderConfig;
     use burn::tensor::Tolerance;
 
-    pub(in crate::train) fn model() -> Gemma {
+    pub(in crate::train) fn model() -> Decoder {
         let device = Device::flex();
         device.seed(8);
-        GemmaConfig::small().init(&device)
+        DecoderConfig::small().init(&device)
+    }
+
+    /// A plain one, and one with every part.
+    pub(in crate::train) fn models() -> [Decoder; 2] {
+        let device = Device::flex();
+        let plain = model();
+        [plain, DecoderConfig::small_with_all_parts().init(&device)]
     }
 
     pub(in crate::train) fn pair(chosen: &[i32], rejected: &[i32]) -> DpoPair {
@@ -258,23 +265,24 @@ pub(super) mod tests {
 
     #[test]
     fn pairs_behind_one_prompt_have_the_log_probabilities_of_pairs_behind_a_prompt_each() {
-        let model = model();
         let pairs = [
             pair(&[10, 11, 1], &[12, 1]),
             pair(&[13, 14, 15, 16, 1], &[1]),
             pair(&[17, 1], &[18, 19, 20, 1]),
         ];
-        let logps = |examples: &[&DpoExample]| -> Vec<f32> {
-            let batch = DpoExample::collate(examples);
-            let data = reply_logps(&model, &batch).into_data();
-            data.try_to_vec().unwrap()
-        };
-        let apart = [0, 1, 2].map(|idx| example(&pairs[idx..=idx]));
-        let apart = logps(&apart.each_ref());
-        let together = logps(&[&example(&pairs[..2]), &example(&pairs[2..])]);
-        assert_eq!(apart.len(), 6);
-        for (apart, together) in apart.iter().zip(&together) {
-            assert!((apart - together).abs() < 1e-5, "{apart} {together}");
+        for model in models() {
+            let logps = |examples: &[&DpoExample]| -> Vec<f32> {
+                let batch = DpoExample::collate(examples);
+                let data = reply_logps(&model, &batch).into_data();
+                data.try_to_vec().unwrap()
+            };
+            let apart = [0, 1, 2].map(|idx| example(&pairs[idx..=idx]));
+            let apart = logps(&apart.each_ref());
+            let together = logps(&[&example(&pairs[..2]), &example(&pairs[2..])]);
+            assert_eq!(apart.len(), 6);
+            for (apart, together) in apart.iter().zip(&together) {
+                assert!((apart - together).abs() < 1e-5, "{apart} {together}");
+            }
         }
     }
 

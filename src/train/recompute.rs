@@ -4,32 +4,36 @@ use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Int, Tensor};
 
-use crate::nn::{Gemma, GemmaInput};
+use crate::nn::decoder::layer::Carried;
+use crate::nn::{Decoder, DecoderInput};
 
-/// Computes the gradients of a loss with respect to the LoRA factors of a Gemma, and returns the loss's other output.
+/// Computes the gradients of a loss with respect to the LoRA factors of a decoder, and returns the loss's other output.
 ///
 /// The forward pass keeps only the inputs of each layer (Chen et al., arXiv 1604.06174); the backward pass runs each layer
 /// again, from the last to the first, and goes back through it. Of a base in four bits, one layer at a time is dense.
+/// Keys and values that a layer lends to later ones are inputs of those and outputs of it.
 ///
 /// `loss` gets the last hidden states of `tokens`, `[n, hidden_size]`.
 pub(super) fn gradients_by_layer<T>(
-    gemma: &Gemma,
-    input: GemmaInput,
+    model: &Decoder,
+    input: DecoderInput,
     tokens: Tensor<1, Int>,
     loss: impl FnOnce(Tensor<2>) -> (Tensor<1>, T),
 ) -> (GradientsParams, T) {
-    let plain = gemma.clone().valid();
+    let plain = model.clone().valid();
     let (mut hidden, pass) = plain.begin(input, Some(tokens));
-    let mut inputs = Vec::with_capacity(gemma.n_layers());
-    for layer_idx in 0..gemma.n_layers() {
+    let mut lent = Carried::default();
+    let mut inputs = Vec::with_capacity(model.n_layers());
+    for layer_idx in 0..model.n_layers() {
         inputs.push(hidden.clone());
-        hidden = plain.layer(layer_idx, hidden, &pass, None);
+        hidden = plain.layer(layer_idx, hidden, &pass, &mut lent, None);
     }
     drop(plain);
     let last = hidden.autodiff().require_grad();
-    let (loss, scalars) = loss(gemma.end(last.clone()));
+    let (loss, scalars) = loss(model.end(last.clone()));
     // The vector-Jacobian product of a layer is the gradient of `output · slope`, where `slope` is the loss's gradient at its output.
     let mut slope = last.grad(&loss.backward());
+    let mut lent_slopes = Carried::default();
     let mut accumulator = GradientsAccumulator::new();
     while let (Some(hidden), Some(behind)) = (inputs.pop(), slope.take()) {
         let layer_idx = inputs.len();
@@ -37,11 +41,40 @@ pub(super) fn gradients_by_layer<T>(
             0 => hidden.autodiff(),
             _ => hidden.autodiff().require_grad(),
         };
-        let output = gemma.layer(layer_idx, hidden.clone(), &pass, None);
-        if output.is_tracked() {
-            let mut grads = (output * behind).sum().backward();
+        let mut carried = Carried::default();
+        let borrowed = model
+            .borrows(layer_idx)
+            .map(|layer_type| layer_type as usize);
+        if let Some(kind) = borrowed {
+            let taken = lent[kind].clone();
+            carried[kind] = taken.map(|pair| pair.map(|x| x.autodiff().require_grad()));
+        }
+        let taken = borrowed.and_then(|kind| carried[kind].clone());
+        let output = model.layer(layer_idx, hidden.clone(), &pass, &mut carried, None);
+        let mut along = vec![(output, behind)];
+        if let Some(kind) = model.lends(layer_idx).map(|layer_type| layer_type as usize)
+            && let (Some(own), Some(slopes)) = (carried[kind].take(), lent_slopes[kind].take())
+        {
+            let flat = |x: Tensor<4>| x.flatten::<3>(1, 2);
+            along.extend(own.map(flat).into_iter().zip(slopes.map(flat)));
+        }
+        along.retain(|(output, _)| output.is_tracked());
+        let sums = along
+            .into_iter()
+            .map(|(output, slope)| (output * slope).sum());
+        if let Some(sum) = sums.reduce(|a, b| a + b) {
+            let mut grads = sum.backward();
             slope = hidden.grad_remove(&mut grads);
-            accumulator.accumulate(gemma, GradientsParams::from_grads(grads, gemma));
+            if let (Some(kind), Some([keys, values])) = (borrowed, taken)
+                && let (Some(keys), Some(values)) =
+                    (keys.grad_remove(&mut grads), values.grad_remove(&mut grads))
+            {
+                lent_slopes[kind] = Some(match lent_slopes[kind].take() {
+                    Some([other_keys, other_values]) => [keys + other_keys, values + other_values],
+                    None => [keys, values],
+                });
+            }
+            accumulator.accumulate(model, GradientsParams::from_grads(grads, model));
         }
     }
     (accumulator.grads(), scalars)

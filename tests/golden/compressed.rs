@@ -1,5 +1,5 @@
 use apc::files::{self, Bits, Checkpoint, Precision};
-use apc::nn::{Gemma, GemmaInput, WeightMut, Weights};
+use apc::nn::{DecoderInput, Gemma, WeightMut, Weights};
 use apc::progress::Job;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -9,8 +9,8 @@ use super::{Golden, TOLERANCE, device, folder, values};
 
 fn logits(checkpoint: &Checkpoint) -> Vec<f64> {
     let precision = Precision::default();
-    let gemma: Gemma = files::load_gemma(checkpoint, precision, &device()).expect("it loads");
-    let input = GemmaInput::from_ids(&[vec![2, 8, 9, 10, 11, 40, 3]], &device());
+    let gemma: Gemma = files::load_decoder(checkpoint, precision, &device()).expect("it loads");
+    let input = DecoderInput::from_ids(&[vec![2, 8, 9, 10, 11, 40, 3]], &device());
     values(gemma.forward(input).into_data())
 }
 
@@ -131,7 +131,7 @@ fn weights_packed_in_a_way_that_is_not_known_are_refused_by_name() {
         let bytes = safetensors::serialize(views, None).unwrap();
         std::fs::write(there.path().join("model.safetensors"), bytes).unwrap();
         let checkpoint = Checkpoint::folder(there.path());
-        files::load_gemma(&checkpoint, Precision::default(), &device())
+        files::load_decoder(&checkpoint, Precision::default(), &device())
             .unwrap_err()
             .to_string()
     };

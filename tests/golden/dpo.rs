@@ -1,8 +1,8 @@
-use apc::nn::{Gemma, GemmaInput};
+use apc::nn::{DecoderInput, Gemma};
 use burn::tensor::{Int, Tensor, TensorData, activation};
 use serde::Deserialize;
 
-use super::adapter::{adapted, factor_gradients};
+use super::adapter::{LAYERS, adapted, factor_gradients};
 use super::{Golden, TOLERANCE, assert_close, device, folder, values};
 
 /// Log-probs are sums over up to nine tokens and as large as 50, where two neighbours in f32 are 4e-6 apart; the largest
@@ -62,7 +62,7 @@ fn one_by_one(model: &Gemma, pairs: &[Pair]) -> [Tensor<1>; 2] {
         let log_probs = pairs.iter().map(|pair| {
             let reply = side(pair);
             let ids = [pair.prompt.clone(), reply.clone()].concat();
-            let logits = model.forward(GemmaInput::from_ids(&[ids], &device()));
+            let logits = model.forward(DecoderInput::from_ids(&[ids], &device()));
             let places = (pair.prompt.len() as i32 - 1..).take(reply.len()).collect();
             log_prob(logits.squeeze_dim(0), places, &reply)
         });
@@ -104,7 +104,7 @@ fn packed(model: &Gemma, pairs: &[Pair]) -> [Tensor<1>; 2] {
             .concat()
         })
         .collect();
-    let logits = model.forward(GemmaInput::with_segments(&ids, &segments, &device()));
+    let logits = model.forward(DecoderInput::with_segments(&ids, &segments, &device()));
     let side = |rejected: bool| {
         let log_probs = pairs.iter().enumerate().map(|(row, pair)| {
             let logits: Tensor<2> = logits.clone().narrow(0, row, 1).squeeze_dim(0);
@@ -187,7 +187,7 @@ fn the_loss_of_dpo_its_rewards_and_gradients_are_those_of_peft_alone_and_packed(
         let loss = losses.mean();
         let value = values(loss.clone().into_data());
         assert_close(&format!("{way}: loss"), &value, &[golden.loss], TOLERANCE);
-        let got = factor_gradients(&policy, &loss.backward());
+        let got = factor_gradients(&policy, LAYERS, &loss.backward());
         assert_eq!(got.len(), gradients.names("dpo.grad.").count());
         for (factor, gradient) in got {
             gradients.assert_gradient(&format!("dpo.grad.{factor}"), &gradient);

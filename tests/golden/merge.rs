@@ -24,7 +24,7 @@ fn merge(model: &str, adapter: &str, output: &Path, max_bytes: u64) -> apc::Resu
 
 fn same(model: &Path, expected: &Gemma) {
     let merged =
-        files::load_gemma(&Checkpoint::folder(model), Precision::default(), &device()).unwrap();
+        files::load_decoder(&Checkpoint::folder(model), Precision::default(), &device()).unwrap();
     logits(&merged).assert_approx_eq(&logits(expected), Tolerance::<f32>::absolute(1e-5));
 }
 

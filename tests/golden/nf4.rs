@@ -4,7 +4,7 @@ use std::path::Path;
 
 use apc::files::{self, Checkpoint, Precision, Quantization};
 use apc::nn::nf4::{self, BLOCK_SIZE};
-use apc::nn::{Gemma, GemmaInput};
+use apc::nn::{DecoderInput, Gemma};
 use apc::progress::Job;
 use safetensors::{Dtype, SafeTensors};
 
@@ -32,7 +32,7 @@ fn f32s(values: &[f64]) -> Vec<f32> {
 /// Compares logits with those of transformers and bitsandbytes.
 fn assert_logits(model: &Gemma, golden: &str, tolerance: f64) {
     let golden = &tensors(&folder("nf4").join("logits.safetensors"))[golden];
-    let input = GemmaInput::from_ids(&[vec![2, 8, 9, 10, 11, 40, 3]], &device());
+    let input = DecoderInput::from_ids(&[vec![2, 8, 9, 10, 11, 40, 3]], &device());
     let logits = values(model.forward(input).into_data());
     assert_close("logits", &logits, golden, tolerance);
 }
@@ -42,7 +42,7 @@ fn load(folder: &Path, quantization: Quantization) -> Gemma {
         quantization,
         ..Precision::default()
     };
-    files::load_gemma(&Checkpoint::folder(folder), precision, &device()).expect("the model loads")
+    files::load_decoder(&Checkpoint::folder(folder), precision, &device()).expect("the model loads")
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn another_quantization_is_refused_by_its_name() {
         .unwrap()
         .replace("\"nf4\"", "\"fp4\"");
     fs::write(&config, text).unwrap();
-    let error = files::load_gemma(
+    let error = files::load_decoder(
         &Checkpoint::folder(there.path()),
         Precision::default(),
         &device(),

@@ -22,7 +22,7 @@ fn set(path: &Path, key: &str, value: Value) {
 }
 
 fn gemma_error(folder: &Path) -> String {
-    let model = files::load_gemma(&Checkpoint::folder(folder), Precision::default(), &device());
+    let model = files::load_decoder(&Checkpoint::folder(folder), Precision::default(), &device());
     model.expect_err("the folder must be refused").to_string()
 }
 
@@ -238,7 +238,7 @@ fn a_file_that_is_not_there_is_an_error_that_names_it() {
 fn a_config_of_another_architecture_is_an_error_that_names_both() {
     assert_names(
         &gemma_error(&folder("deberta-v3-2")),
-        &["config.json", "a deberta-v2 model", "a gemma model"],
+        &["config.json", "a deberta-v2 model", "gemma, gemma2"],
     );
     assert_names(
         &classifier_error(&folder("gemma-mqa")),
@@ -253,7 +253,7 @@ fn a_config_of_another_architecture_is_an_error_that_names_both() {
     set(&config, "model_type", json!("gemma2"));
     assert_names(
         &gemma_error(there.path()),
-        &["a gemma2 model", "a gemma model"],
+        &["a gemma2 model", "gemma, gemma2"],
     );
     set(&config, "model_type", Value::Null);
     assert_names(

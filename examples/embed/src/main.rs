@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use apc::files::{self, Checkpoint, Precision};
-use apc::nn::{ClassifierInput, GemmaInput};
+use apc::nn::{ClassifierInput, DecoderInput};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, activation};
 
@@ -17,7 +17,7 @@ fn main() -> apc::Result<()> {
 
     // A frozen Gemma, and LoRA factors on the autodiff side of the device.
     let base = Checkpoint::folder(root.join("tests/golden/gemma-mqa"));
-    let mut gemma = files::load_gemma(&base, precision, &device)?;
+    let mut gemma = files::load_decoder(&base, precision, &device)?;
     let adapter = files::load_adapter(
         &mut gemma,
         &root.join("tests/golden/gemma-mqa/adapter"),
@@ -25,7 +25,7 @@ fn main() -> apc::Result<()> {
     )?;
 
     // A step that makes a text likelier, by burn's optimizer; only the factors move.
-    let text = GemmaInput::from_ids(&[vec![2, 10, 11, 12, 13]], &device);
+    let text = DecoderInput::from_ids(&[vec![2, 10, 11, 12, 13]], &device);
     let targets = text.input_ids.clone().narrow(1, 1, 4).unsqueeze_dim(2);
     let logits = gemma.forward(text).narrow(1, 0, 4);
     let loss = activation::log_softmax(logits, 2)

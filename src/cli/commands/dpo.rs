@@ -251,7 +251,7 @@ impl DpoArgs {
         let run = DpoRun {
             training: &training,
             adapter: adapter.as_deref(),
-            base: &model.reference(&self.output),
+            base: &model,
             precision,
             output: &self.output,
             work: &work,

@@ -6,9 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{AGAIN, CONFIG};
+use crate::files::Checkpoint;
 use crate::files::config_json::is_off;
+use crate::files::decoder::has_text_part;
 use crate::nn::LoraConfig;
 use crate::{Error, Result, files};
+
+/// Modules for images and sound.
+const TOWERS_PATTERN: &str = r".*(vision|audio|multi_modal).*";
 
 /// PEFT's settings that change what an adapter computes, and that the models here do not have.
 const UNSUPPORTED: [&str; 11] = [
@@ -87,6 +92,31 @@ pub struct AdapterConfig {
     /// What changes nothing here, kept as it is.
     #[serde(flatten)]
     rest: Map<String, Value>,
+    /// Where the layers are in the model that PEFT wraps.
+    #[serde(skip)]
+    pub(super) layers: LayersPath,
+}
+
+/// Where the layers are in the model that PEFT wraps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum LayersPath {
+    /// In a text model.
+    #[default]
+    Text,
+    /// In the text part of a model that also sees or hears.
+    TextPart,
+    /// The same as it was before transformers 4.52.
+    OldTextPart,
+}
+
+impl LayersPath {
+    pub(super) fn prefix(self) -> &'static str {
+        match self {
+            Self::Text => "model.",
+            Self::TextPart => "model.language_model.",
+            Self::OldTextPart => "language_model.model.",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,8 +163,23 @@ impl AdapterConfig {
             alpha_pattern: Map::new(),
             layers_to_transform: None,
             rest: rest.as_object().cloned().unwrap_or_default(),
+            layers: LayersPath::Text,
         }
         .with_base(base)
+    }
+
+    /// The same for the text part of a model that also sees or hears, if the checkpoint is one.
+    ///
+    /// # Errors
+    ///
+    /// A `config.json` that cannot be read.
+    pub fn for_checkpoint(mut self, base: &Checkpoint) -> Result<Self> {
+        if has_text_part(base)? {
+            self.layers = LayersPath::TextPart;
+            // PEFT would add factors to projections of the same name in the parts for images and sound.
+            self.exclude_modules = Some(Modules::Pattern(TOWERS_PATTERN.to_string()));
+        }
+        Ok(self)
     }
 
     /// The model that it was trained on, if it tells: a folder, or a name on the hub, with `@` and the revision if it has

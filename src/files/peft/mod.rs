@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use super::decoder::text_name;
 use super::tensors::{Source, StoredTensor, open};
 use super::weights::write_tensors;
-use crate::nn::{Gemma, Lora, Projection};
+use crate::nn::{Decoder, Lora, Projection};
 use crate::{Error, Result, files};
 
 mod config;
@@ -15,6 +16,7 @@ mod places;
 mod saved;
 
 pub use config::AdapterConfig;
+use config::LayersPath;
 use saved::{pass_over_saved, weight_of};
 
 /// What helps against an adapter that is not whole.
@@ -22,20 +24,28 @@ const AGAIN: &str = "copy it again, or make it again with `force` if a run has m
 const CONFIG: &str = "adapter_config.json";
 
 /// The path of a projection in the model that PEFT wraps.
-pub(crate) fn module_path(layer_idx: usize, projection: Projection) -> String {
-    let part = match projection {
-        Projection::Query | Projection::Key | Projection::Value | Projection::Output => "self_attn",
-        Projection::Gate | Projection::Up | Projection::Down => "mlp",
-    };
-    format!("model.layers.{layer_idx}.{part}.{}", projection.name())
+fn module_path(layers: LayersPath, layer_idx: usize, projection: Projection) -> String {
+    let (prefix, part, name) = (layers.prefix(), projection.part(), projection.name());
+    format!("{prefix}layers.{layer_idx}.{part}.{name}")
 }
 
+/// What stands in front of the path of a module in PEFT's file.
+const WRAPPED: &str = "base_model.model.";
+
 /// The path of a factor inside PEFT's file.
-fn key(layer_idx: usize, projection: Projection, factor: &str) -> String {
-    format!(
-        "base_model.model.{}.{factor}.weight",
-        module_path(layer_idx, projection)
-    )
+fn key(layers: LayersPath, layer_idx: usize, projection: Projection, factor: &str) -> String {
+    let path = module_path(layers, layer_idx, projection);
+    format!("{WRAPPED}{path}.{factor}.weight")
+}
+
+/// Where the layers are in the model that PEFT wrapped, told by the names of the factors.
+fn layers_path(tensors: &BTreeMap<String, StoredTensor>) -> LayersPath {
+    let is_in = |layers: &LayersPath| {
+        let prefix = format!("{WRAPPED}{}", layers.prefix());
+        tensors.keys().any(|name| name.starts_with(&prefix))
+    };
+    let parts = [LayersPath::TextPart, LayersPath::OldTextPart];
+    parts.into_iter().find(is_in).unwrap_or_default()
 }
 
 /// The file of an adapter's factors.
@@ -51,7 +61,7 @@ fn factors_file(folder: &Path) -> Option<PathBuf> {
 ///
 /// Fails if the folder is no PEFT adapter, if its settings are not supported, or if its factors do not fit the model; all
 /// factors that are missing, unexpected or wrongly shaped are named at once.
-pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result<AdapterConfig> {
+pub fn load_adapter(model: &mut Decoder, folder: &Path, device: &Device) -> Result<AdapterConfig> {
     let mut own = model.clone();
     let mut base = |name: &str| {
         // The head of tied weights is the table of the embeddings.
@@ -68,7 +78,7 @@ pub fn load_adapter(model: &mut Gemma, folder: &Path, device: &Device) -> Result
 
 /// The same where `base` tells the values of the base's weights.
 pub(super) fn load_adapter_with(
-    model: &mut Gemma,
+    model: &mut Decoder,
     folder: &Path,
     base: &mut dyn FnMut(&str) -> Option<TensorData>,
     device: &Device,
@@ -79,6 +89,9 @@ pub(super) fn load_adapter_with(
         Error::invalid(folder, reason)
     })?;
     let mut tensors = open(&[Source::File(path.clone())])?;
+    config.layers = layers_path(&tensors);
+    // Factors of the parts for images and sound change nothing of the text model.
+    tensors.retain(|name, _| text_name(name.strip_prefix(WRAPPED).unwrap_or(name)).is_some());
     let mut problems = Vec::new();
     let mut adapted = model.without_lora();
     let places = config
@@ -90,7 +103,7 @@ pub(super) fn load_adapter_with(
         };
         let [out_features, in_features] = linear.shape();
         let mut take = |factor, shape| {
-            let name = key(layer_idx, projection, factor);
+            let name = key(config.layers, layer_idx, projection, factor);
             take_factor(&mut tensors, &name, shape, device)
         };
         let lora_a = take("lora_A", [lora.rank, in_features]);
@@ -140,12 +153,12 @@ fn take_factor(
 }
 
 /// Writes a model's factors as a PEFT adapter.
-pub fn save_adapter(model: &Gemma, config: &AdapterConfig, folder: &Path) -> Result<()> {
+pub fn save_adapter(model: &Decoder, config: &AdapterConfig, folder: &Path) -> Result<()> {
     let mut tensors = Vec::new();
     for (layer_idx, projection, linear) in model.projections() {
         if let Some(lora) = linear.lora() {
             for (name, factor) in [("lora_A", &lora.lora_a), ("lora_B", &lora.lora_b)] {
-                let name = key(layer_idx, projection, name);
+                let name = key(config.layers, layer_idx, projection, name);
                 tensors.push((name, factor.val().into_data()));
             }
         }

@@ -72,7 +72,7 @@ pub(super) struct Places<'a> {
 
 impl Places<'_> {
     pub(super) fn lora(&self, layer_idx: usize, projection: Projection) -> Option<LoraConfig> {
-        let path = module_path(layer_idx, projection);
+        let path = module_path(self.config.layers, layer_idx, projection);
         let in_layer = match &self.config.layers_to_transform {
             None => true,
             Some(Layers::One(layer)) => *layer == layer_idx,

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{DType, TensorData, bf16};
 
+use super::WRAPPED;
+use crate::files::decoder::text_name;
 use crate::files::tensors::StoredTensor;
-use crate::nn::{Gemma, WeightMut, Weights};
+use crate::nn::{Decoder, WeightMut, Weights};
 
 /// The name in the base model of a weight that an adapter has saved whole.
 fn base_name(name: &str) -> Option<String> {
-    let name = name.strip_prefix("base_model.model.")?;
+    let name = text_name(name.strip_prefix(WRAPPED)?)?;
     Some(
         name.replace(".modules_to_save.default", "")
             .replace(".original_module", ""),
@@ -50,7 +52,7 @@ pub(super) fn pass_over_saved(
 }
 
 /// The values of a model's weight.
-pub(super) fn weight_of(model: &mut Gemma, wanted: &str) -> Option<TensorData> {
+pub(super) fn weight_of(model: &mut Decoder, wanted: &str) -> Option<TensorData> {
     let mut found = None;
     model.weights("", &mut |name: &str, weight: WeightMut<'_>| {
         if name == wanted {

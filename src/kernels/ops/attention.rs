@@ -42,6 +42,15 @@ impl SharedPrompt {
     }
 }
 
+/// What becomes of the products of queries and keys before the softmax.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Scores {
+    /// They are multiplied by this.
+    pub(crate) scale: f64,
+    /// They are capped at plus and minus this then, `cap · tanh(score / cap)`.
+    pub(crate) softcap: Option<f64>,
+}
+
 /// Computes `softmax(scale · query · keyᵀ) · value` with the softmax in f32.
 ///
 /// `prompts` lists every row once. On a CPU, for few queries off the tape (a decoding step), keys and values are read in
@@ -53,14 +62,14 @@ impl SharedPrompt {
 /// - output: `[batch, heads, queries, head_dim]`
 pub(crate) fn attention(
     input: Attend,
+    form: Scores,
     prompts: impl FnOnce() -> Vec<SharedPrompt>,
-    scale: f64,
 ) -> Tensor<4> {
     let tensors = [&input.query, &input.key, &input.value];
     let [[_, heads, queries, _], [_, kv_heads, _, _], _] = tensors.map(Tensor::dims);
     let supported = tensors.iter().all(|x| supports(x) && !x.is_tracked());
-    if !supported || heads / kv_heads * queries > FEW_ROWS {
-        return plain(input, scale);
+    if !supported || form.softcap.is_some() || heads / kv_heads * queries > FEW_ROWS {
+        return plain(input, form);
     }
     let Attend {
         query,
@@ -69,13 +78,13 @@ pub(crate) fn attention(
         mask,
     } = input;
     let [query, key, value] = [query, key, value].map(|x| x.without_autodiff().into_dispatch());
-    let (mask, scale) = (mask.into_dispatch(), scale as f32);
+    let (mask, scale) = (mask.into_dispatch(), form.scale as f32);
     let out = Dispatch::attention(query, key, value, mask, prompts(), scale);
     Tensor::from_dispatch(out)
 }
 
 /// Folds the query heads that share a key head into its rows, so that keys and values are never repeated.
-fn plain(input: Attend, scale: f64) -> Tensor<4> {
+fn plain(input: Attend, Scores { scale, softcap }: Scores) -> Tensor<4> {
     let Attend {
         query,
         key,
@@ -91,7 +100,11 @@ fn plain(input: Attend, scale: f64) -> Tensor<4> {
     let scores = matmul(query, key.swap_dims(2, 3))
         .reshape([batch, heads, queries, keys])
         .cast(DType::F32);
-    let weights = masked_softmax(scores, &mask, scale).cast(dtype);
+    let weights = match softcap {
+        None => masked_softmax(scores, &mask, scale),
+        Some(cap) => masked_softmax((scores * (scale / cap)).tanh(), &mask, cap),
+    };
+    let weights = weights.cast(dtype);
     let weights = weights.reshape([batch, kv_heads, group * queries, keys]);
     matmul(weights, value).reshape([batch, heads, queries, head_dim])
 }
@@ -330,6 +343,11 @@ mod tests {
     use crate::kernels::testing::noise;
     use burn::tensor::{Device, Int, TensorData, Tolerance};
 
+    const SCORES: Scores = Scores {
+        scale: 0.3,
+        softcap: None,
+    };
+
     fn assert_close(got: Tensor<4>, expected: Tensor<4>, case: &str) {
         assert_eq!(got.dims(), expected.dims(), "{case}");
         let tolerance = Tolerance::<f32>::absolute(1e-5);
@@ -364,9 +382,9 @@ mod tests {
                 value: cached(3),
                 mask: mask.slice_assign([0..1, 0..1, 0..1, 0..keys], masked_row),
             };
-            let expected = plain(input.clone(), 0.3);
+            let expected = plain(input.clone(), SCORES);
             let prompts = || (0..batch).map(SharedPrompt::none).collect();
-            let got = attention(input.clone(), prompts, 0.3);
+            let got = attention(input.clone(), SCORES, prompts);
             assert_close(got, expected.clone(), case);
             // As without a cache: heads after tokens in memory.
             let turned = |x: Tensor<4>| (x.clone() * 1.0).swap_dims(1, 2) * 1.0;
@@ -375,7 +393,7 @@ mod tests {
                 value: turned(input.value).swap_dims(1, 2),
                 ..input
             };
-            assert_close(attention(input, prompts, 0.3), expected, case);
+            assert_close(attention(input, SCORES, prompts), expected, case);
         }
     }
 
@@ -413,7 +431,7 @@ mod tests {
                 value: cached(3),
                 mask: Tensor::from_data(mask, &device),
             };
-            let expected = plain(input.clone(), 0.3);
+            let expected = plain(input.clone(), SCORES);
             let prompts = || {
                 let together = SharedPrompt {
                     rows: vec![0, 2, 3],
@@ -421,7 +439,7 @@ mod tests {
                 };
                 vec![together, SharedPrompt::none(1)]
             };
-            assert_close(attention(input, prompts, 0.3), expected, case);
+            assert_close(attention(input, SCORES, prompts), expected, case);
         }
     }
 }

@@ -277,7 +277,15 @@ mod tests {
     #[test]
     fn products_of_few_rows_are_those_of_the_decoded_weight() {
         let device = Device::default();
-        for (rows, inner, out) in [(1, 2, 1), (1, 130, 77), (5, 66, 601), (64, 514, 700)] {
+        for (rows, inner, out) in [
+            (1, 2, 1),
+            (1, 130, 77),
+            (5, 66, 601),
+            (64, 514, 700),
+            (54, 32, 16),
+            (54, 48, 32),
+            (54, 32, 48),
+        ] {
             let weight = weight(out * inner, 64, DType::F32);
             let x = noise([rows, inner], 6, &device);
             assert!(nf4_multiplies_packed(&x, &weight));

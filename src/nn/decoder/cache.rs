@@ -43,6 +43,8 @@ struct Row {
 pub(crate) struct Extension {
     /// Those of the new tokens, `[rows, seq]`.
     pub(crate) positions: Tensor<2, Int>,
+    /// Those of the columns that the layers see, `[rows, columns]`.
+    pub(crate) key_positions: Tensor<2, Int>,
     /// True where a column that the layers see is padding, `[rows, columns]`.
     pub(crate) padding: Tensor<2, Bool>,
     /// The number of columns after those of the new tokens.
@@ -105,17 +107,19 @@ impl KvCache {
         self.used.end = new.end;
         let seen = self.seen();
         let mut positions = Vec::with_capacity(rows * seq);
+        let mut key_positions = Vec::with_capacity(rows * seen.len());
         let mut padding = Vec::with_capacity(rows * seen.len());
         for row in &self.rows {
-            positions.extend(
-                new.clone()
-                    .map(|column| column.saturating_sub(row.start) as i32),
-            );
+            let position = |column: usize| column.saturating_sub(row.start) as i32;
+            positions.extend(new.clone().map(position));
+            key_positions.extend(seen.clone().map(position));
             let real = row.start..self.used.end;
             padding.extend(seen.clone().map(|column| !real.contains(&column)));
         }
+        let key_positions = TensorData::new(key_positions, [rows, seen.len()]);
         Extension {
             positions: Tensor::from_data(TensorData::new(positions, [rows, seq]), device),
+            key_positions: Tensor::from_data(key_positions, device),
             padding: Tensor::from_data(TensorData::new(padding, [rows, seen.len()]), device),
             behind: seen.end - self.used.end,
         }
@@ -152,17 +156,12 @@ impl KvCache {
     ///
     /// # Shapes
     ///
-    /// - keys, values: `[rows, kv_heads, seq, head_dim]`
+    /// - tokens: two of `[rows, kv_heads, seq, head_dim]`
     /// - output: two of `[rows, kv_heads, columns, head_dim]`, the new tokens among them
-    pub(crate) fn append(
-        &mut self,
-        layer: usize,
-        keys: Tensor<4>,
-        values: Tensor<4>,
-    ) -> (Tensor<4>, Tensor<4>) {
-        let [rows, _, seq, _] = keys.dims();
+    pub(crate) fn append(&mut self, layer: usize, tokens: [Tensor<4>; 2]) -> [Tensor<4>; 2] {
+        let [rows, _, seq, _] = tokens[0].dims();
         let new = self.used.end - seq..self.used.end;
-        self.storage.append(layer, [keys, values], new);
+        self.storage.append(layer, tokens, new);
         self.storage.view(layer, 0..rows, self.seen())
     }
 
@@ -320,8 +319,8 @@ mod tests {
     fn append(cache: &mut KvCache, numbers: &[Vec<f32>]) -> [Tensor<4>; 2] {
         cache.extend(numbers[0].len(), &Device::default());
         let [keys, values] = tokens(numbers);
-        cache.append(0, values.clone(), keys.clone());
-        cache.append(1, keys, values).into()
+        cache.append(0, [values.clone(), keys.clone()]);
+        cache.append(1, [keys, values])
     }
 
     /// A cache of rows that were one batch with padding on the left.

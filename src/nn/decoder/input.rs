@@ -1,38 +1,42 @@
 //! Inputs of a decoder: ids, positions, mask.
 
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::nn::batch::ids_tensor;
 use crate::nn::decoder::cache::KvCache;
 use crate::nn::layers::attention::{attention_mask, cached_mask};
-use crate::nn::layers::rope::position_ids;
+use crate::nn::layers::rope::positions;
 
 /// Tokens of a forward pass with their positions and what each may see.
 ///
 /// # Examples
 ///
 /// ```
-/// use apc::nn::GemmaInput;
+/// use apc::nn::DecoderInput;
 /// use burn::tensor::Device;
 ///
 /// let device = Device::default();
-/// let input = GemmaInput::from_ids(&[vec![2, 10, 11], vec![2, 20, 21]], &device);
+/// let input = DecoderInput::from_ids(&[vec![2, 10, 11], vec![2, 20, 21]], &device);
 /// assert_eq!(input.input_ids.dims(), [2, 3]);
 /// // Rows of any length, filled up before their first token.
-/// let input = GemmaInput::left_padded(&[vec![2, 10, 11], vec![2]], 0, &device);
+/// let input = DecoderInput::left_padded(&[vec![2, 10, 11], vec![2]], 0, &device);
 /// assert_eq!(input.input_ids.dims(), [2, 3]);
 /// ```
 #[derive(Clone, Debug)]
-pub struct GemmaInput {
+pub struct DecoderInput {
     /// `[batch, seq]`
     pub input_ids: Tensor<2, Int>,
     /// `[batch, seq]`
     pub positions: Tensor<2, Int>,
+    /// Those of the tokens that may be seen, `[batch, keys]`; any number for padding
+    pub key_positions: Tensor<2, Int>,
     /// `[batch, 1, seq, keys]`, true where attention is forbidden
     pub mask: Tensor<4, Bool>,
+    /// One more than the largest position.
+    pub longest: usize,
 }
 
-impl GemmaInput {
+impl DecoderInput {
     /// Rows of equal length, in which each token sees those before it.
     ///
     /// # Shapes
@@ -41,7 +45,7 @@ impl GemmaInput {
     ///
     /// # Panics
     ///
-    /// Panics if the rows differ in length; [`GemmaInput::left_padded`] takes such rows.
+    /// Panics if the rows differ in length; [`DecoderInput::left_padded`] takes such rows.
     pub fn from_ids(rows: &[Vec<i32>], device: &Device) -> Self {
         let segments: Vec<Vec<i32>> = rows.iter().map(|row| vec![1; row.len()]).collect();
         Self::with_segments(rows, &segments, device)
@@ -86,10 +90,18 @@ impl GemmaInput {
             lengths(segments),
             "each token needs a segment"
         );
+        let input_ids = ids_tensor(input_ids, device);
+        let seq = segments.first().map_or(0, Vec::len);
+        let numbers = positions(segments);
+        let longest = numbers.iter().max().map_or(0, |&last| last as usize + 1);
+        let numbers = TensorData::new(numbers, [segments.len(), seq]);
+        let positions = Tensor::from_data(numbers, device);
         Self {
-            input_ids: ids_tensor(input_ids, device),
-            positions: position_ids(segments, device),
+            input_ids,
+            key_positions: positions.clone(),
+            positions,
             mask: attention_mask(segments, device),
+            longest,
         }
     }
 
@@ -104,7 +116,9 @@ impl GemmaInput {
         Self {
             input_ids,
             positions: new.positions,
+            key_positions: new.key_positions,
             mask: cached_mask(new.padding, seq, new.behind),
+            longest: cache.seq_len(),
         }
     }
 }
@@ -117,8 +131,8 @@ mod tests {
     fn rows_of_different_lengths_are_padded_on_the_left_where_nothing_is_seen() {
         let device = Device::default();
         let rows = [vec![5, 6, 7], vec![8]];
-        let padded = GemmaInput::left_padded(&rows, 0, &device);
-        let expected = GemmaInput::with_segments(
+        let padded = DecoderInput::left_padded(&rows, 0, &device);
+        let expected = DecoderInput::with_segments(
             &[vec![5, 6, 7], vec![0, 0, 8]],
             &[vec![1; 3], vec![0, 0, 1]],
             &device,
@@ -134,6 +148,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "differ in length")]
     fn plain_rows_of_different_lengths_are_refused() {
-        GemmaInput::from_ids(&[vec![5, 6, 7], vec![8]], &Device::default());
+        DecoderInput::from_ids(&[vec![5, 6, 7], vec![8]], &Device::default());
     }
 }

@@ -8,7 +8,8 @@ use crate::nn::matmul;
 /// Computes the log-probability of each target after its hidden state, in f32, with the logits of `size` rows at a time.
 ///
 /// The logits are not kept for the backward pass: the gradient `head[target] − softmax(logits)·head` of each
-/// log-probability is computed while they are at hand. The head itself gets no gradient.
+/// log-probability is computed while they are at hand. The head itself gets no gradient. With a cap, logits are
+/// `softcap · tanh(logit / softcap)`, and each row of the head counts with the slope of that at its logit.
 ///
 /// # Shapes
 ///
@@ -17,6 +18,7 @@ use crate::nn::matmul;
 /// - targets and output: `[rows]`
 pub(crate) fn token_logps(
     head: Tensor<2>,
+    softcap: Option<f64>,
     hidden: Tensor<2>,
     targets: Tensor<1, Int>,
     size: usize,
@@ -34,7 +36,13 @@ pub(crate) fn token_logps(
         .zip(targets.split(size, 0));
     for (states, targets) in parts {
         let [rows, _] = states.dims();
-        let logits = linear(states, head.clone()).cast(DType::F32);
+        let mut logits = linear(states, head.clone()).cast(DType::F32);
+        let mut slope = None;
+        if let Some(cap) = softcap {
+            let share = (logits * (1.0 / cap)).tanh();
+            slope = is_tracked.then(|| -share.clone().square() + 1.0);
+            logits = share * cap;
+        }
         let chosen = logits.clone().gather(1, targets.clone().reshape([rows, 1]));
         let largest = logits.clone().max_dim(1);
         let logits = logits.reshape([1, 1, rows, vocab_size]);
@@ -42,8 +50,14 @@ pub(crate) fn token_logps(
         let log_sum = largest - shares.clone().max_dim(1).log();
         logps.push((chosen - log_sum).reshape([rows]));
         if is_tracked {
+            let (mut chosen, mut shares) = (head.clone().select(0, targets.clone()), shares);
+            if let Some(slope) = slope {
+                let at_targets = slope.clone().gather(1, targets.reshape([rows, 1]));
+                chosen = chosen * at_targets.cast(head.dtype());
+                shares = shares * slope;
+            }
             let mean = matmul(shares.cast(head.dtype()), head.clone());
-            slopes.push(head.clone().select(0, targets) - mean);
+            slopes.push(chosen - mean);
         }
     }
     let logps = Tensor::cat(logps, 0);
@@ -71,29 +85,36 @@ mod tests {
         let hidden = Tensor::<2>::random([6, 16], Distribution::Normal(0.0, 2.0), &device);
         let targets = Tensor::<1, Int>::from_ints([3, 39, 0, 7, 7, 20], &device);
         let weights = Tensor::<1>::from_floats([1.0, -2.0, 0.5, 3.0, 0.0, 1.5], &device);
-        let plain = |hidden: Tensor<2>| {
-            let logps = activation::log_softmax(hidden.matmul(head.clone().transpose()), 1);
-            logps
-                .gather(1, targets.clone().reshape([6, 1]))
-                .reshape([6])
-        };
-        let ours = |hidden, size| token_logps(head.clone(), hidden, targets.clone(), size);
-        let gradient = |logps: &dyn Fn(Tensor<2>) -> Tensor<1>| {
-            let hidden = hidden.clone().autodiff().require_grad();
-            let logps = logps(hidden.clone());
-            let values = logps.clone().without_autodiff().into_data();
-            let grads = (logps * weights.clone()).sum().backward();
-            let gradient = hidden.grad(&grads).expect("the hidden states are tracked");
-            (values, gradient.into_data())
-        };
-        let (values, slopes) = gradient(&|hidden| ours(hidden, 4));
-        let (plain_values, plain_slopes) = gradient(&plain);
-        let tolerance = Tolerance::<f32>::absolute(1e-5);
-        values.assert_approx_eq(&plain_values, tolerance);
-        slopes.assert_approx_eq(&plain_slopes, tolerance);
-        for size in [4, 100] {
-            let logps = ours(hidden.clone(), size).into_data();
-            logps.assert_approx_eq(&plain_values, tolerance);
+        for softcap in [None, Some(2.0)] {
+            let plain = |hidden: Tensor<2>| {
+                let mut logits = hidden.matmul(head.clone().transpose());
+                if let Some(cap) = softcap {
+                    logits = (logits * (1.0 / cap)).tanh() * cap;
+                }
+                let logps = activation::log_softmax(logits, 1);
+                logps
+                    .gather(1, targets.clone().reshape([6, 1]))
+                    .reshape([6])
+            };
+            let ours =
+                |hidden, size| token_logps(head.clone(), softcap, hidden, targets.clone(), size);
+            let gradient = |logps: &dyn Fn(Tensor<2>) -> Tensor<1>| {
+                let hidden = hidden.clone().autodiff().require_grad();
+                let logps = logps(hidden.clone());
+                let values = logps.clone().without_autodiff().into_data();
+                let grads = (logps * weights.clone()).sum().backward();
+                let gradient = hidden.grad(&grads).expect("the hidden states are tracked");
+                (values, gradient.into_data())
+            };
+            let (values, slopes) = gradient(&|hidden| ours(hidden, 4));
+            let (plain_values, plain_slopes) = gradient(&plain);
+            let tolerance = Tolerance::<f32>::absolute(1e-5);
+            values.assert_approx_eq(&plain_values, tolerance);
+            slopes.assert_approx_eq(&plain_slopes, tolerance);
+            for size in [4, 100] {
+                let logps = ours(hidden.clone(), size).into_data();
+                logps.assert_approx_eq(&plain_values, tolerance);
+            }
         }
     }
 }

@@ -1,32 +1,29 @@
-//! A Gemma's projections: their LoRA factors, and other ways to store their weights.
+//! A decoder's projections: their LoRA factors, and other ways to store their weights.
 
 use burn::tensor::Device;
 
-use crate::nn::decoder::gemma::Gemma;
+use crate::nn::decoder::model::Decoder;
 use crate::nn::layers::linear::Linear;
 use crate::nn::layers::lora::{LoraConfig, Projection};
 
-impl Gemma {
-    /// Goes through the seven projections of each layer, with the layer's index, always in the same order.
+impl Decoder {
+    /// Goes through the projections of each layer, with the layer's index, always in the same order. A layer has seven, or
+    /// fewer if it takes its values or both keys and values from elsewhere.
     pub fn projections(&self) -> impl Iterator<Item = (usize, Projection, &Linear)> {
-        self.layers
-            .iter()
-            .enumerate()
-            .flat_map(|(layer_idx, layer)| {
-                let named = Projection::ALL.into_iter().zip(layer.projections());
-                named.map(move |(projection, linear)| (layer_idx, projection, linear))
-            })
+        let layers = self.layers.iter().enumerate();
+        layers.flat_map(|(layer_idx, layer)| {
+            let named = layer.projections();
+            named.map(move |(projection, linear)| (layer_idx, projection, linear))
+        })
     }
 
-    /// Goes through the seven projections of each layer to change them, in the order of [`Gemma::projections`].
+    /// Goes through the projections of each layer to change them, in the order of [`Decoder::projections`].
     pub fn projections_mut(&mut self) -> impl Iterator<Item = (usize, Projection, &mut Linear)> {
-        self.layers
-            .iter_mut()
-            .enumerate()
-            .flat_map(|(layer_idx, layer)| {
-                let named = Projection::ALL.into_iter().zip(layer.projections_mut());
-                named.map(move |(projection, linear)| (layer_idx, projection, linear))
-            })
+        let layers = self.layers.iter_mut().enumerate();
+        layers.flat_map(|(layer_idx, layer)| {
+            let named = layer.projections_mut();
+            named.map(move |(projection, linear)| (layer_idx, projection, linear))
+        })
     }
 
     /// Adds fresh LoRA factors to the projections that `config` names, in place of any they had.
@@ -40,12 +37,12 @@ impl Gemma {
     /// # Examples
     ///
     /// ```
-    /// use apc::nn::{GemmaConfig, LoraConfig, Projection, Weights};
+    /// use apc::nn::{DecoderConfig, LoraConfig, Projection, Weights};
     /// use burn::module::Module;
     /// use burn::tensor::Device;
     ///
     /// let device = Device::default();
-    /// let config = GemmaConfig::gemma_2b()
+    /// let config = DecoderConfig::gemma_2b()
     ///     .with_vocab_size(64)
     ///     .with_hidden_size(32)
     ///     .with_intermediate_size(64)
@@ -139,13 +136,13 @@ impl Gemma {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{GemmaConfig, GemmaInput, Weights};
+    use crate::nn::{DecoderConfig, DecoderInput, Weights};
     use burn::config::Config;
     use burn::tensor::{Tensor, Tolerance};
 
-    fn model(device: &Device) -> Gemma {
+    fn model(device: &Device) -> Decoder {
         device.seed(3);
-        GemmaConfig::small().init(device)
+        DecoderConfig::small().init(device)
     }
 
     #[cfg(feature = "flex")]
@@ -154,7 +151,7 @@ mod tests {
         let device = Device::default();
         let mut model = model(&device);
         model.freeze_weights();
-        let input = || GemmaInput::from_ids(&[vec![3, 4, 5, 6]], &device);
+        let input = || DecoderInput::from_ids(&[vec![3, 4, 5, 6]], &device);
         let lora = LoraConfig::new(2, 2.0);
         for has_lora in [false, true] {
             if has_lora {
@@ -195,8 +192,8 @@ mod tests {
                 lora.lora_b = lora.lora_b.clone().map(|_| b.autodiff().require_grad());
             }
         }
-        let logits = |model: &Gemma| {
-            let input = GemmaInput::from_ids(&[vec![5, 6, 7, 8]], &device);
+        let logits = |model: &Decoder| {
+            let input = DecoderInput::from_ids(&[vec![5, 6, 7, 8]], &device);
             model.forward(input).without_autodiff().into_data()
         };
         let expected = logits(&model);
@@ -242,7 +239,7 @@ mod tests {
         let mut model = model(&device);
         model.freeze_weights();
         model.add_lora(&LoraConfig::new(2, 2.0), &device);
-        let drawn = |model: &Gemma| {
+        let drawn = |model: &Decoder| {
             let loras = model
                 .projections()
                 .filter_map(|(_, _, linear)| linear.lora());

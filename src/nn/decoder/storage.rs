@@ -40,10 +40,9 @@ impl Storage {
         layer: usize,
         rows: Range<usize>,
         columns: Range<usize>,
-    ) -> (Tensor<4>, Tensor<4>) {
-        let [keys, values] = &self.layers[layer];
+    ) -> [Tensor<4>; 2] {
         let part = |stored| view(stored, rows.clone(), columns.clone());
-        (part(keys), part(values))
+        self.layers[layer].each_ref().map(part)
     }
 
     /// Hands a layer's keys and values to `change` and keeps what that returns, if the layer has any.

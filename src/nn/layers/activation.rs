@@ -3,8 +3,8 @@
 use burn::serde::{Deserialize, Serialize};
 use burn::tensor::{Tensor, activation};
 
-use crate::kernels::ops;
-pub use crate::kernels::ops::gated_gelu::gelu_tanh;
+pub use crate::kernels::ops::gated::gelu_tanh;
+use crate::kernels::ops::{self, Gate};
 
 /// An activation function, by the name it has in `config.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub enum Activation {
     GeluNew,
     /// `gelu_pytorch_tanh`: the tanh form, too.
     GeluPytorchTanh,
+    /// `silu`: `x · sigmoid(x)`.
+    Silu,
     /// `relu`.
     Relu,
     /// `tanh`.
@@ -24,10 +26,11 @@ pub enum Activation {
 }
 
 impl Activation {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Gelu,
         Self::GeluNew,
         Self::GeluPytorchTanh,
+        Self::Silu,
         Self::Relu,
         Self::Tanh,
     ];
@@ -44,8 +47,18 @@ impl Activation {
             Self::Gelu => "gelu",
             Self::GeluNew => "gelu_new",
             Self::GeluPytorchTanh => "gelu_pytorch_tanh",
+            Self::Silu => "silu",
             Self::Relu => "relu",
             Self::Tanh => "tanh",
+        }
+    }
+
+    /// The same as the gate of a feed-forward network, if it can be one.
+    pub(crate) fn gate(self) -> Option<Gate> {
+        match self {
+            Self::GeluNew | Self::GeluPytorchTanh => Some(Gate::GeluTanh),
+            Self::Silu => Some(Gate::Silu),
+            Self::Gelu | Self::Relu | Self::Tanh => None,
         }
     }
 
@@ -54,6 +67,7 @@ impl Activation {
         match self {
             Self::Gelu => ops::gelu(x),
             Self::GeluNew | Self::GeluPytorchTanh => gelu_tanh(x),
+            Self::Silu => activation::silu(x),
             Self::Relu => activation::relu(x),
             Self::Tanh => x.tanh(),
         }

@@ -3,7 +3,7 @@
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, assert_shape};
 
 pub use crate::kernels::ops::attention::Attend;
-use crate::kernels::ops::{self, SharedPrompt};
+use crate::kernels::ops::{self, Scores, SharedPrompt};
 
 /// Builds the mask of keys that each query may not see.
 ///
@@ -91,17 +91,37 @@ pub fn grouped_query_attention(input: Attend) -> Tensor<4> {
     assert_shape!(input.key, [batch, kv_heads, keys, head_dim]);
     assert_shape!(input.value, [batch, kv_heads, keys, head_dim]);
     assert_shape!(input.mask, [batch, 1, queries, keys]);
-    attention_behind(input, || (0..batch).map(SharedPrompt::none).collect())
+    let scores = Scores {
+        scale: (head_dim as f64).powf(-0.5),
+        softcap: None,
+    };
+    ops::attention(input, scores, || {
+        (0..batch).map(SharedPrompt::none).collect()
+    })
 }
 
-/// Computes [`grouped_query_attention`] in rows of which some begin with the same prompt.
-pub(crate) fn attention_behind(
-    input: Attend,
-    prompts: impl FnOnce() -> Vec<SharedPrompt>,
-) -> Tensor<4> {
-    let [_, _, _, head_dim] = input.query.dims();
-    let scale = (head_dim as f64).powf(-0.5);
-    ops::attention(input, prompts, scale)
+/// Forbids keys that are at least `window` positions before a query, too.
+///
+/// Positions count, not columns: replies that are packed behind one prompt all begin at its end.
+///
+/// # Shapes
+///
+/// - mask and output: `[batch, 1, queries, keys]`
+/// - queries: `[batch, queries]`, positions
+/// - keys: `[batch, keys]`, positions
+pub(crate) fn within_window(
+    mask: Tensor<4, Bool>,
+    queries: Tensor<2, Int>,
+    keys: Tensor<2, Int>,
+    window: usize,
+) -> Tensor<4, Bool> {
+    let [batch, n_queries] = queries.dims();
+    let [_, n_keys] = keys.dims();
+    let shape = [batch, 1, n_queries, n_keys];
+    let queries = queries.reshape([batch, 1, n_queries, 1]).expand(shape);
+    let keys = keys.reshape([batch, 1, 1, n_keys]).expand(shape);
+    let far = (queries - keys).greater_equal_elem(window as i64);
+    mask.expand(shape).bool_or(far)
 }
 
 #[cfg(test)]
@@ -131,6 +151,32 @@ mod tests {
             [true, true, false, true, false],
         ]]]);
         mask.into_data().assert_eq(&expected, false);
+    }
+
+    #[test]
+    fn a_window_goes_by_positions_so_that_each_reply_sees_the_end_of_the_prompt() {
+        let device = Device::default();
+        let segments = [vec![1, 1, 1, 2, 2, 3, 3]];
+        let positions = crate::nn::position_ids(&segments, &device);
+        let mask = attention_mask(&segments, &device);
+        let seen = within_window(mask, positions.clone(), positions, 3);
+        let seen: Vec<Vec<usize>> = seen
+            .into_data()
+            .iter::<bool>()
+            .collect::<Vec<_>>()
+            .chunks(7)
+            .map(|row| (0..7).filter(|&key| !row[key]).collect())
+            .collect();
+        let expected: [&[usize]; 7] = [
+            &[0],
+            &[0, 1],
+            &[0, 1, 2],
+            &[1, 2, 3],
+            &[2, 3, 4],
+            &[1, 2, 5],
+            &[2, 5, 6],
+        ];
+        assert_eq!(seen, expected);
     }
 
     #[test]

@@ -40,12 +40,6 @@ impl Linear {
         self.weight.shape()
     }
 
-    /// How many numbers weight and bias hold.
-    pub(crate) fn num_weights(&self) -> usize {
-        let bias = self.bias.as_ref().map_or(0, |bias| bias.shape()[0]);
-        self.shape().iter().product::<usize>() + bias
-    }
-
     /// Whether the weight is stored in four bits a value.
     pub fn is_quantized(&self) -> bool {
         self.weight.is_quantized()

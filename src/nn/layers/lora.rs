@@ -60,6 +60,14 @@ impl Projection {
         }
     }
 
+    /// Returns the name of the part of a layer that it belongs to.
+    pub(crate) fn part(self) -> &'static str {
+        match self {
+            Self::Query | Self::Key | Self::Value | Self::Output => "self_attn",
+            Self::Gate | Self::Up | Self::Down => "mlp",
+        }
+    }
+
     /// Returns the projection of that name, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL

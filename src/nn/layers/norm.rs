@@ -1,26 +1,32 @@
-//! Gemma's RMS norm and the layer norm of BERT-like models.
+//! The RMS norm of decoders and the layer norm of BERT-like models.
 
 use burn::module::{Initializer, Module};
 use burn::tensor::{Device, Tensor};
 
 use crate::kernels::ops;
+pub use crate::kernels::ops::NormScale;
 use crate::kernels::ops::panels::NormParameters;
 use crate::nn::layers::weight::{Weight, WeightMut, Weights, join};
 
-/// Root-mean-square norm as Gemma has it: `x · rsqrt(mean(x²) + eps) · (1 + weight)`, in f32, cast back at the end.
-///
-/// Reference: <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/gemma/modeling_gemma.py>, `GemmaRMSNorm`.
+/// Root-mean-square norm: `x · rsqrt(mean(x²) + eps)` in f32, times a scale that [`NormScale`] tells.
 #[derive(Module, Debug)]
 pub struct RmsNorm {
     weight: Weight<1>,
+    #[module(skip)]
+    scale: NormScale,
     eps: f64,
 }
 
 impl RmsNorm {
     /// Makes a norm over `hidden_size` numbers with a scale of one.
-    pub fn new(hidden_size: usize, eps: f64, device: &Device) -> Self {
+    pub fn new(hidden_size: usize, scale: NormScale, eps: f64, device: &Device) -> Self {
+        let one = match scale {
+            NormScale::OnePlusWeight => Initializer::Zeros,
+            NormScale::Weight | NormScale::WeightAfterCast => Initializer::Ones,
+        };
         Self {
-            weight: Weight::init(&Initializer::Zeros, [hidden_size], device),
+            weight: Weight::init(&one, [hidden_size], device),
+            scale,
             eps,
         }
     }
@@ -37,13 +43,24 @@ impl RmsNorm {
     ///
     /// - x and output: `[batch, seq, hidden_size]`
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        ops::rms_norm(x, self.weight.val(), self.eps)
+        ops::rms_norm(x, self.weight.val(), self.scale, self.eps)
     }
 
-    /// The scale minus one, and the epsilon added to the mean square.
+    /// Normalizes each head.
+    ///
+    /// # Shapes
+    ///
+    /// - x and output: `[batch, seq, heads · head_dim]`
+    pub(crate) fn forward_heads(&self, x: Tensor<3>, heads: usize) -> Tensor<3> {
+        let [batch, seq, width] = x.dims();
+        let heads = x.reshape([batch, seq * heads, width / heads]);
+        self.forward(heads).reshape([batch, seq, width])
+    }
+
+    /// The scale minus one, and the epsilon added to the mean square; `None` of a norm that scales in another way.
     #[cfg(any(feature = "cuda", feature = "vulkan"))]
-    pub(crate) fn parts(&self) -> (Tensor<1>, f64) {
-        (self.weight.val(), self.eps)
+    pub(crate) fn parts(&self) -> Option<(Tensor<1>, f64)> {
+        (self.scale == NormScale::OnePlusWeight).then(|| (self.weight.val(), self.eps))
     }
 }
 

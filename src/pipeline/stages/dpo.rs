@@ -40,7 +40,7 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>, pairs: &[PreferencePair]) -> 
         let dpo = DpoRun {
             training: &training,
             adapter: None,
-            base: &run.base.reference(&adapter),
+            base: &run.base,
             precision: run.config.precision,
             output: &adapter,
             work: &work,

@@ -9,14 +9,14 @@ use crate::{Error, Result};
 
 /// A Gemma that answers greedily, one question after the other.
 #[derive(Debug)]
-pub struct LocalGemma {
+pub struct LocalModel {
     name: String,
     engine: Engine,
     job: Job,
     usage: Mutex<Usage>,
 }
 
-impl LocalGemma {
+impl LocalModel {
     /// Makes a chat model from a Gemma, which is loaded at the first question; `name` is its name in records.
     pub fn new(name: &str, engine: Engine, job: &Job) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl LocalGemma {
     }
 }
 
-impl ChatModel for LocalGemma {
+impl ChatModel for LocalModel {
     fn name(&self) -> String {
         self.name.clone()
     }

@@ -32,7 +32,7 @@ use crate::text::Message;
 use crate::{Result, files};
 
 pub(super) use labels::read_label;
-pub use local::LocalGemma;
+pub use local::LocalModel;
 pub use model::{ChatModel, Completion, Question, TokenLogprobs, Usage};
 pub use prompts::Language;
 pub use server::{OpenAi, OpenAiConfig};

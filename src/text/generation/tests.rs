@@ -1,12 +1,12 @@
 use super::*;
-use crate::nn::GemmaConfig;
+use crate::nn::DecoderConfig;
 use crate::nn::layers::weight::draw_matrices;
 use crate::text::Sampling;
 use rand::RngExt;
 
-fn model() -> Gemma {
+fn model() -> Decoder {
     let device = Device::default();
-    let mut model = GemmaConfig::small().with_vocab_size(50).init(&device);
+    let mut model = DecoderConfig::small().with_vocab_size(50).init(&device);
     draw_matrices(&mut model, 11, 0.7, &device);
     model
 }

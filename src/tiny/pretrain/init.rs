@@ -34,7 +34,8 @@ pub(super) fn induction_heads(gemma: &mut Gemma, config: &GemmaConfig, seed: u64
 
     // All embeddings share one direction, of which position heads make their queries and keys.
     let half = head_dim / 2;
-    let angle = |pair: usize| config.rope_theta.powf(-(pair as f64) / half as f64);
+    let theta = config.rope_parameters.rope_theta;
+    let angle = |pair: usize| theta.powf(-(pair as f64) / half as f64);
     let fall: f64 = (0..FAST_PAIRS).map(|pair| 1.0 - angle(pair).cos()).sum();
     // Half of a normalized embedding's square is the shared direction.
     let gain = (2.0 * SCORE / fall * (head_dim as f64).sqrt()).sqrt() / hidden as f64;
@@ -100,7 +101,7 @@ fn replace(model: &mut impl Weights, with: &mut dyn FnMut(&str, &Tensor<2>) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::GemmaInput;
+    use crate::nn::DecoderInput;
 
     #[test]
     fn an_untrained_gemma_with_induction_heads_goes_on_as_the_text_went_on_before() {
@@ -119,7 +120,7 @@ mod tests {
         let again = [&ids[..], &ids[..30]].concat();
         // How many tokens the model holds for likelier than the right one, on average.
         let rank = |gemma: &Gemma| {
-            let input = GemmaInput::from_ids(std::slice::from_ref(&again), &device);
+            let input = DecoderInput::from_ids(std::slice::from_ref(&again), &device);
             let logits: Vec<f32> = gemma.forward(input).into_data().try_to_vec().unwrap();
             let rows: Vec<&[f32]> = logits.chunks(500).collect();
             let likelier = |i: usize| {

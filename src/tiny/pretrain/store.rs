@@ -225,7 +225,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         save_gemma(&mut gemma, &config, folder.path()).unwrap();
         let checkpoint = Checkpoint::folder(folder.path());
-        let mut loaded = files::load_gemma(&checkpoint, Precision::default(), &device).unwrap();
+        let mut loaded = files::load_decoder(&checkpoint, Precision::default(), &device).unwrap();
         for (wanted, found) in wanted.iter().zip(values(&mut loaded)) {
             let largest = wanted
                 .iter()

@@ -1,4 +1,4 @@
-//! GELU in its tanh form, as the gate of a feed-forward network.
+//! The gate of a feed-forward network.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
@@ -6,18 +6,31 @@ use burn::tensor::{Tensor, activation};
 
 use crate::kernels::supports;
 
-/// Computes `gelu_tanh(gate) · up`; reuses the buffer of `gate` where it can.
-pub(crate) fn gated_gelu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
+/// The activation function of a gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// [`gelu_tanh`]
+    GeluTanh,
+    /// `x · sigmoid(x)`
+    Silu,
+}
+
+/// Computes `activation(gate) · up`; reuses the buffer of `gate` where it can.
+pub(crate) fn gated<const D: usize>(gate: Tensor<D>, up: Tensor<D>, activation: Gate) -> Tensor<D> {
     if supports(&gate) {
         let [gate, up] = [gate, up].map(Tensor::into_dispatch);
-        Tensor::from_dispatch(Dispatch::gated_gelu(gate, up))
+        Tensor::from_dispatch(Dispatch::gated(gate, up, activation))
     } else {
-        plain(gate, up)
+        plain(gate, up, activation)
     }
 }
 
-fn plain<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
-    gelu_tanh(gate) * up
+fn plain<const D: usize>(gate: Tensor<D>, up: Tensor<D>, activation: Gate) -> Tensor<D> {
+    let gate = match activation {
+        Gate::GeluTanh => gelu_tanh(gate),
+        Gate::Silu => activation::silu(gate),
+    };
+    gate * up
 }
 
 /// GELU in the tanh form of Hendrycks and Gimpel (arXiv 1606.08415), as PyTorch's `gelu(approximate="tanh")`.
@@ -31,8 +44,9 @@ pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 }
 
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff: cfg(feature = "flex"))]
-trait GatedGelu: Backend {
-    fn gated_gelu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
+trait Gated: Backend {
+    fn gated(gate: FloatTensor<Self>, up: FloatTensor<Self>, activation: Gate)
+    -> FloatTensor<Self>;
 }
 
 #[cfg(feature = "flex")]
@@ -45,13 +59,23 @@ mod cpu {
     use crate::kernels::cpu::simd::{flush_tiny, sigmoid, vectorized};
     use crate::kernels::cpu::tape::record;
     use crate::kernels::cpu::tensors::{change_rows, dense, owned, values, values_mut};
+    use crate::kernels::ops::gated::Gate;
 
-    /// `2·√(2/π)`, and that times the factor of the cubic term.
-    const LINEAR: f32 = 1.595_769;
-    const CUBIC: f32 = LINEAR * 0.044_715;
+    impl Gate {
+        /// Both activations are `x · sigmoid(linear · x + cubic · x³)`.
+        fn factors(self) -> [f32; 2] {
+            /// `2·√(2/π)`
+            const LINEAR: f32 = 1.595_769;
+            match self {
+                Self::GeluTanh => [LINEAR, LINEAR * 0.044_715],
+                Self::Silu => [1.0, 0.0],
+            }
+        }
+    }
 
-    impl super::GatedGelu for Flex {
-        fn gated_gelu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
+    impl super::Gated for Flex {
+        fn gated(gate: FlexTensor, up: FlexTensor, activation: Gate) -> FlexTensor {
+            let [linear, cubic] = activation.factors();
             let up = dense(up);
             let up = values(&up);
             change_rows(gate, 1, |start, gate| {
@@ -60,7 +84,7 @@ mod cpu {
                     #[inline(always)]
                     || {
                         for (x, &up) in gate.iter_mut().zip(up) {
-                            *x = *x * sigmoid(*x * (LINEAR + CUBIC * *x * *x)) * up;
+                            *x = *x * sigmoid(*x * (linear + cubic * *x * *x)) * up;
                         }
                     },
                 );
@@ -68,22 +92,32 @@ mod cpu {
         }
     }
 
-    impl<C: CheckpointStrategy> super::GatedGelu for Autodiff<Flex, C> {
-        fn gated_gelu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+    impl<C: CheckpointStrategy> super::Gated for Autodiff<Flex, C> {
+        fn gated(
+            gate: FloatTensor<Self>,
+            up: FloatTensor<Self>,
+            activation: Gate,
+        ) -> FloatTensor<Self> {
             record::<C, _, 2>(
                 [gate, up],
                 |[gate, up]| {
                     let saved = [dense(gate), dense(up)];
                     let [gate, up] = saved.clone();
-                    (Flex::gated_gelu(gate, up), saved)
+                    (Flex::gated(gate, up, activation), (saved, activation))
                 },
-                |[gate, up], grad, _| gradients(gate, up, grad).map(Some),
+                |([gate, up], activation), grad, _| gradients(gate, up, activation, grad).map(Some),
             )
         }
     }
 
     /// Returns the gradients of gate and up.
-    fn gradients(gate: FlexTensor, up: FlexTensor, grad: FlexTensor) -> [FlexTensor; 2] {
+    fn gradients(
+        gate: FlexTensor,
+        up: FlexTensor,
+        activation: Gate,
+        grad: FlexTensor,
+    ) -> [FlexTensor; 2] {
+        let [linear, cubic] = activation.factors();
         let (mut gate, mut up, grad) = (owned(gate), owned(up), dense(grad));
         let pairs = values_mut(&mut gate).iter_mut().zip(values_mut(&mut up));
         vectorized(
@@ -92,8 +126,8 @@ mod cpu {
                 for ((gate, up), &grad) in pairs.zip(values(&grad)) {
                     let x = *gate;
                     let square = x * x;
-                    let share = sigmoid(x * (LINEAR + CUBIC * square));
-                    let slope = share + x * share * (1.0 - share) * (LINEAR + 3.0 * CUBIC * square);
+                    let share = sigmoid(x * (linear + cubic * square));
+                    let slope = share + x * share * (1.0 - share) * (linear + 3.0 * cubic * square);
                     *gate = flush_tiny(grad * *up * slope);
                     *up = flush_tiny(grad * x * share);
                 }
@@ -110,13 +144,15 @@ mod tests {
 
     #[test]
     fn the_loop_equals_the_plain_expression() {
-        for size in [1, 37, 40_000] {
-            assert_same(
-                "gated gelu",
-                [size, size],
-                |[gate, up]| gated_gelu(gate, up),
-                |[gate, up]| plain(gate, up),
-            );
+        for activation in [Gate::GeluTanh, Gate::Silu] {
+            for size in [1, 37, 40_000] {
+                assert_same(
+                    &format!("{activation:?}"),
+                    [size, size],
+                    |[gate, up]| gated(gate, up, activation),
+                    |[gate, up]| plain(gate, up, activation),
+                );
+            }
         }
     }
 }

@@ -1,30 +1,33 @@
-//! Gemma 1 and 1.1.
+//! The decoder: Gemma 1 to 4, Llama, Mistral, Qwen2 and Qwen3, by configuration.
 //!
-//! Reference: <https://github.com/huggingface/transformers/blob/v5.0.0/src/transformers/models/gemma/modeling_gemma.py>.
-//! Norms, rotary angles and attention weights before they are applied are f32 whatever the weights are. Everything else
-//! follows the weights' dtype, the scaling of the embeddings included.
+//! References: <https://github.com/huggingface/transformers/tree/v5.0.0/src/transformers/models>, the files `modeling_gemma.py`,
+//! `modeling_gemma2.py`, `modeling_gemma3.py`, `modeling_gemma4.py`, `modeling_llama.py`, `modeling_mistral.py`,
+//! `modeling_qwen2.py` and `modeling_qwen3.py`. Norms, rotary angles and attention weights before they are applied are f32
+//! whatever the weights are. Everything else follows the weights' dtype, the scaling of the embeddings included.
 
 use burn::module::{Initializer, Module};
 use burn::tensor::{Device, Int, Tensor, assert_shape, module};
 
 use crate::nn::decoder::cache::KvCache;
-use crate::nn::decoder::config::GemmaConfig;
-use crate::nn::decoder::input::GemmaInput;
-use crate::nn::decoder::layer::{DecoderLayer, Pass};
+use crate::nn::decoder::config::{DecoderConfig, LayerType};
+use crate::nn::decoder::input::DecoderInput;
+use crate::nn::decoder::layer::{Carried, DecoderLayer, Pass, Sight, norm};
 use crate::nn::decoder::logps::token_logps;
+use crate::nn::decoder::per_layer::PerLayerEmbeddings;
+use crate::nn::layers::attention::within_window;
 use crate::nn::layers::norm::RmsNorm;
 use crate::nn::layers::rope::Rope;
 use crate::nn::layers::weight::{Weight, WeightMut, Weights, join};
 
-impl GemmaConfig {
+impl DecoderConfig {
     /// Makes a model; its weights are drawn at random on first use.
     ///
     /// # Panics
     ///
-    /// Panics if the shape does not pass [`GemmaConfig::check`].
-    pub fn init(&self, device: &Device) -> Gemma {
+    /// Panics if the shape does not pass [`DecoderConfig::check`].
+    pub fn init(&self, device: &Device) -> Decoder {
         if let Err(error) = self.check() {
-            panic!("a Gemma cannot have this config: {error}");
+            panic!("no model can have this config: {error}");
         }
         let table = || {
             let normal = Initializer::Normal {
@@ -33,20 +36,20 @@ impl GemmaConfig {
             };
             Weight::init(&normal, [self.vocab_size, self.hidden_size], device)
         };
-        Gemma {
+        let layer = |layer_idx| DecoderLayer::new(self, layer_idx, device);
+        let has_per_layer = self.hidden_size_per_layer_input > 0;
+        Decoder {
             embed_tokens: table(),
-            layers: (0..self.num_hidden_layers)
-                .map(|_| DecoderLayer::new(self, device))
-                .collect(),
-            norm: RmsNorm::new(self.hidden_size, self.rms_norm_eps, device),
+            per_layer_embeddings: has_per_layer.then(|| PerLayerEmbeddings::new(self, device)),
+            layers: (0..self.num_hidden_layers).map(layer).collect(),
+            norm: norm(self, self.hidden_size, device),
             lm_head: (!self.tie_word_embeddings).then(table),
-            head_dim: self.head_dim,
-            rope_theta: self.rope_theta,
+            config: self.clone(),
         }
     }
 }
 
-/// A Gemma language model.
+/// A language model: a Gemma, a Llama or a model that is built like one of them.
 ///
 /// A burn [`Module`]: a part of other modules, trained by any optimizer. After [`Weights::freeze_weights`] the only
 /// parameters are LoRA factors, and burn's `save_file` then writes nothing else: load the frozen weights from their
@@ -55,38 +58,40 @@ impl GemmaConfig {
 /// # Examples
 ///
 /// ```
-/// use apc::nn::{GemmaConfig, GemmaInput};
+/// use apc::nn::{DecoderConfig, DecoderInput};
 /// use burn::tensor::Device;
 ///
 /// let device = Device::default();
-/// let config = GemmaConfig::gemma_2b()
+/// let config = DecoderConfig::gemma_2b()
 ///     .with_vocab_size(64)
 ///     .with_hidden_size(32)
 ///     .with_intermediate_size(64)
 ///     .with_num_hidden_layers(2)
 ///     .with_head_dim(8);
 /// let gemma = config.init(&device);
-/// let logits = gemma.forward(GemmaInput::from_ids(&[vec![2, 10, 11]], &device));
+/// let logits = gemma.forward(DecoderInput::from_ids(&[vec![2, 10, 11]], &device));
 /// assert_eq!(logits.dims(), [1, 3, 64]); // [batch, seq, vocab_size]
 /// ```
 #[doc(alias = "GemmaForCausalLM")]
+#[doc(alias = "LlamaForCausalLM")]
 #[derive(Module, Debug)]
-pub struct Gemma {
+pub struct Decoder {
     pub(super) embed_tokens: Weight<2>,
+    per_layer_embeddings: Option<PerLayerEmbeddings>,
     pub(super) layers: Vec<DecoderLayer>,
     norm: RmsNorm,
     pub(super) lm_head: Option<Weight<2>>,
-    head_dim: usize,
-    rope_theta: f64,
+    #[module(skip)]
+    config: DecoderConfig,
 }
 
-impl Gemma {
+impl Decoder {
     /// The last hidden states, after the final norm.
     ///
     /// # Shapes
     ///
     /// - output: `[batch, seq, hidden_size]`
-    pub fn hidden_states(&self, input: GemmaInput, cache: Option<&mut KvCache>) -> Tensor<3> {
+    pub fn hidden_states(&self, input: DecoderInput, cache: Option<&mut KvCache>) -> Tensor<3> {
         self.norm.forward(self.run(input, cache, None))
     }
 
@@ -99,7 +104,7 @@ impl Gemma {
     /// - output: `[n, hidden_size]`
     pub fn hidden_states_at(
         &self,
-        input: GemmaInput,
+        input: DecoderInput,
         cache: Option<&mut KvCache>,
         tokens: Tensor<1, Int>,
     ) -> Tensor<2> {
@@ -108,13 +113,14 @@ impl Gemma {
 
     fn run(
         &self,
-        input: GemmaInput,
+        input: DecoderInput,
         mut cache: Option<&mut KvCache>,
         wanted: Option<Tensor<1, Int>>,
     ) -> Tensor<3> {
         let (mut hidden, pass) = self.begin(input, wanted);
+        let mut carried = Carried::default();
         for layer_idx in 0..self.layers.len() {
-            hidden = self.layer(layer_idx, hidden, &pass, cache.as_deref_mut());
+            hidden = self.layer(layer_idx, hidden, &pass, &mut carried, cache.as_deref_mut());
         }
         hidden
     }
@@ -122,25 +128,43 @@ impl Gemma {
     /// Embeds the tokens, and computes what all layers share.
     pub(crate) fn begin(
         &self,
-        input: GemmaInput,
+        input: DecoderInput,
         wanted: Option<Tensor<1, Int>>,
     ) -> (Tensor<3>, Pass) {
-        let table = self.embed_tokens.val();
-        let [_, hidden_size] = table.dims();
+        let config = &self.config;
         let [batch, seq] = input.input_ids.dims();
+        let [_, keys] = input.key_positions.dims();
         assert_shape!(input.positions, [batch, seq]);
-        assert_shape!(input.mask, [batch, 1, seq, _]);
-        let hidden =
-            module::embedding(table, input.input_ids.clone()) * (hidden_size as f64).sqrt();
-        let rope = Rope::new(
-            input.positions.clone(),
-            self.head_dim,
-            self.rope_theta,
-            hidden.dtype(),
-        );
+        assert_shape!(input.mask, [batch, 1, seq, keys]);
+        let mut hidden = module::embedding(self.embed_tokens.val(), input.input_ids.clone());
+        if config.scale_embeddings {
+            hidden = hidden * (config.hidden_size as f64).sqrt();
+        }
+        let own = self.per_layer_embeddings.as_ref();
+        let per_layer = own.map(|own| own.forward(&hidden, input.input_ids));
+        let sight = |layer_type: LayerType| {
+            let like = |layer_idx: &usize| config.layer_type(*layer_idx) == layer_type;
+            let head_dim = config.layer((0..self.layers.len()).find(like)?).head_dim;
+            let (positions, mask) = (input.positions.clone(), input.mask.clone());
+            let rope = config.rope(layer_type);
+            let is_cut =
+                layer_type == LayerType::SlidingAttention && input.longest > config.sliding_window;
+            Some(Sight {
+                rope: Rope::new(positions.clone(), head_dim, rope, hidden.dtype()),
+                mask: match is_cut {
+                    true => {
+                        let keys = input.key_positions.clone();
+                        within_window(mask, positions, keys, config.sliding_window)
+                    }
+                    false => mask,
+                },
+            })
+        };
         let pass = Pass {
-            rope,
-            input,
+            sights: [LayerType::FullAttention, LayerType::SlidingAttention].map(sight),
+            #[cfg(any(feature = "cuda", feature = "vulkan"))]
+            positions: input.positions.clone(),
+            per_layer,
             wanted,
         };
         (hidden, pass)
@@ -152,12 +176,30 @@ impl Gemma {
         layer_idx: usize,
         hidden: Tensor<3>,
         pass: &Pass,
+        carried: &mut Carried,
         cache: Option<&mut KvCache>,
     ) -> Tensor<3> {
         let is_last = layer_idx + 1 == self.layers.len();
         let wanted = pass.wanted.as_ref().filter(|_| is_last);
         let cache = cache.map(|cache| (layer_idx, cache));
-        self.layers[layer_idx].forward(hidden, pass, cache, wanted)
+        self.layers[layer_idx].forward(hidden, pass, carried, cache, wanted)
+    }
+
+    /// The type of a layer, if later ones use its keys and values.
+    #[cfg(feature = "pipeline")]
+    pub(crate) fn lends(&self, layer_idx: usize) -> Option<LayerType> {
+        self.layers[layer_idx].lends()
+    }
+
+    /// The type of a layer, if it uses keys and values of another.
+    #[cfg(feature = "pipeline")]
+    pub(crate) fn borrows(&self, layer_idx: usize) -> Option<LayerType> {
+        self.layers[layer_idx].borrows()
+    }
+
+    /// The shape of the model.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
     }
 
     /// The number of layers.
@@ -177,7 +219,11 @@ impl Gemma {
     /// - hidden: `[rows, hidden_size]`
     /// - output: `[rows, vocab_size]`
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        self.head().linear(hidden, None)
+        let logits = self.head().linear(hidden, None);
+        match self.config.final_logit_softcapping {
+            Some(cap) => (logits * (1.0 / cap)).tanh() * cap,
+            None => logits,
+        }
     }
 
     pub(super) fn head(&self) -> &Weight<2> {
@@ -205,7 +251,8 @@ impl Gemma {
         assert_shape!(targets, [rows]);
         // Devices have no fast product for an odd number of rows.
         let rows = (CHUNK / vocab_size / 64).max(1) * 64;
-        token_logps(self.head().val(), hidden, targets, rows)
+        let softcap = self.config.final_logit_softcapping;
+        token_logps(self.head().val(), softcap, hidden, targets, rows)
     }
 
     /// The logits at every position of whole sequences.
@@ -213,7 +260,7 @@ impl Gemma {
     /// # Shapes
     ///
     /// - output: `[batch, seq, vocab_size]`
-    pub fn forward(&self, input: GemmaInput) -> Tensor<3> {
+    pub fn forward(&self, input: DecoderInput) -> Tensor<3> {
         let hidden = self.hidden_states(input, None);
         let [batch, seq, hidden_size] = hidden.dims();
         let logits = self.logits(hidden.reshape([batch * seq, hidden_size]));
@@ -223,12 +270,7 @@ impl Gemma {
 
     /// How many numbers the weights hold, without LoRA factors.
     pub fn num_weights(&self) -> usize {
-        let table = |weight: &Weight<2>| weight.shape().iter().product::<usize>();
-        let layers = self.layers.iter().map(DecoderLayer::num_weights);
-        table(&self.embed_tokens)
-            + layers.sum::<usize>()
-            + self.norm.num_weights()
-            + self.lm_head.as_ref().map_or(0, table)
+        self.config.size().total() as usize
     }
 
     /// The bytes that a token takes in a cache.
@@ -249,13 +291,16 @@ impl Gemma {
     }
 }
 
-impl Weights for Gemma {
+impl Weights for Decoder {
     fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
         let model = join(prefix, "model");
         visit(
             &join(&model, "embed_tokens.weight"),
             WeightMut::Matrix(&mut self.embed_tokens),
         );
+        if let Some(own) = &mut self.per_layer_embeddings {
+            own.weights(&model, visit);
+        }
         for (layer_idx, layer) in self.layers.iter_mut().enumerate() {
             layer.weights(&join(&model, &format!("layers.{layer_idx}")), visit);
         }
@@ -273,87 +318,96 @@ mod tests {
     use crate::nn::{LoraConfig, Projection};
     use burn::tensor::Tolerance;
 
-    fn config() -> GemmaConfig {
-        GemmaConfig::small()
+    fn config() -> DecoderConfig {
+        DecoderConfig::small()
     }
 
-    fn model(device: &Device) -> Gemma {
+    fn model(device: &Device) -> Decoder {
         device.seed(3);
         config().init(device)
+    }
+
+    /// A plain one, and one with every part.
+    fn models(device: &Device) -> [Decoder; 2] {
+        device.seed(3);
+        [config(), DecoderConfig::small_with_all_parts()].map(|config| config.init(device))
     }
 
     #[test]
     fn cached_steps_give_the_logits_of_one_pass_with_padding_on_the_left() {
         let device = Device::default();
-        let model = model(&device);
-        let ids = [vec![0, 0, 5, 6, 7, 8], vec![9, 10, 11, 12, 13, 14]];
-        let segments = [vec![0, 0, 1, 1, 1, 1], vec![1; 6]];
-        let whole = model.forward(GemmaInput::with_segments(&ids, &segments, &device));
+        for model in models(&device) {
+            let ids = [vec![0, 0, 5, 6, 7, 8], vec![9, 10, 11, 12, 13, 14]];
+            let segments = [vec![0, 0, 1, 1, 1, 1], vec![1; 6]];
+            let whole = model.forward(DecoderInput::with_segments(&ids, &segments, &device));
 
-        let mut cache = KvCache::new(vec![2, 0]);
-        let all = ids_tensor(&ids, &device);
-        let mut last = None;
-        for (start, len) in [(0, 4), (4, 1), (5, 1)] {
-            let input = GemmaInput::behind(&mut cache, all.clone().narrow(1, start, len));
-            last = Some(
-                model
-                    .hidden_states(input, Some(&mut cache))
-                    .narrow(1, len - 1, 1),
-            );
+            let mut cache = KvCache::new(vec![2, 0]);
+            let all = ids_tensor(&ids, &device);
+            let mut last = None;
+            for (start, len) in [(0, 4), (4, 1), (5, 1)] {
+                let input = DecoderInput::behind(&mut cache, all.clone().narrow(1, start, len));
+                last = Some(
+                    model
+                        .hidden_states(input, Some(&mut cache))
+                        .narrow(1, len - 1, 1),
+                );
+            }
+            let last = last.expect("three steps were made").reshape([2, 16]);
+            let expected: Tensor<2> = whole.narrow(1, 5, 1).reshape([2, 40]);
+            let tolerance = Tolerance::<f32>::absolute(1e-5);
+            model
+                .logits(last)
+                .into_data()
+                .assert_approx_eq(&expected.into_data(), tolerance);
+            assert_eq!(cache.seq_len(), 6);
         }
-        let last = last.expect("three steps were made").reshape([2, 16]);
-        let expected: Tensor<2> = whole.narrow(1, 5, 1).reshape([2, 40]);
-        let tolerance = Tolerance::<f32>::absolute(1e-5);
-        model
-            .logits(last)
-            .into_data()
-            .assert_approx_eq(&expected.into_data(), tolerance);
-        assert_eq!(cache.seq_len(), 6);
     }
 
     #[test]
     fn two_replies_packed_behind_one_prompt_equal_two_sequences() {
         let device = Device::default();
-        let model = model(&device);
-        let packed = model.forward(GemmaInput::with_segments(
-            &[vec![3, 4, 5, 6, 7, 8, 9]],
-            &[vec![1, 1, 1, 2, 2, 3, 3]],
-            &device,
-        ));
-        let apart = model.forward(GemmaInput::from_ids(
-            &[vec![3, 4, 5, 6, 7], vec![3, 4, 5, 8, 9]],
-            &device,
-        ));
-        let tolerance = Tolerance::<f32>::absolute(1e-5);
-        let first: Tensor<3> = apart.clone().narrow(0, 0, 1);
-        let second: Tensor<3> = apart.narrow(0, 1, 1).narrow(1, 3, 2);
-        packed
-            .clone()
-            .narrow(1, 0, 5)
-            .into_data()
-            .assert_approx_eq(&first.into_data(), tolerance);
-        packed
-            .narrow(1, 5, 2)
-            .into_data()
-            .assert_approx_eq(&second.into_data(), tolerance);
+        for model in models(&device) {
+            let packed = model.forward(DecoderInput::with_segments(
+                &[vec![3, 4, 5, 6, 7, 8, 9]],
+                &[vec![1, 1, 1, 2, 2, 3, 3]],
+                &device,
+            ));
+            let apart = model.forward(DecoderInput::from_ids(
+                &[vec![3, 4, 5, 6, 7], vec![3, 4, 5, 8, 9]],
+                &device,
+            ));
+            let tolerance = Tolerance::<f32>::absolute(1e-5);
+            let first: Tensor<3> = apart.clone().narrow(0, 0, 1);
+            let second: Tensor<3> = apart.narrow(0, 1, 1).narrow(1, 3, 2);
+            packed
+                .clone()
+                .narrow(1, 0, 5)
+                .into_data()
+                .assert_approx_eq(&first.into_data(), tolerance);
+            packed
+                .narrow(1, 5, 2)
+                .into_data()
+                .assert_approx_eq(&second.into_data(), tolerance);
+        }
     }
 
     #[test]
     fn the_hidden_states_of_some_tokens_are_those_of_a_whole_pass() {
         let device = Device::default();
-        let model = model(&device);
-        let input = GemmaInput::with_segments(
-            &[vec![5, 6, 7, 8], vec![9, 10, 11, 0]],
-            &[vec![1, 1, 2, 3], vec![1, 1, 1, 0]],
-            &device,
-        );
-        let tokens = Tensor::<1, Int>::from_ints([6, 1, 3], &device);
-        let whole: Tensor<2> = model.hidden_states(input.clone(), None).flatten(0, 1);
-        let some = model.hidden_states_at(input, None, tokens.clone());
-        some.into_data().assert_approx_eq(
-            &whole.select(0, tokens).into_data(),
-            Tolerance::<f32>::absolute(1e-5),
-        );
+        for model in models(&device) {
+            let input = DecoderInput::with_segments(
+                &[vec![5, 6, 7, 8], vec![9, 10, 11, 0]],
+                &[vec![1, 1, 2, 3], vec![1, 1, 1, 0]],
+                &device,
+            );
+            let tokens = Tensor::<1, Int>::from_ints([6, 1, 3], &device);
+            let whole: Tensor<2> = model.hidden_states(input.clone(), None).flatten(0, 1);
+            let some = model.hidden_states_at(input, None, tokens.clone());
+            some.into_data().assert_approx_eq(
+                &whole.select(0, tokens).into_data(),
+                Tolerance::<f32>::absolute(1e-5),
+            );
+        }
     }
 
     #[test]
@@ -374,15 +428,26 @@ mod tests {
     #[test]
     fn every_weight_is_counted_whatever_it_is_stored_in() {
         let device = Device::default();
-        let mut model = config().with_tie_word_embeddings(false).init(&device);
-        let mut walked = 0;
-        model.weights("", &mut |_, weight| {
-            walked += weight.shape().iter().product::<usize>();
-        });
-        assert_eq!(model.num_weights(), walked);
-        model.freeze_weights();
-        model.add_lora(&LoraConfig::new(2, 2.0), &device);
-        assert_eq!(model.num_weights(), walked);
+        for config in [
+            config().with_tie_word_embeddings(false),
+            DecoderConfig::small_with_all_parts(),
+            DecoderConfig {
+                qkv_bias: true,
+                output_bias: true,
+                mlp_bias: true,
+                ..config()
+            },
+        ] {
+            let mut model = config.init(&device);
+            let mut walked = 0;
+            model.weights("", &mut |_, weight| {
+                walked += weight.shape().iter().product::<usize>();
+            });
+            assert_eq!(model.num_weights(), walked);
+            model.freeze_weights();
+            model.add_lora(&LoraConfig::new(2, 2.0), &device);
+            assert_eq!(model.num_weights(), walked);
+        }
     }
 
     #[test]
@@ -400,7 +465,7 @@ mod tests {
         let path = folder.path().join("gemma");
         model.clone().save_file(&path).unwrap();
         let loaded = other.clone().load_file(&path);
-        let factors = |model: &Gemma| -> Vec<_> {
+        let factors = |model: &Decoder| -> Vec<_> {
             let loras = model
                 .projections()
                 .filter_map(|(_, _, linear)| linear.lora());
@@ -418,8 +483,8 @@ mod tests {
         let path = folder.path().join("gemma");
         model.clone().save_file(&path).unwrap();
         let loaded = config().init(&device).load_file(&path);
-        let logits = |model: &Gemma| {
-            let input = GemmaInput::from_ids(&[vec![5, 6, 7]], &device);
+        let logits = |model: &Decoder| {
+            let input = DecoderInput::from_ids(&[vec![5, 6, 7]], &device);
             model.forward(input).into_data()
         };
         assert_eq!(logits(&loaded), logits(&model));
@@ -429,7 +494,7 @@ mod tests {
     fn the_display_names_the_parts_and_counts_the_parameters() {
         let display = model(&Device::default()).to_string();
         for part in [
-            "Gemma {",
+            "Decoder {",
             "embed_tokens",
             "self_attn",
             "down_proj",
