@@ -9,7 +9,7 @@
 //!
 //! | you want to | start at | feature |
 //! |---|---|---|
-//! | put Gemma, DeBERTa or LoRA into a burn project of your own | [`nn`] | none |
+//! | put Gemma, Llama, Qwen, DeBERTa or LoRA into a burn project of your own | [`nn`] | none |
 //! | load checkpoints and PEFT adapters into it | `files` | `files` |
 //! | name models as they are on the Hugging Face hub | `hub` | `hub` |
 //! | score replies, or let a character answer | `persona::Scorer`, `persona::Character` | `persona` |

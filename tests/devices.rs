@@ -10,7 +10,7 @@ use apc::parallel::{Devices, Replicas};
 use apc::persona::{Judge, JudgeTask, LocalJudge, Persona, RelevanceTable};
 use apc::pipeline::{DpoRun, DpoTraining, FineTune, FineTuneConfig, Sampler, sample_replies};
 use apc::progress::{Job, Progress, Silent, Task};
-use apc::text::{ByteFallback, Sampling, Tokenizer};
+use apc::text::{ByteFallback, ChatFormat, Sampling, Tokenizer};
 use apc::train::{DpoConfig, DpoExample, DpoPair};
 use apc::{Error, Result};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -276,12 +276,13 @@ fn replies_are_the_same_on_two_devices() {
             devices.first(),
         )
         .unwrap();
-        let tokenizer = Tokenizer::load(&Checkpoint::folder(small("gemma"))).unwrap();
+        let checkpoint = Checkpoint::folder(small("gemma"));
+        let tokenizer = Tokenizer::load(&checkpoint).unwrap();
         let sampler = Sampler {
             persona: &persona,
             models: &Replicas::new(gemma, &devices),
             tokenizer: &tokenizer,
-            stop_ids: &[tokenizer.token_id("<eos>").unwrap()],
+            format: &ChatFormat::load(&checkpoint, &tokenizer).unwrap(),
             max_tokens: 1024,
             top_k: 2,
             min_relevance: 0.0,

@@ -23,6 +23,7 @@ mod judge_flags;
 mod other_teachers;
 mod pages;
 mod public_judges;
+mod real;
 mod recorded;
 mod sentence_judges;
 mod shell;

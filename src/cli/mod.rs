@@ -33,7 +33,7 @@ pub use args::device::Dtype;
 use commands::train::TrainArgs;
 use commands::{
     benchmark, chat, classify, dequantize, dpo, finetune, generate, import, lint, logprobs, merge,
-    pretrain, quantize, score,
+    models, pretrain, quantize, score,
 };
 
 /// Turns a page about a character into an AI that stays faithful to it, and measures how faithful any reply is.
@@ -54,21 +54,23 @@ enum Command {
     Score(score::ScoreArgs),
     /// Show which statements a page gives, and what of it gives none.
     Lint(lint::LintArgs),
+    /// List models that fit into this machine's memory, for chat and for DPO.
+    Models(models::ModelsArgs),
     /// Measure how well judges understand everyday talk.
     Benchmark(benchmark::BenchmarkArgs),
     /// Print the log-probability of each token of a response.
     Logprobs(logprobs::LogprobsArgs),
-    /// Continue a text with a Gemma.
+    /// Continue a text with a language model.
     Generate(generate::GenerateArgs),
     /// Print a classifier's class probabilities for the texts of a file.
     Classify(classify::ClassifyArgs),
     /// Train a classifier on labelled texts.
     Finetune(finetune::FinetuneArgs),
-    /// Train a LoRA adapter for a Gemma on preference pairs.
+    /// Train a LoRA adapter for a language model on preference pairs.
     Dpo(dpo::DpoArgs),
-    /// Merge a LoRA adapter into the weights of its Gemma.
+    /// Merge a LoRA adapter into the weights of its model.
     Merge(merge::MergeArgs),
-    /// Write a Gemma in NF4, a quarter of its size in 16 bit.
+    /// Write a language model in NF4, a quarter of its size in 16 bit.
     Quantize(quantize::QuantizeArgs),
     /// Write a model whose weights are in a few bits with weights in f32, as any program reads them.
     Dequantize(dequantize::DequantizeArgs),
@@ -108,6 +110,7 @@ pub fn run_apc() -> ExitCode {
         Command::Chat(args) => args.run(job),
         Command::Score(args) => args.run(job),
         Command::Lint(args) => args.run(),
+        Command::Models(args) => args.run(job),
         Command::Benchmark(args) => args.run(job),
         Command::Logprobs(args) => args.run(job),
         Command::Generate(args) => args.run(job),

@@ -17,7 +17,7 @@ use crate::nn::Lora;
 use crate::progress::Job;
 use crate::{Error, Result};
 
-/// Writes the Gemma `base` with the adapter's factors multiplied into its weights to the folder `output`, as plain
+/// Writes the decoder `base` with the adapter's factors multiplied into its weights to the folder `output`, as plain
 /// safetensors of at most `max_shard_bytes` each: `W + scaling · B·A`, computed in f32.
 ///
 /// The weights are in `dtype`, or without one in their own, and go through memory one at a time.

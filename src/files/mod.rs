@@ -34,8 +34,8 @@ pub use dequantize::dequantize_model;
 pub use export::{COMPANIONS, Written};
 
 pub use decoder::{
-    check_decoder_dtype, check_decoder_size, load_decoder, read_decoder_config, read_eos_token_ids,
-    write_gemma_config,
+    GenerationDefaults, check_decoder_precision, check_decoder_size, load_decoder, model_type,
+    read_decoder_config, read_eos_token_ids, read_generation_defaults, write_gemma_config,
 };
 pub use inside::stays_inside;
 pub(crate) use io::write_by;
@@ -46,7 +46,7 @@ pub use io::{
 };
 pub use merge::merge_adapter;
 pub use peft::{AdapterConfig, load_adapter, save_adapter};
-pub use precision::{Dtype, Precision, Quantization};
+pub use precision::{Dtype, EmbeddingQuantization, Precision, Quantization};
 pub use quantize::quantize_model;
 pub use seal::Seal;
 #[cfg(feature = "tiny")]

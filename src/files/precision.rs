@@ -65,6 +65,37 @@ impl Quantization {
     }
 }
 
+/// In how many bits the embeddings of tokens and the head are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EmbeddingQuantization {
+    /// In eight where the projections are in four and the vocabulary has 100,000 tokens or more, else as they are.
+    #[default]
+    Auto,
+    /// As they are.
+    None,
+    /// In eight, with a scale for each token.
+    Int8,
+    /// In four, as the projections may be.
+    Nf4,
+}
+
+impl EmbeddingQuantization {
+    /// Its name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::None => "none",
+            Self::Int8 => "int8",
+            Self::Nf4 => "nf4",
+        }
+    }
+
+    fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
+}
+
 /// How a model's weights are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Precision {
@@ -72,13 +103,16 @@ pub struct Precision {
     pub dtype: Dtype,
     /// In how many bits the projections are kept.
     pub quantization: Quantization,
+    /// In how many bits embeddings and head are kept; of a decoder alone.
+    #[serde(default, skip_serializing_if = "EmbeddingQuantization::is_auto")]
+    pub embeddings: EmbeddingQuantization,
 }
 
 impl From<Dtype> for Precision {
     fn from(dtype: Dtype) -> Self {
         Self {
             dtype,
-            quantization: Quantization::None,
+            ..Self::default()
         }
     }
 }
@@ -89,6 +123,21 @@ impl Precision {
         Self {
             quantization: Quantization::Nf4,
             ..self
+        }
+    }
+
+    /// In how many bits a table of embeddings with so many rows is kept.
+    pub fn embeddings_of(self, rows: usize) -> EmbeddingQuantization {
+        /// From here on the table is a large part of a small model.
+        const MANY: usize = 100_000;
+        match self.embeddings {
+            EmbeddingQuantization::Auto
+                if self.quantization == Quantization::Nf4 && rows >= MANY =>
+            {
+                EmbeddingQuantization::Int8
+            }
+            EmbeddingQuantization::Auto => EmbeddingQuantization::None,
+            chosen => chosen,
         }
     }
 }

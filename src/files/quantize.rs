@@ -1,4 +1,4 @@
-//! A Gemma written in NF4.
+//! A decoder written in NF4.
 
 use std::path::Path;
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::store::{ModuleStore, PytorchStore, bridge, burn_pack};
 use burn::tensor::{BoolStore, DType, TensorData, bf16, f16};
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use super::Checkpoint;
 use super::compressed::{self, Packed};
 use crate::error::guarded;
+use crate::nn::RowSource;
 use crate::{Error, Result};
 
 /// Where a file of tensors is.
@@ -119,17 +121,41 @@ impl StoredTensor {
         result.map_err(|error| failed(&error.to_string()))
     }
 
+    /// The rows of a matrix of floats in a safetensors file, which are read as they are needed; none of another tensor.
+    pub(super) fn rows(&self) -> Option<std::result::Result<Arc<dyn RowSource>, String>> {
+        let (Values::Range { path, start, .. }, [_, columns]) = (&self.values, &self.shape[..])
+        else {
+            return None;
+        };
+        if !matches!(self.dtype, DType::F32 | DType::BF16 | DType::F16) {
+            return None;
+        }
+        let failed = |error: std::io::Error| format!("{} cannot be read: {error}", self.name);
+        Some(File::open(path).map_err(failed).map(|file| {
+            let rows: Arc<dyn RowSource> = Arc::new(FileRows {
+                path: path.clone(),
+                file: Mutex::new(file),
+                start: *start,
+                columns: *columns,
+                dtype: self.dtype,
+            });
+            rows
+        }))
+    }
+
     /// Copies the values of a weight, which must be numbers.
     pub(super) fn read_weight(&self, dtype: DType) -> std::result::Result<TensorData, String> {
         let data = self.read_as(dtype)?;
         if is_finite(&data) {
             return Ok(data);
         }
+        Err(self.not_finite())
+    }
+
+    /// Says that there are values that are not finite.
+    pub(super) fn not_finite(&self) -> String {
         let advice = "the file is damaged, or its training diverged";
-        Err(format!(
-            "{} has values that are not finite: {advice}",
-            self.name
-        ))
+        format!("{} has values that are not finite: {advice}", self.name)
     }
 
     /// Says what is wrong if the tensor cannot be a weight, because it holds no floats.
@@ -141,6 +167,39 @@ impl StoredTensor {
                 self.name
             )),
         }
+    }
+}
+
+/// Rows of a matrix in a file that stays open.
+#[derive(Debug)]
+struct FileRows {
+    path: PathBuf,
+    file: Mutex<File>,
+    start: u64,
+    columns: usize,
+    dtype: DType,
+}
+
+impl RowSource for FileRows {
+    fn rows(&self, indices: &[usize]) -> Vec<f32> {
+        let len = self.columns * self.dtype.size();
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut values = Vec::with_capacity(indices.len() * self.columns);
+        for index in indices {
+            let place = self.start + (index * len) as u64;
+            let row = file
+                .seek(SeekFrom::Start(place))
+                .and_then(|_| floats(&mut *file, len, self.dtype));
+            match row {
+                Ok(row) => values.extend(row),
+                // It was there when the model was loaded.
+                Err(error) => panic!(
+                    "the embeddings in {} can no longer be read: {error}",
+                    self.path.display()
+                ),
+            }
+        }
+        values
     }
 }
 

@@ -9,9 +9,10 @@ use super::decoder::text_name;
 use super::nf4;
 use super::shards::{Entry, write_file};
 use super::tensors::{StoredTensor, open, weight_files};
-use super::{Checkpoint, Precision, Quantization};
-use crate::nn::layers::nf4::Nf4;
-use crate::nn::{WeightMut, Weights};
+use super::{Checkpoint, EmbeddingQuantization, Precision, Quantization};
+use crate::nn::layers::int8::Int8Codes;
+use crate::nn::layers::nf4::{self as blocks, Nf4};
+use crate::nn::{Weight, WeightMut, Weights};
 use crate::{Error, Result};
 
 /// Names that older checkpoints carry and no model here needs.
@@ -176,7 +177,29 @@ impl<'a> StoredWeights<'a> {
             let Some(tensor) = self.tensors.remove(name) else {
                 return problems.push(format!("{name} is missing"));
             };
+            if is_stored_table(name)
+                && let Some(rows) = tensor.rows()
+            {
+                match rows {
+                    Ok(rows) => weight.set_rows(rows, dtype, device),
+                    Err(problem) => problems.push(problem),
+                }
+                return;
+            }
             let quantize = precision.quantization == Quantization::Nf4 && nf4::is_projection(name);
+            let table = match is_table(name) {
+                true => precision.embeddings_of(weight.shape()[0]),
+                false => EmbeddingQuantization::None,
+            };
+            if table != EmbeddingQuantization::None
+                && let WeightMut::Matrix(matrix) = &mut weight
+            {
+                match quantized_table(&tensor, matrix.shape(), table, dtype, device) {
+                    Ok(quantized) => **matrix = quantized,
+                    Err(problem) => problems.push(problem),
+                }
+                return;
+            }
             match (tensor.read_weight(dtype), &mut weight) {
                 (Err(problem), _) => problems.push(problem),
                 (Ok(data), WeightMut::Matrix(matrix)) if quantize => {
@@ -188,6 +211,61 @@ impl<'a> StoredWeights<'a> {
         });
         problems
     }
+}
+
+/// Whether a weight of that name is the embeddings of a decoder, or its head.
+fn is_table(name: &str) -> bool {
+    ["model.embed_tokens.weight", "lm_head.weight"].contains(&name)
+}
+
+/// Reads a table of embeddings some rows at a time and quantizes them.
+fn quantized_table(
+    tensor: &StoredTensor,
+    shape: [usize; 2],
+    quantization: EmbeddingQuantization,
+    dtype: DType,
+    device: &Device,
+) -> std::result::Result<Weight<2>, String> {
+    /// Rows that are dense at a time.
+    const ROWS: usize = 4096;
+    let [rows, columns] = shape;
+    let in_eight = quantization != EmbeddingQuantization::Nf4;
+    let mut int8 = Int8Codes::with_capacity(if in_eight { shape } else { [0, columns] });
+    let (mut codes, mut absmax) = (Vec::new(), Vec::new());
+    let mut take = |values: &[f32]| {
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(tensor.not_finite());
+        }
+        if in_eight {
+            int8.extend(values);
+        } else {
+            absmax.extend(blocks::absmax(values, blocks::BLOCK_SIZE));
+            codes.extend(blocks::quantize(values, blocks::BLOCK_SIZE));
+        }
+        Ok(())
+    };
+    match tensor.rows().transpose()? {
+        Some(source) => {
+            for start in (0..rows).step_by(ROWS) {
+                let some: Vec<usize> = (start..rows.min(start + ROWS)).collect();
+                take(&source.rows(&some))?;
+            }
+        }
+        None => take(&nf4::floats(tensor.read_as(DType::F32)?))?,
+    }
+    Ok(match in_eight {
+        true => Weight::int8(int8.into_weight(dtype, device)),
+        false => {
+            let code = blocks::CODE;
+            let size = blocks::BLOCK_SIZE;
+            Weight::nf4(Nf4::new(codes, absmax, code, shape, size, dtype, device))
+        }
+    })
+}
+
+/// Whether a weight of that name is read row by row as its rows are needed: a token uses one of many.
+fn is_stored_table(name: &str) -> bool {
+    name == "model.embed_tokens_per_layer.weight"
 }
 
 /// The weights of the text part of a model that also sees or hears, by the names that they have in a text model; those whose
@@ -278,13 +356,21 @@ pub fn weight_sizes(checkpoint: &Checkpoint, precision: Precision) -> Result<Wei
         };
         let values: u64 = tensor.shape.iter().map(|&size| size as u64).product();
         let is_float = matches!(tensor.dtype, DType::F32 | DType::BF16 | DType::F16);
-        let quantized = precision.quantization == Quantization::Nf4 && nf4::is_projection(&name);
-        let bytes = match (is_float, quantized) {
+        let rows = tensor.shape.first().copied().unwrap_or(0);
+        let table = match is_table(&name) {
+            true => precision.embeddings_of(rows),
+            false => EmbeddingQuantization::None,
+        };
+        let is_projection = nf4::is_projection(&name);
+        let bytes = match (precision.quantization, table) {
             // Codes and the like stay as they are.
-            (false, _) => values * tensor.dtype.size() as u64,
+            _ if !is_float => values * tensor.dtype.size() as u64,
+            _ if is_stored_table(&name) => 0,
+            (_, EmbeddingQuantization::Int8) => values + 4 * rows as u64,
             // Half a byte a value, and a scale in f32 for each block of 64.
-            (true, true) => values / 2 + values / 64 * 4,
-            (true, false) => values * kept,
+            (_, EmbeddingQuantization::Nf4) => values / 2 + values / 64 * 4,
+            (Quantization::Nf4, _) if is_projection => values / 2 + values / 64 * 4,
+            _ => values * kept,
         };
         sizes.values += if is_float { values } else { 2 * values };
         sizes.total += bytes;

@@ -11,7 +11,7 @@ use crate::nn::{
     LoraConfig, Weights,
 };
 
-/// The storage format of a Gemma's projections.
+/// The storage format of a decoder's projections.
 #[derive(Clone, Copy, Debug)]
 enum Form {
     Nf4,

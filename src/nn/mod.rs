@@ -38,11 +38,13 @@ pub use encoder::roberta::{Roberta, RobertaConfig, RobertaKind};
 pub use layers::activation::{Activation, gelu_tanh};
 pub use layers::attention::{Attend, attention_mask, grouped_query_attention};
 pub use layers::dropout::Dropout;
+pub use layers::int8::Int8;
 pub use layers::linear::Linear;
 pub use layers::lora::{Lora, LoraConfig, Projection};
 pub use layers::nf4;
 pub use layers::norm::{LayerNorm, NormScale, RmsNorm};
 pub use layers::rope::{Rope, RopeParameters, RopeType, position_ids};
+pub use layers::rows::RowSource;
 pub use layers::weight::{Weight, WeightMut, Weights};
 
 /// A Gemma, of any generation and size: a [`Decoder`] made by one of [`GemmaConfig`]'s functions named for it.

@@ -154,7 +154,8 @@ impl Character {
             .into_iter()
             .map(|idx| persona.statements[idx].as_str())
             .collect();
-        let prompt = persona_prompt(&persona.name, &retrieved, message);
+        let format = self.engine.format();
+        let prompt = persona_prompt(format, &persona.name, &retrieved, message)?;
         let max_tokens = self.engine.max_tokens();
         let prompt = Prompt {
             ids: encode_prompt(tokenizer, &prompt, max_tokens, config.max_new_tokens)?,
@@ -164,21 +165,28 @@ impl Character {
             max_new_tokens: config.max_new_tokens,
             min_new_tokens: 0,
             sampling: config.sampling(),
-            stop_ids: self.engine.stop_ids(),
+            stop_ids: format.stop_ids().to_vec(),
         };
         let mut stream = ReplyStream::new(tokenizer);
         let mut failure = None;
-        let mut on_token = |_, token| match stream.push(token) {
-            Ok(new) if new.is_empty() => {}
-            Ok(new) => on_text(&new),
-            Err(error) => drop(failure.get_or_insert(error)),
+        let mut spoken = format.spoken();
+        let mut on_token = |_, token| {
+            if !spoken.is_said(token) {
+                return;
+            }
+            match stream.push(token) {
+                Ok(new) if new.is_empty() => {}
+                Ok(new) => on_text(&new),
+                Err(error) => drop(failure.get_or_insert(error)),
+            }
         };
         let replies = self
             .engine
             .generate(&[prompt], &generate, job, &mut on_token)?;
         failure.map_or(Ok(()), Err)?;
         on_text(&stream.finish()?);
-        let response = tokenizer.decode_reply(&replies[0])?.trim().to_string();
+        let said = format.spoken().of(&replies[0]);
+        let response = tokenizer.decode_reply(&said)?.trim().to_string();
         let quiet = job.quiet();
         let scores = self
             .scorer

@@ -28,7 +28,7 @@ pub use judge::{
     find_judge, read_format, read_grading_format,
 };
 pub use persona::Persona;
-pub use prompt::{encode_prompt, encode_reply, persona_prompt};
+pub use prompt::{encode_prompt, encode_reply, paper_prompt, persona_prompt};
 pub use records::{NliExample, PreferencePair, Query, RelevanceExample, Statement};
 pub use retrieval::RelevanceTable;
 pub use score::{Score, StatementScore, score};

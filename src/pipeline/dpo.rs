@@ -18,7 +18,7 @@ use crate::parallel::{Devices, Replicas};
 use crate::persona::{PreferencePair, encode_reply};
 use crate::pipeline::record::open_steps;
 use crate::progress::Job;
-use crate::text::Tokenizer;
+use crate::text::Engine;
 use crate::train::{
     AdamW, DpoBatch, DpoConfig, DpoExample, DpoModel, DpoPair, EpochLoader, Fit, epochs_done, fit,
     reply_logps,
@@ -362,14 +362,15 @@ impl DpoRun<'_> {
 }
 
 /// Brings pairs into tokens, those that follow each other with one prompt behind it together.
-pub(super) fn encode(tokenizer: &Tokenizer, pairs: &[PreferencePair]) -> Result<Vec<DpoExample>> {
+pub(super) fn encode(engine: &Engine, pairs: &[PreferencePair]) -> Result<Vec<DpoExample>> {
+    let (tokenizer, end_id) = (engine.tokenizer(), engine.format().end_id());
     pairs
         .chunk_by(|a, b| a.prompt == b.prompt)
         .map(|pairs| {
             let encode_pair = |pair: &PreferencePair| {
                 Ok(DpoPair {
-                    chosen: encode_reply(tokenizer, &pair.chosen)?,
-                    rejected: encode_reply(tokenizer, &pair.rejected)?,
+                    chosen: encode_reply(tokenizer, end_id, &pair.chosen)?,
+                    rejected: encode_reply(tokenizer, end_id, &pair.rejected)?,
                     reference: [0.0; 2],
                 })
             };

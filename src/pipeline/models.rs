@@ -25,11 +25,11 @@ pub struct Sources {
     pub page: Option<Page>,
     /// Who teaches if the settings choose [`TeacherChoice::Given`](crate::pipeline::TeacherChoice::Given).
     pub teacher: Box<dyn Teacher>,
-    /// The judges that reward replies to the default Gemma.
+    /// The judges that reward replies of the default model.
     pub judges: Judges,
     /// The judges that grade, which took no part in the reward.
     pub graders: Judges,
-    /// The default Gemma.
+    /// The model that answers by default.
     pub base: Checkpoint,
 }
 

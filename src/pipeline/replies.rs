@@ -8,7 +8,9 @@ use crate::nn::Decoder;
 use crate::parallel::Replicas;
 use crate::persona::{Judge, Persona, RelevanceTable, Score, encode_prompt, persona_prompt};
 use crate::progress::Job;
-use crate::text::{GenerateConfig, Generation, Prompt, Room, Sampling, Tokenizer, seed_for};
+use crate::text::{
+    ChatFormat, GenerateConfig, Generation, Prompt, Room, Sampling, Tokenizer, seed_for,
+};
 use crate::{Result, files::Journal};
 
 /// The replies sampled to one query with their scores.
@@ -36,8 +38,8 @@ pub struct Sampler<'a> {
     pub models: &'a Replicas<Decoder>,
     /// Its tokenizer.
     pub tokenizer: &'a Tokenizer,
-    /// The ids at which a reply ends.
-    pub stop_ids: &'a [i32],
+    /// How it writes a conversation.
+    pub format: &'a ChatFormat,
     /// Longest sequence the model takes.
     pub max_tokens: usize,
     /// Statements in the prompt.
@@ -122,7 +124,7 @@ fn sample_group(
 ) -> Result<()> {
     /// Tokens between one look at what is done and the next.
     const ROUND: usize = 32;
-    let texts: Vec<String> = query_idxs
+    let texts = query_idxs
         .iter()
         .map(|&query_idx| {
             let (top_k, min_relevance) = (sampler.top_k, sampler.min_relevance);
@@ -133,14 +135,15 @@ fn sample_group(
                 .iter()
                 .map(|&idx| sampler.persona.statements[idx].as_str());
             let shown: Vec<&str> = shown.collect();
-            persona_prompt(&sampler.persona.name, &shown, &queries[query_idx])
+            let (format, name) = (sampler.format, &sampler.persona.name);
+            persona_prompt(format, name, &shown, &queries[query_idx])
         })
-        .collect();
+        .collect::<Result<Vec<String>>>()?;
     let config = GenerateConfig {
         max_new_tokens: sampler.max_new_tokens,
         min_new_tokens: sampler.min_new_tokens,
         sampling: sampler.sampling,
-        stop_ids: sampler.stop_ids.to_vec(),
+        stop_ids: sampler.format.stop_ids().to_vec(),
     };
     let mut parts = begin(sampler, query_idxs, &texts, &config)?;
     let n_replies = sampler.n_replies;
@@ -171,9 +174,10 @@ fn sample_group(
         let mut sampled = Vec::new();
         for place in touched {
             if let Some(replies) = ids[place].iter().cloned().collect::<Option<Vec<_>>>() {
-                let decoded = replies
-                    .iter()
-                    .map(|ids| Ok(sampler.tokenizer.decode_reply(ids)?.trim().to_string()));
+                let decoded = replies.iter().map(|ids| {
+                    let said = sampler.format.spoken().of(ids);
+                    Ok(sampler.tokenizer.decode_reply(&said)?.trim().to_string())
+                });
                 sampled.push(Sampled {
                     query_idx: query_idxs[place],
                     prompt: texts[place].clone(),
@@ -310,7 +314,7 @@ mod tests {
                 &devices,
             ),
             tokenizer: &tokenizer,
-            stop_ids: &[tokenizer.token_id("<eos>").unwrap()],
+            format: &ChatFormat::load(&gemma.as_path().into(), &tokenizer).unwrap(),
             max_tokens: 1024,
             top_k: 2,
             min_relevance: 0.0,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::files::{Checkpoint, Precision};
+use crate::files::{Checkpoint, EmbeddingQuantization, Precision};
 use crate::hub::Hub;
 use crate::parallel::Devices;
-use crate::persona::JudgeSource;
+use crate::persona::{JudgeSource, persona_prompt};
 use crate::pipeline::changes::changes;
 use crate::pipeline::layout::Layout;
 use crate::pipeline::lock::Lock;
@@ -20,7 +20,7 @@ use crate::progress::Job;
 use crate::teacher::chat::{ChatModel, ChatTeacher, Language, LocalModel, OpenAi};
 use crate::teacher::imported::Imported;
 use crate::teacher::{Plan, Teacher};
-use crate::text::{Engine, EngineConfig, Work};
+use crate::text::{ChatFormat, Engine, EngineConfig, Tokenizer, Work};
 use crate::{Error, Result, files};
 
 /// Whether a run makes something or only tells what it would.
@@ -39,10 +39,12 @@ pub(super) struct Run<'a> {
     pub(super) hub: Hub,
     pub(super) page: Page,
     pub(super) teacher: Box<dyn Teacher>,
-    /// The Gemma that answers.
+    /// The model that answers.
     pub(super) base: Checkpoint,
     /// What identifies its files.
     pub(super) base_hash: String,
+    /// A prompt as it reads them, with names in place of what differs.
+    pub(super) prompt: String,
     /// The judges that reward, before they are fine-tuned.
     pub(super) judges: Judges,
     /// The judges that grade, which took no part in the reward.
@@ -87,6 +89,8 @@ impl<'a> Run<'a> {
         files::read_decoder_config(&base)?;
         files::check_weights(&base)?;
         let base_hash = base.hash()?;
+        let format = ChatFormat::load(&base, &Tokenizer::load(&base)?)?;
+        let prompt = persona_prompt(&format, "CHARACTER", &["STATEMENTS"], "QUERY")?;
         let chat = chat_model(config, &base, &base_hash, devices, job)?;
         // The lock comes before the answers are read: two runs would tear them.
         let lock = (purpose == Purpose::Make)
@@ -119,6 +123,7 @@ impl<'a> Run<'a> {
             teacher,
             base,
             base_hash,
+            prompt,
             judges: sources.judges,
             graders: sources.graders,
             stages_run: Vec::new(),
@@ -132,17 +137,17 @@ impl<'a> Run<'a> {
         StageSpec::new(name, self.layout.record(name))
     }
 
-    /// What the Gemma's weights are kept in, as records have it.
+    /// What its weights are kept in, as records have it.
     pub(super) fn precision(&self) -> Value {
         json!(self.config.precision)
     }
 
-    /// What records call the Gemma that answers; a folder is named from the output folder.
+    /// What records call the model that answers; a folder is named from the output folder.
     pub(super) fn base_name(&self) -> String {
         self.base.reference(&self.config.output)
     }
 
-    /// The Gemma that answers, for some work.
+    /// The model that answers, for some work.
     pub(super) fn engine(&self, work: Work, adapter: Option<&Path>) -> Result<Engine> {
         Engine::open(self.engine_config(work, adapter), self.devices)
     }
@@ -220,7 +225,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Tokens of an answer of the local Gemma as teacher, at most.
+/// Tokens of an answer of the local model as teacher, at most.
 const LOCAL_TOKENS: usize = 1024;
 
 /// The chat model that teaches, if one does.
@@ -239,8 +244,12 @@ fn chat_model(
                 let Precision {
                     dtype,
                     quantization,
+                    embeddings,
                 } = config.precision;
                 name += &format!(" {} {}", dtype.name(), quantization.name());
+                if embeddings != EmbeddingQuantization::default() {
+                    name += &format!(" {}", embeddings.name());
+                }
             }
             let engine = EngineConfig::new(base.clone(), Work::reply(LOCAL_TOKENS))
                 .with_precision(config.precision);

@@ -20,7 +20,7 @@ pub const LARGEST_SCALE: f64 = 1e6;
 /// No query gets more replies in an evaluation.
 const MOST_REPLIES: usize = 10_000;
 
-/// Which Gemma answers.
+/// Which model answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// The caller's own, which is small.
@@ -32,7 +32,7 @@ pub enum Scale {
 }
 
 impl Scale {
-    /// Where that Gemma is on the hub; the caller's is not.
+    /// Where that model is on the hub; the caller's is not.
     pub fn repository(self) -> Option<&'static str> {
         match self {
             Self::Tiny => None,
@@ -47,7 +47,7 @@ impl Scale {
 pub enum TeacherChoice {
     /// The teacher that the caller brings.
     Given,
-    /// The Gemma that answers, as a chat model.
+    /// The model that answers, as a chat model.
     Local,
     /// Data that was imported from the original program.
     Imported,
@@ -129,7 +129,7 @@ pub struct TrainConfig {
     pub teacher: TeacherChoice,
     /// Where a chat model is, and what it may cost.
     pub chat: OpenAiConfig,
-    /// Which Gemma answers.
+    /// Which model answers.
     pub prp_scale: Scale,
     /// A checkpoint in its place.
     pub model: Option<ModelChoice>,

@@ -169,6 +169,7 @@ pub fn trained_with(output: &Path, character: &str) -> Result<Option<TrainedWith
         precision: Precision {
             dtype,
             quantization,
+            embeddings: field(&of_dpo, &dpo.inputs, "embeddings")?.unwrap_or_default(),
         },
         rag_top_k: checked(
             &of_pairs,

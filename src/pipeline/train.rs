@@ -189,7 +189,7 @@ fn write_summary(path: &Path, summary: &TrainSummary) -> Result<()> {
     files::write_json(path, summary)
 }
 
-/// The settings of a run that needs no other Gemma than the default, unless that is the teacher; so that nothing is
+/// The settings of a run that needs no other model than the default, unless that is the teacher; so that nothing is
 /// downloaded for it.
 fn without_model(config: &TrainConfig) -> TrainConfig {
     let mut config = config.clone();

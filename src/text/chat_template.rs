@@ -82,7 +82,11 @@ impl ChatTemplate {
         Self::new(path, text, special_tokens).map(Some)
     }
 
-    fn new(path: PathBuf, source: String, special_tokens: Map<String, Value>) -> Result<Self> {
+    pub(super) fn new(
+        path: PathBuf,
+        source: String,
+        special_tokens: Map<String, Value>,
+    ) -> Result<Self> {
         jinja::check(NAME, &source)
             .map_err(|error| Error::invalid(&path, format!("{NAME}: {error}")))?;
         Ok(Self {

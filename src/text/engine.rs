@@ -1,4 +1,4 @@
-//! A Gemma ready to use: base, adapter, tokenizer, chat template, limits, precision and devices, in one place.
+//! A language model ready to use: base, adapter, tokenizer, chat template, limits, precision and devices, in one place.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +12,8 @@ use crate::nn::{Decoder, DecoderConfig};
 use crate::parallel::{Devices, Replicas};
 use crate::progress::Job;
 use crate::text::{
-    ChatTemplate, DraftModel, GenerateConfig, Prompt, Requirements, Tokenizer, Work, generate,
-    response_logprobs,
+    ChatFormat, ChatTemplate, DraftModel, GenerateConfig, Prompt, Requirements, Tokenizer, Work,
+    generate, response_logprobs,
 };
 use crate::{Error, Result, kernels, memory};
 
@@ -122,7 +122,7 @@ impl EngineConfig {
     }
 }
 
-/// A Gemma ready to use.
+/// A language model ready to use.
 ///
 /// Opening it reads the small files, so that what is wrong with them is told at once. The weights are read when they are
 /// first needed, and [`Engine::release`] frees them until the next time.
@@ -133,6 +133,7 @@ pub struct Engine {
     devices: Devices,
     tokenizer: Tokenizer,
     chat_template: Option<ChatTemplate>,
+    format: ChatFormat,
     eos_token_ids: Vec<i32>,
     loaded: Mutex<Option<Arc<Loaded>>>,
 }
@@ -169,8 +170,11 @@ impl Engine {
         if let Some(adapter) = &config.adapter {
             files::AdapterConfig::load(adapter)?;
         }
+        files::check_decoder_precision(&shape, config.precision)?;
+        let tokenizer = Tokenizer::load(&config.checkpoint)?.for_table(shape.vocab_size)?;
         Ok(Self {
-            tokenizer: Tokenizer::load(&config.checkpoint)?.for_table(shape.vocab_size)?,
+            format: ChatFormat::load(&config.checkpoint, &tokenizer)?,
+            tokenizer,
             shape,
             chat_template: ChatTemplate::load(&config.checkpoint)?,
             eos_token_ids: files::read_eos_token_ids(&config.checkpoint)?,
@@ -205,17 +209,9 @@ impl Engine {
         &self.eos_token_ids
     }
 
-    /// The ids at which a reply ends: where the checkpoint says that its texts end, and the end of a turn, which many
-    /// checkpoints do not list.
-    pub fn stop_ids(&self) -> Vec<i32> {
-        let mut ids = self.eos_token_ids.clone();
-        let ends = ["<eos>", "<end_of_turn>"].map(|token| self.tokenizer.token_id(token));
-        for id in ends.into_iter().flatten() {
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
-        }
-        ids
+    /// How the base model writes a conversation.
+    pub fn format(&self) -> &ChatFormat {
+        &self.format
     }
 
     /// The most tokens that the model takes, prompt and reply together.

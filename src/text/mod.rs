@@ -4,6 +4,7 @@
 //! Nothing here knows characters, judges or stages, or trains.
 
 mod around;
+mod chat_format;
 mod chat_template;
 mod classifier;
 mod draft;
@@ -14,6 +15,7 @@ mod generation;
 mod jinja;
 mod logprobs;
 mod message;
+mod published;
 mod request;
 mod requirements;
 mod running;
@@ -26,6 +28,7 @@ mod tokenizer;
 
 pub(crate) use around::Around;
 pub use around::EncodedText;
+pub use chat_format::{ChatFormat, Spoken};
 pub use chat_template::ChatTemplate;
 pub use classifier::{Activation, Classifier, TextProbabilities, classifier_input};
 pub use draft::DraftModel;
@@ -37,6 +40,7 @@ pub use logprobs::response_logprobs;
 pub use message::Message;
 #[cfg(feature = "pipeline")]
 pub(crate) use message::is_something;
+pub use published::{PUBLISHED, PublishedModel};
 pub use request::{GenerateConfig, Prompt, Room};
 pub use requirements::{Requirements, Work};
 pub use running::Reply;

@@ -30,6 +30,20 @@ impl Tokenizer {
         })
     }
 
+    /// The special tokens of the vocabulary, as a text spells them.
+    pub(super) fn special_tokens(&self) -> Vec<String> {
+        let added = self.inner.get_added_tokens_decoder();
+        let special = added.into_values().filter(|token| token.special);
+        special.map(|token| token.content).collect()
+    }
+
+    /// The special token that is put in front of every text, as a text spells it; nothing if there is none.
+    pub(super) fn begins_with(&self) -> Result<String> {
+        let first = self.encode("")?.first().map(|&id| id as u32);
+        let token = first.and_then(|id| self.inner.id_to_token(id));
+        Ok(token.unwrap_or_default())
+    }
+
     /// The ids that a character gets which is not in the vocabulary.
     fn unknown(&self) -> Result<Vec<i32>> {
         let name = match self.inner.get_model() {

@@ -111,7 +111,7 @@ impl DpoLoss {
     }
 }
 
-/// A Gemma with frozen weights whose LoRA factors are trained.
+/// A decoder with frozen weights whose LoRA factors are trained.
 #[derive(Module, Debug)]
 pub struct DpoModel {
     /// The model.

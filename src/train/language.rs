@@ -105,7 +105,7 @@ impl LanguageBatch {
     }
 }
 
-/// A Gemma whose weights are all trained.
+/// A decoder whose weights are all trained.
 #[derive(Module, Debug)]
 pub struct LanguageModel {
     /// The model.

@@ -250,15 +250,15 @@ fn a_config_of_another_architecture_is_an_error_that_names_both() {
     );
     let there = copy("gemma-mqa");
     let config = there.path().join("config.json");
-    set(&config, "model_type", json!("gemma2"));
+    set(&config, "model_type", json!("gemma3n"));
     assert_names(
         &gemma_error(there.path()),
-        &["a gemma2 model", "gemma, gemma2"],
+        &["a gemma3n model", "gemma, gemma2"],
     );
     set(&config, "model_type", Value::Null);
     assert_names(
         &gemma_error(there.path()),
-        &["names no model_type", "a gemma model"],
+        &["names no model_type", "gemma, gemma2"],
     );
     fs::write(&config, "{\"model_type\": ").unwrap();
     assert_names(&gemma_error(there.path()), &["config.json", "EOF"]);

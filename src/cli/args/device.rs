@@ -96,7 +96,7 @@ pub(crate) fn supported(dtype: Dtype, device: &Device) -> Result<files::Dtype> {
     Err(Error::setting("dtype", reason))
 }
 
-/// How a Gemma's weights are kept.
+/// How a language model's weights are kept.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct PrecisionArgs {
     /// What the weights are kept in; norms, attention weights and adapters are computed in float32 all the same
@@ -106,6 +106,10 @@ pub(crate) struct PrecisionArgs {
     /// In how many bits the projections are kept [default: none; nf4 where --prp-scale is 2b or 7b].
     #[arg(long, value_enum)]
     quantization: Option<Quantization>,
+    /// In how many bits embeddings and head are kept [default: int8 where the projections are in nf4 and the vocabulary has
+    /// 100,000 tokens or more, else none].
+    #[arg(long, value_enum)]
+    quantize_embeddings: Option<EmbeddingQuantization>,
 }
 
 impl PrecisionArgs {
@@ -114,6 +118,30 @@ impl PrecisionArgs {
         Precision {
             dtype: self.dtype.map_or(default.dtype, Into::into),
             quantization: self.quantization.map_or(default.quantization, Into::into),
+            embeddings: self
+                .quantize_embeddings
+                .map_or(default.embeddings, Into::into),
+        }
+    }
+}
+
+/// In how many bits embeddings and head are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum EmbeddingQuantization {
+    /// As the checkpoint has them.
+    None,
+    /// In eight, with a scale for each token.
+    Int8,
+    /// In four, as the projections may be.
+    Nf4,
+}
+
+impl From<EmbeddingQuantization> for files::EmbeddingQuantization {
+    fn from(quantization: EmbeddingQuantization) -> Self {
+        match quantization {
+            EmbeddingQuantization::None => Self::None,
+            EmbeddingQuantization::Int8 => Self::Int8,
+            EmbeddingQuantization::Nf4 => Self::Nf4,
         }
     }
 }
@@ -135,6 +163,7 @@ impl JudgePrecisionArgs {
         PrecisionArgs {
             dtype: self.judge_dtype,
             quantization: self.judge_quantization,
+            quantize_embeddings: None,
         }
         .precision(default)
     }

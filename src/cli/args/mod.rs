@@ -9,3 +9,4 @@ pub(crate) mod judges;
 pub(crate) mod model;
 pub(crate) mod persona;
 pub(crate) mod prompt;
+pub(crate) mod sampling;

@@ -1,4 +1,4 @@
-//! `--model`, `--adapter`, `--dtype`: a Gemma from any folder.
+//! `--model`, `--adapter`, `--dtype`: a language model from any folder.
 
 use std::path::PathBuf;
 
@@ -13,8 +13,8 @@ use crate::progress::Job;
 use crate::text::{ByteFallback, Engine, EngineConfig, Work};
 
 #[derive(Args, Debug)]
-pub(crate) struct GemmaArgs {
-    /// A Gemma: its folder, its name on the Hugging Face hub, owner/name or owner/name@revision, or embedded.
+pub(crate) struct LanguageModelArgs {
+    /// A language model: its folder, its name on the Hugging Face hub, owner/name or owner/name@revision, or embedded.
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
     /// A PEFT adapter for it, a folder or a name on the hub.
@@ -26,7 +26,7 @@ pub(crate) struct GemmaArgs {
     device: DeviceArgs,
 }
 
-impl GemmaArgs {
+impl LanguageModelArgs {
     /// Loads this model for some work; prints the memory that it needs if that is much.
     pub(crate) fn engine(&self, work: Work, job: &Job) -> Result<Engine> {
         let devices = Devices::from(self.device.device(job)?);

@@ -101,6 +101,7 @@ impl BenchmarkArgs {
                 adapter: self.adapter.as_deref(),
                 model: self.model.as_deref(),
                 prompt: self.prompt,
+                sampling: None,
                 precision: None,
                 judges: &self.judges,
                 device: &self.device,

@@ -7,6 +7,7 @@ use crate::cli::args::hub;
 use crate::cli::args::judges::JudgeArgs;
 use crate::cli::args::persona::own_statements;
 use crate::cli::args::prompt::PromptArgs;
+use crate::cli::args::sampling::SamplingArgs;
 use crate::files::{AdapterConfig, Checkpoint};
 use crate::parallel::Devices;
 use crate::persona::{AnswerConfig, Character, Persona};
@@ -26,6 +27,8 @@ pub(crate) struct CharacterSource<'a> {
     pub(crate) model: Option<&'a Path>,
     /// Which statements a prompt has; if nothing is said, as it was trained, or what suits the base model and the judge.
     pub(crate) prompt: PromptArgs,
+    /// How tokens are drawn, if not as the settings say.
+    pub(crate) sampling: Option<SamplingArgs>,
     /// What was asked for; as it was trained, if nothing is said.
     pub(crate) precision: Option<PrecisionArgs>,
     pub(crate) judges: &'a JudgeArgs,
@@ -70,6 +73,10 @@ impl CharacterSource<'_> {
         let config = config
             .with_rag_top_k(self.prompt.rag_top_k(rag_top_k, is_embedded))
             .with_min_relevance(self.prompt.min_relevance(min_relevance, is_calibrated));
+        let config = match self.sampling {
+            Some(sampling) => sampling.choose(config, &base, job)?,
+            None => config,
+        };
         config.check()?;
         let precision = match (&self.model, adapter.as_deref()) {
             (Some(_), _) => None,

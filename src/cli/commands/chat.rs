@@ -10,6 +10,7 @@ use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::judges::JudgeArgs;
 use crate::cli::args::persona::check_length;
 use crate::cli::args::prompt::PromptArgs;
+use crate::cli::args::sampling::SamplingArgs;
 use crate::cli::commands::character::CharacterSource;
 use crate::cli::input::stdin_lines;
 use crate::cli::next::{command, elsewhere};
@@ -43,15 +44,8 @@ pub(crate) struct ChatArgs {
     /// Say this and exit; may be given several times.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     message: Vec<String>,
-    /// 0 takes the likeliest token, 1 draws from the model's own distribution.
-    #[arg(long, value_name = "X", default_value_t = defaults().temperature)]
-    temperature: f32,
-    /// Draw from so many of the likeliest tokens only.
-    #[arg(long, value_name = "N")]
-    top_k: Option<usize>,
-    /// Draw from the likeliest tokens whose probabilities reach this sum only.
-    #[arg(long, value_name = "X")]
-    top_p: Option<f32>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
     /// Longest reply, in tokens.
     #[arg(long, value_name = "N", default_value_t = defaults().max_new_tokens)]
     max_new_tokens: usize,
@@ -146,11 +140,9 @@ impl<'a> Chat<'a> {
     fn load(args: &'a ChatArgs, job: &'a Job) -> Result<Self> {
         let config = AnswerConfig::new()
             .with_max_new_tokens(args.max_new_tokens)
-            .with_temperature(args.temperature)
-            .with_top_k(args.top_k)
-            .with_top_p(args.top_p)
             .with_seed(args.seed);
-        config.check()?;
+        // What is said wrongly is told before a model is looked for.
+        args.sampling.over(config.clone()).check()?;
         args.tell_state(job)?;
         let source = CharacterSource {
             name: &args.character,
@@ -158,6 +150,7 @@ impl<'a> Chat<'a> {
             adapter: args.adapter.as_deref(),
             model: args.model.as_deref(),
             prompt: args.prompt,
+            sampling: Some(args.sampling),
             precision: Some(args.precision),
             judges: &args.judges,
             device: &args.device,

@@ -77,6 +77,7 @@ impl ClassifyArgs {
         let precision = Precision {
             dtype: supported(self.dtype, devices.first())?,
             quantization: self.quantization.into(),
+            ..Precision::default()
         };
         let classifier = Classifier::load_with(
             &hub::checkpoint(&self.model, job)?,

@@ -86,7 +86,7 @@ impl From<LoraDtype> for files::Dtype {
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct DpoArgs {
-    /// A Gemma, a folder or a name on the hub.
+    /// A language model, a folder or a name on the hub.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// Preference pairs: JSON Lines with prompt, chosen and rejected as TRL takes them, as texts or as messages.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::args::model::GemmaArgs;
+use crate::cli::args::model::LanguageModelArgs;
 use crate::cli::output::{Format, print, print_json};
 use crate::progress::Job;
 use crate::text::{GenerateConfig, Prompt, Sampling, Work};
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 #[command(allow_negative_numbers = true)]
 pub(crate) struct GenerateArgs {
     #[command(flatten)]
-    gemma: GemmaArgs,
+    model: LanguageModelArgs,
     /// The text to continue; the tokenizer adds its special tokens, and nothing else is added.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: String,
@@ -67,7 +67,7 @@ impl GenerateArgs {
             tokens: self.prompt.len().saturating_add(self.max_new_tokens),
             new_tokens: self.max_new_tokens,
         };
-        let engine = self.gemma.engine(work, job)?;
+        let engine = self.model.engine(work, job)?;
         let ids = engine.tokenizer().encode(&self.prompt)?;
         if ids.is_empty() {
             return Err(Error::Usage("--prompt must have at least one token".into()));

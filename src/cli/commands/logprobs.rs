@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::args::model::GemmaArgs;
+use crate::cli::args::model::LanguageModelArgs;
 use crate::cli::output::{Format, print, print_json};
 use crate::progress::Job;
 use crate::text::Work;
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 #[derive(Args, Debug)]
 pub(crate) struct LogprobsArgs {
     #[command(flatten)]
-    gemma: GemmaArgs,
+    model: LanguageModelArgs,
     /// What comes first; the tokenizer adds its special tokens.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: String,
@@ -35,7 +35,7 @@ struct Logprobs {
 impl LogprobsArgs {
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
         let tokens = self.prompt.len() + self.response.len();
-        let engine = self.gemma.engine(Work::Logps { tokens }, job)?;
+        let engine = self.model.engine(Work::Logps { tokens }, job)?;
         let tokenizer = engine.tokenizer();
         let prompt_ids = tokenizer.encode(&self.prompt)?;
         let response_ids = tokenizer.encode_bare(&self.response)?;

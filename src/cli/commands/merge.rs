@@ -14,7 +14,7 @@ use crate::{Error, Result, files};
 
 #[derive(Args, Debug)]
 pub(crate) struct MergeArgs {
-    /// The Gemma for which the adapter was trained, a folder or a name on the hub.
+    /// The model for which the adapter was trained, a folder or a name on the hub.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// The PEFT adapter, a folder or a name on the hub.
@@ -68,7 +68,7 @@ impl OutputArgs {
         }
     }
 
-    /// Prints what was written of a Gemma; `changed` names the weights that differ from the model's.
+    /// Prints what was written of a model; `changed` names the weights that differ from the model's.
     pub(crate) fn tell(&self, changed: &str, written: &files::Written) -> Result<()> {
         let output = self.output.to_string_lossy();
         let next = command(["generate", "--model", &output, "--prompt", "…"]);

@@ -15,6 +15,7 @@ pub(crate) mod import;
 pub(crate) mod lint;
 pub(crate) mod logprobs;
 pub(crate) mod merge;
+pub(crate) mod models;
 pub(crate) mod pretrain;
 pub(crate) mod quantize;
 mod reply_file;

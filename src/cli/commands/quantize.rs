@@ -11,7 +11,7 @@ use crate::{Result, files};
 
 #[derive(Args, Debug)]
 pub(crate) struct QuantizeArgs {
-    /// A Gemma, a folder or a name on the hub.
+    /// A language model, a folder or a name on the hub.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     #[command(flatten)]

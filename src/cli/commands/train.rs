@@ -43,7 +43,7 @@ pub(crate) struct TrainArgs {
     /// Where data/NAME and models/NAME are made.
     #[arg(long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// Who writes statements and queries: offline, local for the Gemma itself, imported for what apc import took over, or
+    /// Who writes statements and queries: offline, local for the model itself, imported for what apc import took over, or
     /// the name of a chat model, whose key is in OPENAI_API_KEY.
     #[arg(long, value_name = "NAME", default_value = "offline")]
     model_engine: String,
@@ -55,10 +55,10 @@ pub(crate) struct TrainArgs {
     /// Stop after the stages that need the teacher.
     #[arg(long)]
     data_only: bool,
-    /// Which Gemma answers.
+    /// Which Gemma answers: the embedded one, or Gemma 1.1 in one of its sizes; --model names any other model.
     #[arg(long, value_enum, default_value = "tiny")]
     prp_scale: ScaleArg,
-    /// Another Gemma answers: a folder, a name on the Hugging Face hub, or embedded.
+    /// Another model answers, of those that apc models lists or one like them: a folder, a name on the Hugging Face hub, or embedded.
     #[arg(long, value_name = "DIR|NAME")]
     model: Option<PathBuf>,
     #[command(flatten)]
@@ -187,7 +187,7 @@ impl TrainArgs {
         is_as_it_is && self.is_embedded() && self.is_embedded_judge(&self.relevance)
     }
 
-    /// The default precision of the Gemma that answers: four bits for a large one, as in the original.
+    /// The default precision of the model that answers: four bits for a large one, as in the original.
     fn suited(&self, device: &Device) -> Precision {
         let scale = self.model.is_none() && self.prp_scale != ScaleArg::Tiny;
         let dtype = if self.is_embedded() || is_cpu(device) {

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::config_json::{CONFIG, check_quantization, check_size, read_config};
 use super::weights::{self, Part};
-use super::{Checkpoint, Dtype, Precision};
+use super::{Checkpoint, Dtype, EmbeddingQuantization, Precision};
+use crate::nn::layers::nf4;
 use crate::nn::{Decoder, DecoderConfig, RopeType};
 use crate::{Error, Result, files};
 
@@ -62,6 +63,38 @@ pub fn read_eos_token_ids(checkpoint: &Checkpoint) -> Result<Vec<i32>> {
         }
     }
     Ok(Vec::new())
+}
+
+/// The architecture that a checkpoint's `config.json` names.
+pub fn model_type(checkpoint: &Checkpoint) -> Result<String> {
+    let config = read_config(checkpoint, &FAMILIES.map(|(name, _)| name))?;
+    Ok(config["model_type"]
+        .as_str()
+        .unwrap_or_default()
+        .to_string())
+}
+
+/// How a checkpoint's makers advise to sample from it, in `generation_config.json`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+pub struct GenerationDefaults {
+    /// Whether to sample at all.
+    #[serde(default)]
+    pub do_sample: Option<bool>,
+    /// 0 takes the likeliest token, 1 draws from the model's own distribution.
+    #[serde(default)]
+    pub temperature: Option<f32>,
+    /// Draw from so many of the likeliest tokens only.
+    #[serde(default)]
+    pub top_k: Option<usize>,
+    /// Draw from the likeliest tokens whose probabilities reach this sum only.
+    #[serde(default)]
+    pub top_p: Option<f32>,
+}
+
+/// Reads how to sample from a checkpoint; `None` if its makers do not say to sample.
+pub fn read_generation_defaults(checkpoint: &Checkpoint) -> Result<Option<GenerationDefaults>> {
+    let json: Option<GenerationDefaults> = checkpoint.read_json_if_any("generation_config.json")?;
+    Ok(json.filter(|json| json.do_sample == Some(true)))
 }
 
 /// Reads a decoder's `config.json`: of a model that also sees or hears, the part about text.
@@ -157,7 +190,7 @@ pub fn write_gemma_config(folder: &Path, config: &DecoderConfig) -> Result<()> {
 /// # Errors
 ///
 /// A `config.json` of another architecture or with settings that are not supported, every weight that is missing,
-/// unexpected or of another shape, and float16 for a model whose activations are too large for it.
+/// unexpected or of another shape, and a precision that the model cannot be kept in.
 pub fn load_decoder(
     checkpoint: &Checkpoint,
     precision: Precision,
@@ -165,7 +198,7 @@ pub fn load_decoder(
 ) -> Result<Decoder> {
     let config = read_decoder_config(checkpoint)?;
     check_decoder_size(checkpoint, &config)?;
-    check_decoder_dtype(&config, precision.dtype)?;
+    check_decoder_precision(&config, precision)?;
     let mut model = config.init(device);
     let unused = names::unused(&config);
     weights::load(
@@ -178,9 +211,20 @@ pub fn load_decoder(
     Ok(model)
 }
 
-/// Refuses float16 for a Gemma 3 or 4: their activations grow beyond its range.
-pub fn check_decoder_dtype(config: &DecoderConfig, dtype: Dtype) -> Result<()> {
-    if dtype == Dtype::Float16 && config.post_norms && config.qk_norm {
+/// Refuses what a model cannot be kept in: float16 for a Gemma 3 or 4, whose activations grow beyond its range, and embeddings
+/// in blocks that do not fit its rows.
+pub fn check_decoder_precision(config: &DecoderConfig, precision: Precision) -> Result<()> {
+    let hidden_size = config.hidden_size;
+    if precision.embeddings_of(config.vocab_size) == EmbeddingQuantization::Nf4
+        && !hidden_size.is_multiple_of(nf4::BLOCK_SIZE)
+    {
+        let reason = format!(
+            "is nf4, but hidden_size {hidden_size} is no multiple of its blocks of {}; take int8",
+            nf4::BLOCK_SIZE
+        );
+        return Err(Error::setting("quantize_embeddings", reason));
+    }
+    if precision.dtype == Dtype::Float16 && config.post_norms && config.qk_norm {
         let reason = "is float16, but activations of a Gemma 3 or 4 are larger than its largest number, 65504; take bfloat16";
         return Err(Error::setting("dtype", reason));
     }

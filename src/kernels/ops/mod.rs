@@ -22,6 +22,7 @@ pub(crate) mod disentangled_weights;
 pub(crate) mod first_token_attention;
 pub(crate) mod gated;
 pub(crate) mod gelu;
+pub(crate) mod int8;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod lora_linear;

@@ -7,12 +7,13 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::kernels::ops::SharedPrompt;
 use crate::nn::batch::Lengths;
-use crate::nn::decoder::storage::{BLOCK, Storage, clear, view, write};
+use crate::nn::decoder::storage::{BLOCK, SPARE, Storage};
 
 /// A key/value cache for every layer of a decoder; an argument of its forward pass, never a part of the model.
 ///
 /// All rows end at the same column, so that one write adds a token to each. A shorter row begins at a later column; the
-/// columns before it are padding. The storage has spare columns, and new tokens are written into them in place.
+/// columns before it are padding. The storage has spare columns, and new tokens are written into them in place. A layer that
+/// sees the last tokens alone keeps no more than those and a few.
 #[derive(Clone, Debug)]
 pub struct KvCache {
     /// Has at least as many slots as there are rows.
@@ -125,8 +126,9 @@ impl KvCache {
         }
     }
 
-    /// Groups the rows by the prompt they begin with.
-    pub(crate) fn prompts(&self) -> Vec<SharedPrompt> {
+    /// Groups the rows by the prompt they begin with, with the columns of it that a layer sees, to which the first `missing` are
+    /// missing.
+    pub(crate) fn prompts(&self, missing: usize) -> Vec<SharedPrompt> {
         let seen = self.seen();
         let mut prompts: Vec<SharedPrompt> = Vec::with_capacity(self.rows());
         let mut places = HashMap::with_capacity(self.rows());
@@ -135,7 +137,8 @@ impl KvCache {
                 let start = row.start - seen.start;
                 prompts.push(SharedPrompt {
                     rows: Vec::new(),
-                    columns: start..start + row.shared,
+                    columns: start.saturating_sub(missing)
+                        ..(start + row.shared).saturating_sub(missing),
                 });
                 prompts.len() - 1
             });
@@ -152,17 +155,24 @@ impl KvCache {
         end.saturating_sub(seq).min(self.used.start)..end
     }
 
-    /// Appends a layer's keys and values and returns all of that layer's, as views.
+    /// Appends a layer's keys and values and returns all that it sees, as views.
+    ///
+    /// - window: how many tokens the layer sees, if not all; what it cannot see any more is dropped
     ///
     /// # Shapes
     ///
     /// - tokens: two of `[rows, kv_heads, seq, head_dim]`
-    /// - output: two of `[rows, kv_heads, columns, head_dim]`, the new tokens among them
-    pub(crate) fn append(&mut self, layer: usize, tokens: [Tensor<4>; 2]) -> [Tensor<4>; 2] {
+    /// - output: two of `[rows, kv_heads, columns, head_dim]`, the last of the cache's columns, the new tokens among them
+    pub(crate) fn append(
+        &mut self,
+        layer: usize,
+        tokens: [Tensor<4>; 2],
+        window: Option<usize>,
+    ) -> [Tensor<4>; 2] {
         let [rows, _, seq, _] = tokens[0].dims();
-        let new = self.used.end - seq..self.used.end;
-        self.storage.append(layer, tokens, new);
-        self.storage.view(layer, 0..rows, self.seen())
+        let (new, seen) = (self.used.end - seq..self.used.end, self.seen());
+        self.storage.append(layer, tokens, window, new, seen.end);
+        self.storage.view(layer, 0..rows, seen)
     }
 
     /// Lets a kernel write a token of each row into a layer's storage, `[slots, kv_heads, columns, head_dim]`, at the column
@@ -177,19 +187,22 @@ impl KvCache {
         self.storage.change(layer, |stored| change(stored, column))
     }
 
+    /// The number of columns that each layer has memory for.
+    #[cfg(test)]
+    pub(crate) fn stored_columns(&self) -> Vec<usize> {
+        self.storage.columns()
+    }
+
     /// Adds the rows of `other` at `indices`, in that order; a row may be taken several times, to continue one prompt in
     /// several ways.
     pub fn join(&mut self, other: &Self, indices: &[usize]) {
-        let Some([first, _]) = other.storage.layers.first().filter(|_| !indices.is_empty()) else {
+        let Some(first) = other.storage.first().filter(|_| !indices.is_empty()) else {
             return;
         };
         let seq = other.seq_len();
         let picked: Vec<i32> = indices.iter().map(|&row| row as i32).collect();
         let picked = TensorData::new(picked, [indices.len()]);
         let picked = Tensor::<1, Int>::from_data(picked, &first.device());
-        let pick = |stored: &Tensor<4>| {
-            view(stored, 0..other.rows(), other.used.clone()).select(0, picked.clone())
-        };
         let rows = self.rows();
         let new = rows..rows + indices.len();
         let is_new = self.storage.layers.is_empty();
@@ -215,19 +228,23 @@ impl KvCache {
             }
         }));
         self.n_prompts += other.rows();
-        for (mine, theirs) in self.storage.layers.iter_mut().zip(&other.storage.layers) {
-            for (stored, added) in mine.iter_mut().zip(theirs) {
-                // Leftovers of a removed row are masked, so they only must not be NaN.
-                clear(stored, new.clone(), 0..place.start);
-                write(stored, new.clone(), place.clone(), pick(added));
-            }
-        }
+        let from = (&other.storage, other.used.clone());
+        let pick = |stored: Tensor<4>| stored.select(0, picked.clone());
+        self.storage.join(new, place, from, pick);
         self.forget_padding();
     }
 
     /// Forgets the last tokens of every row.
+    ///
+    /// # Panics
+    ///
+    /// Panics if they are more than 64 and a layer would see tokens then that it has dropped.
     pub fn forget(&mut self, tokens: usize) {
         self.used.end -= tokens.min(self.used.len());
+        assert!(
+            self.storage.reaches(self.used.end),
+            "layers with a window keep {SPARE} tokens beyond it: {tokens} cannot be forgotten"
+        );
         for row in &mut self.rows {
             row.start = row.start.min(self.used.end);
             row.shared = row.shared.min(self.used.end - row.start);
@@ -237,14 +254,8 @@ impl KvCache {
     /// Removes a row and puts the last one in its place.
     pub fn swap_remove(&mut self, row: usize) {
         let last = self.rows() - 1;
-        if let Some([first, _]) = self.storage.layers.first().filter(|_| row < last) {
-            let only = Tensor::<1, Int>::from_ints([0], &first.device());
-            for stored in self.storage.layers.iter_mut().flatten() {
-                // A copy, as storage that is written to must have one owner.
-                let moved = view(stored, last..last + 1, self.used.clone());
-                let moved = moved.select(0, only.clone());
-                write(stored, row..row + 1, self.used.clone(), moved);
-            }
+        if row < last {
+            self.storage.copy_row(last, row, &self.used);
         }
         self.rows.swap_remove(row);
         self.forget_padding();
@@ -319,8 +330,8 @@ mod tests {
     fn append(cache: &mut KvCache, numbers: &[Vec<f32>]) -> [Tensor<4>; 2] {
         cache.extend(numbers[0].len(), &Device::default());
         let [keys, values] = tokens(numbers);
-        cache.append(0, [values.clone(), keys.clone()]);
-        cache.append(1, [keys, values])
+        cache.append(0, [values.clone(), keys.clone()], None);
+        cache.append(1, [keys, values], None)
     }
 
     /// A cache of rows that were one batch with padding on the left.
@@ -408,23 +419,23 @@ mod tests {
             columns,
         };
         let (long, short) = (shared(&[0, 2], 0..3), shared(&[1], 2..3));
-        assert_eq!(cache.prompts(), [long, short, shared(&[3], 2..4)]);
+        assert_eq!(cache.prompts(0), [long, short, shared(&[3], 2..4)]);
         cache.swap_remove(0);
         let long = shared(&[2], 0..3);
         assert_eq!(
-            cache.prompts(),
+            cache.prompts(0),
             [shared(&[0], 2..4), shared(&[1], 2..3), long]
         );
         cache.forget(2);
         let long = shared(&[2], 0..2);
-        assert_eq!(cache.prompts()[2], long);
+        assert_eq!(cache.prompts(0)[2], long);
     }
 
     #[cfg(feature = "flex")]
     #[test]
     fn storage_grows_once_in_a_while_and_is_written_in_place_between() {
         let place = |cache: &KvCache| {
-            let [keys, _] = cache.storage.layers[1].clone();
+            let [keys, _] = cache.storage.layers[1].stored.clone();
             let keys = keys.try_into_primitive::<burn::backend::flex::Flex>();
             keys.unwrap().bytes().as_ptr()
         };

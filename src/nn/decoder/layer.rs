@@ -317,7 +317,8 @@ struct Attention {
     head_dim: usize,
     scale: f64,
     softcap: Option<f64>,
-    is_sliding: bool,
+    /// How many tokens it sees, if not all.
+    window: Option<usize>,
     /// Whether later layers use keys and values of this one.
     lends: bool,
 }
@@ -358,15 +359,16 @@ impl Attention {
             head_dim,
             scale: config.attention_scale(head_dim),
             softcap: config.attn_logit_softcapping,
-            is_sliding: shape.layer_type == LayerType::SlidingAttention,
+            window: (shape.layer_type == LayerType::SlidingAttention)
+                .then_some(config.sliding_window),
             lends: config.is_shared(layer_idx),
         }
     }
 
     fn layer_type(&self) -> LayerType {
-        match self.is_sliding {
-            true => LayerType::SlidingAttention,
-            false => LayerType::FullAttention,
+        match self.window {
+            Some(_) => LayerType::SlidingAttention,
+            None => LayerType::FullAttention,
         }
     }
 
@@ -378,7 +380,7 @@ impl Attention {
             && self.keys.as_ref().is_some_and(has_own)
             && self.scale == (self.head_dim as f64).powf(-0.5)
             && self.softcap.is_none()
-            && !self.is_sliding
+            && self.window.is_none()
             && !self.lends
     }
 
@@ -424,7 +426,10 @@ impl Attention {
                 let key = rope.split(normed(key, &keys.k_norm, self.kv_heads), self.kv_heads);
                 let own = [key, self.split_values(value, keys.v_norm_eps)];
                 match cache {
-                    Some((layer_idx, cache)) => (cache.append(layer_idx, own), Some(&*cache)),
+                    Some((layer_idx, cache)) => {
+                        let seen = cache.append(layer_idx, own, self.window);
+                        (seen, Some(&*cache))
+                    }
                     None => (own, None),
                 }
             }
@@ -432,18 +437,25 @@ impl Attention {
         if self.lends {
             *shared = Some([key.clone(), value.clone()]);
         }
+        // Of a cache a layer with a window has the last columns alone.
+        let ([_, _, _, columns], [_, _, keys, _]) = (mask.dims(), key.dims());
+        let missing = columns - keys;
+        let mask = match missing {
+            0 => mask.clone(),
+            missing => mask.clone().narrow(3, missing, keys),
+        };
         let input = Attend {
             query,
             key,
             value,
-            mask: mask.clone(),
+            mask,
         };
         let scores = Scores {
             scale: self.scale,
             softcap: self.softcap,
         };
         let output = ops::attention(input, scores, || match cache {
-            Some(cache) => cache.prompts(),
+            Some(cache) => cache.prompts(missing),
             None => (0..batch).map(SharedPrompt::none).collect(),
         });
         output

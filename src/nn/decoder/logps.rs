@@ -3,6 +3,7 @@
 use burn::tensor::{Bool, DType, Int, Tensor};
 
 use crate::kernels::ops::{linear, masked_softmax};
+use crate::nn::layers::weight::Weight;
 use crate::nn::matmul;
 
 /// Computes the log-probability of each target after its hidden state, in f32, with the logits of `size` rows at a time.
@@ -13,22 +14,28 @@ use crate::nn::matmul;
 ///
 /// # Shapes
 ///
-/// - head: `[vocab_size, hidden_size]`
+/// - head: `[vocab_size, hidden_size]`; if it is kept in a few bits, no more than a part of it is dense at a time
 /// - hidden: `[rows, hidden_size]`
 /// - targets and output: `[rows]`
 pub(crate) fn token_logps(
-    head: Tensor<2>,
+    head: &Weight<2>,
     softcap: Option<f64>,
     hidden: Tensor<2>,
     targets: Tensor<1, Int>,
     size: usize,
 ) -> Tensor<1> {
-    let head = head.without_autodiff();
-    let [vocab_size, _] = head.dims();
+    /// Numbers of the head that are dense at a time.
+    const PART: usize = 1 << 26;
+    let [vocab_size, _] = head.shape();
+    let dtype = hidden.dtype();
+    let parts_of_head = || {
+        let parts = head.parts(PART);
+        parts.map(|(range, part)| (range, part.without_autodiff()))
+    };
     let [n_rows, _] = hidden.dims();
     let is_tracked = hidden.is_tracked();
     let states = hidden.clone().without_autodiff();
-    let nothing = Tensor::<4, Bool>::full([1, 1, 1, vocab_size], false, &head.device());
+    let nothing = Tensor::<4, Bool>::full([1, 1, 1, vocab_size], false, &hidden.device().inner());
     let (mut logps, mut slopes) = (Vec::new(), Vec::new());
     let parts = states
         .split(size, 0)
@@ -36,7 +43,11 @@ pub(crate) fn token_logps(
         .zip(targets.split(size, 0));
     for (states, targets) in parts {
         let [rows, _] = states.dims();
-        let mut logits = linear(states, head.clone()).cast(DType::F32);
+        let logits = parts_of_head().map(|(_, part)| linear(states.clone(), part).cast(DType::F32));
+        let mut logits = match &logits.collect::<Vec<_>>()[..] {
+            [whole] => whole.clone(),
+            parts => Tensor::cat(parts.to_vec(), 1),
+        };
         let mut slope = None;
         if let Some(cap) = softcap {
             let share = (logits * (1.0 / cap)).tanh();
@@ -50,13 +61,20 @@ pub(crate) fn token_logps(
         let log_sum = largest - shares.clone().max_dim(1).log();
         logps.push((chosen - log_sum).reshape([rows]));
         if is_tracked {
-            let (mut chosen, mut shares) = (head.clone().select(0, targets.clone()), shares);
+            let chosen = head.rows(targets.clone().unsqueeze()).without_autodiff();
+            let (mut chosen, mut shares) = (chosen.flatten::<2>(0, 1), shares);
             if let Some(slope) = slope {
                 let at_targets = slope.clone().gather(1, targets.reshape([rows, 1]));
-                chosen = chosen * at_targets.cast(head.dtype());
+                chosen = chosen * at_targets.cast(dtype);
                 shares = shares * slope;
             }
-            let mean = matmul(shares.cast(head.dtype()), head.clone());
+            let shares = shares.cast(dtype);
+            let means = parts_of_head().map(|(range, part)| {
+                matmul(shares.clone().narrow(1, range.start, range.len()), part)
+            });
+            let mean = means
+                .reduce(|a, b| a + b)
+                .unwrap_or_else(|| chosen.zeros_like());
             slopes.push(chosen - mean);
         }
     }
@@ -75,6 +93,7 @@ pub(crate) fn token_logps(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::layers::int8::Int8;
     use burn::tensor::{Device, Distribution, Tolerance, activation};
 
     #[test]
@@ -85,7 +104,14 @@ mod tests {
         let hidden = Tensor::<2>::random([6, 16], Distribution::Normal(0.0, 2.0), &device);
         let targets = Tensor::<1, Int>::from_ints([3, 39, 0, 7, 7, 20], &device);
         let weights = Tensor::<1>::from_floats([1.0, -2.0, 0.5, 3.0, 0.0, 1.5], &device);
-        for softcap in [None, Some(2.0)] {
+        let values: Vec<f32> = head.clone().into_data().iter().collect();
+        let int8 = Int8::from_values(&values, [40, 16], DType::F32, &device);
+        let in_int8 = int8.dequantize();
+        for (softcap, weight, head) in [
+            (None, Weight::frozen(head.clone()), head.clone()),
+            (Some(2.0), Weight::frozen(head.clone()), head),
+            (Some(2.0), Weight::int8(int8), in_int8),
+        ] {
             let plain = |hidden: Tensor<2>| {
                 let mut logits = hidden.matmul(head.clone().transpose());
                 if let Some(cap) = softcap {
@@ -96,8 +122,7 @@ mod tests {
                     .gather(1, targets.clone().reshape([6, 1]))
                     .reshape([6])
             };
-            let ours =
-                |hidden, size| token_logps(head.clone(), softcap, hidden, targets.clone(), size);
+            let ours = |hidden, size| token_logps(&weight, softcap, hidden, targets.clone(), size);
             let gradient = |logps: &dyn Fn(Tensor<2>) -> Tensor<1>| {
                 let hidden = hidden.clone().autodiff().require_grad();
                 let logps = logps(hidden.clone());

@@ -6,7 +6,7 @@
 //! whatever the weights are. Everything else follows the weights' dtype, the scaling of the embeddings included.
 
 use burn::module::{Initializer, Module};
-use burn::tensor::{Device, Int, Tensor, assert_shape, module};
+use burn::tensor::{Device, Int, Tensor, assert_shape};
 
 use crate::nn::decoder::cache::KvCache;
 use crate::nn::decoder::config::{DecoderConfig, LayerType};
@@ -136,7 +136,7 @@ impl Decoder {
         let [_, keys] = input.key_positions.dims();
         assert_shape!(input.positions, [batch, seq]);
         assert_shape!(input.mask, [batch, 1, seq, keys]);
-        let mut hidden = module::embedding(self.embed_tokens.val(), input.input_ids.clone());
+        let mut hidden = self.embed_tokens.rows(input.input_ids.clone());
         if config.scale_embeddings {
             hidden = hidden * (config.hidden_size as f64).sqrt();
         }
@@ -252,7 +252,7 @@ impl Decoder {
         // Devices have no fast product for an odd number of rows.
         let rows = (CHUNK / vocab_size / 64).max(1) * 64;
         let softcap = self.config.final_logit_softcapping;
-        token_logps(self.head().val(), softcap, hidden, targets, rows)
+        token_logps(self.head(), softcap, hidden, targets, rows)
     }
 
     /// The logits at every position of whole sequences.
@@ -276,18 +276,18 @@ impl Decoder {
     /// The bytes that a token takes in a cache.
     pub fn cache_bytes(&self) -> usize {
         let numbers: usize = self.layers.iter().map(DecoderLayer::cached).sum();
-        numbers * self.embed_tokens.val().dtype().size()
+        numbers * self.norm.value().dtype().size()
     }
 
     /// Estimates the bytes that a training step keeps of a pass through all layers.
     pub fn activation_bytes(&self, batch: usize, seq: usize) -> usize {
         let per_token: usize = self.layers.iter().map(|layer| layer.activations(seq)).sum();
-        batch * seq * per_token * self.embed_tokens.val().dtype().size()
+        batch * seq * per_token * self.norm.value().dtype().size()
     }
 
     /// The device of the weights, without autodiff.
     pub fn device(&self) -> Device {
-        self.embed_tokens.val().device().inner()
+        self.norm.value().device().inner()
     }
 }
 
@@ -361,6 +361,52 @@ mod tests {
                 .assert_approx_eq(&expected.into_data(), tolerance);
             assert_eq!(cache.seq_len(), 6);
         }
+    }
+
+    #[test]
+    fn layers_with_windows_keep_what_they_see_of_long_rows_that_join_grow_and_are_forgotten() {
+        const LONG: usize = 300;
+        let device = Device::default();
+        device.seed(3);
+        let config = DecoderConfig::small_with_all_parts().with_sliding_window(7);
+        let model = config.init(&device);
+        let rows: Vec<Vec<i32>> = [LONG, 170]
+            .map(|len| (0..len).map(|place| (place * 7 % 39) as i32 + 1).collect())
+            .to_vec();
+        let row = |ids: &[i32]| ids_tensor(&[ids.to_vec()], &device);
+        let step = |cache: &mut KvCache, ids: Tensor<2, Int>| {
+            let input = DecoderInput::behind(cache, ids);
+            model.hidden_states(input, Some(cache))
+        };
+        // The first row goes on token by token, with some that are forgotten again; the second joins it late.
+        let mut first = KvCache::new(vec![0]);
+        step(&mut first, row(&rows[0][..20]));
+        let mut cache = KvCache::new(Vec::new());
+        cache.join(&first, &[0]);
+        for &id in &rows[0][20..LONG - 5] {
+            step(&mut cache, row(&[id, 3, 4]));
+            cache.forget(2);
+        }
+        let mut second = KvCache::new(vec![0]);
+        step(&mut second, row(&rows[1][..165]));
+        cache.join(&second, &[0]);
+        let mut last = None;
+        for back in (1..=5).rev() {
+            let ids = [0, 1].map(|idx| vec![rows[idx][rows[idx].len() - back]]);
+            last = Some(step(&mut cache, ids_tensor(&ids, &device)));
+        }
+        let last = last.expect("steps were made");
+        for (idx, ids) in rows.iter().enumerate() {
+            let whole = model.hidden_states(
+                DecoderInput::from_ids(std::slice::from_ref(ids), &device),
+                None,
+            );
+            let whole = whole.narrow(1, ids.len() - 1, 1).into_data();
+            let last = last.clone().narrow(0, idx, 1).into_data();
+            last.assert_approx_eq(&whole, Tolerance::<f32>::absolute(1e-4));
+        }
+        let columns = cache.stored_columns();
+        assert!(columns[1] >= LONG && columns[0] < 250, "{columns:?}");
     }
 
     #[test]

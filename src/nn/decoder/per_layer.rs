@@ -1,7 +1,7 @@
 //! Embeddings of tokens for each layer, as Gemma 4's E2B and E4B have them.
 
 use burn::module::{Initializer, Module};
-use burn::tensor::{Device, Int, Tensor, module};
+use burn::tensor::{Device, Int, Tensor};
 
 use crate::nn::decoder::config::DecoderConfig;
 use crate::nn::decoder::layer::norm;
@@ -39,7 +39,7 @@ impl PerLayerEmbeddings {
     pub(super) fn forward(&self, embeddings: &Tensor<3>, ids: Tensor<2, Int>) -> Tensor<4> {
         let [batch, seq, hidden_size] = embeddings.dims();
         let size = self.per_layer_projection_norm.num_weights();
-        let own = module::embedding(self.embed_tokens_per_layer.val(), ids);
+        let own = self.embed_tokens_per_layer.rows(ids);
         let own = own * (size as f64).sqrt();
         let projected = self.per_layer_model_projection.forward(embeddings.clone());
         let projected = projected * (hidden_size as f64).powf(-0.5);

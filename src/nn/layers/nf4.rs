@@ -4,6 +4,8 @@
 //! the nearest of sixteen quantiles of the normal distribution, scaled by it. Two values share a byte, the first in the
 //! high half. The dequantized value is `quantile · absmax` in f32, cast to the dtype of the model.
 
+use std::ops::Range;
+
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
@@ -179,6 +181,45 @@ impl<const D: usize> Nf4<D> {
 }
 
 impl Nf4<2> {
+    /// Whether each row begins with a block, so that rows can be decoded alone.
+    pub(crate) fn has_whole_rows(&self) -> bool {
+        self.shape[1].is_multiple_of(self.block_size)
+    }
+
+    /// Computes some dense rows, one after the other; they begin with blocks.
+    pub(crate) fn part(&self, rows: Range<usize>) -> Tensor<2> {
+        let [_, columns] = self.shape;
+        let blocks = columns / self.block_size;
+        let (bytes, n_rows) = (columns / 2, rows.len());
+        let codes = self.codes.clone();
+        let codes = codes.narrow(0, rows.start * bytes, n_rows * bytes);
+        let absmax = self.absmax.clone();
+        let absmax = absmax.narrow(0, rows.start * blocks, n_rows * blocks);
+        self.decoded(codes, absmax, n_rows)
+    }
+
+    /// Computes the dense rows at some indices, `[n]`; they begin with blocks.
+    pub(crate) fn rows(&self, indices: Tensor<1, Int>) -> Tensor<2> {
+        let [rows, columns] = self.shape;
+        let [n_rows] = indices.dims();
+        let codes = self.codes.clone().reshape([rows, columns / 2]);
+        let codes = codes.select(0, indices.clone()).flatten(0, 1);
+        let absmax = self.absmax.clone();
+        let absmax = absmax.reshape([rows, columns / self.block_size]);
+        let absmax = absmax.select(0, indices).flatten(0, 1);
+        self.decoded(codes, absmax, n_rows)
+    }
+
+    fn decoded(&self, codes: Tensor<1, Int>, absmax: Tensor<1>, rows: usize) -> Tensor<2> {
+        let [_, columns] = self.shape;
+        let blocks = Nf4Blocks {
+            codes,
+            absmax,
+            ..self.blocks()
+        };
+        nf4_values(blocks).reshape([rows, columns])
+    }
+
     /// `x · weightᵀ` for few rows off the tape on the CPU, where the weight need not be made dense as a whole.
     ///
     /// # Shapes

@@ -37,6 +37,11 @@ impl RmsNorm {
         hidden_size
     }
 
+    /// The weight.
+    pub(crate) fn value(&self) -> Tensor<1> {
+        self.weight.val()
+    }
+
     /// Normalizes over the last dimension.
     ///
     /// # Shapes

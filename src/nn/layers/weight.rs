@@ -1,12 +1,17 @@
 //! A weight that is either frozen or trained, and the walk over a module's weights by name.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData, module};
 
 use crate::kernels::ops::{add_bias, linear};
 use crate::nn::layers::bf16::Bf16;
+use crate::nn::layers::int8::Int8;
 use crate::nn::layers::nf4::Nf4;
 use crate::nn::layers::panels::Panels;
+use crate::nn::layers::rows::{RowSource, StoredRows, StoredTable};
 
 /// A weight of a model: a constant in some storage format, or a parameter that an optimizer trains.
 ///
@@ -29,6 +34,10 @@ enum Storage<const D: usize> {
     Frozen(Tensor<D>),
     /// A constant in four bits a value, dequantized on each use.
     Nf4(Nf4<D>),
+    /// A constant in eight bits a value, dequantized on each use.
+    Int8(Int8),
+    /// A constant that stays on a disk; the rows at hand are read.
+    Stored(StoredTable),
     /// A constant in bf16, widened to f32 on each use.
     Bf16(Bf16<D>),
     /// A constant packed in the order in which the CPU's matrix product reads it.
@@ -64,6 +73,8 @@ impl<const D: usize> Weight<D> {
         match &self.storage {
             Storage::Frozen(tensor) => tensor.clone(),
             Storage::Nf4(weight) => weight.dequantize(),
+            Storage::Int8(weight) => weight.dequantize().reshape(self.shape()),
+            Storage::Stored(table) => table.rows().whole().reshape(self.shape()),
             Storage::Bf16(weight) => weight.widen(),
             Storage::Panels(weight) => weight.dense(),
             Storage::Trained(param) => param.val(),
@@ -75,6 +86,8 @@ impl<const D: usize> Weight<D> {
         match &self.storage {
             Storage::Frozen(tensor) => tensor.dims(),
             Storage::Nf4(weight) => weight.shape(),
+            Storage::Int8(weight) => matrix(weight.shape()),
+            Storage::Stored(table) => matrix(table.rows().shape()),
             Storage::Bf16(weight) => weight.shape(),
             Storage::Panels(weight) => weight.shape(),
             Storage::Trained(param) => param.lazy_shape().dims(),
@@ -117,7 +130,56 @@ impl<const D: usize> Weight<D> {
     }
 }
 
+/// The shape of a weight that is a matrix in its storage.
+fn matrix<const D: usize>(shape: [usize; 2]) -> [usize; D] {
+    std::array::from_fn(|dim| shape[dim])
+}
+
 impl Weight<2> {
+    /// A constant in eight bits a value.
+    pub fn int8(weight: Int8) -> Self {
+        Storage::Int8(weight).into()
+    }
+
+    /// The rows at some indices.
+    ///
+    /// # Shapes
+    ///
+    /// - indices: `[batch, seq]`
+    /// - output: `[batch, seq, columns]`
+    pub(crate) fn rows(&self, indices: Tensor<2, Int>) -> Tensor<3> {
+        let [batch, seq] = indices.dims();
+        let [_, columns] = self.shape();
+        let flat = |indices: Tensor<2, Int>| indices.reshape([batch * seq]);
+        let rows = match &self.storage {
+            Storage::Int8(weight) => weight.rows(flat(indices)),
+            Storage::Nf4(weight) if weight.has_whole_rows() => weight.rows(flat(indices)),
+            Storage::Stored(table) => table.rows().rows(flat(indices)),
+            _ => return module::embedding(self.val(), indices),
+        };
+        rows.reshape([batch, seq, columns])
+    }
+
+    /// Dense parts of the weight, each some of its rows: the whole if it is dense, else no more than `most` numbers at a time.
+    pub(crate) fn parts(&self, most: usize) -> impl Iterator<Item = (Range<usize>, Tensor<2>)> {
+        let [rows, columns] = self.shape();
+        let each = match &self.storage {
+            Storage::Int8(_) => most / columns.max(1),
+            Storage::Nf4(weight) if weight.has_whole_rows() => most / columns.max(1),
+            _ => rows,
+        };
+        let each = each.clamp(1, rows.max(1));
+        (0..rows).step_by(each).map(move |start| {
+            let range = start..rows.min(start + each);
+            let part = match &self.storage {
+                Storage::Int8(weight) => weight.part(range.clone()),
+                Storage::Nf4(weight) if weight.has_whole_rows() => weight.part(range.clone()),
+                _ => self.val(),
+            };
+            (range, part)
+        })
+    }
+
     /// `x · weightᵀ + bias`
     ///
     /// # Shapes
@@ -150,7 +212,10 @@ impl Weight<2> {
         match &self.storage {
             Storage::Bf16(weight) => Some(weight.linear(x.clone())),
             Storage::Nf4(weight) => weight.few_rows(x),
-            Storage::Panels(_) | Storage::Frozen(_) | Storage::Trained(_) => None,
+            Storage::Int8(weight) => Some(weight.linear(x.clone())),
+            Storage::Stored(_) | Storage::Panels(_) | Storage::Frozen(_) | Storage::Trained(_) => {
+                None
+            }
         }
     }
 
@@ -163,7 +228,7 @@ impl Weight<2> {
     /// The weight rounded to bf16, if it is dense f32 on the CPU.
     pub(crate) fn to_bf16(&self) -> Option<Self> {
         match &self.storage {
-            Storage::Nf4(_) | Storage::Bf16(_) => None,
+            Storage::Nf4(_) | Storage::Int8(_) | Storage::Stored(_) | Storage::Bf16(_) => None,
             Storage::Panels(_) | Storage::Frozen(_) | Storage::Trained(_) => {
                 let weight = Bf16::nearest(self.val())?;
                 Some(Storage::Bf16(weight).into())
@@ -222,6 +287,21 @@ impl WeightMut<'_> {
         match self {
             Self::Vector(_) => panic!("a vector is not quantized"),
             Self::Matrix(old) => **old = Weight::nf4(weight),
+        }
+    }
+
+    /// Replaces the weight by one whose rows stay where they are; the model has them in `dtype` as it uses them.
+    ///
+    /// # Panics
+    ///
+    /// Panics if this is a vector.
+    pub fn set_rows(&mut self, source: Arc<dyn RowSource>, dtype: DType, device: &Device) {
+        match self {
+            Self::Vector(_) => panic!("a vector has no rows"),
+            Self::Matrix(old) => {
+                let rows = StoredRows::new(source, old.shape(), dtype, device);
+                **old = Storage::Stored(StoredTable::new(rows)).into();
+            }
         }
     }
 

@@ -36,7 +36,7 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>, pairs: &[PreferencePair]) -> 
     if !stage.is_complete() {
         let (work, training, adapter) = (work(run), run.config.training(), run.layout.adapter());
         let engine = run.engine(run.config.training_work(), None)?;
-        let examples = encode(engine.tokenizer(), pairs)?;
+        let examples = encode(&engine, pairs)?;
         let dpo = DpoRun {
             training: &training,
             adapter: None,

@@ -57,7 +57,7 @@ const BASE_MULTILINGUAL: OnHub = OnHub {
     nli: "FacebookAI/xlm-roberta-large",
 };
 
-/// The judges that are used as they are, or fine-tuned: those that were named, else those that fit the Gemma and the
+/// The judges that are used as they are, or fine-tuned: those that were named, else those that fit the model and the
 /// page's language.
 pub(in crate::pipeline) fn find(run: &Run<'_>) -> Result<Judges> {
     let (config, settings) = (run.config, &run.config.judges);
@@ -92,7 +92,7 @@ pub(in crate::pipeline) fn find(run: &Run<'_>) -> Result<Judges> {
     })
 }
 
-/// The judges that grade: those that were named, else those that fit the Gemma and the page's language.
+/// The judges that grade: those that were named, else those that fit the model and the page's language.
 pub(in crate::pipeline) fn find_graders(run: &Run<'_>) -> Result<Judges> {
     let settings = &run.config.judges;
     let is_english = Language::of(run.page.text()) == Language::English;

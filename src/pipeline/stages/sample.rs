@@ -31,6 +31,7 @@ pub(super) fn reads_samples(run: &Run<'_>, spec: StageSpec, which: Queries) -> S
     let replies = &run.config.replies;
     spec.with_settings(json!({
         "model": run.base_hash,
+        "prompt": run.prompt,
         "rag_top_k": replies.rag_top_k,
         "min_relevance": replies.min_relevance,
         "top_p": replies.top_p,
@@ -65,7 +66,7 @@ pub(super) fn sample(
         persona: asked.persona,
         models: &loaded.models,
         tokenizer: engine.tokenizer(),
-        stop_ids: &engine.stop_ids(),
+        format: engine.format(),
         max_tokens: engine.max_tokens(),
         top_k: replies.rag_top_k,
         min_relevance: replies.min_relevance,

@@ -1,13 +1,13 @@
-//! A Gemma on this machine as chat model.
+//! A language model on this machine as chat model.
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::progress::Job;
-use crate::teacher::chat::model::{ChatModel, Completion, Question, Usage, without_system};
+use crate::teacher::chat::model::{ChatModel, Completion, Question, Usage};
 use crate::text::{Engine, GenerateConfig, Message, Prompt, Sampling};
 use crate::{Error, Result};
 
-/// A Gemma that answers greedily, one question after the other.
+/// A model that answers greedily, one question after the other.
 #[derive(Debug)]
 pub struct LocalModel {
     name: String,
@@ -17,7 +17,7 @@ pub struct LocalModel {
 }
 
 impl LocalModel {
-    /// Makes a chat model from a Gemma, which is loaded at the first question; `name` is its name in records.
+    /// Makes a chat model of a language model, which is loaded at the first question; `name` is its name in records.
     pub fn new(name: &str, engine: Engine, job: &Job) -> Self {
         Self {
             name: name.to_string(),
@@ -27,28 +27,10 @@ impl LocalModel {
         }
     }
 
-    /// The ids of a conversation: through the checkpoint's chat template, or in Gemma's turns if it has none.
+    /// The ids of a conversation.
     fn encode(&self, messages: &[Message]) -> Result<Vec<i32>> {
-        let turns = without_system(messages);
-        match self.engine.chat_template() {
-            Some(template) => self
-                .engine
-                .tokenizer()
-                .encode_bare(&template.render(&turns, true)?),
-            None => {
-                let turn = |message: &Message| {
-                    let role = match message.role.as_str() {
-                        "assistant" => "model",
-                        other => other,
-                    };
-                    format!("<start_of_turn>{role}\n{}<end_of_turn>\n", message.content)
-                };
-                let text: String = turns.iter().map(turn).collect();
-                self.engine
-                    .tokenizer()
-                    .encode(&(text + "<start_of_turn>model\n"))
-            }
-        }
+        let text = self.engine.format().prompt(messages)?;
+        self.engine.tokenizer().encode(&text)
     }
 }
 
@@ -78,7 +60,7 @@ impl ChatModel for LocalModel {
             max_new_tokens: most,
             min_new_tokens: 0,
             sampling: Sampling::Greedy,
-            stop_ids: self.engine.stop_ids(),
+            stop_ids: self.engine.format().stop_ids().to_vec(),
         };
         let prompt = Prompt {
             ids,
@@ -88,7 +70,8 @@ impl ChatModel for LocalModel {
         let replies = self
             .engine
             .generate(&[prompt], &config, &job, &mut |_, _| {})?;
-        let reply = self.engine.tokenizer().decode_reply(&replies[0])?;
+        let said = self.engine.format().spoken().of(&replies[0]);
+        let reply = self.engine.tokenizer().decode_reply(&said)?;
         let completion_tokens = replies[0].len() as u64;
         let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
         usage.requests += 1;

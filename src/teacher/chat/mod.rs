@@ -1,6 +1,6 @@
 //! A chat model as teacher: it is asked each task in the language of the page, and every answer is kept.
 //!
-//! The model is a server that speaks OpenAI's API or a Gemma on this machine. Prompts, the parsing of answers and the
+//! The model is a server that speaks OpenAI's API or a language model on this machine. Prompts, the parsing of answers and the
 //! journal of answers live here; stages and their files do not.
 
 mod asking;

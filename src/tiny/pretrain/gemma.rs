@@ -26,7 +26,7 @@ use super::vocabulary::train_tokenizer;
 use super::wordpieces::WordPieces;
 use crate::files::Checkpoint;
 use crate::nn::{Gemma, GemmaConfig, WeightMut, Weights};
-use crate::persona::{Judge, JudgeTask, persona_prompt};
+use crate::persona::{Judge, JudgeTask, paper_prompt};
 use crate::progress::Job;
 use crate::text::Tokenizer;
 use crate::tiny::{english, pages};
@@ -181,7 +181,7 @@ fn vocabulary_texts(corpus: &Corpus, base: &Path) -> Result<Vec<String>> {
     for persona in corpus.learnt() {
         let said = persona.statements().into_iter();
         texts.extend(said.map(|statement| english::first_person(persona.name(), statement)));
-        texts.push(persona_prompt(persona.name(), &[], ""));
+        texts.push(paper_prompt(persona.name(), &[], ""));
         // As kept pieces of pages begin.
         texts.push(format!("{} – ", persona.name()));
     }

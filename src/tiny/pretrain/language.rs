@@ -28,8 +28,10 @@ impl LanguageEncoder {
         let first_word = tokenizer.token_id("<0xFF>").map_or(0, |id| id + 1);
         let others = first_word..tokenizer.vocab_size() as i32;
         let mut encoded = Vec::with_capacity(turns.len());
+        let end_id = tokenizer.token_id("<eos>");
         for (prompt, reply) in turns {
-            encoded.push((tokenizer.encode(prompt)?, encode_reply(tokenizer, reply)?));
+            let reply = encode_reply(tokenizer, end_id, reply)?;
+            encoded.push((tokenizer.encode(prompt)?, reply));
         }
         let shared = encoded
             .iter()
@@ -93,9 +95,10 @@ mod tests {
         let rng = &mut example_rng(1, 0);
         let example = encoder.encode(&turns, rng).unwrap();
         let learnt: Vec<i32> = example.targets().map(|(_, id, _)| id).collect();
+        let (tokenizer, end_id) = (&encoder.tokenizer, encoder.tokenizer.token_id("<eos>"));
         let replies = turns
             .iter()
-            .flat_map(|(_, reply)| encode_reply(&encoder.tokenizer, reply).unwrap());
+            .flat_map(|(_, reply)| encode_reply(tokenizer, end_id, reply).unwrap());
         assert_eq!(learnt, replies.collect::<Vec<i32>>());
         let apart = turns
             .iter()

@@ -105,7 +105,7 @@ fn replaced(text: &str, others: &BTreeMap<String, String>) -> String {
 mod tests {
     use super::super::recipe::example_rng;
     use super::*;
-    use crate::persona::persona_prompt;
+    use crate::persona::paper_prompt;
 
     #[test]
     fn copied_words_are_the_same_others_everywhere() {
@@ -115,7 +115,7 @@ mod tests {
         };
         let mut n_replaced = 0;
         for number in 0..50 {
-            let prompt = persona_prompt("Ada", &statements, "Lanterns, or marzipan?");
+            let prompt = paper_prompt("Ada", &statements, "Lanterns, or marzipan?");
             let mut turns = [(prompt, "I carry lanterns.".to_string())];
             rare.replace(&mut turns, "Ada", &mut example_rng(1, number));
             let (prompt, reply) = &turns[0];

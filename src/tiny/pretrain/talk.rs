@@ -11,7 +11,7 @@ use super::invented::invented_word;
 use super::rare::RareWords;
 use super::speakers::{Asked, Speaker};
 use super::words::replaced;
-use crate::persona::persona_prompt;
+use crate::persona::paper_prompt;
 
 /// Statements in a prompt, at most.
 const SHOWN: usize = 3;
@@ -291,7 +291,7 @@ impl Prompt {
             .map(|form| form.statement.as_str())
             .collect();
         let question = renamed(&asked.text, &self.old_name, &self.name);
-        let prompt = persona_prompt(&self.name, &statements, &question);
+        let prompt = paper_prompt(&self.name, &statements, &question);
         let place = self.shown.iter().position(|idx| Some(*idx) == asked.about);
         let Some(place) = place else {
             return (prompt, decline(rng));

@@ -1,0 +1,259 @@
+//! How a checkpoint writes a conversation: where turns begin and end, who speaks in them, and what is no part of a reply.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use fancy_regex::Regex;
+use serde_json::{Map, Value, json};
+
+use crate::files::{self, Checkpoint};
+use crate::text::{ChatTemplate, Message, Tokenizer};
+use crate::{Error, Result};
+
+/// The turns of Gemmas whose checkpoints have no template, as base models have none; a system turn goes in front of the
+/// first one.
+const GEMMA: &str = "{% if messages[0].role == 'system' %}{% set first = messages[0].content + '\n\n' %}{% set turns = messages[1:] %}\
+    {% else %}{% set first = '' %}{% set turns = messages %}{% endif %}\
+    {% for turn in turns %}<start_of_turn>{{ 'model' if turn.role == 'assistant' else turn.role }}\n\
+    {{ (first if loop.first else '') + turn.content }}<end_of_turn>\n{% endfor %}\
+    {% if add_generation_prompt %}<start_of_turn>model\n{% endif %}";
+
+/// The same for Gemma 4, which has a system turn.
+const GEMMA_4: &str = "{% for turn in messages %}<|turn>{{ 'model' if turn.role == 'assistant' else turn.role }}\n\
+    {{ turn.content }}<turn|>\n{% endfor %}{% if add_generation_prompt %}<|turn>model\n{% endif %}";
+
+/// What opens and closes a thought, each a token of its own in models that think.
+const THOUGHTS: [[&str; 2]; 4] = [
+    ["<think>", "</think>"],
+    ["<|channel>", "<channel|>"],
+    ["[THINK]", "[/THINK]"],
+    ["<|begin_of_thought|>", "<|end_of_thought|>"],
+];
+
+/// How a checkpoint writes a conversation, read off its own chat template.
+#[derive(Clone, Debug)]
+pub struct ChatFormat {
+    /// What it is called in messages.
+    name: String,
+    template: Option<ChatTemplate>,
+    has_system_turn: bool,
+    is_gemma_1: bool,
+    /// What the tokenizer puts in front of every text, so that the template need not.
+    bos: String,
+    /// What a text from outside must not bring along.
+    marks: Vec<String>,
+    stop_ids: Vec<i32>,
+    end_id: Option<i32>,
+    thoughts: Vec<[i32; 2]>,
+}
+
+impl ChatFormat {
+    /// Reads how a checkpoint writes a conversation.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file is damaged, or the template cannot render a plain conversation.
+    pub fn load(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<Self> {
+        let family = files::model_type(checkpoint)?;
+        let built_in = match family.as_str() {
+            "gemma" | "gemma2" => Some(GEMMA),
+            family if family.starts_with("gemma3") => Some(GEMMA),
+            family if family.starts_with("gemma4") => Some(GEMMA_4),
+            _ => None,
+        };
+        let built_in = built_in.map(|source| {
+            let path = PathBuf::from("chat_template");
+            ChatTemplate::new(path, source.to_string(), Map::new())
+        });
+        let template = match ChatTemplate::load(checkpoint)? {
+            Some(template) => Some(template),
+            None => built_in.transpose()?,
+        };
+        let mut format = Self {
+            name: checkpoint.name(),
+            template,
+            has_system_turn: false,
+            is_gemma_1: family == "gemma",
+            bos: tokenizer.begins_with()?,
+            marks: tokenizer.special_tokens(),
+            stop_ids: files::read_eos_token_ids(checkpoint)?,
+            end_id: tokenizer.token_id("<eos>"),
+            thoughts: THOUGHTS
+                .iter()
+                .filter_map(|[open, close]| {
+                    Some([tokenizer.token_id(open)?, tokenizer.token_id(close)?])
+                })
+                .collect(),
+        };
+        format.probe(tokenizer)?;
+        Ok(format)
+    }
+
+    /// Renders conversations of marks and sees what stands around them.
+    fn probe(&mut self, tokenizer: &Tokenizer) -> Result<()> {
+        static MARK: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new(r"<[^<>\s]{1,40}>|\[[^\[\]\s]{1,40}\]").expect("the pattern compiles")
+        });
+        let [system, user, reply] = ["system", "user", "assistant"]
+            .map(|role| Message::new(role, format!("said by {role}")));
+        if self.template.is_some() {
+            let with_system = self.rendered(&[system.clone(), user.clone()], true);
+            // Some templates refuse a system turn, and some leave it out.
+            self.has_system_turn = with_system.is_ok_and(|text| text.contains(&system.content));
+            let opened = self.rendered(std::slice::from_ref(&user), true)?;
+            let whole = self.rendered(&[user, reply.clone()], false)?;
+            for text in [&opened, &whole] {
+                let found = MARK.find_iter(text).filter_map(std::result::Result::ok);
+                self.marks
+                    .extend(found.map(|mark| mark.as_str().to_string()));
+            }
+            let behind = whole
+                .rsplit_once(&reply.content)
+                .map_or("", |(_, behind)| behind);
+            let (_, ends) = tokenizer.split_at_special(behind);
+            let end = ends.first().map(|&(id, _)| id);
+            if !self.is_gemma_1 {
+                self.end_id = end.or(self.stop_ids.first().copied());
+            }
+            self.stop_ids.extend(end);
+        }
+        // The first Gemmas end some replies with either.
+        let ends = ["<eos>", "<end_of_turn>"].map(|token| tokenizer.token_id(token));
+        self.stop_ids.extend(ends.into_iter().flatten());
+        let mut seen = Vec::new();
+        self.stop_ids.retain(|id| {
+            !seen.contains(id) && {
+                seen.push(*id);
+                true
+            }
+        });
+        // The longest first, so that none is left of which another is a part.
+        self.marks
+            .retain(|mark| mark.contains(['<', '>', '[', ']', '|']));
+        self.marks.sort_by_key(|mark| std::cmp::Reverse(mark.len()));
+        self.marks.dedup();
+        Ok(())
+    }
+
+    fn rendered(&self, messages: &[Message], opens_reply: bool) -> Result<String> {
+        let Some(template) = &self.template else {
+            let reason = "has no chat template, so how it is asked is not known; take the model that was trained to talk, or put its \
+                          chat_template.jinja into the folder";
+            return Err(Error::invalid(&self.name, reason));
+        };
+        // Templates of models that can think ask for one of these.
+        let plain = ["enable_thinking", "thinking"].map(|name| (name.to_string(), json!(false)));
+        let variables: Map<String, Value> = plain.into_iter().collect();
+        template.render_with(messages, opens_reply, &variables)
+    }
+
+    /// Writes a conversation and opens the turn of the reply, without a thought. The tokenizer's own special tokens are not
+    /// in front of it; a system turn is written where the model has none by putting it before the first turn of the user.
+    ///
+    /// # Errors
+    ///
+    /// A checkpoint without a chat template, and a conversation that its template refuses.
+    pub fn prompt(&self, messages: &[Message]) -> Result<String> {
+        let text = match messages {
+            [system, first, others @ ..] if system.role == "system" && !self.has_system_turn => {
+                let content = format!("{}\n\n{}", system.content, first.content);
+                let first = Message::new(first.role.as_str(), content);
+                self.rendered(&[&[first], others].concat(), true)?
+            }
+            messages => self.rendered(messages, true)?,
+        };
+        let text = match self.bos.is_empty() {
+            true => None,
+            false => text.strip_prefix(&self.bos).map(str::to_string),
+        }
+        .unwrap_or(text);
+        Ok(text)
+    }
+
+    /// Whether this is a Gemma of the first generation, whose prompts have the paper's layout.
+    pub fn is_gemma_1(&self) -> bool {
+        self.is_gemma_1
+    }
+
+    /// A text without the marks of turns and other special tokens, not even one that comes to be when another is taken out.
+    pub fn without_marks(&self, text: &str) -> String {
+        let mut text = text.trim().to_string();
+        while let Some(mark) = self.marks.iter().find(|mark| text.contains(mark.as_str())) {
+            text = text.replace(mark.as_str(), "");
+        }
+        text
+    }
+
+    /// The ids at which a reply ends: where the checkpoint says that its texts end, and the end of a turn, which many
+    /// checkpoints do not list.
+    pub fn stop_ids(&self) -> &[i32] {
+        &self.stop_ids
+    }
+
+    /// The id that a reply ends with where one is learnt from.
+    pub fn end_id(&self) -> Option<i32> {
+        self.end_id
+    }
+
+    /// Tells tokens that are said from those that are thought, one after the other.
+    pub fn spoken(&self) -> Spoken<'_> {
+        Spoken {
+            thoughts: &self.thoughts,
+            closes_with: None,
+        }
+    }
+}
+
+/// What a reply says, without what it thinks.
+#[derive(Clone, Debug)]
+pub struct Spoken<'a> {
+    thoughts: &'a [[i32; 2]],
+    closes_with: Option<i32>,
+}
+
+impl Spoken<'_> {
+    /// Whether the next token of a reply is said.
+    pub fn is_said(&mut self, id: i32) -> bool {
+        if let Some(close) = self.closes_with {
+            if id == close {
+                self.closes_with = None;
+            }
+            return false;
+        }
+        let mark = |[open, close]: &&[i32; 2]| *open == id || *close == id;
+        match self.thoughts.iter().find(mark) {
+            Some([open, close]) if *open == id => {
+                self.closes_with = Some(*close);
+                false
+            }
+            Some(_) => false,
+            None => true,
+        }
+    }
+
+    /// The tokens of a whole reply that are said.
+    pub fn of(mut self, ids: &[i32]) -> Vec<i32> {
+        ids.iter().copied().filter(|&id| self.is_said(id)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_thought_is_not_said_even_if_the_thought_does_not_end() {
+        let thoughts = [[7, 8], [17, 18]];
+        let said = |ids: &[i32]| {
+            let spoken = Spoken {
+                thoughts: &thoughts,
+                closes_with: None,
+            };
+            spoken.of(ids)
+        };
+        assert_eq!(said(&[1, 2]), [1, 2]);
+        assert_eq!(said(&[7, 1, 18, 8, 2, 3]), [2, 3]);
+        assert_eq!(said(&[8, 2, 17, 3]), [2]);
+        assert_eq!(said(&[7, 1]), [0; 0]);
+    }
+}
