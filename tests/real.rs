@@ -45,8 +45,6 @@ fn real_tokenizers_give_the_ids_of_transformers() {
                 wrong.push(text);
             }
         }
-        let (n_wrong, n_lines) = (wrong.len(), lines.len());
-        eprintln!("{}: {n_lines} lines, {n_wrong} differ", folder.display());
         assert!(wrong.is_empty(), "{}: {wrong:?}", folder.display());
     }
 }
@@ -72,11 +70,6 @@ fn real_chat_templates_are_rendered_as_transformers_does() {
                 None => assert!(rendered.is_err(), "{what}: {rendered:?}"),
             }
         }
-        eprintln!(
-            "{}: {} conversations",
-            folder.display(),
-            conversations.len()
-        );
     }
 }
 
@@ -92,7 +85,6 @@ fn a_persona_is_in_the_prompt_of_each_family_once_and_a_query_brings_no_marks_al
         let prompt = persona_prompt(&format, "Mira", &["Mira sings."], QUERY).unwrap();
         let plain = persona_prompt(&format, "Mira", &["Mira sings."], "Hi. Who?").unwrap();
         assert_eq!(prompt.matches("Mira sings.").count(), 1, "{prompt}");
-        eprintln!("{}: {prompt:?}", folder.display());
         // No more turns end in it than in that of a plain query.
         let ends = |text: &str| {
             let ids = tokenizer.encode(text).unwrap();

@@ -22,7 +22,7 @@ use apc::parallel::{self, Devices, Replicas};
 use apc::persona::{JudgeTask, Persona, RelevanceTable, persona_prompt};
 use apc::pipeline::{Sampler, sample_replies};
 use apc::progress::Job;
-use apc::text::{DraftModel, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
+use apc::text::{ChatFormat, DraftModel, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
 use apc::{Result, memory};
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
@@ -325,21 +325,22 @@ impl Bench<'_> {
         let nli = self.models.judge(folder.path(), JudgeTask::Nli)?;
         let mut gemma = self.models.gemma(&mut self.rng)?;
         gemma.keep_in_panels();
-        let tokenizer = Tokenizer::load(&Checkpoint::folder(embedded("gemma")))?;
+        let checkpoint = Checkpoint::folder(embedded("gemma"));
+        let tokenizer = Tokenizer::load(&checkpoint)?;
+        let format = ChatFormat::load(&checkpoint, &tokenizer)?;
         let statements = (0..self.arguments.statements).map(|_| self.text(8..14));
         let persona = Persona::new("X", statements.collect::<Vec<_>>());
         let queries: Vec<String> = (0..self.arguments.queries)
             .map(|_| self.text(5..9))
             .collect();
         let models = Replicas::new(gemma, &self.models.device.clone().into());
-        let stop_ids: Vec<i32> = tokenizer.token_id("<eos>").into_iter().collect();
         let stage = |replies: &str| -> Result<RelevanceTable> {
             let table = relevance.relevance(&persona, &queries, &self.job)?;
             let sampler = Sampler {
                 persona: &persona,
                 models: &models,
                 tokenizer: &tokenizer,
-                stop_ids: &stop_ids,
+                format: &format,
                 max_tokens: 1024,
                 top_k: 5,
                 min_relevance: 0.0,
@@ -374,7 +375,7 @@ impl Bench<'_> {
             let retrieved = table.retrieve(query_idx, 5);
             let retrieved = retrieved.iter().map(|&idx| &*persona.statements[idx]);
             let retrieved: Vec<&str> = retrieved.collect();
-            let prompt = persona_prompt("X", &retrieved, query);
+            let prompt = persona_prompt(&format, "X", &retrieved, query)?;
             flops += forward_flops(&config, tokenizer.encode(&prompt)?.len(), 1)
                 + 2.0 * forward_flops(&config, TOKENS, TOKENS);
         }
