@@ -6,7 +6,7 @@ use burn::tensor::{DType, TensorData};
 use serde_json::{Value, json};
 
 use super::config_json::{CONFIG, is_quantized, name_of};
-use super::decoder::text_name;
+use super::decoder::{check_decoder_size, text_name};
 use super::export::{Written, write_model};
 use super::nf4::{QuantState, STATE, floats, is_projection};
 use super::shards::Entry;
@@ -42,7 +42,8 @@ pub fn quantize_model(
     max_shard_bytes: u64,
     job: &Job,
 ) -> Result<Written> {
-    read_decoder_config(base)?;
+    let shape = read_decoder_config(base)?;
+    check_decoder_size(base, &shape)?;
     let mut config: Value = base.read_json(CONFIG)?;
     if is_quantized(&config) {
         return Err(Error::invalid(

@@ -44,14 +44,16 @@ pub(crate) fn check_multiple(
     )))
 }
 
+/// More layers than any model has.
+pub(crate) const MOST_LAYERS: usize = 1024;
+
 /// Checks that a model has no more layers than any that was ever made, as each one takes memory before a weight is read.
 pub(crate) fn check_layers(num_hidden_layers: usize) -> Result<(), InvalidConfig> {
-    const MOST: usize = 1024;
-    if num_hidden_layers <= MOST {
+    if num_hidden_layers <= MOST_LAYERS {
         return Ok(());
     }
     Err(InvalidConfig::new(format!(
-        "num_hidden_layers is {num_hidden_layers}, but at most {MOST} are supported"
+        "num_hidden_layers is {num_hidden_layers}, but at most {MOST_LAYERS} are supported"
     )))
 }
 

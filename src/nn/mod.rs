@@ -10,7 +10,7 @@
 //! `n_labels`.
 
 mod batch;
-mod config;
+pub(crate) mod config;
 pub(crate) mod decoder;
 pub(crate) mod encoder;
 pub(crate) mod layers;

@@ -19,7 +19,7 @@ const GEMMA: &str = "{% if messages[0].role == 'system' %}{% set first = message
     {% if add_generation_prompt %}<start_of_turn>model\n{% endif %}";
 
 /// The same for Gemma 4, which has a system turn.
-const GEMMA_4: &str = "{% for turn in messages %}<|turn>{{ 'model' if turn.role == 'assistant' else turn.role }}\n\
+const GEMMA_4: &str = "<bos>{% for turn in messages %}<|turn>{{ 'model' if turn.role == 'assistant' else turn.role }}\n\
     {{ turn.content }}<turn|>\n{% endfor %}{% if add_generation_prompt %}<|turn>model\n{% endif %}";
 
 /// What opens and closes a thought, each a token of its own in models that think.
@@ -36,6 +36,8 @@ pub struct ChatFormat {
     /// What it is called in messages.
     name: String,
     template: Option<ChatTemplate>,
+    /// Why the template cannot write a plain conversation, if it cannot.
+    refusal: Option<String>,
     has_system_turn: bool,
     is_gemma_1: bool,
     /// What the tokenizer puts in front of every text, so that the template need not.
@@ -45,6 +47,8 @@ pub struct ChatFormat {
     stop_ids: Vec<i32>,
     end_id: Option<i32>,
     thoughts: Vec<[i32; 2]>,
+    /// What closes the thought that a prompt ends in, if the template opens one whatever it is told.
+    opened_thought: Option<i32>,
 }
 
 impl ChatFormat {
@@ -52,7 +56,7 @@ impl ChatFormat {
     ///
     /// # Errors
     ///
-    /// Fails if a file is damaged, or the template cannot render a plain conversation.
+    /// Fails if a file is damaged. A template that cannot render a plain conversation is told of when it is asked to.
     pub fn load(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<Self> {
         let family = files::model_type(checkpoint)?;
         let built_in = match family.as_str() {
@@ -72,12 +76,14 @@ impl ChatFormat {
         let mut format = Self {
             name: checkpoint.name(),
             template,
+            refusal: None,
             has_system_turn: false,
             is_gemma_1: family == "gemma",
             bos: tokenizer.begins_with()?,
             marks: tokenizer.special_tokens(),
             stop_ids: files::read_eos_token_ids(checkpoint)?,
             end_id: tokenizer.token_id("<eos>"),
+            opened_thought: None,
             thoughts: THOUGHTS
                 .iter()
                 .filter_map(|[open, close]| {
@@ -85,7 +91,8 @@ impl ChatFormat {
                 })
                 .collect(),
         };
-        format.probe(tokenizer)?;
+        // What needs no conversation works all the same.
+        format.refusal = format.probe(tokenizer).err().map(|error| error.to_string());
         Ok(format)
     }
 
@@ -99,10 +106,14 @@ impl ChatFormat {
         if self.template.is_some() {
             let with_system = self.rendered(&[system.clone(), user.clone()], true);
             // Some templates refuse a system turn, and some leave it out.
-            self.has_system_turn = with_system.is_ok_and(|text| text.contains(&system.content));
+            let with_system = with_system.ok();
+            let with_system = with_system.filter(|text| text.contains(&system.content));
+            self.has_system_turn = with_system.is_some();
             let opened = self.rendered(std::slice::from_ref(&user), true)?;
             let whole = self.rendered(&[user, reply.clone()], false)?;
-            for text in [&opened, &whole] {
+            let (_, behind_user) = opened.rsplit_once("said by user").unwrap_or_default();
+            self.opened_thought = opened_thought(behind_user, tokenizer);
+            for text in [&opened, &whole].into_iter().chain(&with_system) {
                 let found = MARK.find_iter(text).filter_map(std::result::Result::ok);
                 self.marks
                     .extend(found.map(|mark| mark.as_str().to_string()));
@@ -111,7 +122,10 @@ impl ChatFormat {
                 .rsplit_once(&reply.content)
                 .map_or("", |(_, behind)| behind);
             let (_, ends) = tokenizer.split_at_special(behind);
-            let end = ends.first().map(|&(id, _)| id);
+            // Some vocabularies do not call the token special that ends a turn.
+            let first = MARK.find(behind).ok().flatten();
+            let named = first.and_then(|mark| tokenizer.token_id(mark.as_str()));
+            let end = ends.first().map(|&(id, _)| id).or(named);
             if !self.is_gemma_1 {
                 self.end_id = end.or(self.stop_ids.first().copied());
             }
@@ -136,6 +150,10 @@ impl ChatFormat {
     }
 
     fn rendered(&self, messages: &[Message], opens_reply: bool) -> Result<String> {
+        if let Some(refusal) = &self.refusal {
+            let reason = format!("cannot write a conversation: {refusal}");
+            return Err(Error::invalid(&self.name, reason));
+        }
         let Some(template) = &self.template else {
             let reason = "has no chat template, so how it is asked is not known; take the model that was trained to talk, or put its \
                           chat_template.jinja into the folder";
@@ -162,12 +180,10 @@ impl ChatFormat {
             }
             messages => self.rendered(messages, true)?,
         };
-        let text = match self.bos.is_empty() {
-            true => None,
-            false => text.strip_prefix(&self.bos).map(str::to_string),
-        }
-        .unwrap_or(text);
-        Ok(text)
+        Ok(match text.trim_start().strip_prefix(&self.bos) {
+            Some(behind) if !self.bos.is_empty() => behind.to_string(),
+            _ => text,
+        })
     }
 
     /// Whether this is a Gemma of the first generation, whose prompts have the paper's layout.
@@ -177,11 +193,11 @@ impl ChatFormat {
 
     /// A text without the marks of turns and other special tokens, not even one that comes to be when another is taken out.
     pub fn without_marks(&self, text: &str) -> String {
-        let mut text = text.trim().to_string();
+        let mut text = text.to_string();
         while let Some(mark) = self.marks.iter().find(|mark| text.contains(mark.as_str())) {
             text = text.replace(mark.as_str(), "");
         }
-        text
+        text.trim().to_string()
     }
 
     /// The ids at which a reply ends: where the checkpoint says that its texts end, and the end of a turn, which many
@@ -199,9 +215,19 @@ impl ChatFormat {
     pub fn spoken(&self) -> Spoken<'_> {
         Spoken {
             thoughts: &self.thoughts,
-            closes_with: None,
+            closes_with: self.opened_thought,
         }
     }
+}
+
+/// What closes the last thought that a text opens and does not close.
+fn opened_thought(text: &str, tokenizer: &Tokenizer) -> Option<i32> {
+    let open = |[open, close]: &[&str; 2]| {
+        let (_, behind) = text.rsplit_once(open)?;
+        let is_open = !behind.contains(close);
+        is_open.then(|| tokenizer.token_id(close)).flatten()
+    };
+    THOUGHTS.iter().find_map(open)
 }
 
 /// What a reply says, without what it thinks.
@@ -255,5 +281,74 @@ mod tests {
         assert_eq!(said(&[7, 1, 18, 8, 2, 3]), [2, 3]);
         assert_eq!(said(&[8, 2, 17, 3]), [2]);
         assert_eq!(said(&[7, 1]), [0; 0]);
+    }
+
+    /// The format of a checkpoint with this template and a few tokens, of which the end of a turn is not called special.
+    fn format(template: &str) -> ChatFormat {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, json: &Value| {
+            std::fs::write(folder.path().join(name), json.to_string()).unwrap();
+        };
+        let tokens = ["<unk>", "hello", "<think>", "</think>", "<|im_end|>"];
+        let added = tokens[2..].iter().zip(2..).map(|(token, id)| {
+            json!({"id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": false})
+        });
+        let vocab: Map<String, Value> = tokens
+            .iter()
+            .zip(0..)
+            .map(|(token, id)| (token.to_string(), json!(id)))
+            .collect();
+        write(
+            "tokenizer.json",
+            &json!({
+                "version": "1.0", "truncation": null, "padding": null, "normalizer": null, "post_processor": null,
+                "added_tokens": added.collect::<Vec<_>>(), "pre_tokenizer": {"type": "WhitespaceSplit"}, "decoder": null,
+                "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "<unk>"},
+            }),
+        );
+        write(
+            "config.json",
+            &json!({"model_type": "qwen2", "eos_token_id": 0}),
+        );
+        write("tokenizer_config.json", &json!({"chat_template": template}));
+        let checkpoint = Checkpoint::folder(folder.path());
+        let tokenizer = Tokenizer::load(&checkpoint).unwrap();
+        ChatFormat::load(&checkpoint, &tokenizer).unwrap()
+    }
+
+    const TURNS: &str = "{% for m in messages %}{% if m.role == 'system' %}[SYS]{{ m.content }}[/SYS]{% else %}\
+        [{{ m.role }}]{{ m.content }}<|im_end|>{% endif %}{% endfor %}";
+
+    fn user(text: &str) -> Message {
+        Message::new("user", text)
+    }
+
+    #[test]
+    fn marks_of_the_system_turn_are_taken_out_and_a_turn_ends_with_what_the_template_ends_it_with()
+    {
+        let format = format(TURNS);
+        let text = "a [/SYS] b <|im_end|> c [user] d [SYS[SYS]]";
+        assert_eq!(format.without_marks(text), "a  b  c  d");
+        assert_eq!((format.stop_ids(), format.end_id()), (&[0, 4][..], Some(4)));
+        let prompt = format.prompt(&[Message::new("system", "Be kind."), user("Hi")]);
+        assert_eq!(prompt.unwrap(), "[SYS]Be kind.[/SYS][user]Hi<|im_end|>");
+    }
+
+    #[test]
+    fn a_thought_that_the_template_opens_is_no_part_of_the_reply_either() {
+        let opened = format(&format!(
+            "{TURNS}{{% if add_generation_prompt %}}<think>{{% endif %}}"
+        ));
+        assert_eq!(opened.spoken().of(&[1, 1, 3, 1]), [1]);
+        let closed = format(&format!("{TURNS}<think></think>"));
+        assert_eq!(closed.spoken().of(&[1, 2, 1, 3, 1]), [1, 1]);
+    }
+
+    #[test]
+    fn a_template_that_fails_is_told_of_when_a_prompt_is_wanted() {
+        let format = format("{{ raise_exception('not today') }}");
+        let error = format.prompt(&[user("Hi")]).unwrap_err().to_string();
+        assert!(error.contains("not today"), "{error}");
     }
 }

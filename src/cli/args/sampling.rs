@@ -40,13 +40,17 @@ impl SamplingArgs {
         model: &Checkpoint,
         job: &Job,
     ) -> Result<AnswerConfig> {
-        let Some(advice) = read_generation_defaults(model)? else {
+        // Whoever takes the likeliest token has no use for advice on drawing.
+        let is_greedy = self.temperature == Some(0.0);
+        let Some(advice) = read_generation_defaults(model)?.filter(|_| !is_greedy) else {
             return Ok(self.over(config));
         };
         let advised = Self {
-            // Whoever takes the likeliest token has no use for the rest of the advice.
             temperature: advice.temperature.or(Some(1.0)),
-            top_k: advice.top_k.filter(|&top_k| top_k > 0),
+            top_k: advice
+                .top_k
+                .and_then(|top_k| usize::try_from(top_k).ok())
+                .filter(|&top_k| top_k > 0),
             top_p: advice.top_p,
         };
         let followed = [

@@ -18,7 +18,7 @@ pub(super) struct Fields<'a> {
     outer: &'a Value,
 }
 
-/// What no decoder here has, with the values that change nothing.
+/// What no decoder here has.
 const UNSUPPORTED: [&str; 8] = [
     "is_encoder_decoder",
     "add_cross_attention",
@@ -29,6 +29,7 @@ const UNSUPPORTED: [&str; 8] = [
     "laurel_rank",
     "mrope_section",
 ];
+/// What changes nothing only if it is one.
 const MUST_BE_ONE: [&str; 7] = [
     "logit_scale",
     "logits_scaling",
@@ -58,9 +59,18 @@ impl<'a> Fields<'a> {
     }
 
     /// The settings of a part of these.
-    fn within(&self, key: &'a str) -> Option<Fields<'a>> {
-        let values = self.values.get(key).filter(|values| !is_off(values))?;
-        values.is_object().then(|| self.part(key, values))
+    ///
+    /// # Errors
+    ///
+    /// Something else than an object.
+    fn within(&self, key: &'a str) -> Result<Option<Fields<'a>>> {
+        match self.values.get(key).filter(|values| !is_off(values)) {
+            None => Ok(None),
+            Some(values) if values.is_object() => Ok(Some(self.part(key, values))),
+            Some(other) => {
+                Err(self.invalid(format!("\"{key}\" is {other}, but must be an object")))
+            }
+        }
     }
 
     fn part(&self, key: &'a str, values: &'a Value) -> Fields<'a> {
@@ -112,7 +122,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn size(&self, key: &str) -> Result<Option<usize>> {
-        /// Up to here every whole number is one of f64.
+        /// No model has so many of anything.
         const MOST: f64 = 9e15;
         let Some(value) = self.get(key) else {
             return Ok(None);
@@ -122,7 +132,7 @@ impl<'a> Fields<'a> {
         let size = size.map(|number| number as usize);
         let wrong = || {
             self.invalid(format!(
-                "\"{key}\" is {value}, but must be a whole number that is not negative"
+                "\"{key}\" is {value}, but must be a whole number from 0 to {MOST:.0e}"
             ))
         };
         size.map(Some).ok_or_else(wrong)
@@ -231,11 +241,11 @@ impl<'a> Fields<'a> {
     }
 
     /// The rotary angles of all layers: transformers 5 keeps them in `rope_parameters`, transformers 4 in `rope_theta` and
-    /// `rope_scaling`. Where both are there, the latter counts, as in transformers.
+    /// `rope_scaling`. Where both are there, `rope_scaling` counts, as in transformers.
     pub(super) fn rope(&self, theta: f64) -> Result<RopeParameters> {
         let theta = self.number("rope_theta")?.unwrap_or(theta);
         for key in ["rope_scaling", "rope_parameters"] {
-            let Some(fields) = self.within(key) else {
+            let Some(fields) = self.within(key)? else {
                 continue;
             };
             // Angles by the kind of layer are those of Gemma 3 and 4.
@@ -255,10 +265,22 @@ impl<'a> Fields<'a> {
         full: RopeParameters,
         sliding: RopeParameters,
     ) -> Result<[RopeParameters; 2]> {
-        let parameters = self.within("rope_parameters");
+        let parameters = self.within("rope_parameters")?;
+        let theta = |key, default: RopeParameters| -> Result<RopeParameters> {
+            let theta = self.number(key)?.unwrap_or(default.rope_theta);
+            Ok(RopeParameters {
+                rope_theta: theta,
+                ..default
+            })
+        };
+        // What stands outside is the default of what stands inside.
+        let (full, sliding) = (
+            theta("rope_theta", full)?,
+            theta("rope_local_base_freq", sliding)?,
+        );
         let of = |kind: &'static str, default: RopeParameters| -> Result<Option<RopeParameters>> {
-            let fields = parameters.as_ref().and_then(|fields| fields.within(kind));
-            let Some(fields) = fields else {
+            let fields = parameters.as_ref().map(|fields| fields.within(kind));
+            let Some(fields) = fields.transpose()?.flatten() else {
                 return Ok(None);
             };
             let read = fields.rope_parameters(default.rope_theta)?;
@@ -284,22 +306,8 @@ impl<'a> Fields<'a> {
                 "has neither full_attention nor sliding_attention, which this model has angles for";
             return Err(fields.invalid(reason));
         }
-        let theta = |key, default: RopeParameters| -> Result<RopeParameters> {
-            let theta = self.number(key)?.unwrap_or(default.rope_theta);
-            Ok(RopeParameters {
-                rope_theta: theta,
-                ..default
-            })
-        };
-        let own_full = match own_full {
-            Some(own) => own,
-            None => theta("rope_theta", full)?,
-        };
-        let own_sliding = match own_sliding {
-            Some(own) => own,
-            None => theta("rope_local_base_freq", sliding)?,
-        };
-        match self.within("rope_scaling") {
+        let (own_full, own_sliding) = (own_full.unwrap_or(full), own_sliding.unwrap_or(sliding));
+        match self.within("rope_scaling")? {
             Some(fields) => Ok([fields.rope_parameters(own_full.rope_theta)?, own_sliding]),
             None => Ok([own_full, own_sliding]),
         }
@@ -309,7 +317,14 @@ impl<'a> Fields<'a> {
     fn rope_parameters(&self, theta: f64) -> Result<RopeParameters> {
         let theta = self.number("rope_theta")?.unwrap_or(theta);
         let name = self.get("rope_type").or(self.get("type"));
-        let name = name.and_then(Value::as_str).unwrap_or("default");
+        let name = match name.map(|name| (name, name.as_str())) {
+            None => "default",
+            Some((_, Some(name))) => name,
+            Some((other, None)) => {
+                let reason = format!("\"rope_type\" is {other}, but must be a name");
+                return Err(self.invalid(reason));
+            }
+        };
         let one = [json!(1)];
         let needed = |key: &str| {
             let missing = || self.invalid(format!("missing field `{key}`"));
@@ -361,7 +376,7 @@ impl<'a> Fields<'a> {
         layer_types: &[LayerType],
     ) -> Result<Option<[Option<usize>; 2]>> {
         const KEY: &str = "per_layer_config";
-        let Some(fields) = self.within(KEY) else {
+        let Some(fields) = self.within(KEY)? else {
             return Ok(None);
         };
         let mut found: Option<[Option<usize>; 2]> = None;
@@ -369,6 +384,11 @@ impl<'a> Fields<'a> {
         for (layer, settings) in fields.entries() {
             let layer_idx: Option<usize> = layer.parse().ok();
             let layer_type = layer_idx.and_then(|layer_idx| layer_types.get(layer_idx));
+            if !settings.is_object() {
+                return Err(
+                    fields.invalid(format!("\"{layer}\" is {settings}, but must be an object"))
+                );
+            }
             let own = fields.part(layer, settings);
             let known = ["head_dim", "num_key_value_heads"];
             let others = own

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::fields::Fields;
 use crate::Result;
+use crate::nn::config::MOST_LAYERS;
 use crate::nn::decoder::presets::sliding_but_every;
 use crate::nn::{DecoderConfig, LayerType, RopeParameters};
 
@@ -56,8 +57,6 @@ pub(super) fn read_gemma2(fields: &Fields) -> Result<DecoderConfig> {
 }
 
 const SCALAR: &str = "query_pre_attn_scalar";
-/// Lists of layers are made before their number is checked.
-const MOST_LAYERS: usize = 1024;
 
 /// A soft cap that is there unless the file says null.
 fn cap(fields: &Fields, key: &'static str, default: f64) -> Result<Option<f64>> {

@@ -2,6 +2,7 @@
 
 use super::fields::Fields;
 use crate::Result;
+use crate::nn::config::MOST_LAYERS;
 use crate::nn::{DecoderConfig, LayerType};
 
 /// What all of them have.
@@ -48,9 +49,6 @@ pub(super) fn read_mistral(fields: &Fields) -> Result<DecoderConfig> {
             .with_layer_types(all(LayerType::SlidingAttention)),
     })
 }
-
-/// Lists of layers are made before their number is checked.
-const MOST_LAYERS: usize = 1024;
 
 /// Qwen2 and 2.5: biases of queries, keys and values.
 pub(super) fn read_qwen2(fields: &Fields) -> Result<DecoderConfig> {

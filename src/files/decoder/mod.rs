@@ -21,8 +21,9 @@ mod names;
 use fields::Fields;
 pub(super) use names::{has_text_part, text_name};
 
-/// The model types that are read, and the function for each that reads the text part of its `config.json`.
+/// Reads the text part of a `config.json`.
 type Reader = fn(&Fields) -> Result<DecoderConfig>;
+/// The model types that are read, and how.
 const FAMILIES: [(&str, Reader); 12] = [
     ("gemma", gemma::read_gemma),
     ("gemma2", gemma::read_gemma2),
@@ -83,9 +84,9 @@ pub struct GenerationDefaults {
     /// 0 takes the likeliest token, 1 draws from the model's own distribution.
     #[serde(default)]
     pub temperature: Option<f32>,
-    /// Draw from so many of the likeliest tokens only.
+    /// Draw from so many of the likeliest tokens only; 0 and less mean all.
     #[serde(default)]
-    pub top_k: Option<usize>,
+    pub top_k: Option<i64>,
     /// Draw from the likeliest tokens whose probabilities reach this sum only.
     #[serde(default)]
     pub top_p: Option<f32>,
@@ -211,7 +212,7 @@ pub fn load_decoder(
     Ok(model)
 }
 
-/// Refuses what a model cannot be kept in: float16 for a Gemma 3 or 4, whose activations grow beyond its range, and embeddings
+/// Refuses what a model cannot be kept in: float16 for a Gemma 2, 3 or 4, whose activations grow beyond its range, and embeddings
 /// in blocks that do not fit its rows.
 pub fn check_decoder_precision(config: &DecoderConfig, precision: Precision) -> Result<()> {
     let hidden_size = config.hidden_size;
@@ -224,8 +225,8 @@ pub fn check_decoder_precision(config: &DecoderConfig, precision: Precision) -> 
         );
         return Err(Error::setting("quantize_embeddings", reason));
     }
-    if precision.dtype == Dtype::Float16 && config.post_norms && config.qk_norm {
-        let reason = "is float16, but activations of a Gemma 3 or 4 are larger than its largest number, 65504; take bfloat16";
+    if precision.dtype == Dtype::Float16 && config.post_norms {
+        let reason = "is float16, but activations of a Gemma 2, 3 or 4 are larger than its largest number, 65504; take bfloat16";
         return Err(Error::setting("dtype", reason));
     }
     Ok(())
@@ -281,6 +282,15 @@ mod tests {
                 json!({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}),
                 "full_attention",
             ),
+            (
+                json!({"rope_scaling": "dynamic"}),
+                "\"rope_scaling\" is \"dynamic\", but must be an object",
+            ),
+            (
+                json!({"rope_scaling": {"rope_type": 7}}),
+                "\"rope_type\" is 7, but must be a name",
+            ),
+            (json!({"rms_norm_eps": -1.0}), "rms_norm_eps is -1"),
             (json!({"hidden_act": "silu"}), "\"hidden_act\" is \"silu\""),
             (json!({"hidden_activation": "gelu"}), "hidden_activation"),
             (json!({"attention_bias": true}), "attention_bias"),

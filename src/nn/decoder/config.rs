@@ -298,6 +298,7 @@ impl DecoderConfig {
             ("head_dim", self.head_dim),
             ("global_head_dim", self.global_head_dim.unwrap_or(1)),
             ("sliding_window", self.sliding_window),
+            ("max_position_embeddings", self.max_position_embeddings),
         ])?;
         let head_dims = [
             ("head_dim", Some(self.head_dim)),
@@ -316,6 +317,12 @@ impl DecoderConfig {
             ));
         }
         let first_shared = self.first_shared();
+        if first_shared == 0 {
+            return invalid(format!(
+                "num_kv_shared_layers is {}, but must be below num_hidden_layers, {}",
+                self.num_kv_shared_layers, self.num_hidden_layers
+            ));
+        }
         for layer_idx in first_shared..self.num_hidden_layers {
             let layer_type = self.layer_type(layer_idx);
             if !(0..first_shared).any(|other| self.layer_type(other) == layer_type) {
@@ -325,8 +332,16 @@ impl DecoderConfig {
                 ));
             }
         }
-        if self.hidden_size_per_layer_input > 0 && self.vocab_size_per_layer_input == 0 {
-            return invalid("vocab_size_per_layer_input is 0, but must be at least 1".to_string());
+        let rows = self.vocab_size_per_layer_input;
+        if self.hidden_size_per_layer_input > 0 && rows < self.vocab_size {
+            return invalid(format!(
+                "vocab_size_per_layer_input is {rows}, but must be at least vocab_size, {}",
+                self.vocab_size
+            ));
+        }
+        if !(self.rms_norm_eps.is_finite() && self.rms_norm_eps >= 0.0) {
+            let eps = self.rms_norm_eps;
+            return invalid(format!("rms_norm_eps is {eps}, but must be at least 0"));
         }
         if self.hidden_act.gate().is_none() {
             return invalid(format!(

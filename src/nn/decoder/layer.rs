@@ -50,7 +50,7 @@ pub(crate) struct DecoderLayer {
     self_attn: Attention,
     mlp: Mlp,
     input_layernorm: RmsNorm,
-    /// Before the feed-forward network, or if that has norms of its own behind attention.
+    /// Before the feed-forward network or, if that has norms of its own, behind attention.
     post_attention_layernorm: RmsNorm,
     /// Before the feed-forward network and behind it.
     feedforward_layernorms: Option<[RmsNorm; 2]>,

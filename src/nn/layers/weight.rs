@@ -68,7 +68,7 @@ impl<const D: usize> Weight<D> {
         Storage::Nf4(weight).into()
     }
 
-    /// Returns the value as a dense tensor; a weight in four bits is dequantized for it.
+    /// Returns the value as a dense tensor; a weight in a few bits is dequantized for it, and one on a disk is read.
     pub fn val(&self) -> Tensor<D> {
         match &self.storage {
             Storage::Frozen(tensor) => tensor.clone(),
