@@ -117,6 +117,11 @@ impl From<Dtype> for Precision {
     }
 }
 
+/// Half a byte a value, and a scale in f32 for each block of 64.
+fn nf4_bytes(values: u64) -> u64 {
+    values / 2 + values / 64 * 4
+}
+
 impl Precision {
     /// The same with projections in four bits.
     pub fn in_nf4(self) -> Self {
@@ -124,6 +129,30 @@ impl Precision {
             quantization: Quantization::Nf4,
             ..self
         }
+    }
+
+    /// The bytes that so many values of projections take.
+    pub(crate) fn projection_bytes(self, values: u64) -> u64 {
+        match self.quantization {
+            Quantization::None => values * self.value_bytes(),
+            Quantization::Nf4 => nf4_bytes(values),
+        }
+    }
+
+    /// The bytes that embeddings or a head of so many rows and values take.
+    pub(crate) fn embedding_bytes(self, rows: u64, values: u64) -> u64 {
+        match self.embeddings_of(rows as usize) {
+            EmbeddingQuantization::Int8 => values + 4 * rows,
+            EmbeddingQuantization::Nf4 => nf4_bytes(values),
+            EmbeddingQuantization::None | EmbeddingQuantization::Auto => {
+                values * self.value_bytes()
+            }
+        }
+    }
+
+    /// The bytes of a value that is not quantized.
+    pub(crate) fn value_bytes(self) -> u64 {
+        DType::from(self.dtype).size() as u64
     }
 
     /// In how many bits a table of embeddings with so many rows is kept.

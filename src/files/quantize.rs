@@ -6,7 +6,7 @@ use burn::tensor::{DType, TensorData};
 use serde_json::{Value, json};
 
 use super::config_json::{CONFIG, is_quantized, name_of};
-use super::decoder::{check_decoder_size, text_name};
+use super::decoder::{TOWERS, check_decoder_size, text_name};
 use super::export::{Written, write_model};
 use super::nf4::{QuantState, STATE, floats, is_projection};
 use super::shards::Entry;
@@ -16,15 +16,9 @@ use crate::nn::layers::nf4::{self, BLOCK_SIZE, CODE};
 use crate::progress::Job;
 use crate::{Error, Result};
 
-/// Modules that stay dense: the head, those for images and sound, and those of embeddings for each layer.
-const DENSE: [&str; 10] = [
+/// Modules of the language model that stay dense: the head, and those of embeddings for each layer.
+const DENSE: [&str; 4] = [
     "lm_head",
-    "vision_tower",
-    "audio_tower",
-    "multi_modal_projector",
-    "embed_vision",
-    "embed_audio",
-    "vision_embedder",
     "per_layer_input_gate",
     "per_layer_projection",
     "per_layer_model_projection",
@@ -124,6 +118,7 @@ pub fn quantize_model(
             }),
         });
     }
+    let dense = [&DENSE[..], &TOWERS].concat();
     config["quantization_config"] = json!({
         "quant_method": "bitsandbytes",
         "load_in_4bit": true,
@@ -132,7 +127,7 @@ pub fn quantize_model(
         "bnb_4bit_use_double_quant": false,
         "bnb_4bit_compute_dtype": compute,
         "bnb_4bit_quant_storage": "uint8",
-        "llm_int8_skip_modules": DENSE,
+        "llm_int8_skip_modules": dense,
     });
     let bytes = entries.iter().map(Entry::len).sum();
     let files = write_model(base, output, entries, max_shard_bytes, &config)?;

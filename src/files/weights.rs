@@ -347,7 +347,6 @@ pub struct WeightSizes {
 ///
 /// Files that are not there or not whole.
 pub fn weight_sizes(checkpoint: &Checkpoint, precision: Precision) -> Result<WeightSizes> {
-    let kept = DType::from(precision.dtype).size() as u64;
     let mut sizes = WeightSizes::default();
     for (name, tensor) in open(&weight_files(checkpoint)?)? {
         // Parts for images and sound are passed over.
@@ -356,21 +355,14 @@ pub fn weight_sizes(checkpoint: &Checkpoint, precision: Precision) -> Result<Wei
         };
         let values: u64 = tensor.shape.iter().map(|&size| size as u64).product();
         let is_float = matches!(tensor.dtype, DType::F32 | DType::BF16 | DType::F16);
-        let rows = tensor.shape.first().copied().unwrap_or(0);
-        let table = match is_table(&name) {
-            true => precision.embeddings_of(rows),
-            false => EmbeddingQuantization::None,
-        };
-        let is_projection = nf4::is_projection(&name);
-        let bytes = match (precision.quantization, table) {
+        let rows = tensor.shape.first().map_or(0, |&rows| rows as u64);
+        let bytes = match is_float {
             // Codes and the like stay as they are.
-            _ if !is_float => values * tensor.dtype.size() as u64,
-            _ if is_stored_table(&name) => 0,
-            (_, EmbeddingQuantization::Int8) => values + 4 * rows as u64,
-            // Half a byte a value, and a scale in f32 for each block of 64.
-            (_, EmbeddingQuantization::Nf4) => values / 2 + values / 64 * 4,
-            (Quantization::Nf4, _) if is_projection => values / 2 + values / 64 * 4,
-            _ => values * kept,
+            false => values * tensor.dtype.size() as u64,
+            true if is_stored_table(&name) => 0,
+            true if is_table(&name) => precision.embedding_bytes(rows, values),
+            true if nf4::is_projection(&name) => precision.projection_bytes(values),
+            true => values * precision.value_bytes(),
         };
         sizes.values += if is_float { values } else { 2 * values };
         sizes.total += bytes;

@@ -201,11 +201,11 @@ impl TrainConfig {
         /// Tokens of a prompt with one pair of replies, beside those that replies may have.
         const PROMPT: usize = 256;
         let adapter = &self.adapter;
-        let tokens = PROMPT + 2 * self.replies.max_new_tokens;
         Work::Train {
             rank: adapter.lora.rank,
             factor_bytes: adapter.lora_dtype.size(),
-            batch_tokens: adapter.batch_size * tokens,
+            batch_size: adapter.batch_size,
+            seq: PROMPT + 2 * self.replies.max_new_tokens,
             gradient_checkpointing: self.gradient_checkpointing,
         }
     }

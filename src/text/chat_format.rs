@@ -36,6 +36,8 @@ pub struct ChatFormat {
     /// What it is called in messages.
     name: String,
     template: Option<ChatTemplate>,
+    /// Whether the template is the checkpoint's.
+    is_own: bool,
     /// Why the template cannot write a plain conversation, if it cannot.
     refusal: Option<String>,
     has_system_turn: bool,
@@ -69,13 +71,16 @@ impl ChatFormat {
             let path = PathBuf::from("chat_template");
             ChatTemplate::new(path, source.to_string(), Map::new())
         });
-        let template = match ChatTemplate::load(checkpoint)? {
+        let own = ChatTemplate::load(checkpoint)?;
+        let is_own = own.is_some();
+        let template = match own {
             Some(template) => Some(template),
             None => built_in.transpose()?,
         };
         let mut format = Self {
             name: checkpoint.name(),
             template,
+            is_own,
             refusal: None,
             has_system_turn: false,
             is_gemma_1: family == "gemma",
@@ -184,6 +189,11 @@ impl ChatFormat {
             Some(behind) if !self.bos.is_empty() => behind.to_string(),
             _ => text,
         })
+    }
+
+    /// The checkpoint's own template, if it has one.
+    pub fn template(&self) -> Option<&ChatTemplate> {
+        self.template.as_ref().filter(|_| self.is_own)
     }
 
     /// Whether this is a Gemma of the first generation, whose prompts have the paper's layout.

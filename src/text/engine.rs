@@ -12,8 +12,8 @@ use crate::nn::{Decoder, DecoderConfig};
 use crate::parallel::{Devices, Replicas};
 use crate::progress::Job;
 use crate::text::{
-    ChatFormat, ChatTemplate, DraftModel, GenerateConfig, Prompt, Requirements, Tokenizer, Work,
-    generate, response_logprobs,
+    ChatFormat, DraftModel, GenerateConfig, Prompt, Requirements, Tokenizer, Work, generate,
+    response_logprobs,
 };
 use crate::{Error, Result, kernels, memory};
 
@@ -98,13 +98,15 @@ impl EngineConfig {
             Work::Train {
                 rank,
                 factor_bytes,
-                batch_tokens,
+                batch_size,
+                seq,
                 gradient_checkpointing: false,
             } if needs.activations > half || !is_dense => {
                 let anew = Work::Train {
                     rank: *rank,
                     factor_bytes: *factor_bytes,
-                    batch_tokens: *batch_tokens,
+                    batch_size: *batch_size,
+                    seq: *seq,
                     gradient_checkpointing: true,
                 };
                 needs.activations = Requirements::of(&config, self.precision, &anew).activations;
@@ -132,7 +134,6 @@ pub struct Engine {
     shape: DecoderConfig,
     devices: Devices,
     tokenizer: Tokenizer,
-    chat_template: Option<ChatTemplate>,
     format: ChatFormat,
     eos_token_ids: Vec<i32>,
     loaded: Mutex<Option<Arc<Loaded>>>,
@@ -176,7 +177,6 @@ impl Engine {
             format: ChatFormat::load(&config.checkpoint, &tokenizer)?,
             tokenizer,
             shape,
-            chat_template: ChatTemplate::load(&config.checkpoint)?,
             eos_token_ids: files::read_eos_token_ids(&config.checkpoint)?,
             devices: devices.clone(),
             config,
@@ -197,11 +197,6 @@ impl Engine {
     /// The base model's tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
-    }
-
-    /// The base model's chat template, if it has one.
-    pub fn chat_template(&self) -> Option<&ChatTemplate> {
-        self.chat_template.as_ref()
     }
 
     /// The ids at which the checkpoint says that its texts end.

@@ -37,8 +37,10 @@ pub enum Work {
         rank: usize,
         /// Bytes of a number in the factors and in the optimizer's two moments of it.
         factor_bytes: usize,
-        /// Tokens of a batch, padding included.
-        batch_tokens: usize,
+        /// Sequences in a batch.
+        batch_size: usize,
+        /// Tokens of each, padding included.
+        seq: usize,
         /// Whether activations are computed anew in the backward pass.
         gradient_checkpointing: bool,
     },
@@ -94,21 +96,13 @@ impl Requirements {
     /// An estimate from the model's shape alone.
     pub fn of(config: &DecoderConfig, precision: Precision, work: &Work) -> Self {
         let shape = config.size();
-        let size = size_of_dtype(precision);
-        let projections = match precision.quantization {
-            Quantization::None => shape.projections * size,
-            // Half a byte a value, and a scale in f32 for each block of 64.
-            Quantization::Nf4 => shape.projections / 2 + shape.projections / 64 * 4,
-        };
+        let size = precision.value_bytes();
+        let tables = if config.tie_word_embeddings { 1 } else { 2 };
+        let table = config.vocab_size as u64 * config.hidden_size as u64;
         // Embeddings for each layer stay on the disk.
-        let tables = match precision.embeddings_of(config.vocab_size) {
-            EmbeddingQuantization::Int8 => {
-                shape.embeddings + shape.embeddings / config.hidden_size as u64 * 4
-            }
-            EmbeddingQuantization::Nf4 => shape.embeddings / 2 + shape.embeddings / 64 * 4,
-            EmbeddingQuantization::None | EmbeddingQuantization::Auto => shape.embeddings * size,
-        };
-        let weights = projections + tables + shape.rest * size;
+        let weights = precision.projection_bytes(shape.projections)
+            + tables * precision.embedding_bytes(config.vocab_size as u64, table)
+            + shape.rest * size;
         let most_cached = Room::cache_bytes(shape.total() as usize) as u64;
         // A layer with a window keeps some tokens beyond it.
         let in_window = 3 * config.sliding_window as u64 / 2 + 128;
@@ -133,16 +127,20 @@ impl Requirements {
                 logits(2 * rows as u64),
             ),
             Work::Logps { tokens } => {
-                (0, 0, tokens as u64 * shape.activations * size + logits(128))
+                let layer = config.activations(0, tokens);
+                (0, 0, tokens as u64 * layer * size + logits(128))
             }
             Work::Train {
                 rank,
                 factor_bytes,
-                batch_tokens,
+                batch_size,
+                seq,
                 gradient_checkpointing,
             } => {
                 let factors = shape.lora * rank as u64;
-                let tokens = batch_tokens as u64;
+                let tokens = batch_size.saturating_mul(seq) as u64;
+                let each = (0..config.num_hidden_layers)
+                    .map(|layer_idx| config.activations(layer_idx, seq));
                 let recomputes =
                     gradient_checkpointing || precision.quantization == Quantization::Nf4;
                 let kept = if recomputes {
@@ -151,9 +149,10 @@ impl Requirements {
                         Quantization::None => 0,
                         Quantization::Nf4 => shape.largest_layer * size,
                     };
-                    tokens * (layers * config.hidden_size as u64 + shape.activations) * size + dense
+                    let largest = each.max().unwrap_or(0);
+                    tokens * (layers * config.hidden_size as u64 + largest) * size + dense
                 } else {
-                    tokens * layers * shape.activations * size
+                    tokens * each.sum::<u64>() * size
                 };
                 // Factors and both moments, and their gradients in f32.
                 let each = 3 * factor_bytes as u64 + 4;
@@ -194,7 +193,7 @@ impl Requirements {
     /// The settings that make the largest part less.
     fn advice(&self) -> String {
         let is_dense = self.precision.quantization == Quantization::None;
-        let is_long = size_of_dtype(self.precision) > 2;
+        let is_long = self.precision.value_bytes() > 2;
         let weights = match (is_dense, is_long) {
             (true, true) => "`quantization` nf4 or `dtype` bfloat16",
             (true, false) => "`quantization` nf4",
@@ -243,10 +242,6 @@ impl fmt::Display for Requirements {
     }
 }
 
-fn size_of_dtype(precision: Precision) -> u64 {
-    burn::tensor::DType::from(precision.dtype).size() as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,7 +275,8 @@ mod tests {
         let train = |gradient_checkpointing| Work::Train {
             rank: 32,
             factor_bytes: 4,
-            batch_tokens: 1024,
+            batch_size: 4,
+            seq: 256,
             gradient_checkpointing,
         };
         let bf16 = Precision {

@@ -207,11 +207,12 @@ impl DpoArgs {
         )?;
         let precision = self.precision.precision(Precision::default());
         let lora_dtype = DType::from(files::Dtype::from(self.lora_dtype));
-        let config = |batch_tokens| {
+        let config = |seq| {
             let work = Work::Train {
                 rank: self.lora_rank,
                 factor_bytes: lora_dtype.size(),
-                batch_tokens,
+                batch_size: self.batch_size,
+                seq,
                 gradient_checkpointing: self.gradient_checkpointing,
             };
             EngineConfig::new(model.clone(), work).with_precision(precision)
@@ -219,7 +220,7 @@ impl DpoArgs {
         let text = input::read(&self.pairs, job)?;
         let pairs = self.read_pairs(&text, &Engine::open(config(0), &devices)?, job)?;
         let longest = pairs.iter().map(DpoExample::len).max().unwrap_or(0);
-        let config = config(self.batch_size.saturating_mul(longest));
+        let config = config(longest);
 
         let training =
             DpoTraining::new(LoraConfig::new(self.lora_rank, alpha).with_target_modules(targets))
@@ -336,7 +337,7 @@ impl DpoArgs {
         let mut pairs = Vec::with_capacity(records.len());
         let encoder = PreferenceEncoder {
             tokenizer,
-            template: engine.chat_template().cloned(),
+            template: engine.format().template().cloned(),
             eos,
             max_length,
         };

@@ -98,7 +98,8 @@ impl Listed {
         let dpo = Work::Train {
             rank: RANK,
             factor_bytes: 4,
-            batch_tokens: PAIRS * PAIR_TOKENS,
+            batch_size: PAIRS,
+            seq: PAIR_TOKENS,
             gradient_checkpointing: true,
         };
         Self {

@@ -19,7 +19,7 @@ mod llama;
 mod names;
 
 use fields::Fields;
-pub(super) use names::{has_text_part, text_name};
+pub(super) use names::{TOWERS, has_text_part, text_name};
 
 /// Reads the text part of a `config.json`.
 type Reader = fn(&Fields) -> Result<DecoderConfig>;

@@ -12,19 +12,13 @@ use crate::nn::decoder::config::KeysAndValues;
 const PREFIXES: [&str; 2] = ["model.language_model.", "language_model.model."];
 const HEADS: [&str; 2] = ["language_model.lm_head.", "lm_head."];
 /// Parts for images and sound.
-const TOWERS: [&str; 12] = [
-    "vision_tower.",
-    "audio_tower.",
-    "multi_modal_projector.",
-    "embed_vision.",
-    "embed_audio.",
-    "vision_embedder.",
-    "model.vision_tower.",
-    "model.audio_tower.",
-    "model.multi_modal_projector.",
-    "model.embed_vision.",
-    "model.embed_audio.",
-    "model.vision_embedder.",
+pub(crate) const TOWERS: [&str; 6] = [
+    "vision_tower",
+    "audio_tower",
+    "multi_modal_projector",
+    "embed_vision",
+    "embed_audio",
+    "vision_embedder",
 ];
 
 /// Whether a checkpoint is a model that also sees or hears, of which the text model is a part.
@@ -35,7 +29,12 @@ pub(crate) fn has_text_part(checkpoint: &Checkpoint) -> Result<bool> {
 
 /// The name in the text model of a weight of a model that also sees or hears; `None` for parts for images and sound.
 pub(crate) fn text_name(name: &str) -> Option<String> {
-    if TOWERS.iter().any(|tower| name.starts_with(tower)) {
+    let first = name
+        .strip_prefix("model.")
+        .unwrap_or(name)
+        .split('.')
+        .next();
+    if first.is_some_and(|part| TOWERS.contains(&part)) {
         return None;
     }
     let own = |prefixes: &[&str], front: &str| {

@@ -8,12 +8,9 @@ use serde_json::{Map, Value, json};
 use super::{AGAIN, CONFIG};
 use crate::files::Checkpoint;
 use crate::files::config_json::is_off;
-use crate::files::decoder::has_text_part;
+use crate::files::decoder::{TOWERS, has_text_part};
 use crate::nn::LoraConfig;
 use crate::{Error, Result, files};
-
-/// Modules for images and sound.
-const TOWERS_PATTERN: &str = r".*(vision|audio|multi_modal).*";
 
 /// PEFT's settings that change what an adapter computes, and that the models here do not have.
 const UNSUPPORTED: [&str; 11] = [
@@ -177,7 +174,7 @@ impl AdapterConfig {
         if has_text_part(base)? {
             self.layers = LayersPath::TextPart;
             // PEFT would add factors to projections of the same name in the parts for images and sound.
-            self.exclude_modules = Some(Modules::Pattern(TOWERS_PATTERN.to_string()));
+            self.exclude_modules = Some(Modules::Pattern(format!(".*({}).*", TOWERS.join("|"))));
         }
         Ok(self)
     }

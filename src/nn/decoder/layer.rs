@@ -1,16 +1,16 @@
 //! One layer of a decoder: attention and a gated feed-forward network, with norms before them and after them.
 
 use burn::module::{Initializer, Module};
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
-use crate::kernels::ops::{self, Gate, NormScale, Scores, SharedPrompt, gated};
+use crate::kernels::ops::{Gate, gated};
+use crate::nn::decoder::attention::{Attention, Carried, Sight};
 use crate::nn::decoder::cache::KvCache;
-use crate::nn::decoder::config::{DecoderConfig, KeysAndValues, LayerType};
-use crate::nn::layers::attention::Attend;
+use crate::nn::decoder::config::{DecoderConfig, LayerType};
+use crate::nn::decoder::per_layer::PerLayerInput;
 use crate::nn::layers::linear::Linear;
 use crate::nn::layers::lora::Projection;
 use crate::nn::layers::norm::RmsNorm;
-use crate::nn::layers::rope::Rope;
 use crate::nn::layers::weight::{Weight, WeightMut, Weights, join};
 
 /// Inputs that all layers of a forward pass share.
@@ -27,23 +27,20 @@ pub(crate) struct Pass {
     pub(crate) wanted: Option<Tensor<1, Int>>,
 }
 
-/// What the layers of one type see.
-#[derive(Clone, Debug)]
-pub(crate) struct Sight {
-    pub(crate) rope: Rope,
-    /// `[batch, 1, seq, keys]`, true where attention is forbidden
-    pub(crate) mask: Tensor<4, Bool>,
-}
-
 impl Pass {
-    fn sight(&self, layer_type: LayerType) -> &Sight {
+    /// What a layer of that type sees.
+    pub(super) fn sight(&self, layer_type: LayerType) -> &Sight {
         let sight = self.sights[layer_type as usize].as_ref();
         sight.expect("a pass has what each layer of its model sees")
     }
 }
 
-/// Keys and values of layers that later ones use, too, by the type of the layer.
-pub(crate) type Carried = [Option<[Tensor<4>; 2]>; 2];
+impl DecoderConfig {
+    /// A norm over the last `size` numbers, as all of the model's are.
+    pub(super) fn norm(&self, size: usize, device: &Device) -> RmsNorm {
+        RmsNorm::new(size, self.norm_scale, self.rms_norm_eps, device)
+    }
+}
 
 #[derive(Module, Debug)]
 pub(crate) struct DecoderLayer {
@@ -60,7 +57,7 @@ pub(crate) struct DecoderLayer {
 
 impl DecoderLayer {
     pub(crate) fn new(config: &DecoderConfig, layer_idx: usize, device: &Device) -> Self {
-        let norm = || norm(config, config.hidden_size, device);
+        let norm = || config.norm(config.hidden_size, device);
         let one = || Weight::init(&Initializer::Ones, [1], device);
         Self {
             self_attn: Attention::new(config, layer_idx, device),
@@ -197,27 +194,6 @@ impl DecoderLayer {
         attention.keys.is_none().then(|| attention.layer_type())
     }
 
-    /// How many numbers a token leaves in a cache.
-    pub(crate) fn cached(&self) -> usize {
-        let attention = &self.self_attn;
-        let numbers = 2 * attention.kv_heads * attention.head_dim;
-        attention.keys.as_ref().map_or(0, |_| numbers)
-    }
-
-    /// How many numbers a training step keeps of a token in a sequence of `seq`: the norms' inputs and outputs, queries,
-    /// keys and values, attention weights, what the heads see, and the gate, its partner and their product.
-    pub(crate) fn activations(&self, seq: usize) -> usize {
-        let attention = &self.self_attn;
-        let [intermediate_size, hidden_size] = self.mlp.gate_proj.shape();
-        let norms = if self.feedforward_layernorms.is_some() {
-            8
-        } else {
-            4
-        };
-        let heads = 2 * attention.heads * attention.head_dim + self.cached();
-        norms * hidden_size + heads + attention.heads * seq + 3 * intermediate_size
-    }
-
     /// Goes through the projections that the layer has, in the order of [`Projection::ALL`].
     pub(crate) fn projections(&self) -> impl Iterator<Item = (Projection, &Linear)> {
         let named = |projection| Some((projection, self.projection(projection)?));
@@ -300,192 +276,6 @@ impl Weights for DecoderLayer {
     }
 }
 
-/// A norm over the last `size` numbers, as the model's others are.
-pub(super) fn norm(config: &DecoderConfig, size: usize, device: &Device) -> RmsNorm {
-    RmsNorm::new(size, config.norm_scale, config.rms_norm_eps, device)
-}
-
-#[derive(Module, Debug)]
-struct Attention {
-    q_proj: Linear,
-    q_norm: Option<RmsNorm>,
-    /// None if keys and values are those of an earlier layer.
-    keys: Option<Keys>,
-    o_proj: Linear,
-    heads: usize,
-    kv_heads: usize,
-    head_dim: usize,
-    scale: f64,
-    softcap: Option<f64>,
-    /// How many tokens it sees, if not all.
-    window: Option<usize>,
-    /// Whether later layers use keys and values of this one.
-    lends: bool,
-}
-
-/// What makes keys and values.
-#[derive(Module, Debug)]
-struct Keys {
-    k_proj: Linear,
-    /// None if the keys are the values, too.
-    v_proj: Option<Linear>,
-    k_norm: Option<RmsNorm>,
-    /// What is added to the mean square of a value, if values are normalized.
-    v_norm_eps: Option<f64>,
-}
-
-impl Attention {
-    fn new(config: &DecoderConfig, layer_idx: usize, device: &Device) -> Self {
-        let (shape, heads) = (config.layer(layer_idx), config.num_attention_heads);
-        let (kv_heads, head_dim) = (shape.kv_heads, shape.head_dim);
-        let linear = |input, output, bias| {
-            Linear::new(input, output, bias, config.initializer_range, device)
-        };
-        let project = |heads| linear(config.hidden_size, heads * head_dim, config.qkv_bias);
-        let norm = || config.qk_norm.then(|| norm(config, head_dim, device));
-        let keys = || Keys {
-            k_proj: project(kv_heads),
-            v_proj: (shape.keys_and_values == KeysAndValues::Own).then(|| project(kv_heads)),
-            k_norm: norm(),
-            v_norm_eps: config.v_norm.then_some(config.rms_norm_eps),
-        };
-        Self {
-            q_proj: project(heads),
-            q_norm: norm(),
-            keys: (shape.keys_and_values != KeysAndValues::Shared).then(keys),
-            o_proj: linear(heads * head_dim, config.hidden_size, config.output_bias),
-            heads,
-            kv_heads,
-            head_dim,
-            scale: config.attention_scale(head_dim),
-            softcap: config.attn_logit_softcapping,
-            window: (shape.layer_type == LayerType::SlidingAttention)
-                .then_some(config.sliding_window),
-            lends: config.is_shared(layer_idx),
-        }
-    }
-
-    fn layer_type(&self) -> LayerType {
-        match self.window {
-            Some(_) => LayerType::SlidingAttention,
-            None => LayerType::FullAttention,
-        }
-    }
-
-    /// Whether it is the attention of Gemma 1.
-    #[cfg(any(feature = "cuda", feature = "vulkan"))]
-    fn is_plain(&self) -> bool {
-        let has_own = |keys: &Keys| keys.k_norm.is_none() && keys.v_norm_eps.is_none();
-        self.q_norm.is_none()
-            && self.keys.as_ref().is_some_and(has_own)
-            && self.scale == (self.head_dim as f64).powf(-0.5)
-            && self.softcap.is_none()
-            && self.window.is_none()
-            && !self.lends
-    }
-
-    /// Computes the output of the heads, before `o_proj`.
-    ///
-    /// # Shapes
-    ///
-    /// - hidden: `[batch, seq, hidden_size]`
-    /// - output: `[batch, seq, heads · head_dim]`
-    fn forward(
-        &self,
-        hidden: Tensor<3>,
-        pass: &Pass,
-        carried: &mut Carried,
-        cache: Option<(usize, &mut KvCache)>,
-    ) -> Tensor<3> {
-        let layer_type = self.layer_type();
-        let Sight { rope, mask } = pass.sight(layer_type);
-        let [batch, seq, _] = hidden.dims();
-        let normed = |x: Tensor<3>, norm: &Option<RmsNorm>, heads| match norm {
-            Some(norm) => norm.forward_heads(x, heads),
-            None => x,
-        };
-        let query = normed(
-            self.q_proj.forward(hidden.clone()),
-            &self.q_norm,
-            self.heads,
-        );
-        let query = rope.split(query, self.heads);
-        let shared = &mut carried[layer_type as usize];
-        let ([key, value], cache) = match (&self.keys, cache) {
-            (None, cache) => {
-                let lent = shared.clone();
-                let lent = lent.expect("a layer that uses another's keys comes behind it");
-                (lent, cache.map(|(_, cache)| &*cache))
-            }
-            (Some(keys), cache) => {
-                let key = keys.k_proj.forward(hidden.clone());
-                let value = match &keys.v_proj {
-                    Some(v_proj) => v_proj.forward(hidden),
-                    None => key.clone(),
-                };
-                let key = rope.split(normed(key, &keys.k_norm, self.kv_heads), self.kv_heads);
-                let own = [key, self.split_values(value, keys.v_norm_eps)];
-                match cache {
-                    Some((layer_idx, cache)) => {
-                        let seen = cache.append(layer_idx, own, self.window);
-                        (seen, Some(&*cache))
-                    }
-                    None => (own, None),
-                }
-            }
-        };
-        if self.lends {
-            *shared = Some([key.clone(), value.clone()]);
-        }
-        // Of a cache a layer with a window has the last columns alone.
-        let ([_, _, _, columns], [_, _, keys, _]) = (mask.dims(), key.dims());
-        let missing = columns - keys;
-        let mask = match missing {
-            0 => mask.clone(),
-            missing => mask.clone().narrow(3, missing, keys),
-        };
-        let input = Attend {
-            query,
-            key,
-            value,
-            mask,
-        };
-        let scores = Scores {
-            scale: self.scale,
-            softcap: self.softcap,
-        };
-        let output = ops::attention(input, scores, || match cache {
-            Some(cache) => cache.prompts(missing),
-            None => (0..batch).map(SharedPrompt::none).collect(),
-        });
-        output
-            .swap_dims(1, 2)
-            .reshape([batch, seq, self.heads * self.head_dim])
-    }
-
-    /// Splits values into heads and normalizes each without a weight if `eps` is given.
-    ///
-    /// # Shapes
-    ///
-    /// - values: `[batch, seq, kv_heads · head_dim]`
-    /// - output: `[batch, kv_heads, seq, head_dim]`
-    fn split_values(&self, values: Tensor<3>, eps: Option<f64>) -> Tensor<4> {
-        let [batch, seq, _] = values.dims();
-        let (heads, head_dim) = (self.kv_heads, self.head_dim);
-        let values = match eps {
-            Some(eps) => {
-                let none = Tensor::zeros([head_dim], (&values.device(), values.dtype()));
-                let values = values.reshape([batch, seq * heads, head_dim]);
-                ops::rms_norm(values, none, NormScale::OnePlusWeight, eps)
-            }
-            None => values,
-        };
-        values
-            .reshape([batch, seq, heads, head_dim])
-            .swap_dims(1, 2)
-    }
-}
-
 #[derive(Module, Debug)]
 struct Mlp {
     gate_proj: Linear,
@@ -520,60 +310,5 @@ impl Mlp {
         let gate = self.gate_proj.forward(hidden.clone());
         let up = self.up_proj.forward(hidden);
         self.down_proj.forward(gated(gate, up, self.gate()))
-    }
-}
-
-/// What a layer adds to the hidden states from its own embedding of each token.
-#[derive(Module, Debug)]
-struct PerLayerInput {
-    per_layer_input_gate: Linear,
-    per_layer_projection: Linear,
-    post_per_layer_input_norm: RmsNorm,
-    layer_idx: usize,
-}
-
-impl PerLayerInput {
-    fn new(config: &DecoderConfig, layer_idx: usize, device: &Device) -> Self {
-        let (hidden, size) = (config.hidden_size, config.hidden_size_per_layer_input);
-        let linear =
-            |input, output| Linear::new(input, output, false, config.initializer_range, device);
-        Self {
-            per_layer_input_gate: linear(hidden, size),
-            per_layer_projection: linear(size, hidden),
-            post_per_layer_input_norm: norm(config, hidden, device),
-            layer_idx,
-        }
-    }
-
-    /// # Shapes
-    ///
-    /// - hidden and output: `[batch, seq, hidden_size]`
-    /// - inputs: `[batch, seq, layers, size]`, of which `pick` takes the tokens that there are hidden states of
-    fn add(
-        &self,
-        hidden: Tensor<3>,
-        inputs: &Tensor<4>,
-        pick: impl FnOnce(Tensor<3>) -> Tensor<3>,
-    ) -> Tensor<3> {
-        let [batch, seq, _, size] = inputs.dims();
-        let own = inputs.clone().narrow(2, self.layer_idx, 1);
-        let own = pick(own.reshape([batch, seq, size]));
-        let gate = self.per_layer_input_gate.forward(hidden.clone());
-        let added = self
-            .per_layer_projection
-            .forward(gated(gate, own, Gate::GeluTanh));
-        hidden + self.post_per_layer_input_norm.forward(added)
-    }
-}
-
-impl Weights for PerLayerInput {
-    fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
-        let name = |name| join(prefix, name);
-        self.per_layer_input_gate
-            .weights(&name("per_layer_input_gate"), visit);
-        self.per_layer_projection
-            .weights(&name("per_layer_projection"), visit);
-        self.post_per_layer_input_norm
-            .weights(&name("post_per_layer_input_norm"), visit);
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod input;
 pub(crate) mod presets;
 pub(crate) mod size;
 
+pub(crate) mod attention;
 pub(crate) mod cache;
 pub(crate) mod layer;
 pub(crate) mod logps;

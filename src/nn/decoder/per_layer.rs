@@ -3,8 +3,8 @@
 use burn::module::{Initializer, Module};
 use burn::tensor::{Device, Int, Tensor};
 
+use crate::kernels::ops::{Gate, gated};
 use crate::nn::decoder::config::DecoderConfig;
-use crate::nn::decoder::layer::norm;
 use crate::nn::layers::linear::Linear;
 use crate::nn::layers::norm::RmsNorm;
 use crate::nn::layers::weight::{Weight, WeightMut, Weights, join};
@@ -27,7 +27,7 @@ impl PerLayerEmbeddings {
         Self {
             embed_tokens_per_layer: Weight::init(&normal, shape, device),
             per_layer_model_projection: Linear::new(config.hidden_size, width, false, std, device),
-            per_layer_projection_norm: norm(config, size, device),
+            per_layer_projection_norm: config.norm(size, device),
         }
     }
 
@@ -62,5 +62,60 @@ impl Weights for PerLayerEmbeddings {
             .weights(&join(prefix, "per_layer_model_projection"), visit);
         self.per_layer_projection_norm
             .weights(&join(prefix, "per_layer_projection_norm"), visit);
+    }
+}
+
+/// What a layer adds to the hidden states from its own embedding of each token.
+#[derive(Module, Debug)]
+pub(super) struct PerLayerInput {
+    per_layer_input_gate: Linear,
+    per_layer_projection: Linear,
+    post_per_layer_input_norm: RmsNorm,
+    layer_idx: usize,
+}
+
+impl PerLayerInput {
+    pub(super) fn new(config: &DecoderConfig, layer_idx: usize, device: &Device) -> Self {
+        let (hidden, size) = (config.hidden_size, config.hidden_size_per_layer_input);
+        let linear =
+            |input, output| Linear::new(input, output, false, config.initializer_range, device);
+        Self {
+            per_layer_input_gate: linear(hidden, size),
+            per_layer_projection: linear(size, hidden),
+            post_per_layer_input_norm: config.norm(hidden, device),
+            layer_idx,
+        }
+    }
+
+    /// # Shapes
+    ///
+    /// - hidden and output: `[batch, seq, hidden_size]`
+    /// - inputs: `[batch, seq, layers, size]`, of which `pick` takes the tokens that there are hidden states of
+    pub(super) fn add(
+        &self,
+        hidden: Tensor<3>,
+        inputs: &Tensor<4>,
+        pick: impl FnOnce(Tensor<3>) -> Tensor<3>,
+    ) -> Tensor<3> {
+        let [batch, seq, _, size] = inputs.dims();
+        let own = inputs.clone().narrow(2, self.layer_idx, 1);
+        let own = pick(own.reshape([batch, seq, size]));
+        let gate = self.per_layer_input_gate.forward(hidden.clone());
+        let added = self
+            .per_layer_projection
+            .forward(gated(gate, own, Gate::GeluTanh));
+        hidden + self.post_per_layer_input_norm.forward(added)
+    }
+}
+
+impl Weights for PerLayerInput {
+    fn weights(&mut self, prefix: &str, visit: &mut dyn FnMut(&str, WeightMut<'_>)) {
+        let name = |name| join(prefix, name);
+        self.per_layer_input_gate
+            .weights(&name("per_layer_input_gate"), visit);
+        self.per_layer_projection
+            .weights(&name("per_layer_projection"), visit);
+        self.post_per_layer_input_norm
+            .weights(&name("post_per_layer_input_norm"), visit);
     }
 }

@@ -21,8 +21,6 @@ pub struct DecoderSize {
     pub cached: u64,
     /// The same in layers that see the last `sliding_window` tokens.
     pub cached_in_window: u64,
-    /// What the largest layer keeps of a token for its backward pass, attention weights not counted.
-    pub activations: u64,
 }
 
 impl DecoderSize {
@@ -106,9 +104,17 @@ impl DecoderConfig {
                 };
                 *cached += 2 * keys as u64;
             }
-            let activations = 2 * n_norms * hidden + 2 * queries + 2 * keys + 3 * inner;
-            size.activations = size.activations.max(activations as u64);
         }
         size
+    }
+
+    /// How many numbers a training step keeps of a token in a sequence of `seq`, in one layer: the norms' inputs and outputs,
+    /// queries, keys and values, attention weights, what the heads see, and the gate, its partner and their product.
+    pub fn activations(&self, layer_idx: usize, seq: usize) -> u64 {
+        let (layer, heads) = (self.layer(layer_idx), self.num_attention_heads);
+        let norms = if self.post_norms { 8 } else { 4 };
+        let keys_and_values = 2 * layer.kv_heads * layer.head_dim;
+        let attention = 2 * heads * layer.head_dim + keys_and_values + heads * seq;
+        (norms * self.hidden_size + attention + 3 * layer.intermediate_size) as u64
     }
 }
