@@ -77,7 +77,11 @@ pub fn dequantize_model(
             data: Box::new(move || {
                 job.check()?;
                 task.advance(1);
-                let values = tensor.read_weight(dtype);
+                // What is copied may be infinite, as limits of parts for sound are.
+                let values = match tensor.is_packed() {
+                    true => tensor.read_weight(dtype),
+                    false => tensor.read_as(dtype),
+                };
                 values.map_err(|reason| Error::invalid(base.name(), reason))
             }),
         });

@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde_json::Value;
 
 use super::config_json::{CONFIG, is_quantized, name_of};
-use super::decoder::{check_decoder_size, text_name};
+use super::decoder::{EMBEDDINGS, HEAD_TABLE, check_decoder_size, text_name};
 use super::export::{Written, write_model};
 use super::peft::load_adapter_with;
 use super::shards::Entry;
@@ -56,7 +56,7 @@ pub fn merge_adapter(
         .collect();
     let mut read_own = |name: &str| {
         let head = own.get(name).or_else(|| match name {
-            "lm_head.weight" => own.get("model.embed_tokens.weight"),
+            HEAD_TABLE => own.get(EMBEDDINGS),
             _ => None,
         });
         head.and_then(|tensor| tensor.read_as(DType::F32).ok())

@@ -118,7 +118,13 @@ pub fn quantize_model(
             }),
         });
     }
-    let dense = [&DENSE[..], &TOWERS].concat();
+    // transformers 4 looks for these anywhere in a module's path, transformers 5 at its beginning and its end.
+    let towers = TOWERS.map(|tower| format!("model.{tower}"));
+    let dense: Vec<&str> = [&DENSE[..], &TOWERS].concat();
+    let dense: Vec<&str> = dense
+        .into_iter()
+        .chain(towers.iter().map(String::as_str))
+        .collect();
     config["quantization_config"] = json!({
         "quant_method": "bitsandbytes",
         "load_in_4bit": true,

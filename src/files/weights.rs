@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device, TensorData};
 
-use super::decoder::text_name;
+use super::decoder::{EMBEDDINGS, HEAD_TABLE, text_name};
 use super::nf4;
 use super::shards::{Entry, write_file};
 use super::tensors::{StoredTensor, open, weight_files};
@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// Names that older checkpoints carry and no model here needs.
 const IGNORED: [&str; 5] = [
     "embeddings.position_ids",
-    "lm_head.weight",
+    HEAD_TABLE,
     "rotary_emb.inv_freq",
     // Some classifiers were saved with the unused pretraining pooler.
     "roberta.pooler.dense.weight",
@@ -44,7 +44,7 @@ pub fn load_weights(
 pub(super) enum Part<'a> {
     /// Every weight, and nothing else.
     Whole,
-    /// Those of the text model, and of them not those whose names begin so.
+    /// Those of the text model, but not those whose names begin with one of these.
     Text(&'a [String]),
     /// All but the head of a classifier, which stays as it is; heads for other tasks are skipped.
     Body,
@@ -74,6 +74,9 @@ pub(super) fn load(
     let mut stored = StoredWeights::open(model, checkpoint, part)?;
     // Names and shapes are checked before any value is read.
     let mut problems = stored.misfits(model);
+    if problems.is_empty() {
+        problems.extend(stored.other_head(model));
+    }
     if problems.is_empty() {
         problems = stored.fill(model, precision, device);
     }
@@ -152,6 +155,22 @@ impl<'a> StoredWeights<'a> {
         problems
     }
 
+    /// What is wrong with a head beside the embeddings, which the model has for a head: it must be the same table.
+    fn other_head(&self, model: &mut impl Weights) -> Option<String> {
+        let mut is_tied = matches!(self.part, Part::Text(_));
+        model.weights("", &mut |name, _| is_tied &= name != HEAD_TABLE);
+        let head = self.tensors.get(HEAD_TABLE).filter(|_| is_tied)?;
+        let table = self.tensors.get(EMBEDDINGS)?;
+        match is_same_table(head, table) {
+            Ok(true) => None,
+            Ok(false) => Some(format!(
+                "{HEAD_TABLE} differs from {EMBEDDINGS}, but tie_word_embeddings says that they are one; if the head is the \
+                 model's own, set \"tie_word_embeddings\": false"
+            )),
+            Err(problem) => Some(problem),
+        }
+    }
+
     /// Fills the weights one by one, up to the first that cannot be read; returns what is wrong with that.
     fn fill(
         &mut self,
@@ -215,7 +234,26 @@ impl<'a> StoredWeights<'a> {
 
 /// Whether a weight of that name is the embeddings of a decoder, or its head.
 fn is_table(name: &str) -> bool {
-    ["model.embed_tokens.weight", "lm_head.weight"].contains(&name)
+    [EMBEDDINGS, HEAD_TABLE].contains(&name)
+}
+
+/// Whether two tables have the same values.
+fn is_same_table(a: &StoredTensor, b: &StoredTensor) -> std::result::Result<bool, String> {
+    if a.shape != b.shape || a.check_float().is_err() || b.check_float().is_err() {
+        return Ok(false);
+    }
+    let (Some(rows_of_a), Some(rows_of_b)) = (a.rows().transpose()?, b.rows().transpose()?) else {
+        return Ok(a.read_as(DType::F32)? == b.read_as(DType::F32)?);
+    };
+    let mut blocks = row_blocks(a.shape[0]);
+    Ok(blocks.all(|block| rows_of_a.rows(&block) == rows_of_b.rows(&block)))
+}
+
+/// The indices of some rows at a time, so that few of a large table are dense at once.
+fn row_blocks(rows: usize) -> impl Iterator<Item = Vec<usize>> {
+    const ROWS: usize = 4096;
+    let starts = (0..rows).step_by(ROWS);
+    starts.map(move |start| (start..rows.min(start + ROWS)).collect())
 }
 
 /// Reads a table of embeddings some rows at a time and quantizes them.
@@ -226,8 +264,6 @@ fn quantized_table(
     dtype: DType,
     device: &Device,
 ) -> std::result::Result<Weight<2>, String> {
-    /// Rows that are dense at a time.
-    const ROWS: usize = 4096;
     let [rows, columns] = shape;
     let in_eight = quantization != EmbeddingQuantization::Nf4;
     let mut int8 = Int8Codes::with_capacity(if in_eight { shape } else { [0, columns] });
@@ -246,9 +282,8 @@ fn quantized_table(
     };
     match tensor.rows().transpose()? {
         Some(source) => {
-            for start in (0..rows).step_by(ROWS) {
-                let some: Vec<usize> = (start..rows.min(start + ROWS)).collect();
-                take(&source.rows(&some))?;
+            for block in row_blocks(rows) {
+                take(&source.rows(&block))?;
             }
         }
         None => take(&nf4::floats(tensor.read_as(DType::F32)?))?,
@@ -335,8 +370,12 @@ pub fn check_weights(checkpoint: &Checkpoint) -> Result<()> {
 pub struct WeightSizes {
     /// How many values there are; codes in four bits count as two.
     pub values: u64,
-    /// Bytes of all of them as they are kept.
+    /// How many of them are in memory: embeddings for each layer are not.
+    pub resident: u64,
+    /// Bytes of those as they are kept.
     pub total: u64,
+    /// Whether projections are kept in four bits.
+    pub in_four_bits: bool,
     /// Bytes of the largest one.
     pub largest: u64,
 }
@@ -364,7 +403,15 @@ pub fn weight_sizes(checkpoint: &Checkpoint, precision: Precision) -> Result<Wei
             true if nf4::is_projection(&name) => precision.projection_bytes(values),
             true => values * precision.value_bytes(),
         };
-        sizes.values += if is_float { values } else { 2 * values };
+        let n_values = if is_float { values } else { 2 * values };
+        sizes.in_four_bits |= match is_float {
+            true => nf4::is_projection(&name) && precision.quantization == Quantization::Nf4,
+            false => name.ends_with(nf4::STATE),
+        };
+        if !is_stored_table(&name) {
+            sizes.resident += n_values;
+        }
+        sizes.values += n_values;
         sizes.total += bytes;
         sizes.largest = sizes.largest.max(bytes);
     }

@@ -7,6 +7,7 @@ use fancy_regex::Regex;
 use serde_json::{Map, Value, json};
 
 use crate::files::{self, Checkpoint};
+use crate::text::chat_template::{CONFIG, special_tokens};
 use crate::text::{ChatTemplate, Message, Tokenizer};
 use crate::{Error, Result};
 
@@ -47,6 +48,7 @@ pub struct ChatFormat {
     /// What a text from outside must not bring along.
     marks: Vec<String>,
     stop_ids: Vec<i32>,
+    eos_token: Option<String>,
     end_id: Option<i32>,
     thoughts: Vec<[i32; 2]>,
     /// What closes the thought that a prompt ends in, if the template opens one whatever it is told.
@@ -87,6 +89,7 @@ impl ChatFormat {
             bos: tokenizer.begins_with()?,
             marks: tokenizer.special_tokens(),
             stop_ids: files::read_eos_token_ids(checkpoint)?,
+            eos_token: eos_token(checkpoint, tokenizer)?,
             end_id: tokenizer.token_id("<eos>"),
             opened_thought: None,
             thoughts: THOUGHTS
@@ -96,8 +99,9 @@ impl ChatFormat {
                 })
                 .collect(),
         };
-        // What needs no conversation works all the same.
+        // What needs no conversation works without it.
         format.refusal = format.probe(tokenizer).err().map(|error| error.to_string());
+        format.settle(tokenizer);
         Ok(format)
     }
 
@@ -136,6 +140,11 @@ impl ChatFormat {
             }
             self.stop_ids.extend(end);
         }
+        Ok(())
+    }
+
+    /// Completes the list of ids that end a reply, and sorts the marks.
+    fn settle(&mut self, tokenizer: &Tokenizer) {
         // The first Gemmas end some replies with either.
         let ends = ["<eos>", "<end_of_turn>"].map(|token| tokenizer.token_id(token));
         self.stop_ids.extend(ends.into_iter().flatten());
@@ -151,7 +160,6 @@ impl ChatFormat {
             .retain(|mark| mark.contains(['<', '>', '[', ']', '|']));
         self.marks.sort_by_key(|mark| std::cmp::Reverse(mark.len()));
         self.marks.dedup();
-        Ok(())
     }
 
     fn rendered(&self, messages: &[Message], opens_reply: bool) -> Result<String> {
@@ -160,8 +168,8 @@ impl ChatFormat {
             return Err(Error::invalid(&self.name, reason));
         }
         let Some(template) = &self.template else {
-            let reason = "has no chat template, so how it is asked is not known; take the model that was trained to talk, or put its \
-                          chat_template.jinja into the folder";
+            let reason = "has no chat template, so it is not known how to write a conversation for it; take its instruction-tuned \
+                          version, whose name often ends in -it or -Instruct, or put a chat_template.jinja into the folder";
             return Err(Error::invalid(&self.name, reason));
         };
         // Templates of models that can think ask for one of these.
@@ -216,6 +224,11 @@ impl ChatFormat {
         &self.stop_ids
     }
 
+    /// The token with which the tokenizer's settings say that a text ends, if they do.
+    pub fn eos_token(&self) -> Option<String> {
+        self.eos_token.clone()
+    }
+
     /// The id that a reply ends with where one is learnt from.
     pub fn end_id(&self) -> Option<i32> {
         self.end_id
@@ -228,6 +241,15 @@ impl ChatFormat {
             closes_with: self.opened_thought,
         }
     }
+}
+
+/// The token that `tokenizer_config.json` names for the end of a text, if it is one of the vocabulary.
+fn eos_token(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<Option<String>> {
+    let config: Option<Map<String, Value>> = checkpoint.read_json_if_any(CONFIG)?;
+    let tokens = special_tokens(config.unwrap_or_default());
+    let named = tokens.get("eos_token").and_then(Value::as_str);
+    let named = named.filter(|token| tokenizer.token_id(token).is_some());
+    Ok(named.map(str::to_string))
 }
 
 /// What closes the last thought that a text opens and does not close.

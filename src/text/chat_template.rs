@@ -25,12 +25,25 @@ pub struct ChatTemplate {
 }
 
 const NAME: &str = "chat_template";
+pub(super) const CONFIG: &str = "tokenizer_config.json";
 
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Source {
     One(String),
     Named(Vec<Named>),
+}
+
+/// The special tokens that `tokenizer_config.json` names: each a string, or an object with the string in `content`.
+pub(super) fn special_tokens(config: Map<String, Value>) -> Map<String, Value> {
+    let named = config
+        .into_iter()
+        .filter(|(name, _)| name.ends_with("_token"));
+    let text = |(name, value): (String, Value)| {
+        let text = value.get("content").unwrap_or(&value).as_str()?.to_string();
+        Some((name, Value::from(text)))
+    };
+    named.filter_map(text).collect()
 }
 
 #[derive(Deserialize)]
@@ -42,7 +55,6 @@ struct Named {
 impl ChatTemplate {
     /// Reads the template from a checkpoint's `chat_template.jinja` or `tokenizer_config.json`, if it has one.
     pub fn load(checkpoint: &Checkpoint) -> Result<Option<Self>> {
-        const CONFIG: &str = "tokenizer_config.json";
         const OWN: &str = "chat_template.jinja";
         let config_path = checkpoint.path(CONFIG);
         let config: Option<Map<String, Value>> = checkpoint.read_json_if_any(CONFIG)?;
@@ -70,15 +82,7 @@ impl ChatTemplate {
             })?;
             (config_path, text)
         };
-        // A special token is a string, or an object with the string in `content`.
-        let special_tokens = config
-            .into_iter()
-            .filter(|(name, _)| name.ends_with("_token"))
-            .filter_map(|(name, value)| {
-                let text = value.get("content").unwrap_or(&value).as_str()?.to_string();
-                Some((name, Value::from(text)))
-            })
-            .collect();
+        let special_tokens = special_tokens(config);
         Self::new(path, text, special_tokens).map(Some)
     }
 

@@ -93,7 +93,7 @@ impl EngineConfig {
             return Ok(needs);
         };
         let half = free / 2;
-        let is_dense = sizes.total >= 4 * sizes.values;
+        let in_f32 = sizes.total >= 4 * sizes.resident;
         match &self.work {
             Work::Train {
                 rank,
@@ -101,7 +101,7 @@ impl EngineConfig {
                 batch_size,
                 seq,
                 gradient_checkpointing: false,
-            } if needs.activations > half || !is_dense => {
+            } if needs.activations > half || sizes.in_four_bits => {
                 let anew = Work::Train {
                     rank: *rank,
                     factor_bytes: *factor_bytes,
@@ -109,14 +109,18 @@ impl EngineConfig {
                     seq: *seq,
                     gradient_checkpointing: true,
                 };
-                needs.activations = Requirements::of(&config, self.precision, &anew).activations;
+                let precision = match sizes.in_four_bits {
+                    true => self.precision.in_nf4(),
+                    false => self.precision,
+                };
+                needs.activations = Requirements::of(&config, precision, &anew).activations;
             }
             Work::Reply { new_tokens, .. }
-                if is_dense
+                if in_f32
                     && *new_tokens >= DraftModel::LEAST_TOKENS
-                    && DraftModel::is_worth(sizes.values, half) =>
+                    && DraftModel::is_worth(sizes.resident, half) =>
             {
-                needs.draft = 2 * sizes.values;
+                needs.draft = 2 * sizes.resident;
             }
             _ => {}
         }

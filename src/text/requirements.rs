@@ -76,7 +76,7 @@ impl Work {
 /// Bytes that some work on a model needs, about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Requirements {
-    /// The weights, and the largest of them once more while it is read.
+    /// The weights, and half of the largest once more while it is read.
     pub weights: u64,
     /// A copy of the weights that drafts replies; made only where there is room for it.
     pub draft: u64,
@@ -170,7 +170,7 @@ impl Requirements {
         }
     }
 
-    /// All that has to be there; a draft has not.
+    /// The bytes that are required; a draft is made only where there is room for it.
     pub fn total(&self) -> u64 {
         self.weights + self.judges + self.factors + self.cache + self.activations
     }

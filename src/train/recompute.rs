@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Int, Tensor};
 
-use crate::nn::decoder::attention::Carried;
+use crate::nn::decoder::pass::Carried;
 use crate::nn::{Decoder, DecoderInput};
 
 /// Computes the gradients of a loss with respect to the LoRA factors of a decoder, and returns the loss's other output.

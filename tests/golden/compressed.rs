@@ -5,6 +5,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
+use super::files::{Tensor, change, copy};
 use super::{Golden, TOLERANCE, device, folder, values};
 
 fn logits(checkpoint: &Checkpoint) -> Vec<f64> {
@@ -52,6 +53,29 @@ fn a_quantized_checkpoint_is_written_dense_and_gives_the_same_logits() {
         assert!(error.to_string().contains("dense already"), "{error}");
         assert_eq!(std::fs::read_dir(again.path()).unwrap().count(), 0);
     }
+}
+
+#[test]
+fn limits_of_parts_for_sound_may_be_infinite_where_a_model_is_written_dense() {
+    let there = copy("compressed/4-bit");
+    let limit = "model.audio_tower.layers.0.clip_max";
+    change(&there.path().join("model.safetensors"), |tensors| {
+        let (dtype, shape) = (Dtype::F32, vec![1]);
+        let bytes = f32::INFINITY.to_le_bytes().to_vec();
+        let tensor = Tensor {
+            dtype,
+            shape,
+            bytes,
+        };
+        tensors.insert(limit.to_string(), tensor);
+    });
+    let dense = tempfile::tempdir().unwrap();
+    let from = Checkpoint::folder(there.path());
+    files::dequantize_model(&from, dense.path(), u64::MAX, &Job::default()).unwrap();
+    let bytes = std::fs::read(dense.path().join("model.safetensors")).unwrap();
+    let written = SafeTensors::deserialize(&bytes).unwrap();
+    let found = written.tensor(limit).unwrap();
+    assert_eq!(found.data(), f32::INFINITY.to_le_bytes());
 }
 
 #[test]

@@ -28,10 +28,11 @@ pub(super) fn copy(name: &str) -> TempDir {
 }
 
 /// A tensor of a file that is changed.
+#[derive(Clone)]
 pub(super) struct Tensor {
-    dtype: Dtype,
+    pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// Writes a safetensors file anew with other tensors in it.

@@ -101,6 +101,18 @@ fn a_model_quantized_here_has_the_tensors_of_one_quantized_by_transformers() {
         }
     }
     assert_logits(&load(there.path(), Quantization::None), "plain", 2e-5);
+    // transformers 5 looks for what stays dense at the beginning and the end of a module's path.
+    let config: serde_json::Value = files::read_json(&there.path().join("config.json")).unwrap();
+    let dense = &config["quantization_config"]["llm_int8_skip_modules"];
+    for tower in ["vision_tower", "audio_tower", "embed_vision"] {
+        let paths = [tower.to_string(), format!("model.{tower}")];
+        assert!(
+            paths
+                .iter()
+                .all(|path| dense.as_array().unwrap().contains(&path.as_str().into())),
+            "{dense}"
+        );
+    }
 
     let again = files::quantize_model(
         &Checkpoint::folder(there.path()),

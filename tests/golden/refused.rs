@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use apc::files::{self, Checkpoint, Precision};
+use apc::nn::LayerType;
 use serde_json::{Value, json};
 
 use super::adapter::{base, load};
@@ -305,4 +306,66 @@ fn a_config_that_no_model_can_have_is_an_error_that_names_the_field() {
         set(&there.path().join("config.json"), key, value);
         assert_names(&classifier_error(there.path()), &["config.json", told]);
     }
+}
+
+#[test]
+fn what_each_layer_sees_is_read_as_the_file_says_it_or_refused() {
+    let with = |name: &str, key: &str, value: Value| {
+        let there = copy(name);
+        set(&there.path().join("config.json"), key, value);
+        let config = files::read_decoder_config(&Checkpoint::folder(there.path()));
+        config.map_err(|error| error.to_string())
+    };
+    let layers = |name: &str| with(name, "unknown", json!(1)).unwrap().num_hidden_layers;
+    let types = |name: &str, first: &str, n_less: usize| {
+        let mut types = vec![json!("full_attention"); layers(name) - n_less];
+        types[0] = json!(first);
+        Value::from(types)
+    };
+    let key = "layer_types";
+    let mixed = types("mistral", "sliding_attention", 0);
+    let mistral = with("mistral", key, mixed).unwrap();
+    assert_eq!(mistral.layer_types[0], LayerType::SlidingAttention);
+    assert_eq!(mistral.layer_types[1], LayerType::FullAttention);
+    for name in ["llama", "gemma-mqa", "qwen3", "gemma2"] {
+        with(name, key, types(name, "full_attention", 0)).unwrap();
+        let short = with(name, key, types(name, "full_attention", 1)).unwrap_err();
+        assert_names(&short, &[key, "num_hidden_layers is"]);
+        let odd = with(name, key, types(name, "chunked_attention", 0)).unwrap_err();
+        assert_names(&odd, &[key, "chunked_attention"]);
+    }
+    for name in ["llama", "gemma-mqa"] {
+        let sliding = with(name, key, types(name, "sliding_attention", 0)).unwrap_err();
+        assert_names(&sliding, &[key, "has no windows"]);
+    }
+    let gemma4 = with("gemma4", "per_layer_config", json!({})).unwrap();
+    assert_eq!(gemma4.global_head_dim, None);
+    let gemma4 = with("gemma4", "per_layer_config", Value::Null).unwrap();
+    assert_eq!(gemma4.global_head_dim, Some(512));
+    let both_ways = with("qwen3", "is_causal", json!(false)).unwrap_err();
+    assert_names(&both_ways, &["is_causal"]);
+}
+
+#[test]
+fn a_head_beside_tied_embeddings_must_be_the_same_table() {
+    let there = copy("gemma-mqa");
+    let weights = there.path().join("model.safetensors");
+    change(&weights, |tensors| {
+        let table = tensors["model.embed_tokens.weight"].clone();
+        tensors.insert("lm_head.weight".into(), table);
+    });
+    let device = device();
+    let load = |folder: &Path| {
+        files::load_decoder(&Checkpoint::folder(folder), Precision::default(), &device)
+    };
+    load(there.path()).expect("the head is the table");
+    change(&weights, |tensors| {
+        let head = tensors.get_mut("lm_head.weight").unwrap();
+        // The exponent of the last number.
+        *head.bytes.last_mut().unwrap() ^= 1;
+    });
+    assert_names(
+        &gemma_error(there.path()),
+        &["lm_head.weight differs", "tie_word_embeddings"],
+    );
 }

@@ -327,9 +327,12 @@ impl DpoArgs {
 
     fn read_pairs(&self, text: &str, engine: &Engine, job: &Job) -> Result<Vec<DpoExample>> {
         let tokenizer = engine.tokenizer().clone();
-        let eos = engine.eos_token_ids().first();
-        let eos = eos.and_then(|id| tokenizer.token(*id)).ok_or_else(|| {
-            let reason = "config.json names no eos_token_id of the vocabulary";
+        // The tokenizer's own, as in TRL, else the model's first.
+        let first = engine.eos_token_ids().first();
+        let first = first.and_then(|id| tokenizer.token(*id));
+        let eos = engine.format().eos_token().or(first).ok_or_else(|| {
+            let reason =
+                "neither tokenizer_config.json nor config.json names the token that ends a text";
             Error::invalid(engine.checkpoint().name(), reason)
         })?;
         let max_length = self.max_length.min(engine.max_tokens());

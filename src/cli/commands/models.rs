@@ -16,7 +16,8 @@ pub(crate) struct ModelsArgs {
     /// Memory that there is, such as 8GB or 15.5GiB [default: what is free on this machine now].
     #[arg(long, value_name = "SIZE")]
     memory: Option<ByteSize>,
-    /// What the model will run on: a CPU keeps weights in float32, a graphics card in bfloat16, and both in nf4.
+    /// What the model will run on: weights are in float32 on a CPU and in bfloat16 on a graphics card, or where that does not
+    /// fit in nf4.
     #[arg(long, value_enum, default_value = "cpu")]
     on: Place,
     /// Also list what does not fit.
@@ -71,7 +72,7 @@ struct Need {
 /// Tokens of a conversation, and of a reply.
 const CONTEXT: usize = 4096;
 const REPLY: usize = 256;
-/// DPO as `apc dpo` does it by default, on pairs of so many tokens each.
+/// DPO with gradient checkpointing, on batches of pairs of so many tokens each.
 const RANK: usize = 32;
 const PAIRS: usize = 4;
 const PAIR_TOKENS: usize = 256;
@@ -115,6 +116,11 @@ impl Listed {
     fn fits(&self) -> bool {
         self.chat.iter().any(|need| need.fits)
     }
+
+    /// In which precision it can be trained, the most exact one.
+    fn trains(&self) -> Option<&Need> {
+        self.dpo.iter().find(|need| need.fits)
+    }
 }
 
 /// The most exact precision that fits, and what it needs; else what the smallest one would need.
@@ -135,6 +141,12 @@ fn told(needs: &[Need]) -> String {
 impl ModelsArgs {
     pub(crate) fn run(&self, job: &Job) -> Result<()> {
         let free = match (self.memory, self.on) {
+            (Some(memory), _) if memory < ByteSize::mb(1) => {
+                let reason = format!(
+                    "is {memory}, in which nothing fits; give it with a unit, such as 12GB"
+                );
+                return Err(Error::setting("memory", reason));
+            }
             (Some(memory), _) => memory.as_u64(),
             (None, Place::Cpu) => memory::available(),
             (None, Place::Gpu) => {
@@ -168,20 +180,23 @@ impl ModelsArgs {
         let free = ByteSize(free).display().si();
         job.progress.note(&format!(
             "with {free} of memory; chat of {CONTEXT} tokens, dpo with LoRA of rank {RANK} on batches of {PAIRS} pairs of {PAIR_TOKENS} tokens \
-             and gradient checkpointing; of a gated model accept the terms on its page first"
+             and gradient checkpointing; for a gated model, accept the terms on its page before you download it"
         ));
+        if listed.is_empty() {
+            let note = "none of the models fits; --all lists what each of them would need";
+            job.progress.note(note);
+            return Ok(());
+        }
         print_as_it_is(&table.to_string())?;
-        let example = listed
-            .iter()
-            .rev()
-            .find(|listed| !listed.gated && listed.fits());
-        if let Some(listed) = example {
-            let nf4 = listed.chat.iter().find(|need| need.fits);
-            let nf4 = nf4.is_some_and(|need| need.quantization == "nf4");
-            let quantization = if nf4 { " --quantization nf4" } else { "" };
+        let free_ones = listed.iter().rev().filter(|listed| !listed.gated);
+        let example = free_ones.filter_map(|listed| Some((listed.model, listed.trains()?)));
+        if let Some((model, need)) = example.into_iter().next() {
+            let quantization = match need.quantization {
+                "none" => String::new(),
+                name => format!(" --quantization {name}"),
+            };
             job.progress.note(&format!(
-                "next: apc train --character NAME --model {}{quantization}",
-                listed.model
+                "next: apc train --character NAME --model {model}{quantization}"
             ));
         }
         Ok(())

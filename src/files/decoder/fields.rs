@@ -18,6 +18,8 @@ pub(super) struct Fields<'a> {
     outer: &'a Value,
 }
 
+const LAYER_TYPES: &str = "layer_types";
+const SLIDING: &str = "sliding_attention";
 /// What no decoder here has.
 const UNSUPPORTED: [&str; 8] = [
     "is_encoder_decoder",
@@ -29,7 +31,7 @@ const UNSUPPORTED: [&str; 8] = [
     "laurel_rank",
     "mrope_section",
 ];
-/// What changes nothing only if it is one.
+/// What is supported only if it is one, where it changes nothing.
 const MUST_BE_ONE: [&str; 7] = [
     "logit_scale",
     "logits_scaling",
@@ -55,6 +57,11 @@ impl<'a> Fields<'a> {
         let off = UNSUPPORTED.iter().map(|key| (*key, &[][..]));
         let ones = MUST_BE_ONE.iter().map(|key| (*key, &one[..]));
         fields.check(&off.chain(ones).collect::<Vec<_>>())?;
+        if fields.flag("is_causal")? == Some(false) {
+            let reason =
+                "\"is_causal\" is false: a text would be seen both ways, which is not supported";
+            return Err(fields.invalid(reason));
+        }
         Ok(fields)
     }
 
@@ -181,7 +188,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The same for families whose files name every size; key and value heads are by default as many as those of queries, and
-    /// a head is by default `head_dim` wide, or as wide as the heads have to be to fill `hidden_size`.
+    /// a head is by default `head_dim` wide, or else `hidden_size / num_attention_heads`.
     pub(super) fn whole_shape(
         &self,
         defaults: DecoderConfig,
@@ -217,27 +224,40 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// What each layer sees, if the file says it.
-    pub(super) fn layer_types(&self) -> Result<Option<Vec<LayerType>>> {
-        const KEY: &str = "layer_types";
-        let Some(value) = self.get(KEY).filter(|value| !is_off(value)) else {
+    /// What each of so many layers sees, if the file says it.
+    pub(super) fn layer_types(&self, n_layers: usize) -> Result<Option<Vec<LayerType>>> {
+        let Some(value) = self.get(LAYER_TYPES).filter(|value| !is_off(value)) else {
             return Ok(None);
         };
+        let Some(names) = value.as_array() else {
+            return Err(self.invalid(format!("\"{LAYER_TYPES}\" is no list")));
+        };
+        if names.len() != n_layers {
+            let n_names = names.len();
+            let reason = format!(
+                "\"{LAYER_TYPES}\" names {n_names} layers, but num_hidden_layers is {n_layers}"
+            );
+            return Err(self.invalid(reason));
+        }
         let named = |name: &Value| {
             match name.as_str() {
             Some("full_attention") => Ok(LayerType::FullAttention),
-            Some("sliding_attention") => Ok(LayerType::SlidingAttention),
+            Some(SLIDING) => Ok(LayerType::SlidingAttention),
             _ => Err(self.invalid(format!(
-                "\"{KEY}\" names {name}, but only full_attention and sliding_attention are supported"
+                "\"{LAYER_TYPES}\" names {name}, but only full_attention and {SLIDING} are supported"
             ))),
         }
         };
-        let types = value
-            .as_array()
-            .map(|types| types.iter().map(named).collect());
-        types
-            .unwrap_or_else(|| Err(self.invalid(format!("\"{KEY}\" is no list"))))
-            .map(Some)
+        names.iter().map(named).collect::<Result<_>>().map(Some)
+    }
+
+    /// Refuses layers with a window in a model that has none.
+    pub(super) fn check_no_windows(&self, n_layers: usize, why: &str) -> Result<()> {
+        let types = self.layer_types(n_layers)?.unwrap_or_default();
+        if types.contains(&LayerType::SlidingAttention) {
+            return Err(self.invalid(format!("\"{LAYER_TYPES}\" names {SLIDING}, but {why}")));
+        }
+        Ok(())
     }
 
     /// The rotary angles of all layers: transformers 5 keeps them in `rope_parameters`, transformers 4 in `rope_theta` and
@@ -376,8 +396,13 @@ impl<'a> Fields<'a> {
         layer_types: &[LayerType],
     ) -> Result<Option<[Option<usize>; 2]>> {
         const KEY: &str = "per_layer_config";
-        let Some(fields) = self.within(KEY)? else {
-            return Ok(None);
+        // An empty one says that no layer differs.
+        let fields = match self.get(KEY) {
+            None => return Ok(None),
+            Some(values) if values.is_object() => self.part(KEY, values),
+            Some(other) => {
+                return Err(self.invalid(format!("\"{KEY}\" is {other}, but must be an object")));
+            }
         };
         let mut found: Option<[Option<usize>; 2]> = None;
         let mut layers = 0;

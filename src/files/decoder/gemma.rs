@@ -11,7 +11,7 @@ use crate::nn::{DecoderConfig, LayerType, RopeParameters};
 const ACT: &str = "hidden_activation";
 const TANH_GELU: [&str; 2] = ["gelu_pytorch_tanh", "gelu_new"];
 
-/// What a Gemma has not that is not of the newest generation, or none has.
+/// Refuses what no Gemma here has, and `others`.
 fn check_absent(fields: &Fields, others: &[&str]) -> Result<()> {
     let absent = ["attention_bias", "mlp_bias", "qk_norm", "num_experts"];
     let absent = absent.iter().chain(others).map(|key| (*key, &[][..]));
@@ -26,16 +26,15 @@ pub(super) fn read_gemma(fields: &Fields) -> Result<DecoderConfig> {
             "attn_logit_softcapping",
             "final_logit_softcapping",
             "sliding_window",
-            "layer_types",
             "use_bidirectional_attention",
         ],
     )?;
     let act = fields.activation(ACT, &TANH_GELU)?;
-    // The first releases say gelu and mean its tanh form.
     fields.activation("hidden_act", &[TANH_GELU[0], TANH_GELU[1], "gelu"])?;
     let config = fields.whole_shape(DecoderConfig::new(), Some(256))?;
     let heads = json!(config.head_dim);
     fields.check(&[("query_pre_attn_scalar", &[heads])])?;
+    fields.check_no_windows(config.num_hidden_layers, "a Gemma 1 has no windows")?;
     Ok(config
         .with_hidden_act(act)
         .with_rope_parameters(fields.rope(10_000.0)?))
@@ -45,7 +44,8 @@ pub(super) fn read_gemma(fields: &Fields) -> Result<DecoderConfig> {
 pub(super) fn read_gemma2(fields: &Fields) -> Result<DecoderConfig> {
     check_absent(fields, &["use_bidirectional_attention"])?;
     let config = fields.whole_shape(DecoderConfig::gemma_2(), Some(256))?;
-    let alternating = sliding_but_every(2, config.num_hidden_layers.min(MOST_LAYERS));
+    let n_layers = config.num_hidden_layers;
+    let alternating = sliding_but_every(2, n_layers.min(MOST_LAYERS));
     Ok(config
         .with_hidden_act(fields.activation(ACT, &TANH_GELU)?)
         .with_rope_parameters(fields.rope(10_000.0)?)
@@ -53,7 +53,7 @@ pub(super) fn read_gemma2(fields: &Fields) -> Result<DecoderConfig> {
         .with_attn_logit_softcapping(cap(fields, "attn_logit_softcapping", 50.0)?)
         .with_final_logit_softcapping(cap(fields, "final_logit_softcapping", 30.0)?)
         .with_sliding_window(fields.size("sliding_window")?.unwrap_or(4096))
-        .with_layer_types(fields.layer_types()?.unwrap_or(alternating)))
+        .with_layer_types(fields.layer_types(n_layers)?.unwrap_or(alternating)))
 }
 
 const SCALAR: &str = "query_pre_attn_scalar";
@@ -86,7 +86,8 @@ pub(super) fn read_gemma3(fields: &Fields) -> Result<DecoderConfig> {
         None => fields.size("_sliding_window_pattern")?,
     };
     let every = every.unwrap_or(6).max(1);
-    let pattern = sliding_but_every(every, config.num_hidden_layers.min(MOST_LAYERS));
+    let n_layers = config.num_hidden_layers;
+    let pattern = sliding_but_every(every, n_layers.min(MOST_LAYERS));
     let [full, sliding] = fields.ropes(RopeParameters::new(1e6), RopeParameters::new(1e4))?;
     Ok(config
         .with_hidden_act(fields.activation(ACT, &TANH_GELU)?)
@@ -95,12 +96,14 @@ pub(super) fn read_gemma3(fields: &Fields) -> Result<DecoderConfig> {
         .with_query_pre_attn_scalar(Some(fields.number(SCALAR)?.unwrap_or(256.0)))
         .with_final_logit_softcapping(fields.number("final_logit_softcapping")?)
         .with_sliding_window(fields.size("sliding_window")?.unwrap_or(4096))
-        .with_layer_types(fields.layer_types()?.unwrap_or(pattern)))
+        .with_layer_types(fields.layer_types(n_layers)?.unwrap_or(pattern)))
 }
 
 /// Gemma 4 as E2B, E4B and 31B have it.
 pub(super) fn read_gemma4(fields: &Fields) -> Result<DecoderConfig> {
-    let sizes = DecoderConfig::gemma_4().with_hidden_size_per_layer_input(256);
+    let sizes = DecoderConfig::gemma_4()
+        .with_sliding_window(512)
+        .with_hidden_size_per_layer_input(256);
     let config = gemma4(fields, sizes)?;
     let own = "hidden_size_per_layer_input";
     let own = if fields.is_null(own) {
@@ -127,10 +130,7 @@ fn gemma4(fields: &Fields, defaults: DecoderConfig) -> Result<DecoderConfig> {
     check_absent(fields, &[])?;
     // Images see each other both ways; text does not.
     fields.check(&[("use_bidirectional_attention", &[Value::from("vision")])])?;
-    let window = match defaults.sliding_window {
-        1024 => 1024,
-        _ => 512,
-    };
+    let window = defaults.sliding_window;
     let defaults = DecoderConfig {
         hidden_size: 2304,
         intermediate_size: 9216,
@@ -146,8 +146,9 @@ fn gemma4(fields: &Fields, defaults: DecoderConfig) -> Result<DecoderConfig> {
             .unwrap_or(defaults.rope_parameters),
     ];
     let config = fields.shape(defaults)?;
-    let pattern = sliding_but_every(6, config.num_hidden_layers.min(MOST_LAYERS));
-    let mut layer_types = fields.layer_types()?.unwrap_or(pattern);
+    let n_layers = config.num_hidden_layers;
+    let pattern = sliding_but_every(6, n_layers.min(MOST_LAYERS));
+    let mut layer_types = fields.layer_types(n_layers)?.unwrap_or(pattern);
     // transformers makes the last layer see everything whatever the file says.
     if let Some(last) = layer_types.last_mut() {
         *last = LayerType::FullAttention;

@@ -24,30 +24,29 @@ fn read(fields: &Fields, head_dim: Option<usize>, theta: f64) -> Result<DecoderC
 
 /// Llama 2 and 3, and SmolLM2.
 pub(super) fn read_llama(fields: &Fields) -> Result<DecoderConfig> {
-    fields.check(&[("sliding_window", &[]), ("layer_types", &[])])?;
+    fields.check(&[("sliding_window", &[])])?;
     let bias = fields.flag("attention_bias")?.unwrap_or(false);
-    Ok(read(fields, None, 10_000.0)?
+    let config = read(fields, None, 10_000.0)?;
+    fields.check_no_windows(config.num_hidden_layers, "a Llama has no windows")?;
+    Ok(config
         .with_qkv_bias(bias)
         .with_output_bias(bias)
         .with_mlp_bias(fields.flag("mlp_bias")?.unwrap_or(false)))
 }
 
-/// Mistral 7B and Nemo: with a window, every layer slides.
+/// Mistral 7B and Nemo: with a window, every layer slides unless the file says which ones do, as that of a Ministral.
 pub(super) fn read_mistral(fields: &Fields) -> Result<DecoderConfig> {
     fields.check(&[("attention_bias", &[]), ("mlp_bias", &[])])?;
     let config = read(fields, None, 10_000.0)?;
-    let n_layers = config.num_hidden_layers.min(MOST_LAYERS);
-    let all = |layer_type| vec![layer_type; n_layers];
-    let window = match fields.is_null("sliding_window") {
-        true => None,
-        false => Some(fields.size("sliding_window")?.unwrap_or(4096)),
-    };
-    Ok(match window {
-        None => config,
-        Some(window) => config
-            .with_sliding_window(window)
-            .with_layer_types(all(LayerType::SlidingAttention)),
-    })
+    let n_layers = config.num_hidden_layers;
+    if fields.is_null("sliding_window") {
+        fields.check_no_windows(n_layers, "sliding_window is null")?;
+        return Ok(config);
+    }
+    let all = vec![LayerType::SlidingAttention; n_layers.min(MOST_LAYERS)];
+    Ok(config
+        .with_sliding_window(fields.size("sliding_window")?.unwrap_or(4096))
+        .with_layer_types(fields.layer_types(n_layers)?.unwrap_or(all)))
 }
 
 /// Qwen2 and 2.5: biases of queries, keys and values.
@@ -80,11 +79,11 @@ fn windows(fields: &Fields, config: DecoderConfig) -> Result<DecoderConfig> {
         true => LayerType::SlidingAttention,
         false => LayerType::FullAttention,
     };
-    let n_layers = config.num_hidden_layers.min(MOST_LAYERS);
-    let layer_types = match fields.layer_types()? {
+    let n_layers = config.num_hidden_layers;
+    let layer_types = match fields.layer_types(n_layers)? {
         // Without a window such layers see everything, too.
         Some(named) if window.is_some() => named,
-        _ => (0..n_layers).map(layer_type).collect(),
+        _ => (0..n_layers.min(MOST_LAYERS)).map(layer_type).collect(),
     };
     Ok(config
         .with_sliding_window(window.unwrap_or(4096))

@@ -19,7 +19,7 @@ mod llama;
 mod names;
 
 use fields::Fields;
-pub(super) use names::{TOWERS, has_text_part, text_name};
+pub(super) use names::{EMBEDDINGS, HEAD_TABLE, TOWERS, has_text_part, text_name};
 
 /// Reads the text part of a `config.json`.
 type Reader = fn(&Fields) -> Result<DecoderConfig>;
@@ -264,7 +264,7 @@ mod tests {
         for (changes, told) in [
             (
                 json!({"rope_scaling": {"rope_type": "linear", "factor": 0.0}}),
-                "factor is 0, but must be above 0",
+                "factor is 0, but must be a finite number above 0",
             ),
             (
                 json!({"rope_scaling": {"rope_type": "linear"}}),

@@ -11,6 +11,9 @@ use crate::nn::decoder::config::KeysAndValues;
 /// What stands in front of the text model's weights: as transformers has saved them since 4.52, and as they were first published.
 const PREFIXES: [&str; 2] = ["model.language_model.", "language_model.model."];
 const HEADS: [&str; 2] = ["language_model.lm_head.", "lm_head."];
+/// The tables of a text model: its embeddings, and its head where that is another one.
+pub(crate) const EMBEDDINGS: &str = "model.embed_tokens.weight";
+pub(crate) const HEAD_TABLE: &str = "lm_head.weight";
 /// Parts for images and sound.
 pub(crate) const TOWERS: [&str; 6] = [
     "vision_tower",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::decoder::text_name;
+use super::decoder::{EMBEDDINGS, HEAD_TABLE, text_name};
 use super::tensors::{Source, StoredTensor, open};
 use super::weights::write_tensors;
 use crate::nn::{Decoder, Lora, Projection};
@@ -65,13 +65,10 @@ pub fn load_adapter(model: &mut Decoder, folder: &Path, device: &Device) -> Resu
     let mut own = model.clone();
     let mut base = |name: &str| {
         // The head of tied weights is the table of the embeddings.
-        let names = [name, "model.embed_tokens.weight"];
-        let names = if name == "lm_head.weight" {
-            &names[..]
-        } else {
-            &names[..1]
-        };
-        names.iter().find_map(|name| weight_of(&mut own, name))
+        weight_of(&mut own, name).or_else(|| match name {
+            HEAD_TABLE => weight_of(&mut own, EMBEDDINGS),
+            _ => None,
+        })
     };
     load_adapter_with(model, folder, &mut base, device)
 }

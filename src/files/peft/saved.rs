@@ -39,7 +39,13 @@ pub(super) fn pass_over_saved(
     for (name, tensor) in std::mem::take(tensors) {
         let own = base_name(&name).and_then(|name| base(&name));
         match (own, tensor.read_as(DType::F32)) {
-            (None, _) => problems.push(format!("{name} is unexpected")),
+            (None, _) => problems.push(match name.contains("per_layer_") {
+                true => format!(
+                    "{name} adapts the embeddings for each layer, which is not supported: train without them, with \
+                     target_modules of projections in attention and mlp"
+                ),
+                false => format!("{name} is unexpected"),
+            }),
             (Some(_), Err(problem)) => problems.push(problem),
             (Some(own), Ok(saved)) if is_same(&saved, &own) => {}
             (Some(_), Ok(_)) => problems.push(format!(

@@ -1,27 +1,15 @@
-//! The attention of a decoder's layer: its projections and norms, what it sees, and keys and values that layers share.
+//! The attention of a decoder's layer.
 
 use burn::module::Module;
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 
 use crate::kernels::ops::{self, NormScale, Scores, SharedPrompt};
 use crate::nn::decoder::cache::KvCache;
 use crate::nn::decoder::config::{DecoderConfig, KeysAndValues, LayerType};
-use crate::nn::decoder::layer::Pass;
+use crate::nn::decoder::pass::{Carried, Pass, Sight};
 use crate::nn::layers::attention::Attend;
 use crate::nn::layers::linear::Linear;
 use crate::nn::layers::norm::RmsNorm;
-use crate::nn::layers::rope::Rope;
-
-/// What the layers of one type see.
-#[derive(Clone, Debug)]
-pub(crate) struct Sight {
-    pub(crate) rope: Rope,
-    /// `[batch, 1, seq, keys]`, true where attention is forbidden
-    pub(crate) mask: Tensor<4, Bool>,
-}
-
-/// Keys and values of layers that later ones use, too, by the type of the layer.
-pub(crate) type Carried = [Option<[Tensor<4>; 2]>; 2];
 
 #[derive(Module, Debug)]
 pub(super) struct Attention {
@@ -91,7 +79,8 @@ impl Attention {
         }
     }
 
-    /// Whether it is the attention of Gemma 1.
+    /// Whether the kernels for one new token can run it: no norms of queries, keys and values, no cap, no window, the usual scale,
+    /// and keys of its own that no other layer uses.
     #[cfg(any(feature = "cuda", feature = "vulkan"))]
     pub(super) fn is_plain(&self) -> bool {
         let has_own = |keys: &Keys| keys.k_norm.is_none() && keys.v_norm_eps.is_none();
@@ -156,7 +145,7 @@ impl Attention {
         if self.lends {
             *shared = Some([key.clone(), value.clone()]);
         }
-        // Of a cache a layer with a window has the last columns alone.
+        // A layer with a window has only the last columns in the cache: the mask is cut to them.
         let ([_, _, _, columns], [_, _, keys, _]) = (mask.dims(), key.dims());
         let missing = columns - keys;
         let mask = match missing {

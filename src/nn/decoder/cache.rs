@@ -126,8 +126,8 @@ impl KvCache {
         }
     }
 
-    /// Groups the rows by the prompt they begin with, with the columns of it that a layer sees, to which the first `missing` are
-    /// missing.
+    /// Groups the rows by the prompt they begin with, with the columns of that prompt in a layer that lacks the first `missing`
+    /// columns.
     pub(crate) fn prompts(&self, missing: usize) -> Vec<SharedPrompt> {
         let seen = self.seen();
         let mut prompts: Vec<SharedPrompt> = Vec::with_capacity(self.rows());
@@ -238,7 +238,7 @@ impl KvCache {
     ///
     /// # Panics
     ///
-    /// Panics if they are more than 64 and a layer would see tokens then that it has dropped.
+    /// Panics if a layer with a window would need tokens then that it has dropped; up to 64 tokens can always be forgotten.
     pub fn forget(&mut self, tokens: usize) {
         self.used.end -= tokens.min(self.used.len());
         assert!(

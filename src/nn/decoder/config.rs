@@ -2,10 +2,12 @@
 
 use burn::config::Config;
 use burn::serde::{Deserialize, Serialize};
+use burn::tensor::Device;
 
 use crate::kernels::ops::NormScale;
 use crate::nn::config::{InvalidConfig, check_layers, check_multiple, check_sizes};
 use crate::nn::layers::activation::Activation;
+use crate::nn::layers::norm::RmsNorm;
 use crate::nn::layers::rope::RopeParameters;
 
 /// What the attention of a layer sees, by the names of `config.json`.
@@ -63,7 +65,7 @@ pub struct DecoderConfig {
     /// Key and value heads; divides the number of query heads.
     #[config(default = 16)]
     pub num_key_value_heads: usize,
-    /// Width of a head, which need not be `hidden_size / num_attention_heads`; even, as rotary positions turn its halves.
+    /// Width of a head, which need not be `hidden_size / num_attention_heads`; even, as rotary positions pair its halves.
     #[config(default = 256)]
     pub head_dim: usize,
     /// Added to the mean square in norms.
@@ -93,7 +95,7 @@ pub struct DecoderConfig {
     /// Whether the outputs of attention and of the feed-forward network have norms of their own, before they are added.
     #[config(default = false)]
     pub post_norms: bool,
-    /// Whether queries and keys are normalized within each head.
+    /// Whether queries and keys are normalized, each head by itself.
     #[config(default = false)]
     pub qk_norm: bool,
     /// Whether values are normalized within each head, without a weight.
@@ -123,10 +125,10 @@ pub struct DecoderConfig {
     /// Key and value heads of layers that see everything, if their number differs.
     #[config(default = "None")]
     pub num_global_key_value_heads: Option<usize>,
-    /// Whether in layers that see everything the keys are the values, too, before norm and angles.
+    /// Whether layers that see everything take the projection of keys for values, too, before norm and angles.
     #[config(default = false)]
     pub attention_k_eq_v: bool,
-    /// How many of the last layers use keys and values of the last layer before them that sees the same.
+    /// How many of the last layers use keys and values of the last layer of their type before them.
     #[config(default = 0)]
     pub num_kv_shared_layers: usize,
     /// Whether the feed-forward network of those layers is twice as wide.
@@ -216,6 +218,11 @@ impl DecoderConfig {
         .with_vocab_size_per_layer_input(40)
         .with_hidden_size_per_layer_input(4)
         .with_initializer_range(0.3)
+    }
+
+    /// A norm over the last `size` numbers, as all of the model's are.
+    pub(super) fn norm(&self, size: usize, device: &Device) -> RmsNorm {
+        RmsNorm::new(size, self.norm_scale, self.rms_norm_eps, device)
     }
 
     /// What a layer sees.
@@ -327,8 +334,9 @@ impl DecoderConfig {
             let layer_type = self.layer_type(layer_idx);
             if !(0..first_shared).any(|other| self.layer_type(other) == layer_type) {
                 return invalid(format!(
-                    "num_kv_shared_layers is {}, but no layer before the last {} of {} sees what layer {layer_idx} does",
-                    self.num_kv_shared_layers, self.num_kv_shared_layers, self.num_hidden_layers
+                    "num_kv_shared_layers is {}, but no layer before layer {first_shared} has the type of layer {layer_idx}, \
+                     which would use its keys and values",
+                    self.num_kv_shared_layers
                 ));
             }
         }
@@ -356,7 +364,9 @@ impl DecoderConfig {
         ];
         for (name, number) in numbers {
             if let Some(number) = number.filter(|number| !(number.is_finite() && *number > 0.0)) {
-                return invalid(format!("{name} is {number}, but must be above 0"));
+                return invalid(format!(
+                    "{name} is {number}, but must be a finite number above 0"
+                ));
             }
         }
         self.rope_parameters.check()?;
@@ -405,7 +415,7 @@ mod tests {
                     .clone()
                     .with_layer_types([&sliding[1..], &[LayerType::FullAttention]].concat())
                     .with_num_kv_shared_layers(2),
-                "num_kv_shared_layers is 2, but no layer before the last 2 of 18 sees what layer 17 does",
+                "num_kv_shared_layers is 2, but no layer before layer 16 has the type of layer 17, which would use its keys and values",
             ),
             (
                 config.clone().with_hidden_act(Activation::Relu),
@@ -413,11 +423,11 @@ mod tests {
             ),
             (
                 config.clone().with_final_logit_softcapping(Some(0.0)),
-                "final_logit_softcapping is 0, but must be above 0",
+                "final_logit_softcapping is 0, but must be a finite number above 0",
             ),
             (
                 config.with_rope_parameters(RopeParameters::new(f64::NAN)),
-                "rope_theta is NaN, but must be above 0",
+                "rope_theta is NaN, but must be a finite number above 0",
             ),
         ] {
             assert_eq!(told(config), expected);

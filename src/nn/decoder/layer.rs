@@ -4,50 +4,22 @@ use burn::module::{Initializer, Module};
 use burn::tensor::{Device, Int, Tensor};
 
 use crate::kernels::ops::{Gate, gated};
-use crate::nn::decoder::attention::{Attention, Carried, Sight};
+use crate::nn::decoder::attention::Attention;
 use crate::nn::decoder::cache::KvCache;
 use crate::nn::decoder::config::{DecoderConfig, LayerType};
+use crate::nn::decoder::pass::{Carried, Pass};
 use crate::nn::decoder::per_layer::PerLayerInput;
 use crate::nn::layers::linear::Linear;
 use crate::nn::layers::lora::Projection;
 use crate::nn::layers::norm::RmsNorm;
 use crate::nn::layers::weight::{Weight, WeightMut, Weights, join};
 
-/// Inputs that all layers of a forward pass share.
-#[derive(Clone, Debug)]
-pub(crate) struct Pass {
-    /// `[batch, seq]`
-    #[cfg(any(feature = "cuda", feature = "vulkan"))]
-    pub(crate) positions: Tensor<2, Int>,
-    /// What the layers of each type see; none of a type that no layer has.
-    pub(crate) sights: [Option<Sight>; 2],
-    /// What each layer adds for each token, if the model has such embeddings, `[batch, seq, layers, size]`.
-    pub(crate) per_layer: Option<Tensor<4>>,
-    /// `[n]`, the tokens that the last layer gives a result for, if not all, counted through the batch.
-    pub(crate) wanted: Option<Tensor<1, Int>>,
-}
-
-impl Pass {
-    /// What a layer of that type sees.
-    pub(super) fn sight(&self, layer_type: LayerType) -> &Sight {
-        let sight = self.sights[layer_type as usize].as_ref();
-        sight.expect("a pass has what each layer of its model sees")
-    }
-}
-
-impl DecoderConfig {
-    /// A norm over the last `size` numbers, as all of the model's are.
-    pub(super) fn norm(&self, size: usize, device: &Device) -> RmsNorm {
-        RmsNorm::new(size, self.norm_scale, self.rms_norm_eps, device)
-    }
-}
-
 #[derive(Module, Debug)]
 pub(crate) struct DecoderLayer {
     self_attn: Attention,
     mlp: Mlp,
     input_layernorm: RmsNorm,
-    /// Before the feed-forward network or, if that has norms of its own, behind attention.
+    /// Without post-norms it stands before the feed-forward network, with them behind attention; both are called so in files.
     post_attention_layernorm: RmsNorm,
     /// Before the feed-forward network and behind it.
     feedforward_layernorms: Option<[RmsNorm; 2]>,
@@ -132,7 +104,7 @@ impl DecoderLayer {
         if hidden.dims()[1] != 1
             || hidden.is_tracked()
             || !attention.is_plain()
-            || self.mlp.gate() != Gate::GeluTanh
+            || self.mlp.gate != Gate::GeluTanh
             || self.feedforward_layernorms.is_some()
             || self.per_layer_input.is_some()
             || self.layer_scalar.is_some()
@@ -281,7 +253,8 @@ struct Mlp {
     gate_proj: Linear,
     up_proj: Linear,
     down_proj: Linear,
-    is_silu: bool,
+    #[module(skip)]
+    gate: Gate,
 }
 
 impl Mlp {
@@ -295,20 +268,13 @@ impl Mlp {
             gate_proj: linear(config.hidden_size, inner),
             up_proj: linear(config.hidden_size, inner),
             down_proj: linear(inner, config.hidden_size),
-            is_silu: config.hidden_act.gate() == Some(Gate::Silu),
-        }
-    }
-
-    fn gate(&self) -> Gate {
-        match self.is_silu {
-            true => Gate::Silu,
-            false => Gate::GeluTanh,
+            gate: config.hidden_act.gate().unwrap_or(Gate::GeluTanh),
         }
     }
 
     fn forward(&self, hidden: Tensor<3>) -> Tensor<3> {
         let gate = self.gate_proj.forward(hidden.clone());
         let up = self.up_proj.forward(hidden);
-        self.down_proj.forward(gated(gate, up, self.gate()))
+        self.down_proj.forward(gated(gate, up, self.gate))
     }
 }

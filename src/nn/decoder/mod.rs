@@ -12,6 +12,7 @@ pub(crate) mod cache;
 pub(crate) mod layer;
 pub(crate) mod logps;
 pub(crate) mod model;
+pub(crate) mod pass;
 pub(crate) mod per_layer;
 pub(crate) mod projections;
 pub(crate) mod storage;

@@ -8,12 +8,12 @@
 use burn::module::{Initializer, Module};
 use burn::tensor::{Device, Int, Tensor, assert_shape};
 
-use crate::nn::decoder::attention::{Carried, Sight};
 use crate::nn::decoder::cache::KvCache;
 use crate::nn::decoder::config::{DecoderConfig, LayerType};
 use crate::nn::decoder::input::DecoderInput;
-use crate::nn::decoder::layer::{DecoderLayer, Pass};
+use crate::nn::decoder::layer::DecoderLayer;
 use crate::nn::decoder::logps::token_logps;
+use crate::nn::decoder::pass::{Carried, Pass, Sight};
 use crate::nn::decoder::per_layer::PerLayerEmbeddings;
 use crate::nn::layers::attention::within_window;
 use crate::nn::layers::norm::RmsNorm;
@@ -96,8 +96,8 @@ impl Decoder {
         self.norm.forward(self.run(input, cache, None))
     }
 
-    /// The last hidden states of some tokens, counted through the batch: the last layer spares all others' feed-forward
-    /// network.
+    /// The last hidden states of some tokens, counted through the batch: the last layer runs its feed-forward
+    /// network for them alone.
     ///
     /// # Shapes
     ///

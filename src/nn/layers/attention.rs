@@ -100,7 +100,7 @@ pub fn grouped_query_attention(input: Attend) -> Tensor<4> {
     })
 }
 
-/// Forbids keys that are at least `window` positions before a query, too.
+/// Also forbids keys that are `window` or more positions before a query.
 ///
 /// Positions count, not columns: replies that are packed behind one prompt all begin at its end.
 ///

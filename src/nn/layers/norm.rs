@@ -62,7 +62,7 @@ impl RmsNorm {
         self.forward(heads).reshape([batch, seq, width])
     }
 
-    /// The scale minus one, and the epsilon added to the mean square; `None` of a norm that scales in another way.
+    /// The scale minus one, and the epsilon added to the mean square; `None` unless the scale is `1 + weight`.
     #[cfg(any(feature = "cuda", feature = "vulkan"))]
     pub(crate) fn parts(&self) -> Option<(Tensor<1>, f64)> {
         (self.scale == NormScale::OnePlusWeight).then(|| (self.weight.val(), self.eps))

@@ -26,9 +26,9 @@ pub enum RopeType {
     Llama3 {
         /// The factor.
         factor: f64,
-        /// What turns fewer times than this in the original context is divided by the whole factor.
+        /// Frequencies with fewer turns than this in the original context are divided by the whole factor.
         low_freq_factor: f64,
-        /// What turns more times than this in the original context stays as it is.
+        /// Those with more turns than this in it stay as they are.
         high_freq_factor: f64,
         /// The original context, in tokens.
         original_max_position_embeddings: f64,
@@ -74,16 +74,20 @@ impl RopeParameters {
             ]),
             RopeType::Proportional {
                 partial_rotary_factor: part,
-            } => numbers.extend([
-                ("partial_rotary_factor", part),
-                ("2 - partial_rotary_factor", 2.0 - part),
-            ]),
+            } => {
+                numbers.push(("partial_rotary_factor", part));
+                if part > 1.0 {
+                    return Err(InvalidConfig::new(format!(
+                        "partial_rotary_factor is {part}, but must be at most 1"
+                    )));
+                }
+            }
         }
         let is_wrong = |number: f64| !(number.is_finite() && number > 0.0);
         match numbers.into_iter().find(|(_, number)| is_wrong(*number)) {
             None => Ok(()),
             Some((name, number)) => Err(InvalidConfig::new(format!(
-                "{name} is {number}, but must be above 0"
+                "{name} is {number}, but must be a finite number above 0"
             ))),
         }
     }

@@ -16,7 +16,7 @@ pub trait RowSource: Debug + Send + Sync {
     fn rows(&self, indices: &[usize]) -> Vec<f32>;
 }
 
-/// A frozen table of which the rows at hand are in memory alone.
+/// A frozen table of which only the rows in use are in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredRows {
     source: Arc<dyn RowSource>,

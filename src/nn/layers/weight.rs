@@ -36,7 +36,7 @@ enum Storage<const D: usize> {
     Nf4(Nf4<D>),
     /// A constant in eight bits a value, dequantized on each use.
     Int8(Int8),
-    /// A constant that stays on a disk; the rows at hand are read.
+    /// A constant that stays on a disk; rows are read when they are used.
     Stored(StoredTable),
     /// A constant in bf16, widened to f32 on each use.
     Bf16(Bf16<D>),
