@@ -22,7 +22,9 @@ use apc::parallel::{self, Devices, Replicas};
 use apc::persona::{JudgeTask, Persona, RelevanceTable, persona_prompt};
 use apc::pipeline::{Sampler, sample_replies};
 use apc::progress::Job;
-use apc::text::{ChatFormat, DraftModel, GenerateConfig, Prompt, Sampling, Tokenizer, generate};
+use apc::text::{
+    ChatFormat, DraftModel, GenerateConfig, Prompt, Sampling, Token, Tokenizer, generate,
+};
 use apc::{Result, memory};
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
@@ -228,11 +230,11 @@ impl Bench<'_> {
         const TOKENS: usize = 128;
         let gemma = self.models.gemma(&mut self.rng)?;
         let config = GenerateConfig {
-            max_new_tokens: TOKENS,
             min_new_tokens: TOKENS,
             // The likeliest tokens of random weights go in circles, which takes fewer passes.
             sampling: Sampling::at_temperature(1.0),
             stop_ids: vec![1],
+            ..GenerateConfig::new(TOKENS)
         };
         let warm = GenerateConfig {
             max_new_tokens: if self.warms_up() { TOKENS } else { 4 },
@@ -247,7 +249,7 @@ impl Bench<'_> {
                     seeds: vec![seed as u64],
                 })
                 .collect();
-            let mut tell = |_, _| {};
+            let mut tell = |_, _: &Token| {};
             generate(&gemma, &draft_model, &prompts, &warm, &self.job, &mut tell)?;
             let start = Instant::now();
             generate(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{Character, Everyday, EverydayQuestion, Share};
+use super::{Character, Conversation, Everyday, EverydayQuestion, Share};
 use crate::Result;
 use crate::progress::Job;
 
@@ -67,9 +67,10 @@ impl Answering {
         job: &Job,
     ) -> Result<()> {
         for question in &everyday.questions {
-            let answer = character.answer_aloud(&question.query, job, &mut |_| {})?;
+            let asked = Conversation::asked(question.query.trim());
+            let answer = character.reply_aloud(&asked, job, &mut |_| {})?;
             let response = answer.response;
-            let broken = match character.is_cut(&response)? {
+            let broken = match answer.is_cut {
                 true => Some(Broken::Endless),
                 false => broken(&response),
             };

@@ -1,10 +1,12 @@
 //! A character that answers, and whose answers are scored.
 
+use std::sync::Arc;
+
 use burn::config::Config;
 
-use super::{Persona, Score, Scorer, encode_prompt, persona_prompt};
+use super::{Conversation, Persona, Role, Score, Scorer};
 use crate::progress::Job;
-use crate::text::{Engine, GenerateConfig, Prompt, ReplyStream, Sampling, seed_for};
+use crate::text::{Engine, GenerateConfig, Prompt, ReplyStream, Sampling, Token, seed_for};
 use crate::{Error, Result};
 
 /// How a character answers.
@@ -58,7 +60,8 @@ impl AnswerConfig {
         Ok(())
     }
 
-    fn sampling(&self) -> Sampling {
+    /// How tokens are drawn.
+    pub fn sampling(&self) -> Sampling {
         match Sampling::at_temperature(self.temperature) {
             Sampling::Random { temperature, .. } => Sampling::Random {
                 temperature,
@@ -75,9 +78,15 @@ impl AnswerConfig {
 pub struct Answer {
     /// What was said to the character.
     pub message: String,
+    /// What that asks, with what it leans on: the score is by this.
+    pub query: String,
     /// What the character answered.
     pub response: String,
-    /// The statements in the prompt, the most relevant first.
+    /// Whether the answer is as long as one may be, so that it did not come to its end.
+    pub is_cut: bool,
+    /// How many of the oldest exchanges had no room in the prompt.
+    pub dropped: usize,
+    /// The statements that the message brought into the prompt, the most relevant first.
     pub retrieved: Vec<String>,
     /// How faithful the answer is.
     #[serde(flatten)]
@@ -85,12 +94,23 @@ pub struct Answer {
 }
 
 /// A persona with a model that speaks for it and judges that retrieve and score.
+///
+/// ```no_run
+/// # fn load() -> apc::persona::Character { unimplemented!() }
+/// use apc::persona::Conversation;
+///
+/// let mut mira = load();
+/// let mut talk = Conversation::asked("Do you have a brother?");
+/// talk.begun = mira.reply(&talk)?.response;
+/// talk.end();
+/// talk.query = "And a sister?".into();
+/// println!("{}", mira.reply(&talk)?.response);
+/// # Ok::<(), apc::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Character {
-    persona: Persona,
+    role: Role,
     engine: Engine,
-    scorer: Scorer,
-    config: AnswerConfig,
     n_answers: u64,
 }
 
@@ -106,100 +126,78 @@ impl Character {
         scorer: Scorer,
         config: AnswerConfig,
     ) -> Result<Self> {
-        config.check()?;
         Ok(Self {
-            persona,
+            role: Role::new(persona, Arc::new(scorer), config)?,
             engine,
-            scorer,
-            config,
             n_answers: 0,
         })
     }
 
     /// Who the character is.
     pub fn persona(&self) -> &Persona {
-        &self.persona
+        self.role.persona()
     }
 
-    /// Whether a response is as long as one may be, so that it did not come to its end.
-    pub fn is_cut(&self, response: &str) -> Result<bool> {
-        let n_tokens = self.engine.tokenizer().encode_bare(response)?.len();
-        Ok(n_tokens >= self.config.max_new_tokens)
-    }
-
-    /// Answers a message and scores the answer.
+    /// Answers a message by itself, and scores the answer.
     ///
-    /// Each message is answered by itself; the n-th one of a character draws the same random numbers every time.
+    /// The n-th answer of a character draws the same random numbers every time.
     pub fn answer(&mut self, message: &str) -> Result<Answer> {
-        self.answer_aloud(message, &Job::default(), &mut |_| {})
+        self.reply(&Conversation::asked(message.trim()))
     }
 
-    /// The same; `on_text` hears the answer as it grows, piece by piece.
+    /// Replies in a conversation, and scores the reply by what its last turn asks.
     ///
     /// # Errors
     ///
-    /// A message that leaves no room for an answer.
-    pub fn answer_aloud(
+    /// A last turn that leaves no room for a reply.
+    pub fn reply(&mut self, conversation: &Conversation) -> Result<Answer> {
+        self.reply_aloud(conversation, &Job::default(), &mut |_| {})
+    }
+
+    /// The same; `on_text` hears the reply as it grows, piece by piece.
+    pub fn reply_aloud(
         &mut self,
-        message: &str,
+        conversation: &Conversation,
         job: &Job,
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Answer> {
-        let message = message.trim();
-        let config = &self.config;
-        let (persona, tokenizer) = (&self.persona, self.engine.tokenizer());
-        let table = self.scorer.retrieve(persona, message, job)?;
-        let retrieved: Vec<&str> = table
-            .retrieve_relevant(0, config.rag_top_k, config.min_relevance)
-            .into_iter()
-            .map(|idx| persona.statements[idx].as_str())
-            .collect();
-        let format = self.engine.format();
-        let prompt = persona_prompt(format, &persona.name, &retrieved, message)?;
-        let max_tokens = self.engine.max_tokens();
+        let config = self.role.config();
+        let engine = &self.engine;
+        let max_new_tokens = config.max_new_tokens;
+        let prepared = self
+            .role
+            .prepare(engine, conversation, max_new_tokens, job)?;
         let prompt = Prompt {
-            ids: encode_prompt(tokenizer, &prompt, max_tokens, config.max_new_tokens)?,
+            ids: prepared.ids.clone(),
             seeds: vec![seed_for(config.seed, &[self.n_answers])],
         };
+        let format = engine.format();
         let generate = GenerateConfig {
-            max_new_tokens: config.max_new_tokens,
-            min_new_tokens: 0,
             sampling: config.sampling(),
             stop_ids: format.stop_ids().to_vec(),
+            ..GenerateConfig::new(max_new_tokens)
         };
-        let mut stream = ReplyStream::new(tokenizer);
+        let mut stream = ReplyStream::new(engine.tokenizer());
         let mut failure = None;
         let mut spoken = format.spoken();
-        let mut on_token = |_, token| {
-            if !spoken.is_said(token) {
+        let mut on_token = |_, token: &Token| {
+            if !spoken.is_said(token.id) {
                 return;
             }
-            match stream.push(token) {
+            match stream.push(token.id) {
                 Ok(new) if new.is_empty() => {}
                 Ok(new) => on_text(&new),
                 Err(error) => drop(failure.get_or_insert(error)),
             }
         };
-        let replies = self
-            .engine
-            .generate(&[prompt], &generate, job, &mut on_token)?;
+        let replies = engine.generate(&[prompt], &generate, job, &mut on_token)?;
         failure.map_or(Ok(()), Err)?;
         on_text(&stream.finish()?);
-        let said = format.spoken().of(&replies[0]);
-        let response = tokenizer.decode_reply(&said)?.trim().to_string();
-        let quiet = job.quiet();
-        let scores = self
-            .scorer
-            .score_retrieved(persona, message, &[&response], &table, &quiet)?;
+        let answers = self
+            .role
+            .answers(engine, &prepared, &replies, &job.quiet())?;
         self.n_answers += 1;
-        Ok(Answer {
-            message: message.to_string(),
-            response,
-            retrieved: retrieved.into_iter().map(str::to_string).collect(),
-            score: scores
-                .into_iter()
-                .next()
-                .unwrap_or_else(|| super::score(Vec::new())),
-        })
+        let none = || Error::Model("no reply came back".to_string());
+        answers.into_iter().next().ok_or_else(none)
     }
 }

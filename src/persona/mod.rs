@@ -6,12 +6,14 @@
 mod answering;
 mod benchmark;
 mod character;
+mod conversation;
 mod judge;
 #[expect(clippy::module_inception, reason = "the file of the type of that name")]
 mod persona;
 mod prompt;
 mod records;
 mod retrieval;
+mod role;
 mod score;
 mod scorer;
 
@@ -20,6 +22,7 @@ pub(crate) use answering::declines;
 pub use answering::{Answering, AskedReply, Broken};
 pub use benchmark::{Everyday, EverydayPair, EverydayQuestion, Share, Understanding};
 pub use character::{Answer, AnswerConfig, Character};
+pub use conversation::{Conversation, Exchange};
 #[cfg(feature = "tiny")]
 pub(crate) use judge::cosine;
 pub use judge::{
@@ -28,8 +31,9 @@ pub use judge::{
     find_judge, read_format, read_grading_format,
 };
 pub use persona::Persona;
-pub use prompt::{encode_prompt, encode_reply, paper_prompt, persona_prompt};
+pub use prompt::{conversation_prompt, encode_prompt, encode_reply, paper_prompt, persona_prompt};
 pub use records::{NliExample, PreferencePair, Query, RelevanceExample, Statement};
 pub use retrieval::RelevanceTable;
+pub use role::{Prepared, Role};
 pub use score::{Score, StatementScore, score};
 pub use scorer::Scorer;

@@ -1,5 +1,6 @@
 //! The prompt that a character answers from.
 
+use super::Conversation;
 use crate::text::{ChatFormat, Message, Tokenizer};
 use crate::{Error, Result};
 
@@ -22,23 +23,86 @@ pub fn persona_prompt(
     statements: &[&str],
     query: &str,
 ) -> Result<String> {
-    let [character, query] = [character, query].map(|text| format.without_marks(text));
-    let statements = format.without_marks(&statements.join("\n"));
-    if format.is_gemma_1() {
-        return Ok(paper_prompt(&character, &[&statements], &query));
-    }
-    let system = Message::new("system", instruction(&character, &statements).trim());
-    format.prompt(&[system, Message::new("user", query)])
+    let conversation = Conversation::asked(query);
+    conversation_prompt(format, character, &conversation, &[statements.to_vec()], 0)
+}
+
+/// A whole conversation, each turn of the user with the statements that were retrieved for it; the first `dropped` exchanges
+/// are left out.
+///
+/// The statements of a turn stay where they are while the conversation goes on, so that its prompts begin alike.
+///
+/// # Errors
+///
+/// A checkpoint that does not say how it is asked.
+///
+/// # Panics
+///
+/// Panics unless there are statements, if only none, for each of the user's turns.
+pub fn conversation_prompt(
+    format: &ChatFormat,
+    character: &str,
+    conversation: &Conversation,
+    statements: &[Vec<&str>],
+    dropped: usize,
+) -> Result<String> {
+    let clean = |text: &str| format.without_marks(text);
+    let character = clean(character);
+    let told = |place: usize| instruction(&character, &clean(&statements[place].join("\n")));
+    let exchanges = conversation.exchanges[dropped..].iter().zip(dropped..);
+    let last = conversation.exchanges.len();
+    let (scene, greeting) = (clean(&conversation.scene), clean(&conversation.greeting));
+    let mut prompt = if format.is_gemma_1() {
+        let mut prompt = match scene.is_empty() {
+            true => String::new(),
+            false => paper_turn("user", &scene),
+        };
+        if !greeting.is_empty() {
+            prompt.push_str(&paper_turn("model", &greeting));
+        }
+        for (exchange, place) in exchanges {
+            prompt.push_str(&paper_turn("model", &told(place)));
+            prompt.push_str(&paper_turn("user", &clean(&exchange.query)));
+            prompt.push_str(&paper_turn("model", &clean(&exchange.response)));
+        }
+        prompt.push_str(&paper_turn("model", &told(last)));
+        prompt.push_str(&paper_turn("user", &clean(&conversation.query)));
+        prompt.push_str("<start_of_turn>model\n");
+        prompt
+    } else {
+        let first = told(dropped);
+        let greeting = match greeting.is_empty() {
+            true => greeting,
+            false => format!("{character} began the conversation: {greeting}"),
+        };
+        let parts = [scene.as_str(), &greeting, &first].map(str::trim);
+        let system: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let mut messages = vec![Message::new("system", system.join("\n\n"))];
+        let asked = |query: &str, place: usize| match place == dropped {
+            true => clean(query),
+            false => format!("{}\n\n{}", told(place).trim(), clean(query)),
+        };
+        for (exchange, place) in exchanges {
+            messages.push(Message::new("user", asked(&exchange.query, place)));
+            messages.push(Message::new("assistant", clean(&exchange.response)));
+        }
+        messages.push(Message::new("user", asked(&conversation.query, last)));
+        format.prompt(&messages)?
+    };
+    prompt.push_str(&clean(&conversation.begun));
+    Ok(prompt)
 }
 
 /// The original's layout: the persona is a turn of the model, the query one of the user.
 pub fn paper_prompt(character: &str, statements: &[&str], query: &str) -> String {
     let instruction = instruction(character.trim(), statements.join("\n").trim());
-    let query = query.trim();
-    format!(
-        "<start_of_turn>model\n{instruction}<end_of_turn>\n\
-         <start_of_turn>user\n{query}<end_of_turn>\n<start_of_turn>model\n"
-    )
+    let [told, asked] = [("model", instruction.as_str()), ("user", query)]
+        .map(|(role, text)| paper_turn(role, text));
+    format!("{told}{asked}<start_of_turn>model\n")
+}
+
+fn paper_turn(role: &str, text: &str) -> String {
+    format!("<start_of_turn>{role}\n{}<end_of_turn>\n", text.trim())
 }
 
 /// The ids of a prompt.
@@ -90,6 +154,52 @@ mod tests {
             assert_eq!(prompt.matches("<start_of_turn>").count(), 3, "{prompt}");
             assert_eq!(prompt.matches("<end_of_turn>").count(), 2, "{prompt}");
             assert!(prompt.contains("Mira sings.\nReply as Mira"));
+        }
+    }
+
+    #[test]
+    fn a_prompt_of_a_later_turn_begins_with_the_prompt_of_the_one_before() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny/gemma");
+        let tokenizer = Tokenizer::load(&Checkpoint::folder(&folder)).unwrap();
+        // The same model with a system turn, as later Gemmas' relatives have one.
+        let other = tempfile::tempdir().unwrap();
+        for file in ["config.json", "tokenizer.json"] {
+            std::fs::copy(folder.join(file), other.path().join(file)).unwrap();
+        }
+        let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
+        let config = config.replace("\"model_type\": \"gemma\"", "\"model_type\": \"llama\"");
+        std::fs::write(other.path().join("config.json"), config).unwrap();
+        std::fs::write(
+            other.path().join("chat_template.jinja"),
+            "{% for m in messages %}[{{ m.role }}]{{ m.content }}[/]{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}",
+        )
+        .unwrap();
+        for folder in [folder.as_path(), other.path()] {
+            let format = ChatFormat::load(&Checkpoint::folder(folder), &tokenizer).unwrap();
+            let mut conversation = Conversation::asked("Who are you?");
+            conversation.scene = "A tavern.".into();
+            conversation.greeting = "Welcome!".into();
+            let mut statements = vec![vec!["Mira sings."]];
+            let first =
+                conversation_prompt(&format, "Mira", &conversation, &statements, 0).unwrap();
+            for part in ["A tavern.", "Welcome!", "Mira sings.", "Who are you?"] {
+                assert_eq!(first.matches(part).count(), 1, "{first}");
+            }
+            conversation.begun = "I am Mira".into();
+            let begun =
+                conversation_prompt(&format, "Mira", &conversation, &statements, 0).unwrap();
+            assert_eq!(begun, format!("{first}I am Mira"));
+            conversation.end();
+            conversation.query = "And your sister?".into();
+            statements.push(vec!["Mira has a sister."]);
+            let second =
+                conversation_prompt(&format, "Mira", &conversation, &statements, 0).unwrap();
+            assert!(second.starts_with(&begun), "{second}");
+            let new = &second[begun.len()..];
+            assert!(new.contains("Mira has a sister.") && new.contains("And your sister?"));
+            let cut = conversation_prompt(&format, "Mira", &conversation, &statements, 1).unwrap();
+            assert!(!cut.contains("Who are you?") && !cut.contains("Mira sings."));
+            assert!(cut.contains("A tavern.") && cut.contains("Mira has a sister."));
         }
     }
 }

@@ -140,10 +140,10 @@ fn sample_group(
         })
         .collect::<Result<Vec<String>>>()?;
     let config = GenerateConfig {
-        max_new_tokens: sampler.max_new_tokens,
         min_new_tokens: sampler.min_new_tokens,
         sampling: sampler.sampling,
         stop_ids: sampler.format.stop_ids().to_vec(),
+        ..GenerateConfig::new(sampler.max_new_tokens)
     };
     let mut parts = begin(sampler, query_idxs, &texts, &config)?;
     let n_replies = sampler.n_replies;
@@ -204,7 +204,7 @@ fn begin<'a>(
     sampler: &Sampler<'a>,
     query_idxs: &[usize],
     texts: &[String],
-    config: &'a GenerateConfig,
+    config: &GenerateConfig,
 ) -> Result<Vec<Part<'a>>> {
     let devices = sampler.models.devices();
     let workers = devices.workers().min(texts.len());

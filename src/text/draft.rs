@@ -72,6 +72,11 @@ impl Draft {
         self.tokens.push(token);
     }
 
+    /// The prompt and the reply so far.
+    pub(super) fn into_tokens(self) -> Vec<i32> {
+        self.tokens
+    }
+
     /// The number of tokens that the model should draft next.
     pub(super) fn wanted(&self) -> usize {
         self.from_model

@@ -12,8 +12,8 @@ use crate::nn::{Decoder, DecoderConfig};
 use crate::parallel::{Devices, Replicas};
 use crate::progress::Job;
 use crate::text::{
-    ChatFormat, DraftModel, GenerateConfig, Prompt, Requirements, Tokenizer, Work, generate,
-    response_logprobs,
+    ChatFormat, DraftModel, GenerateConfig, Prompt, Reply, Requirements, Token, Tokenizer, Work,
+    generate, response_logprobs,
 };
 use crate::{Error, Result, kernels, memory};
 
@@ -281,8 +281,8 @@ impl Engine {
         prompts: &[Prompt],
         config: &GenerateConfig,
         job: &Job,
-        on_token: &mut dyn FnMut(usize, i32),
-    ) -> Result<Vec<Vec<i32>>> {
+        on_token: &mut dyn FnMut(usize, &Token),
+    ) -> Result<Vec<Reply>> {
         for prompt in prompts {
             self.check_ids(&prompt.ids)?;
         }

@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::nn::Decoder;
 use crate::progress::Job;
-use crate::text::{DraftModel, GenerateConfig, Generation, Prompt, Room};
+use crate::text::{DraftModel, GenerateConfig, Generation, Prompt, Reply, Room, Token};
 
 /// Samples all replies to all prompts, in the order of prompts and seeds; see [`Generation`].
 ///
@@ -18,17 +18,16 @@ pub fn generate(
     prompts: &[Prompt],
     config: &GenerateConfig,
     job: &Job,
-    on_token: &mut dyn FnMut(usize, i32),
-) -> Result<Vec<Vec<i32>>> {
+    on_token: &mut dyn FnMut(usize, &Token),
+) -> Result<Vec<Reply>> {
     let n_replies = prompts.iter().map(|prompt| prompt.seeds.len()).sum();
-    let mut replies = vec![Vec::new(); n_replies];
+    let mut replies = Vec::with_capacity(n_replies);
     let mut generation =
         Generation::new(model, prompts, config, Room::of(model)).with_draft_model(draft_model);
     while !generation.is_done() {
-        for reply in generation.step(job, on_token)? {
-            replies[reply.reply_idx] = reply.ids;
-        }
+        replies.extend(generation.step(job, on_token)?);
     }
+    replies.sort_by_key(|reply| reply.reply_idx);
     Ok(replies)
 }
 
@@ -50,23 +49,17 @@ mod tests {
 
     fn config(sampling: Sampling) -> GenerateConfig {
         GenerateConfig {
-            max_new_tokens: 12,
-            min_new_tokens: 0,
             sampling,
             stop_ids: vec![7],
+            ..GenerateConfig::new(12)
         }
     }
 
     fn replies(model: &Decoder, prompts: &[Prompt], config: &GenerateConfig) -> Vec<Vec<i32>> {
-        generate(
-            model,
-            &DraftModel::none(),
-            prompts,
-            config,
-            &Job::default(),
-            &mut |_, _| {},
-        )
-        .unwrap()
+        let none = DraftModel::none();
+        let job = Job::default();
+        let replies = generate(model, &none, prompts, config, &job, &mut |_, _| {}).unwrap();
+        replies.into_iter().map(|reply| reply.ids).collect()
     }
 
     #[test]

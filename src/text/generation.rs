@@ -1,6 +1,8 @@
 //! Continuous batching: a finished reply makes room for a waiting prompt.
 
 use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
@@ -9,7 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::nn::{Decoder, DecoderInput, KvCache, Lengths};
 use crate::progress::Job;
 use crate::text::draft::{Draft, DraftModel};
-use crate::text::running::{Reply, Row, add_tokens, forbid_stops, numbers};
+use crate::text::prefixes::Prefixes;
+use crate::text::running::{FinishReason, Reply, Row, Token, add_tokens, numbers};
 use crate::text::{GenerateConfig, Prompt, Room};
 use crate::{Result, kernels, parallel};
 
@@ -26,24 +29,33 @@ pub struct Generation<'a> {
     model: &'a Decoder,
     device: Device,
     lengths: Lengths,
-    config: &'a GenerateConfig,
     room: Room,
-    waiting: VecDeque<Waiting>, // the longest first
+    waiting: VecDeque<Waiting>,
     rows: Vec<Row>,
     cache: KvCache, // of the same rows
     draft_model: Option<&'a Decoder>,
     ended: Vec<Reply>,
+    n_replies: usize,
+    prefixes: Option<Prefixes>,
 }
 
 /// A prompt whose replies have not started.
 #[derive(Debug)]
 struct Waiting {
     ids: Vec<i32>,
+    config: Arc<GenerateConfig>,
     replies: Vec<(usize, u64)>,
 }
 
+impl Waiting {
+    /// The most tokens that a reply may have, its prompt included.
+    fn longest(&self) -> usize {
+        self.ids.len() + self.config.max_new_tokens
+    }
+}
+
 impl<'a> Generation<'a> {
-    /// Queues all prompts.
+    /// Queues all prompts, the longest first, so that few begin beside much longer ones.
     ///
     /// # Panics
     ///
@@ -51,45 +63,92 @@ impl<'a> Generation<'a> {
     pub fn new(
         model: &'a Decoder,
         prompts: &[Prompt],
-        config: &'a GenerateConfig,
+        config: &GenerateConfig,
         room: Room,
     ) -> Self {
-        let mut waiting = Vec::with_capacity(prompts.len());
-        let mut next_idx = 0;
+        let mut generation = Self::empty(model, room);
+        let config = Arc::new(config.clone());
         for prompt in prompts {
-            assert!(!prompt.ids.is_empty(), "a prompt has tokens");
-            let seeds = prompt.seeds.iter().copied();
-            let replies: Vec<(usize, u64)> = (next_idx..).zip(seeds).collect();
-            next_idx += replies.len();
-            let longest = prompt.ids.len() + config.max_new_tokens;
-            let most = room.rows.min(room.tokens / longest.max(1)).max(1);
-            waiting.extend(replies.chunks(most).map(|replies| Waiting {
-                ids: prompt.ids.clone(),
-                replies: replies.to_vec(),
-            }));
+            generation.push(prompt, &config);
         }
+        let waiting = generation.waiting.make_contiguous();
         waiting.sort_by_key(|prompt| std::cmp::Reverse(prompt.ids.len()));
-        let mut ended = Vec::new();
-        if config.max_new_tokens == 0 {
-            waiting.clear();
-            ended.extend((0..next_idx).map(|reply_idx| Reply {
-                reply_idx,
-                ids: Vec::new(),
-            }));
-        }
+        generation
+    }
+
+    /// A batch that has no prompt yet.
+    pub fn empty(model: &'a Decoder, room: Room) -> Self {
         let device = model.device();
         let lengths = Lengths::on(&device);
         Self {
             model,
             device,
             lengths,
-            config,
             room,
-            waiting: waiting.into(),
+            waiting: VecDeque::new(),
             rows: Vec::new(),
             cache: KvCache::new(Vec::new()).with_lengths(lengths),
             draft_model: None,
-            ended,
+            ended: Vec::new(),
+            n_replies: 0,
+            prefixes: None,
+        }
+    }
+
+    /// Queues a prompt behind those that wait, with settings of its own; returns the indices of its replies.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the prompt has no token.
+    pub fn push(&mut self, prompt: &Prompt, config: &Arc<GenerateConfig>) -> Range<usize> {
+        assert!(!prompt.ids.is_empty(), "a prompt has tokens");
+        let first = self.n_replies;
+        let seeds = prompt.seeds.iter().copied();
+        let replies: Vec<(usize, u64)> = (first..).zip(seeds).collect();
+        self.n_replies += replies.len();
+        if config.max_new_tokens == 0 {
+            self.ended
+                .extend(replies.iter().map(|&(reply_idx, _)| Reply {
+                    reply_idx,
+                    ids: Vec::new(),
+                    finish_reason: FinishReason::Length,
+                }));
+            return first..self.n_replies;
+        }
+        let longest = prompt.ids.len() + config.max_new_tokens;
+        let most = self.room.rows.min(self.room.tokens / longest).max(1);
+        self.waiting
+            .extend(replies.chunks(most).map(|replies| Waiting {
+                ids: prompt.ids.clone(),
+                config: config.clone(),
+                replies: replies.to_vec(),
+            }));
+        first..self.n_replies
+    }
+
+    /// Gives a reply up, wherever it is; it is not returned.
+    pub fn cancel(&mut self, reply_idx: usize) {
+        for prompt in &mut self.waiting {
+            prompt.replies.retain(|&(idx, _)| idx != reply_idx);
+        }
+        self.waiting.retain(|prompt| !prompt.replies.is_empty());
+        self.ended.retain(|reply| reply.reply_idx != reply_idx);
+        if let Some(row_idx) = self
+            .rows
+            .iter()
+            .position(|row| row.reply.reply_idx == reply_idx)
+        {
+            self.end(row_idx);
+            self.ended.pop();
+        }
+    }
+
+    /// Keeps what the model made of the last texts, up to so many tokens, so that a prompt that begins like one of them goes
+    /// through the model only from where it differs.
+    pub fn with_prefixes(self, tokens: usize) -> Self {
+        Self {
+            prefixes: Some(Prefixes::new(tokens)),
+            ..self
         }
     }
 
@@ -109,14 +168,32 @@ impl<'a> Generation<'a> {
     /// Starts the prompts that fit, adds a token to every reply and returns the replies that are finished.
     ///
     /// Calls `on_token` for each new token with the index of its reply.
-    pub fn step(&mut self, job: &Job, on_token: &mut dyn FnMut(usize, i32)) -> Result<Vec<Reply>> {
+    pub fn step(
+        &mut self,
+        job: &Job,
+        on_token: &mut dyn FnMut(usize, &Token),
+    ) -> Result<Vec<Reply>> {
         loop {
             job.check()?;
             let prompts = self.admitted();
             if prompts.is_empty() {
                 break;
             }
-            self.begin(&prompts, on_token)?;
+            let mut fresh = Vec::with_capacity(prompts.len());
+            for prompt in prompts {
+                let known = self.prefixes.as_mut();
+                match known.and_then(|prefixes| prefixes.take(&prompt.ids)) {
+                    Some(cache) => self.begin(&[prompt], cache, on_token)?,
+                    None => fresh.push(prompt),
+                }
+            }
+            if !fresh.is_empty() {
+                let seq = fresh.iter().map(|prompt| prompt.ids.len()).max();
+                let seq = self.lengths.round(seq.unwrap_or(0));
+                let padded = fresh.iter().map(|prompt| seq - prompt.ids.len());
+                let cache = KvCache::new(padded.collect()).with_lengths(self.lengths);
+                self.begin(&fresh, cache, on_token)?;
+            }
         }
         if self.rows.len() == 1 && kernels::is_cpu(&self.device) {
             self.go_on_alone(on_token)?;
@@ -131,13 +208,12 @@ impl<'a> Generation<'a> {
         /// The most tokens in a prefill batch.
         const BATCH_TOKENS: usize = 2048;
         let free = self.room.rows.saturating_sub(self.rows.len());
-        let longest = |prompt: &Waiting| prompt.ids.len() + self.config.max_new_tokens;
         let mut columns = self.rows.iter().map(|row| row.longest).max().unwrap_or(0);
         let (mut rows, mut count) = (self.rows.len(), 0);
         let mut full = false;
         for prompt in &self.waiting {
             rows += prompt.replies.len();
-            columns = columns.max(longest(prompt));
+            columns = columns.max(prompt.longest());
             let alone = rows == prompt.replies.len();
             full = !alone && (rows > self.room.rows || rows * columns > self.room.tokens);
             let most = self.waiting[0].ids.len();
@@ -163,18 +239,30 @@ impl<'a> Generation<'a> {
         (rows.min(most), tokens)
     }
 
-    /// Prefills prompts and chooses the first token of their replies.
-    fn begin(&mut self, prompts: &[Waiting], on_token: &mut dyn FnMut(usize, i32)) -> Result<()> {
-        let seq = prompts.iter().map(|prompt| prompt.ids.len()).max();
-        let seq = self.lengths.round(seq.unwrap_or(0));
-        let padding = |prompt: &Waiting| seq - prompt.ids.len();
+    /// Prefills prompts behind what a cache has of them already, and chooses the first token of their replies.
+    fn begin(
+        &mut self,
+        prompts: &[Waiting],
+        mut cache: KvCache,
+        on_token: &mut dyn FnMut(usize, &Token),
+    ) -> Result<()> {
+        let known = cache.seq_len();
+        let seq = prompts.iter().map(|prompt| prompt.ids.len() - known).max();
+        let seq = match known {
+            0 => self.lengths.round(seq.unwrap_or(0)),
+            _ => seq.unwrap_or(0),
+        };
         let ids = prompts.iter().flat_map(|prompt| {
-            std::iter::repeat_n(0, padding(prompt)).chain(prompt.ids.iter().copied())
+            let new = &prompt.ids[known..];
+            std::iter::repeat_n(0, seq - new.len()).chain(new.iter().copied())
         });
         let ids = TensorData::new(ids.collect::<Vec<i32>>(), [prompts.len(), seq]);
-        let padded = prompts.iter().map(padding).collect();
-        let mut cache = KvCache::new(padded).with_lengths(self.lengths);
         let logits = logits(self.model, ids, &mut cache, 1, &self.device);
+        if let Some(prefixes) = &mut self.prefixes {
+            for (row_idx, prompt) in prompts.iter().enumerate() {
+                prefixes.keep(prompt.ids.clone(), &cache, row_idx);
+            }
+        }
 
         let mut begun = Vec::new();
         let mut prompt_of = Vec::new();
@@ -184,15 +272,17 @@ impl<'a> Generation<'a> {
                     reply: Reply {
                         reply_idx,
                         ids: Vec::new(),
+                        finish_reason: FinishReason::Length,
                     },
+                    config: prompt.config.clone(),
                     rng: ChaCha8Rng::seed_from_u64(seed),
                     draft: Draft::behind(&prompt.ids),
-                    longest: prompt.ids.len() + self.config.max_new_tokens,
+                    longest: prompt.longest(),
                 });
                 prompt_of.push(prompt_idx);
             }
         }
-        let goes_on = add_tokens(self.config, logits, &mut begun, &prompt_of, on_token)?;
+        let goes_on = add_tokens(logits, &mut begun, &prompt_of, on_token)?;
         let mut joining = Vec::with_capacity(begun.len());
         for ((row, prompt_idx), goes_on) in begun.into_iter().zip(prompt_of).zip(goes_on) {
             if goes_on {
@@ -209,13 +299,13 @@ impl<'a> Generation<'a> {
     }
 
     /// Runs the last token of every reply through the model and chooses the next.
-    fn go_on(&mut self, on_token: &mut dyn FnMut(usize, i32)) -> Result<()> {
+    fn go_on(&mut self, on_token: &mut dyn FnMut(usize, &Token)) -> Result<()> {
         let batch = self.rows.len();
         let ids = self.rows.iter().filter_map(|row| row.reply.ids.last());
         let ids = TensorData::new(ids.copied().collect::<Vec<i32>>(), [batch, 1]);
         let logits = self.advance(self.model, ids, 1);
         let own: Vec<usize> = (0..batch).collect();
-        let goes_on = add_tokens(self.config, logits, &mut self.rows, &own, on_token)?;
+        let goes_on = add_tokens(logits, &mut self.rows, &own, on_token)?;
         for row_idx in (0..batch).rev().filter(|&row_idx| !goes_on[row_idx]) {
             self.end(row_idx);
         }
@@ -224,10 +314,10 @@ impl<'a> Generation<'a> {
 
     /// Runs the last token of the only reply and the proposed tokens through the model, and keeps those that the model
     /// chooses, too.
-    fn go_on_alone(&mut self, on_token: &mut dyn FnMut(usize, i32)) -> Result<()> {
+    fn go_on_alone(&mut self, on_token: &mut dyn FnMut(usize, &Token)) -> Result<()> {
         let row = &self.rows[0];
         let said = row.reply.ids.len();
-        let left = self.config.max_new_tokens - said;
+        let left = row.config.max_new_tokens - said;
         let looked_up = row.draft.look_up(left - 1);
         let wanted = row.draft.wanted().min(left - 1);
         let from_model = match self.draft_model {
@@ -246,7 +336,8 @@ impl<'a> Generation<'a> {
         let logits = self.advance(self.model, ids, 1 + n_drafted);
         for right in 0..=n_drafted {
             let next = logits.clone().narrow(0, right, 1);
-            if !add_tokens(self.config, next, &mut self.rows, &[0], on_token)?[0] {
+            if !add_tokens(next, &mut self.rows, &[0], on_token)?[0] {
+                self.cache.forget(n_drafted - right);
                 self.end(0);
                 break;
             }
@@ -263,18 +354,16 @@ impl<'a> Generation<'a> {
 
     /// Drafts at most so many tokens after the last token of the only reply, none of them a stop token.
     fn draft(&mut self, model: &Decoder, wanted: usize) -> Result<Vec<i32>> {
-        let row = &self.rows[0];
-        let (mut rng, said) = (row.rng.clone(), row.reply.ids.len());
-        let mut last = row.reply.ids.last().copied().unwrap_or_default();
+        let mut rng = self.rows[0].rng.clone();
+        let mut last = self.rows[0].reply.ids.last().copied().unwrap_or_default();
         let (mut drafted, mut passes) = (Vec::with_capacity(wanted), 0);
         while drafted.len() < wanted {
             let logits = self.advance(model, TensorData::new(vec![last], [1, 1]), 1);
             passes += 1;
             let mut logits = logits.cast(DType::F32).into_data();
-            let logits = numbers(&mut logits)?;
-            forbid_stops(self.config, logits, said + drafted.len());
-            last = self.config.sampling.choose(logits, &mut rng) as i32;
-            if self.config.stop_ids.contains(&last) {
+            let row = &self.rows[0];
+            last = row.choose(numbers(&mut logits)?, &mut rng);
+            if row.config.stop_ids.contains(&last) {
                 break;
             }
             drafted.push(last);
@@ -285,7 +374,15 @@ impl<'a> Generation<'a> {
 
     /// Removes the finished reply of a row.
     fn end(&mut self, row_idx: usize) {
-        self.ended.push(self.rows.swap_remove(row_idx).reply);
+        let row = self.rows.swap_remove(row_idx);
+        if let Some(prefixes) = &mut self.prefixes {
+            let known = self.cache.row_len(row_idx);
+            let text = row.draft.into_tokens();
+            if let Some(seen) = text.get(..known) {
+                prefixes.keep(seen.to_vec(), &self.cache, row_idx);
+            }
+        }
+        self.ended.push(row.reply);
         self.cache.swap_remove(row_idx);
     }
 

@@ -1,5 +1,7 @@
 //! What is asked of a model: prompts, how replies are made, and how much may be under way.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::nn::Decoder;
 use crate::text::Sampling;
 
@@ -13,6 +15,17 @@ pub struct Prompt {
 }
 
 /// How replies are made.
+///
+/// ```
+/// use apc::text::{GenerateConfig, Sampling};
+///
+/// let config = GenerateConfig {
+///     sampling: Sampling::at_temperature(0.7),
+///     stop_ids: vec![1],
+///     ..GenerateConfig::new(64)
+/// };
+/// assert_eq!(config.min_new_tokens, 0);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct GenerateConfig {
     /// Longest reply, in tokens.
@@ -23,6 +36,47 @@ pub struct GenerateConfig {
     pub sampling: Sampling,
     /// Tokens that end a reply; they are not part of it.
     pub stop_ids: Vec<i32>,
+    /// Taken from the logit of every token that the reply has already.
+    pub presence_penalty: f32,
+    /// Taken from the logit of a token as often as the reply has it.
+    pub frequency_penalty: f32,
+    /// Added to the logits of these tokens.
+    pub logit_bias: Vec<(i32, f32)>,
+    /// If set, each token is told with its log-probability and those of so many of the likeliest ones.
+    pub top_logprobs: Option<usize>,
+}
+
+impl GenerateConfig {
+    /// Takes the likeliest token each time, and ends at the longest length alone.
+    pub fn new(max_new_tokens: usize) -> Self {
+        Self {
+            max_new_tokens,
+            min_new_tokens: 0,
+            sampling: Sampling::Greedy,
+            stop_ids: Vec::new(),
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            logit_bias: Vec::new(),
+            top_logprobs: None,
+        }
+    }
+
+    /// What is added to the logits before a token is chosen behind `reply`, by the token's id.
+    pub(super) fn changes(&self, reply: &[i32]) -> HashMap<i32, f32> {
+        let mut changes: HashMap<i32, f32> = self.logit_bias.iter().copied().collect();
+        if self.presence_penalty != 0.0 || self.frequency_penalty != 0.0 {
+            let mut seen = HashSet::new();
+            for &id in reply {
+                let first = if seen.insert(id) {
+                    self.presence_penalty
+                } else {
+                    0.0
+                };
+                *changes.entry(id).or_default() -= first + self.frequency_penalty;
+            }
+        }
+        changes
+    }
 }
 
 /// How much may be under way at once.

@@ -17,7 +17,7 @@ use crate::cli::next::{command, elsewhere};
 use crate::cli::output::{Format, print_json, put};
 use crate::cli::shown::visible;
 use crate::cli::table::print_score;
-use crate::persona::{Answer, AnswerConfig, Character};
+use crate::persona::{Answer, AnswerConfig, Character, Conversation};
 use crate::pipeline::{Page, check_name, state_of};
 use crate::progress::Job;
 use crate::tiny::pages;
@@ -41,9 +41,13 @@ pub(crate) struct ChatArgs {
     precision: PrecisionArgs,
     #[command(flatten)]
     judges: JudgeArgs,
-    /// Say this and exit; may be given several times.
+    /// Say this and exit; may be given several times, one turn after the other.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     message: Vec<String>,
+    /// How many exchanges before a message the model sees; 0 makes each message stand alone [default: as many as it has room
+    /// for].
+    #[arg(long, value_name = "N")]
+    history: Option<usize>,
     #[command(flatten)]
     sampling: SamplingArgs,
     /// Longest reply, in tokens.
@@ -73,6 +77,50 @@ struct Chat<'a> {
     args: &'a ChatArgs,
     job: &'a Job,
     character: Character,
+    conversation: Conversation,
+    /// What came of the last turn.
+    last: Option<Answer>,
+}
+
+/// What a line of the user is.
+enum Line<'a> {
+    Say(&'a str),
+    /// Another reply to the last message.
+    Again,
+    /// More of the last reply.
+    Continue,
+    /// Another message in place of the last one.
+    Edit(&'a str),
+    /// The last exchange was never said.
+    Undo,
+    /// A new conversation.
+    New,
+    Why,
+    Help,
+    Quit,
+    Unknown,
+}
+
+impl<'a> Line<'a> {
+    const COMMANDS: &'static str = "/again for another reply, /continue for more of it, /edit TEXT to say something else instead, /undo, /new for \
+                                    a new conversation, /why for statements and scores of the last reply, /quit";
+
+    fn read(line: &'a str) -> Self {
+        let line = line.trim();
+        let (command, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        match (command, rest.trim()) {
+            ("/again", "") => Self::Again,
+            ("/continue", "") => Self::Continue,
+            ("/edit", text) if !text.is_empty() => Self::Edit(text),
+            ("/undo", "") => Self::Undo,
+            ("/new", "") => Self::New,
+            ("/why", "") => Self::Why,
+            ("/help", "") => Self::Help,
+            ("/quit" | "/exit", "") => Self::Quit,
+            _ if line.starts_with('/') => Self::Unknown,
+            _ => Self::Say(line),
+        }
+    }
 }
 
 impl ChatArgs {
@@ -86,12 +134,8 @@ impl ChatArgs {
             return chat.talk();
         }
         for message in &self.message {
-            let stream = self.format == Format::Text;
-            let Some(answer) = chat.answer(message, stream)? else {
+            if !chat.say(message)? {
                 return Ok(());
-            };
-            if self.format == Format::Json {
-                print_json(&answer)?;
             }
         }
         Ok(())
@@ -160,13 +204,30 @@ impl<'a> Chat<'a> {
             args,
             job,
             character,
+            conversation: Conversation::default(),
+            last: None,
         })
     }
 
-    /// Answers a message, piece by piece on stdout if `stream`; nothing if nobody reads that any more.
-    fn answer(&mut self, message: &str, stream: bool) -> Result<Option<Answer>> {
+    /// Says something and prints the reply; false if nobody reads that any more.
+    fn say(&mut self, message: &str) -> Result<bool> {
         check_length(message)?;
+        self.conversation.query = message.trim().to_string();
+        self.reply()
+    }
+
+    /// Prints the character's next turn, piece by piece where a person reads it; false if nobody does any more.
+    fn reply(&mut self) -> Result<bool> {
+        let stream = self.args.format == Format::Text;
+        let most = self.args.history.unwrap_or(usize::MAX);
+        let mut shown = self.conversation.clone();
+        let too_many = shown.exchanges.len().saturating_sub(most);
+        shown.exchanges.drain(..too_many);
         let (job, mut is_read) = (self.job, Ok(true));
+        let begun = &self.conversation.begun;
+        if stream && !begun.is_empty() && !put(&visible(begun))? {
+            return Ok(false);
+        }
         let mut on_text = |text: &str| {
             if stream && matches!(is_read, Ok(true)) {
                 is_read = put(&visible(text));
@@ -175,38 +236,48 @@ impl<'a> Chat<'a> {
                 }
             }
         };
-        let answer = self.character.answer_aloud(message, job, &mut on_text);
+        let answer = self.character.reply_aloud(&shown, job, &mut on_text);
         if !is_read? || (stream && answer.is_ok() && !put("\n")?) {
-            return Ok(None);
+            return Ok(false);
         }
-        answer.map(Some)
+        let answer = answer?;
+        if answer.dropped > 0 {
+            let dropped = answer.dropped + too_many;
+            job.progress.note(&format!(
+                "the model has no room for the whole conversation: it does not see the first {dropped} exchanges"
+            ));
+        }
+        self.conversation.begun = answer.response.clone();
+        self.conversation.end();
+        if !stream {
+            print_json(&answer)?;
+        }
+        self.last = Some(answer);
+        Ok(true)
     }
 
     /// A conversation on the terminal, or with lines from stdin.
     fn talk(&mut self) -> Result<()> {
         let name = self.args.character.clone();
         if !std::io::stdin().is_terminal() {
-            let mut last = None;
             for line in stdin_lines(self.job)? {
-                if !self.say(&line?, &mut last)? {
+                if !self.heed(&line?)? {
                     break;
                 }
             }
             return Ok(());
         }
-        self.job.progress.note(&format!(
-            "You are talking to {name}. /why prints the statements and scores of the last reply, /quit exits. \
-             Messages are independent: there is no history."
-        ));
+        let commands = Line::COMMANDS;
+        let note = format!("You are talking to {name}. {commands} exits.");
+        self.job.progress.note(&note);
         let failed =
             |error: ReadlineError| Error::Usage(format!("cannot read the terminal: {error}"));
         let mut editor = rustyline::DefaultEditor::new().map_err(failed)?;
-        let mut last = None;
         loop {
             match editor.readline("you> ") {
                 Ok(line) => {
                     editor.add_history_entry(&line).map_err(failed)?;
-                    match self.say(&line, &mut last) {
+                    match self.heed(&line) {
                         Ok(true) => {}
                         Ok(false) => return Ok(()),
                         // A message that cannot be answered does not end the conversation.
@@ -220,29 +291,47 @@ impl<'a> Chat<'a> {
         }
     }
 
-    /// Handles one line; false ends the conversation.
-    fn say(&mut self, line: &str, last: &mut Option<Answer>) -> Result<bool> {
-        match line.trim() {
-            "" => {}
-            "/quit" | "/exit" => return Ok(false),
-            "/why" => match last {
+    /// Handles one line; false ends the conversation. What fails was never said.
+    fn heed(&mut self, line: &str) -> Result<bool> {
+        let before = self.conversation.clone();
+        let heeded = self.obey(&Line::read(line));
+        if heeded.is_err() {
+            self.conversation = before;
+        }
+        heeded
+    }
+
+    fn obey(&mut self, line: &Line<'_>) -> Result<bool> {
+        let note = |text: &str| self.job.progress.note(text);
+        let none = "There is no reply yet.";
+        match line {
+            Line::Say("") => {}
+            Line::Say(message) => return self.say(message),
+            Line::Again if self.conversation.undo() => return self.reply(),
+            Line::Continue => match self.conversation.exchanges.pop() {
+                None => note(none),
+                Some(last) => {
+                    (self.conversation.query, self.conversation.begun) =
+                        (last.query, last.response);
+                    return self.reply();
+                }
+            },
+            Line::Edit(message) if self.conversation.undo() => return self.say(message),
+            Line::Undo if self.conversation.undo() => {
+                let taken = std::mem::take(&mut self.conversation.query);
+                self.last = None;
+                note(&format!("taken back: {}", visible(&taken)));
+            }
+            Line::Again | Line::Edit(_) | Line::Undo => note(none),
+            Line::New => (self.conversation, self.last) = (Conversation::default(), None),
+            Line::Why => match &self.last {
                 Some(answer) if self.args.format == Format::Json => print_json(answer)?,
                 Some(answer) => why(answer)?,
-                None => self.job.progress.note("There is no reply yet."),
+                None => note(none),
             },
-            command if command.starts_with('/') => {
-                self.job.progress.note("unknown command; use /why or /quit");
-            }
-            message => {
-                let stream = self.args.format == Format::Text;
-                let Some(answer) = self.answer(message, stream)? else {
-                    return Ok(false);
-                };
-                if !stream {
-                    print_json(&answer)?;
-                }
-                *last = Some(answer);
-            }
+            Line::Help => note(Line::COMMANDS),
+            Line::Quit => return Ok(false),
+            Line::Unknown => note(&format!("unknown command; there are {}", Line::COMMANDS)),
         }
         Ok(true)
     }

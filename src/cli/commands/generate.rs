@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::args::model::LanguageModelArgs;
 use crate::cli::output::{Format, print, print_json};
 use crate::progress::Job;
-use crate::text::{GenerateConfig, Prompt, Sampling, Work};
+use crate::text::{GenerateConfig, Prompt, Sampling, Token, Work};
 use crate::{Error, Result};
 
 #[derive(Args, Debug)]
@@ -81,10 +81,10 @@ impl GenerateArgs {
             )));
         }
         let config = GenerateConfig {
-            max_new_tokens: self.max_new_tokens,
             min_new_tokens: self.min_new_tokens,
             sampling: Sampling::at_temperature(self.temperature),
             stop_ids: engine.eos_token_ids().to_vec(),
+            ..GenerateConfig::new(self.max_new_tokens)
         };
         let prompt = Prompt {
             ids,
@@ -93,11 +93,12 @@ impl GenerateArgs {
         engine.load()?;
         let task = job.progress.task("generate", self.max_new_tokens, "tokens");
         let start = Instant::now();
-        let mut on_token = |_, _| task.advance(1);
+        let mut on_token = |_, _: &Token| task.advance(1);
         let replies = engine.generate(&[prompt], &config, job, &mut on_token)?;
         let seconds = start.elapsed().as_secs_f64();
         drop(task);
-        let ids = replies.concat();
+        let ids = replies.into_iter().flat_map(|reply| reply.ids);
+        let ids: Vec<i32> = ids.collect();
         let text = engine.tokenizer().decode_reply(&ids)?;
         match self.format {
             Format::Json => print_json(&Generated {

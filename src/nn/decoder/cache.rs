@@ -234,6 +234,24 @@ impl KvCache {
         self.forget_padding();
     }
 
+    /// The number of tokens in a row.
+    pub fn row_len(&self, row: usize) -> usize {
+        self.used.end - self.rows[row].start
+    }
+
+    /// A cache of one of the rows alone.
+    pub fn row(&self, row: usize) -> Self {
+        let mut one = Self::new(Vec::new()).with_lengths(self.lengths);
+        one.join(self, &[row]);
+        one
+    }
+
+    /// Whether [`Self::forget`] can forget so many tokens.
+    pub fn can_forget(&self, tokens: usize) -> bool {
+        let end = self.used.end - tokens.min(self.used.len());
+        self.storage.reaches(end)
+    }
+
     /// Forgets the last tokens of every row.
     ///
     /// # Panics

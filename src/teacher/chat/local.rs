@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::progress::Job;
 use crate::teacher::chat::model::{ChatModel, Completion, Question, Usage};
-use crate::text::{Engine, GenerateConfig, Message, Prompt, Sampling};
+use crate::text::{Engine, FinishReason, GenerateConfig, Message, Prompt};
 use crate::{Error, Result};
 
 /// A model that answers greedily, one question after the other.
@@ -57,10 +57,8 @@ impl ChatModel for LocalModel {
             )));
         }
         let config = GenerateConfig {
-            max_new_tokens: most,
-            min_new_tokens: 0,
-            sampling: Sampling::Greedy,
             stop_ids: self.engine.format().stop_ids().to_vec(),
+            ..GenerateConfig::new(most)
         };
         let prompt = Prompt {
             ids,
@@ -70,9 +68,9 @@ impl ChatModel for LocalModel {
         let replies = self
             .engine
             .generate(&[prompt], &config, &job, &mut |_, _| {})?;
-        let said = self.engine.format().spoken().of(&replies[0]);
+        let said = self.engine.format().spoken().of(&replies[0].ids);
         let reply = self.engine.tokenizer().decode_reply(&said)?;
-        let completion_tokens = replies[0].len() as u64;
+        let completion_tokens = replies[0].ids.len() as u64;
         let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
         usage.requests += 1;
         usage.answered += 1;
@@ -80,7 +78,7 @@ impl ChatModel for LocalModel {
         usage.completion_tokens += completion_tokens;
         Ok(Completion {
             reply,
-            is_cut: replies[0].len() == most,
+            is_cut: replies[0].finish_reason == FinishReason::Length,
             prompt_tokens: n_prompt as u64,
             completion_tokens,
             logprobs: Vec::new(),

@@ -13,10 +13,9 @@ fn model() -> Decoder {
 
 fn config(max_new_tokens: usize) -> GenerateConfig {
     GenerateConfig {
-        max_new_tokens,
-        min_new_tokens: 0,
         sampling: Sampling::at_temperature(1.0),
         stop_ids: vec![7, 8],
+        ..GenerateConfig::new(max_new_tokens)
     }
 }
 
@@ -191,4 +190,165 @@ fn replies_of_no_tokens_are_done_at_once() {
     let n_replies = prompts.iter().map(|prompt| prompt.seeds.len()).sum();
     let (replies, _) = run(Generation::new(&model, &prompts, &config, ROOM), |_| ());
     assert_eq!(replies, vec![Vec::<i32>::new(); n_replies]);
+}
+
+/// Runs to the end, and returns the replies by their index.
+fn finish(generation: &mut Generation<'_>) -> Vec<Reply> {
+    let mut replies = Vec::new();
+    while !generation.is_done() {
+        replies.extend(generation.step(&Job::default(), &mut |_, _| {}).unwrap());
+    }
+    replies.sort_by_key(|reply| reply.reply_idx);
+    replies
+}
+
+#[test]
+fn prompts_with_settings_of_their_own_are_answered_together_as_alone() {
+    let (model, prompts) = (model(), prompts(12));
+    let configs: Vec<Arc<GenerateConfig>> = (0..12)
+        .map(|idx| {
+            Arc::new(GenerateConfig {
+                sampling: Sampling::at_temperature(idx as f32 % 3.0),
+                presence_penalty: idx as f32 / 4.0,
+                frequency_penalty: 1.0 - idx as f32 / 8.0,
+                logit_bias: vec![(9 + idx, 2.0), (999, 1.0), (-4, 1.0)],
+                ..config(5 + idx as usize)
+            })
+        })
+        .collect();
+    let mut together = Generation::empty(&model, ROOM);
+    for (prompt, config) in prompts.iter().zip(&configs) {
+        together.push(prompt, config);
+    }
+    let together = finish(&mut together);
+    let alone = prompts.iter().zip(&configs).flat_map(|(prompt, config)| {
+        finish(&mut Generation::new(
+            &model,
+            std::slice::from_ref(prompt),
+            config,
+            ROOM,
+        ))
+    });
+    for (reply, (idx, alone)) in together.iter().zip(alone.enumerate()) {
+        assert_eq!((reply.reply_idx, &reply.ids), (idx, &alone.ids));
+        assert_eq!(reply.finish_reason, alone.finish_reason);
+    }
+    for reason in [FinishReason::Stop, FinishReason::Length] {
+        assert!(together.iter().any(|reply| reply.finish_reason == reason));
+    }
+}
+
+#[test]
+fn a_reply_that_is_given_up_is_not_returned_and_changes_no_other() {
+    let (model, config, prompts) = (model(), config(30), prompts(20));
+    let all = finish(&mut Generation::new(&model, &prompts, &config, ROOM));
+    let mut generation = Generation::new(&model, &prompts, &config, ROOM);
+    let mut replies = Vec::new();
+    for given_up in [3, 11, 25] {
+        for _ in 0..4 {
+            replies.extend(generation.step(&Job::default(), &mut |_, _| {}).unwrap());
+        }
+        if replies.iter().all(|reply| reply.reply_idx != given_up) {
+            generation.cancel(given_up);
+        }
+    }
+    replies.extend(finish(&mut generation));
+    replies.sort_by_key(|reply| reply.reply_idx);
+    assert!(replies.len() < all.len());
+    assert!(replies.iter().all(|reply| *reply == all[reply.reply_idx]));
+}
+
+#[test]
+fn a_penalty_keeps_tokens_from_coming_again_and_a_bias_brings_one_up() {
+    let (model, prompts) = (model(), prompts(1));
+    let reply = |config: &GenerateConfig| {
+        finish(&mut Generation::new(&model, &prompts, config, ROOM))
+            .remove(0)
+            .ids
+    };
+    let plain = GenerateConfig::new(30);
+    let twice = |ids: &[i32]| (1..ids.len()).any(|idx| ids[..idx].contains(&ids[idx]));
+    assert!(twice(&reply(&plain)));
+    let punished = GenerateConfig {
+        presence_penalty: 1e4,
+        ..plain.clone()
+    };
+    assert!(!twice(&reply(&punished)));
+    let biased = GenerateConfig {
+        logit_bias: vec![(17, 1e4)],
+        ..plain
+    };
+    assert_eq!(reply(&biased), [17; 30]);
+}
+
+#[test]
+fn log_probabilities_are_those_of_the_whole_distribution_and_change_no_token() {
+    let (model, prompts, plain) = (model(), prompts(3), config(10));
+    let with = GenerateConfig {
+        top_logprobs: Some(3),
+        ..plain.clone()
+    };
+    let expected = finish(&mut Generation::new(&model, &prompts, &plain, ROOM));
+    let mut generation = Generation::new(&model, &prompts, &with, ROOM);
+    let mut told: Vec<(usize, Token)> = Vec::new();
+    let mut replies = Vec::new();
+    while !generation.is_done() {
+        let mut on_token = |idx: usize, token: &Token| told.push((idx, token.clone()));
+        replies.extend(generation.step(&Job::default(), &mut on_token).unwrap());
+    }
+    replies.sort_by_key(|reply| reply.reply_idx);
+    assert_eq!(replies, expected);
+    let (prompt, seeds) = (&prompts[0], prompts[0].seeds.len());
+    for reply in &replies[..seeds] {
+        let logps = crate::text::response_logprobs(&model, &prompt.ids, &reply.ids);
+        let own = told.iter().filter(|(idx, _)| *idx == reply.reply_idx);
+        for ((_, token), logp) in own.zip(logps) {
+            let logprobs = token.logprobs.as_ref().unwrap();
+            assert!((logprobs.chosen - logp).abs() < 1e-4);
+            assert_eq!(logprobs.top.len(), 3);
+            assert!(logprobs.top.is_sorted_by(|a, b| a.1 >= b.1));
+            assert!(logprobs.top[0].1 >= logprobs.chosen);
+        }
+    }
+}
+
+#[test]
+fn a_text_that_begins_like_an_earlier_one_gets_the_same_reply_from_where_it_differs() {
+    let device = Device::default();
+    for mut model in [model(), DecoderConfig::small_with_all_parts().init(&device)] {
+        draw_matrices(&mut model, 11, 0.7, &device);
+        let plain = GenerateConfig {
+            stop_ids: vec![7],
+            ..GenerateConfig::new(12)
+        };
+        let reply = |ids: &[i32]| {
+            let prompt = Prompt {
+                ids: ids.to_vec(),
+                seeds: vec![0],
+            };
+            let mut alone = Generation::new(&model, &[prompt], &plain, ROOM);
+            finish(&mut alone).remove(0).ids
+        };
+        let config = Arc::new(plain.clone());
+        let mut kept = Generation::empty(&model, ROOM).with_prefixes(2000);
+        let mut saved = 0;
+        let mut text: Vec<i32> = (0..40).map(|idx| 9 + idx % 30).collect();
+        for turn in 0..6 {
+            // The same prompt once more, then the conversation goes on.
+            for _ in 0..2 {
+                let prompt = Prompt {
+                    ids: text.clone(),
+                    seeds: vec![0],
+                };
+                saved += usize::from(kept.prefixes.as_mut().unwrap().take(&text).is_some());
+                kept.push(&prompt, &config);
+                assert_eq!(finish(&mut kept)[0].ids, reply(&text), "turn {turn}");
+            }
+            text.extend(reply(&text));
+            text.extend([30 + turn, 31, 32]);
+        }
+        assert!(saved >= 10, "{saved} of 12 prompts had begun like another");
+        let held = |prefixes: &Prefixes| prefixes.tokens();
+        assert!(held(kept.prefixes.as_ref().unwrap()) <= 2000);
+    }
 }
