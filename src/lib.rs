@@ -52,6 +52,8 @@ pub mod persona;
 pub mod pipeline;
 #[cfg(feature = "files")]
 pub mod progress;
+#[cfg(feature = "serve")]
+pub mod serve;
 #[cfg(feature = "pipeline")]
 pub mod teacher;
 #[cfg(feature = "persona")]

@@ -33,7 +33,7 @@ pub use args::device::Dtype;
 use commands::train::TrainArgs;
 use commands::{
     benchmark, chat, classify, dequantize, dpo, finetune, generate, import, lint, logprobs, merge,
-    models, pretrain, quantize, score,
+    models, pretrain, quantize, score, serve,
 };
 
 /// Turns a page about a character into an AI that stays faithful to it, and measures how faithful any reply is.
@@ -50,6 +50,8 @@ enum Command {
     Train(TrainArgs),
     /// Talk to a character.
     Chat(chat::ChatArgs),
+    /// Answer programs in which people talk to characters, over OpenAI's API.
+    Serve(serve::ServeArgs),
     /// Score replies against a character's statements.
     Score(score::ScoreArgs),
     /// Show which statements a page gives, and what of it gives none.
@@ -108,6 +110,7 @@ pub fn run_apc() -> ExitCode {
     finish(with_job(|job| match &args.command {
         Command::Train(args) => args.run(job),
         Command::Chat(args) => args.run(job),
+        Command::Serve(args) => args.run(job),
         Command::Score(args) => args.run(job),
         Command::Lint(args) => args.run(),
         Command::Models(args) => args.run(job),
@@ -207,5 +210,16 @@ fn finish(result: Result<()>) -> ExitCode {
             tell(&format!("error: {}", in_one_line(&flags::message(&error))));
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_flag_is_defined_twice() {
+        program().debug_assert();
+        Train::command().debug_assert();
     }
 }

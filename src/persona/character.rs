@@ -78,8 +78,6 @@ impl AnswerConfig {
 pub struct Answer {
     /// What was said to the character.
     pub message: String,
-    /// What that asks, with what it leans on: the score is by this.
-    pub query: String,
     /// What the character answered.
     pub response: String,
     /// Whether the answer is as long as one may be, so that it did not come to its end.

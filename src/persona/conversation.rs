@@ -1,7 +1,5 @@
 //! What was said so far, and what the last turn asks.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
 use crate::text::Message;
@@ -104,26 +102,39 @@ impl Conversation {
     }
 
     /// What each turn of the user asks, the last one's last.
-    ///
-    /// A turn that is understood only with what was asked before, such as "And your sister?", is asked together with the last
-    /// turn that is understood by itself.
-    pub fn queries(&self) -> Vec<Cow<'_, str>> {
+    pub fn turns(&self) -> Vec<Turn<'_>> {
         let said = self
             .exchanges
             .iter()
             .map(|exchange| exchange.query.as_str());
-        let said: Vec<&str> = said.chain([self.query.as_str()]).collect();
-        let mut whole = None;
-        let mut queries = Vec::with_capacity(said.len());
-        for query in said {
-            let before: Option<&str> = whole.filter(|_| leans_back(query));
-            queries.push(match before {
-                Some(before) => Cow::Owned(format!("{} {query}", before.trim())),
-                None => Cow::Borrowed(query),
-            });
-            whole = before.or(Some(query));
-        }
-        queries
+        let before = self.exchanges.iter().map(Some);
+        let said = said.chain([self.query.as_str()]);
+        let turns = said.zip([None].into_iter().chain(before));
+        turns
+            .map(|(query, before)| Turn { query, before })
+            .collect()
+    }
+}
+
+/// A turn of the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn<'a> {
+    /// What the user said.
+    pub query: &'a str,
+    /// What was said right before.
+    pub before: Option<&'a Exchange>,
+}
+
+impl Turn<'_> {
+    /// The turn with what was said right before, without which a follow-up such as "And your sister?" is not understood.
+    pub fn in_context(&self) -> Option<String> {
+        let Exchange { query, response } = self.before?;
+        Some(format!(
+            "{} {} {}",
+            query.trim(),
+            response.trim(),
+            self.query.trim()
+        ))
     }
 }
 
@@ -132,47 +143,6 @@ fn append(text: &mut String, more: &str) {
         text.push_str("\n\n");
     }
     text.push_str(more);
-}
-
-/// Whether what a user says is understood only with what was said before: it is very short, begins as if something went on, or
-/// has a word for something that was named.
-fn leans_back(query: &str) -> bool {
-    /// Fewer words are seldom a whole question.
-    const FEW: usize = 3;
-    const OPENS: [&str; 12] = [
-        "and",
-        "but",
-        "or",
-        "so",
-        "then",
-        "also",
-        "what about",
-        "how about",
-        "which one",
-        "why",
-        "how come",
-        "really",
-    ];
-    const POINTS: [&str; 20] = [
-        "he", "she", "it", "they", "him", "her", "them", "his", "hers", "its", "their", "theirs",
-        "that", "this", "those", "these", "there", "then", "one", "ones",
-    ];
-    let words: Vec<String> = query
-        .split(|c: char| !(c.is_alphanumeric() || c == '\''))
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect();
-    let begins = |opening: &&str| {
-        let mut words = words.iter();
-        opening
-            .split(' ')
-            .all(|word| words.next().is_some_and(|found| found == word))
-    };
-    let points = |word: &String| {
-        let whole = word.split('\'').next().unwrap_or_default();
-        POINTS.contains(&whole)
-    };
-    words.len() <= FEW || OPENS.iter().any(|opening| begins(&opening)) || words.iter().any(points)
 }
 
 #[cfg(test)]
@@ -238,33 +208,17 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_leans_on_the_one_before_is_asked_with_it() {
-        let mut conversation = read(&[
+    fn a_turn_is_asked_alone_and_with_what_was_said_before() {
+        let conversation = read(&[
             ("user", "Where does your brother live?"),
             ("assistant", "In Cluj."),
-            ("user", "And your sister?"),
-            ("assistant", "In Oslo."),
-            ("user", "What do you like to eat in the morning?"),
+            ("user", " And your sister? "),
         ])
         .unwrap();
-        assert_eq!(
-            conversation.queries(),
-            [
-                "Where does your brother live?",
-                "Where does your brother live? And your sister?",
-                "What do you like to eat in the morning?",
-            ]
-        );
-        for (query, leans) in [
-            ("Why?", true),
-            ("What does she do there all day long?", true),
-            ("So which song do you sing best?", true),
-            ("Do you play an instrument?", false),
-            ("Tell me about the town where you grew up.", false),
-        ] {
-            conversation.query = query.into();
-            let asked = conversation.queries().pop().unwrap().into_owned();
-            assert_eq!(asked != query, leans, "{query}");
-        }
+        let turns = conversation.turns();
+        assert_eq!(turns.len(), 2);
+        assert_eq!(turns[0].in_context(), None);
+        let both = "Where does your brother live? In Cluj. And your sister?";
+        assert_eq!(turns[1].in_context().as_deref(), Some(both));
     }
 }

@@ -16,13 +16,14 @@ mod retrieval;
 mod role;
 mod score;
 mod scorer;
+mod words;
 
 #[cfg(all(test, feature = "tiny"))]
 pub(crate) use answering::declines;
 pub use answering::{Answering, AskedReply, Broken};
 pub use benchmark::{Everyday, EverydayPair, EverydayQuestion, Share, Understanding};
 pub use character::{Answer, AnswerConfig, Character};
-pub use conversation::{Conversation, Exchange};
+pub use conversation::{Conversation, Exchange, Turn};
 #[cfg(feature = "tiny")]
 pub(crate) use judge::cosine;
 pub use judge::{

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
-    Answer, AnswerConfig, Conversation, Persona, RelevanceTable, Scorer, conversation_prompt,
+    Answer, AnswerConfig, Conversation, Persona, RelevanceTable, Scorer, Turn, conversation_prompt,
     encode_prompt,
 };
 use crate::progress::Job;
@@ -28,15 +28,13 @@ pub struct Prepared {
     pub ids: Vec<i32>,
     /// What the user said.
     pub message: String,
-    /// What that asks, with what it leans on.
-    pub query: String,
     /// What the reply begins with already.
     pub begun: String,
     /// The statements that the last turn brought into the prompt, the most relevant first.
     pub retrieved: Vec<String>,
     /// How many of the oldest exchanges have no room in the prompt.
     pub dropped: usize,
-    relevance: Arc<Vec<f64>>,
+    relevance: Vec<f64>,
 }
 
 impl Role {
@@ -70,31 +68,60 @@ impl Role {
         &self.scorer
     }
 
-    /// P(relevant) of every statement for each query, which is judged once.
-    fn relevance(&self, queries: &[&str], job: &Job) -> Result<Vec<Arc<Vec<f64>>>> {
-        /// Queries that are remembered.
+    /// P(relevant) of every statement for each text, which is judged once.
+    fn judged(&self, texts: &[&str], job: &Job) -> Result<Vec<Arc<Vec<f64>>>> {
+        /// Texts that are remembered.
         const MOST: usize = 4096;
         let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let new: Vec<&str> = {
             let known = lock();
-            let is_new = |query: &&str| !known.contains_key(*query);
-            queries.iter().copied().filter(is_new).collect()
+            let is_new = |text: &&str| !known.contains_key(*text);
+            texts.iter().copied().filter(is_new).collect()
         };
+        let mut rows: HashMap<&str, Arc<Vec<f64>>> = HashMap::new();
         if !new.is_empty() {
             let table = self.scorer.relevance_of(&self.persona, &new, job)?;
-            let mut known = lock();
-            if known.len() + new.len() > MOST {
-                known.clear();
-            }
-            let rows = table.rows.into_iter().map(Arc::new);
-            known.extend(new.into_iter().map(str::to_string).zip(rows));
+            rows.extend(new.into_iter().zip(table.rows.into_iter().map(Arc::new)));
         }
-        let known = lock();
-        let of = |query: &&str| known.get(*query).cloned();
-        let rows: Option<Vec<Arc<Vec<f64>>>> = queries.iter().map(of).collect();
-        drop(known);
-        // Others may have filled the memory meanwhile.
-        rows.map_or_else(|| self.relevance(queries, job), Ok)
+        let mut known = lock();
+        let row = |text: &&str| match (rows.get(text), known.get(*text)) {
+            (Some(row), _) | (None, Some(row)) => Ok(row.clone()),
+            (None, None) => Err(Error::Fault(format!("the relevance of {text:?} is lost"))),
+        };
+        let found = texts.iter().map(row).collect::<Result<Vec<_>>>()?;
+        if known.len() + rows.len() > MOST {
+            known.clear();
+        }
+        known.extend(rows.into_iter().map(|(text, row)| (text.to_string(), row)));
+        Ok(found)
+    }
+
+    /// P(relevant) of every statement for turns of a user: two parts for what the turn says by itself, and one for the same with
+    /// what was said right before.
+    ///
+    /// On a development set this finds the statements of follow-ups and loses few of questions that change the topic.
+    pub fn relevance(&self, turns: &[Turn<'_>], job: &Job) -> Result<Vec<Vec<f64>>> {
+        let alone: Vec<&str> = turns.iter().map(|turn| turn.query.trim()).collect();
+        let contexts: Vec<Option<String>> = turns.iter().map(Turn::in_context).collect();
+        let texts: Vec<&str> = alone
+            .into_iter()
+            .chain(contexts.iter().flatten().map(String::as_str))
+            .collect();
+        let rows = self.judged(&texts, job)?;
+        let (alone, in_context) = rows.split_at(turns.len());
+        let mut in_context = in_context.iter();
+        let mixed = alone.iter().zip(&contexts).map(|(alone, context)| {
+            match context.as_ref().and_then(|_| in_context.next()) {
+                Some(both) => {
+                    let parts = alone.iter().zip(both.iter());
+                    parts
+                        .map(|(alone, both)| (2.0 * alone + both) / 3.0)
+                        .collect()
+                }
+                None => alone.to_vec(),
+            }
+        });
+        Ok(mixed.collect())
     }
 
     /// Retrieves statements for each turn, and writes the prompt. Where the model has no room for the whole conversation, the
@@ -114,6 +141,8 @@ impl Role {
     ) -> Result<Prepared> {
         /// How many exchanges are left out at a time.
         const STEP: usize = 4;
+        /// What a follow-up asks is less sure, so more statements are shown for it.
+        const LEAST_OF_A_FOLLOW_UP: usize = 3;
         let (config, persona) = (&self.config, &self.persona);
         let (tokenizer, format) = (engine.tokenizer(), engine.format());
         let max_tokens = engine.max_tokens();
@@ -144,15 +173,17 @@ impl Role {
             Ok(steps[low])
         };
         let least = first(&bare, 0)?;
-        let queries = conversation.queries();
-        let asked: Vec<&str> = queries[least..].iter().map(|query| query.trim()).collect();
-        let rows = self.relevance(&asked, job)?;
+        let turns = conversation.turns();
+        let mut table = RelevanceTable {
+            rows: self.relevance(&turns[least..], job)?,
+        };
         let mut statements = bare;
-        for (place, row) in rows.iter().enumerate() {
-            let table = RelevanceTable {
-                rows: vec![row.to_vec()],
+        for (place, turn) in turns[least..].iter().enumerate() {
+            let top_k = match turn.before {
+                None => config.rag_top_k,
+                Some(_) => config.rag_top_k.max(LEAST_OF_A_FOLLOW_UP),
             };
-            let retrieved = table.retrieve_relevant(0, config.rag_top_k, config.min_relevance);
+            let retrieved = table.retrieve_relevant(place, top_k, config.min_relevance);
             let retrieved = retrieved.into_iter();
             statements[least + place] = retrieved
                 .map(|idx| persona.statements[idx].as_str())
@@ -165,14 +196,10 @@ impl Role {
         Ok(Prepared {
             ids: encode_prompt(tokenizer, &prompt, max_tokens, max_new_tokens)?,
             message: conversation.query.trim().to_string(),
-            query: asked
-                .last()
-                .map(|query| query.to_string())
-                .unwrap_or_default(),
             begun: conversation.begun.trim().to_string(),
             retrieved: retrieved.map(|statement| statement.to_string()).collect(),
             dropped,
-            relevance: rows.into_iter().next_back().ok_or_else(nothing)?,
+            relevance: table.rows.pop().ok_or_else(nothing)?,
         })
     }
 
@@ -191,9 +218,24 @@ impl Role {
         job: &Job,
     ) -> Result<Vec<super::Score>> {
         let table = RelevanceTable {
-            rows: vec![prepared.relevance.to_vec()],
+            rows: vec![prepared.relevance.clone()],
         };
-        let (persona, query) = (&self.persona, &prepared.query);
+        let (persona, query) = (&self.persona, &prepared.message);
+        self.scorer
+            .score_retrieved(persona, query, responses, &table, job)
+    }
+
+    /// Scores responses to the last turn of a conversation, whoever wrote them.
+    pub fn score_turn(
+        &self,
+        conversation: &Conversation,
+        responses: &[&str],
+        job: &Job,
+    ) -> Result<Vec<super::Score>> {
+        let turns = conversation.turns();
+        let rows = self.relevance(&turns[turns.len() - 1..], job)?;
+        let (persona, query) = (&self.persona, &conversation.query);
+        let table = RelevanceTable { rows };
         self.scorer
             .score_retrieved(persona, query, responses, &table, job)
     }
@@ -214,7 +256,6 @@ impl Role {
         let scores = self.score(prepared, &borrowed, job)?;
         let answer = |((response, score), reply): ((String, _), &Reply)| Answer {
             message: prepared.message.clone(),
-            query: prepared.query.clone(),
             response,
             is_cut: reply.finish_reason == FinishReason::Length,
             dropped: prepared.dropped,

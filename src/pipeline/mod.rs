@@ -34,5 +34,7 @@ pub use replies::{SampledReplies, Sampler, sample_replies};
 pub use settings::{JudgeSettings, ModelChoice, ReplySettings, Scale, TeacherChoice, TrainConfig};
 pub use settings::{LARGEST_COUNT, LARGEST_SCALE};
 pub use stages::{Evaluation, Interval, bootstrap_interval};
-pub use state::{CharacterState, TrainedWith, UsedJudge, state_of, trained_with};
+pub use state::{
+    CharacterState, TrainedWith, UsedJudge, state_of, trained_characters, trained_with,
+};
 pub use train::{TeachSummary, TrainSummary, plan, teach, train};

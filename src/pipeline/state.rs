@@ -76,6 +76,27 @@ pub fn state_of(output: &Path, character: &str, inside: Option<&Page>) -> Result
     })
 }
 
+/// The characters in the folder `output` that have an adapter, in the order of their names.
+///
+/// # Errors
+///
+/// A folder that cannot be read; one that is not there has none.
+pub fn trained_characters(output: &Path) -> Result<Vec<String>> {
+    let models = output.join("models");
+    if !models.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = std::fs::read_dir(&models).map_err(Error::io("read", &models))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(Error::io("read", &models))?;
+        let is_trained = entry.path().join("adapter/adapter_config.json").is_file();
+        names.extend(entry.file_name().into_string().ok().filter(|_| is_trained));
+    }
+    names.sort();
+    Ok(names)
+}
+
 /// A judge that rewarded the replies that an adapter was trained on.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "UsedJson")]

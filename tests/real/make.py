@@ -1,6 +1,6 @@
 """Writes real tokenizers and chat templates as Hugging Face folders, with what transformers makes of 500 lines and ten conversations.
 
-    python real_models.py REAL smollm2 gemma3 tokenizers            # shared/peers/real_models.py
+    python real_models.py REAL smollm2 gemma3 tokenizers            # fetches the real files
     python -m venv venv && venv/bin/pip install transformers==5.23.0 tokenizers sentencepiece protobuf trl==1.16.0
     venv/bin/python tests/real/make.py REAL OUT [FAMILY ...]        # some minutes; OUT/FAMILY for each family, or those named
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
-use crate::cli::args::judges::JudgeArgs;
+use crate::cli::args::judges::{ChosenJudges, JudgeArgs};
 use crate::cli::args::persona::own_statements;
 use crate::cli::args::prompt::PromptArgs;
 use crate::cli::args::sampling::SamplingArgs;
@@ -35,6 +35,15 @@ pub(crate) struct CharacterSource<'a> {
     pub(crate) device: &'a DeviceArgs,
 }
 
+/// What a character is made of.
+pub(crate) struct Found {
+    pub(crate) persona: Persona,
+    pub(crate) config: AnswerConfig,
+    /// The base model with the adapter.
+    pub(crate) engine: EngineConfig,
+    pub(crate) judges: ChosenJudges,
+}
+
 impl CharacterSource<'_> {
     /// Loads the character, ready to be sent `messages`.
     pub(crate) fn load(
@@ -44,6 +53,24 @@ impl CharacterSource<'_> {
         job: &Job,
     ) -> Result<Character> {
         let devices = self.device.devices(job)?;
+        let found = self.find(config, job)?;
+        let work = Work::reply(found.config.max_new_tokens);
+        let engine = EngineConfig {
+            work,
+            ..found.engine
+        };
+        engine.announce("to chat", found.judges.bytes()?, devices.first(), job)?;
+        let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
+        engine.load()?;
+        let known = found.persona.statements.join("\n");
+        let texts = messages.iter().chain([&known]);
+        found.judges.tell_language(texts.map(String::as_str), job);
+        let scorer = self.judges.load_chosen(&found.judges, &devices, job)?;
+        Character::new(found.persona, engine, scorer, found.config)
+    }
+
+    /// Finds everything that the character is made of, and loads nothing of it.
+    pub(crate) fn find(&self, config: AnswerConfig, job: &Job) -> Result<Found> {
         let statements = own_statements(self.output, self.name, job)?;
         let persona = Persona::new(self.name, statements);
         let own = self.output.join("models").join(self.name);
@@ -93,14 +120,12 @@ impl CharacterSource<'_> {
                 self.precision
                     .map_or(precision, |given| given.precision(precision)),
             );
-        engine.announce("to chat", judges.bytes()?, devices.first(), job)?;
-        let engine = Engine::open(engine, &Devices::from(devices.first().clone()))?;
-        engine.load()?;
-        let known = persona.statements.join("\n");
-        let texts = messages.iter().chain([&known]);
-        judges.tell_language(texts.map(String::as_str), job);
-        let scorer = self.judges.load_chosen(&judges, &devices, job)?;
-        Character::new(persona, engine, scorer, config)
+        Ok(Found {
+            persona,
+            config,
+            engine,
+            judges,
+        })
     }
 }
 

@@ -21,4 +21,5 @@ pub(crate) mod quantize;
 mod reply_file;
 pub(crate) mod score;
 mod score_record;
+pub(crate) mod serve;
 pub(crate) mod train;

@@ -1,0 +1,180 @@
+//! `apc serve`.
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use secrecy::SecretString;
+
+use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
+use crate::cli::args::judges::{ChosenJudges, JudgeArgs};
+use crate::cli::args::prompt::PromptArgs;
+use crate::cli::args::sampling::SamplingArgs;
+use crate::cli::commands::character::{CharacterSource, Found};
+use crate::cli::output::print;
+use crate::persona::{AnswerConfig, Role, Scorer};
+use crate::pipeline::{check_name, trained_characters};
+use crate::progress::Job;
+use crate::serve::{Cast, ServeConfig, Server};
+use crate::text::Work;
+use crate::{Error, Result};
+
+/// The environment variable with the key that clients have to send.
+const KEY: &str = "APC_API_KEY";
+
+#[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct ServeArgs {
+    /// Who answers; may be given several times [default: every trained character under --output].
+    #[arg(long, value_name = "NAME")]
+    character: Vec<String>,
+    /// Address to listen on. Other addresses than this machine's own need a key in APC_API_KEY.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// Port to listen on; 0 takes one that is free.
+    #[arg(long, value_name = "N", default_value_t = 8080)]
+    port: u16,
+    /// Answer anyone who reaches --host, without a key.
+    #[arg(long)]
+    allow_anyone: bool,
+    /// A web page that may call the server from a browser, such as https://example.org, or * for all; may be given several
+    /// times.
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
+    /// Sample so many replies to each message and return the most faithful one.
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    best_of: usize,
+    /// Sample again, up to three times, while the best reply's ΔAPC is below this.
+    #[arg(long, value_name = "X")]
+    min_delta_apc: Option<f64>,
+    /// The base model, a folder or a name on the hub [default: the one that each character was trained on, else the embedded
+    /// one].
+    #[arg(long, value_name = "DIR|NAME")]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    precision: PrecisionArgs,
+    #[command(flatten)]
+    judges: JudgeArgs,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    /// Longest reply where a request does not say, in tokens.
+    #[arg(long, value_name = "N", default_value_t = AnswerConfig::new().max_new_tokens)]
+    max_new_tokens: usize,
+    #[command(flatten)]
+    prompt: PromptArgs,
+    /// Most requests that are answered or wait at once.
+    #[arg(long, value_name = "N", default_value_t = ServeConfig::default().max_requests)]
+    max_clients: usize,
+    /// Longest time for one request, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = ServeConfig::default().timeout.as_secs())]
+    reply_timeout: u64,
+    /// Where data/NAME and models/NAME are.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+impl ServeArgs {
+    pub(crate) fn run(&self, job: &Job) -> Result<()> {
+        let config = self.config()?;
+        let characters = self.characters()?;
+        // Whether the port is free is told before models are loaded.
+        let address = SocketAddr::new(self.host, self.port);
+        let listener = TcpListener::bind(address).map_err(|error| {
+            Error::Usage(format!(
+                "cannot listen on {address}: {error}; choose another --host or --port"
+            ))
+        })?;
+        let address = listener.local_addr().unwrap_or(address);
+        let server = self.load(&characters, config, job)?;
+        let names = server.models().join(", ");
+        job.progress.note(&format!(
+            "models: {names}\npage: http://{address}/ · API: http://{address}/v1 · Ctrl-C ends it"
+        ));
+        print(&format!("listening on http://{address}"))?;
+        server.run(listener)
+    }
+
+    fn config(&self) -> Result<ServeConfig> {
+        let key = std::env::var(KEY).ok().map(SecretString::from);
+        if !self.host.is_loopback() && key.is_none() && !self.allow_anyone {
+            return Err(Error::Usage(format!(
+                "--host {} is reached from other machines: set a key in {KEY}, or give --allow-anyone",
+                self.host
+            )));
+        }
+        let config = ServeConfig {
+            best_of: self.best_of,
+            min_delta_apc: self.min_delta_apc,
+            api_key: key,
+            origins: self.allow_origin.clone(),
+            max_requests: self.max_clients.max(1),
+            timeout: Duration::from_secs(self.reply_timeout.max(1)),
+            ..ServeConfig::default()
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn characters(&self) -> Result<Vec<String>> {
+        for name in &self.character {
+            check_name(name)?;
+        }
+        if !self.character.is_empty() {
+            return Ok(self.character.clone());
+        }
+        let trained = trained_characters(&self.output)?;
+        if trained.is_empty() {
+            return Err(Error::Usage(format!(
+                "no character is trained in {}; name one with --character, or train one first",
+                self.output.display()
+            )));
+        }
+        Ok(trained)
+    }
+
+    fn load(&self, names: &[String], config: ServeConfig, job: &Job) -> Result<Server> {
+        let devices = self.device.devices(job)?;
+        let answers = AnswerConfig::new().with_max_new_tokens(self.max_new_tokens);
+        self.sampling.over(answers.clone()).check()?;
+        let mut casts = Vec::with_capacity(names.len());
+        let mut loaded: Vec<(ChosenJudges, Arc<Scorer>)> = Vec::new();
+        for name in names {
+            let source = CharacterSource {
+                name,
+                output: &self.output,
+                adapter: None,
+                model: self.model.as_deref(),
+                prompt: self.prompt,
+                sampling: Some(self.sampling),
+                precision: Some(self.precision),
+                judges: &self.judges,
+                device: &self.device,
+            };
+            let Found {
+                persona,
+                config,
+                mut engine,
+                judges,
+            } = source.find(answers.clone(), job)?;
+            let known = loaded.iter().find(|(other, _)| *other == judges);
+            let scorer = match known {
+                Some((_, scorer)) => scorer.clone(),
+                None => {
+                    let scorer = Arc::new(self.judges.load_chosen(&judges, &devices, job)?);
+                    loaded.push((judges, scorer.clone()));
+                    scorer
+                }
+            };
+            engine.work = Work::sample(1, config.max_new_tokens);
+            casts.push(Cast {
+                role: Role::new(persona, scorer, config)?,
+                engine,
+            });
+        }
+        Server::load(casts, config, &devices, job)
+    }
+}

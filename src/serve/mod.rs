@@ -1,0 +1,100 @@
+//! An OpenAI-compatible server that speaks for characters, and judges what it says.
+//!
+//! Programs in which people talk to characters send whole conversations to `/v1/chat/completions`; the model's name is the
+//! character's. Replies of all clients run in one batch for each adapter, the adapters share the weights of their base, and
+//! several choices come ordered by ΔAPC, with what each honours, misses and contradicts under `apc`.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::ServiceExt;
+use axum::extract::Request;
+use tower::Layer;
+use tower::util::MapRequestLayer;
+
+use crate::parallel::Devices;
+use crate::progress::Job;
+use crate::{Error, Result};
+
+mod api;
+mod chat;
+mod completions;
+mod error;
+mod metrics;
+mod replies;
+mod routes;
+mod score;
+mod speech;
+mod state;
+mod worker;
+
+pub use state::{Cast, ServeConfig};
+
+/// A server that has loaded its models.
+#[derive(Debug)]
+pub struct Server {
+    state: Arc<state::State>,
+}
+
+impl Server {
+    /// Loads every base model once, and beside it the adapters of its characters.
+    ///
+    /// # Errors
+    ///
+    /// Names that clients cannot tell apart, and models that cannot be loaded.
+    pub fn load(
+        casts: Vec<Cast>,
+        config: ServeConfig,
+        devices: &Devices,
+        job: &Job,
+    ) -> Result<Self> {
+        let state = state::State::load(casts, config, devices, job)?;
+        Ok(Self {
+            state: Arc::new(state),
+        })
+    }
+
+    /// The names that clients may ask for.
+    pub fn models(&self) -> Vec<String> {
+        self.state.names()
+    }
+
+    /// Answers until the job is stopped; what is under way then is brought to its end.
+    ///
+    /// # Errors
+    ///
+    /// A socket that cannot be used.
+    pub fn run(self, listener: TcpListener) -> Result<()> {
+        let failed = |error| Error::io("listen on", Path::new("the socket"))(error);
+        listener.set_nonblocking(true).map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("serve")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::Threads(error.to_string()))?;
+        let job = self.state.job.clone();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+            let routes = routes::router(self.state);
+            let plain = MapRequestLayer::new(|mut request: Request| {
+                if let Some(uri) = routes::plain_path(request.uri()) {
+                    *request.uri_mut() = uri;
+                }
+                request
+            });
+            let service = ServiceExt::<Request>::into_make_service(plain.layer(routes));
+            let stopped = async move {
+                while !job.stopped() {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            };
+            axum::serve(listener, service)
+                .with_graceful_shutdown(stopped)
+                .await
+                .map_err(failed)
+        })
+    }
+}

@@ -1,0 +1,328 @@
+//! Paths, and what every request goes through: the key, the limits, and words of its own for each refusal.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State as Shared};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures_util::stream;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::Receiver;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::api::{CharacterInfo, ChatRequest, CompletionRequest, List, Model, ScoreRequest, parse};
+use super::error::ApiError;
+use super::metrics::Route;
+use super::state::State;
+use super::{chat, completions, score};
+
+/// A request's place among those that are under way; it is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    _permit: OwnedSemaphorePermit,
+    state: Arc<State>,
+}
+
+impl Admitted {
+    fn new(state: &Arc<State>) -> Result<Self, ApiError> {
+        let permit = state.room.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| ApiError::busy())?;
+        state.metrics.running.inc();
+        Ok(Self {
+            _permit: permit,
+            state: state.clone(),
+        })
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.state.metrics.running.dec();
+    }
+}
+
+/// All paths, without `/v1` in front.
+pub(super) fn router(state: Arc<State>) -> Router {
+    let cors = cors(&state.config.origins);
+    Router::new()
+        .route("/", get(page))
+        .route("/page.css", get(style))
+        .route("/page.js", get(script))
+        .route("/openapi.json", get(openapi))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route("/models", get(models))
+        .route("/models/{id}", get(model))
+        .route("/characters", get(characters))
+        .route("/characters/{id}", get(character))
+        .route("/chat/completions", post(chat_completions))
+        .route("/completions", post(text_completions))
+        .route("/score", post(scores))
+        .fallback(async || ApiError::no_route())
+        .method_not_allowed_fallback(async || ApiError::no_method())
+        .layer(from_fn_with_state(state.clone(), watch))
+        .layer(cors)
+        .with_state(state)
+}
+
+/// Browsers' pages from other places may call only if they were named.
+fn cors(origins: &[String]) -> CorsLayer {
+    if origins.is_empty() {
+        return CorsLayer::new();
+    }
+    let origins = match origins.iter().any(|origin| origin == "*") {
+        true => AllowOrigin::any(),
+        false => {
+            let known = origins
+                .iter()
+                .filter_map(|origin| HeaderValue::from_str(origin).ok());
+            AllowOrigin::list(known)
+        }
+    };
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
+        .allow_headers(tower_http::cors::AllowHeaders::mirror_request())
+        .allow_private_network(true)
+}
+
+/// A path as it is routed: without `/v1` in front and without double slashes.
+pub(super) fn plain_path(uri: &Uri) -> Option<Uri> {
+    let parts = uri.path().split('/').filter(|part| !part.is_empty());
+    let mut parts: Vec<&str> = parts.collect();
+    if parts.first() == Some(&"v1") {
+        parts.remove(0);
+    }
+    let mut path = format!("/{}", parts.join("/"));
+    if let Some(query) = uri.query() {
+        path = format!("{path}?{query}");
+    }
+    path.parse().ok()
+}
+
+/// The route of a path, for counters that must not grow with what clients make up.
+fn route_of(path: &str) -> &'static str {
+    const KNOWN: [&str; 12] = [
+        "/",
+        "/page.css",
+        "/page.js",
+        "/openapi.json",
+        "/health",
+        "/metrics",
+        "/models",
+        "/characters",
+        "/chat/completions",
+        "/completions",
+        "/score",
+        "other",
+    ];
+    let first = KNOWN.iter().find(|known| **known == path);
+    match first {
+        Some(known) => known,
+        None if path.starts_with("/models/") => "/models",
+        None if path.starts_with("/characters/") => "/characters",
+        None => "other",
+    }
+}
+
+/// Checks the key and counts the answer. What tells nothing of the characters needs no key.
+async fn watch(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+    let path = route_of(request.uri().path());
+    let is_open = matches!(
+        path,
+        "/" | "/page.css" | "/page.js" | "/health" | "/openapi.json"
+    );
+    let sent = request.headers().get(header::AUTHORIZATION);
+    let sent = sent.and_then(|value| value.to_str().ok());
+    let response = match is_open || state.admits(sent) {
+        true => next.run(request).await,
+        false => ApiError::no_key().into_response(),
+    };
+    let status = response.status().as_u16();
+    state
+        .metrics
+        .requests
+        .get_or_create(&Route { path, status })
+        .inc();
+    response
+}
+
+/// Reads a body of at most the size that is allowed, in the time that is.
+async fn body(state: &State, body: Body) -> Result<Vec<u8>, ApiError> {
+    let most = state.config.max_body;
+    let read = Limited::new(body, most).collect();
+    let Ok(read) = tokio::time::timeout(state.config.timeout, read).await else {
+        return Err(ApiError::too_late(state.config.timeout.as_secs()));
+    };
+    match read {
+        Ok(read) => Ok(read.to_bytes().to_vec()),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            Err(ApiError::too_large(most))
+        }
+        Err(_) => Err(ApiError::invalid(None, "the body did not come whole")),
+    }
+}
+
+/// Answers within the time that a request may take.
+async fn in_time(
+    state: &State,
+    answer: impl Future<Output = Result<Response, ApiError>>,
+) -> Response {
+    let limit = state.config.timeout;
+    match tokio::time::timeout(limit, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => error.into_response(),
+        Err(_) => ApiError::too_late(limit.as_secs()).into_response(),
+    }
+}
+
+async fn chat_completions(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+    let answer = async {
+        let admitted = Admitted::new(&state)?;
+        let bytes = body(&state, request.into_body()).await?;
+        let request: ChatRequest = parse(&bytes)?;
+        chat::answer(state.clone(), admitted, request).await
+    };
+    in_time(&state, answer).await
+}
+
+async fn text_completions(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+    let answer = async {
+        let admitted = Admitted::new(&state)?;
+        let bytes = body(&state, request.into_body()).await?;
+        let request: CompletionRequest = parse(&bytes)?;
+        completions::answer(state.clone(), admitted, request).await
+    };
+    in_time(&state, answer).await
+}
+
+async fn scores(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+    let answer = async {
+        let _admitted = Admitted::new(&state)?;
+        let bytes = body(&state, request.into_body()).await?;
+        let request: ScoreRequest = parse(&bytes)?;
+        score::answer(&state, request).await
+    };
+    in_time(&state, answer).await
+}
+
+/// What the page may do: talk to this server, and nothing else.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+async fn page() -> Response {
+    let headers = [(header::CONTENT_SECURITY_POLICY, POLICY)];
+    (headers, Html(include_str!("page/index.html"))).into_response()
+}
+
+async fn style() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8")];
+    (headers, include_str!("page/page.css")).into_response()
+}
+
+async fn script() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
+    (headers, include_str!("page/page.js")).into_response()
+}
+
+async fn openapi() -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json")];
+    (headers, include_str!("openapi.json")).into_response()
+}
+
+async fn health() -> Response {
+    Json(serde_json::json!({"status": "ok"})).into_response()
+}
+
+async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], state.metrics.text()).into_response()
+}
+
+fn model_of(state: &State, id: String) -> Model {
+    Model {
+        id,
+        object: "model",
+        created: state.created,
+        owned_by: "apc",
+    }
+}
+
+async fn models(Shared(state): Shared<Arc<State>>) -> Json<List<Model>> {
+    let names = state.names().into_iter();
+    Json(List::new(names.map(|id| model_of(&state, id)).collect()))
+}
+
+async fn model(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+) -> Result<Json<Model>, ApiError> {
+    let speaker = state.speaker(Some(&id))?;
+    Ok(Json(model_of(&state, speaker.id)))
+}
+
+fn character_infos(state: &State) -> Vec<CharacterInfo> {
+    let of = |loaded: &super::state::Loaded| CharacterInfo {
+        id: loaded.role.persona().name.clone(),
+        object: "character",
+        statements: loaded.role.persona().statements.clone(),
+        trained: loaded.voice > 0,
+    };
+    state.characters().iter().map(of).collect()
+}
+
+async fn characters(Shared(state): Shared<Arc<State>>) -> Json<List<CharacterInfo>> {
+    Json(List::new(character_infos(&state)))
+}
+
+async fn character(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+) -> Result<Json<CharacterInfo>, ApiError> {
+    let same = |info: &CharacterInfo| info.id.to_lowercase() == id.to_lowercase();
+    let found = character_infos(&state).into_iter().find(same);
+    let found = found.ok_or_else(|| ApiError::no_model(&id, &state.names()))?;
+    Ok(Json(found))
+}
+
+/// Events as they come.
+pub(super) fn stream_response(events: Receiver<Event>) -> Response {
+    let events = stream::unfold(events, |mut events| async move {
+        let event = events.recv().await?;
+        Some((Ok::<Event, std::convert::Infallible>(event), events))
+    });
+    let keep_alive = KeepAlive::new().text("ping");
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Some proxies hold events back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    let response = Sse::new(events).keep_alive(keep_alive);
+    (StatusCode::OK, headers, response).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_found_with_and_without_the_version_and_with_double_slashes() {
+        for (path, plain) in [
+            ("/v1/chat/completions", "/chat/completions"),
+            ("/chat/completions", "/chat/completions"),
+            ("//v1//chat//completions", "/chat/completions"),
+            ("/v1//models/?a=b", "/models?a=b"),
+            ("/", "/"),
+            ("/v1", "/"),
+            ("/v1/../etc/passwd", "/../etc/passwd"),
+        ] {
+            let uri: Uri = path.parse().unwrap();
+            assert_eq!(plain_path(&uri).unwrap().to_string(), plain);
+        }
+    }
+}

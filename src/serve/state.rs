@@ -1,0 +1,332 @@
+//! What the server has: characters, the models that speak for them, and its limits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::Utc;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+
+use super::error::ApiError;
+use super::metrics::Metrics;
+use super::worker::Worker;
+use crate::files;
+use crate::parallel::Devices;
+use crate::persona::Role;
+use crate::progress::Job;
+use crate::text::{Engine, EngineConfig, GenerateConfig};
+use crate::{Error, Result};
+
+/// How a server answers.
+#[derive(Clone, Debug)]
+pub struct ServeConfig {
+    /// Sample so many replies for each choice that is asked for alone, and return the best.
+    pub best_of: usize,
+    /// Sample again, a few times, while the best reply's ΔAPC is below this.
+    pub min_delta_apc: Option<f64>,
+    /// The key that clients have to send, if any.
+    pub api_key: Option<SecretString>,
+    /// Web pages that may call the server from a browser, by their origins, such as `https://example.org`.
+    pub origins: Vec<String>,
+    /// Largest body, in bytes.
+    pub max_body: usize,
+    /// Most messages of a conversation.
+    pub max_messages: usize,
+    /// Most requests that are answered or wait at once.
+    pub max_requests: usize,
+    /// Longest time for one request.
+    pub timeout: Duration,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        Self {
+            best_of: 1,
+            min_delta_apc: None,
+            api_key: None,
+            origins: Vec::new(),
+            max_body: 2 << 20,
+            max_messages: 2000,
+            max_requests: 128,
+            timeout: Duration::from_secs(600),
+        }
+    }
+}
+
+impl ServeConfig {
+    /// # Errors
+    ///
+    /// A setting that makes no sense, by name.
+    pub fn check(&self) -> Result<()> {
+        if !(1..=super::api::MOST_CHOICES).contains(&self.best_of) {
+            let most = super::api::MOST_CHOICES;
+            let reason = format!("is {}, but must be from 1 to {most}", self.best_of);
+            return Err(Error::setting("best_of", reason));
+        }
+        if self.min_delta_apc.is_some_and(|least| !least.is_finite()) {
+            return Err(Error::setting("min_delta_apc", "must be a number"));
+        }
+        if let Some(key) = &self.api_key
+            && key.expose_secret().trim().is_empty()
+        {
+            return Err(Error::setting(
+                "api_key",
+                "is empty; unset it, or set a key",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A character to speak for: who it is, and the base model and adapter that speak.
+#[derive(Debug)]
+pub struct Cast {
+    /// Who it is.
+    pub role: Role,
+    /// The base model with the character's adapter, if it has one.
+    pub engine: EngineConfig,
+}
+
+/// A base model with a thread that runs it.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) engine: Engine,
+    pub(super) worker: Worker,
+}
+
+/// A character that is loaded.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) role: Arc<Role>,
+    pub(super) stage: usize,
+    /// Its model in the stage's thread; 0 is the base.
+    pub(super) voice: usize,
+}
+
+/// Who answers a request.
+#[derive(Clone, Debug)]
+pub(super) struct Speaker {
+    /// The name that the client is told.
+    pub(super) id: String,
+    pub(super) stage: Arc<Stage>,
+    pub(super) voice: usize,
+    /// No one for the plain model.
+    pub(super) role: Option<Arc<Role>>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) config: ServeConfig,
+    characters: Vec<Loaded>,
+    stages: Vec<Arc<Stage>>,
+    /// Digest of the key, so that keys of any length are compared in the same time.
+    key: Option<[u8; 32]>,
+    pub(super) metrics: Metrics,
+    /// Requests that are under way.
+    pub(super) room: Arc<Semaphore>,
+    /// Work of judges, which uses every core by itself.
+    pub(super) judging: Arc<Semaphore>,
+    pub(super) created: i64,
+    pub(super) fingerprint: String,
+    n_requests: AtomicU64,
+    pub(super) job: Job,
+}
+
+/// The name of the plain model.
+pub(super) const BASE: &str = "base";
+/// What stands behind a character's name for the model without its adapter.
+const AT_BASE: &str = "@base";
+
+impl State {
+    /// Loads every base model once and every adapter beside it.
+    pub(super) fn load(
+        casts: Vec<Cast>,
+        config: ServeConfig,
+        devices: &Devices,
+        job: &Job,
+    ) -> Result<Self> {
+        config.check()?;
+        if casts.is_empty() {
+            return Err(Error::setting("character", "names nobody to speak for"));
+        }
+        let mut groups: Vec<(EngineConfig, Vec<Option<std::path::PathBuf>>)> = Vec::new();
+        let mut characters = Vec::with_capacity(casts.len());
+        let mut names = HashMap::new();
+        for (place, cast) in casts.into_iter().enumerate() {
+            let name = cast.role.persona().name.clone();
+            if let Some(other) = names.insert(name.to_lowercase(), name.clone()) {
+                let reason = format!("names {other} and {name}, which clients cannot tell apart");
+                return Err(Error::setting("character", reason));
+            }
+            if name.eq_ignore_ascii_case(BASE) {
+                let reason = format!("is {name}, which is the plain model's name here");
+                return Err(Error::setting("character", reason));
+            }
+            let mut base = cast.engine.clone();
+            let adapter = base.adapter.take();
+            let is_same = |other: &EngineConfig| {
+                other.checkpoint.name() == base.checkpoint.name()
+                    && other.precision == base.precision
+            };
+            let stage = match groups.iter().position(|(other, _)| is_same(other)) {
+                Some(stage) => stage,
+                None => {
+                    groups.push((base, Vec::new()));
+                    groups.len() - 1
+                }
+            };
+            let voice = match adapter {
+                None => 0,
+                Some(adapter) => {
+                    groups[stage].1.push(Some(adapter));
+                    groups[stage].1.len()
+                }
+            };
+            let _ = place;
+            characters.push(Loaded {
+                role: Arc::new(cast.role),
+                stage,
+                voice,
+            });
+        }
+        let mut stages = Vec::with_capacity(groups.len());
+        for (base, adapters) in groups {
+            let engine = Engine::open(base, &Devices::from(devices.first().clone()))?;
+            let model = engine.load()?.model().clone();
+            engine.release();
+            let mut voices = Vec::with_capacity(1 + adapters.len());
+            for adapter in adapters.into_iter().flatten() {
+                // The base's weights are shared, the adapter's factors are its own.
+                let mut own = model.clone();
+                files::load_adapter(&mut own, &adapter, devices.first())?;
+                voices.push(burn::module::Module::valid(&own));
+            }
+            voices.insert(0, model);
+            stages.push(Arc::new(Stage {
+                engine,
+                worker: Worker::start(voices)?,
+            }));
+        }
+        let key = config
+            .api_key
+            .as_ref()
+            .map(|key| digest(key.expose_secret()));
+        Ok(Self {
+            characters,
+            stages,
+            key,
+            metrics: Metrics::default(),
+            room: Arc::new(Semaphore::new(config.max_requests)),
+            judging: Arc::new(Semaphore::new(1)),
+            created: Utc::now().timestamp(),
+            fingerprint: format!("apc-{}", env!("CARGO_PKG_VERSION")),
+            n_requests: AtomicU64::new(0),
+            job: job.clone(),
+            config,
+        })
+    }
+
+    /// The characters.
+    pub(super) fn characters(&self) -> &[Loaded] {
+        &self.characters
+    }
+
+    /// The names of all models: the characters', the same without their adapters, and the plain model.
+    pub(super) fn names(&self) -> Vec<String> {
+        let own = self.characters.iter().flat_map(|character| {
+            let name = &character.role.persona().name;
+            let at_base = (character.voice > 0).then(|| format!("{name}{AT_BASE}"));
+            [Some(name.clone()), at_base].into_iter().flatten()
+        });
+        own.chain([BASE.to_string()]).collect()
+    }
+
+    /// Finds who a request is for; names are compared without case, and with none the first character answers.
+    pub(super) fn speaker(&self, name: Option<&str>) -> Result<Speaker, ApiError> {
+        let name = name.unwrap_or_default().trim();
+        let missing = || ApiError::no_model(name, &self.names());
+        let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
+        if same(name, BASE) {
+            let stage = self.stages.first().ok_or_else(missing)?;
+            return Ok(Speaker {
+                id: BASE.to_string(),
+                stage: stage.clone(),
+                voice: 0,
+                role: None,
+            });
+        }
+        let (who, at_base) = match name.len().checked_sub(AT_BASE.len()) {
+            Some(start) if name.get(start..).is_some_and(|end| same(end, AT_BASE)) => {
+                (&name[..start], true)
+            }
+            _ => (name, false),
+        };
+        let of_name = |character: &&Loaded| same(&character.role.persona().name, who);
+        let found = match name.is_empty() {
+            true => self.characters.first(),
+            false => self.characters.iter().find(of_name),
+        };
+        let character = found.ok_or_else(missing)?;
+        let own = character.role.persona().name.clone();
+        Ok(Speaker {
+            id: match at_base {
+                true => format!("{own}{AT_BASE}"),
+                false => own,
+            },
+            stage: self.stages[character.stage].clone(),
+            voice: if at_base { 0 } else { character.voice },
+            role: Some(character.role.clone()),
+        })
+    }
+
+    /// Whether a request may be answered.
+    pub(super) fn admits(&self, authorization: Option<&str>) -> bool {
+        let Some(key) = &self.key else { return true };
+        let sent = authorization.unwrap_or_default();
+        let sent = sent
+            .split_once(' ')
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map_or("", |(_, sent)| sent.trim());
+        digest(sent).ct_eq(key).into()
+    }
+
+    /// A number that no other request has.
+    pub(super) fn next_request(&self) -> u64 {
+        self.n_requests.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Tells of what went wrong here, for whoever runs the server.
+    pub(super) fn log(&self, error: &Error) {
+        self.job
+            .progress
+            .note(&format!("a request failed: {error}"));
+    }
+}
+
+impl Speaker {
+    /// How tokens are chosen where a request does not say.
+    pub(super) fn defaults(&self) -> GenerateConfig {
+        let engine = &self.stage.engine;
+        let stop_ids = engine.format().stop_ids().to_vec();
+        match &self.role {
+            Some(role) => GenerateConfig {
+                sampling: role.config().sampling(),
+                stop_ids,
+                ..GenerateConfig::new(role.config().max_new_tokens)
+            },
+            None => GenerateConfig {
+                sampling: crate::text::Sampling::at_temperature(0.7),
+                stop_ids,
+                ..GenerateConfig::new(512)
+            },
+        }
+    }
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
