@@ -67,7 +67,6 @@ fn found(set: &str, in_context: bool) -> [usize; 2] {
 fn the_statements_of_most_follow_ups_are_found_with_what_was_said_before() {
     for set in ["dev.json", "test.json"] {
         let ([found, total], [alone, _]) = (self::found(set, true), self::found(set, false));
-        println!("{set}: {found} of {total} follow-ups, {alone} by themselves");
         assert!(
             found >= alone,
             "{set}: {found}, but {alone} without what was said before"

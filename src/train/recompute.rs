@@ -35,6 +35,7 @@ pub(super) fn gradients_by_layer<T>(
     let mut slope = last.grad(&loss.backward());
     let mut lent_slopes = Carried::default();
     let mut accumulator = GradientsAccumulator::new();
+    let config = model.config();
     while let (Some(hidden), Some(behind)) = (inputs.pop(), slope.take()) {
         let layer_idx = inputs.len();
         let hidden = match layer_idx {
@@ -42,17 +43,15 @@ pub(super) fn gradients_by_layer<T>(
             _ => hidden.autodiff().require_grad(),
         };
         let mut carried = Carried::default();
-        let borrowed = model
-            .borrows(layer_idx)
-            .map(|layer_type| layer_type as usize);
-        if let Some(kind) = borrowed {
+        let kind = config.layer_type(layer_idx) as usize;
+        if config.borrows(layer_idx) {
             let taken = lent[kind].clone();
             carried[kind] = taken.map(|pair| pair.map(|x| x.autodiff().require_grad()));
         }
-        let taken = borrowed.and_then(|kind| carried[kind].clone());
+        let taken = carried[kind].clone();
         let output = model.layer(layer_idx, hidden.clone(), &pass, &mut carried, None);
         let mut along = vec![(output, behind)];
-        if let Some(kind) = model.lends(layer_idx).map(|layer_type| layer_type as usize)
+        if config.lends(layer_idx)
             && let (Some(own), Some(slopes)) = (carried[kind].take(), lent_slopes[kind].take())
         {
             let flat = |x: Tensor<4>| x.flatten::<3>(1, 2);
@@ -65,7 +64,7 @@ pub(super) fn gradients_by_layer<T>(
         if let Some(sum) = sums.reduce(|a, b| a + b) {
             let mut grads = sum.backward();
             slope = hidden.grad_remove(&mut grads);
-            if let (Some(kind), Some([keys, values])) = (borrowed, taken)
+            if let Some([keys, values]) = taken
                 && let (Some(keys), Some(values)) =
                     (keys.grad_remove(&mut grads), values.grad_remove(&mut grads))
             {

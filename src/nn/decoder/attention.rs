@@ -67,7 +67,7 @@ impl Attention {
             softcap: config.attn_logit_softcapping,
             window: (shape.layer_type == LayerType::SlidingAttention)
                 .then_some(config.sliding_window),
-            lends: config.is_shared(layer_idx),
+            lends: config.lends(layer_idx),
         }
     }
 

@@ -236,8 +236,13 @@ impl DecoderConfig {
             .saturating_sub(self.num_kv_shared_layers)
     }
 
+    /// Whether a layer uses keys and values of another.
+    pub(crate) fn borrows(&self, layer_idx: usize) -> bool {
+        layer_idx >= self.first_shared()
+    }
+
     /// Whether later layers use the keys and values of this one.
-    pub(crate) fn is_shared(&self, layer_idx: usize) -> bool {
+    pub(crate) fn lends(&self, layer_idx: usize) -> bool {
         let first_shared = self.first_shared();
         let is_like = |other: usize| self.layer_type(other) == self.layer_type(layer_idx);
         layer_idx < first_shared
@@ -249,7 +254,7 @@ impl DecoderConfig {
     pub(crate) fn layer(&self, layer_idx: usize) -> LayerShape {
         let layer_type = self.layer_type(layer_idx);
         let is_global = layer_type == LayerType::FullAttention;
-        let borrows = layer_idx >= self.first_shared();
+        let borrows = self.borrows(layer_idx);
         let wide = if self.use_double_wide_mlp && borrows {
             2
         } else {
@@ -443,9 +448,7 @@ mod tests {
             .with_num_kv_shared_layers(2)
             .with_use_double_wide_mlp(true);
         config.check().unwrap();
-        let shared: Vec<bool> = (0..6)
-            .map(|layer_idx| config.is_shared(layer_idx))
-            .collect();
+        let shared: Vec<bool> = (0..6).map(|layer_idx| config.lends(layer_idx)).collect();
         assert_eq!(shared, [false, false, true, true, false, false]);
         let widths = [3, 4].map(|layer_idx| config.layer(layer_idx).intermediate_size);
         assert_eq!(widths, [32, 64]);

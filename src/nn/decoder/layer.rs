@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor};
 use crate::kernels::ops::{Gate, gated};
 use crate::nn::decoder::attention::Attention;
 use crate::nn::decoder::cache::KvCache;
-use crate::nn::decoder::config::{DecoderConfig, LayerType};
+use crate::nn::decoder::config::DecoderConfig;
 use crate::nn::decoder::pass::{Carried, Pass};
 use crate::nn::decoder::per_layer::PerLayerInput;
 use crate::nn::layers::linear::Linear;
@@ -150,20 +150,6 @@ impl DecoderLayer {
     #[cfg(not(any(feature = "cuda", feature = "vulkan")))]
     fn step(&self, _: &Tensor<3>, _: &Pass, _: usize, _: &mut KvCache) -> Option<Tensor<3>> {
         None
-    }
-
-    /// The type of the layer, if later ones use its keys and values.
-    #[cfg(feature = "pipeline")]
-    pub(crate) fn lends(&self) -> Option<LayerType> {
-        let attention = &self.self_attn;
-        attention.lends.then(|| attention.layer_type())
-    }
-
-    /// The type of the layer, if it uses keys and values of another.
-    #[cfg(feature = "pipeline")]
-    pub(crate) fn borrows(&self) -> Option<LayerType> {
-        let attention = &self.self_attn;
-        attention.keys.is_none().then(|| attention.layer_type())
     }
 
     /// Goes through the projections that the layer has, in the order of [`Projection::ALL`].

@@ -186,18 +186,6 @@ impl Decoder {
         self.layers[layer_idx].forward(hidden, pass, carried, cache, wanted)
     }
 
-    /// The type of a layer, if later ones use its keys and values.
-    #[cfg(feature = "pipeline")]
-    pub(crate) fn lends(&self, layer_idx: usize) -> Option<LayerType> {
-        self.layers[layer_idx].lends()
-    }
-
-    /// The type of a layer, if it uses keys and values of another.
-    #[cfg(feature = "pipeline")]
-    pub(crate) fn borrows(&self, layer_idx: usize) -> Option<LayerType> {
-        self.layers[layer_idx].borrows()
-    }
-
     /// The shape of the model.
     pub fn config(&self) -> &DecoderConfig {
         &self.config
