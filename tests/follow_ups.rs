@@ -26,11 +26,9 @@ struct Talk {
     answers: Vec<String>,
 }
 
-/// How many follow-ups of a set have their statements among as many as a prompt shows, and how many there are; with what was
-/// said before, or by themselves.
-fn found(set: &str, in_context: bool) -> [usize; 2] {
-    /// What a prompt shows for a follow-up.
-    const SHOWN: usize = 3;
+/// How many follow-ups of a set have all of their statements among the `shown` that matter most, and how many there are; with
+/// what was said before, or by themselves.
+fn found(set: &str, shown: usize, in_context: bool) -> [usize; 2] {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data/follow_ups")
         .join(set);
@@ -54,7 +52,8 @@ fn found(set: &str, in_context: bool) -> [usize; 2] {
             let rows = role
                 .relevance(&turns[turns.len() - 1..], &Job::default())
                 .unwrap();
-            let shown = RelevanceTable { rows }.retrieve(0, SHOWN);
+            let shown = shown.max(talk.answers.len());
+            let shown = RelevanceTable { rows }.retrieve(0, shown);
             let is_shown = |answer: &String| shown.iter().any(|&idx| statements[idx] == *answer);
             found += usize::from(talk.answers.iter().all(is_shown));
             total += 1;
@@ -65,12 +64,18 @@ fn found(set: &str, in_context: bool) -> [usize; 2] {
 
 #[test]
 fn the_statements_of_most_follow_ups_are_found_with_what_was_said_before() {
-    for set in ["dev.json", "test.json"] {
-        let ([found, total], [alone, _]) = (self::found(set, true), self::found(set, false));
-        assert!(
-            found >= alone,
-            "{set}: {found}, but {alone} without what was said before"
+    // The embedded Gemma is shown one statement, others five.
+    for (set, shown, least) in [
+        ("dev.json", 1, 15),
+        ("dev.json", 5, 20),
+        ("test.json", 1, 20),
+        ("test.json", 3, 28),
+    ] {
+        let ([found, total], [alone, _]) = (
+            self::found(set, shown, true),
+            self::found(set, shown, false),
         );
-        assert!(10 * found >= 7 * total, "{set}: {found} of {total}");
+        let told = format!("{set}: {found} of {total} among {shown}, {alone} by themselves");
+        assert!(found >= least && found >= alone, "{told}");
     }
 }

@@ -367,6 +367,9 @@ fn what_is_wrong_with_a_request_is_said_and_asking_again_is_not_advised() {
         assert!(!answer.reason.is_empty());
     }
     assert_eq!(served.chat(json!({"max_tokens": 3})).status, 200);
+    // More than there is room for is as much as there is room for.
+    let long = served.chat(json!({"max_tokens": 1_000_000, "stop": "."}));
+    assert_eq!(long.status, 200, "{}", long.body);
 }
 
 #[test]

@@ -18,6 +18,10 @@ pub struct AnswerConfig {
     /// P(relevant) that a statement must have to be in the prompt; 0 takes the most relevant ones however little they matter.
     #[config(default = 0.0)]
     pub min_relevance: f64,
+    /// The most exchanges before a turn that the model sees, if not as many as it has room for. With 0 each turn stands alone,
+    /// without greeting and scene; statements are retrieved by what was said before all the same.
+    #[config(default = "None")]
+    pub history: Option<usize>,
     /// Longest reply, in tokens.
     #[config(default = 64)]
     pub max_new_tokens: usize,

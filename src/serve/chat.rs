@@ -67,13 +67,8 @@ impl Chat {
     /// The prompt. A reply may be as long as the model has room for.
     async fn ready(&mut self, state: &Arc<State>) -> Result<Ready, ApiError> {
         let messages = std::mem::take(&mut self.messages);
-        prepare(
-            state,
-            &self.speaker,
-            messages,
-            self.wanted.config.max_new_tokens,
-        )
-        .await
+        let most = &mut self.wanted.config.max_new_tokens;
+        prepare(state, &self.speaker, messages, most).await
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn answer(
     config.top_logprobs = request.top_logprobs()?;
     let number = state.next_request();
     let [n, _] = settings.choices(1)?;
-    let wanted = Wanted {
+    let mut wanted = Wanted {
         config,
         stops: settings.stop.0.clone(),
         choices: [n, n],
@@ -52,7 +52,7 @@ pub(super) async fn answer(
     }
     let ready = prompts
         .iter()
-        .map(|prompt| encoded(engine, prompt, wanted.config.max_new_tokens))
+        .map(|prompt| encoded(engine, prompt))
         .collect::<Result<Vec<_>, ApiError>>()?;
     let response = |choices, usage| CompletionResponse {
         id: format!("cmpl-{}-{number}", state.created),
@@ -63,6 +63,10 @@ pub(super) async fn answer(
         usage,
         system_fingerprint: state.fingerprint.clone(),
     };
+    let rooms = ready
+        .iter()
+        .map(|ready| ready.room(engine, wanted.config.max_new_tokens));
+    wanted.config.max_new_tokens = rooms.min().unwrap_or(0);
     let n_prompt: usize = ready.iter().map(|ready| ready.ids.len()).sum();
     if !is_stream {
         let (mut choices, mut n_completion) = (Vec::new(), 0);

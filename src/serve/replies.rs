@@ -66,32 +66,36 @@ pub(super) async fn judged<T: Send + 'static>(
         })
 }
 
-/// Retrieves statements and writes the prompt of a chat.
+/// Retrieves statements and writes the prompt of a chat; `max_new_tokens` is lowered to what there is room for behind it.
 pub(super) async fn prepare(
     state: &Arc<State>,
     speaker: &Speaker,
     messages: Vec<Message>,
-    max_new_tokens: usize,
+    max_new_tokens: &mut usize,
 ) -> Result<Ready, ApiError> {
     let stage = speaker.stage.clone();
-    match speaker.role.clone() {
+    // Clients ask for more than they need: a quarter of the window is enough to be worth the oldest turns.
+    let reserved = (*max_new_tokens).min(stage.engine.max_tokens() / 4).max(1);
+    let ready = match speaker.role.clone() {
         Some(role) => {
             let conversation = Conversation::from_messages(&messages)?;
             judged(state, move || {
                 let job = crate::progress::Job::default();
-                let prepared = role.prepare(&stage.engine, &conversation, max_new_tokens, &job)?;
+                let prepared = role.prepare(&stage.engine, &conversation, reserved, &job)?;
                 Ok(Ready {
                     ids: prepared.ids.clone(),
                     judged: Some((role, prepared)),
                 })
             })
-            .await
+            .await?
         }
         None => {
             let (text, begun) = plain_prompt(&stage.engine, messages)?;
-            encoded(&stage.engine, &format!("{text}{begun}"), max_new_tokens)
+            encoded(&stage.engine, &format!("{text}{begun}"))?
         }
-    }
+    };
+    *max_new_tokens = ready.room(&speaker.stage.engine, *max_new_tokens);
+    Ok(ready)
 }
 
 /// The prompt of a chat with the plain model, and how its reply begins.
@@ -141,13 +145,15 @@ fn merged(messages: Vec<Message>) -> Vec<Message> {
 }
 
 /// A text as a prompt.
-pub(super) fn encoded(
-    engine: &Engine,
-    text: &str,
-    max_new_tokens: usize,
-) -> Result<Ready, ApiError> {
-    let max_tokens = engine.max_tokens();
-    let ids = crate::persona::encode_prompt(engine.tokenizer(), text, max_tokens, max_new_tokens)?;
+pub(super) fn encoded(engine: &Engine, text: &str) -> Result<Ready, ApiError> {
+    let (ids, most) = (engine.tokenizer().encode(text)?, engine.max_tokens());
+    if ids.len() >= most {
+        let message = format!(
+            "the prompt has {} tokens, but the model takes {most}, its reply included",
+            ids.len()
+        );
+        return Err(ApiError::invalid(None, message));
+    }
     if ids.is_empty() {
         let message = "the prompt has no token; write something";
         return Err(ApiError::invalid(Some("prompt"), message));
@@ -156,6 +162,11 @@ pub(super) fn encoded(
 }
 
 impl Ready {
+    /// How many of the tokens that are wanted there is room for behind the prompt.
+    pub(super) fn room(&self, engine: &Engine, wanted: usize) -> usize {
+        wanted.min(engine.max_tokens().saturating_sub(self.ids.len()))
+    }
+
     /// Samples replies and judges them; the best come first, if they are judged. The text of the only reply is told as it
     /// grows.
     pub(super) async fn replies(

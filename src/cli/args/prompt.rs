@@ -19,6 +19,22 @@ pub(crate) struct PromptArgs {
     min_relevance: Option<f64>,
 }
 
+/// How much of a conversation the model sees.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct HistoryArgs {
+    /// The most exchanges before a message that the model sees; with 0 each message stands alone, but what was said before still
+    /// helps to find its statements [default: as many as there is room for, but 0 for the embedded Gemma].
+    #[arg(long, value_name = "N")]
+    history: Option<usize>,
+}
+
+impl HistoryArgs {
+    /// The embedded Gemma has learnt to answer single questions, and a history leads it astray.
+    pub(crate) fn history(self, is_embedded: bool) -> Option<usize> {
+        self.history.or(is_embedded.then_some(0))
+    }
+}
+
 impl PromptArgs {
     /// Whether either was said.
     pub(crate) fn is_given(self) -> bool {

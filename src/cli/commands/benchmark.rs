@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::judges::JudgeArgs;
-use crate::cli::args::prompt::PromptArgs;
+use crate::cli::args::prompt::{HistoryArgs, PromptArgs};
 use crate::cli::commands::character::CharacterSource;
 use crate::cli::output::{Format, print, print_json};
 use crate::persona::{AnswerConfig, Answering, Everyday, Share, Understanding};
@@ -101,6 +101,7 @@ impl BenchmarkArgs {
                 adapter: self.adapter.as_deref(),
                 model: self.model.as_deref(),
                 prompt: self.prompt,
+                history: HistoryArgs::default(),
                 sampling: None,
                 precision: None,
                 judges: &self.judges,

@@ -6,7 +6,7 @@ use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
 use crate::cli::args::judges::{ChosenJudges, JudgeArgs};
 use crate::cli::args::persona::own_statements;
-use crate::cli::args::prompt::PromptArgs;
+use crate::cli::args::prompt::{HistoryArgs, PromptArgs};
 use crate::cli::args::sampling::SamplingArgs;
 use crate::files::{AdapterConfig, Checkpoint};
 use crate::parallel::Devices;
@@ -27,6 +27,8 @@ pub(crate) struct CharacterSource<'a> {
     pub(crate) model: Option<&'a Path>,
     /// Which statements a prompt has; if nothing is said, as it was trained, or what suits the base model and the judge.
     pub(crate) prompt: PromptArgs,
+    /// How much of a conversation the model sees.
+    pub(crate) history: HistoryArgs,
     /// How tokens are drawn, if not as the settings say.
     pub(crate) sampling: Option<SamplingArgs>,
     /// What was asked for; as it was trained, if nothing is said.
@@ -99,7 +101,8 @@ impl CharacterSource<'_> {
             .and_then(|with| with.min_relevance);
         let config = config
             .with_rag_top_k(self.prompt.rag_top_k(rag_top_k, is_embedded))
-            .with_min_relevance(self.prompt.min_relevance(min_relevance, is_calibrated));
+            .with_min_relevance(self.prompt.min_relevance(min_relevance, is_calibrated))
+            .with_history(self.history.history(is_embedded));
         let config = match self.sampling {
             Some(sampling) => sampling.choose(config, &base, job)?,
             None => config,

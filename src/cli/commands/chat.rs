@@ -9,7 +9,7 @@ use rustyline::error::ReadlineError;
 use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::judges::JudgeArgs;
 use crate::cli::args::persona::check_length;
-use crate::cli::args::prompt::PromptArgs;
+use crate::cli::args::prompt::{HistoryArgs, PromptArgs};
 use crate::cli::args::sampling::SamplingArgs;
 use crate::cli::commands::character::CharacterSource;
 use crate::cli::input::stdin_lines;
@@ -44,10 +44,8 @@ pub(crate) struct ChatArgs {
     /// Say this and exit; may be given several times, one turn after the other.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     message: Vec<String>,
-    /// How many exchanges before a message the model sees; 0 makes each message stand alone [default: as many as it has room
-    /// for].
-    #[arg(long, value_name = "N")]
-    history: Option<usize>,
+    #[command(flatten)]
+    history: HistoryArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
     /// Longest reply, in tokens.
@@ -194,6 +192,7 @@ impl<'a> Chat<'a> {
             adapter: args.adapter.as_deref(),
             model: args.model.as_deref(),
             prompt: args.prompt,
+            history: args.history,
             sampling: Some(args.sampling),
             precision: Some(args.precision),
             judges: &args.judges,
@@ -219,10 +218,6 @@ impl<'a> Chat<'a> {
     /// Prints the character's next turn, piece by piece where a person reads it; false if nobody does any more.
     fn reply(&mut self) -> Result<bool> {
         let stream = self.args.format == Format::Text;
-        let most = self.args.history.unwrap_or(usize::MAX);
-        let mut shown = self.conversation.clone();
-        let too_many = shown.exchanges.len().saturating_sub(most);
-        shown.exchanges.drain(..too_many);
         let (job, mut is_read) = (self.job, Ok(true));
         let begun = &self.conversation.begun;
         if stream && !begun.is_empty() && !put(&visible(begun))? {
@@ -236,13 +231,15 @@ impl<'a> Chat<'a> {
                 }
             }
         };
-        let answer = self.character.reply_aloud(&shown, job, &mut on_text);
+        let answer = self
+            .character
+            .reply_aloud(&self.conversation, job, &mut on_text);
         if !is_read? || (stream && answer.is_ok() && !put("\n")?) {
             return Ok(false);
         }
         let answer = answer?;
         if answer.dropped > 0 {
-            let dropped = answer.dropped + too_many;
+            let dropped = answer.dropped;
             job.progress.note(&format!(
                 "the model has no room for the whole conversation: it does not see the first {dropped} exchanges"
             ));

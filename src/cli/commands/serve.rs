@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::judges::{ChosenJudges, JudgeArgs};
-use crate::cli::args::prompt::PromptArgs;
+use crate::cli::args::prompt::{HistoryArgs, PromptArgs};
 use crate::cli::args::sampling::SamplingArgs;
 use crate::cli::commands::character::{CharacterSource, Found};
 use crate::cli::output::print;
@@ -64,6 +64,8 @@ pub(crate) struct ServeArgs {
     max_new_tokens: usize,
     #[command(flatten)]
     prompt: PromptArgs,
+    #[command(flatten)]
+    history: HistoryArgs,
     /// Most requests that are answered or wait at once.
     #[arg(long, value_name = "N", default_value_t = ServeConfig::default().max_requests)]
     max_clients: usize,
@@ -149,6 +151,7 @@ impl ServeArgs {
                 adapter: None,
                 model: self.model.as_deref(),
                 prompt: self.prompt,
+                history: self.history,
                 sampling: Some(self.sampling),
                 precision: Some(self.precision),
                 judges: &self.judges,
