@@ -13,7 +13,8 @@ import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path(os.environ.get("APC_CLIENTS", pathlib.Path.home() / ".cache/apc/clients"))
-NPM = ["openai", "@ai-sdk/openai-compatible", "ai", "promptfoo", "sillytavern@1.19.0"]
+NPM = ["openai", "@ai-sdk/openai-compatible", "ai", "promptfoo", "sillytavern@1.19.0",
+       "@sparticuz/chromium", "axe-core", "playwright-core"]
 
 
 def python(package):
@@ -41,11 +42,19 @@ def openai(url):
     subprocess.run([python("openai"), HERE / "openai_client.py", url], check=True)
 
 
-def openai_npm(url):
+def script(name, url):
     # Modules are looked for beside the script.
-    script = node() / "openai_client.mjs"
-    script.write_text((HERE / "openai_client.mjs").read_text())
-    subprocess.run(["node", script, url], check=True)
+    copy = node() / name
+    copy.write_text((HERE / name).read_text())
+    subprocess.run(["node", copy, url], check=True)
+
+
+def openai_npm(url):
+    script("openai_client.mjs", url)
+
+
+def page(url):
+    script("page.mjs", url)
 
 
 def litellm(url):
@@ -63,7 +72,8 @@ def sillytavern(url):
     subprocess.run([sys.executable, HERE / "sillytavern.py", url, node() / "node_modules"], check=True)
 
 
-CLIENTS = {"openai": openai, "openai-npm": openai_npm, "litellm": litellm, "promptfoo": promptfoo, "sillytavern": sillytavern}
+CLIENTS = {"openai": openai, "openai-npm": openai_npm, "litellm": litellm, "promptfoo": promptfoo, "sillytavern": sillytavern,
+           "page": page}
 
 
 def main():

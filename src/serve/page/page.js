@@ -102,8 +102,8 @@ function show() {
       tools.append(element("span", `${turn.chosen + 1} of ${turn.choices.length}`));
       button("→", "Next choice", () => choose(turn, turn.chosen + 1));
     }
-    if (choice.apc) button(`ΔAPC ${signed(choice.apc.delta_apc)}`, "Show what it does with the statements", () => judge(choice));
-    if (isLast) button("Again", "Other replies to the same message", again);
+    if (choice.apc) button(`ΔAPC ${signed(choice.apc.delta_apc)}`, `ΔAPC ${signed(choice.apc.delta_apc)}: show what it does with the statements`, () => judge(choice));
+    if (isLast) button("Again", "Again: other replies to the same message", again);
     box.append(tools);
     return box;
   });
