@@ -116,7 +116,7 @@ impl Served {
 
     fn get(&self, path: &str) -> Answer {
         self.send(&format!(
-            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         ))
     }
 
@@ -127,7 +127,7 @@ impl Served {
     fn post_with(&self, path: &str, headers: &str, body: &str) -> Answer {
         let len = body.len();
         self.send(&format!(
-            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {len}\r\n\r\n{body}"
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {len}\r\n\r\n{body}"
         ))
     }
 
@@ -181,7 +181,7 @@ fn a_chat_is_answered_with_what_the_reply_does_with_the_statements() {
 
     // The same without a version, with double slashes, and with fields that nobody knows.
     let body = json!({"model": "alice", "messages": [{"role": "user", "content": [{"type": "text", "text": "Where do you live?"}]}],
-        "temperature": 0.0, "max_tokens": null, "stop": null, "reasoning": {"effort": "low"}, "user": "me"});
+        "temperature": 0.0, "max_tokens": null, "stop": null, "reasoning": {"effort": "low"}, "user": "me", "max_completion_tokens": -1});
     for path in ["/chat/completions", "//v1//chat/completions/"] {
         let again = served.post(path, &body.to_string()).json();
         assert_eq!(again["choices"][0]["message"], choice["message"], "{path}");
@@ -246,6 +246,16 @@ fn a_stream_is_the_same_reply_in_pieces() {
     assert_eq!(end["finish_reason"], choice["finish_reason"]);
     assert_eq!(end["apc"], choice["apc"]);
     assert!(events.len() > 5, "{} pieces", events.len());
+    // A reply that is there at once is told once, too.
+    for _ in 0..10 {
+        let short =
+            json!({"temperature": 0, "max_tokens": 1, "stream": true, "apc": {"score": false}});
+        let events = served.chat(short).events();
+        let pieces = events
+            .iter()
+            .filter_map(|event| event["choices"][0]["delta"]["content"].as_str());
+        assert_eq!(pieces.collect::<String>(), "I");
+    }
 }
 
 #[test]
@@ -336,6 +346,7 @@ fn what_is_wrong_with_a_request_is_said_and_asking_again_is_not_advised() {
             "\"tool\"",
         ),
         (chat(json!({"messages": "x"})), 400, "body"),
+        (chat(json!({"model": "x".repeat(70_000)})), 404, "no model"),
         (chat(json!({"n": 0})), 400, "n is 0"),
         (chat(json!({"n": 1.5})), 400, "n is 1.5"),
         (chat(json!({"temperature": -1})), 400, "temperature is -1"),
@@ -364,7 +375,7 @@ fn what_is_wrong_with_a_request_is_said_and_asking_again_is_not_advised() {
         assert!(message.contains(told), "{told}: {message}");
         assert!(answer.headers.contains("x-should-retry: false"));
         assert!(!answer.body.contains("/work") && !answer.body.contains("/home"));
-        assert!(!answer.reason.is_empty());
+        assert!(!answer.reason.is_empty() && answer.reason.len() <= 200);
     }
     assert_eq!(served.chat(json!({"max_tokens": 3})).status, 200);
     // More than there is room for is as much as there is room for.
@@ -426,8 +437,20 @@ fn scores_lists_and_counters_are_served() {
     ] {
         assert!(metrics.contains(part), "{part}: {metrics}");
     }
-    // Nobody is allowed to call from another page.
-    let preflight = "OPTIONS /v1/models HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\n\
+    // Pages from elsewhere may not call, and no other name may be given to this machine.
+    for headers in [
+        "Host: localhost\r\nOrigin: http://evil.example\r\n",
+        "Host: evil.example\r\nOrigin: http://evil.example\r\n",
+    ] {
+        let request = format!("GET /v1/models HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
+        assert_eq!(served.send(&request).status, 403, "{headers}");
+    }
+    let address = &served.address;
+    let own = format!(
+        "GET /v1/models HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nConnection: close\r\n\r\n"
+    );
+    assert_eq!(served.send(&own).status, 200);
+    let preflight = "OPTIONS /v1/models HTTP/1.1\r\nHost: localhost\r\nOrigin: https://a.example\r\n\
                      Access-Control-Request-Method: GET\r\nConnection: close\r\n\r\n";
     assert!(
         !served
@@ -460,7 +483,7 @@ fn a_key_is_asked_for_and_pages_that_were_named_may_call() {
     );
     let preflight = |origin: &str| {
         served.send(&format!(
-            "OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: x\r\nOrigin: {origin}\r\n\
+            "OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n\
              Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\nConnection: close\r\n\r\n"
         ))
     };
@@ -515,7 +538,7 @@ fn a_client_that_goes_away_stops_its_reply_and_others_are_answered() {
     for _ in 0..8 {
         let mut stream = TcpStream::connect(&served.address).unwrap();
         let request = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}",
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
         stream.write_all(request.as_bytes()).unwrap();
@@ -546,7 +569,7 @@ fn a_server_that_is_stopped_brings_what_is_under_way_to_its_end() {
     let body = json!({"model": "Alice", "stream": true, "messages": [{"role": "user", "content": "Who are you?"}]}).to_string();
     let mut stream = TcpStream::connect(&served.address).unwrap();
     let request = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(request.as_bytes()).unwrap();

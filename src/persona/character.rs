@@ -179,7 +179,10 @@ impl Character {
             stop_ids: format.stop_ids().to_vec(),
             ..GenerateConfig::new(max_new_tokens)
         };
-        let mut stream = ReplyStream::new(engine.tokenizer());
+        let mut stream = match prepared.ids.last().filter(|_| !prepared.begun.is_empty()) {
+            Some(&last) => ReplyStream::behind_token(engine.tokenizer(), last)?,
+            None => ReplyStream::new(engine.tokenizer()),
+        };
         let mut failure = None;
         let mut spoken = format.spoken();
         let mut on_token = |_, token: &Token| {

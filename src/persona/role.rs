@@ -8,7 +8,7 @@ use super::{
     encode_prompt,
 };
 use crate::progress::Job;
-use crate::text::{Engine, FinishReason, Reply};
+use crate::text::{Engine, FinishReason, Reply, ReplyStream};
 use crate::{Error, Result};
 
 /// A persona with judges and settings; an [`Engine`] speaks for it.
@@ -219,8 +219,17 @@ impl Role {
     /// The text of a reply, with what it began with.
     pub fn text(&self, engine: &Engine, prepared: &Prepared, ids: &[i32]) -> Result<String> {
         let said = engine.format().spoken().of(ids);
-        let new = engine.tokenizer().decode_reply(&said)?;
-        Ok(format!("{}{new}", prepared.begun).trim().to_string())
+        let tokenizer = engine.tokenizer();
+        let mut stream = match prepared.ids.last().filter(|_| !prepared.begun.is_empty()) {
+            Some(&last) => ReplyStream::behind_token(tokenizer, last)?,
+            None => ReplyStream::new(tokenizer),
+        };
+        let mut text = prepared.begun.clone();
+        for id in said {
+            text.push_str(&stream.push(id)?);
+        }
+        text.push_str(&stream.finish()?);
+        Ok(text.trim().to_string())
     }
 
     /// Scores responses to the last turn.

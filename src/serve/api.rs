@@ -131,20 +131,22 @@ impl Settings {
         defaults: &GenerateConfig,
         most_tokens: usize,
     ) -> Result<GenerateConfig, ApiError> {
+        /// More than any model takes.
+        const MANY: usize = 1 << 31;
         let most = most_tokens.max(1);
-        let tokens = Self::count("max_tokens", self.max_tokens, 1, usize::MAX >> 12)?;
-        let newer = Self::count(
-            "max_completion_tokens",
-            self.max_completion_tokens,
-            1,
-            usize::MAX >> 12,
-        )?;
+        // With some servers -1 means as many as there is room for.
+        let count = |name, value: Option<f64>| match value {
+            Some(-1.0) => Ok(Some(most)),
+            value => Self::count(name, value, 1, MANY),
+        };
+        let tokens = count("max_tokens", self.max_tokens)?;
+        let newer = count("max_completion_tokens", self.max_completion_tokens)?;
         let tokens = newer.or(tokens).unwrap_or(defaults.max_new_tokens);
         let temperature = Self::number("temperature", self.temperature, 0.0, 10.0)?;
         let top_p = Self::number("top_p", self.top_p, 0.0, 1.0)?;
         // 0 and -1 mean all with some servers.
         let top_k = self.top_k.filter(|&k| k != 0.0 && k != -1.0);
-        let top_k = Self::count("top_k", top_k, 1, usize::MAX >> 12)?;
+        let top_k = Self::count("top_k", top_k, 1, MANY)?;
         let [own_temperature, own_top_k, own_top_p] = match defaults.sampling {
             Sampling::Greedy => [Some(0.0), None, None],
             Sampling::Random {
@@ -479,10 +481,32 @@ pub(super) struct CharacterInfo {
     pub(super) trained: bool,
 }
 
-/// Reads a body; what is wrong with it is told with its place.
-pub(super) fn parse<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, ApiError> {
-    let value: Value = serde_json::from_slice(bytes)
-        .map_err(|error| ApiError::invalid(None, format!("the body is no JSON: {error}")))?;
+/// Reads a chat. What a model thought in earlier turns is left out, as clients send it back.
+pub(super) fn parse_chat(bytes: &[u8]) -> Result<ChatRequest, ApiError> {
+    const THOUGHTS: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
+    let mut value = json_of(bytes)?;
+    let messages = value.get_mut("messages").and_then(Value::as_array_mut);
+    for message in messages
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+    {
+        message.retain(|key, _| !THOUGHTS.contains(&key.as_str()));
+    }
+    read(value)
+}
+
+fn json_of(bytes: &[u8]) -> Result<Value, ApiError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::invalid(None, format!("the body is no JSON: {error}")))
+}
+
+fn read<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, ApiError> {
     serde_json::from_value(value)
         .map_err(|error| ApiError::invalid(None, format!("the body cannot be used: {error}")))
+}
+
+/// Reads a body; what is wrong with it is told with its place.
+pub(super) fn parse<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, ApiError> {
+    read(json_of(bytes)?)
 }

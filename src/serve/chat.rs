@@ -197,7 +197,6 @@ impl Events<'_> {
 fn stream(state: Arc<State>, admitted: Admitted, chat: Chat, ready: Ready) -> Response {
     let (to_client, from_here) = channel(16);
     tokio::spawn(async move {
-        let _admitted = admitted;
         let limit = state.config.timeout;
         let told = tokio::time::timeout(limit, tell(&state, &chat, &ready, &to_client)).await;
         let error = match told {
@@ -205,10 +204,9 @@ fn stream(state: Arc<State>, admitted: Admitted, chat: Chat, ready: Ready) -> Re
             Ok(Err(Ended::Failed(error))) => error,
             Err(_) => ApiError::too_late(limit.as_secs()),
         };
-        // Whoever is gone need not be told.
-        let _ = to_client
-            .send(Event::default().data(error.to_event()))
-            .await;
+        // Whoever reads nothing need not be told, and keeps no place.
+        drop(admitted);
+        let _ = to_client.try_send(Event::default().data(error.to_event()));
     });
     stream_response(from_here)
 }
@@ -255,17 +253,13 @@ async fn tell(
             .replies(state, &chat.speaker, &chat.wanted, &mut on_text)
             .await
     };
-    let (replies, live) = {
+    let replies = {
         tokio::pin!(sampling);
-        let mut live = false;
         loop {
             tokio::select! {
                 biased;
-                piece = next(&mut pieces) => {
-                    live = true;
-                    events.content(0, piece).await?;
-                }
-                replies = &mut sampling => break (replies.map_err(Ended::Failed)?, live),
+                piece = next(&mut pieces) => events.content(0, piece).await?,
+                replies = &mut sampling => break replies.map_err(Ended::Failed)?,
                 // A client that went away ends the sampling.
                 () = to_client.closed() => return Err(Ended::Gone),
             }
@@ -275,7 +269,7 @@ async fn tell(
         events.content(0, piece).await?;
     }
     for (index, reply) in replies.iter().enumerate() {
-        if !live {
+        if !ready.is_told_live(&chat.wanted) {
             events.whole(index, reply).await?;
         }
         let end = ChunkChoice {

@@ -115,7 +115,6 @@ pub(super) async fn answer(
         String::new()
     };
     tokio::spawn(async move {
-        let _admitted = admitted;
         let (sender, mut pieces) = unbounded_channel::<Piece>();
         let mut on_text = move |piece| {
             let _ = sender.send(piece);
@@ -127,6 +126,7 @@ pub(super) async fn answer(
             finish_reason: None,
         };
         let limit = state.config.timeout;
+        let mut offset = front.chars().count();
         let telling = async {
             if !front.is_empty() {
                 to_client
@@ -140,7 +140,8 @@ pub(super) async fn answer(
                 tokio::select! {
                     biased;
                     Some(piece) = pieces.recv() => {
-                        let logprobs = piece.logprobs.map(|one| flat(&[one]));
+                        let logprobs = piece.logprobs.map(|one| flat(&[one], offset));
+                        offset += piece.text.chars().count();
                         let choice = said(piece.text, logprobs);
                         to_client.send(chunk(vec![choice], None)).await.ok()?;
                     }
@@ -149,7 +150,7 @@ pub(super) async fn answer(
                 }
             };
             while let Ok(piece) = pieces.try_recv() {
-                let choice = said(piece.text, piece.logprobs.map(|one| flat(&[one])));
+                let choice = said(piece.text, piece.logprobs.map(|one| flat(&[one], offset)));
                 to_client.send(chunk(vec![choice], None)).await.ok()?;
             }
             let reply = match replies {
@@ -173,9 +174,8 @@ pub(super) async fn answer(
             Ok(Some(Err(error))) => error,
             Err(_) => ApiError::too_late(limit.as_secs()),
         };
-        let _ = to_client
-            .send(Event::default().data(error.to_event()))
-            .await;
+        drop(admitted);
+        let _ = to_client.try_send(Event::default().data(error.to_event()));
     });
     Ok(stream_response(from_here))
 }
@@ -184,17 +184,20 @@ fn choice(index: usize, front: &str, reply: Sampled) -> TextChoice {
     TextChoice {
         index,
         text: format!("{front}{}", reply.text),
-        logprobs: reply.logprobs.as_deref().map(flat),
+        logprobs: reply
+            .logprobs
+            .as_deref()
+            .map(|content| flat(content, front.chars().count())),
         finish_reason: Some(reply.finish_reason),
     }
 }
 
-fn flat(content: &[ContentLogprob]) -> FlatLogprobs {
+/// - offset: characters in front of the first token
+fn flat(content: &[ContentLogprob], mut offset: usize) -> FlatLogprobs {
     let mut flat = FlatLogprobs::default();
-    let mut offset = 0;
     for one in content {
         flat.text_offset.push(offset);
-        offset += one.token.token.len();
+        offset += one.token.token.chars().count();
         flat.tokens.push(one.token.token.clone());
         flat.token_logprobs.push(one.token.logprob);
         let top = one.top_logprobs.iter();

@@ -65,6 +65,7 @@ impl ApiError {
     /// No character and no model has that name.
     pub(super) fn no_model(name: &str, names: &[String]) -> Self {
         let names = names.join(", ");
+        let name: String = name.chars().take(100).collect();
         let message = format!("there is no model {name:?}; there are {names}");
         Self::new(
             StatusCode::NOT_FOUND,
@@ -104,6 +105,14 @@ impl ApiError {
         )
     }
 
+    /// A browser's page from elsewhere, or a name that is not this machine's, which such a page may have made up.
+    pub(super) fn foreign() -> Self {
+        let message = "a web page from elsewhere asks, or this server is called by a name that is not its own; \
+                       the server's --allow-origin names pages that may, and a key in APC_API_KEY opens it to other names";
+        let status = StatusCode::FORBIDDEN;
+        Self::new(status, "invalid_request_error", None, message)
+    }
+
     /// The body is larger than is read.
     pub(super) fn too_large(most: usize) -> Self {
         let message = format!("the body is larger than {most} bytes");
@@ -141,6 +150,13 @@ impl ApiError {
         )
     }
 
+    /// The body did not come in time.
+    pub(super) fn too_slow(seconds: u64) -> Self {
+        let message = format!("the body did not come within {seconds} seconds");
+        let status = StatusCode::REQUEST_TIMEOUT;
+        Self::new(status, "invalid_request_error", None, message)
+    }
+
     /// Something is wrong here; what it is goes to the log alone, as it may name files.
     pub(super) fn internal() -> Self {
         let message = "the server failed to answer; its log says why";
@@ -171,7 +187,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(Wrapped { error: &self.body })).into_response();
         // Some programs show the reason phrase alone.
-        if let Ok(reason) = ReasonPhrase::try_from(self.body.message.as_bytes()) {
+        let message = self.body.message.as_bytes();
+        let is_plain = message.is_ascii() && message.len() <= 200;
+        if let Some(reason) = ReasonPhrase::try_from(message).ok().filter(|_| is_plain) {
             response.extensions_mut().insert(reason);
         }
         let headers = response.headers_mut();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::ServiceExt;
 use axum::extract::Request;
+use futures_util::FutureExt;
 use tower::Layer;
 use tower::util::MapRequestLayer;
 
@@ -31,6 +32,9 @@ mod state;
 mod worker;
 
 pub use state::{Cast, ServeConfig};
+
+/// How long replies that are under way may take once the server is stopped.
+const DRAIN: Duration = Duration::from_secs(30);
 
 /// A server that has loaded its models.
 #[derive(Debug)]
@@ -91,10 +95,18 @@ impl Server {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             };
-            axum::serve(listener, service)
-                .with_graceful_shutdown(stopped)
-                .await
-                .map_err(failed)
+            let stopped = stopped.shared();
+            let serving = axum::serve(listener, service)
+                .with_graceful_shutdown(stopped.clone())
+                .into_future();
+            tokio::select! {
+                served = serving => served.map_err(failed),
+                // A connection that says nothing must not keep the server for ever.
+                () = async {
+                    stopped.await;
+                    tokio::time::sleep(DRAIN).await;
+                } => Ok(()),
+            }
         })
     }
 }

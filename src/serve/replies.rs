@@ -167,6 +167,16 @@ impl Ready {
         wanted.min(engine.max_tokens().saturating_sub(self.ids.len()))
     }
 
+    /// Whether the reply is told as it grows: it is the only one, and none is sampled in its place.
+    pub(super) fn is_told_live(&self, wanted: &Wanted) -> bool {
+        let [n, sampled] = wanted.choices;
+        let is_judged = self.judged.is_some() && wanted.is_scored;
+        match is_judged {
+            true => sampled == 1 && wanted.min_delta_apc.is_none(),
+            false => n == 1,
+        }
+    }
+
     /// Samples replies and judges them; the best come first, if they are judged. The text of the only reply is told as it
     /// grows.
     pub(super) async fn replies(
@@ -179,7 +189,7 @@ impl Ready {
         let [n, sampled] = wanted.choices;
         let is_judged = self.judged.is_some() && wanted.is_scored;
         let n_first = if is_judged { sampled } else { n };
-        let is_alone = n_first == 1 && wanted.min_delta_apc.is_none();
+        let is_alone = self.is_told_live(wanted);
         let start = Instant::now();
         let mut replies: Vec<Sampled> = Vec::new();
         let rounds = match wanted.min_delta_apc {
@@ -254,19 +264,26 @@ impl Ready {
             .as_ref()
             .map(|(_, prepared)| prepared.begun.as_str());
         let continues = begun.is_none_or(|begun| !begun.is_empty());
-        let speech = || match (Speech::new(engine, &wanted.stops), continues) {
-            (speech, true) => speech.continuing(),
-            (speech, false) => speech,
+        let last = self.ids.last().copied().filter(|_| continues);
+        let speech = || {
+            let speech = Speech::new(engine, &wanted.stops);
+            match last {
+                Some(id) => speech.behind_token(engine, id),
+                None => Ok(speech),
+            }
         };
-        let mut under_way: Vec<UnderWay<'_>> = (0..n)
-            .map(|_| UnderWay {
-                speech: speech(),
+        let begin = |_| {
+            Ok(UnderWay {
+                speech: speech()?,
                 text: String::new(),
+                last: self.ids.last().copied().unwrap_or_default(),
                 logprobs: wanted.config.top_logprobs.map(|_| Vec::new()),
                 tokens: 0,
                 finish_reason: None,
             })
-            .collect();
+        };
+        let under_way: Result<Vec<UnderWay<'_>>> = (0..n).map(begin).collect();
+        let mut under_way = under_way.map_err(failed)?;
         let mut is_first = true;
         while under_way.iter().any(|reply| reply.finish_reason.is_none()) {
             let Some(event) = events.recv().await else {
@@ -283,12 +300,17 @@ impl Ready {
                             .observe(start.elapsed().as_secs_f64());
                     }
                     let reply = &mut under_way[number];
+                    if reply.finish_reason.is_some() {
+                        continue;
+                    }
                     reply.tokens += 1;
                     let Some(new) = reply.speech.push(token.id).map_err(failed)? else {
                         continue;
                     };
                     reply.text.push_str(&new);
-                    let logprobs = token.logprobs.map(|found| told(engine, token.id, &found));
+                    let before = std::mem::replace(&mut reply.last, token.id);
+                    let logprobs = token.logprobs;
+                    let logprobs = logprobs.map(|found| told(engine, before, token.id, &found));
                     if let (Some(all), Some(one)) = (&mut reply.logprobs, &logprobs) {
                         all.push(one.clone());
                     }
@@ -390,20 +412,22 @@ pub(super) struct Piece {
 struct UnderWay<'a> {
     speech: Speech<'a>,
     text: String,
+    /// The last token, the prompt's included.
+    last: i32,
     logprobs: Option<Vec<ContentLogprob>>,
     tokens: usize,
     finish_reason: Option<&'static str>,
 }
 
-/// A token with its log-probabilities, as clients read them.
-fn told(engine: &Engine, id: i32, logprobs: &Logprobs) -> ContentLogprob {
+/// A token behind another with its log-probabilities, as clients read them.
+fn told(engine: &Engine, before: i32, id: i32, logprobs: &Logprobs) -> ContentLogprob {
     /// What stands for a probability of 0, which JSON cannot write.
     const NONE: f32 = -9999.0;
     let of = |id: i32, logprob: f32| {
-        let token = engine.tokenizer().decode(&[id]).unwrap_or_default();
+        let (token, bytes) = spelt(engine, before, id);
         TokenLogprob {
-            bytes: token.clone().into_bytes(),
             token,
+            bytes,
             logprob: logprob.max(NONE),
         }
     };
@@ -412,6 +436,27 @@ fn told(engine: &Engine, id: i32, logprobs: &Logprobs) -> ContentLogprob {
         token: of(id, logprobs.chosen),
         top_logprobs: top.collect(),
     }
+}
+
+/// The text of a token behind another, and its bytes: some tokens are one byte of a character.
+fn spelt(engine: &Engine, before: i32, id: i32) -> (String, Vec<u8>) {
+    let tokenizer = engine.tokenizer();
+    let name = tokenizer.token(id).unwrap_or_default();
+    let byte = name
+        .strip_prefix("<0x")
+        .and_then(|rest| rest.strip_suffix('>'));
+    if let Some(byte) = byte.and_then(|byte| u8::from_str_radix(byte, 16).ok()) {
+        return (format!("bytes:\\x{byte:02x}"), vec![byte]);
+    }
+    // Some decoders leave out the space of a first token, and special tokens have no text.
+    let both = tokenizer.decode(&[before, id]).unwrap_or_default();
+    let front = tokenizer.decode(&[before]).unwrap_or_default();
+    let text = match both.strip_prefix(&front) {
+        Some(text) if !text.is_empty() => text.to_string(),
+        _ => name,
+    };
+    let bytes = text.clone().into_bytes();
+    (text, bytes)
 }
 
 impl Sampled {

@@ -1,9 +1,12 @@
 //! Paths, and what every request goes through: the key, the limits, and words of its own for each refusal.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State as Shared};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -16,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::Receiver;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::api::{CharacterInfo, ChatRequest, CompletionRequest, List, Model, ScoreRequest, parse};
+use super::api::{CharacterInfo, CompletionRequest, List, Model, ScoreRequest, parse, parse_chat};
 use super::error::ApiError;
 use super::metrics::Route;
 use super::state::State;
@@ -81,7 +84,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         false => {
             let known = origins
                 .iter()
-                .filter_map(|origin| HeaderValue::from_str(origin).ok());
+                .filter_map(|origin| HeaderValue::from_str(origin.trim_end_matches('/')).ok());
             AllowOrigin::list(known)
         }
     };
@@ -131,6 +134,31 @@ fn route_of(path: &str) -> &'static str {
     }
 }
 
+/// Whether a request comes from a program, from the server's own page or from one that was named: a browser tells the page's
+/// origin. Without a key the server must also be called by an address or as localhost, as pages can give other names to it.
+fn is_own(state: &State, headers: &HeaderMap) -> bool {
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    let host = text(header::HOST).unwrap_or_default();
+    let authority: Option<Authority> = host.parse().ok();
+    let name = authority.as_ref().map_or("", |authority| authority.host());
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    let is_address = name.parse::<IpAddr>().is_ok() || name == "localhost";
+    let config = &state.config;
+    if config.api_key.is_none() && !config.allow_any_host && !is_address {
+        return false;
+    }
+    let Some(origin) = text(header::ORIGIN) else {
+        return true;
+    };
+    let is_named = |known: &String| known == "*" || known.trim_end_matches('/') == origin;
+    let own = origin.split_once("://").map(|(_, own)| own);
+    own == Some(host) || config.origins.iter().any(is_named)
+}
+
 /// Checks the key and counts the answer. What tells nothing of the characters needs no key.
 async fn watch(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
     let path = route_of(request.uri().path());
@@ -140,9 +168,13 @@ async fn watch(Shared(state): Shared<Arc<State>>, request: Request, next: Next) 
     );
     let sent = request.headers().get(header::AUTHORIZATION);
     let sent = sent.and_then(|value| value.to_str().ok());
-    let response = match is_open || state.admits(sent) {
-        true => next.run(request).await,
-        false => ApiError::no_key().into_response(),
+    let response = match (
+        is_own(&state, request.headers()),
+        is_open || state.admits(sent),
+    ) {
+        (false, _) => ApiError::foreign().into_response(),
+        (true, false) => ApiError::no_key().into_response(),
+        (true, true) => next.run(request).await,
     };
     let status = response.status().as_u16();
     state
@@ -153,12 +185,13 @@ async fn watch(Shared(state): Shared<Arc<State>>, request: Request, next: Next) 
     response
 }
 
-/// Reads a body of at most the size that is allowed, in the time that is.
+/// Reads a body of at most the size that is allowed; who sends it slowly does not keep a place for long.
 async fn body(state: &State, body: Body) -> Result<Vec<u8>, ApiError> {
+    const TIME: Duration = Duration::from_secs(30);
     let most = state.config.max_body;
     let read = Limited::new(body, most).collect();
-    let Ok(read) = tokio::time::timeout(state.config.timeout, read).await else {
-        return Err(ApiError::too_late(state.config.timeout.as_secs()));
+    let Ok(read) = tokio::time::timeout(TIME, read).await else {
+        return Err(ApiError::too_slow(TIME.as_secs()));
     };
     match read {
         Ok(read) => Ok(read.to_bytes().to_vec()),
@@ -186,8 +219,7 @@ async fn chat_completions(Shared(state): Shared<Arc<State>>, request: Request) -
     let answer = async {
         let admitted = Admitted::new(&state)?;
         let bytes = body(&state, request.into_body()).await?;
-        let request: ChatRequest = parse(&bytes)?;
-        chat::answer(state.clone(), admitted, request).await
+        chat::answer(state.clone(), admitted, parse_chat(&bytes)?).await
     };
     in_time(&state, answer).await
 }

@@ -28,12 +28,13 @@ impl<'a> Speech<'a> {
         }
     }
 
-    /// The same for a text that goes on as it is, spaces in front included.
-    pub(super) fn continuing(self) -> Self {
-        Self {
+    /// The same for a text that goes on behind a token as it is, spaces in front included.
+    pub(super) fn behind_token(self, engine: &'a Engine, id: i32) -> Result<Self> {
+        Ok(Self {
             has_begun: true,
+            stream: Some(ReplyStream::behind_token(engine.tokenizer(), id)?),
             ..self
-        }
+        })
     }
 
     /// Whether a stop text has come.

@@ -1,10 +1,12 @@
 //! What the server has: characters, the models that speak for them, and its limits.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use burn::module::Module;
 use chrono::Utc;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -32,6 +34,8 @@ pub struct ServeConfig {
     pub api_key: Option<SecretString>,
     /// Web pages that may call the server from a browser, by their origins, such as `https://example.org`.
     pub origins: Vec<String>,
+    /// Whether the server may be called by any name without a key.
+    pub allow_any_host: bool,
     /// Largest body, in bytes.
     pub max_body: usize,
     /// Most messages of a conversation.
@@ -49,6 +53,7 @@ impl Default for ServeConfig {
             min_delta_apc: None,
             api_key: None,
             origins: Vec::new(),
+            allow_any_host: false,
             max_body: 2 << 20,
             max_messages: 2000,
             max_requests: 128,
@@ -153,10 +158,10 @@ impl State {
         if casts.is_empty() {
             return Err(Error::setting("character", "names nobody to speak for"));
         }
-        let mut groups: Vec<(EngineConfig, Vec<Option<std::path::PathBuf>>)> = Vec::new();
+        let mut groups: Vec<(EngineConfig, Vec<PathBuf>)> = Vec::new();
         let mut characters = Vec::with_capacity(casts.len());
         let mut names = HashMap::new();
-        for (place, cast) in casts.into_iter().enumerate() {
+        for cast in casts {
             let name = cast.role.persona().name.clone();
             if let Some(other) = names.insert(name.to_lowercase(), name.clone()) {
                 let reason = format!("names {other} and {name}, which clients cannot tell apart");
@@ -182,11 +187,10 @@ impl State {
             let voice = match adapter {
                 None => 0,
                 Some(adapter) => {
-                    groups[stage].1.push(Some(adapter));
+                    groups[stage].1.push(adapter);
                     groups[stage].1.len()
                 }
             };
-            let _ = place;
             characters.push(Loaded {
                 role: Arc::new(cast.role),
                 stage,
@@ -199,13 +203,13 @@ impl State {
             let model = engine.load()?.model().clone();
             engine.release();
             let mut voices = Vec::with_capacity(1 + adapters.len());
-            for adapter in adapters.into_iter().flatten() {
+            voices.push(model.clone());
+            for adapter in adapters {
                 // The base's weights are shared, the adapter's factors are its own.
                 let mut own = model.clone();
                 files::load_adapter(&mut own, &adapter, devices.first())?;
-                voices.push(burn::module::Module::valid(&own));
+                voices.push(own.valid());
             }
-            voices.insert(0, model);
             stages.push(Arc::new(Stage {
                 engine,
                 worker: Worker::start(voices)?,
@@ -214,7 +218,7 @@ impl State {
         let key = config
             .api_key
             .as_ref()
-            .map(|key| digest(key.expose_secret()));
+            .map(|key| digest(key.expose_secret().trim()));
         Ok(Self {
             characters,
             stages,

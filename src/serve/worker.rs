@@ -82,21 +82,22 @@ struct Waiting {
 /// One voice: its batch, and who waits.
 struct Voice<'a> {
     model: &'a Decoder,
+    room: Room,
     generation: Generation<'a>,
     waiting: HashMap<usize, Waiting>,
 }
 
 impl<'a> Voice<'a> {
-    fn new(model: &'a Decoder) -> Self {
+    fn new(model: &'a Decoder, room: Room) -> Self {
         Self {
             model,
-            generation: Self::batch(model),
+            room,
+            generation: Self::batch(model, room),
             waiting: HashMap::new(),
         }
     }
 
-    fn batch(model: &'a Decoder) -> Generation<'a> {
-        let room = Room::of(model);
+    fn batch(model: &'a Decoder, room: Room) -> Generation<'a> {
         // A quarter as much again for conversations that rest.
         Generation::empty(model, room).with_prefixes(room.tokens / 4)
     }
@@ -117,12 +118,8 @@ impl<'a> Voice<'a> {
         let forsaken = self.waiting.iter();
         let forsaken = forsaken.filter(|(_, waiting)| waiting.events.is_closed());
         let forsaken: Vec<usize> = forsaken.map(|(&reply_idx, _)| reply_idx).collect();
-        for reply_idx in forsaken {
-            self.generation.cancel(reply_idx);
-            self.waiting.remove(&reply_idx);
-        }
-        if self.generation.is_done() {
-            return;
+        for reply_idx in &forsaken {
+            self.waiting.remove(reply_idx);
         }
         let (generation, waiting) = (&mut self.generation, &self.waiting);
         let mut on_token = |reply_idx: usize, token: &Token| {
@@ -133,7 +130,15 @@ impl<'a> Voice<'a> {
                     .send(Event::Token(waiting.number, token.clone()));
             }
         };
-        let stepped = guarded(|| generation.step(job, &mut on_token));
+        let stepped = guarded(|| {
+            for &reply_idx in &forsaken {
+                generation.cancel(reply_idx);
+            }
+            match generation.is_done() {
+                true => Ok(Vec::new()),
+                false => generation.step(job, &mut on_token),
+            }
+        });
         let stepped = stepped
             .map_err(Error::Fault)
             .and_then(std::convert::identity);
@@ -151,7 +156,7 @@ impl<'a> Voice<'a> {
                 for (_, waiting) in self.waiting.drain() {
                     let _ = waiting.events.send(Event::Failed(error.to_string()));
                 }
-                self.generation = Self::batch(self.model);
+                self.generation = Self::batch(self.model, self.room);
             }
         }
     }
@@ -159,7 +164,10 @@ impl<'a> Voice<'a> {
 
 fn work(models: &[Decoder], inbox: &Receiver<Asked>) {
     let job = Job::default();
-    let mut voices: Vec<Voice<'_>> = models.iter().map(Voice::new).collect();
+    // All voices together keep as much as one would.
+    let room = |model| Room::of(model).shared_by(models.len());
+    let voices = models.iter().map(|model| Voice::new(model, room(model)));
+    let mut voices: Vec<Voice<'_>> = voices.collect();
     loop {
         let is_idle = voices.iter().all(|voice| voice.waiting.is_empty());
         let mut next = match is_idle {

@@ -1,5 +1,6 @@
 //! How a checkpoint writes a conversation: where turns begin and end, who speaks in them, and what is no part of a reply.
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -45,8 +46,9 @@ pub struct ChatFormat {
     is_gemma_1: bool,
     /// What the tokenizer puts in front of every text, so that the template need not.
     bos: String,
-    /// What a text from outside must not bring along.
-    marks: Vec<String>,
+    /// What a text from outside must not bring along, and the lengths of these in bytes.
+    marks: HashSet<String>,
+    mark_lengths: BTreeSet<usize>,
     stop_ids: Vec<i32>,
     eos_token: Option<String>,
     end_id: Option<i32>,
@@ -87,7 +89,8 @@ impl ChatFormat {
             has_system_turn: false,
             is_gemma_1: family == "gemma",
             bos: tokenizer.begins_with()?,
-            marks: tokenizer.special_tokens(),
+            marks: tokenizer.special_tokens().into_iter().collect(),
+            mark_lengths: BTreeSet::new(),
             stop_ids: files::read_eos_token_ids(checkpoint)?,
             eos_token: eos_token(checkpoint, tokenizer)?,
             end_id: tokenizer.token_id("<eos>"),
@@ -143,7 +146,7 @@ impl ChatFormat {
         Ok(())
     }
 
-    /// Completes the list of ids that end a reply, and sorts the marks.
+    /// Completes the list of ids that end a reply, and the marks.
     fn settle(&mut self, tokenizer: &Tokenizer) {
         // The first Gemmas end some replies with either.
         let ends = ["<eos>", "<end_of_turn>"].map(|token| tokenizer.token_id(token));
@@ -155,11 +158,9 @@ impl ChatFormat {
                 true
             }
         });
-        // The longest first, so that none is left of which another is a part.
         self.marks
             .retain(|mark| mark.contains(['<', '>', '[', ']', '|']));
-        self.marks.sort_by_key(|mark| std::cmp::Reverse(mark.len()));
-        self.marks.dedup();
+        self.mark_lengths = self.marks.iter().map(String::len).collect();
     }
 
     fn rendered(&self, messages: &[Message], opens_reply: bool) -> Result<String> {
@@ -211,11 +212,22 @@ impl ChatFormat {
 
     /// A text without the marks of turns and other special tokens, not even one that comes to be when another is taken out.
     pub fn without_marks(&self, text: &str) -> String {
-        let mut text = text.to_string();
-        while let Some(mark) = self.marks.iter().find(|mark| text.contains(mark.as_str())) {
-            text = text.replace(mark.as_str(), "");
+        let mut clean = String::with_capacity(text.len());
+        for c in text.chars() {
+            clean.push(c);
+            // A mark is taken out as soon as it is whole, so no text is gone through twice. Of several the longest goes.
+            let starts = self.mark_lengths.iter().rev();
+            let mut starts = starts.filter_map(|length| clean.len().checked_sub(*length));
+            let is_mark = |start: &usize| {
+                clean
+                    .get(*start..)
+                    .is_some_and(|end| self.marks.contains(end))
+            };
+            if let Some(start) = starts.find(is_mark) {
+                clean.truncate(start);
+            }
         }
-        text.trim().to_string()
+        clean.trim().to_string()
     }
 
     /// The ids at which a reply ends: where the checkpoint says that its texts end, and the end of a turn, which many

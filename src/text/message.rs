@@ -81,7 +81,7 @@ impl TryFrom<Written> for Message {
         let is_set = |name: &&&str| written.rest.get(**name).is_some_and(is_something);
         if let Some(name) = REFUSED.iter().find(is_set) {
             return Err(format!(
-                "a message has {name:?}, but the models here take text alone; leave such rows out"
+                "a message has {name:?}, but the models here take text alone; leave it out"
             ));
         }
         let (content, parts) = match written.content {
@@ -118,10 +118,10 @@ fn text_of(part: Part) -> Result<String, String> {
         Part::Typed {
             kind: Some(kind), ..
         } if kind != "text" => Err(format!(
-            "a message has a part of type {kind:?}, but the models here take text alone; leave such rows out"
+            "a message has a part of type {kind:?}, but the models here take text alone; leave it out"
         )),
         Part::Typed { .. } => Err(
-            "a message has a part that has no \"text\", but the models here take text alone; leave such rows out".into(),
+            "a message has a part that has no \"text\", but the models here take text alone; leave it out".into(),
         ),
     }
 }

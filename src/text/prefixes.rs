@@ -87,6 +87,13 @@ impl Prefixes {
         }
     }
 
+    /// The columns of each text in memory.
+    #[cfg(test)]
+    pub(super) fn columns(&self) -> Vec<usize> {
+        let stored = self.kept.iter().map(|kept| kept.cache.stored_columns());
+        stored.flatten().collect()
+    }
+
     /// The tokens of all texts together.
     pub(super) fn tokens(&self) -> usize {
         self.kept.iter().map(|kept| kept.ids.len()).sum()

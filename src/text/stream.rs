@@ -30,6 +30,15 @@ impl<'a> ReplyStream<'a> {
         }
     }
 
+    /// The same behind another token, for a text that goes on: some decoders leave out a space in front of a first token.
+    pub fn behind_token(tokenizer: &'a Tokenizer, id: i32) -> Result<Self> {
+        Ok(Self {
+            told: tokenizer.decode(&[id])?,
+            ids: vec![id],
+            ..Self::new(tokenizer)
+        })
+    }
+
     /// Adds a token and returns the text that is certain now, which may be empty.
     pub fn push(&mut self, id: i32) -> Result<String> {
         self.ids.push(id);

@@ -67,10 +67,10 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     history: HistoryArgs,
     /// Most requests that are answered or wait at once.
-    #[arg(long, value_name = "N", default_value_t = ServeConfig::default().max_requests)]
-    max_clients: usize,
+    #[arg(long, value_name = "N", default_value_t = ServeConfig::default().max_requests as u32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    max_clients: u32,
     /// Longest time for one request, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = ServeConfig::default().timeout.as_secs())]
+    #[arg(long, value_name = "SECONDS", default_value_t = ServeConfig::default().timeout.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86_400))]
     reply_timeout: u64,
     /// Where data/NAME and models/NAME are.
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -113,8 +113,9 @@ impl ServeArgs {
             min_delta_apc: self.min_delta_apc,
             api_key: key,
             origins: self.allow_origin.clone(),
-            max_requests: self.max_clients.max(1),
-            timeout: Duration::from_secs(self.reply_timeout.max(1)),
+            allow_any_host: self.allow_anyone,
+            max_requests: self.max_clients as usize,
+            timeout: Duration::from_secs(self.reply_timeout),
             ..ServeConfig::default()
         };
         config.check()?;

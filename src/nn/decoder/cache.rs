@@ -38,6 +38,8 @@ struct Row {
     prompt: usize,
     /// How many tokens of it are that prompt's.
     shared: usize,
+    /// How many of its first tokens layers with a window did not have when it joined.
+    missing: usize,
 }
 
 /// New tokens in a cache.
@@ -59,6 +61,7 @@ impl KvCache {
             start,
             prompt,
             shared: 0,
+            missing: 0,
         });
         let rows: Vec<Row> = rows.collect();
         Self {
@@ -205,10 +208,12 @@ impl KvCache {
         let picked = Tensor::<1, Int>::from_data(picked, &first.device());
         let rows = self.rows();
         let new = rows..rows + indices.len();
-        let is_new = self.storage.layers.is_empty();
         if rows == 0 {
             self.used = 0..0;
+            // What layers with a window have dropped was of rows that are gone.
+            self.storage.forget_windows();
         }
+        let is_new = self.storage.layers.is_empty();
         let [slots, _] = self.storage.room();
         let [reserved, _] = self.reserved;
         if is_new {
@@ -225,6 +230,7 @@ impl KvCache {
                 start: place.start + start - other.used.start,
                 prompt: self.n_prompts + row,
                 shared: other.used.end - start,
+                missing: other.missing(row),
             }
         }));
         self.n_prompts += other.rows();
@@ -239,11 +245,29 @@ impl KvCache {
         self.used.end - self.rows[row].start
     }
 
-    /// A cache of one of the rows alone.
+    /// How many of the first tokens of a row layers with a window have not.
+    fn missing(&self, row: usize) -> usize {
+        let Row { start, missing, .. } = self.rows[row];
+        missing.max(self.storage.dropped_from(start))
+    }
+
+    /// A cache of one of the rows alone, which takes no more memory than its tokens.
     pub fn row(&self, row: usize) -> Self {
-        let mut one = Self::new(Vec::new()).with_lengths(self.lengths);
-        one.join(self, &[row]);
-        one
+        let own = self.rows[row];
+        let columns = own.start..self.used.end;
+        let one = Row {
+            start: 0,
+            prompt: 0,
+            ..own
+        };
+        Self {
+            storage: self.storage.row(row, &columns, self.missing(row)),
+            rows: vec![one],
+            used: 0..columns.len(),
+            lengths: self.lengths,
+            reserved: [0, 0],
+            n_prompts: 1,
+        }
     }
 
     /// Whether [`Self::forget`] can forget so many tokens.
@@ -288,6 +312,10 @@ impl KvCache {
     /// Moves all rows so that `ahead` columns before them and at least `behind` after them are free: within their storage,
     /// if it has room.
     fn relocate(&mut self, slots: usize, ahead: usize, behind: usize) {
+        // Layers with a window are filled up with columns that no row has.
+        for row in 0..self.rows() {
+            self.rows[row].missing = self.missing(row);
+        }
         let [own_slots, own_columns] = self.storage.room();
         let place = ahead..ahead + self.seq_len();
         // Leftovers of a move may be visible where columns are rounded up.

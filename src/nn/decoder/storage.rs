@@ -161,6 +161,46 @@ impl Storage {
         }
     }
 
+    /// Begins anew, if a layer has a window.
+    pub(super) fn forget_windows(&mut self) {
+        if self.layers.iter().any(|layer| layer.window.is_some()) {
+            self.layers.clear();
+        }
+    }
+
+    /// A row's keys and values alone, with its columns from `columns.start` counted from 0.
+    ///
+    /// - missing: how many of the first columns layers with a window do not have
+    pub(super) fn row(&self, row: usize, columns: &Range<usize>, missing: usize) -> Self {
+        let layers = self.layers.iter().map(|layer| {
+            let first = match layer.window {
+                Some(_) => (columns.start + missing)
+                    .max(layer.dropped)
+                    .min(columns.end),
+                None => columns.start,
+            };
+            let place = layer.local(&(first..columns.end));
+            let part = |stored| copied(view(stored, row..row + 1, place.clone()));
+            LayerStorage {
+                stored: layer.stored.each_ref().map(part),
+                window: layer.window,
+                dropped: first - columns.start,
+            }
+        });
+        Self {
+            layers: layers.collect(),
+        }
+    }
+
+    /// How many columns from `start` on the layers with a window have dropped, at most.
+    pub(super) fn dropped_from(&self, start: usize) -> usize {
+        let windows = self.layers.iter().filter(|layer| layer.window.is_some());
+        windows
+            .map(|layer| layer.dropped.saturating_sub(start))
+            .max()
+            .unwrap_or(0)
+    }
+
     /// Copies some columns of a row to another row.
     pub(super) fn copy_row(&mut self, from: usize, to: usize, columns: &Range<usize>) {
         for layer in &mut self.layers {

@@ -75,7 +75,10 @@ function marked(choice) {
 function choose(turn, place) {
   turn.chosen = (place + turn.choices.length) % turn.choices.length;
   turn.content = turn.choices[turn.chosen].message.content;
+  const label = document.activeElement?.getAttribute("aria-label");
   show();
+  // The buttons are new; whoever used one goes on with it.
+  Array.from(talk.querySelectorAll("button")).findLast((button) => button.getAttribute("aria-label") === label)?.focus();
 }
 
 function show() {
@@ -113,31 +116,38 @@ function show() {
   if (last?.choices) judge(last.choices[last.chosen]);
 }
 
-async function reply() {
+/** Counts talks, so that a reply to an earlier one is told apart. */
+let talks = 0;
+
+async function reply(kept) {
+  const [own, name, started] = [talks, at("character").value, performance.now()];
   send.disabled = true;
-  tell("…");
-  const started = performance.now();
+  tell(`${name} is replying.`);
   try {
     const answer = await ask("chat/completions", {
-      model: at("character").value,
+      model: name,
       n: Number(at("choices").value),
       messages: turns.map(({ role, content }) => ({ role, content })),
     });
+    if (own !== talks) return;
     turns.push({ role: "assistant", content: answer.choices[0].message.content, choices: answer.choices, chosen: 0 });
     tell(`${answer.usage.completion_tokens} tokens in ${((performance.now() - started) / 1000).toFixed(1)} s`);
   } catch (error) {
-    const said = turns.pop();
-    message.value ||= said.content;
+    if (own !== talks) return;
+    // Nothing is lost: the earlier reply is back, or the message to be sent again.
+    if (kept) turns.push(kept);
+    else message.value ||= turns.pop().content;
     tell(String(error.message), true);
+  } finally {
+    if (own === talks) {
+      send.disabled = false;
+      show();
+    }
   }
-  send.disabled = false;
-  show();
 }
 
 function again() {
-  if (send.disabled) return;
-  turns.pop();
-  reply();
+  if (!send.disabled) reply(turns.pop());
 }
 
 at("say").addEventListener("submit", (event) => {
@@ -158,10 +168,15 @@ message.addEventListener("keydown", (event) => {
 document.addEventListener("keydown", (event) => {
   const last = turns.at(-1);
   const moves = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (moves && last?.choices && !["TEXTAREA", "SELECT"].includes(event.target.tagName)) choose(last, last.chosen + moves);
+  const held = event.altKey || event.ctrlKey || event.metaKey || event.shiftKey;
+  const isElsewhere = event.target.closest("textarea, select, #verdict");
+  if (moves && !held && !isElsewhere && last?.choices?.length > 1) choose(last, last.chosen + moves);
 });
 function begin() {
+  talks += 1;
   turns = [];
+  send.disabled = false;
+  tell("");
   verdict.replaceChildren(element("p", "Say something. Beside each reply stands which statements it honours, misses and contradicts.", "hint"));
   show();
 }

@@ -352,3 +352,65 @@ fn a_text_that_begins_like_an_earlier_one_gets_the_same_reply_from_where_it_diff
         assert!(held(kept.prefixes.as_ref().unwrap()) <= 2000);
     }
 }
+
+#[test]
+fn what_a_window_has_dropped_of_a_kept_text_is_not_taken_for_there() {
+    let device = Device::default();
+    let mut model = DecoderConfig::small_with_all_parts()
+        .with_sliding_window(32)
+        .init(&device);
+    draw_matrices(&mut model, 11, 0.7, &device);
+    let config = Arc::new(GenerateConfig {
+        top_logprobs: Some(0),
+        ..GenerateConfig::new(4)
+    });
+    let ids = |seed: u64, len: usize| -> Vec<i32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        (0..len).map(|_| rng.random_range(9..40)).collect()
+    };
+    let common = ids(1, 200);
+    let mut kept = Generation::empty(&model, ROOM).with_prefixes(5000);
+    // The second goes on from a cut of the first, and the third from a cut of the second.
+    for (seed, shared, own) in [(2, 200, 60), (3, 200, 10), (4, 165, 12), (5, 190, 3)] {
+        let prompt = Prompt {
+            ids: [&common[..shared], &ids(seed, own)].concat(),
+            seeds: vec![0],
+        };
+        let mut told = [Vec::new(), Vec::new()];
+        let mut alone = Generation::empty(&model, ROOM);
+        for (generation, told) in [&mut kept, &mut alone].into_iter().zip(&mut told) {
+            generation.push(&prompt, &config);
+            let mut on_token = |_, token: &Token| {
+                told.push((token.id, token.logprobs.as_ref().unwrap().chosen));
+            };
+            while !generation.is_done() {
+                generation.step(&Job::default(), &mut on_token).unwrap();
+            }
+        }
+        let [with, without] = told;
+        for ((id, logp), (expected, expected_logp)) in with.iter().zip(&without) {
+            assert_eq!(id, expected, "prompt {seed}");
+            assert!(
+                (logp - expected_logp).abs() < 1e-3,
+                "{logp} {expected_logp}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_short_text_beside_a_long_one_is_kept_in_no_more_memory_than_it_needs() {
+    let model = model();
+    let config = Arc::new(config(3));
+    let mut generation = Generation::empty(&model, ROOM).with_prefixes(5000);
+    for len in [400, 20] {
+        let prompt = Prompt {
+            ids: vec![9; len],
+            seeds: vec![0],
+        };
+        generation.push(&prompt, &config);
+    }
+    finish(&mut generation);
+    let columns = generation.prefixes.as_ref().unwrap().columns();
+    assert!(columns.iter().any(|&columns| columns < 64), "{columns:?}");
+}
