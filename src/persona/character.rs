@@ -98,16 +98,16 @@ pub struct Answer {
 /// A persona with a model that speaks for it and judges that retrieve and score.
 ///
 /// ```no_run
-/// # fn load() -> apc::persona::Character { unimplemented!() }
-/// use apc::persona::Conversation;
+/// use apc::persona::{Character, Conversation};
 ///
-/// let mut mira = load();
+/// # fn talk(mira: &mut Character) -> apc::Result<()> {
 /// let mut talk = Conversation::asked("Do you have a brother?");
 /// talk.begun = mira.reply(&talk)?.response;
 /// talk.end();
 /// talk.query = "And a sister?".into();
 /// println!("{}", mira.reply(&talk)?.response);
-/// # Ok::<(), apc::Error>(())
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug)]
 pub struct Character {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
-    Answer, AnswerConfig, Conversation, Persona, RelevanceTable, Scorer, Turn, conversation_prompt,
-    encode_prompt,
+    Answer, AnswerConfig, Conversation, Persona, RelevanceTable, Score, Scorer, Turn,
+    conversation_prompt, encode_prompt,
 };
 use crate::progress::Job;
 use crate::text::{Engine, FinishReason, Reply, ReplyStream};
@@ -233,18 +233,9 @@ impl Role {
     }
 
     /// Scores responses to the last turn.
-    pub fn score(
-        &self,
-        prepared: &Prepared,
-        responses: &[&str],
-        job: &Job,
-    ) -> Result<Vec<super::Score>> {
-        let table = RelevanceTable {
-            rows: vec![prepared.relevance.clone()],
-        };
-        let (persona, query) = (&self.persona, &prepared.message);
-        self.scorer
-            .score_retrieved(persona, query, responses, &table, job)
+    pub fn score(&self, prepared: &Prepared, responses: &[&str], job: &Job) -> Result<Vec<Score>> {
+        let relevance = prepared.relevance.clone();
+        self.score_by(relevance, &prepared.message, responses, job)
     }
 
     /// Scores responses to the last turn of a conversation, whoever wrote them.
@@ -253,13 +244,25 @@ impl Role {
         conversation: &Conversation,
         responses: &[&str],
         job: &Job,
-    ) -> Result<Vec<super::Score>> {
+    ) -> Result<Vec<Score>> {
         let turns = conversation.turns();
-        let rows = self.relevance(&turns[turns.len() - 1..], job)?;
-        let (persona, query) = (&self.persona, &conversation.query);
-        let table = RelevanceTable { rows };
+        let mut rows = self.relevance(&turns[turns.len() - 1..], job)?;
+        let relevance = rows.pop().unwrap_or_default();
+        self.score_by(relevance, &conversation.query, responses, job)
+    }
+
+    fn score_by(
+        &self,
+        relevance: Vec<f64>,
+        query: &str,
+        responses: &[&str],
+        job: &Job,
+    ) -> Result<Vec<Score>> {
+        let table = RelevanceTable {
+            rows: vec![relevance],
+        };
         self.scorer
-            .score_retrieved(persona, query, responses, &table, job)
+            .score_retrieved(&self.persona, query, responses, &table, job)
     }
 
     /// Reads and scores replies, in their order.

@@ -107,8 +107,8 @@ impl ApiError {
 
     /// A browser's page from elsewhere, or a name that is not this machine's, which such a page may have made up.
     pub(super) fn foreign() -> Self {
-        let message = "a web page from elsewhere asks, or this server is called by a name that is not its own; \
-                       the server's --allow-origin names pages that may, and a key in APC_API_KEY opens it to other names";
+        let message = "a web page from elsewhere asks, or the server is called by a name that is not its own; whoever runs it can \
+                       name pages that may ask, or set a key, with which it answers to any name";
         let status = StatusCode::FORBIDDEN;
         Self::new(status, "invalid_request_error", None, message)
     }

@@ -19,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::Receiver;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::api::{CharacterInfo, CompletionRequest, List, Model, ScoreRequest, parse, parse_chat};
+use super::api::{CharacterInfo, List, Model, parse, parse_chat};
 use super::error::ApiError;
 use super::metrics::Route;
 use super::state::State;
@@ -202,12 +202,21 @@ async fn body(state: &State, body: Body) -> Result<Vec<u8>, ApiError> {
     }
 }
 
-/// Answers within the time that a request may take.
-async fn in_time(
-    state: &State,
-    answer: impl Future<Output = Result<Response, ApiError>>,
-) -> Response {
+/// Gives a request a place, reads its body, and has it answered within the time that it may take.
+async fn answered<A>(
+    state: &Arc<State>,
+    request: Request,
+    answer: impl FnOnce(Admitted, Vec<u8>) -> A,
+) -> Response
+where
+    A: Future<Output = Result<Response, ApiError>>,
+{
     let limit = state.config.timeout;
+    let answer = async {
+        let admitted = Admitted::new(state)?;
+        let bytes = body(state, request.into_body()).await?;
+        answer(admitted, bytes).await
+    };
     match tokio::time::timeout(limit, answer).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => error.into_response(),
@@ -216,32 +225,22 @@ async fn in_time(
 }
 
 async fn chat_completions(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    let answer = async {
-        let admitted = Admitted::new(&state)?;
-        let bytes = body(&state, request.into_body()).await?;
+    let answer = async |admitted, bytes: Vec<u8>| {
         chat::answer(state.clone(), admitted, parse_chat(&bytes)?).await
     };
-    in_time(&state, answer).await
+    answered(&state, request, answer).await
 }
 
 async fn text_completions(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    let answer = async {
-        let admitted = Admitted::new(&state)?;
-        let bytes = body(&state, request.into_body()).await?;
-        let request: CompletionRequest = parse(&bytes)?;
-        completions::answer(state.clone(), admitted, request).await
+    let answer = async |admitted, bytes: Vec<u8>| {
+        completions::answer(state.clone(), admitted, parse(&bytes)?).await
     };
-    in_time(&state, answer).await
+    answered(&state, request, answer).await
 }
 
 async fn scores(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    let answer = async {
-        let _admitted = Admitted::new(&state)?;
-        let bytes = body(&state, request.into_body()).await?;
-        let request: ScoreRequest = parse(&bytes)?;
-        score::answer(&state, request).await
-    };
-    in_time(&state, answer).await
+    let answer = async |_admitted, bytes: Vec<u8>| score::answer(&state, parse(&bytes)?).await;
+    answered(&state, request, answer).await
 }
 
 /// What the page may do: talk to this server, and nothing else.
