@@ -8,7 +8,7 @@ use burn::tensor::{Bool, DType, Tensor};
 
 use crate::kernels::ops::masked_softmax::masked_softmax;
 use crate::kernels::ops::matmul::matmul;
-use crate::kernels::{FEW_ROWS, supports};
+use crate::kernels::{FEW_ROWS, is_cpu, supports};
 
 /// Queries, keys, values and their mask.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ pub(crate) struct Scores {
     pub(crate) softcap: Option<f64>,
 }
 
-/// Computes `softmax(scale · query · keyᵀ) · value` with the softmax in f32.
+/// Computes `softmax(scale · query · keyᵀ) · value` with the softmax in f32, on a CPU the products, too.
 ///
 /// `prompts` lists every row once. On a CPU, for few queries off the tape (a decoding step), keys and values are read in
 /// place, and each once for all queries that share them: those of the heads of a group and of the rows of a prompt.
@@ -65,6 +65,17 @@ pub(crate) fn attention(
     form: Scores,
     prompts: impl FnOnce() -> Vec<SharedPrompt>,
 ) -> Tensor<4> {
+    let dtype = input.query.dtype();
+    if dtype != DType::F32 && is_cpu(&input.query.device()) {
+        // A product in bf16 is rounded, and the exponential of a large score makes much of that.
+        let input = Attend {
+            query: input.query.cast(DType::F32),
+            key: input.key.cast(DType::F32),
+            value: input.value.cast(DType::F32),
+            mask: input.mask,
+        };
+        return attention(input, form, prompts).cast(dtype);
+    }
     let tensors = [&input.query, &input.key, &input.value];
     let [[_, heads, queries, _], [_, kv_heads, _, _], _] = tensors.map(Tensor::dims);
     let supported = tensors.iter().all(|x| supports(x) && !x.is_tracked());
@@ -394,6 +405,36 @@ mod tests {
                 ..input
             };
             assert_close(attention(input, SCORES, prompts), expected, case);
+        }
+    }
+
+    #[test]
+    fn in_half_precision_only_inputs_and_output_are_rounded() {
+        let device = Device::default();
+        for queries in [1, 30] {
+            let numbers = |seed, columns, size: f32| {
+                let numbers = noise([1, 2, columns, 16], seed, &device);
+                (numbers * size).cast(DType::BF16)
+            };
+            let input = Attend {
+                query: numbers(1, queries, 20.0),
+                key: numbers(2, 30, 20.0),
+                value: numbers(3, 30, 1.0),
+                mask: Tensor::<4, Int>::zeros([1, 1, queries, 30], &device).bool(),
+            };
+            let wide = Attend {
+                query: input.query.clone().cast(DType::F32),
+                key: input.key.clone().cast(DType::F32),
+                value: input.value.clone().cast(DType::F32),
+                mask: input.mask.clone(),
+            };
+            let expected = plain(wide, SCORES).cast(DType::BF16);
+            let got = attention(input, SCORES, || vec![SharedPrompt::none(0)]);
+            assert_eq!(got.dtype(), DType::BF16);
+            // A part in 256 is the last place of bf16.
+            let tolerance = Tolerance::<f32>::rel_abs(1.0 / 256.0, 1e-5);
+            (got.cast(DType::F32).into_data())
+                .assert_approx_eq(&expected.cast(DType::F32).into_data(), tolerance);
         }
     }
 
