@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use apc::files::{self, AdapterConfig, Checkpoint, Journal, Precision};
 use apc::nn::LoraConfig;
 use apc::parallel::{Devices, Replicas};
-use apc::persona::{Judge, JudgeTask, LocalJudge, Persona, RelevanceTable};
+use apc::persona::{Judge, JudgeTask, LocalJudge, Persona, Query, RelevanceTable};
 use apc::pipeline::{DpoRun, DpoTraining, FineTune, FineTuneConfig, Sampler, sample_replies};
 use apc::progress::{Job, Progress, Silent, Task};
 use apc::text::{ByteFallback, ChatFormat, Sampling, Tokenizer};
@@ -261,8 +261,9 @@ fn replies_are_the_same_on_two_devices() {
         "Mira",
         ["Mira plays the cello.", "Mira lives by the harbour."],
     );
-    let queries: Vec<String> = (0..QUERIES)
+    let queries: Vec<Query> = (0..QUERIES)
         .map(|age| format!("{}What did you do at {age}?", "Please. ".repeat(age % 7)))
+        .map(|text| Query::new("", text))
         .collect();
     let table = RelevanceTable {
         rows: vec![vec![0.5, 0.4]; QUERIES],
@@ -287,6 +288,7 @@ fn replies_are_the_same_on_two_devices() {
             top_k: 2,
             min_relevance: 0.0,
             retrieval: &table,
+            earlier: &[],
             relevance: &table,
             nli: &Judge::load(
                 &Checkpoint::folder(small("nli")).into(),

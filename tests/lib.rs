@@ -28,6 +28,7 @@ mod real;
 mod recorded;
 mod sentence_judges;
 mod serve;
+mod serve_changes;
 mod shell;
 mod stages;
 mod teacher;

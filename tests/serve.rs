@@ -13,11 +13,11 @@ use super::bad_input::refused;
 use super::cli::text;
 
 /// A server with the embedded models that ends with its test.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     address: String,
-    /// Where nothing was trained.
-    _folder: Option<TempDir>,
+    /// It goes when the server does.
+    folder: Option<TempDir>,
 }
 
 impl Drop for Served {
@@ -29,15 +29,15 @@ impl Drop for Served {
 }
 
 /// What came back.
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     reason: String,
     headers: String,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
     }
 
@@ -63,13 +63,22 @@ impl Answer {
 }
 
 impl Served {
-    fn start(arguments: &[&str], key: Option<&str>) -> Self {
+    /// A server of Alice, of whom nothing was trained.
+    pub(crate) fn start(arguments: &[&str], key: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let arguments = [&["--character", "Alice"], arguments].concat();
+        let mut served = Self::start_in(folder.path(), &arguments, key);
+        served.folder = Some(folder);
+        served
+    }
+
+    /// A server that is started in a folder.
+    pub(crate) fn start_in(folder: &Path, arguments: &[&str], key: Option<&str>) -> Self {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("apc"));
         command
-            .args(["serve", "--character", "Alice", "--port", "0"])
+            .args(["serve", "--port", "0"])
             .args(arguments)
-            .current_dir(folder.path())
+            .current_dir(folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         match key {
@@ -85,7 +94,7 @@ impl Served {
         Self {
             child,
             address,
-            _folder: Some(folder),
+            folder: None,
         }
     }
 
@@ -114,20 +123,22 @@ impl Served {
         }
     }
 
-    fn get(&self, path: &str) -> Answer {
-        self.send(&format!(
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        ))
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, "", "")
     }
 
-    fn post(&self, path: &str, body: &str) -> Answer {
+    pub(crate) fn post(&self, path: &str, body: &str) -> Answer {
         self.post_with(path, "", body)
     }
 
     fn post_with(&self, path: &str, headers: &str, body: &str) -> Answer {
+        self.request("POST", path, headers, body)
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
         let len = body.len();
         self.send(&format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {len}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {len}\r\n\r\n{body}"
         ))
     }
 
@@ -345,12 +356,23 @@ fn what_is_wrong_with_a_request_is_said_and_asking_again_is_not_advised() {
             400,
             "\"tool\"",
         ),
-        (chat(json!({"messages": "x"})), 400, "body"),
+        (
+            chat(json!({"messages": "x"})),
+            400,
+            "messages: invalid type",
+        ),
+        (
+            chat(json!({"stream_options": []})),
+            400,
+            "must be an object",
+        ),
+        (served.post("/v1/score", "[]"), 400, "must be a JSON object"),
+        (served.get("/v1/models/%ff"), 400, "UTF-8"),
         (chat(json!({"model": "x".repeat(70_000)})), 404, "no model"),
         (chat(json!({"n": 0})), 400, "n is 0"),
         (chat(json!({"n": 1.5})), 400, "n is 1.5"),
         (chat(json!({"temperature": -1})), 400, "temperature is -1"),
-        (chat(json!({"top_p": "x"})), 400, "body"),
+        (chat(json!({"top_p": "x"})), 400, "top_p: invalid type"),
         (chat(json!({"logit_bias": {"x": 1}})), 400, "logit_bias"),
         (
             chat(json!({"messages": [{"role": "user", "content": "a ".repeat(60_000)}]})),
@@ -381,6 +403,78 @@ fn what_is_wrong_with_a_request_is_said_and_asking_again_is_not_advised() {
     // More than there is room for is as much as there is room for.
     let long = served.chat(json!({"max_tokens": 1_000_000, "stop": "."}));
     assert_eq!(long.status, 200, "{}", long.body);
+}
+
+#[test]
+fn a_text_goes_on_from_its_words_or_from_their_ids() {
+    let served = Served::start(&[], None);
+    let asked = |prompt: Value| {
+        let body = json!({"model": "base", "prompt": prompt, "temperature": 0, "max_tokens": 6, "echo": true});
+        served.post("/v1/completions", &body.to_string())
+    };
+    let output = super::cli::run(&[
+        "logprobs",
+        "--model",
+        "embedded",
+        "--prompt",
+        "I live in",
+        "--response",
+        " a",
+        "--format",
+        "json",
+    ]);
+    let ids: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    let (of_text, of_ids) = (asked(json!("I live in")), asked(ids["prompt_ids"].clone()));
+    let text = of_text.json()["choices"][0]["text"]
+        .as_str()
+        .unwrap()
+        .to_string();
+    assert!(text.starts_with("I live in"), "{text}");
+    let of_ids = of_ids.json();
+    assert!(
+        of_ids["choices"][0]["text"]
+            .as_str()
+            .unwrap()
+            .ends_with(&text),
+        "{of_ids}"
+    );
+    let refused = asked(json!([99_999_999]));
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("99999999"), "{}", refused.body);
+}
+
+#[test]
+fn what_the_user_has_told_is_kept_apart_from_the_score() {
+    let served = Served::start(&[], None);
+    let messages = json!([
+        {"role": "user", "content": "I have a dog called Bruno. I'm a nurse."},
+        {"role": "assistant", "content": "How nice."},
+        {"role": "user", "content": "Do you remember my pet?"},
+    ]);
+    let response = [
+        "You have a dog called Bruno.",
+        "I remember that you have no dog.",
+        "I live by the sea.",
+    ];
+    let body = json!({"model": "Alice", "messages": messages, "response": response});
+    let scored = served.post("/v1/score", &body.to_string()).json();
+    let told = |place: usize| scored["scores"][place]["established"].clone();
+    assert_eq!(told(0)[0]["statement"], "User has a dog called Bruno.");
+    assert_eq!(told(0)[1]["statement"], "User is a nurse.");
+    assert!(told(0)[0]["entailed"].as_f64() > Some(0.5), "{}", told(0));
+    assert!(
+        told(1)[0]["contradicted"].as_f64() > Some(0.5),
+        "{}",
+        told(1)
+    );
+    assert_eq!(told(2), Value::Null);
+    let alone =
+        json!({"model": "Alice", "query": "Do you remember my pet?", "response": response[2]});
+    let alone = served.post("/v1/score", &alone.to_string()).json();
+    assert_eq!(
+        alone["scores"][0]["statements"].as_array().unwrap().len(),
+        42
+    );
 }
 
 #[test]
@@ -598,28 +692,7 @@ fn several_characters_speak_from_one_base_each_with_its_own_adapter() {
         let output = super::cli::run(&super::cli::strs(&arguments));
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
-    let output = folder.path().to_str().unwrap();
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("apc"));
-    let mut child = command
-        .args(["serve", "--port", "0", "--output", output])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    let address = line
-        .trim()
-        .strip_prefix("listening on http://")
-        .unwrap()
-        .to_string();
-    let served = Served {
-        child,
-        address,
-        _folder: None,
-    };
+    let served = Served::start_in(folder.path(), &[], None);
     let models = served.get("/v1/models").json();
     let ids: Vec<&str> = models["data"]
         .as_array()
@@ -657,5 +730,4 @@ fn several_characters_speak_from_one_base_each_with_its_own_adapter() {
             expected["delta_apc"]
         );
     }
-    assert!(Path::new(output).join("models").is_dir());
 }

@@ -19,7 +19,7 @@ use apc::cli::Dtype;
 use apc::files::{self, Checkpoint};
 use apc::nn::{Lengths, SequenceClassifier};
 use apc::parallel::{self, Devices, Replicas};
-use apc::persona::{JudgeTask, Persona, RelevanceTable, persona_prompt};
+use apc::persona::{JudgeTask, Persona, Query, RelevanceTable, persona_prompt};
 use apc::pipeline::{Sampler, sample_replies};
 use apc::progress::Job;
 use apc::text::{
@@ -332,12 +332,12 @@ impl Bench<'_> {
         let format = ChatFormat::load(&checkpoint, &tokenizer)?;
         let statements = (0..self.arguments.statements).map(|_| self.text(8..14));
         let persona = Persona::new("X", statements.collect::<Vec<_>>());
-        let queries: Vec<String> = (0..self.arguments.queries)
-            .map(|_| self.text(5..9))
-            .collect();
+        let texts = (0..self.arguments.queries).map(|_| self.text(5..9));
+        let texts: Vec<String> = texts.collect();
+        let queries: Vec<Query> = texts.iter().map(|text| Query::new("", text)).collect();
         let models = Replicas::new(gemma, &self.models.device.clone().into());
         let stage = |replies: &str| -> Result<RelevanceTable> {
-            let table = relevance.relevance(&persona, &queries, &self.job)?;
+            let table = relevance.relevance(&persona, &texts, &self.job)?;
             let sampler = Sampler {
                 persona: &persona,
                 models: &models,
@@ -347,6 +347,7 @@ impl Bench<'_> {
                 top_k: 5,
                 min_relevance: 0.0,
                 retrieval: &table,
+                earlier: &[],
                 relevance: &table,
                 nli: &nli,
                 n_replies: 2,
@@ -369,7 +370,7 @@ impl Bench<'_> {
         // not counted, through the other.
         let judges = Tokenizer::load(&Checkpoint::folder(embedded("nli")))?;
         let mut flops = 0.0;
-        for (query_idx, query) in queries.iter().enumerate() {
+        for (query_idx, query) in texts.iter().enumerate() {
             for input in persona.inputs(query, "") {
                 let text = relevance.text(&input).unwrap_or_default();
                 flops += 3.0 * classifier_flops(&classifier, judges.encode(&text)?.len());

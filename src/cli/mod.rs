@@ -14,6 +14,7 @@ mod input;
 mod kernels;
 mod next;
 mod output;
+mod recorded;
 mod shown;
 mod table;
 mod terminal;
@@ -107,8 +108,9 @@ pub fn run_apc() -> ExitCode {
         Ok(args) => args,
         Err(code) => return code,
     };
-    finish(with_job(|job| match &args.command {
-        Command::Train(args) => args.run(job),
+    let behind_train = std::env::args_os().skip(2).collect();
+    finish(with_job(|job| match args.command {
+        Command::Train(args) => args.run(behind_train, job),
         Command::Chat(args) => args.run(job),
         Command::Serve(args) => args.run(job),
         Command::Score(args) => args.run(job),
@@ -136,7 +138,8 @@ pub fn run_train() -> ExitCode {
         Ok(args) => args,
         Err(code) => return code,
     };
-    finish(with_job(|job| args.args.run(job)))
+    let arguments = std::env::args_os().skip(1).collect();
+    finish(with_job(|job| args.args.run(arguments, job)))
 }
 
 /// Parses the command line; prints help to stdout, and an error in one line.
@@ -159,7 +162,8 @@ fn parse<P: Parser>() -> std::result::Result<P, ExitCode> {
     })
 }
 
-/// Restarts the program with an allocator that does not return freed memory to the system.
+/// Restarts the program with an allocator that does not return freed memory to the system, or in a server that runs for days only
+/// after a while.
 ///
 /// A training step frees and allocates the same tensors over and over; returned pages come back zeroed, which costs up to
 /// a third of the time. The allocator reads its setting only from the environment, before `main`.
@@ -176,8 +180,11 @@ fn keep_freed_memory() {
         if let Some(name) = args.next() {
             command.arg0(name);
         }
+        let args: Vec<_> = args.collect();
+        let serves = args.first().is_some_and(|first| first == "serve");
+        let milliseconds = if serves { "10000" } else { "-1" };
         // If the system refuses, the program continues as it is, only slower.
-        let _ = command.args(args).env(SETTING, "-1").exec();
+        let _ = command.args(args).env(SETTING, milliseconds).exec();
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::config::Config;
 
-use super::{Conversation, Persona, Role, Score, Scorer};
+use super::{Conversation, Listener, Persona, Role, Score, Scorer, Told};
 use crate::progress::Job;
 use crate::text::{Engine, GenerateConfig, Prompt, ReplyStream, Sampling, Token, seed_for};
 use crate::{Error, Result};
@@ -93,6 +93,9 @@ pub struct Answer {
     /// How faithful the answer is.
     #[serde(flatten)]
     pub score: Score,
+    /// What it does with what the user has told of themself; nothing if it says nothing of the user.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub established: Vec<Told>,
 }
 
 /// A persona with a model that speaks for it and judges that retrieve and score.
@@ -133,6 +136,14 @@ impl Character {
             engine,
             n_answers: 0,
         })
+    }
+
+    /// Also compares answers with what the user has told of themself.
+    pub fn with_listener(self, listener: Arc<dyn Listener>) -> Self {
+        Self {
+            role: self.role.with_listener(listener),
+            ..self
+        }
     }
 
     /// Who the character is.

@@ -19,6 +19,8 @@ pub struct Exchange {
 pub struct Conversation {
     /// Where it takes place, how the character speaks, and what else the model is told beside the statements.
     pub scene: String,
+    /// How the character talks, turn by turn; left out where there is no room.
+    pub examples: String,
     /// What the character said before the user said anything.
     pub greeting: String,
     /// What was said before, the oldest first.
@@ -173,6 +175,7 @@ mod tests {
         .unwrap();
         let expected = Conversation {
             scene: "A tavern.\n\nSpeak softly.".into(),
+            examples: String::new(),
             greeting: "Welcome!".into(),
             exchanges: vec![Exchange {
                 query: "Hello.\n\nWho are you?".into(),

@@ -51,11 +51,16 @@ pub fn conversation_prompt(
     let told = |place: usize| instruction(&character, &clean(&statements[place].join("\n")));
     let exchanges = conversation.exchanges[dropped..].iter().zip(dropped..);
     let last = conversation.exchanges.len();
-    let (scene, greeting) = (clean(&conversation.scene), clean(&conversation.greeting));
+    let mut scene = clean(&conversation.scene).trim().to_string();
+    if !conversation.examples.trim().is_empty() {
+        let examples = clean(conversation.examples.trim());
+        scene = format!("{scene}\n\nHow {character} talks:\n{examples}");
+    }
+    let (scene, greeting) = (scene.trim(), clean(&conversation.greeting));
     let mut prompt = if format.is_gemma_1() {
         let mut prompt = match scene.is_empty() {
             true => String::new(),
-            false => paper_turn("user", &scene),
+            false => paper_turn("user", scene),
         };
         if !greeting.is_empty() {
             prompt.push_str(&paper_turn("model", &greeting));
@@ -75,7 +80,7 @@ pub fn conversation_prompt(
             true => greeting,
             false => format!("{character} began the conversation: {greeting}"),
         };
-        let parts = [scene.as_str(), &greeting, &first].map(str::trim);
+        let parts = [scene, &greeting, &first].map(str::trim);
         let system: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         let mut messages = vec![Message::new("system", system.join("\n\n"))];
         let asked = |query: &str, place: usize| match place == dropped {
@@ -178,11 +183,18 @@ mod tests {
             let format = ChatFormat::load(&Checkpoint::folder(folder), &tokenizer).unwrap();
             let mut conversation = Conversation::asked("Who are you?");
             conversation.scene = "A tavern.".into();
+            conversation.examples = "Mira: Tea?".into();
             conversation.greeting = "Welcome!".into();
             let mut statements = vec![vec!["Mira sings."]];
             let first =
                 conversation_prompt(&format, "Mira", &conversation, &statements, 0).unwrap();
-            for part in ["A tavern.", "Welcome!", "Mira sings.", "Who are you?"] {
+            for part in [
+                "A tavern.",
+                "How Mira talks:\nMira: Tea?",
+                "Welcome!",
+                "Mira sings.",
+                "Who are you?",
+            ] {
                 assert_eq!(first.matches(part).count(), 1, "{first}");
             }
             conversation.begun = "I am Mira".into();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::persona::{Nli, Relevance};
+use crate::persona::{Conversation, Exchange, Nli, Relevance};
 
 /// One thing that is true of the character.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,8 +16,30 @@ pub struct Statement {
 pub struct Query {
     /// The statement it was made from.
     pub statement: String,
+    /// What was said before, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Exchange>,
     /// The question, put to the character.
     pub query: String,
+}
+
+impl Query {
+    /// A question before which nothing was said.
+    pub fn new(statement: impl Into<String>, query: impl Into<String>) -> Self {
+        Self {
+            statement: statement.into(),
+            before: Vec::new(),
+            query: query.into(),
+        }
+    }
+
+    /// The conversation whose next turn answers it.
+    pub fn conversation(&self) -> Conversation {
+        Conversation {
+            exchanges: self.before.clone(),
+            ..Conversation::asked(&self.query)
+        }
+    }
 }
 
 /// Whether a statement matters to a query.

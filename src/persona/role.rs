@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::established::{self, Listener, Told};
 use super::{
-    Answer, AnswerConfig, Conversation, Persona, RelevanceTable, Score, Scorer, Turn,
-    conversation_prompt, encode_prompt,
+    Answer, AnswerConfig, Conversation, Opening, Persona, RelevanceTable, Score, Scorer, Turn,
+    conversation_prompt, encode_prompt, relevance_of_turns,
 };
 use crate::progress::Job;
 use crate::text::{Engine, FinishReason, Reply, ReplyStream};
@@ -17,8 +18,17 @@ pub struct Role {
     persona: Persona,
     scorer: Arc<Scorer>,
     config: AnswerConfig,
+    listener: Option<Arc<dyn Listener>>,
     /// P(relevant) of every statement for what was asked lately.
-    known: Mutex<HashMap<String, Arc<Vec<f64>>>>,
+    known: Mutex<Known>,
+}
+
+/// What was judged, by the text.
+#[derive(Debug, Default)]
+struct Known {
+    rows: HashMap<String, Arc<[f64]>>,
+    /// Of the texts together.
+    bytes: usize,
 }
 
 /// A conversation as a model reads it.
@@ -34,7 +44,15 @@ pub struct Prepared {
     pub retrieved: Vec<String>,
     /// How many of the oldest exchanges have no room in the prompt.
     pub dropped: usize,
+    /// What the user has told of themself, the latest last.
+    pub told: Vec<String>,
     relevance: Vec<f64>,
+}
+
+/// As much of a text as any judge reads: to make tokens of more takes long and changes nothing.
+fn beginning(text: &str) -> &str {
+    const MOST: usize = 32 << 10;
+    &text[..text.floor_char_boundary(MOST)]
 }
 
 impl Role {
@@ -49,7 +67,30 @@ impl Role {
             persona,
             scorer,
             config,
+            listener: None,
             known: Mutex::default(),
+        })
+    }
+
+    /// Also compares replies with what the user has told of themself.
+    pub fn with_listener(self, listener: Arc<dyn Listener>) -> Self {
+        Self {
+            listener: Some(listener),
+            ..self
+        }
+    }
+
+    /// The same with other statements.
+    ///
+    /// # Errors
+    ///
+    /// None that [`Role::new`] did not have.
+    pub fn with_statements(&self, statements: Vec<String>) -> Result<Self> {
+        let persona = Persona::new(&self.persona.name, statements);
+        let new = Self::new(persona, self.scorer.clone(), self.config.clone())?;
+        Ok(Self {
+            listener: self.listener.clone(),
+            ..new
         })
     }
 
@@ -69,66 +110,43 @@ impl Role {
     }
 
     /// P(relevant) of every statement for each text, which is judged once.
-    fn judged(&self, texts: &[&str], job: &Job) -> Result<Vec<Arc<Vec<f64>>>> {
-        /// Texts that are remembered.
-        const MOST: usize = 4096;
+    fn judged(&self, texts: &[&str], job: &Job) -> Result<Vec<Arc<[f64]>>> {
+        /// Texts that are remembered, and their bytes.
+        const MOST: [usize; 2] = [4096, 4 << 20];
         let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let new: Vec<&str> = {
             let known = lock();
-            let is_new = |text: &&str| !known.contains_key(*text);
+            let is_new = |text: &&str| !known.rows.contains_key(*text);
             texts.iter().copied().filter(is_new).collect()
         };
-        let mut rows: HashMap<&str, Arc<Vec<f64>>> = HashMap::new();
+        let mut rows: HashMap<&str, Arc<[f64]>> = HashMap::new();
         if !new.is_empty() {
             let table = self.scorer.relevance_of(&self.persona, &new, job)?;
-            rows.extend(new.into_iter().zip(table.rows.into_iter().map(Arc::new)));
+            rows.extend(new.into_iter().zip(table.rows.into_iter().map(Arc::from)));
         }
         let mut known = lock();
-        let row = |text: &&str| match (rows.get(text), known.get(*text)) {
+        let row = |text: &&str| match (rows.get(text), known.rows.get(*text)) {
             (Some(row), _) | (None, Some(row)) => Ok(row.clone()),
             (None, None) => Err(Error::Fault(format!("the relevance of {text:?} is lost"))),
         };
         let found = texts.iter().map(row).collect::<Result<Vec<_>>>()?;
-        if known.len() + rows.len() > MOST {
-            known.clear();
+        let bytes: usize = rows.keys().map(|text| text.len()).sum();
+        if known.rows.len() + rows.len() > MOST[0] || known.bytes + bytes > MOST[1] {
+            *known = Known::default();
         }
-        known.extend(rows.into_iter().map(|(text, row)| (text.to_string(), row)));
+        // Two requests may have judged one text at the same time; it is counted twice then.
+        known.bytes += bytes;
+        let rows = rows.into_iter().map(|(text, row)| (text.to_string(), row));
+        known.rows.extend(rows);
         Ok(found)
     }
 
-    /// How much every statement matters to turns of a user.
-    ///
-    /// For the first it is P(relevant). A later one counts two parts by itself and one with what was said right before; what that
-    /// asked and told already is less likely to be wanted again. The shares were chosen on the development set of
-    /// `tests/data/follow_ups`, where they find more than the turn alone, and on questions that change the topic, where they lose
-    /// few.
+    /// How much every statement matters to turns of a user, see [`relevance_of_turns`].
     pub fn relevance(&self, turns: &[Turn<'_>], job: &Job) -> Result<Vec<Vec<f64>>> {
-        /// The share of what was asked and told right before.
-        const KNOWN: f64 = 0.3;
-        let contexts: Vec<Option<String>> = turns.iter().map(Turn::in_context).collect();
-        let mut texts = Vec::new();
-        for (turn, context) in turns.iter().zip(&contexts) {
-            texts.push(turn.query.trim());
-            if let (Some(context), Some(before)) = (context, turn.before) {
-                texts.extend([context, before.query.trim(), before.response.trim()]);
-            }
-        }
-        let mut rows = self.judged(&texts, job)?.into_iter();
-        let mut next = || rows.next().unwrap_or_default();
-        let mixed = contexts.iter().map(|context| {
-            let alone = next();
-            if context.is_none() {
-                return alone.to_vec();
-            }
-            let (both, asked, told) = (next(), next(), next());
-            let mix = |idx: usize| {
-                let wanted = 2.0 * alone[idx] + both[idx];
-                let known = KNOWN * (asked[idx] + told[idx]);
-                ((wanted - known) / 3.0).max(0.0)
-            };
-            (0..alone.len()).map(mix).collect()
-        });
-        Ok(mixed.collect())
+        relevance_of_turns(turns, |texts| {
+            let texts: Vec<&str> = texts.iter().map(|text| beginning(text)).collect();
+            self.judged(&texts, job)
+        })
     }
 
     /// Retrieves statements for each turn, and writes the prompt. Where the model has no room for the whole conversation, the
@@ -153,25 +171,23 @@ impl Role {
         let max_tokens = engine.max_tokens();
         let n_exchanges = conversation.exchanges.len();
         let unseen = n_exchanges.saturating_sub(config.history.unwrap_or(n_exchanges));
-        let alone = Conversation {
-            scene: String::new(),
-            greeting: String::new(),
+        let mut seen = Conversation {
+            examples: String::new(),
             ..conversation.clone()
         };
-        let seen = match config.history {
-            Some(0) => &alone,
-            _ => conversation,
-        };
+        if config.history == Some(0) {
+            (seen.scene, seen.greeting) = (String::new(), String::new());
+        }
         // What has no room without any statement need not be judged.
         let bare = vec![Vec::new(); n_exchanges + 1];
         let write = |statements: &[Vec<&str>], dropped| {
-            conversation_prompt(format, &persona.name, seen, statements, dropped)
+            conversation_prompt(format, &persona.name, &seen, statements, dropped)
         };
-        let fits = |statements: &[Vec<&str>], dropped| -> Result<bool> {
-            let prompt = write(statements, dropped)?;
-            let n_tokens = tokenizer.encode(&prompt)?.len();
+        let has_room = |prompt: &str| -> Result<bool> {
+            let n_tokens = tokenizer.encode(prompt)?.len();
             Ok(n_tokens.saturating_add(max_new_tokens) <= max_tokens)
         };
+        let fits = |statements: &[Vec<&str>], dropped| has_room(&write(statements, dropped)?);
         let first = |statements: &[Vec<&str>], least: usize| -> Result<usize> {
             let steps = (least + 1..n_exchanges).filter(|dropped| dropped.is_multiple_of(STEP));
             let steps: Vec<usize> = [least]
@@ -203,7 +219,14 @@ impl Role {
                 .collect();
         }
         let dropped = first(&statements, least)?;
-        let prompt = write(&statements, dropped)?;
+        let mut prompt = write(&statements, dropped)?;
+        if config.history != Some(0) && !conversation.examples.is_empty() && dropped == unseen {
+            let name = &persona.name;
+            let whole = conversation_prompt(format, name, conversation, &statements, dropped)?;
+            if has_room(&whole)? {
+                prompt = whole;
+            }
+        }
         let retrieved = statements.last().into_iter().flatten();
         let nothing = || Error::Model("a conversation without a last turn was asked".to_string());
         Ok(Prepared {
@@ -212,8 +235,33 @@ impl Role {
             begun: conversation.begun.trim().to_string(),
             retrieved: retrieved.map(|statement| statement.to_string()).collect(),
             dropped: dropped - unseen,
+            told: self.told_in(conversation),
             relevance: table.rows.pop().ok_or_else(nothing)?,
         })
+    }
+
+    /// What the user has told of themself, the latest last.
+    pub fn told_in(&self, conversation: &Conversation) -> Vec<String> {
+        let listener = self.listener.as_deref();
+        listener.map_or_else(Vec::new, |listener| {
+            established::told_in(listener, Opening::USER, conversation)
+        })
+    }
+
+    /// What responses do with what the user has told of themself, apart from the score: one list a response, empty if it says nothing
+    /// of the user.
+    pub fn established(
+        &self,
+        told: &[String],
+        responses: &[&str],
+        job: &Job,
+    ) -> Result<Vec<Vec<Told>>> {
+        match self.listener.as_deref() {
+            Some(listener) => {
+                (self.scorer).established(listener, Opening::USER, told, responses, job)
+            }
+            None => Ok(vec![Vec::new(); responses.len()]),
+        }
     }
 
     /// The text of a reply, with what it began with.
@@ -279,13 +327,16 @@ impl Role {
             .collect::<Result<Vec<String>>>()?;
         let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
         let scores = self.score(prepared, &borrowed, job)?;
-        let answer = |((response, score), reply): ((String, _), &Reply)| Answer {
+        let established = self.established(&prepared.told, &borrowed, job)?;
+        let scores = scores.into_iter().zip(established);
+        let answer = |((response, (score, established)), reply): ((String, _), &Reply)| Answer {
             message: prepared.message.clone(),
             response,
             is_cut: reply.finish_reason == FinishReason::Length,
             dropped: prepared.dropped,
             retrieved: prepared.retrieved.clone(),
             score,
+            established,
         };
         let answers = texts.into_iter().zip(scores).zip(replies);
         Ok(answers.map(answer).collect())

@@ -17,6 +17,7 @@ mod models;
 mod page;
 pub mod record;
 mod replies;
+mod report;
 mod run;
 mod settings;
 mod stages;
@@ -31,10 +32,11 @@ pub use models::{Judges, Sources};
 pub use page::{Page, alike, check_name, find_page};
 pub use record::{Output, Stage, StageSpec};
 pub use replies::{SampledReplies, Sampler, sample_replies};
+pub use report::{Compared, Report, Sample, report, write_statements};
 pub use settings::{JudgeSettings, ModelChoice, ReplySettings, Scale, TeacherChoice, TrainConfig};
 pub use settings::{LARGEST_COUNT, LARGEST_SCALE};
 pub use stages::{Evaluation, Interval, bootstrap_interval};
 pub use state::{
-    CharacterState, TrainedWith, UsedJudge, state_of, trained_characters, trained_with,
+    CharacterState, TrainedWith, UsedJudge, opening_of, state_of, trained_characters, trained_with,
 };
 pub use train::{TeachSummary, TrainSummary, plan, teach, train};

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::nn::Decoder;
 use crate::parallel::Replicas;
-use crate::persona::{Judge, Persona, RelevanceTable, Score, encode_prompt, persona_prompt};
+use crate::persona::{
+    Judge, Persona, Query, RelevanceTable, Score, conversation_prompt, encode_prompt,
+};
 use crate::progress::Job;
 use crate::text::{
     ChatFormat, GenerateConfig, Generation, Prompt, Room, Sampling, Tokenizer, seed_for,
@@ -48,6 +50,8 @@ pub struct Sampler<'a> {
     pub min_relevance: f64,
     /// Who retrieves: relevance of every statement to every query.
     pub retrieval: &'a RelevanceTable,
+    /// The same to what was asked before each query, turn by turn; none where nothing was.
+    pub earlier: &'a [RelevanceTable],
     /// Whose relevance counts in the score; the same table where the rewarding judges score.
     pub relevance: &'a RelevanceTable,
     /// Who compares reply and statement.
@@ -72,7 +76,7 @@ pub struct Sampler<'a> {
 /// samples it again, up to the last query that it lacks, and does the very same arithmetic.
 pub fn sample_replies(
     sampler: &Sampler<'_>,
-    queries: &[String],
+    queries: &[Query],
     query_idxs: &[usize],
     journal: &mut Journal,
     mut done: Vec<SampledReplies>,
@@ -107,6 +111,24 @@ pub fn sample_replies(
     Ok(done)
 }
 
+/// The prompt of a query: the conversation, each turn with the statements that were retrieved for it.
+fn prompt(sampler: &Sampler<'_>, query: &Query, query_idx: usize) -> Result<String> {
+    let shown = |table: &RelevanceTable, idx| {
+        let retrieved = table.retrieve_relevant(idx, sampler.top_k, sampler.min_relevance);
+        let shown = retrieved.into_iter();
+        shown
+            .map(|idx| sampler.persona.statements[idx].as_str())
+            .collect::<Vec<&str>>()
+    };
+    let earlier = sampler.earlier.get(query_idx).into_iter();
+    let earlier = earlier.flat_map(|table| (0..table.rows.len()).map(move |idx| shown(table, idx)));
+    let statements: Vec<Vec<&str>> = earlier
+        .chain([shown(sampler.retrieval, query_idx)])
+        .collect();
+    let (format, name) = (sampler.format, &sampler.persona.name);
+    conversation_prompt(format, name, &query.conversation(), &statements, 0)
+}
+
 /// A query's prompt and its replies.
 struct Sampled {
     query_idx: usize,
@@ -117,7 +139,7 @@ struct Sampled {
 /// Samples replies to the queries of a group and hands them to `take` as they are done, as long as it wants more.
 fn sample_group(
     sampler: &Sampler<'_>,
-    queries: &[String],
+    queries: &[Query],
     query_idxs: &[usize],
     job: &Job,
     take: &mut dyn FnMut(&[Sampled]) -> Result<bool>,
@@ -126,18 +148,7 @@ fn sample_group(
     const ROUND: usize = 32;
     let texts = query_idxs
         .iter()
-        .map(|&query_idx| {
-            let (top_k, min_relevance) = (sampler.top_k, sampler.min_relevance);
-            let retrieved = sampler
-                .retrieval
-                .retrieve_relevant(query_idx, top_k, min_relevance);
-            let shown = retrieved
-                .iter()
-                .map(|&idx| sampler.persona.statements[idx].as_str());
-            let shown: Vec<&str> = shown.collect();
-            let (format, name) = (sampler.format, &sampler.persona.name);
-            persona_prompt(format, name, &shown, &queries[query_idx])
-        })
+        .map(|&query_idx| prompt(sampler, &queries[query_idx], query_idx))
         .collect::<Result<Vec<String>>>()?;
     let config = GenerateConfig {
         min_new_tokens: sampler.min_new_tokens,
@@ -237,14 +248,14 @@ fn begin<'a>(
 /// Scores every reply against every statement.
 fn score_replies(
     sampler: &Sampler<'_>,
-    queries: &[String],
+    queries: &[Query],
     sampled: &[Sampled],
     job: &Job,
 ) -> Result<Vec<SampledReplies>> {
     let mut asked = Vec::new();
     let mut n_cut = 0;
     for sampled in sampled {
-        let query = queries[sampled.query_idx].as_str();
+        let query = queries[sampled.query_idx].query.as_str();
         for reply in &sampled.replies {
             let read = sampler.nli.readable(sampler.persona, query, reply)?;
             n_cut += usize::from(read.len() < reply.len());
@@ -266,7 +277,7 @@ fn score_replies(
         let (apc, delta_apc) = scores.map(|score| (score.apc, score.delta_apc)).unzip();
         SampledReplies {
             query_idx: sampled.query_idx,
-            query: queries[sampled.query_idx].clone(),
+            query: queries[sampled.query_idx].query.clone(),
             prompt: sampled.prompt.clone(),
             responses: sampled.replies.clone(),
             apc,
@@ -295,9 +306,9 @@ mod tests {
             "Mira",
             ["Mira plays the cello.", "Mira lives by the harbour."],
         );
-        let queries: Vec<String> = (0..QUERIES)
-            .map(|age| format!("{}What did you do at {age}?", "Please. ".repeat(age % 7)))
-            .collect();
+        let query = |age| format!("{}What did you do at {age}?", "Please. ".repeat(age % 7));
+        let queries = (0..QUERIES).map(|age| Query::new("Mira plays the cello.", query(age)));
+        let queries: Vec<Query> = queries.collect();
         let table = RelevanceTable {
             rows: vec![vec![0.5, 0.4]; QUERIES],
         };
@@ -319,6 +330,7 @@ mod tests {
             top_k: 2,
             min_relevance: 0.0,
             retrieval: &table,
+            earlier: &[],
             relevance: &table,
             nli: &Judge::load(
                 &Checkpoint::from(models.join("nli")).into(),

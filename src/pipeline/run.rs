@@ -220,8 +220,12 @@ impl<'a> Run<'a> {
     /// What the teacher will be asked, if it is a model.
     pub(super) fn plan(&self) -> Option<Plan> {
         let fine_tunes = !self.config.judges.use_pretrained;
-        self.teacher
-            .plan(&self.config.character, self.page.text(), fine_tunes)
+        self.teacher.plan(
+            &self.config.character,
+            self.page.text(),
+            fine_tunes,
+            self.config.turns,
+        )
     }
 }
 

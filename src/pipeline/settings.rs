@@ -129,6 +129,8 @@ pub struct TrainConfig {
     pub teacher: TeacherChoice,
     /// Where a chat model is, and what it may cost.
     pub chat: OpenAiConfig,
+    /// The most turns of the conversations in which queries are asked.
+    pub turns: usize,
     /// Which model answers.
     pub prp_scale: Scale,
     /// A checkpoint in its place.
@@ -159,6 +161,7 @@ impl TrainConfig {
             output: PathBuf::from("."),
             teacher: TeacherChoice::Given,
             chat: OpenAiConfig::default(),
+            turns: 1,
             prp_scale: Scale::Tiny,
             model: None,
             precision: Precision::default(),
@@ -220,6 +223,7 @@ impl TrainConfig {
         check_name(&self.character)?;
         let (judges, replies, adapter) = (&self.judges, &self.replies, &self.adapter);
         for (name, value) in [
+            ("turns", self.turns),
             ("rag_top_k", replies.rag_top_k),
             ("lora_rank", adapter.lora.rank),
             ("max_dpo_data", replies.max_dpo_data),

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::files::{self, Precision};
-use crate::persona::{JudgeFormat, JudgeLabels, JudgeTemplate, Similarity};
+use crate::persona::{JudgeFormat, JudgeLabels, JudgeTemplate, Opening, Similarity};
 use crate::pipeline::layout::Layout;
 use crate::pipeline::page::Page;
 use crate::pipeline::record::Record;
@@ -74,6 +74,24 @@ pub fn state_of(output: &Path, character: &str, inside: Option<&Page>) -> Result
         trained,
         adapter_matches,
     })
+}
+
+/// How a conversation with a character begins, by the card that its statements were made from; nothing if no run has made any, or
+/// if there is no such card any more.
+///
+/// # Errors
+///
+/// A record that cannot be read.
+pub fn opening_of(output: &Path, character: &str) -> Result<Option<Opening>> {
+    let record = Record::complete(&Layout::new(output, character).record("statements"))?;
+    let page = record.and_then(|record| {
+        let reference = record.about.get("page_reference")?.as_str()?.to_string();
+        let path = output.join(reference);
+        path.is_file().then_some(path)
+    });
+    // A card that cannot be read any more is told where its statements are looked at.
+    let page = page.and_then(|path| Page::read(&path, character).ok());
+    Ok(page.map(|page| page.opening().clone()))
 }
 
 /// The characters in the folder `output` that have an adapter, in the order of their names.
@@ -154,6 +172,8 @@ pub struct TrainedWith {
     pub rag_top_k: Option<usize>,
     /// How relevant they were at least; absent if the record does not tell.
     pub min_relevance: Option<f64>,
+    /// The most turns of the conversations in them.
+    pub turns: usize,
 }
 
 /// Returns what a character's adapter in `output` was trained with; nothing if it is untrained, or was trained before
@@ -206,6 +226,11 @@ pub fn trained_with(output: &Path, character: &str) -> Result<Option<TrainedWith
             "must be from 0 to 1",
             |share: &f64| (0.0..=1.0).contains(share),
         )?,
+        turns: match record("queries")? {
+            Some(queries) => field(&layout.record("queries"), &queries.inputs, "turns")?,
+            None => None,
+        }
+        .unwrap_or(1),
     }))
 }
 

@@ -3,18 +3,16 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::mpsc::{Sender, channel};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::api::{
-    ChatChunk, ChatRequest, ChatResponse, Choice, ChoiceLogprobs, ChunkChoice, Delta, ReplyMessage,
-    Usage,
-};
 use super::error::ApiError;
+use super::live::{Ended, Live, ToClient, stream};
 use super::replies::{Piece, Ready, Sampled, Wanted, prepare};
-use super::routes::{Admitted, stream_response};
+use super::requests::ChatRequest;
+use super::responses::{
+    ChatChunk, ChatResponse, Choice, ChoiceLogprobs, ChunkChoice, Delta, ReplyMessage, Usage,
+};
+use super::routes::Admitted;
 use super::state::{Speaker, State};
 use crate::text::Message;
 
@@ -40,6 +38,7 @@ impl Chat {
             );
             return Err(ApiError::invalid(Some("messages"), message));
         }
+        request.check()?;
         let settings = &request.settings;
         let speaker = state.speaker(settings.model.as_deref())?;
         let most_tokens = speaker.stage.engine.max_tokens();
@@ -53,7 +52,7 @@ impl Chat {
             choices: settings.choices(state.config.best_of)?,
             min_delta_apc: own.min_delta_apc.or(state.config.min_delta_apc),
             is_scored: own.score.unwrap_or(true),
-            seed: settings.seed.map_or(number, |seed| seed as u64),
+            seed: settings.seed().unwrap_or(number),
         };
         Ok(Self {
             speaker,
@@ -82,7 +81,9 @@ pub(super) async fn answer(
     let mut chat = Chat::new(&state, request)?;
     let ready = chat.ready(&state).await?;
     if is_stream {
-        return Ok(stream(state, admitted, chat, ready));
+        return Ok(stream(state, admitted, async move |state, to_client| {
+            tell(&state, &chat, &ready, &to_client).await
+        }));
     }
     let replies = ready
         .replies(&state, &chat.speaker, &chat.wanted, &mut |_| ())
@@ -115,19 +116,16 @@ pub(super) async fn answer(
     Ok(Json(response).into_response())
 }
 
-/// Sends events; fails once the client is gone.
+/// A chat that is told in events.
 struct Events<'a> {
-    to_client: &'a Sender<Event>,
+    to_client: &'a ToClient,
     chat: &'a Chat,
     created: i64,
     fingerprint: &'a str,
 }
 
-/// The client is gone.
-struct Gone;
-
 impl Events<'_> {
-    async fn send(&self, choices: Vec<ChunkChoice>, usage: Option<Usage>) -> Result<(), Gone> {
+    async fn send(&self, choices: Vec<ChunkChoice>, usage: Option<Usage>) -> Result<(), Ended> {
         let is_last = choices.is_empty();
         let chunk = ChatChunk {
             id: &self.chat.id,
@@ -140,12 +138,7 @@ impl Events<'_> {
             system_fingerprint: self.fingerprint,
         };
         let data = serde_json::to_string(&chunk).unwrap_or_default();
-        self.raw(data).await
-    }
-
-    async fn raw(&self, data: String) -> Result<(), Gone> {
-        let event = Event::default().data(data);
-        self.to_client.send(event).await.map_err(|_| Gone)
+        self.to_client.send(data).await
     }
 
     async fn delta(
@@ -153,7 +146,7 @@ impl Events<'_> {
         index: usize,
         delta: Delta,
         logprobs: Option<ChoiceLogprobs>,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Ended> {
         let choice = ChunkChoice {
             index,
             delta,
@@ -164,7 +157,7 @@ impl Events<'_> {
         self.send(vec![choice], None).await
     }
 
-    async fn content(&self, index: usize, piece: Piece) -> Result<(), Gone> {
+    async fn content(&self, index: usize, piece: Piece) -> Result<(), Ended> {
         let delta = Delta {
             role: None,
             content: Some(piece.text),
@@ -177,7 +170,7 @@ impl Events<'_> {
     }
 
     /// A reply that is whole already, in pieces.
-    async fn whole(&self, index: usize, reply: &Sampled) -> Result<(), Gone> {
+    async fn whole(&self, index: usize, reply: &Sampled) -> Result<(), Ended> {
         let characters: Vec<char> = reply.text.chars().collect();
         for piece in characters.chunks(PIECE) {
             let piece = Piece {
@@ -193,41 +186,12 @@ impl Events<'_> {
     }
 }
 
-/// Answers a chat piece by piece. The only reply is told as it grows; several are told once they are judged, the best first.
-fn stream(state: Arc<State>, admitted: Admitted, chat: Chat, ready: Ready) -> Response {
-    let (to_client, from_here) = channel(16);
-    tokio::spawn(async move {
-        let limit = state.config.timeout;
-        let told = tokio::time::timeout(limit, tell(&state, &chat, &ready, &to_client)).await;
-        let error = match told {
-            Ok(Ok(())) | Ok(Err(Ended::Gone)) => return,
-            Ok(Err(Ended::Failed(error))) => error,
-            Err(_) => ApiError::too_late(limit.as_secs()),
-        };
-        // Whoever reads nothing need not be told, and keeps no place.
-        drop(admitted);
-        let _ = to_client.try_send(Event::default().data(error.to_event()));
-    });
-    stream_response(from_here)
-}
-
-/// Why a stream ends early.
-enum Ended {
-    Gone,
-    Failed(ApiError),
-}
-
-impl From<Gone> for Ended {
-    fn from(_: Gone) -> Self {
-        Self::Gone
-    }
-}
-
+/// Tells a chat piece by piece. The only reply is told as it grows; several are told once they are judged, the best first.
 async fn tell(
     state: &Arc<State>,
     chat: &Chat,
     ready: &Ready,
-    to_client: &Sender<Event>,
+    to_client: &ToClient,
 ) -> Result<(), Ended> {
     let events = Events {
         to_client,
@@ -243,31 +207,11 @@ async fn tell(
         };
         events.delta(index, delta, None).await?;
     }
-    let (sender, mut pieces) = unbounded_channel();
-    let mut on_text = move |piece| {
-        // The reader ends with this function alone.
-        let _ = sender.send(piece);
-    };
-    let sampling = async move {
-        ready
-            .replies(state, &chat.speaker, &chat.wanted, &mut on_text)
-            .await
-    };
-    let replies = {
-        tokio::pin!(sampling);
-        loop {
-            tokio::select! {
-                biased;
-                piece = next(&mut pieces) => events.content(0, piece).await?,
-                replies = &mut sampling => break replies.map_err(Ended::Failed)?,
-                // A client that went away ends the sampling.
-                () = to_client.closed() => return Err(Ended::Gone),
-            }
-        }
-    };
-    while let Ok(piece) = pieces.try_recv() {
+    let mut live = Live::new(state, ready, &chat.speaker, &chat.wanted, to_client);
+    while let Some(piece) = live.next().await? {
         events.content(0, piece).await?;
     }
+    let replies = live.into_replies();
     for (index, reply) in replies.iter().enumerate() {
         if !ready.is_told_live(&chat.wanted) {
             events.whole(index, reply).await?;
@@ -286,14 +230,5 @@ async fn tell(
         let usage = Usage::new(ready.ids.len(), completion);
         events.send(Vec::new(), Some(usage)).await?;
     }
-    events.raw("[DONE]".to_string()).await?;
-    Ok(())
-}
-
-/// The next piece; never, once there is none any more.
-async fn next(pieces: &mut UnboundedReceiver<Piece>) -> Piece {
-    match pieces.recv().await {
-        Some(piece) => piece,
-        None => std::future::pending().await,
-    }
+    to_client.send("[DONE]".to_string()).await
 }

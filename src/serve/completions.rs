@@ -4,26 +4,51 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::mpsc::{channel, unbounded_channel};
 
-use super::api::{
-    CompletionRequest, CompletionResponse, ContentLogprob, FlatLogprobs, TextChoice, Usage,
-};
 use super::error::ApiError;
-use super::replies::{Piece, Sampled, Wanted, encoded};
-use super::routes::{Admitted, stream_response};
-use super::state::State;
+use super::live::{Ended, Live, ToClient, stream};
+use super::replies::{Ready, Sampled, Wanted, encoded, of_ids};
+use super::requests::{CompletionPrompt, CompletionRequest};
+use super::responses::{CompletionResponse, ContentLogprob, FlatLogprobs, TextChoice, Usage};
+use super::routes::Admitted;
+use super::state::{Speaker, State};
+use crate::text::Engine;
 
 /// The most prompts of one request.
 const MOST_PROMPTS: usize = 16;
+
+/// What tells the answers of a request, whole or in chunks.
+struct Answers {
+    id: String,
+    speaker: Speaker,
+    fingerprint: String,
+}
+
+impl Answers {
+    fn response(&self, choices: Vec<TextChoice>, usage: Option<Usage>) -> CompletionResponse {
+        CompletionResponse {
+            id: self.id.clone(),
+            object: "text_completion",
+            created: chrono::Utc::now().timestamp(),
+            model: self.speaker.id.clone(),
+            choices,
+            usage,
+            system_fingerprint: self.fingerprint.clone(),
+        }
+    }
+
+    fn chunk(&self, choices: Vec<TextChoice>, usage: Option<Usage>) -> String {
+        serde_json::to_string(&self.response(choices, usage)).unwrap_or_default()
+    }
+}
 
 pub(super) async fn answer(
     state: Arc<State>,
     admitted: Admitted,
     request: CompletionRequest,
 ) -> Result<Response, ApiError> {
+    request.check()?;
     let settings = &request.settings;
     let speaker = state.speaker(settings.model.as_deref())?;
     let engine = &speaker.stage.engine;
@@ -37,12 +62,11 @@ pub(super) async fn answer(
         choices: [n, n],
         min_delta_apc: None,
         is_scored: false,
-        seed: settings.seed.map_or(number, |seed| seed as u64),
+        seed: settings.seed().unwrap_or(number),
     };
     let echoes = request.echo.unwrap_or(false);
-    let is_stream = settings.stream.unwrap_or(false);
     let includes_usage = settings.includes_usage();
-    let prompts = request.prompt.clone().all();
+    let prompts = request.prompts();
     if prompts.is_empty() || prompts.len() > MOST_PROMPTS {
         let message = format!(
             "prompt has {} texts, but must have from 1 to {MOST_PROMPTS}",
@@ -50,134 +74,109 @@ pub(super) async fn answer(
         );
         return Err(ApiError::invalid(Some("prompt"), message));
     }
-    let ready = prompts
-        .iter()
-        .map(|prompt| encoded(engine, prompt))
-        .collect::<Result<Vec<_>, ApiError>>()?;
-    let response = |choices, usage| CompletionResponse {
-        id: format!("cmpl-{}-{number}", state.created),
-        object: "text_completion",
-        created: chrono::Utc::now().timestamp(),
-        model: speaker.id.clone(),
-        choices,
-        usage,
-        system_fingerprint: state.fingerprint.clone(),
-    };
+    let is_stream = settings.stream.unwrap_or(false);
+    if is_stream && (prompts.len() > 1 || n > 1) {
+        let message = "a stream has one prompt and n 1 here; ask for several without stream";
+        return Err(ApiError::invalid(Some("stream"), message));
+    }
+    let mut ready = Vec::with_capacity(prompts.len());
+    let mut fronts = Vec::with_capacity(prompts.len());
+    for prompt in prompts {
+        let (one, text) = match prompt {
+            CompletionPrompt::Text(text) => (encoded(engine, &text)?, text),
+            CompletionPrompt::Ids(ids) => with_text(engine, ids)?,
+        };
+        ready.push(one);
+        fronts.push(if echoes { text } else { String::new() });
+    }
     let rooms = ready
         .iter()
         .map(|ready| ready.room(engine, wanted.config.max_new_tokens));
     wanted.config.max_new_tokens = rooms.min().unwrap_or(0);
     let n_prompt: usize = ready.iter().map(|ready| ready.ids.len()).sum();
-    if !is_stream {
-        let (mut choices, mut n_completion) = (Vec::new(), 0);
-        for (prompt, ready) in prompts.iter().zip(&ready) {
-            let replies = ready
-                .replies(&state, &speaker, &wanted, &mut |_| ())
+    let answers = Answers {
+        id: format!("cmpl-{}-{number}", state.created),
+        speaker,
+        fingerprint: state.fingerprint.clone(),
+    };
+    if is_stream {
+        return Ok(stream(state, admitted, async move |state, to_client| {
+            let (ready, front) = (&ready[0], &fronts[0]);
+            let usage = includes_usage.then_some(n_prompt);
+            tell(&state, &answers, ready, &wanted, front, usage, &to_client).await
+        }));
+    }
+    let (mut choices, mut n_completion) = (Vec::new(), 0);
+    for (front, ready) in fronts.iter().zip(&ready) {
+        let replies = ready
+            .replies(&state, &answers.speaker, &wanted, &mut |_| ())
+            .await?;
+        for reply in replies {
+            n_completion += reply.tokens;
+            choices.push(choice(choices.len(), front, reply));
+        }
+    }
+    drop(admitted);
+    let usage = Usage::new(n_prompt, n_completion);
+    Ok(Json(answers.response(choices, Some(usage))).into_response())
+}
+
+/// A prompt that came as ids, and its text.
+fn with_text(engine: &Engine, ids: Vec<i32>) -> Result<(Ready, String), ApiError> {
+    let tokenizer = engine.tokenizer();
+    if let Some(id) = ids.iter().find(|id| tokenizer.token(**id).is_none()) {
+        let message = format!("prompt has the id {id}, which is no token of this model");
+        return Err(ApiError::invalid(Some("prompt"), message));
+    }
+    let text = tokenizer.decode(&ids)?;
+    Ok((of_ids(engine, ids)?, text))
+}
+
+/// Tells the only reply as it grows.
+///
+/// - front: what is told before it
+/// - usage: the tokens of the prompt, if usage is told
+async fn tell(
+    state: &Arc<State>,
+    answers: &Answers,
+    ready: &Ready,
+    wanted: &Wanted,
+    front: &str,
+    usage: Option<usize>,
+    to_client: &ToClient,
+) -> Result<(), Ended> {
+    let said = |text: String, logprobs: Option<FlatLogprobs>| TextChoice {
+        index: 0,
+        text,
+        logprobs,
+        finish_reason: None,
+    };
+    let mut offset = front.chars().count();
+    if !front.is_empty() {
+        let choice = said(front.to_string(), None);
+        to_client.send(answers.chunk(vec![choice], None)).await?;
+    }
+    let mut live = Live::new(state, ready, &answers.speaker, wanted, to_client);
+    while let Some(piece) = live.next().await? {
+        let logprobs = piece.logprobs.map(|one| flat(&[one], offset));
+        offset += piece.text.chars().count();
+        let choice = said(piece.text, logprobs);
+        to_client.send(answers.chunk(vec![choice], None)).await?;
+    }
+    for reply in live.into_replies() {
+        let end = TextChoice {
+            finish_reason: Some(reply.finish_reason),
+            ..said(String::new(), None)
+        };
+        to_client.send(answers.chunk(vec![end], None)).await?;
+        if let Some(n_prompt) = usage {
+            let usage = Usage::new(n_prompt, reply.tokens);
+            to_client
+                .send(answers.chunk(Vec::new(), Some(usage)))
                 .await?;
-            for reply in replies {
-                n_completion += reply.tokens;
-                let front = if echoes { prompt.as_str() } else { "" };
-                choices.push(choice(choices.len(), front, reply));
-            }
         }
-        drop(admitted);
-        let usage = Usage::new(n_prompt, n_completion);
-        return Ok(Json(response(choices, Some(usage))).into_response());
     }
-    if prompts.len() > 1 || n > 1 {
-        let message = "a stream has one prompt and n 1 here; ask for several without stream";
-        return Err(ApiError::invalid(Some("stream"), message));
-    }
-    let (to_client, from_here) = channel(16);
-    let chunk = {
-        let (id, model) = (
-            format!("cmpl-{}-{number}", state.created),
-            speaker.id.clone(),
-        );
-        let fingerprint = state.fingerprint.clone();
-        move |choices, usage| {
-            let chunk = CompletionResponse {
-                id: id.clone(),
-                object: "text_completion",
-                created: chrono::Utc::now().timestamp(),
-                model: model.clone(),
-                choices,
-                usage,
-                system_fingerprint: fingerprint.clone(),
-            };
-            Event::default().data(serde_json::to_string(&chunk).unwrap_or_default())
-        }
-    };
-    let speaker = speaker.clone();
-    let front = if echoes {
-        prompts.concat()
-    } else {
-        String::new()
-    };
-    tokio::spawn(async move {
-        let (sender, mut pieces) = unbounded_channel::<Piece>();
-        let mut on_text = move |piece| {
-            let _ = sender.send(piece);
-        };
-        let said = |text: String, logprobs: Option<FlatLogprobs>| TextChoice {
-            index: 0,
-            text,
-            logprobs,
-            finish_reason: None,
-        };
-        let limit = state.config.timeout;
-        let mut offset = front.chars().count();
-        let telling = async {
-            if !front.is_empty() {
-                to_client
-                    .send(chunk(vec![said(front, None)], None))
-                    .await
-                    .ok()?;
-            }
-            let sampling = ready[0].replies(&state, &speaker, &wanted, &mut on_text);
-            tokio::pin!(sampling);
-            let replies = loop {
-                tokio::select! {
-                    biased;
-                    Some(piece) = pieces.recv() => {
-                        let logprobs = piece.logprobs.map(|one| flat(&[one], offset));
-                        offset += piece.text.chars().count();
-                        let choice = said(piece.text, logprobs);
-                        to_client.send(chunk(vec![choice], None)).await.ok()?;
-                    }
-                    replies = &mut sampling => break replies,
-                    () = to_client.closed() => return None,
-                }
-            };
-            while let Ok(piece) = pieces.try_recv() {
-                let choice = said(piece.text, piece.logprobs.map(|one| flat(&[one], offset)));
-                to_client.send(chunk(vec![choice], None)).await.ok()?;
-            }
-            let reply = match replies {
-                Ok(replies) => replies.into_iter().next()?,
-                Err(error) => return Some(Err(error)),
-            };
-            let end = TextChoice {
-                finish_reason: Some(reply.finish_reason),
-                ..said(String::new(), None)
-            };
-            to_client.send(chunk(vec![end], None)).await.ok()?;
-            if includes_usage {
-                let usage = Usage::new(n_prompt, reply.tokens);
-                to_client.send(chunk(Vec::new(), Some(usage))).await.ok()?;
-            }
-            to_client.send(Event::default().data("[DONE]")).await.ok()?;
-            Some(Ok(()))
-        };
-        let error = match tokio::time::timeout(limit, telling).await {
-            Ok(None | Some(Ok(()))) => return,
-            Ok(Some(Err(error))) => error,
-            Err(_) => ApiError::too_late(limit.as_secs()),
-        };
-        drop(admitted);
-        let _ = to_client.try_send(Event::default().data(error.to_event()));
-    });
-    Ok(stream_response(from_here))
+    to_client.send("[DONE]".to_string()).await
 }
 
 fn choice(index: usize, front: &str, reply: Sampled) -> TextChoice {

@@ -1,5 +1,7 @@
 //! What a client is told when something goes wrong.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,6 +9,7 @@ use hyper::ext::ReasonPhrase;
 use serde::Serialize;
 
 use crate::Error;
+use crate::pattern::pattern;
 
 /// An error as OpenAI's API writes it.
 #[derive(Clone, Debug)]
@@ -22,13 +25,24 @@ struct Body {
     message: String,
     #[serde(rename = "type")]
     kind: &'static str,
-    param: Option<&'static str>,
+    param: Option<Cow<'static, str>>,
     code: Option<&'static str>,
 }
 
 #[derive(Serialize)]
 struct Wrapped<'a> {
     error: &'a Body,
+}
+
+/// What a client has sent may be in a message, but not all of it.
+fn shortened(mut message: String) -> String {
+    /// Characters.
+    const MOST: usize = 600;
+    if let Some((end, _)) = message.char_indices().nth(MOST) {
+        message.truncate(end);
+        message.push('…');
+    }
+    message
 }
 
 impl ApiError {
@@ -41,7 +55,7 @@ impl ApiError {
         Self {
             status,
             body: Body {
-                message: message.into(),
+                message: shortened(message.into()),
                 kind,
                 param: None,
                 code,
@@ -58,8 +72,32 @@ impl ApiError {
             None,
             message,
         );
-        error.body.param = param;
+        error.body.param = param.map(Cow::Borrowed);
         error
+    }
+
+    /// The same of a part of a field.
+    pub(super) fn invalid_at(param: String, message: impl Into<String>) -> Self {
+        let mut error = Self::invalid(None, message);
+        error.body.param = Some(Cow::Owned(param));
+        error
+    }
+
+    /// A field that would change the answer, but is not known here.
+    pub(super) fn unknown(param: &'static str, to_do: &str) -> Self {
+        Self::invalid(Some(param), format!("{param} is not known here: {to_do}"))
+    }
+
+    /// A character that clients may not change.
+    pub(super) fn locked(reason: String) -> Self {
+        let status = StatusCode::FORBIDDEN;
+        Self::new(status, "invalid_request_error", Some("locked"), reason)
+    }
+
+    /// What is asked for cannot go on beside what does.
+    pub(super) fn conflict(message: String) -> Self {
+        let status = StatusCode::CONFLICT;
+        Self::new(status, "invalid_request_error", None, message)
     }
 
     /// No character and no model has that name.
@@ -170,6 +208,16 @@ impl ApiError {
     }
 }
 
+pattern!(
+    PATH,
+    r#"(^|[\s"'(\[=])(?:[A-Za-z]:|~)?(?:[/\\][^/\\\s"'();,]+)+[/\\]([^/\\\s"'();,]+)"#
+);
+
+/// A text with the names of files in place of their paths on this machine.
+pub(super) fn without_paths(text: &str) -> String {
+    PATH.replace_all(text, "$1$2").into_owned()
+}
+
 impl From<Error> for ApiError {
     /// What the client can mend is told; the rest is for the log.
     fn from(error: Error) -> Self {
@@ -193,6 +241,13 @@ impl IntoResponse for ApiError {
             response.extensions_mut().insert(reason);
         }
         let headers = response.headers_mut();
+        if matches!(
+            self.status,
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT
+        ) {
+            // What else comes of the body is not read.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         match self.retry_after {
             Some(seconds) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -203,5 +258,31 @@ impl IntoResponse for ApiError {
             }
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_told_without_their_folders() {
+        for (text, told) in [
+            (
+                "/home/tom/data/Mira/pairs.jsonl: line 3",
+                "pairs.jsonl: line 3",
+            ),
+            (
+                "see \"C:\\apc\\data\\a.json\" (~/b/c.txt)",
+                "see \"a.json\" (c.txt)",
+            ),
+            (
+                "data/Mira/a.jsonl and and/or, 3/4",
+                "data/Mira/a.jsonl and and/or, 3/4",
+            ),
+            ("at https://example.org/a/b", "at https://example.org/a/b"),
+        ] {
+            assert_eq!(without_paths(text), told);
+        }
     }
 }

@@ -7,11 +7,8 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::ServiceExt;
 use axum::extract::Request;
-use futures_util::FutureExt;
 use tower::Layer;
 use tower::util::MapRequestLayer;
 
@@ -19,22 +16,27 @@ use crate::parallel::Devices;
 use crate::progress::Job;
 use crate::{Error, Result};
 
-mod api;
+mod characters;
 mod chat;
 mod completions;
+mod connections;
 mod error;
+mod live;
 mod metrics;
+mod page;
 mod replies;
+mod requests;
+mod responses;
 mod routes;
 mod score;
 mod speech;
 mod state;
+mod turnstile;
 mod worker;
+mod workshop;
 
 pub use state::{Cast, ServeConfig};
-
-/// How long replies that are under way may take once the server is stopped.
-const DRAIN: Duration = Duration::from_secs(30);
+pub use workshop::Workshop;
 
 /// A server that has loaded its models.
 #[derive(Debug)]
@@ -43,18 +45,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Loads every base model once, and beside it the adapters of its characters.
+    /// Loads every base model once, and beside it the adapters of its characters; a workshop is for those that may be changed.
     ///
     /// # Errors
     ///
     /// Names that clients cannot tell apart, and models that cannot be loaded.
     pub fn load(
         casts: Vec<Cast>,
+        workshop: Option<Arc<dyn Workshop>>,
         config: ServeConfig,
         devices: &Devices,
         job: &Job,
     ) -> Result<Self> {
-        let state = state::State::load(casts, config, devices, job)?;
+        let state = state::State::load(casts, workshop, config, devices, job)?;
         Ok(Self {
             state: Arc::new(state),
         })
@@ -79,8 +82,8 @@ impl Server {
             .enable_all()
             .build()
             .map_err(|error| Error::Threads(error.to_string()))?;
-        let job = self.state.job.clone();
-        runtime.block_on(async move {
+        let (job, state) = (self.state.job.clone(), self.state.clone());
+        let served = runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
             let routes = routes::router(self.state);
             let plain = MapRequestLayer::new(|mut request: Request| {
@@ -89,24 +92,10 @@ impl Server {
                 }
                 request
             });
-            let service = ServiceExt::<Request>::into_make_service(plain.layer(routes));
-            let stopped = async move {
-                while !job.stopped() {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            };
-            let stopped = stopped.shared();
-            let serving = axum::serve(listener, service)
-                .with_graceful_shutdown(stopped.clone())
-                .into_future();
-            tokio::select! {
-                served = serving => served.map_err(failed),
-                // A connection that says nothing must not keep the server for ever.
-                () = async {
-                    stopped.await;
-                    tokio::time::sleep(DRAIN).await;
-                } => Ok(()),
-            }
-        })
+            connections::serve(listener, plain.layer(routes), &job).await;
+            Ok(())
+        });
+        state.bench.close();
+        served
     }
 }

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use tokio::task::spawn_blocking;
 
-use super::api::{ChoiceLogprobs, ContentLogprob, TokenLogprob, Verdict};
 use super::error::ApiError;
+use super::responses::{ChoiceLogprobs, ContentLogprob, TokenLogprob, Verdict};
 use super::speech::Speech;
 use super::state::{Speaker, State};
 use super::worker::Event;
@@ -47,14 +47,15 @@ pub(super) struct Wanted {
     pub(super) seed: u64,
 }
 
-/// Runs work of judges on a thread of its own, one after the other.
+/// Runs work of judges on a thread of its own, one after the other; what a reply waits for goes before what judges one.
 pub(super) async fn judged<T: Send + 'static>(
     state: &Arc<State>,
+    is_urgent: bool,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let permit = state.judging.clone().acquire_owned().await;
+    let pass = state.judging.pass(is_urgent).await;
     let result = spawn_blocking(move || {
-        let _permit = permit;
+        let _pass = pass;
         work()
     })
     .await;
@@ -78,8 +79,13 @@ pub(super) async fn prepare(
     let reserved = (*max_new_tokens).min(stage.engine.max_tokens() / 4).max(1);
     let ready = match speaker.role.clone() {
         Some(role) => {
-            let conversation = Conversation::from_messages(&messages)?;
-            judged(state, move || {
+            let mut conversation = Conversation::from_messages(&messages)?;
+            if conversation.scene.is_empty() {
+                // The client knows nothing of the card.
+                conversation.scene = speaker.opening.scene.clone();
+                conversation.examples = speaker.opening.examples.clone();
+            }
+            judged(state, true, move || {
                 let job = crate::progress::Job::default();
                 let prepared = role.prepare(&stage.engine, &conversation, reserved, &job)?;
                 Ok(Ready {
@@ -104,7 +110,19 @@ fn plain_prompt(engine: &Engine, mut messages: Vec<Message>) -> Result<(String, 
         Some(last) if last.role == "assistant" => messages.pop().map(|last| last.content),
         _ => None,
     };
+    const ROLES: [&str; 4] = ["system", "developer", "user", "assistant"];
     let format = engine.format();
+    if let Some(unknown) = messages
+        .iter()
+        .find(|one| !ROLES.contains(&one.role.as_str()))
+    {
+        let message = format!(
+            "messages has the role {:?}; there are {}",
+            unknown.role,
+            ROLES.join(", ")
+        );
+        return Err(ApiError::invalid(Some("messages"), message));
+    }
     for message in &mut messages {
         message.content = format.without_marks(&message.content);
         if message.role == "developer" {
@@ -146,7 +164,12 @@ fn merged(messages: Vec<Message>) -> Vec<Message> {
 
 /// A text as a prompt.
 pub(super) fn encoded(engine: &Engine, text: &str) -> Result<Ready, ApiError> {
-    let (ids, most) = (engine.tokenizer().encode(text)?, engine.max_tokens());
+    of_ids(engine, engine.tokenizer().encode(text)?)
+}
+
+/// Ids as a prompt.
+pub(super) fn of_ids(engine: &Engine, ids: Vec<i32>) -> Result<Ready, ApiError> {
+    let most = engine.max_tokens();
     if ids.len() >= most {
         let message = format!(
             "the prompt has {} tokens, but the model takes {most}, its reply included",
@@ -286,7 +309,7 @@ impl Ready {
         let mut under_way = under_way.map_err(failed)?;
         let mut is_first = true;
         while under_way.iter().any(|reply| reply.finish_reason.is_none()) {
-            let Some(event) = events.recv().await else {
+            let Some(event) = events.next().await else {
                 return Err(failed(Error::Fault(
                     "the thread that speaks is gone".into(),
                 )));
@@ -316,6 +339,7 @@ impl Ready {
                     }
                     if reply.speech.is_stopped() {
                         reply.finish_reason = Some("stop");
+                        events.end(number);
                     }
                     if !new.is_empty() || logprobs.is_some() {
                         on_text(Piece {
@@ -367,7 +391,7 @@ impl Ready {
         };
         let texts: Vec<String> = replies.iter().map(whole).collect();
         let (role, own) = (role.clone(), prepared.clone());
-        let verdicts = judged(state, move || {
+        let verdicts = judged(state, false, move || {
             let job = crate::progress::Job::default();
             let Prepared {
                 message,
@@ -377,9 +401,13 @@ impl Ready {
             } = &own;
             let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
             let scores = role.score(&own, &borrowed, &job)?;
+            let established = role.established(&own.told, &borrowed, &job)?;
             let mut verdicts = Vec::with_capacity(scores.len());
-            for (score, text) in scores.iter().zip(&texts) {
-                let mut verdict = Verdict::new(score, retrieved, *dropped, 1);
+            for ((score, text), established) in scores.iter().zip(&texts).zip(established) {
+                let mut verdict = Verdict {
+                    established,
+                    ..Verdict::new(score, retrieved, *dropped, 1)
+                };
                 let broken = verdict.contradicted.iter();
                 let broken: Vec<&str> = broken.map(|touched| touched.statement.as_str()).collect();
                 let (scorer, name) = (role.scorer(), &role.persona().name);

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State as Shared};
+use axum::extract::{FromRequestParts, Path, Request, State as Shared};
+use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream;
@@ -19,11 +20,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::Receiver;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::api::{CharacterInfo, List, Model, parse, parse_chat};
 use super::error::ApiError;
 use super::metrics::Route;
+use super::requests::{parse, parse_chat, parse_completion};
+use super::responses::{List, Model};
 use super::state::State;
-use super::{chat, completions, score};
+use super::{characters, chat, completions, page, score};
 
 /// A request's place among those that are under way; it is free again when this is dropped.
 #[derive(Debug)]
@@ -54,16 +56,25 @@ impl Drop for Admitted {
 pub(super) fn router(state: Arc<State>) -> Router {
     let cors = cors(&state.config.origins);
     Router::new()
-        .route("/", get(page))
-        .route("/page.css", get(style))
-        .route("/page.js", get(script))
+        .merge(page::router())
         .route("/openapi.json", get(openapi))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .route("/models", get(models))
         .route("/models/{id}", get(model))
-        .route("/characters", get(characters))
-        .route("/characters/{id}", get(character))
+        .route("/characters", get(characters::all))
+        .route(
+            "/characters/{id}",
+            get(characters::one).put(characters::restate),
+        )
+        .route("/characters/{id}/lint", post(characters::lint))
+        .route("/characters/{id}/report", get(characters::report))
+        .route(
+            "/characters/{id}/train",
+            get(characters::training)
+                .post(characters::train)
+                .delete(characters::stop_training),
+        )
         .route("/chat/completions", post(chat_completions))
         .route("/completions", post(text_completions))
         .route("/score", post(scores))
@@ -90,7 +101,13 @@ fn cors(origins: &[String]) -> CorsLayer {
     };
     CorsLayer::new()
         .allow_origin(origins)
-        .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::OPTIONS,
+        ])
         .allow_headers(tower_http::cors::AllowHeaders::mirror_request())
         .allow_private_network(true)
 }
@@ -111,10 +128,8 @@ pub(super) fn plain_path(uri: &Uri) -> Option<Uri> {
 
 /// The route of a path, for counters that must not grow with what clients make up.
 fn route_of(path: &str) -> &'static str {
-    const KNOWN: [&str; 12] = [
+    const KNOWN: [&str; 10] = [
         "/",
-        "/page.css",
-        "/page.js",
         "/openapi.json",
         "/health",
         "/metrics",
@@ -128,6 +143,7 @@ fn route_of(path: &str) -> &'static str {
     let first = KNOWN.iter().find(|known| **known == path);
     match first {
         Some(known) => known,
+        None if page::has(path) => "/",
         None if path.starts_with("/models/") => "/models",
         None if path.starts_with("/characters/") => "/characters",
         None => "other",
@@ -162,10 +178,7 @@ fn is_own(state: &State, headers: &HeaderMap) -> bool {
 /// Checks the key and counts the answer. What tells nothing of the characters needs no key.
 async fn watch(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
     let path = route_of(request.uri().path());
-    let is_open = matches!(
-        path,
-        "/" | "/page.css" | "/page.js" | "/health" | "/openapi.json"
-    );
+    let is_open = matches!(path, "/" | "/health" | "/openapi.json");
     let sent = request.headers().get(header::AUTHORIZATION);
     let sent = sent.and_then(|value| value.to_str().ok());
     let response = match (
@@ -203,7 +216,7 @@ async fn body(state: &State, body: Body) -> Result<Vec<u8>, ApiError> {
 }
 
 /// Gives a request a place, reads its body, and has it answered within the time that it may take.
-async fn answered<A>(
+pub(super) async fn answered<A>(
     state: &Arc<State>,
     request: Request,
     answer: impl FnOnce(Admitted, Vec<u8>) -> A,
@@ -213,9 +226,12 @@ where
 {
     let limit = state.config.timeout;
     let answer = async {
-        let admitted = Admitted::new(state)?;
+        // Who sends a body slowly takes no place from those who have sent theirs.
+        let reading = state.reading.clone().try_acquire_owned();
+        let reading = reading.map_err(|_| ApiError::busy())?;
         let bytes = body(state, request.into_body()).await?;
-        answer(admitted, bytes).await
+        drop(reading);
+        answer(Admitted::new(state)?, bytes).await
     };
     match tokio::time::timeout(limit, answer).await {
         Ok(Ok(response)) => response,
@@ -233,7 +249,7 @@ async fn chat_completions(Shared(state): Shared<Arc<State>>, request: Request) -
 
 async fn text_completions(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
     let answer = async |admitted, bytes: Vec<u8>| {
-        completions::answer(state.clone(), admitted, parse(&bytes)?).await
+        completions::answer(state.clone(), admitted, parse_completion(&bytes)?).await
     };
     answered(&state, request, answer).await
 }
@@ -241,25 +257,6 @@ async fn text_completions(Shared(state): Shared<Arc<State>>, request: Request) -
 async fn scores(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
     let answer = async |_admitted, bytes: Vec<u8>| score::answer(&state, parse(&bytes)?).await;
     answered(&state, request, answer).await
-}
-
-/// What the page may do: talk to this server, and nothing else.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-async fn page() -> Response {
-    let headers = [(header::CONTENT_SECURITY_POLICY, POLICY)];
-    (headers, Html(include_str!("page/index.html"))).into_response()
-}
-
-async fn style() -> Response {
-    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8")];
-    (headers, include_str!("page/page.css")).into_response()
-}
-
-async fn script() -> Response {
-    let headers = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
-    (headers, include_str!("page/page.js")).into_response()
 }
 
 async fn openapi() -> Response {
@@ -290,36 +287,22 @@ async fn models(Shared(state): Shared<Arc<State>>) -> Json<List<Model>> {
     Json(List::new(names.map(|id| model_of(&state, id)).collect()))
 }
 
-async fn model(
-    Shared(state): Shared<Arc<State>>,
-    Path(id): Path<String>,
-) -> Result<Json<Model>, ApiError> {
+/// The name in a path.
+pub(super) struct Id(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let read = Path::from_request_parts(parts, state).await;
+        let Path(id) = read.map_err(|_| ApiError::invalid(None, "the path is not UTF-8"))?;
+        Ok(Self(id))
+    }
+}
+
+async fn model(Shared(state): Shared<Arc<State>>, Id(id): Id) -> Result<Json<Model>, ApiError> {
     let speaker = state.speaker(Some(&id))?;
     Ok(Json(model_of(&state, speaker.id)))
-}
-
-fn character_infos(state: &State) -> Vec<CharacterInfo> {
-    let of = |loaded: &super::state::Loaded| CharacterInfo {
-        id: loaded.role.persona().name.clone(),
-        object: "character",
-        statements: loaded.role.persona().statements.clone(),
-        trained: loaded.voice > 0,
-    };
-    state.characters().iter().map(of).collect()
-}
-
-async fn characters(Shared(state): Shared<Arc<State>>) -> Json<List<CharacterInfo>> {
-    Json(List::new(character_infos(&state)))
-}
-
-async fn character(
-    Shared(state): Shared<Arc<State>>,
-    Path(id): Path<String>,
-) -> Result<Json<CharacterInfo>, ApiError> {
-    let same = |info: &CharacterInfo| info.id.to_lowercase() == id.to_lowercase();
-    let found = character_infos(&state).into_iter().find(same);
-    let found = found.ok_or_else(|| ApiError::no_model(&id, &state.names()))?;
-    Ok(Json(found))
 }
 
 /// Events as they come.

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 
-use super::api::{ScoreRequest, ScoreResponse};
 use super::error::ApiError;
 use super::replies::judged;
+use super::requests::ScoreRequest;
+use super::responses::{ScoreResponse, Scored};
 use super::state::State;
 use crate::persona::Conversation;
 use crate::progress::Job;
+
+/// The longest text that is judged, in bytes; judges read far less.
+const LONGEST: usize = 64 << 10;
 
 pub(super) async fn answer(
     state: &Arc<State>,
@@ -30,17 +34,33 @@ pub(super) async fn answer(
         }
     };
     let responses = request.response.all();
-    if responses.is_empty() || responses.len() > super::api::MOST_CHOICES {
-        let most = super::api::MOST_CHOICES;
+    if responses.is_empty() || responses.len() > super::requests::MOST_CHOICES {
+        let most = super::requests::MOST_CHOICES;
         let message = format!(
             "response has {} texts, but must have from 1 to {most}",
             responses.len()
         );
         return Err(ApiError::invalid(Some("response"), message));
     }
-    let scores = judged(state, move || {
+    let said = conversation.exchanges.iter();
+    let said = said.flat_map(|exchange| [&exchange.query, &exchange.response]);
+    let texts = said.chain([&conversation.query]).chain(&responses);
+    let longest = texts.map(String::len).max().unwrap_or(0);
+    if longest > LONGEST {
+        let message = format!(
+            "a text of {longest} bytes is too long; a query or a response may have {LONGEST}"
+        );
+        return Err(ApiError::invalid(None, message));
+    }
+    let scores = judged(state, false, move || {
         let responses: Vec<&str> = responses.iter().map(String::as_str).collect();
-        role.score_turn(&conversation, &responses, &Job::default())
+        let job = Job::default();
+        let scores = role.score_turn(&conversation, &responses, &job)?;
+        let told = role.told_in(&conversation);
+        let established = role.established(&told, &responses, &job)?;
+        let scores = scores.into_iter().zip(established);
+        let scored = scores.map(|(score, established)| Scored { score, established });
+        Ok(scored.collect())
     })
     .await?;
     let response = ScoreResponse {

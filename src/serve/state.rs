@@ -1,9 +1,9 @@
 //! What the server has: characters, the models that speak for them, and its limits.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use burn::module::Module;
@@ -15,10 +15,13 @@ use tokio::sync::Semaphore;
 
 use super::error::ApiError;
 use super::metrics::Metrics;
+use super::turnstile::Turnstile;
 use super::worker::Worker;
+use super::workshop::{Bench, Workshop};
 use crate::files;
+use crate::nn::Decoder;
 use crate::parallel::Devices;
-use crate::persona::Role;
+use crate::persona::{Opening, Role};
 use crate::progress::Job;
 use crate::text::{Engine, EngineConfig, GenerateConfig};
 use crate::{Error, Result};
@@ -40,6 +43,8 @@ pub struct ServeConfig {
     pub max_body: usize,
     /// Most messages of a conversation.
     pub max_messages: usize,
+    /// Whether clients may change characters and have them trained.
+    pub may_change: bool,
     /// Most requests that are answered or wait at once.
     pub max_requests: usize,
     /// Longest time for one request.
@@ -56,6 +61,7 @@ impl Default for ServeConfig {
             allow_any_host: false,
             max_body: 2 << 20,
             max_messages: 2000,
+            may_change: false,
             max_requests: 128,
             timeout: Duration::from_secs(600),
         }
@@ -67,8 +73,8 @@ impl ServeConfig {
     ///
     /// A setting that makes no sense, by name.
     pub fn check(&self) -> Result<()> {
-        if !(1..=super::api::MOST_CHOICES).contains(&self.best_of) {
-            let most = super::api::MOST_CHOICES;
+        if !(1..=super::requests::MOST_CHOICES).contains(&self.best_of) {
+            let most = super::requests::MOST_CHOICES;
             let reason = format!("is {}, but must be from 1 to {most}", self.best_of);
             return Err(Error::setting("best_of", reason));
         }
@@ -92,6 +98,8 @@ impl ServeConfig {
 pub struct Cast {
     /// Who it is.
     pub role: Role,
+    /// How a conversation with it begins.
+    pub opening: Opening,
     /// The base model with the character's adapter, if it has one.
     pub engine: EngineConfig,
 }
@@ -99,14 +107,17 @@ pub struct Cast {
 /// A base model with a thread that runs it.
 #[derive(Debug)]
 pub(super) struct Stage {
+    /// The model without an adapter.
+    base: EngineConfig,
     pub(super) engine: Engine,
     pub(super) worker: Worker,
 }
 
 /// A character that is loaded.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Loaded {
     pub(super) role: Arc<Role>,
+    pub(super) opening: Opening,
     pub(super) stage: usize,
     /// Its model in the stage's thread; 0 is the base.
     pub(super) voice: usize,
@@ -121,24 +132,30 @@ pub(super) struct Speaker {
     pub(super) voice: usize,
     /// No one for the plain model.
     pub(super) role: Option<Arc<Role>>,
+    pub(super) opening: Opening,
 }
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) config: ServeConfig,
-    characters: Vec<Loaded>,
+    characters: RwLock<Vec<Loaded>>,
     stages: Vec<Arc<Stage>>,
     /// Digest of the key, so that keys of any length are compared in the same time.
     key: Option<[u8; 32]>,
     pub(super) metrics: Metrics,
     /// Requests that are under way.
     pub(super) room: Arc<Semaphore>,
+    /// Requests whose bodies are read.
+    pub(super) reading: Arc<Semaphore>,
     /// Work of judges, which uses every core by itself.
-    pub(super) judging: Arc<Semaphore>,
+    pub(super) judging: Arc<Turnstile>,
     pub(super) created: i64,
     pub(super) fingerprint: String,
     n_requests: AtomicU64,
     pub(super) job: Job,
+    /// Where the characters are kept, if they can be changed.
+    pub(super) workshop: Option<Arc<dyn Workshop>>,
+    pub(super) bench: Bench,
 }
 
 /// The name of the plain model.
@@ -150,6 +167,7 @@ impl State {
     /// Loads every base model once and every adapter beside it.
     pub(super) fn load(
         casts: Vec<Cast>,
+        workshop: Option<Arc<dyn Workshop>>,
         config: ServeConfig,
         devices: &Devices,
         job: &Job,
@@ -173,11 +191,8 @@ impl State {
             }
             let mut base = cast.engine.clone();
             let adapter = base.adapter.take();
-            let is_same = |other: &EngineConfig| {
-                other.checkpoint.name() == base.checkpoint.name()
-                    && other.precision == base.precision
-            };
-            let stage = match groups.iter().position(|(other, _)| is_same(other)) {
+            let same = |(other, _): &(EngineConfig, _)| is_same_base(other, &base);
+            let stage = match groups.iter().position(same) {
                 Some(stage) => stage,
                 None => {
                     groups.push((base, Vec::new()));
@@ -193,24 +208,23 @@ impl State {
             };
             characters.push(Loaded {
                 role: Arc::new(cast.role),
+                opening: cast.opening.with_user(Opening::USER),
                 stage,
                 voice,
             });
         }
         let mut stages = Vec::with_capacity(groups.len());
         for (base, adapters) in groups {
-            let engine = Engine::open(base, &Devices::from(devices.first().clone()))?;
+            let engine = Engine::open(base.clone(), &Devices::from(devices.first().clone()))?;
             let model = engine.load()?.model().clone();
             engine.release();
             let mut voices = Vec::with_capacity(1 + adapters.len());
             voices.push(model.clone());
             for adapter in adapters {
-                // The base's weights are shared, the adapter's factors are its own.
-                let mut own = model.clone();
-                files::load_adapter(&mut own, &adapter, devices.first())?;
-                voices.push(own.valid());
+                voices.push(voice_of(&model, &adapter)?);
             }
             stages.push(Arc::new(Stage {
+                base,
                 engine,
                 worker: Worker::start(voices)?,
             }));
@@ -220,28 +234,94 @@ impl State {
             .as_ref()
             .map(|key| digest(key.expose_secret().trim()));
         Ok(Self {
-            characters,
+            characters: RwLock::new(characters),
             stages,
             key,
             metrics: Metrics::default(),
             room: Arc::new(Semaphore::new(config.max_requests)),
-            judging: Arc::new(Semaphore::new(1)),
+            reading: Arc::new(Semaphore::new(4 * config.max_requests)),
+            judging: Arc::default(),
             created: Utc::now().timestamp(),
             fingerprint: format!("apc-{}", env!("CARGO_PKG_VERSION")),
             n_requests: AtomicU64::new(0),
             job: job.clone(),
+            workshop,
+            bench: Bench::default(),
             config,
         })
     }
 
     /// The characters.
-    pub(super) fn characters(&self) -> &[Loaded] {
-        &self.characters
+    pub(super) fn characters(&self) -> Vec<Loaded> {
+        let characters = self.characters.read();
+        characters.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Finds a character by its name, without regard to case.
+    pub(super) fn character(&self, name: &str) -> Result<Loaded, ApiError> {
+        let of_name = |character: &Loaded| same(&character.role.persona().name, name);
+        let found = self.characters().into_iter().find(of_name);
+        found.ok_or_else(|| ApiError::no_model(name, &self.names()))
+    }
+
+    /// Puts a character in the place of the one with its name.
+    fn replace(&self, new: Loaded) {
+        let characters = self.characters.write();
+        let mut characters = characters.unwrap_or_else(PoisonError::into_inner);
+        let name = &new.role.persona().name;
+        let place = characters.iter_mut();
+        let mut place = place.filter(|old| old.role.persona().name == *name);
+        if let Some(place) = place.next() {
+            *place = new;
+        }
+    }
+
+    /// Gives a character other statements.
+    pub(super) fn restate(&self, character: &Loaded, statements: Vec<String>) -> Result<()> {
+        self.replace(Loaded {
+            role: Arc::new(character.role.with_statements(statements)?),
+            ..character.clone()
+        });
+        Ok(())
+    }
+
+    /// Takes a character as it was trained anew; replies that are under way are brought to their end by what it was.
+    pub(super) fn recast(&self, cast: Cast) -> Result<()> {
+        let mut base = cast.engine;
+        let adapter = base.adapter.take();
+        let stages = self.stages.iter();
+        let stage = stages
+            .clone()
+            .position(|stage| is_same_base(&stage.base, &base));
+        let name = cast.role.persona().name.clone();
+        let Some(stage) = stage else {
+            let reason =
+                format!("{name} was trained on a model that is not loaded; start the server again");
+            return Err(Error::Usage(reason));
+        };
+        let old = self.characters();
+        let old = old.iter().find(|old| old.role.persona().name == name);
+        let known = old.filter(|old| old.stage == stage && old.voice > 0);
+        let voice = match adapter {
+            None => 0,
+            Some(adapter) => {
+                let voice = known.map(|old| old.voice);
+                self.stages[stage].worker.learn(voice, adapter)?
+            }
+        };
+        self.replace(Loaded {
+            role: Arc::new(cast.role),
+            opening: cast.opening.with_user(Opening::USER),
+            stage,
+            voice,
+        });
+        Ok(())
     }
 
     /// The names of all models: the characters', the same without their adapters, and the plain model.
     pub(super) fn names(&self) -> Vec<String> {
-        let own = self.characters.iter().flat_map(|character| {
+        let characters = self.characters();
+        let own = characters.iter().flat_map(|character| {
             let name = &character.role.persona().name;
             let at_base = (character.voice > 0).then(|| format!("{name}{AT_BASE}"));
             [Some(name.clone()), at_base].into_iter().flatten()
@@ -253,7 +333,6 @@ impl State {
     pub(super) fn speaker(&self, name: Option<&str>) -> Result<Speaker, ApiError> {
         let name = name.unwrap_or_default().trim();
         let missing = || ApiError::no_model(name, &self.names());
-        let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
         if same(name, BASE) {
             let stage = self.stages.first().ok_or_else(missing)?;
             return Ok(Speaker {
@@ -261,6 +340,7 @@ impl State {
                 stage: stage.clone(),
                 voice: 0,
                 role: None,
+                opening: Opening::default(),
             });
         }
         let (who, at_base) = match name.len().checked_sub(AT_BASE.len()) {
@@ -269,12 +349,10 @@ impl State {
             }
             _ => (name, false),
         };
-        let of_name = |character: &&Loaded| same(&character.role.persona().name, who);
-        let found = match name.is_empty() {
-            true => self.characters.first(),
-            false => self.characters.iter().find(of_name),
+        let character = match name.is_empty() {
+            true => self.characters().into_iter().next().ok_or_else(missing)?,
+            false => self.character(who).map_err(|_| missing())?,
         };
-        let character = found.ok_or_else(missing)?;
         let own = character.role.persona().name.clone();
         Ok(Speaker {
             id: match at_base {
@@ -283,7 +361,8 @@ impl State {
             },
             stage: self.stages[character.stage].clone(),
             voice: if at_base { 0 } else { character.voice },
-            role: Some(character.role.clone()),
+            role: Some(character.role),
+            opening: character.opening,
         })
     }
 
@@ -329,6 +408,22 @@ impl Speaker {
             },
         }
     }
+}
+
+/// Whether two models are one but for their adapters.
+fn is_same_base(one: &EngineConfig, other: &EngineConfig) -> bool {
+    one.checkpoint.name() == other.checkpoint.name() && one.precision == other.precision
+}
+
+/// A model with an adapter: the base's weights are shared, the adapter's factors are its own.
+pub(super) fn voice_of(base: &Decoder, adapter: &Path) -> Result<Decoder> {
+    let mut own = base.clone();
+    files::load_adapter(&mut own, adapter, &base.device())?;
+    Ok(own.valid())
+}
+
+fn same(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
 }
 
 fn digest(text: &str) -> [u8; 32] {

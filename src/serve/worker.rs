@@ -1,11 +1,14 @@
 //! The thread that speaks: replies of all clients in one batch for each voice.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::state::voice_of;
 use crate::error::guarded;
 use crate::nn::Decoder;
 use crate::progress::Job;
@@ -29,47 +32,102 @@ struct Asked {
     prompt: Prompt,
     config: Arc<GenerateConfig>,
     events: UnboundedSender<Event>,
+    ended: Arc<[AtomicBool]>,
+}
+
+/// What comes of a prompt; its replies are given up when this is dropped.
+#[derive(Debug)]
+pub(super) struct Events {
+    events: UnboundedReceiver<Event>,
+    ended: Arc<[AtomicBool]>,
+}
+
+impl Events {
+    /// The next event; none if the thread that speaks is gone.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// Gives one of the replies up.
+    pub(super) fn end(&self, number: usize) {
+        if let Some(ended) = self.ended.get(number) {
+            ended.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// An adapter that is put on the base model, as a new voice or in place of one.
+struct Learnt {
+    voice: Option<usize>,
+    adapter: PathBuf,
+    done: Sender<Result<usize>>,
+}
+
+/// What the thread is told.
+enum Order {
+    Ask(Asked),
+    Learn(Learnt),
 }
 
 /// The way to the thread.
 #[derive(Debug)]
 pub(super) struct Worker {
-    asked: Mutex<Sender<Asked>>,
+    orders: Mutex<Sender<Order>>,
 }
 
 impl Worker {
     /// Starts a thread that has a model for each voice; models share the weights of their base.
     pub(super) fn start(voices: Vec<Decoder>) -> Result<Self> {
-        let (asked, inbox) = channel();
+        let (orders, inbox) = channel();
         std::thread::Builder::new()
             .name("voices".to_string())
-            .spawn(move || work(&voices, &inbox))
+            .spawn(move || work(voices, &inbox))
             .map_err(|error| Error::Threads(error.to_string()))?;
         Ok(Self {
-            asked: Mutex::new(asked),
+            orders: Mutex::new(orders),
         })
     }
 
-    /// Asks a voice for replies; they are given up when what is returned is dropped.
+    fn order(&self, order: Order) -> Result<()> {
+        let to_thread = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        to_thread.send(order).map_err(|_| gone())
+    }
+
+    /// Puts an adapter on the base model, in place of a voice or as a new one, once the replies that are under way have ended;
+    /// returns the voice.
+    pub(super) fn learn(&self, voice: Option<usize>, adapter: PathBuf) -> Result<usize> {
+        let (done, learnt) = channel();
+        self.order(Order::Learn(Learnt {
+            voice,
+            adapter,
+            done,
+        }))?;
+        learnt.recv().unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Asks a voice for replies.
     pub(super) fn ask(
         &self,
         voice: usize,
         prompt: Prompt,
         config: GenerateConfig,
-    ) -> Result<UnboundedReceiver<Event>> {
+    ) -> Result<Events> {
         // A reply has a longest length, so an unread one has, too.
         let (sender, events) = unbounded_channel();
-        let asked = Asked {
+        let ended: Arc<[AtomicBool]> = prompt.seeds.iter().map(|_| AtomicBool::default()).collect();
+        self.order(Order::Ask(Asked {
             voice,
             prompt,
             config: Arc::new(config),
             events: sender,
-        };
-        let to_thread = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone = |_| Error::Fault("the thread that speaks has ended".to_string());
-        to_thread.send(asked).map_err(gone)?;
-        Ok(events)
+            ended: ended.clone(),
+        }))?;
+        Ok(Events { events, ended })
     }
+}
+
+fn gone() -> Error {
+    Error::Fault("the thread that speaks has ended".to_string())
 }
 
 /// A reply that is under way.
@@ -77,6 +135,13 @@ struct Waiting {
     /// Its number in its prompt.
     number: usize,
     events: UnboundedSender<Event>,
+    ended: Arc<[AtomicBool]>,
+}
+
+impl Waiting {
+    fn is_forsaken(&self) -> bool {
+        self.events.is_closed() || self.ended[self.number].load(Ordering::Relaxed)
+    }
 }
 
 /// One voice: its batch, and who waits.
@@ -108,6 +173,7 @@ impl<'a> Voice<'a> {
             let waiting = Waiting {
                 number,
                 events: asked.events.clone(),
+                ended: asked.ended.clone(),
             };
             self.waiting.insert(reply_idx, waiting);
         }
@@ -116,7 +182,7 @@ impl<'a> Voice<'a> {
     /// Gives replies up that nobody waits for, and makes a token of each of the others.
     fn step(&mut self, job: &Job) {
         let forsaken = self.waiting.iter();
-        let forsaken = forsaken.filter(|(_, waiting)| waiting.events.is_closed());
+        let forsaken = forsaken.filter(|(_, waiting)| waiting.is_forsaken());
         let forsaken: Vec<usize> = forsaken.map(|(&reply_idx, _)| reply_idx).collect();
         for reply_idx in &forsaken {
             self.waiting.remove(reply_idx);
@@ -162,32 +228,56 @@ impl<'a> Voice<'a> {
     }
 }
 
-fn work(models: &[Decoder], inbox: &Receiver<Asked>) {
+/// Speaks until nobody can ask any more. The first model is the base.
+fn work(mut models: Vec<Decoder>, inbox: &Receiver<Order>) {
+    while let Some(learnt) = speak(&models, inbox) {
+        let new = guarded(|| voice_of(&models[0], &learnt.adapter));
+        let new = new.map_err(Error::Fault).and_then(std::convert::identity);
+        let voice = new.map(|new| match learnt.voice {
+            Some(voice) => {
+                models[voice] = new;
+                voice
+            }
+            None => {
+                models.push(new);
+                models.len() - 1
+            }
+        });
+        // Who asked for it may be gone.
+        let _ = learnt.done.send(voice);
+    }
+}
+
+/// Speaks until something is to be learnt; what was asked before that is answered.
+fn speak(models: &[Decoder], inbox: &Receiver<Order>) -> Option<Learnt> {
     let job = Job::default();
     // All voices together keep as much as one would.
     let room = |model| Room::of(model).shared_by(models.len());
     let voices = models.iter().map(|model| Voice::new(model, room(model)));
     let mut voices: Vec<Voice<'_>> = voices.collect();
+    let mut learnt: Option<Learnt> = None;
     loop {
         let is_idle = voices.iter().all(|voice| voice.waiting.is_empty());
-        let mut next = match is_idle {
-            true => match inbox.recv() {
-                Ok(asked) => Ok(asked),
-                Err(_) => return,
-            },
-            false => inbox.try_recv(),
-        };
-        loop {
+        if is_idle && learnt.is_some() {
+            return learnt;
+        }
+        let mut may_wait = is_idle;
+        // What comes behind it waits for it.
+        while learnt.is_none() {
+            let next = match std::mem::take(&mut may_wait) {
+                true => inbox.recv().map_err(|_| TryRecvError::Disconnected),
+                false => inbox.try_recv(),
+            };
             match next {
-                Ok(asked) => {
+                Ok(Order::Ask(asked)) => {
                     if let Some(voice) = voices.get_mut(asked.voice) {
                         voice.take(asked);
                     }
                 }
+                Ok(Order::Learn(new)) => learnt = Some(new),
                 Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Disconnected) => return None,
             }
-            next = inbox.try_recv();
         }
         for voice in &mut voices {
             voice.step(&job);

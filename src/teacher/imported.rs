@@ -118,10 +118,8 @@ pub fn import(from: &Path, character: &str, to: &Path) -> Result<ImportSummary> 
         .into_iter()
         .flat_map(|old| {
             let statement = old.statement.trim().to_string();
-            old.queries.into_iter().map(move |query| Query {
-                statement: statement.clone(),
-                query: query.trim().to_string(),
-            })
+            let query = move |query: String| Query::new(&statement, query.trim());
+            old.queries.into_iter().map(query)
         })
         .collect();
     let relevance: Vec<RelevanceExample> = relevance

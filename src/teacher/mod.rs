@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::persona::{Nli, NliExample, Query, Relevance, RelevanceExample, Statement};
+use crate::persona::{Exchange, Nli, NliExample, Query, Relevance, RelevanceExample, Statement};
 
 /// A sentence or line of a page that gave no statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -73,6 +73,17 @@ pub trait Teacher: Send + Sync {
         seed: u64,
     ) -> Result<Option<Vec<NliExample>>>;
 
+    /// Joins two questions to one conversation: what the character says to the first, and how the second is asked then, which may
+    /// leave out what the first has said. Nothing if there is no usable answer.
+    fn follow_up(
+        &self,
+        _character: &str,
+        _before: &Query,
+        _next: &Query,
+    ) -> Result<Option<Exchange>> {
+        Ok(None)
+    }
+
     /// Labels a reply: contradicted by the statement, neutral to it, or entailed.
     fn nli(
         &self,
@@ -118,8 +129,15 @@ pub trait Teacher: Send + Sync {
         Outcome::default()
     }
 
-    /// Estimates the requests for a page and, if judges are fine-tuned, for their data; `None` for rules.
-    fn plan(&self, _character: &str, _page: &str, _fine_tunes: bool) -> Option<Plan> {
+    /// Estimates the requests for a page, for conversations of up to so many turns and, if judges are fine-tuned, for their data; `None`
+    /// for rules.
+    fn plan(
+        &self,
+        _character: &str,
+        _page: &str,
+        _fine_tunes: bool,
+        _turns: usize,
+    ) -> Option<Plan> {
         None
     }
 

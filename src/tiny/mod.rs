@@ -6,6 +6,7 @@
 
 mod assets;
 pub mod english;
+mod listener;
 pub mod pages;
 pub mod pretrain;
 mod teacher;

@@ -4,7 +4,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::english;
-use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
+use crate::persona::{Exchange, Nli, NliExample, Query, Relevance, Statement};
 use crate::teacher::{Teacher, Unread};
 use crate::{Error, Result};
 
@@ -59,11 +59,15 @@ impl Teacher for Offline {
         let questions = english::questions(character, statement, &mut rng);
         Ok(questions
             .into_iter()
-            .map(|query| Query {
-                statement: statement.to_string(),
-                query,
-            })
+            .map(|query| Query::new(statement, query))
             .collect())
+    }
+
+    fn follow_up(&self, character: &str, before: &Query, next: &Query) -> Result<Option<Exchange>> {
+        Ok(Some(Exchange {
+            response: english::first_person(character, &before.statement),
+            query: english::follow_up(&before.query, &next.query),
+        }))
     }
 
     fn teaches_judges(&self) -> bool {

@@ -1,11 +1,11 @@
 //! Where statements come from: `train`'s files, the page, or a file of the user's.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::cli::{embedded, input};
-use crate::pipeline::alike;
+use crate::pipeline::{Page, alike};
 use crate::progress::Job;
 use crate::teacher::Teacher;
 use crate::tiny::Offline;
@@ -30,19 +30,32 @@ pub(crate) fn check_length(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Reads the statements that `train` made, or extracts those of the character's page.
-pub(crate) fn own_statements(output: &Path, character: &str, job: &Job) -> Result<Vec<String>> {
-    let path = output.join("data").join(character).join("statements.jsonl");
-    if path.is_file() {
-        return read_statements(&path, job);
-    }
-    let page = embedded::page(character).map_err(|error| {
+/// Whether `train` has made statements of a character.
+pub(crate) fn has_statements(output: &Path, character: &str) -> bool {
+    statements_path(output, character).is_file()
+}
+
+fn statements_path(output: &Path, character: &str) -> PathBuf {
+    output.join("data").join(character).join("statements.jsonl")
+}
+
+/// The page of a character of whom `train` has made no statements.
+pub(crate) fn own_page(output: &Path, character: &str) -> Result<Page> {
+    embedded::page(character).map_err(|error| {
         made_alike(output, character).map_or(error, |name| {
             let output = output.display();
             let reason = format!("is {character}; in {output} there is {name}");
             Error::setting("character", reason)
         })
-    })?;
+    })
+}
+
+/// Reads the statements that `train` made, or extracts those of the character's page.
+pub(crate) fn own_statements(output: &Path, character: &str, job: &Job) -> Result<Vec<String>> {
+    if has_statements(output, character) {
+        return read_statements(&statements_path(output, character), job);
+    }
+    let page = own_page(output, character)?;
     let statements = Offline.statements(character, page.text())?;
     let statements: Vec<String> = statements
         .into_iter()

@@ -23,15 +23,17 @@ pub(crate) struct PromptArgs {
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct HistoryArgs {
     /// The most exchanges before a message that the model sees; with 0 each message stands alone, but what was said before still
-    /// helps to find its statements [default: as many as there is room for, but 0 for the embedded Gemma].
+    /// helps to find its statements [default: as many as there is room for, but 0 for the embedded Gemma unless it was trained with
+    /// several turns].
     #[arg(long, value_name = "N")]
     history: Option<usize>,
 }
 
 impl HistoryArgs {
-    /// The embedded Gemma has learnt to answer single questions, and a history leads it astray.
-    pub(crate) fn history(self, is_embedded: bool) -> Option<usize> {
-        self.history.or(is_embedded.then_some(0))
+    /// - answers_single: whether the model is the embedded Gemma and has learnt to answer single questions only, so that a history
+    ///   leads it astray
+    pub(crate) fn history(self, answers_single: bool) -> Option<usize> {
+        self.history.or(answers_single.then_some(0))
     }
 }
 

@@ -1,19 +1,21 @@
 //! A character with its model and judges, as training left it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
 use crate::cli::args::judges::{ChosenJudges, JudgeArgs};
-use crate::cli::args::persona::own_statements;
+use crate::cli::args::persona::{has_statements, own_page, own_statements};
 use crate::cli::args::prompt::{HistoryArgs, PromptArgs};
 use crate::cli::args::sampling::SamplingArgs;
 use crate::files::{AdapterConfig, Checkpoint};
 use crate::parallel::Devices;
-use crate::persona::{AnswerConfig, Character, Persona};
-use crate::pipeline::{MadeWith, TrainedWith, trained_with};
+use crate::persona::{AnswerConfig, Character, Opening, Persona};
+use crate::pipeline::{MadeWith, TrainedWith, opening_of, trained_with};
 use crate::progress::Job;
 use crate::text::{Engine, EngineConfig, Work};
+use crate::tiny::Offline;
 use crate::{Error, Result};
 
 /// Where a character and what answers for it are.
@@ -68,7 +70,16 @@ impl CharacterSource<'_> {
         let texts = messages.iter().chain([&known]);
         found.judges.tell_language(texts.map(String::as_str), job);
         let scorer = self.judges.load_chosen(&found.judges, &devices, job)?;
-        Character::new(found.persona, engine, scorer, found.config)
+        let character = Character::new(found.persona, engine, scorer, found.config)?;
+        Ok(character.with_listener(Arc::new(Offline)))
+    }
+
+    /// How a conversation with the character begins, by its card.
+    pub(crate) fn opening(&self) -> Result<Opening> {
+        if has_statements(self.output, self.name) {
+            return Ok(opening_of(self.output, self.name)?.unwrap_or_default());
+        }
+        Ok(own_page(self.output, self.name)?.opening().clone())
     }
 
     /// Finds everything that the character is made of, and loads nothing of it.
@@ -93,6 +104,7 @@ impl CharacterSource<'_> {
         // What was recorded holds for the base that it was recorded of.
         let is_own = self.model.is_none() && self.adapter.is_none();
         let with = with.filter(|with| is_own || base.reference(self.output) == with.base);
+        let turns = with.as_ref().map_or(1, |with| with.turns);
         let rag_top_k = with.as_ref().and_then(|with| with.rag_top_k);
         // Another judge's probabilities mean something else.
         let min_relevance = with
@@ -102,7 +114,7 @@ impl CharacterSource<'_> {
         let config = config
             .with_rag_top_k(self.prompt.rag_top_k(rag_top_k, is_embedded))
             .with_min_relevance(self.prompt.min_relevance(min_relevance, is_calibrated))
-            .with_history(self.history.history(is_embedded));
+            .with_history(self.history.history(is_embedded && turns < 2));
         let config = match self.sampling {
             Some(sampling) => sampling.choose(config, &base, job)?,
             None => config,
@@ -223,6 +235,7 @@ mod tests {
             precision: Precision::default(),
             rag_top_k: None,
             min_relevance: None,
+            turns: 1,
         };
         let found = |with: &TrainedWith| base_of(None, &output, Some(with), &Job::default());
         let error = found(&with).unwrap_err().to_string();

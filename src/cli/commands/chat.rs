@@ -17,7 +17,7 @@ use crate::cli::next::{command, elsewhere};
 use crate::cli::output::{Format, print_json, put};
 use crate::cli::shown::visible;
 use crate::cli::table::print_score;
-use crate::persona::{Answer, AnswerConfig, Character, Conversation};
+use crate::persona::{Answer, AnswerConfig, Character, Conversation, Opening};
 use crate::pipeline::{Page, check_name, state_of};
 use crate::progress::Job;
 use crate::tiny::pages;
@@ -46,6 +46,12 @@ pub(crate) struct ChatArgs {
     message: Vec<String>,
     #[command(flatten)]
     history: HistoryArgs,
+    /// Your name, where the character's card says one.
+    #[arg(long, value_name = "NAME", default_value = Opening::USER)]
+    user: String,
+    /// Which of the card's greetings begins the conversation; 0 is none.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    greeting: usize,
     #[command(flatten)]
     sampling: SamplingArgs,
     /// Longest reply, in tokens.
@@ -75,6 +81,8 @@ struct Chat<'a> {
     args: &'a ChatArgs,
     job: &'a Job,
     character: Character,
+    /// How each conversation begins.
+    opening: Conversation,
     conversation: Conversation,
     /// What came of the last turn.
     last: Option<Answer>,
@@ -198,14 +206,38 @@ impl<'a> Chat<'a> {
             judges: &args.judges,
             device: &args.device,
         };
+        let opening = source.opening()?.with_user(&args.user);
+        let greetings = opening.greetings.len();
+        if args.greeting > greetings.max(1) {
+            let reason = format!("is {}, but the card has {greetings}", args.greeting);
+            return Err(Error::setting("greeting", reason));
+        }
+        let opening = match args.greeting.checked_sub(1) {
+            Some(greeting) => opening.conversation(greeting),
+            None => Conversation {
+                greeting: String::new(),
+                ..opening.conversation(0)
+            },
+        };
         let character = source.load(config, &args.message, job)?;
         Ok(Self {
             args,
             job,
             character,
-            conversation: Conversation::default(),
+            conversation: opening.clone(),
+            opening,
             last: None,
         })
+    }
+
+    /// Begins a new conversation; false if nobody reads the greeting any more.
+    fn begin(&mut self) -> Result<bool> {
+        (self.conversation, self.last) = (self.opening.clone(), None);
+        let greeting = self.opening.greeting.trim();
+        if greeting.is_empty() || self.args.format == Format::Json {
+            return Ok(true);
+        }
+        put(&format!("{}\n", visible(greeting)))
     }
 
     /// Says something and prints the reply; false if nobody reads that any more.
@@ -257,6 +289,9 @@ impl<'a> Chat<'a> {
     fn talk(&mut self) -> Result<()> {
         let name = self.args.character.clone();
         if !std::io::stdin().is_terminal() {
+            if !self.begin()? {
+                return Ok(());
+            }
             for line in stdin_lines(self.job)? {
                 if !self.heed(&line?)? {
                     break;
@@ -267,6 +302,9 @@ impl<'a> Chat<'a> {
         let commands = Line::COMMANDS;
         let note = format!("You are talking to {name}. {commands} exits.");
         self.job.progress.note(&note);
+        if !self.begin()? {
+            return Ok(());
+        }
         let failed =
             |error: ReadlineError| Error::Usage(format!("cannot read the terminal: {error}"));
         let mut editor = rustyline::DefaultEditor::new().map_err(failed)?;
@@ -320,7 +358,7 @@ impl<'a> Chat<'a> {
                 note(&format!("taken back: {}", visible(&taken)));
             }
             Line::Again | Line::Edit(_) | Line::Undo => note(none),
-            Line::New => (self.conversation, self.last) = (Conversation::default(), None),
+            Line::New => return self.begin(),
             Line::Why => match &self.last {
                 Some(answer) if self.args.format == Format::Json => print_json(answer)?,
                 Some(answer) => why(answer)?,
@@ -342,6 +380,14 @@ fn why(answer: &Answer) -> Result<()> {
     };
     for statement in &answer.retrieved {
         retrieved = format!("{retrieved}\n  {statement}");
+    }
+    for told in &answer.established {
+        let does = match told {
+            _ if told.contradicted >= 0.5 => "contradicts what you told",
+            _ if told.entailed >= 0.5 => "knows what you told",
+            _ => continue,
+        };
+        retrieved = format!("{retrieved}\n{does}: {}", told.statement);
     }
     print_score(&retrieved, &answer.score)
 }

@@ -71,6 +71,22 @@ impl LintArgs {
     }
 }
 
+/// What the built-in rules find wrong with a statement, if anything.
+pub(crate) fn fault(character: &str, statement: &str) -> Option<String> {
+    let (unread, _) = Offline.unread(character, statement)?;
+    if let Some(unread) = unread.into_iter().next() {
+        return Some(unread.reason);
+    }
+    let read = Offline.statements(character, statement).ok()?;
+    match read.len() {
+        1 => None,
+        0 => Some(format!("says nothing of {character}")),
+        several => Some(format!(
+            "says {several} things; each is better a statement of its own"
+        )),
+    }
+}
+
 /// The statements, what gave none with the reason, and how many there are.
 fn text(linted: &Linted) -> String {
     let mut lines: Vec<String> = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
@@ -10,15 +10,20 @@ use secrecy::SecretString;
 
 use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::judges::{ChosenJudges, JudgeArgs};
+use crate::cli::args::persona::has_statements;
 use crate::cli::args::prompt::{HistoryArgs, PromptArgs};
 use crate::cli::args::sampling::SamplingArgs;
 use crate::cli::commands::character::{CharacterSource, Found};
+use crate::cli::commands::lint;
+use crate::cli::commands::train::TrainArgs;
 use crate::cli::output::print;
+use crate::parallel::Devices;
 use crate::persona::{AnswerConfig, Role, Scorer};
-use crate::pipeline::{check_name, trained_characters};
+use crate::pipeline::{Report, check_name, report, state_of, trained_characters, write_statements};
 use crate::progress::Job;
-use crate::serve::{Cast, ServeConfig, Server};
+use crate::serve::{Cast, ServeConfig, Server, Workshop};
 use crate::text::Work;
+use crate::tiny::Offline;
 use crate::{Error, Result};
 
 /// The environment variable with the key that clients have to send.
@@ -80,7 +85,7 @@ pub(crate) struct ServeArgs {
 }
 
 impl ServeArgs {
-    pub(crate) fn run(&self, job: &Job) -> Result<()> {
+    pub(crate) fn run(self, job: &Job) -> Result<()> {
         let config = self.config()?;
         let characters = self.characters()?;
         // Whether the port is free is told before models are loaded.
@@ -91,7 +96,15 @@ impl ServeArgs {
             ))
         })?;
         let address = listener.local_addr().unwrap_or(address);
-        let server = self.load(&characters, config, job)?;
+        let kept = Kept {
+            devices: self.device.devices(job)?,
+            args: self,
+            scorers: Mutex::default(),
+        };
+        let casts = characters.iter().map(|name| kept.cast(name, job));
+        let casts = casts.collect::<Result<Vec<Cast>>>()?;
+        let devices = kept.devices.clone();
+        let server = Server::load(casts, Some(Arc::new(kept)), config, &devices, job)?;
         let names = server.models().join(", ");
         job.progress.note(&format!(
             "models: {names}\npage: http://{address}/ · API: http://{address}/v1 · Ctrl-C ends it"
@@ -111,6 +124,7 @@ impl ServeArgs {
         let config = ServeConfig {
             best_of: self.best_of,
             min_delta_apc: self.min_delta_apc,
+            may_change: self.host.is_loopback() || key.is_some(),
             api_key: key,
             origins: self.allow_origin.clone(),
             allow_any_host: self.allow_anyone,
@@ -138,47 +152,84 @@ impl ServeArgs {
         }
         Ok(trained)
     }
+}
 
-    fn load(&self, names: &[String], config: ServeConfig, job: &Job) -> Result<Server> {
-        let devices = self.device.devices(job)?;
-        let answers = AnswerConfig::new().with_max_new_tokens(self.max_new_tokens);
-        self.sampling.over(answers.clone()).check()?;
-        let mut casts = Vec::with_capacity(names.len());
-        let mut loaded: Vec<(ChosenJudges, Arc<Scorer>)> = Vec::new();
-        for name in names {
-            let source = CharacterSource {
-                name,
-                output: &self.output,
-                adapter: None,
-                model: self.model.as_deref(),
-                prompt: self.prompt,
-                history: self.history,
-                sampling: Some(self.sampling),
-                precision: Some(self.precision),
-                judges: &self.judges,
-                device: &self.device,
-            };
-            let Found {
-                persona,
-                config,
-                mut engine,
-                judges,
-            } = source.find(answers.clone(), job)?;
-            let known = loaded.iter().find(|(other, _)| *other == judges);
-            let scorer = match known {
-                Some((_, scorer)) => scorer.clone(),
-                None => {
-                    let scorer = Arc::new(self.judges.load_chosen(&judges, &devices, job)?);
-                    loaded.push((judges, scorer.clone()));
-                    scorer
-                }
-            };
-            engine.work = Work::sample(1, config.max_new_tokens);
-            casts.push(Cast {
-                role: Role::new(persona, scorer, config)?,
-                engine,
-            });
-        }
-        Server::load(casts, config, &devices, job)
+/// Where the characters are kept.
+#[derive(Debug)]
+struct Kept {
+    args: ServeArgs,
+    devices: Devices,
+    /// Judges that are loaded: characters share them.
+    scorers: Mutex<Vec<(ChosenJudges, Arc<Scorer>)>>,
+}
+
+impl Workshop for Kept {
+    fn cast(&self, character: &str, job: &Job) -> Result<Cast> {
+        let args = &self.args;
+        let answers = AnswerConfig::new().with_max_new_tokens(args.max_new_tokens);
+        args.sampling.over(answers.clone()).check()?;
+        let source = CharacterSource {
+            name: character,
+            output: &args.output,
+            adapter: None,
+            model: args.model.as_deref(),
+            prompt: args.prompt,
+            history: args.history,
+            sampling: Some(args.sampling),
+            precision: Some(args.precision),
+            judges: &args.judges,
+            device: &args.device,
+        };
+        let opening = source.opening()?;
+        let Found {
+            persona,
+            config,
+            mut engine,
+            judges,
+        } = source.find(answers, job)?;
+        engine.work = Work::sample(1, config.max_new_tokens);
+        let mut scorers = self.scorers.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = scorers.iter().find(|(other, _)| *other == judges);
+        let scorer = match known {
+            Some((_, scorer)) => scorer.clone(),
+            None => {
+                let scorer = Arc::new(args.judges.load_chosen(&judges, &self.devices, job)?);
+                scorers.push((judges, scorer.clone()));
+                scorer
+            }
+        };
+        Ok(Cast {
+            role: Role::new(persona, scorer, config)?.with_listener(Arc::new(Offline)),
+            opening,
+            engine,
+        })
+    }
+
+    fn locked(&self, character: &str) -> Option<String> {
+        let is_there = has_statements(&self.args.output, character);
+        let reason =
+            "no training has made its statements yet; train it once, then they can be changed here";
+        (!is_there).then(|| reason.to_string())
+    }
+
+    fn is_stale(&self, character: &str) -> Result<bool> {
+        let state = state_of(&self.args.output, character, None)?;
+        Ok(state.adapter_matches == Some(false))
+    }
+
+    fn fault(&self, character: &str, statement: &str) -> Option<String> {
+        lint::fault(character, statement)
+    }
+
+    fn write_statements(&self, character: &str, statements: &[String]) -> Result<()> {
+        write_statements(&self.args.output, character, statements)
+    }
+
+    fn train(&self, character: &str, job: &Job) -> Result<()> {
+        TrainArgs::again(&self.args.output, character, job)
+    }
+
+    fn report(&self, character: &str) -> Result<Report> {
+        report(&self.args.output, character)
     }
 }

@@ -1,10 +1,11 @@
 //! `apc train`.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::tensor::Device;
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 
 use crate::cli::args::chat_model::ChatModelArgs;
 use crate::cli::args::device::{DeviceArgs, JudgePrecisionArgs, PrecisionArgs};
@@ -13,14 +14,15 @@ use crate::cli::args::judges::{JudgeFormatArgs, tell_language};
 use crate::cli::args::prompt::PromptArgs;
 use crate::cli::next::{command, elsewhere};
 use crate::cli::output::{Format, print, print_json};
-use crate::cli::{embedded, input};
-use crate::files::{Dtype, Precision};
+use crate::cli::recorded::Recorded;
+use crate::cli::{Train, embedded, input};
+use crate::files::{Checkpoint, Dtype, Precision};
 use crate::nn::LoraConfig;
 use crate::parallel::is_cpu;
 use crate::persona::JudgeTask;
 use crate::pipeline::{
     DpoTraining, JudgeSettings, ModelChoice, Page, ReplySettings, Scale, TeacherChoice,
-    TrainConfig, TrainSummary, check_name, plan, teach, train,
+    TrainConfig, TrainSummary, check_name, find_page, plan, teach, train,
 };
 use crate::progress::Job;
 use crate::{Error, Result};
@@ -47,6 +49,9 @@ pub(crate) struct TrainArgs {
     /// the name of a chat model, whose key is in OPENAI_API_KEY.
     #[arg(long, value_name = "NAME", default_value = "offline")]
     model_engine: String,
+    /// Ask queries in conversations of up to so many turns, which the teacher joins; 1 asks each alone.
+    #[arg(long, value_name = "N", default_value_t = defaults().turns)]
+    turns: usize,
     #[command(flatten)]
     chat: ChatModelArgs,
     /// Print the estimated number of requests and tokens, and exit.
@@ -216,6 +221,7 @@ impl TrainArgs {
             output: self.output.clone(),
             teacher: self.teacher(),
             chat: self.chat.config(),
+            turns: self.turns,
             prp_scale: match self.prp_scale {
                 ScaleArg::Tiny => Scale::Tiny,
                 ScaleArg::TwoB => Scale::TwoB,
@@ -304,7 +310,8 @@ impl TrainArgs {
         }
     }
 
-    pub(crate) fn run(&self, job: &Job) -> Result<()> {
+    /// - arguments: what stood behind `train`
+    pub(crate) fn run(&self, arguments: Vec<OsString>, job: &Job) -> Result<()> {
         let started = Instant::now();
         check_name(&self.character)?;
         self.judge_format.check()?;
@@ -339,10 +346,72 @@ impl TrainArgs {
                 )),
             };
         }
-        let summary = train(&config, sources, &devices, job)?;
+        let trained = train(&config, sources, &devices, job);
+        if !matches!(&trained, Err(error) if error.exit_code() == 2)
+            && let Err(error) = Recorded::write(arguments, &self.output, &self.character)
+        {
+            let line = format!("{error}; apc serve will not train it in the same way");
+            job.progress.note(&line);
+        }
+        let summary = trained?;
         match self.format {
             Format::Json => print_json(&summary),
             Format::Text => print(&self.text(&summary, started.elapsed().as_secs_f64())),
+        }
+    }
+
+    /// Trains a character as it was trained before, or by default, and follows what has changed since.
+    pub(crate) fn again(output: &Path, character: &str, job: &Job) -> Result<()> {
+        let recorded = Recorded::read(output, character)?.unwrap_or_else(|| Recorded {
+            folder: Checkpoint::folder(".").reference(output),
+            arguments: vec!["--character".to_string(), character.to_string()],
+        });
+        let folder = recorded.folder(output);
+        let arguments = std::iter::once("train".to_string()).chain(recorded.arguments);
+        let parsed = Train::try_parse_from(arguments).map_err(|error| {
+            let text = error.to_string();
+            let told = text.lines().next().unwrap_or_default();
+            let reason = format!(
+                "how {character} was trained is not understood ({told}); train it again on the command line"
+            );
+            Error::Usage(reason)
+        })?;
+        let mut args = parsed.args;
+        (args.character, args.output) = (character.to_string(), output.to_path_buf());
+        args.stand_in(&folder);
+        args.force = false;
+        let devices = args.device.devices(job)?;
+        let page = args.page(job)?;
+        let config = args.config(devices.first())?;
+        train(&config, embedded::sources(page), &devices, job)?;
+        Ok(())
+    }
+
+    /// Takes relative paths from a folder.
+    fn stand_in(&mut self, folder: &Path) {
+        match &mut self.wiki {
+            Some(page) => *page = folder.join(&*page),
+            None => {
+                let wiki = folder.join("wiki");
+                self.wiki = find_page(&wiki, &self.character, &mut std::iter::empty()).ok();
+            }
+        }
+        if let Some(file) = &mut self.judge_format.judge_templates {
+            *file = folder.join(&*file);
+        }
+        // What is no folder there is a name on the hub.
+        let models = [
+            &mut self.model,
+            &mut self.relevance,
+            &mut self.nli,
+            &mut self.grading_relevance,
+            &mut self.grading_nli,
+        ];
+        for model in models.into_iter().flatten() {
+            let there = folder.join(&*model);
+            if there.is_dir() {
+                *model = there;
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use regex::{NoExpand, Regex};
 use serde_json::{Map, Value};
 
 use super::macros;
+use crate::persona::Opening;
 use crate::{Error, Result};
 
 /// Writes a card of any version as a page about `character`.
@@ -17,12 +18,8 @@ use crate::{Error, Result};
 /// A JSON object that is no card, or a card that says nothing of the character.
 pub(super) fn page(path: &Path, card: &Map<String, Value>, character: &str) -> Result<String> {
     let spec = card.get("spec").and_then(Value::as_str).unwrap_or("");
-    // V1 keeps the texts at the top, V2 and V3 in "data".
-    let data = card.get("data").and_then(Value::as_object).unwrap_or(card);
-    let text = |keys: &[&str]| {
-        let texts = keys.iter().map(|key| text_of(data.get(*key)));
-        texts.into_iter().find(|text| !text.is_empty())
-    };
+    let data = data_of(card);
+    let text = |keys: &[&str]| first_text(data, keys);
     // Agnai's persona is what other cards call the description; it has both.
     let description = text(&["description", "char_persona", "context"]);
     let description = match (persona(data), description) {
@@ -30,8 +27,8 @@ pub(super) fn page(path: &Path, card: &Map<String, Value>, character: &str) -> R
         (persona, description) => persona.or(description),
     };
     let personality = text(&["personality"]);
-    let scenario = text(&["scenario", "world_scenario"]);
-    let examples = text(&["mes_example", "example_dialogue", "sampleChat"]);
+    let scenario = text(&SCENARIO);
+    let examples = text(&EXAMPLES);
     let greetings = greetings(data);
     let texts = [&description, &personality, &scenario, &examples];
     if greetings.is_empty() && texts.iter().all(|text| text.is_none()) {
@@ -84,6 +81,48 @@ pub(super) fn page(path: &Path, card: &Map<String, Value>, character: &str) -> R
     Ok(parts.join("\n\n"))
 }
 
+/// How a conversation with the character begins, by a card of any version: greetings, the scenario with what the author tells
+/// the model, and the examples of talk.
+pub(super) fn opening(card: &Map<String, Value>, character: &str) -> Opening {
+    let data = data_of(card);
+    let resolved = |text: &str| {
+        let text = macros::resolve_for_user(text, character);
+        text.trim().to_string()
+    };
+    let parts = [
+        &SCENARIO[..],
+        &["system_prompt"],
+        &["post_history_instructions"],
+    ];
+    let parts = parts.iter().filter_map(|keys| first_text(data, keys));
+    let parts = parts.map(|part| resolved(&part));
+    let parts: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
+    let examples = resolved(&first_text(data, &EXAMPLES).unwrap_or_default());
+    let lines = examples.lines().map(str::trim);
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let greetings = greetings(data);
+    let greetings = greetings.iter().map(|text| resolved(text));
+    Opening {
+        greetings: greetings.filter(|text| !text.is_empty()).collect(),
+        scene: parts.join("\n\n"),
+        examples: lines.join("\n"),
+    }
+}
+
+const SCENARIO: [&str; 2] = ["scenario", "world_scenario"];
+const EXAMPLES: [&str; 3] = ["mes_example", "example_dialogue", "sampleChat"];
+
+/// The texts of a card: V1 keeps them at the top, V2 and V3 in "data".
+fn data_of(card: &Map<String, Value>) -> &Map<String, Value> {
+    card.get("data").and_then(Value::as_object).unwrap_or(card)
+}
+
+/// The first of the fields that says something.
+fn first_text(data: &Map<String, Value>, keys: &[&str]) -> Option<String> {
+    let mut texts = keys.iter().map(|key| text_of(data.get(*key)));
+    texts.find(|text| !text.is_empty())
+}
+
 /// The persona of an Agnai character: a text, or attributes with lists of values, each a field.
 fn persona(data: &Map<String, Value>) -> Option<String> {
     let persona = data.get("persona")?;
@@ -124,10 +163,7 @@ fn field_of_list(key: &str, values: &[String]) -> String {
 
 /// The first greeting and those that may stand in its place.
 fn greetings(data: &Map<String, Value>) -> Vec<String> {
-    let first = ["first_mes", "char_greeting", "greeting"]
-        .iter()
-        .map(|key| text_of(data.get(*key)));
-    let first = first.into_iter().find(|text| !text.is_empty());
+    let first = first_text(data, &["first_mes", "char_greeting", "greeting"]);
     let others = [
         "alternate_greetings",
         "alternateGreetings",
@@ -274,6 +310,30 @@ mod tests {
             ),
             "likes: tea, rain\nlikes: She loves maps.\nage: 34\n\nMira: I sing.",
         );
+    }
+
+    #[test]
+    fn a_card_says_how_a_conversation_begins() {
+        let card = json!({"data": {
+            "name": "Mira", "description": "{{char}} sings.", "scenario": "{{user}} enters {{char}}'s shop.",
+            "system_prompt": "{{original}}", "post_history_instructions": "Keep it short.",
+            "first_mes": "*{{char}} nods.*\n\"Yes, {{user}}?\"", "alternate_greetings": ["Good evening, <USER>."],
+            "mes_example": "<START>\n{{user}}: Hi.\n\n{{char}}: I sing.",
+        }});
+        let wanted = Opening {
+            greetings: vec![
+                "*Mira nods.*\n\"Yes, {{user}}?\"".into(),
+                "Good evening, {{user}}.".into(),
+            ],
+            scene: "{{user}} enters Mira's shop.\n\nKeep it short.".into(),
+            examples: "{{user}}: Hi.\nMira: I sing.".into(),
+        };
+        let opening = opening(card.as_object().unwrap(), "Mira");
+        assert_eq!(opening, wanted);
+        let known = opening.with_user("Tom");
+        assert_eq!(known.scene, "Tom enters Mira's shop.\n\nKeep it short.");
+        assert_eq!(known.conversation(1).greeting, "Good evening, Tom.");
+        assert_eq!(known.conversation(2).greeting, "");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value};
 
 use super::{card, macros, yaml};
+use crate::persona::Opening;
 use crate::{Error, Result, files};
 
 /// Some programs write no padding.
@@ -41,12 +42,16 @@ const REFUSED: [(&[u8], &str, &str); 12] = [
     (b"\x7fELF", "a program", AS_TEXT),
 ];
 
-/// Returns a file's text as a page about `character`.
+/// Returns a file's text as a page about `character`, and how a conversation begins by a card.
 ///
 /// # Errors
 ///
 /// A file that is neither text nor a card.
-pub(super) fn text(path: &Path, bytes: Vec<u8>, character: &str) -> Result<String> {
+pub(super) fn read(path: &Path, bytes: Vec<u8>, character: &str) -> Result<(String, Opening)> {
+    let of_card = |card: &Map<String, Value>| {
+        let page = card::page(path, card, character)?;
+        Ok((page, card::opening(card, character)))
+    };
     let refused = |is: &str, to_do: &str| {
         Err(Error::invalid(
             path,
@@ -54,8 +59,7 @@ pub(super) fn text(path: &Path, bytes: Vec<u8>, character: &str) -> Result<Strin
         ))
     };
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-        let card = from_png(path, &bytes)?;
-        return card::page(path, &card, character);
+        return of_card(&from_png(path, &bytes)?);
     }
     if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
         return refused("a WebP picture", AS_CARD);
@@ -76,12 +80,13 @@ pub(super) fn text(path: &Path, bytes: Vec<u8>, character: &str) -> Result<Strin
         return refused("XML", AS_TEXT);
     }
     if let Some(card) = from_json(path, start)? {
-        return card::page(path, &card, character);
+        return of_card(&card);
     }
     if let Some(card) = from_yaml(path, &text)? {
-        return card::page(path, &card, character);
+        return of_card(&card);
     }
-    Ok(macros::resolve(&text, character, false))
+    let page = macros::resolve(&text, character, false);
+    Ok((page, Opening::default()))
 }
 
 /// The card that a JSON file holds; `None` for a text that is not JSON.
@@ -211,8 +216,8 @@ mod tests {
         BASE64.encode(card.to_string())
     }
 
-    fn read(name: &str, bytes: impl Into<Vec<u8>>) -> Result<String> {
-        text(Path::new(name), bytes.into(), "Mira")
+    fn text(name: &str, bytes: impl Into<Vec<u8>>) -> Result<String> {
+        Ok(read(Path::new(name), bytes.into(), "Mira")?.0)
     }
 
     fn described(text: &str) -> Value {
@@ -250,7 +255,7 @@ mod tests {
                 "Mira swims.",
             ),
         ] {
-            assert_eq!(read("Mira.png", picture(&before, &after)).unwrap(), wanted);
+            assert_eq!(text("Mira.png", picture(&before, &after)).unwrap(), wanted);
         }
     }
 
@@ -266,15 +271,15 @@ mod tests {
             nested("chara_card_v2"),
             nested("chara_card_v3"),
         ] {
-            assert_eq!(read("card.txt", card.to_string()).unwrap(), wanted);
+            assert_eq!(text("card.txt", card.to_string()).unwrap(), wanted);
         }
         let old = json!({"char_name": "Mira", "char_persona": "Mira sings."});
-        assert_eq!(read("card.json", old.to_string()).unwrap(), "Mira sings.");
+        assert_eq!(text("card.json", old.to_string()).unwrap(), "Mira sings.");
         let yaml =
             "name: Mira\ngreeting: 'Hm?'\ncontext: |-\n  {{char}} sings.\n\n  <BOT> swims.\n";
         for name in ["card.yaml", "card.txt"] {
             assert_eq!(
-                read(name, yaml).unwrap(),
+                text(name, yaml).unwrap(),
                 "Mira sings.\n\nMira swims.\n\nMira: Hm?"
             );
         }
@@ -293,7 +298,7 @@ mod tests {
             ]},
         }});
         assert_eq!(
-            read("card.json", card.to_string()).unwrap(),
+            text("card.json", card.to_string()).unwrap(),
             "Mira sings.\nMira swims.\n\nScenario: 7\n\nMira lives in Bonn.\n\nTags: a, b"
         );
     }
@@ -312,7 +317,7 @@ mod tests {
             ("Mab Kane", false),
         ] {
             let bytes = card.to_string().into_bytes();
-            let page = text(Path::new("card.json"), bytes, character).unwrap();
+            let (page, _) = read(Path::new("card.json"), bytes, character).unwrap();
             assert_eq!(page.contains("goat"), is_told, "{character}");
             assert!(!page.contains("is old"), "{character}");
         }
@@ -325,7 +330,7 @@ mod tests {
             "character_book": {"entries": [{"content": "Mirela lives in Cluj."}]},
         }});
         assert_eq!(
-            read("card.json", card.to_string()).unwrap(),
+            text("card.json", card.to_string()).unwrap(),
             "Name: Mirela\n\nMira's cat sleeps.\n\nPersonality: Mira is dry.\n\nMira lives in Cluj."
         );
     }
@@ -364,10 +369,10 @@ mod tests {
             ),
             (b"\x80abc".to_vec(), "not UTF-8 at byte 0"),
         ] {
-            let error = read("page", bytes).unwrap_err().to_string();
+            let error = text("page", bytes).unwrap_err().to_string();
             assert!(error.contains(wanted), "{wanted}: {error}");
         }
-        let error = read("page.yaml", "- a\n- b").unwrap_err().to_string();
+        let error = text("page.yaml", "- a\n- b").unwrap_err().to_string();
         assert!(error.contains("is YAML without keys"), "{error}");
     }
 
@@ -379,8 +384,8 @@ mod tests {
             "name: Mira\nMira sings, and greeting: is no key.",
             "Mira\0 sings. \u{202e}sgnis ariM",
         ] {
-            assert_eq!(read("page.txt", page).unwrap(), page);
+            assert_eq!(text("page.txt", page).unwrap(), page);
         }
-        assert_eq!(read("page", "\u{feff}Mira sings.").unwrap(), "Mira sings.");
+        assert_eq!(text("page", "\u{feff}Mira sings.").unwrap(), "Mira sings.");
     }
 }

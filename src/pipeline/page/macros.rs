@@ -17,9 +17,26 @@ const USER_MARK: &str = "\u{E000}";
 ///
 /// Other text in double braces stays as it is, for a page may have templates of a wiki; with `all` it goes.
 pub(super) fn resolve(text: &str, character: &str, all: bool) -> String {
-    if !text.contains("{{") && !MARKS.is_match(text) {
-        return text.to_string();
-    }
+    let text = marked(text, character, all);
+    let text = USER.replace_all(&text, |found: &Captures<'_>| {
+        let before = found.get(1).map(|before| before.as_str());
+        match (before, found.get(2)) {
+            (Some(before), Some(_)) => format!("{before}User:"),
+            (None, Some(_)) => "the user:".to_string(),
+            (Some(before), None) => format!("{before}The user"),
+            (None, None) => "the user".to_string(),
+        }
+    });
+    text.into_owned()
+}
+
+/// The same for a text that the user reads: `{{user}}` stays, as their name is not known yet.
+pub(super) fn resolve_for_user(text: &str, character: &str) -> String {
+    marked(text, character, true).replace(USER_MARK, "{{user}}")
+}
+
+/// The same with a mark where the user's name stands.
+fn marked(text: &str, character: &str, all: bool) -> String {
     let mut text = text.replace(USER_MARK, "");
     // Macros stand within others: `{{random:{{user}},nobody}}`.
     for _ in 0..4 {
@@ -41,15 +58,6 @@ pub(super) fn resolve(text: &str, character: &str, all: bool) -> String {
             _ => character,
         }
         .to_string()
-    });
-    let text = USER.replace_all(&text, |found: &Captures<'_>| {
-        let before = found.get(1).map(|before| before.as_str());
-        match (before, found.get(2)) {
-            (Some(before), Some(_)) => format!("{before}User:"),
-            (None, Some(_)) => "the user:".to_string(),
-            (Some(before), None) => format!("{before}The user"),
-            (None, None) => "the user".to_string(),
-        }
     });
     text.into_owned()
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub use find::{alike, check_name, find_page};
 
 use crate::files::Checkpoint;
-use crate::persona::Statement;
+use crate::persona::{Opening, Statement};
 use crate::teacher::imported::Imported;
 use crate::{Error, Result, files};
 
@@ -25,6 +25,7 @@ pub struct Page {
     path: PathBuf,
     text: String,
     hash: String,
+    opening: Opening,
     kind: Kind,
 }
 
@@ -55,7 +56,7 @@ impl Page {
 
     /// The page that was read as bytes from a file or a pipe; see [`Page::read`].
     pub fn of(path: &Path, bytes: Vec<u8>, character: &str) -> Result<Self> {
-        let text = formats::text(path, bytes, character)?;
+        let (text, opening) = formats::read(path, bytes, character)?;
         if text.trim().is_empty() {
             return Err(Error::invalid(
                 path,
@@ -67,6 +68,7 @@ impl Page {
             // Of what was read: a pipe can be read once.
             hash: files::checksum_of(&text),
             text,
+            opening,
             kind: if path.is_file() {
                 Kind::File
             } else {
@@ -81,6 +83,7 @@ impl Page {
             path: PathBuf::from(name),
             hash: files::checksum_of(text),
             text: text.to_string(),
+            opening: Opening::default(),
             kind: Kind::Inside,
         }
     }
@@ -96,6 +99,7 @@ impl Page {
         Ok(Self {
             hash: files::checksum(&path)?,
             text: texts.join("\n"),
+            opening: Opening::default(),
             path,
             kind: Kind::File,
         })
@@ -104,6 +108,11 @@ impl Page {
     /// What it says.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// How a conversation begins by it, if it is a card.
+    pub fn opening(&self) -> &Opening {
+        &self.opening
     }
 
     /// Where it lies.

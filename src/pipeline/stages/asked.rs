@@ -46,6 +46,8 @@ pub(in crate::pipeline) struct Asked<'a> {
     pub(in crate::pipeline) query_idxs: Vec<usize>,
     /// The rewarding judge's relevance.
     pub(in crate::pipeline) retrieval: RelevanceTable,
+    /// The same to what was asked before each query.
+    pub(in crate::pipeline) earlier: Vec<RelevanceTable>,
 }
 
 /// Which queries, by whose judgement.

@@ -14,6 +14,7 @@ mod rejected;
 pub(super) mod relevance;
 mod sample;
 pub(super) mod statements;
+mod turns;
 
 pub use evaluate::{Evaluation, Interval, bootstrap_interval};
 

@@ -13,15 +13,23 @@ use crate::pipeline::run::Run;
 use crate::pipeline::stages::asked::TeacherData;
 use crate::pipeline::stages::rejected::settle;
 use crate::pipeline::stages::statements::check_lengths;
+use crate::pipeline::stages::turns::in_turns;
 use crate::progress::Job;
 use crate::teacher::{Teacher, some_others};
 use crate::text::seed_for;
 use crate::{Error, Result, files};
 
 pub(in crate::pipeline) fn spec(run: &Run<'_>) -> StageSpec {
-    run.stage("queries")
-        .with_settings(json!({"seed": run.config.seed, "teacher": run.teacher.version()}))
-        .reads("statements", run.layout.statements())
+    let turns = run.config.turns;
+    let spec = run
+        .stage("queries")
+        .with_settings(json!({"seed": run.config.seed, "teacher": run.teacher.version()}));
+    // What was made before there were several turns has one.
+    let spec = match turns {
+        1 => spec,
+        turns => spec.with_settings(json!({"turns": turns})),
+    };
+    spec.reads("statements", run.layout.statements())
         .writes(Output::data(run.layout.queries()))
         .writes(Output::data(run.layout.held_out_queries()))
 }
@@ -32,13 +40,12 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>, statements: Vec<String>) -> R
     if !stage.is_complete() {
         let (config, started) = (run.config, Instant::now());
         let teacher = run.teacher.as_ref();
-        let Split { queries, held_out } = ask(
-            teacher,
-            &config.character,
-            &statements,
-            config.seed,
-            run.job,
-        )?;
+        let (character, seed) = (&config.character, config.seed);
+        let Split { queries, held_out } = ask(teacher, character, &statements, seed, run.job)?;
+        let in_turns =
+            |queries, seed| in_turns(teacher, character, queries, config.turns, seed, run.job);
+        let queries = in_turns(queries, seed_for(seed, &[7]))?;
+        let held_out = in_turns(held_out, seed_for(seed, &[8]))?;
         settle(run, "queries", started, Vec::new())?;
         if queries.is_empty() {
             return Err(Error::Teacher(format!(
@@ -59,6 +66,11 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>, statements: Vec<String>) -> R
     let read = |path: &Path| -> Result<Vec<Query>> {
         let queries: Vec<Query> = files::read_jsonl(path)?;
         check_lengths(path, queries.iter().map(|query| &query.query))?;
+        for query in &queries {
+            let said = query.before.iter();
+            let said = said.flat_map(|exchange| [&exchange.query, &exchange.response]);
+            check_lengths(path, said)?;
+        }
         Ok(queries)
     };
     Ok(TeacherData {
@@ -181,10 +193,7 @@ mod tests {
             let words = ["Who", "What", "When", "Why"].into_iter();
             let all: Vec<Query> = words
                 .flat_map(|word| ["", ", please?"].map(|end| format!("{word} {statement}{end}")))
-                .map(|query| Query {
-                    statement: statement.to_string(),
-                    query,
-                })
+                .map(|query| Query::new(statement, query))
                 .collect();
             Ok(some_others(&all, usize::MAX, 3, seed))
         }
@@ -206,6 +215,37 @@ mod tests {
         fn nli(&self, _: &str, _: &str, _: &str, _: &str) -> Result<Option<Nli>> {
             Ok(None)
         }
+    }
+
+    #[test]
+    fn queries_follow_others_about_something_else_in_as_many_turns_as_are_wanted() {
+        let queries: Vec<Query> = ["sings", "swims", "sews", "sails"]
+            .into_iter()
+            .flat_map(|word| {
+                ["Who", "When"]
+                    .map(|asked| Query::new(format!("Mira {word}."), format!("{asked} {word}?")))
+            })
+            .collect();
+        let told = |turns| {
+            let teacher = crate::tiny::Offline;
+            in_turns(&teacher, "Mira", queries.clone(), turns, 3, &Job::default()).unwrap()
+        };
+        assert_eq!(told(1), queries);
+        let several = told(3);
+        let lengths: HashSet<usize> = several.iter().map(|query| query.before.len()).collect();
+        assert_eq!(lengths, HashSet::from([0, 1, 2]));
+        for (query, alone) in several.iter().zip(&queries) {
+            assert_eq!(
+                (&query.statement, &query.query),
+                (&alone.statement, &alone.query)
+            );
+            for (place, exchange) in query.before.iter().enumerate() {
+                let own = &query.statement["Mira ".len()..query.statement.len() - 1];
+                assert!(!exchange.query.contains(own) || place == 0 && query.before.len() == 2);
+                assert!(exchange.response.starts_with("I "), "{exchange:?}");
+            }
+        }
+        assert_eq!(told(3), several);
     }
 
     #[test]

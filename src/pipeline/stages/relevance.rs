@@ -3,7 +3,10 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::persona::{JudgeTask, LocalJudge, Persona, Query, RelevanceCache, RelevanceTable};
+use crate::persona::{
+    Conversation, JudgeTask, LocalJudge, Persona, Query, RelevanceCache, RelevanceTable, Turn,
+    relevance_of_turns,
+};
 use crate::pipeline::models::identity;
 use crate::pipeline::record::{Output, StageSpec};
 use crate::pipeline::run::Run;
@@ -19,7 +22,16 @@ use serde_json::json;
 #[derive(Debug, Serialize, Deserialize)]
 struct Row {
     query_idx: usize,
+    /// To what was asked before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    before: Vec<Vec<f64>>,
     relevant: Vec<f64>,
+}
+
+/// Relevance to every query, and to what was asked before it.
+struct Tables {
+    last: RelevanceTable,
+    earlier: Vec<RelevanceTable>,
 }
 
 /// The setting that says how many of the queries are asked.
@@ -51,7 +63,7 @@ fn make(
     persona: &Persona,
     queries: &[Query],
     query_idxs: &[usize],
-) -> Result<RelevanceTable> {
+) -> Result<Tables> {
     let path = run.layout.jsonl(table.name());
     let mut stage = run.open(spec(run, table)?)?;
     if !stage.is_complete() {
@@ -63,32 +75,51 @@ fn make(
         let identity = identity(&judge)?.to_string();
         let mut cache = open_cache(run, table, &identity)?;
         let judge = LocalJudge::load_noting(&judge, JudgeTask::Relevance, run.devices, run.job)?;
-        let asked = query_idxs.iter().map(|&idx| queries[idx].query.clone());
-        let asked: Vec<String> = asked.collect();
-        let judged = judge.relevance(Some(&mut cache), persona, &asked, run.job)?;
-        let rows = query_idxs.iter().zip(judged.rows);
-        let rows: Vec<Row> = rows
-            .map(|(&query_idx, relevant)| Row {
+        let asked = query_idxs.iter().map(|&idx| queries[idx].conversation());
+        let asked: Vec<Conversation> = asked.collect();
+        let turns: Vec<Vec<Turn<'_>>> = asked.iter().map(Conversation::turns).collect();
+        let judged = relevance_of_turns(&turns.concat(), |texts| {
+            let texts: Vec<String> = texts.iter().map(ToString::to_string).collect();
+            Ok(judge
+                .relevance(Some(&mut cache), persona, &texts, run.job)?
+                .rows)
+        })?;
+        let mut judged = judged.into_iter();
+        let rows = query_idxs
+            .iter()
+            .zip(&turns)
+            .map(|(&query_idx, turns)| Row {
                 query_idx,
-                relevant,
-            })
-            .collect();
+                before: judged.by_ref().take(turns.len() - 1).collect(),
+                relevant: judged.next().unwrap_or_default(),
+            });
+        let rows: Vec<Row> = rows.collect();
         files::write_jsonl(&path, &rows)?;
         stage.complete()?;
     }
     // Queries that are not asked have an empty row.
     let mut rows = vec![Vec::new(); queries.len()];
+    let mut earlier = vec![RelevanceTable { rows: Vec::new() }; queries.len()];
     for row in files::read_jsonl::<Row>(&path)? {
-        let n_found = row.relevant.len();
-        let place = rows.get_mut(row.query_idx);
-        match place.filter(|_| n_found == persona.statements.len()) {
-            Some(place) => *place = row.relevant,
-            None => return Err(not_the_tables(&path, row.query_idx)),
+        let idx = row.query_idx;
+        let n_statements = persona.statements.len();
+        let fits = row.relevant.len() == n_statements
+            && row.before.iter().all(|row| row.len() == n_statements);
+        let query = queries
+            .get(idx)
+            .filter(|query| fits && row.before.len() == query.before.len());
+        if query.is_none() {
+            return Err(not_the_tables(&path, idx));
         }
+        rows[idx] = row.relevant;
+        earlier[idx].rows = row.before;
     }
     match query_idxs.iter().find(|&&idx| rows[idx].is_empty()) {
         Some(&idx) => Err(not_the_tables(&path, idx)),
-        None => Ok(RelevanceTable { rows }),
+        None => Ok(Tables {
+            last: RelevanceTable { rows },
+            earlier,
+        }),
     }
 }
 
@@ -147,8 +178,10 @@ fn ask<'a>(
 ) -> Result<Asked<'a>> {
     let (_, limit) = limit(run, table);
     let query_idxs = some_of(queries.len(), limit, run.config.seed);
+    let Tables { last, earlier } = make(run, table, persona, queries, &query_idxs)?;
     Ok(Asked {
-        retrieval: make(run, table, persona, queries, &query_idxs)?,
+        retrieval: last,
+        earlier,
         persona,
         queries,
         query_idxs,
@@ -166,7 +199,7 @@ pub(in crate::pipeline) fn grading_relevance(
         query_idxs,
         ..
     } = asked;
-    make(run, Table::Grading, persona, queries, query_idxs)
+    Ok(make(run, Table::Grading, persona, queries, query_idxs)?.last)
 }
 
 /// At most `limit` of the queries, drawn by seed, in their order.

@@ -53,11 +53,6 @@ pub(super) fn sample(
 ) -> Result<Vec<SampledReplies>> {
     let Samples { path, asked, .. } = samples;
     let (mut journal, done) = stage.journal::<SampledReplies>(path, run.job)?;
-    let queries: Vec<String> = asked
-        .queries
-        .iter()
-        .map(|query| query.query.clone())
-        .collect();
     let replies = &run.config.replies;
     let work = Work::sample(samples.n_replies, replies.max_new_tokens);
     let engine = run.engine(work, samples.adapter)?;
@@ -71,6 +66,7 @@ pub(super) fn sample(
         top_k: replies.rag_top_k,
         min_relevance: replies.min_relevance,
         retrieval: &asked.retrieval,
+        earlier: &asked.earlier,
         relevance: samples.relevance,
         nli: &Judge::load(samples.nli, JudgeTask::Nli, run.devices, run.job)?,
         n_replies: samples.n_replies,
@@ -86,7 +82,7 @@ pub(super) fn sample(
     let label = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut sampled = sample_replies(
         &sampler,
-        &queries,
+        asked.queries,
         &asked.query_idxs,
         &mut journal,
         done,

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::parallel::at_once;
-use crate::persona::{Nli, NliExample, Query, Relevance, Statement};
+use crate::persona::{Exchange, Nli, NliExample, Query, Relevance, Statement};
 use crate::teacher::{Outcome, Plan, Teacher};
 use crate::text::Message;
 use crate::{Result, files};
@@ -42,7 +42,7 @@ use labels::{NLI, RELEVANCE};
 use plain::plain;
 pub(crate) use prompts::length;
 use prompts::{parts, prompt};
-use tasks::{LABEL, QUERIES, RELEVANT, REPLIES, STATEMENTS, Task};
+use tasks::{FOLLOW_UP, LABEL, QUERIES, RELEVANT, REPLIES, STATEMENTS, Task};
 
 /// Counted up when prompts or the reading of answers change what a character's data would be.
 const PROMPTS_VERSION: u32 = 1;
@@ -303,10 +303,7 @@ impl Teacher for ChatTeacher {
             Ok(questions)
         })?;
         let questions = self.drop_unfit(&QUERIES, questions.unwrap_or_default(), too_long);
-        let query = |question: String| Query {
-            statement: statement.to_string(),
-            query: one_line(&question),
-        };
+        let query = |question: String| Query::new(statement, one_line(&question));
         Ok(questions.into_iter().map(query).collect())
     }
 
@@ -331,7 +328,9 @@ impl Teacher for ChatTeacher {
         _others: &[String],
         _seed: u64,
     ) -> Result<Option<Vec<NliExample>>> {
-        let Query { statement, query } = query;
+        let Query {
+            statement, query, ..
+        } = query;
         let values = [statement.as_str().into(), query.as_str().into()];
         let labels = [Nli::Entailed, Nli::Neutral, Nli::Contradicted];
         let replies = self.ask(&REPLIES, character, &values, |reply| {
@@ -351,6 +350,24 @@ impl Teacher for ChatTeacher {
             label,
         };
         Ok(replies.map(|replies| labels.into_iter().zip(replies).map(example).collect()))
+    }
+
+    fn follow_up(&self, character: &str, before: &Query, next: &Query) -> Result<Option<Exchange>> {
+        let values = [&before.statement, &before.query, &next.query];
+        let values = values.map(|text| PromptValue::from(text.as_str()));
+        let written = self.ask(&FOLLOW_UP, character, &values, |reply| {
+            let written = parse::fields(reply, &[&["reply"], &["question"]])?;
+            match written.iter().find_map(|text| too_long(text)) {
+                Some(fault) => Err(fault),
+                None if !is_question(&written[1]) => Err("the follow-up asks nothing".into()),
+                None => Ok(written),
+            }
+        })?;
+        let exchange = |written: Vec<String>| Exchange {
+            response: one_line(&written[0]),
+            query: one_line(&written[1]),
+        };
+        Ok(written.map(exchange))
     }
 
     fn nli(
@@ -374,7 +391,7 @@ impl Teacher for ChatTeacher {
         outcome
     }
 
-    fn plan(&self, character: &str, page: &str, fine_tunes: bool) -> Option<Plan> {
+    fn plan(&self, character: &str, page: &str, fine_tunes: bool, turns: usize) -> Option<Plan> {
         /// Tokens of a statement, about.
         const STATEMENT: u64 = 12;
         let sample: String = page.chars().take(60).collect();
@@ -392,6 +409,14 @@ impl Teacher for ChatTeacher {
         let questions = |n: usize| PromptValue::from(vec![sample(); n]);
         count(statements, &QUERIES, &[sample(), questions(0)], 60);
         count(statements, &QUERIES, &[sample(), questions(3)], 60);
+        // Six queries of a statement come after half as many turns as they may, on average.
+        let before = 3 * (turns.max(1) as u64 - 1);
+        count(
+            before * statements,
+            &FOLLOW_UP,
+            &[sample(), sample(), sample()],
+            60,
+        );
         if fine_tunes {
             count(statements, &RELEVANT, &[sample(), questions(8)], 40);
             count(3 * statements, &REPLIES, &[sample(), sample()], 90);

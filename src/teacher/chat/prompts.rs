@@ -186,7 +186,7 @@ mod tests {
     fn every_language_has_every_prompt_and_shows_its_values() {
         let text = |text: &str| Value::from(text);
         let list = || Value::from(vec!["QUESTION-1", "QUESTION-2"]);
-        let prompts: [(&str, Vec<Value>); 7] = [
+        let prompts: [(&str, Vec<Value>); 8] = [
             ("system", vec![text("NAME")]),
             ("statements", vec![text("NAME"), text("PAGE")]),
             ("queries", vec![text("NAME"), text("STATEMENT"), list()]),
@@ -194,6 +194,15 @@ mod tests {
             (
                 "replies",
                 vec![text("NAME"), text("STATEMENT"), text("QUESTION-1")],
+            ),
+            (
+                "follow_up",
+                vec![
+                    text("NAME"),
+                    text("STATEMENT"),
+                    text("QUESTION-1"),
+                    text("QUESTION-2"),
+                ],
             ),
             (
                 "nli",
@@ -209,7 +218,15 @@ mod tests {
         for language in Language::ALL {
             for (name, values) in &prompts {
                 let rendered = prompt(language, name, values);
-                let shown = ["NAME", "PAGE", "STATEMENT", "QUESTION-1", "REPLY", "REASON"];
+                let shown = [
+                    "NAME",
+                    "PAGE",
+                    "STATEMENT",
+                    "QUESTION-1",
+                    "QUESTION-2",
+                    "REPLY",
+                    "REASON",
+                ];
                 let wanted = values.iter().map(ToString::to_string).collect::<String>();
                 for word in shown.iter().filter(|word| wanted.contains(**word)) {
                     assert!(rendered.contains(word), "{language:?} {name}: {rendered}");

@@ -44,6 +44,11 @@ pub(super) const REPLIES: Task = Task {
     ],
     max_tokens: 2048,
 };
+pub(super) const FOLLOW_UP: Task = Task {
+    name: "follow_up",
+    fields: &[("reply", Kind::Text), ("question", Kind::Text)],
+    max_tokens: 2048,
+};
 pub(super) const LABEL: Task = Task {
     name: "nli",
     fields: &[("label", Kind::OneOf(&Nli::NAMES))],

@@ -27,6 +27,7 @@
 //! - Statements keep the tense of the page, so fiction told in the present gives questions in the present (`Do you buy a cat?`).
 
 mod clause;
+mod follow_ups;
 mod language;
 mod page;
 mod questions;
@@ -34,6 +35,7 @@ mod words;
 mod yes_or_no;
 
 pub use clause::first_person;
+pub use follow_ups::follow_up;
 pub use language::other_language;
 pub use page::{Reading, read, statements};
 pub use questions::{matter_of, questions};
