@@ -7,6 +7,7 @@ Needs aiohttp. Every request is first asked alone; what comes under load must be
 clients that read slowly, go away, send too much or byte by byte, and ask for scores and models. Ends with 1 if an answer was
 lost or mixed up, if the server ended, or if it did not come to rest.
 """
+
 import argparse
 import asyncio
 import collections
@@ -23,9 +24,20 @@ import urllib.parse
 
 import aiohttp
 
-QUESTIONS = ["Where were you born?", "What do you do for a living?", "Do you have any brothers or sisters?", "What do you eat?",
-             "Tell me about your childhood.", "What are you afraid of?", "Have you ever been abroad?", "Which music do you like?",
-             "What did you do yesterday?", "Do you like the sea?", "Who is your best friend?", "Could you help me with my homework?"]
+QUESTIONS = [
+    "Where were you born?",
+    "What do you do for a living?",
+    "Do you have any brothers or sisters?",
+    "What do you eat?",
+    "Tell me about your childhood.",
+    "What are you afraid of?",
+    "Have you ever been abroad?",
+    "Which music do you like?",
+    "What did you do yesterday?",
+    "Do you like the sea?",
+    "Who is your best friend?",
+    "Could you help me with my homework?",
+]
 REPLIES = ["I see.", "That depends on the weather, I think.", "Not that I know of. Why do you ask?"]
 BIG = 3 << 20
 
@@ -111,8 +123,14 @@ class Load:
             messages.append({"role": "user", "content": f"My code word is {word}. {QUESTIONS[number % len(QUESTIONS)]}"})
             n = 1 if self.options.alone else mix.choice([1, 1, 1, 2, 3, 4])
             tokens = self.options.max_tokens or mix.choice([8, 16, 32, 48])
-            case = {"messages": messages, "max_tokens": tokens, "temperature": mix.choice([0, 0, 0, 0.8]),
-                    "seed": mix.randrange(10**6), "stream": True, "stream_options": {"include_usage": True}}
+            case = {
+                "messages": messages,
+                "max_tokens": tokens,
+                "temperature": mix.choice([0, 0, 0, 0.8]),
+                "seed": mix.randrange(10**6),
+                "stream": True,
+                "stream_options": {"include_usage": True},
+            }
             if n > 1:
                 case["n"] = n
             if self.options.model:
@@ -388,9 +406,18 @@ class Load:
         """Kinds for so many clients: two of three chat."""
         if self.options.alone:
             return [("chat", self.ask_chat)]
-        rest = [("slow", self.ask_slowly), ("abort", self.ask_and_go), ("score", self.ask_score), ("slow", self.ask_slowly),
-                ("abort", self.ask_and_go), ("too large", self.ask_too_much), ("bytes", self.ask_by_bytes),
-                ("models", self.ask_models), ("completion", self.ask_text), ("too large", self.ask_too_much)]
+        rest = [
+            ("slow", self.ask_slowly),
+            ("abort", self.ask_and_go),
+            ("score", self.ask_score),
+            ("slow", self.ask_slowly),
+            ("abort", self.ask_and_go),
+            ("too large", self.ask_too_much),
+            ("bytes", self.ask_by_bytes),
+            ("models", self.ask_models),
+            ("completion", self.ask_text),
+            ("too large", self.ask_too_much),
+        ]
         n_rest = self.options.clients // 3
         return [("chat", self.ask_chat)] * (self.options.clients - n_rest) + [rest[i % len(rest)] for i in range(n_rest)]
 
@@ -424,8 +451,12 @@ class Load:
         for number, question in enumerate(QUESTIONS):
             body = {"model": self.options.model, "query": question, "response": REPLIES}
             await self.ask_same(session, ("score", number), "POST", "/v1/score", body)
-        self.alone = {"requests": len(self.all_cases), "first_token_s": shares(self.first), "reply_s": shares(self.seconds),
-                      "tokens_per_s": round(self.tokens / (time.monotonic() - started), 1)}
+        self.alone = {
+            "requests": len(self.all_cases),
+            "first_token_s": shares(self.first),
+            "reply_s": shares(self.seconds),
+            "tokens_per_s": round(self.tokens / (time.monotonic() - started), 1),
+        }
 
     async def rest(self, session):
         """The server must answer still, and soon have nothing to do."""
@@ -460,18 +491,33 @@ class Load:
 
     def report(self):
         times = resource.getrusage(resource.RUSAGE_SELF)
-        told = {"clients": 1 if self.options.alone else self.options.clients, "seconds": round(self.wall, 1),
-                "requests": dict(self.kinds), "statuses": {str(k): n for k, n in sorted(self.statuses.items())},
-                "errors": dict(self.errors), "lost": len(self.lost), "mixed": len(self.mixed), "unequal": len(self.unequal),
-                "first_token_s": shares(self.first), "reply_s": shares(self.seconds),
-                "tokens": self.tokens, "tokens_per_s": round(self.tokens / self.wall, 1),
-                "tokens_per_s_of_one_reply": shares(self.rates), "client_cpu_s": round(times.ru_utime + times.ru_stime, 1)}
+        told = {
+            "clients": 1 if self.options.alone else self.options.clients,
+            "seconds": round(self.wall, 1),
+            "requests": dict(self.kinds),
+            "statuses": {str(k): n for k, n in sorted(self.statuses.items())},
+            "errors": dict(self.errors),
+            "lost": len(self.lost),
+            "mixed": len(self.mixed),
+            "unequal": len(self.unequal),
+            "first_token_s": shares(self.first),
+            "reply_s": shares(self.seconds),
+            "tokens": self.tokens,
+            "tokens_per_s": round(self.tokens / self.wall, 1),
+            "tokens_per_s_of_one_reply": shares(self.rates),
+            "client_cpu_s": round(times.ru_utime + times.ru_stime, 1),
+        }
         if not self.options.alone:
             told |= {"alone_before": self.alone, "at_rest": self.resting}
         if self.rss:
             told["rss_mib"] = growth(self.rss)
-        told |= {"server_answers": not self.is_dead, "notes": self.notes, "lost_first": self.lost[:10],
-                 "mixed_first": self.mixed[:5], "unequal_first": self.unequal[:5]}
+        told |= {
+            "server_answers": not self.is_dead,
+            "notes": self.notes,
+            "lost_first": self.lost[:10],
+            "mixed_first": self.mixed[:5],
+            "unequal_first": self.unequal[:5],
+        }
         is_restless = not self.options.alone and self.resting.get("running") not in (0, None)
         is_unequal = self.unequal and not self.options.alone and not self.options.may_differ
         told["ok"] = not (self.lost or self.mixed or is_unequal or self.is_dead or is_restless)
@@ -504,7 +550,7 @@ def parsed(raw):
             size = int(size.split(b";")[0], 16)
             if size == 0:
                 break
-            whole, body = whole + body[:size], body[size + 2:]
+            whole, body = whole + body[:size], body[size + 2 :]
         body = whole
     return int(lines[0].split()[1]), body
 
@@ -524,9 +570,15 @@ def growth(rss):
     third = start + (end - start) * 2 / 3
     before = [mib for at, mib in rss if at <= third]
     after = [mib for at, mib in rss if at > third] or before
-    return {"first": round(rss[0][1], 1), "max": round(max(mib for _, mib in rss), 1), "last": round(rss[-1][1], 1),
-            "max_of_two_thirds": round(max(before), 1), "max_of_last_third": round(max(after), 1),
-            "grows": max(after) > max(before) * 1.01, "each_tenth": [round(mib, 1) for _, mib in rss[:: max(1, len(rss) // 10)]]}
+    return {
+        "first": round(rss[0][1], 1),
+        "max": round(max(mib for _, mib in rss), 1),
+        "last": round(rss[-1][1], 1),
+        "max_of_two_thirds": round(max(before), 1),
+        "max_of_last_third": round(max(after), 1),
+        "grows": max(after) > max(before) * 1.01,
+        "each_tenth": [round(mib, 1) for _, mib in rss[:: max(1, len(rss) // 10)]],
+    }
 
 
 def shares(values):

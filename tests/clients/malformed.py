@@ -7,6 +7,7 @@ garbage on the socket. An answer must be well-formed HTTP with status 2xx or 4xx
 as OpenAI writes it, and nothing may tell of files of the machine or of the program's insides. Ends with 1 where one is not.
 Operations that change a character are asked for a character that is not there, unless --change NAME names one that may suffer.
 """
+
 import argparse
 import collections
 import concurrent.futures
@@ -24,26 +25,126 @@ import time
 import urllib.parse
 
 # What tells of the machine or of the program, unless the request said it first.
-LEAKS = re.compile(rb"/root|/work|/tmp|/home|/usr/|untagged enum|panick|\.rs:|serde|Option<|Option::|Vec<|RUST_|thread '|unwrap|"
-                   rb"\bstruct\b|\benum\b|\bvariant\b|newtype|\b[fiu](?:8|16|32|64|128)\b|\b[ui]size\b|"
-                   rb"expected a (?:sequence|map)\b|\b[A-Z][a-z]+(?:Request|Options|Texts|Config|Error)\b|hyper|axum|tokio")
+LEAKS = re.compile(
+    rb"/root|/work|/tmp|/home|/usr/|untagged enum|panick|\.rs:|serde|Option<|Option::|Vec<|RUST_|thread '|unwrap|"
+    rb"\bstruct\b|\benum\b|\bvariant\b|newtype|\b[fiu](?:8|16|32|64|128)\b|\b[ui]size\b|"
+    rb"expected a (?:sequence|map)\b|\b[A-Z][a-z]+(?:Request|Options|Texts|Config|Error)\b|hyper|axum|tokio"
+)
 ERROR = {"message": str, "type": str, "param": (str, type(None)), "code": (str, type(None))}
 SLOT = "\x01slot\x01"
 
 # Values as JSON text, so that what Python does not write can be sent.
-VALUES = ["null", "true", "false", "0", "-0", "-0.0", "1", "-1", "-2", "1.5", "0.1", "33", "1e3", "1e-400", "1e308", "-1e308", "1e309",
-          "-1e999", "NaN", "Infinity", "-Infinity", "nan", "0x10", "1_000", "+1", "01", ".5", "5.", "1e", str(2**31), str(2**53 + 1),
-          str(2**63), str(-2**63 - 1), str(2**64), "1" * 400, "0." + "1" * 400, '""', '" "', '"a"', '"1"', '"null"', '"true"',
-          '"user"', '"tool"', '"USER"', '"text"', r'"\u0000"', r'"a\u0000b"', r'"\ud800"', r'"\udc00\ud800"', r'"\ud83d\ude00"',
-          '"\u202e\ufeff\u200b"', '"\U0001f600"', '"e\u0301"', '"\uffff"', '"\ufdfa"', '"\x01"', '"\n"', '"\t"', r'"\x"', r'"\u12"',
-          '"<start_of_turn>model"', '"<end_of_turn>"', '"<|im_end|>"', '"{{ 7*7 }}"', '"../../etc/passwd"', "\"' OR 1=1 --\"",
-          '"%s%n"', '"' + "x" * 20_000 + '"', '"' + "\u00e9" * 5_000 + '"', "[]", "[null]", "[[]]", "[1]", '[""]', '["a"]', '["a", 1]',
-          '["a", null]', "[{}]", '[["a"]]', "{}", '{"a": 1}', '{"": null}', '{"1": 1}', '{"-1": 1}', '{"1": "a"}', '{"1": 1e999}',
-          '{"99999999999999999999": 1}', '{"999999": 100}', '{"1": 1, "1": 2}', '[{"type": "text"}]', '[{"type": "text", "text": null}]',
-          '[{"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}]', '[{"type": "text", "text": "a"}]',
-          '{"role": "user", "content": "a"}', '[{"role": "user", "content": "a"}]', '[{"role": "assistant", "content": "a"}]',
-          '[{"role": "system"}]', '{"include_usage": 1}', '{"best_of": -1}', "[" * 200 + "]" * 200, '{"a":' * 200 + "1" + "}" * 200,
-          "[" + ",".join(['"a"'] * 3000) + "]", "[" + ",".join(["0"] * 3000) + "]", "'a'", "undefined", "", "/* */ 1", "1,"]
+VALUES = [
+    "null",
+    "true",
+    "false",
+    "0",
+    "-0",
+    "-0.0",
+    "1",
+    "-1",
+    "-2",
+    "1.5",
+    "0.1",
+    "33",
+    "1e3",
+    "1e-400",
+    "1e308",
+    "-1e308",
+    "1e309",
+    "-1e999",
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "nan",
+    "0x10",
+    "1_000",
+    "+1",
+    "01",
+    ".5",
+    "5.",
+    "1e",
+    str(2**31),
+    str(2**53 + 1),
+    str(2**63),
+    str(-(2**63) - 1),
+    str(2**64),
+    "1" * 400,
+    "0." + "1" * 400,
+    '""',
+    '" "',
+    '"a"',
+    '"1"',
+    '"null"',
+    '"true"',
+    '"user"',
+    '"tool"',
+    '"USER"',
+    '"text"',
+    r'"\u0000"',
+    r'"a\u0000b"',
+    r'"\ud800"',
+    r'"\udc00\ud800"',
+    r'"\ud83d\ude00"',
+    '"\u202e\ufeff\u200b"',
+    '"\U0001f600"',
+    '"e\u0301"',
+    '"\uffff"',
+    '"\ufdfa"',
+    '"\x01"',
+    '"\n"',
+    '"\t"',
+    r'"\x"',
+    r'"\u12"',
+    '"<start_of_turn>model"',
+    '"<end_of_turn>"',
+    '"<|im_end|>"',
+    '"{{ 7*7 }}"',
+    '"../../etc/passwd"',
+    '"\' OR 1=1 --"',
+    '"%s%n"',
+    '"' + "x" * 20_000 + '"',
+    '"' + "\u00e9" * 5_000 + '"',
+    "[]",
+    "[null]",
+    "[[]]",
+    "[1]",
+    '[""]',
+    '["a"]',
+    '["a", 1]',
+    '["a", null]',
+    "[{}]",
+    '[["a"]]',
+    "{}",
+    '{"a": 1}',
+    '{"": null}',
+    '{"1": 1}',
+    '{"-1": 1}',
+    '{"1": "a"}',
+    '{"1": 1e999}',
+    '{"99999999999999999999": 1}',
+    '{"999999": 100}',
+    '{"1": 1, "1": 2}',
+    '[{"type": "text"}]',
+    '[{"type": "text", "text": null}]',
+    '[{"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}]',
+    '[{"type": "text", "text": "a"}]',
+    '{"role": "user", "content": "a"}',
+    '[{"role": "user", "content": "a"}]',
+    '[{"role": "assistant", "content": "a"}]',
+    '[{"role": "system"}]',
+    '{"include_usage": 1}',
+    '{"best_of": -1}',
+    "[" * 200 + "]" * 200,
+    '{"a":' * 200 + "1" + "}" * 200,
+    "[" + ",".join(['"a"'] * 3000) + "]",
+    "[" + ",".join(["0"] * 3000) + "]",
+    "'a'",
+    "undefined",
+    "",
+    "/* */ 1",
+    "1,",
+]
 
 
 class Fault(Exception):
@@ -163,6 +264,7 @@ def shortened(text):
 def strict(text):
     def constant(name):
         raise ValueError(f"{name} in JSON")
+
     return json.loads(text, parse_constant=constant)
 
 
@@ -210,6 +312,7 @@ def check(request, answer):
 
 # Whether a value is as the description has it.
 
+
 def fits(schema, value, root):
     if "$ref" in schema:
         return fits(resolved(schema, root), value, root)
@@ -220,9 +323,15 @@ def fits(schema, value, root):
     kinds = [kinds] if isinstance(kinds, str) else kinds
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kinds:
-        known = {"null": value is None, "boolean": isinstance(value, bool), "string": isinstance(value, str),
-                 "array": isinstance(value, list), "object": isinstance(value, dict), "number": is_number,
-                 "integer": is_number and float(value).is_integer()}
+        known = {
+            "null": value is None,
+            "boolean": isinstance(value, bool),
+            "string": isinstance(value, str),
+            "array": isinstance(value, list),
+            "object": isinstance(value, dict),
+            "number": is_number,
+            "integer": is_number and float(value).is_integer(),
+        }
         if not any(known[kind] for kind in kinds):
             return False
     if ("enum" in schema and value not in schema["enum"]) or ("const" in schema and value != schema["const"]):
@@ -406,7 +515,9 @@ class Malformed:
             valid = False
         name = ".".join(map(str, place)) or "body"
         brief = shortened(f"{name} = {value}") if value else shortened(body)
-        return Request(kind, self.message(method, path, raw), method, valid=valid, show=f"{method} {path} [{name}] {body}", brief=brief)
+        return Request(
+            kind, self.message(method, path, raw), method, valid=valid, show=f"{method} {path} [{name}] {body}", brief=brief
+        )
 
     def mixtures(self):
         """Two or three fields at once, for ever."""
@@ -425,7 +536,9 @@ class Malformed:
 
     def flips(self):
         """Valid bodies with some bytes changed, left out or doubled, for ever."""
-        known = [(method, path, json.dumps(self.body(path, schema)).encode()) for method, path, schema in self.operations() if schema]
+        known = [
+            (method, path, json.dumps(self.body(path, schema)).encode()) for method, path, schema in self.operations() if schema
+        ]
         while True:
             method, path, raw = self.random.choice(known)
             raw = bytearray(raw)
@@ -437,9 +550,11 @@ class Malformed:
                 elif way == 1:
                     del raw[at]
                 elif way == 2:
-                    raw[at:at] = raw[at: at + self.random.randint(1, 20)]
+                    raw[at:at] = raw[at : at + self.random.randint(1, 20)]
                 else:
-                    raw[at:at] = self.random.choice([b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\0", b'"', b"{", b"]", b"\\", b"1e9"])
+                    raw[at:at] = self.random.choice(
+                        [b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\0", b'"', b"{", b"]", b"\\", b"1e9"]
+                    )
             yield Request("flipped bytes", self.message(method, path, bytes(raw)), method, show=f"{method} {path} {bytes(raw)}")
 
     def bodies(self):
@@ -449,22 +564,74 @@ class Malformed:
                 continue
             text = json.dumps(self.body(path, schema))
             good = text.encode()
-            odd = [b"", b" ", b"\0", b"{", b"}", b"[]", b"null", b"1", b'"a"', b"true", b"NaN", b"{}{}", good + b"x", good + b"\0",
-                   good + good, b"\xef\xbb\xbf" + good, text.encode("utf-16"), text.encode("utf-32"), b"\xff\xfe", b"\xc0\x80",
-                   b"// a\n" + good, good.replace(b'"', b"'"), b"a=b&c=d", b"<?xml version='1.0'?><a/>", b"\x1f\x8b\x08\0", b"{,}",
-                   b"{" + b'"a":1,' * 50_000 + good[1:], b"[" * 10_000, b"[" * 10_000 + b"]" * 10_000, b'{"a":' * 10_000,
-                   b'{"messages":' * 10_000 + b"1" + b"}" * 10_000, b'{"messages":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
-                   b'{"messages":[{"role":"user","content":' + b"[" * 10_000 + b"]" * 10_000 + b"}]}", good[:-1] + b',"a":' + good,
-                   b'{"max_tokens":1,"max_tokens":2,' + good[1:], b'{"model":"base","model":"base",' + good[1:], good[:-1] + b",}",
-                   b'{"__proto__":{"a":1},' + good[1:], b" " * (2 << 20), good + b" " * ((2 << 20) - len(good)),
-                   good + b" " * ((2 << 20) + 1 - len(good)), b"x" * (3 << 20), b"\n" * 100_000 + good, b"1" * 1_000_000]
+            odd = [
+                b"",
+                b" ",
+                b"\0",
+                b"{",
+                b"}",
+                b"[]",
+                b"null",
+                b"1",
+                b'"a"',
+                b"true",
+                b"NaN",
+                b"{}{}",
+                good + b"x",
+                good + b"\0",
+                good + good,
+                b"\xef\xbb\xbf" + good,
+                text.encode("utf-16"),
+                text.encode("utf-32"),
+                b"\xff\xfe",
+                b"\xc0\x80",
+                b"// a\n" + good,
+                good.replace(b'"', b"'"),
+                b"a=b&c=d",
+                b"<?xml version='1.0'?><a/>",
+                b"\x1f\x8b\x08\0",
+                b"{,}",
+                b"{" + b'"a":1,' * 50_000 + good[1:],
+                b"[" * 10_000,
+                b"[" * 10_000 + b"]" * 10_000,
+                b'{"a":' * 10_000,
+                b'{"messages":' * 10_000 + b"1" + b"}" * 10_000,
+                b'{"messages":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+                b'{"messages":[{"role":"user","content":' + b"[" * 10_000 + b"]" * 10_000 + b"}]}",
+                good[:-1] + b',"a":' + good,
+                b'{"max_tokens":1,"max_tokens":2,' + good[1:],
+                b'{"model":"base","model":"base",' + good[1:],
+                good[:-1] + b",}",
+                b'{"__proto__":{"a":1},' + good[1:],
+                b" " * (2 << 20),
+                good + b" " * ((2 << 20) - len(good)),
+                good + b" " * ((2 << 20) + 1 - len(good)),
+                b"x" * (3 << 20),
+                b"\n" * 100_000 + good,
+                b"1" * 1_000_000,
+            ]
             for body in odd:
-                yield Request("body", self.message(method, path, body), method, show=f"{method} {path} {body[:150]!r}"
-                              + (f" … {len(body)} bytes" if len(body) > 150 else ""))
+                yield Request(
+                    "body",
+                    self.message(method, path, body),
+                    method,
+                    show=f"{method} {path} {body[:150]!r}" + (f" … {len(body)} bytes" if len(body) > 150 else ""),
+                )
             for end in range(len(good)):
                 yield Request("cut body", self.message(method, path, good[:end]), method, show=f"{method} {path} {good[:end]!r}")
-            for kind in ["text/plain", "", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data", "a", "/",
-                         "application/json; charset=utf-16", "application/json;;;", "x" * 5000, "application/jso\xe9"]:
+            for kind in [
+                "text/plain",
+                "",
+                "application/xml",
+                "application/x-www-form-urlencoded",
+                "multipart/form-data",
+                "a",
+                "/",
+                "application/json; charset=utf-16",
+                "application/json;;;",
+                "x" * 5000,
+                "application/jso\xe9",
+            ]:
                 yield Request("content type", self.message(method, path, good, kind=kind), method)
             for coding in [b"gzip", b"br", b"deflate", b"identity", b"x", b"gzip, gzip"]:
                 raw = self.message(method, path, good, [b"Content-Encoding: " + coding])
@@ -479,16 +646,22 @@ class Malformed:
                 name = f"{unit!r} × {len(text) // len(unit)}"
                 turns = [{"role": "user", "content": text}]
                 small = {"messages": [{"role": "user", "content": "a"}]}
-                for where, path, body in [("content for the plain model", "chat/completions", base | {"messages": turns}),
-                                          ("content", "chat/completions", {"max_tokens": 1, "messages": turns}),
-                                          ("stop", "chat/completions", base | {"stop": text} | small),
-                                          ("model", "chat/completions", base | {"model": text} | small),
-                                          ("prompt", "completions", base | {"prompt": text}),
-                                          ("query", "score", {"query": text, "response": "a"}),
-                                          ("response", "score", {"query": "a", "response": text})]:
+                for where, path, body in [
+                    ("content for the plain model", "chat/completions", base | {"messages": turns}),
+                    ("content", "chat/completions", {"max_tokens": 1, "messages": turns}),
+                    ("stop", "chat/completions", base | {"stop": text} | small),
+                    ("model", "chat/completions", base | {"model": text} | small),
+                    ("prompt", "completions", base | {"prompt": text}),
+                    ("query", "score", {"query": text, "response": "a"}),
+                    ("response", "score", {"query": "a", "response": text}),
+                ]:
                     raw = json.dumps(body, ensure_ascii=False).encode()
-                    yield Request("long text", self.message("POST", "/v1/" + path, raw), show=f"POST {path} {where} = {name}",
-                                  brief=(where, unit))
+                    yield Request(
+                        "long text",
+                        self.message("POST", "/v1/" + path, raw),
+                        show=f"POST {path} {where} = {name}",
+                        brief=(where, unit),
+                    )
         turns = [{"role": ["user", "assistant"][idx % 2], "content": "a"} for idx in range(2001)]
         for count in [1999, 2000, 2001]:
             raw = json.dumps(base | {"messages": turns[:count]}).encode()
@@ -497,7 +670,9 @@ class Malformed:
         yield Request("long text", self.message("POST", "/v1/completions", raw), show="completions with 1000 prompts")
         for n in [32, 33, 1000, 10**9]:
             raw = json.dumps(base | {"prompt": ["a"] * n if n < 100 else "a", "n": n}).encode()
-            yield Request("long text", self.message("POST", "/v1/completions", raw), show=f"completions with n = {n} (and prompts)")
+            yield Request(
+                "long text", self.message("POST", "/v1/completions", raw), show=f"completions with n = {n} (and prompts)"
+            )
 
     def methods(self):
         """Methods that no path has, or not this one."""
@@ -505,8 +680,28 @@ class Malformed:
         for path, methods in self.description["paths"].items():
             known[self.filled("get", path)] |= {method.upper() for method in methods}
         for path in [*known, "/", "/page.css", "/nowhere", "/v1", "*"]:
-            for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "FOO", "get", "M-SEARCH",
-                           "X" * 1000, "G\u00cbT", "G ET", "", "G\0T", "(", "PRI"]:
+            for method in [
+                "GET",
+                "POST",
+                "PUT",
+                "DELETE",
+                "PATCH",
+                "HEAD",
+                "OPTIONS",
+                "TRACE",
+                "CONNECT",
+                "PROPFIND",
+                "FOO",
+                "get",
+                "M-SEARCH",
+                "X" * 1000,
+                "G\u00cbT",
+                "G ET",
+                "",
+                "G\0T",
+                "(",
+                "PRI",
+            ]:
                 if method in known[path]:
                     continue
                 is_odd = not re.fullmatch(r"[A-Z-]{1,100}", method) or path == "*"
@@ -515,72 +710,297 @@ class Malformed:
                     yield Request("method", raw, method, may_close=is_odd or method in ("CONNECT", "PRI"), may_be_bare=is_odd)
 
     def paths(self):
-        names = ["..", ".", "%2e%2e", "%2e%2e%2f", "..%2f..%2fetc%2fpasswd", "..\\..\\etc\\passwd", "%00", "a%00b", "%", "%2", "%zz", "%ff",
-                 "%c0%ae%c0%ae", "%ed%a0%80", "%0d%0aX-Injected:%201", "%250a", ";a=b", "a" * 10_000, "a/" * 5_000, "/" * 5_000, "~root", "//evil.com/",
-                 "etc/passwd", "...", " ", "a b", "\u00e9", "\udcff", "\udc80\udcfe", "\\", "|", "<script>", "\"", "{id}", "[", "^", "`",
-                 "%3Cscript%3E", "Alice%40base", "base", "BASE", "Alice@base@base", "@base", "?", "#", "?a=b", "?%00", "??", "?a=" + "b" * 10_000,
-                 "a?../../x", "\t", "\x7f", "\x01", "con", "aux:", "%25%32%65", "%F0%9F%98%80", "%E2%80%AE"]
-        for front in ["/", "/v1/", "/v1/models/", "/v1/characters/", "/models/", "//v1//models//", "/v1/v1/", "/page.css/", "/v1/models/../",
-                      "/v1/chat/completions/", "/static/", "/."]:
+        names = [
+            "..",
+            ".",
+            "%2e%2e",
+            "%2e%2e%2f",
+            "..%2f..%2fetc%2fpasswd",
+            "..\\..\\etc\\passwd",
+            "%00",
+            "a%00b",
+            "%",
+            "%2",
+            "%zz",
+            "%ff",
+            "%c0%ae%c0%ae",
+            "%ed%a0%80",
+            "%0d%0aX-Injected:%201",
+            "%250a",
+            ";a=b",
+            "a" * 10_000,
+            "a/" * 5_000,
+            "/" * 5_000,
+            "~root",
+            "//evil.com/",
+            "etc/passwd",
+            "...",
+            " ",
+            "a b",
+            "\u00e9",
+            "\udcff",
+            "\udc80\udcfe",
+            "\\",
+            "|",
+            "<script>",
+            '"',
+            "{id}",
+            "[",
+            "^",
+            "`",
+            "%3Cscript%3E",
+            "Alice%40base",
+            "base",
+            "BASE",
+            "Alice@base@base",
+            "@base",
+            "?",
+            "#",
+            "?a=b",
+            "?%00",
+            "??",
+            "?a=" + "b" * 10_000,
+            "a?../../x",
+            "\t",
+            "\x7f",
+            "\x01",
+            "con",
+            "aux:",
+            "%25%32%65",
+            "%F0%9F%98%80",
+            "%E2%80%AE",
+        ]
+        for front in [
+            "/",
+            "/v1/",
+            "/v1/models/",
+            "/v1/characters/",
+            "/models/",
+            "//v1//models//",
+            "/v1/v1/",
+            "/page.css/",
+            "/v1/models/../",
+            "/v1/chat/completions/",
+            "/static/",
+            "/.",
+        ]:
             for name in names:
-                is_odd = any(not 0x21 <= byte < 0x7f or byte in b'"<>\\^`{|}#[]' for byte in name.encode("utf-8", "surrogateescape"))
+                is_odd = any(
+                    not 0x21 <= byte < 0x7F or byte in b'"<>\\^`{|}#[]' for byte in name.encode("utf-8", "surrogateescape")
+                )
                 for method, body in [("GET", None), ("POST", b"{}")]:
                     raw = self.message(method, front + name, body)
                     yield Request("path", raw, method, may_be_bare=is_odd or len(name) > 5000, may_close=is_odd)
-        for target in ["*", "http://evil.com/v1/models", f"http://{self.host}/v1/models", "http://[::1/v1/models", "ftp://a/b", "//", "http://",
-                       "evil.com:80", "", "v1/models", "?", "/" + "a" * 70_000, "/?" + "a" * 200_000, "http://a:b@c:d/", "mailto:a"]:
+        for target in [
+            "*",
+            "http://evil.com/v1/models",
+            f"http://{self.host}/v1/models",
+            "http://[::1/v1/models",
+            "ftp://a/b",
+            "//",
+            "http://",
+            "evil.com:80",
+            "",
+            "v1/models",
+            "?",
+            "/" + "a" * 70_000,
+            "/?" + "a" * 200_000,
+            "http://a:b@c:d/",
+            "mailto:a",
+        ]:
             yield Request("path", self.message("GET", target), "GET", may_close=True, may_be_bare=True)
 
     def headers(self):
         """Odd heads on a request that would be valid."""
         chat = json.dumps(self.body("/v1/chat/completions", None)).encode()
-        odd = [[b"X-A: " + b"a" * 1000], [b"X-A: " + b"a" * 100_000], [b"X-A: " + b"a" * 1_000_000], [b"X-%d: a" % i for i in range(99)],
-               [b"X-%d: a" % i for i in range(200)], [b"X-%d: a" % i for i in range(5000)], [b"A" * 10_000 + b": a"], [b"X-A"], [b": a"], [b" : a"],
-               [b"X A: a"], [b"X-A : a"], [b"X-A: a\0b"], [b"X-A: a\rb"], [b"X-A: a\nb"], [b"X-A: \xff\xfe"], [b"X-\xe9: a"], [b" X-A: folded"],
-               [b"X-A: a", b" folded"], [b"X-A:"], [b"\0: a"], [b"Host: evil.com"], [b"Host: "], [b"Host: a b"], [b"Host: \xff"],
-               [b"Content-Length: 0"], [b"Content-Length: 5"], [b"Content-Length: -1"], [b"Content-Length: a"], [b"Content-Length: 1, 1"],
-               [b"Content-Length: %d" % 2**64], [b"Content-Length: 18446744073709551615"], [b"Content-Length: +5"], [b"Content-Length: 0x5"],
-               [b"Content-Length:"], [b"Transfer-Encoding: chunked"], [b"Transfer-Encoding: gzip"], [b"Transfer-Encoding: chunked, chunked"],
-               [b"Transfer-Encoding: chunked, gzip"], [b"Transfer-Encoding: x"], [b"Transfer-Encoding: \x0bchunked"], [b"Transfer-Encoding:"],
-               [b"Expect: 100-continue"], [b"Expect: 200-ok"], [b"Expect:"], [b"Expect: 100-continue, 100-continue"], [b"Upgrade: h2c",
-               b"Connection: Upgrade, HTTP2-Settings", b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"], [b"Upgrade: websocket", b"Connection: Upgrade",
-               b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", b"Sec-WebSocket-Version: 13"], [b"Connection: \xff"], [b"Connection: close, keep-alive"],
-               [b"Connection: Content-Length"], [b"Connection: Host"], [b"Keep-Alive: timeout=999999999999"], [b"Accept: image/png"], [b"Accept: \0"],
-               [b"Accept-Encoding: gzip;q=2"], [b"Range: bytes=0-0"], [b"Range: bytes=9-1,a"], [b"If-None-Match: *"], [b"If-Modified-Since: x"],
-               [b"Origin: null"], [b"Origin: http://evil.com"], [b"Origin: \xff"], [b"Origin:"], [b"Authorization: Bearer"], [b"Authorization: \xff"],
-               [b"Authorization: Basic !!!!"], [b"Authorization: Bearer " + b"a" * 7000], [b"X-Forwarded-For: 127.0.0.1", b"X-Forwarded-Host: a"],
-               [b"X-HTTP-Method-Override: DELETE"], [b"Cookie: " + b"a=b; " * 1000], [b"Content-Type: a"], [b"Date: never"], [b"TE: trailers"],
-               [b"Trailer: Content-Length"], [b"Max-Forwards: -1"], [b"Sec-Fetch-Site: cross-site"], [b"Access-Control-Request-Method: FOO"],
-               [b"Access-Control-Request-Private-Network: true"]]
+        odd = [
+            [b"X-A: " + b"a" * 1000],
+            [b"X-A: " + b"a" * 100_000],
+            [b"X-A: " + b"a" * 1_000_000],
+            [b"X-%d: a" % i for i in range(99)],
+            [b"X-%d: a" % i for i in range(200)],
+            [b"X-%d: a" % i for i in range(5000)],
+            [b"A" * 10_000 + b": a"],
+            [b"X-A"],
+            [b": a"],
+            [b" : a"],
+            [b"X A: a"],
+            [b"X-A : a"],
+            [b"X-A: a\0b"],
+            [b"X-A: a\rb"],
+            [b"X-A: a\nb"],
+            [b"X-A: \xff\xfe"],
+            [b"X-\xe9: a"],
+            [b" X-A: folded"],
+            [b"X-A: a", b" folded"],
+            [b"X-A:"],
+            [b"\0: a"],
+            [b"Host: evil.com"],
+            [b"Host: "],
+            [b"Host: a b"],
+            [b"Host: \xff"],
+            [b"Content-Length: 0"],
+            [b"Content-Length: 5"],
+            [b"Content-Length: -1"],
+            [b"Content-Length: a"],
+            [b"Content-Length: 1, 1"],
+            [b"Content-Length: %d" % 2**64],
+            [b"Content-Length: 18446744073709551615"],
+            [b"Content-Length: +5"],
+            [b"Content-Length: 0x5"],
+            [b"Content-Length:"],
+            [b"Transfer-Encoding: chunked"],
+            [b"Transfer-Encoding: gzip"],
+            [b"Transfer-Encoding: chunked, chunked"],
+            [b"Transfer-Encoding: chunked, gzip"],
+            [b"Transfer-Encoding: x"],
+            [b"Transfer-Encoding: \x0bchunked"],
+            [b"Transfer-Encoding:"],
+            [b"Expect: 100-continue"],
+            [b"Expect: 200-ok"],
+            [b"Expect:"],
+            [b"Expect: 100-continue, 100-continue"],
+            [b"Upgrade: h2c", b"Connection: Upgrade, HTTP2-Settings", b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"],
+            [
+                b"Upgrade: websocket",
+                b"Connection: Upgrade",
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+                b"Sec-WebSocket-Version: 13",
+            ],
+            [b"Connection: \xff"],
+            [b"Connection: close, keep-alive"],
+            [b"Connection: Content-Length"],
+            [b"Connection: Host"],
+            [b"Keep-Alive: timeout=999999999999"],
+            [b"Accept: image/png"],
+            [b"Accept: \0"],
+            [b"Accept-Encoding: gzip;q=2"],
+            [b"Range: bytes=0-0"],
+            [b"Range: bytes=9-1,a"],
+            [b"If-None-Match: *"],
+            [b"If-Modified-Since: x"],
+            [b"Origin: null"],
+            [b"Origin: http://evil.com"],
+            [b"Origin: \xff"],
+            [b"Origin:"],
+            [b"Authorization: Bearer"],
+            [b"Authorization: \xff"],
+            [b"Authorization: Basic !!!!"],
+            [b"Authorization: Bearer " + b"a" * 7000],
+            [b"X-Forwarded-For: 127.0.0.1", b"X-Forwarded-Host: a"],
+            [b"X-HTTP-Method-Override: DELETE"],
+            [b"Cookie: " + b"a=b; " * 1000],
+            [b"Content-Type: a"],
+            [b"Date: never"],
+            [b"TE: trailers"],
+            [b"Trailer: Content-Length"],
+            [b"Max-Forwards: -1"],
+            [b"Sec-Fetch-Site: cross-site"],
+            [b"Access-Control-Request-Method: FOO"],
+            [b"Access-Control-Request-Private-Network: true"],
+        ]
         for lines in odd:
-            for method, path, body in [("POST", "/v1/chat/completions", chat), ("GET", "/v1/models", None), ("OPTIONS", "/v1/models", None)]:
+            for method, path, body in [
+                ("POST", "/v1/chat/completions", chat),
+                ("GET", "/v1/models", None),
+                ("OPTIONS", "/v1/models", None),
+            ]:
                 yield Request("header", self.message(method, path, body, lines), method, may_close=True, may_be_bare=True)
-        for host in ["", "evil.com", "evil.com:80", "localhost", "127.0.0.1", "127.0.0.1.evil.com", "[::1]", "[::1", "a@127.0.0.1", "127.0.0.1:99999",
-                     "LOCALHOST.", "0", "127.1", "2130706433", "a" * 5000, "127.0.0.1/../", "localhost\t", "x\x01", "%6c", "\u00e9"]:
+        for host in [
+            "",
+            "evil.com",
+            "evil.com:80",
+            "localhost",
+            "127.0.0.1",
+            "127.0.0.1.evil.com",
+            "[::1]",
+            "[::1",
+            "a@127.0.0.1",
+            "127.0.0.1:99999",
+            "LOCALHOST.",
+            "0",
+            "127.1",
+            "2130706433",
+            "a" * 5000,
+            "127.0.0.1/../",
+            "localhost\t",
+            "x\x01",
+            "%6c",
+            "\u00e9",
+        ]:
             for path in ["/v1/models", "/"]:
                 raw = self.message("GET", path, None, [b"Host: " + host.encode()], host=False)
                 yield Request("host", raw, "GET", may_be_bare=True, may_close=True)
         for host in [[], [b"Host: localhost", b"Host: localhost"], [b"Host: localhost", b"Host: evil.com"]]:
             yield Request("host", self.message("GET", "/v1/models", None, host, host=False), "GET", may_be_bare=True)
-        for version in ["HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/3.0", "HTTP/1.2", "HTTP/1.", "HTTP/11", "http/1.1", "HTTP/1.1 ", "", "HTTP/9999", "ICY"]:
-            for method, path, body in [("POST", "/v1/chat/completions", chat), ("GET", "/v1/models", None), ("GET", "/nowhere", None)]:
+        for version in [
+            "HTTP/1.0",
+            "HTTP/0.9",
+            "HTTP/2.0",
+            "HTTP/3.0",
+            "HTTP/1.2",
+            "HTTP/1.",
+            "HTTP/11",
+            "http/1.1",
+            "HTTP/1.1 ",
+            "",
+            "HTTP/9999",
+            "ICY",
+        ]:
+            for method, path, body in [
+                ("POST", "/v1/chat/completions", chat),
+                ("GET", "/v1/models", None),
+                ("GET", "/nowhere", None),
+            ]:
                 raw = self.message(method, path, body, version=version)
                 yield Request("version", raw, method, may_close=True, may_be_bare=version != "HTTP/1.0")
         head = [b"Transfer-Encoding: chunked"]
-        for chunks in [b"0\r\n\r\n", b"%x\r\n%s\r\n0\r\n\r\n" % (len(chat), chat), b"zz\r\n", b"-1\r\n\r\n", b"ffffffffffffffffff\r\na", b"5\r\nab\r\n0\r\n\r\n",
-                       b"\r\n", b"5;" + b"a" * 50_000 + b"\r\nabcde\r\n0\r\n\r\n", b"1\nx\n0\n\n", b"1\r\nx0\r\n\r\n", b"0x1\r\na\r\n0\r\n\r\n",
-                       b"0\r\nX-Trailer: a\r\n\r\n", b"0\r\n" + b"X-T: a\r\n" * 5000 + b"\r\n", b"1\r\na\r\n" * 30_000 + b"0\r\n\r\n", b" 5\r\nabcde\r\n0\r\n\r\n",
-                       b"%x\r\n%s\r\n0\r\n\r\n" % (3 << 20, b"x" * (3 << 20)), b"5 ; a=b\r\nabcde\r\n0\r\n\r\n"]:
+        for chunks in [
+            b"0\r\n\r\n",
+            b"%x\r\n%s\r\n0\r\n\r\n" % (len(chat), chat),
+            b"zz\r\n",
+            b"-1\r\n\r\n",
+            b"ffffffffffffffffff\r\na",
+            b"5\r\nab\r\n0\r\n\r\n",
+            b"\r\n",
+            b"5;" + b"a" * 50_000 + b"\r\nabcde\r\n0\r\n\r\n",
+            b"1\nx\n0\n\n",
+            b"1\r\nx0\r\n\r\n",
+            b"0x1\r\na\r\n0\r\n\r\n",
+            b"0\r\nX-Trailer: a\r\n\r\n",
+            b"0\r\n" + b"X-T: a\r\n" * 5000 + b"\r\n",
+            b"1\r\na\r\n" * 30_000 + b"0\r\n\r\n",
+            b" 5\r\nabcde\r\n0\r\n\r\n",
+            b"%x\r\n%s\r\n0\r\n\r\n" % (3 << 20, b"x" * (3 << 20)),
+            b"5 ; a=b\r\nabcde\r\n0\r\n\r\n",
+        ]:
             for path in ["/v1/chat/completions", "/v1/completions", "/v1/score"]:
                 raw = self.message("POST", path, chunks, head, length=False)
                 yield Request("chunks", raw, may_close=True, may_be_bare=True, show=f"POST {path} chunked {chunks[:100]!r}")
 
     def garbage(self):
         """No HTTP at all; the connection may just be closed."""
-        fixed = [b"\r\n\r\n", b"\n\n", b"\0" * 100, b"GET /\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\n\n", b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-                 b"SSH-2.0-OpenSSH_9.0\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"EHLO a\r\n", b"*1\r\n$4\r\nPING\r\n", b"\xff" * 1000, b"A" * 200_000,
-                 b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 100, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0",
-                 bytes.fromhex("16030100c2010000be0303") + b"\x55" * 180, b"\x80\x2e\x01\x00\x02", b"GET / HTTP/1.1\r\n\r\n" * 3, b"\x04\x01\x00\x50" + b"\0" * 5]
+        fixed = [
+            b"\r\n\r\n",
+            b"\n\n",
+            b"\0" * 100,
+            b"GET /\r\n\r\n",
+            b"GET\r\n\r\n",
+            b"GET / HTTP/1.1\n\n",
+            b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"SSH-2.0-OpenSSH_9.0\r\n",
+            b"HTTP/1.1 200 OK\r\n\r\n",
+            b"EHLO a\r\n",
+            b"*1\r\n$4\r\nPING\r\n",
+            b"\xff" * 1000,
+            b"A" * 200_000,
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 100,
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0",
+            bytes.fromhex("16030100c2010000be0303") + b"\x55" * 180,
+            b"\x80\x2e\x01\x00\x02",
+            b"GET / HTTP/1.1\r\n\r\n" * 3,
+            b"\x04\x01\x00\x50" + b"\0" * 5,
+        ]
         for raw in fixed:
             yield Request("garbage", raw + b"\r\n\r\n", "", may_close=True, may_be_bare=True)
         while True:
@@ -596,8 +1016,18 @@ class Malformed:
 
     def keys(self):
         for method, path, schema in self.operations():
-            for sent in [b"", b"Bearer", b"Bearer ", b"Bearer wrong", b"bearer \xff", b"Basic YTpi", b"Bearer " + b"k" * 5000, b"Bearer a b", b"\xc3\xa9",
-                         b"Bearer\t" + (self.options.key or "k").encode()[:-1]]:
+            for sent in [
+                b"",
+                b"Bearer",
+                b"Bearer ",
+                b"Bearer wrong",
+                b"bearer \xff",
+                b"Basic YTpi",
+                b"Bearer " + b"k" * 5000,
+                b"Bearer a b",
+                b"\xc3\xa9",
+                b"Bearer\t" + (self.options.key or "k").encode()[:-1],
+            ]:
                 yield Request("key", self.message(method, path, b"{}" if schema else None, [b"Authorization: " + sent]), method)
 
     # Sending
@@ -684,7 +1114,12 @@ class Malformed:
 
     def fault(self, told, request):
         # Faults of one kind together: numbers and quoted texts are not part of it.
-        kind = re.sub(r'string \\".*\\"(?=, expected|$)|(?:integer|floating point|boolean) `[^`]*`|(?:null|map|sequence)(?=, expected)', "_", told, flags=re.S)
+        kind = re.sub(
+            r'string \\".*\\"(?=, expected|$)|(?:integer|floating point|boolean) `[^`]*`|(?:null|map|sequence)(?=, expected)',
+            "_",
+            told,
+            flags=re.S,
+        )
         kind = re.sub(r'string \\".*', "_", kind, flags=re.S)
         kind = kind if "expected" in kind else re.sub(r"\d+|'[^']*'|\"[^\"]*\"|`[^`]*`", "_", kind)
         with self.lock:
@@ -692,8 +1127,15 @@ class Malformed:
 
     def pipelined(self):
         """Several requests at once: as many answers, in their order."""
-        parts = [("GET", "/v1/models", None, 200), ("GET", "/nowhere", None, 404), ("POST", "/v1/chat/completions", b"{", 400),
-                 ("POST", "/v1/models", b"{}", 405), ("GET", "/health", None, 200), ("POST", "/v1/score", b"[]", 400), ("HEAD", "/health", None, 200)]
+        parts = [
+            ("GET", "/v1/models", None, 200),
+            ("GET", "/nowhere", None, 404),
+            ("POST", "/v1/chat/completions", b"{", 400),
+            ("POST", "/v1/models", b"{}", 405),
+            ("GET", "/health", None, 200),
+            ("POST", "/v1/score", b"[]", 400),
+            ("HEAD", "/health", None, 200),
+        ]
         for count in [2, 3, 10, 100] * 5:
             chosen = [self.random.choice(parts) for _ in range(count)]
             raw = b"".join(self.message(method, path, body) for method, path, body, _ in chosen)
@@ -740,10 +1182,18 @@ class Malformed:
     def holds(self):
         head = self.message("POST", "/v1/chat/completions", b"")[:-2]
         body = self.message("POST", "/v1/chat/completions", b"{" + b" " * 5000)
-        kinds = {"nothing sent": (b"", None), "half a head": (head[:-30], None), "a head, a header a second": (head, b"X-A: a\r\n"),
-                 "half a body": (body[:-4000], None), "a body, a byte a second": (body[:-4000], b" "),
-                 "idle after an answer": (self.message("GET", "/health"), None),
-                 "a chunk that does not end": (self.message("POST", "/v1/score", b"ff\r\na", [b"Transfer-Encoding: chunked"], length=False), None)}
+        kinds = {
+            "nothing sent": (b"", None),
+            "half a head": (head[:-30], None),
+            "a head, a header a second": (head, b"X-A: a\r\n"),
+            "half a body": (body[:-4000], None),
+            "a body, a byte a second": (body[:-4000], b" "),
+            "idle after an answer": (self.message("GET", "/health"), None),
+            "a chunk that does not end": (
+                self.message("POST", "/v1/score", b"ff\r\na", [b"Transfer-Encoding: chunked"], length=False),
+                None,
+            ),
+        }
         return [threading.Thread(target=self.hold, args=(name, *kind), daemon=True) for name, kind in kinds.items()]
 
     def plan(self):
@@ -822,7 +1272,9 @@ class Malformed:
         lines += [f"after     {self.after}"]
         for told, shown in self.lenient.items():
             lines += [f"{told}: {len(shown)}"]
-            lines += [f"          {brief} ({', '.join(sorted(paths))})" for brief, paths in sorted(shown.items())[: self.options.show]]
+            lines += [
+                f"          {brief} ({', '.join(sorted(paths))})" for brief, paths in sorted(shown.items())[: self.options.show]
+            ]
         lines += [f"{sum(map(len, self.faults.values()))} faults of {len(self.faults)} kinds"]
         for kind, faults in sorted(self.faults.items(), key=lambda one: -len(one[1])):
             least = min(faults, key=lambda fault: fault["size"])

@@ -1,5 +1,5 @@
 // The server's page in a real browser, light, dark and narrow: node page.mjs http://127.0.0.1:PORT [FOLDER for screenshots]
-// With APC_PAGE_TRAIN=1 the character is also trained, which takes as long as `apc train`.
+// The character, which must have been trained, is trained again, which takes as long as it took then.
 import assert from "node:assert";
 import fs from "node:fs";
 import axeCore from "axe-core";
@@ -87,8 +87,13 @@ async function edits(page, { id, statements }) {
   assert.deepEqual((await server(path)).statements, statements);
 }
 
-/** A training is begun and stopped, begun again and followed to its end, also by a page that comes later. */
-async function trains(page, name) {
+/** With one statement more a training is begun and stopped, begun again and followed to its end, also by a page that comes later. */
+async function trains(page, name, { id, statements }) {
+  const change = (statements) => fetch(`${url.replace(/\/$/, "")}/v1/characters/${id}`, { method: "PUT", body: JSON.stringify({ statements }) });
+  await change([...statements, statement]);
+  await page.reload();
+  await page.click("#tab-statements");
+  await has(page, "#training-hint", "does not know the statements");
   await page.click("#train");
   await page.locator("#training-progress").waitFor();
   assert.equal(await page.evaluate(() => document.activeElement.id), "stop");
@@ -103,6 +108,7 @@ async function trains(page, name) {
   await has(page, "#training-end", /done|failed/, 3600 * second);
   assert.match(await page.textContent("#training-end"), /was done in/);
   await has(page, "#training-hint", "was trained on these statements");
+  await change(statements);
 }
 
 async function reads(page, { id }) {
@@ -137,7 +143,7 @@ for (const [name, colorScheme, width] of [["light", "light", 1200], ["dark", "da
   assert.equal(await page.evaluate(() => document.activeElement.id), "tab-statements");
   await edits(page, character);
   await look(page, `${name}-statements`);
-  if (process.env.APC_PAGE_TRAIN && name === "light") await trains(page, name);
+  if (name === "light") await trains(page, name, character);
   await page.focus("#tab-statements");
   await page.keyboard.press("End");
   await reads(page, character);

@@ -72,6 +72,9 @@ def sillytavern(url):
     subprocess.run([sys.executable, HERE / "sillytavern.py", url, node() / "node_modules"], check=True)
 
 
+# A training that takes a minute.
+SHORT = ["--character", "Alice", "--max-dpo-data", "64", "--prp-dpo-epoch", "2", "--lora-rank", "4", "--max-eval-queries", "6",
+         "--eval-replies", "2"]
 CLIENTS = {"openai": openai, "openai-npm": openai_npm, "litellm": litellm, "promptfoo": promptfoo, "sillytavern": sillytavern,
            "page": page}
 
@@ -79,8 +82,12 @@ CLIENTS = {"openai": openai, "openai-npm": openai_npm, "litellm": litellm, "prom
 def main():
     program, names = sys.argv[1], sys.argv[2:] or ["openai"]
     names = list(CLIENTS) if names == ["all"] else names
+    program = pathlib.Path(program).resolve()
     with tempfile.TemporaryDirectory() as folder:
-        command = [pathlib.Path(program).resolve(), "serve", "--character", "Alice", "--port", "0"]
+        if "page" in names:
+            # On the page it is changed and trained again.
+            subprocess.run([program, "train", *SHORT], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        command = [program, "serve", "--character", "Alice", "--port", "0"]
         served = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try:
             url = served.stdout.readline().split()[-1]
