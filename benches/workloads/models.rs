@@ -33,6 +33,9 @@ pub(crate) enum Size {
     Gemma7b,
 }
 
+/// The tokens of the embedded judges' tokenizer, with which classifiers of all sizes read.
+const JUDGES_VOCABULARY: usize = 30_522;
+
 impl Size {
     pub(crate) fn gemma(self) -> GemmaConfig {
         match self {
@@ -61,13 +64,13 @@ impl Size {
     pub(crate) fn classifier(self, num_labels: usize) -> DebertaConfig {
         match self {
             Self::Tiny => DebertaConfig::new()
-                .with_vocab_size(2048)
+                .with_vocab_size(JUDGES_VOCABULARY)
                 .with_hidden_size(128)
                 .with_intermediate_size(512)
                 .with_num_hidden_layers(3)
                 .with_num_attention_heads(4)
                 .with_position_buckets(Some(32)),
-            Self::Mid => DebertaConfig::deberta_v3_base().with_vocab_size(8192),
+            Self::Mid => DebertaConfig::deberta_v3_base().with_vocab_size(JUDGES_VOCABULARY),
             Self::Gemma2b | Self::Gemma7b => DebertaConfig::deberta_v3_large(),
         }
         .with_num_labels(num_labels)
