@@ -332,3 +332,38 @@ fn a_second_run_on_a_character_says_that_another_is_at_work() {
     let third = apc(&strs(&arguments)).output().unwrap();
     assert!(third.status.success(), "{}", text(&third.stderr));
 }
+
+#[test]
+fn queries_may_come_in_several_turns_and_what_follows_is_made_of_them() {
+    let made = Made::new();
+    let alone = made.read("data/Mira/queries.jsonl");
+    assert!(!alone.contains("before"), "{alone}");
+    let turns = ["--turns", "2"];
+    let ran = made.run(&turns);
+    assert!(!ran.again.is_empty(), "{}", ran.told);
+    let queries = made.read("data/Mira/queries.jsonl");
+    let several = queries.lines().filter(|line| line.contains("\"before\""));
+    let n_several = several.count();
+    assert!(
+        (1..queries.lines().count()).contains(&n_several),
+        "{queries}"
+    );
+    let table = made.read("data/Mira/relevance-table.jsonl");
+    let judged = table.lines().filter(|line| line.contains("\"before\""));
+    assert_eq!(judged.count(), n_several);
+    // Their prompts show what was said before.
+    let replies = made.read("data/Mira/replies.jsonl");
+    let is_of_two = |line: &&str| {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let prompt = record["prompt"].as_str().unwrap();
+        prompt.matches("<start_of_turn>user").count() == 2
+    };
+    assert_eq!(replies.lines().filter(is_of_two).count(), n_several);
+    let record = made.read("data/Mira/stages/dpo.json");
+    let record: Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["about"]["turns"], 2);
+    let ran = made.run(&turns);
+    assert!(ran.again.is_empty() && ran.summary["stages_run"] == Value::from(Vec::<Value>::new()));
+    made.run(&[]);
+    assert_eq!(made.read("data/Mira/queries.jsonl"), alone);
+}

@@ -139,9 +139,9 @@ impl Character {
     }
 
     /// Also compares answers with what the user has told of themself.
-    pub fn with_listener(self, listener: Arc<dyn Listener>) -> Self {
+    pub fn with_listener(self, listener: Arc<dyn Listener>, user: &str) -> Self {
         Self {
-            role: self.role.with_listener(listener),
+            role: self.role.with_listener(listener, user),
             ..self
         }
     }

@@ -1,5 +1,6 @@
 //! What a user has told of themself: it is theirs, and stands apart from what is true of the character.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
@@ -33,18 +34,28 @@ pub struct Told {
     pub entailed: f64,
 }
 
-/// What a user has told of themself in a conversation, the latest last.
+/// What a user has told of themself in the last turns of a conversation, the latest last.
 pub(super) fn told_in(listener: &dyn Listener, user: &str, talk: &Conversation) -> Vec<String> {
+    /// Turns that are looked at, and how much of each, in bytes.
+    const LAST: [usize; 2] = [100, 4096];
     let said = talk.exchanges.iter().map(|exchange| &exchange.query);
+    let said = said.chain([&talk.query]).rev().take(LAST[0]);
+    let mut known = HashSet::new();
     let mut told: Vec<String> = Vec::new();
-    for text in said.chain([&talk.query]) {
-        for statement in listener.told_by(user, text) {
-            // What is said again counts as said now.
-            told.retain(|known| *known != statement);
-            told.push(statement);
+    for text in said {
+        let statements = listener.told_by(user, &text[..text.floor_char_boundary(LAST[1])]);
+        for statement in statements.into_iter().rev() {
+            // What is said again counts as said last.
+            if known.insert(statement.clone()) {
+                told.push(statement);
+            }
+        }
+        if told.len() >= MOST {
+            break;
         }
     }
-    told.drain(..told.len().saturating_sub(MOST));
+    told.truncate(MOST);
+    told.reverse();
     told
 }
 
@@ -58,15 +69,15 @@ impl Scorer {
         responses: &[&str],
         job: &Job,
     ) -> Result<Vec<Vec<Told>>> {
-        /// The judge knows people who speak of themselves; so the user speaks.
+        // The judge knows people who speak of themselves; so the user speaks.
         const ASKED: &str = "What can you tell me about yourself?";
         let mut found = vec![Vec::new(); responses.len()];
         if told.is_empty() {
             return Ok(found);
         }
         let claims = responses.iter().map(|text| listener.told_to(user, text));
-        let claims: Vec<(usize, String)> = (0..)
-            .zip(claims)
+        let claims: Vec<(usize, String)> = claims
+            .enumerate()
             .filter_map(|(place, claim)| Some((place, claim?)))
             .collect();
         if claims.is_empty() {

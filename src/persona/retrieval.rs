@@ -54,7 +54,7 @@ impl RelevanceTable {
 ///
 /// # Errors
 ///
-/// Those of `judge`.
+/// Those of `judge`, and rows that are missing or of different lengths.
 pub fn relevance_of_turns<R: AsRef<[f64]>>(
     turns: &[Turn<'_>],
     judge: impl FnOnce(&[&str]) -> Result<Vec<R>>,
@@ -90,6 +90,13 @@ pub fn relevance_of_turns<R: AsRef<[f64]>>(
             return Ok(alone.to_vec());
         };
         let (both, asked, told) = (row(both)?, row(asked)?, row(told)?);
+        if [both, asked, told]
+            .iter()
+            .any(|row| row.len() != alone.len())
+        {
+            let reason = "texts were judged by different numbers of statements";
+            return Err(Error::Fault(reason.to_string()));
+        }
         let mix = |idx: usize| {
             let wanted = 2.0 * alone[idx] + both[idx];
             let known = KNOWN * (asked[idx] + told[idx]);

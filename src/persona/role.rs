@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::established::{self, Listener, Told};
 use super::{
-    Answer, AnswerConfig, Conversation, Opening, Persona, RelevanceTable, Score, Scorer, Turn,
+    Answer, AnswerConfig, Conversation, Persona, RelevanceTable, Score, Scorer, Turn,
     conversation_prompt, encode_prompt, relevance_of_turns,
 };
 use crate::progress::Job;
@@ -18,7 +18,8 @@ pub struct Role {
     persona: Persona,
     scorer: Arc<Scorer>,
     config: AnswerConfig,
-    listener: Option<Arc<dyn Listener>>,
+    /// Who reads what the user tells of themself, and the user's name.
+    listener: Option<(Arc<dyn Listener>, String)>,
     /// P(relevant) of every statement for what was asked lately.
     known: Mutex<Known>,
 }
@@ -73,9 +74,9 @@ impl Role {
     }
 
     /// Also compares replies with what the user has told of themself.
-    pub fn with_listener(self, listener: Arc<dyn Listener>) -> Self {
+    pub fn with_listener(self, listener: Arc<dyn Listener>, user: &str) -> Self {
         Self {
-            listener: Some(listener),
+            listener: Some((listener, user.to_string())),
             ..self
         }
     }
@@ -114,22 +115,28 @@ impl Role {
         /// Texts that are remembered, and their bytes.
         const MOST: [usize; 2] = [4096, 4 << 20];
         let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let new: Vec<&str> = {
+        let mut found: Vec<Option<Arc<[f64]>>> = {
             let known = lock();
-            let is_new = |text: &&str| !known.rows.contains_key(*text);
-            texts.iter().copied().filter(is_new).collect()
+            texts
+                .iter()
+                .map(|text| known.rows.get(*text).cloned())
+                .collect()
         };
+        let unknown = texts.iter().zip(&found).filter(|(_, row)| row.is_none());
+        let new: Vec<&str> = unknown.map(|(text, _)| *text).collect();
         let mut rows: HashMap<&str, Arc<[f64]>> = HashMap::new();
         if !new.is_empty() {
             let table = self.scorer.relevance_of(&self.persona, &new, job)?;
             rows.extend(new.into_iter().zip(table.rows.into_iter().map(Arc::from)));
         }
+        for (text, row) in texts.iter().zip(&mut found) {
+            if row.is_none() {
+                *row = rows.get(text).cloned();
+            }
+        }
+        let found = found.into_iter().collect::<Option<Vec<_>>>();
+        let found = found.ok_or_else(|| Error::Fault("the relevance of a text is lost".into()))?;
         let mut known = lock();
-        let row = |text: &&str| match (rows.get(text), known.rows.get(*text)) {
-            (Some(row), _) | (None, Some(row)) => Ok(row.clone()),
-            (None, None) => Err(Error::Fault(format!("the relevance of {text:?} is lost"))),
-        };
-        let found = texts.iter().map(row).collect::<Result<Vec<_>>>()?;
         let bytes: usize = rows.keys().map(|text| text.len()).sum();
         if known.rows.len() + rows.len() > MOST[0] || known.bytes + bytes > MOST[1] {
             *known = Known::default();
@@ -242,9 +249,9 @@ impl Role {
 
     /// What the user has told of themself, the latest last.
     pub fn told_in(&self, conversation: &Conversation) -> Vec<String> {
-        let listener = self.listener.as_deref();
-        listener.map_or_else(Vec::new, |listener| {
-            established::told_in(listener, Opening::USER, conversation)
+        let listener = self.listener.as_ref();
+        listener.map_or_else(Vec::new, |(listener, user)| {
+            established::told_in(&**listener, user, conversation)
         })
     }
 
@@ -256,9 +263,9 @@ impl Role {
         responses: &[&str],
         job: &Job,
     ) -> Result<Vec<Vec<Told>>> {
-        match self.listener.as_deref() {
-            Some(listener) => {
-                (self.scorer).established(listener, Opening::USER, told, responses, job)
+        match &self.listener {
+            Some((listener, user)) => {
+                (self.scorer).established(&**listener, user, told, responses, job)
             }
             None => Ok(vec![Vec::new(); responses.len()]),
         }

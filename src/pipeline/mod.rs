@@ -35,7 +35,7 @@ pub use replies::{SampledReplies, Sampler, sample_replies};
 pub use report::{Compared, Report, Sample, report, write_statements};
 pub use settings::{JudgeSettings, ModelChoice, ReplySettings, Scale, TeacherChoice, TrainConfig};
 pub use settings::{LARGEST_COUNT, LARGEST_SCALE};
-pub use stages::{Evaluation, Interval, bootstrap_interval};
+pub use stages::{Evaluation, Interval, bootstrap_interval, is_too_long};
 pub use state::{
     CharacterState, TrainedWith, UsedJudge, opening_of, state_of, trained_characters, trained_with,
 };

@@ -13,7 +13,7 @@ use crate::progress::Job;
 use crate::text::{
     ChatFormat, GenerateConfig, Generation, Prompt, Room, Sampling, Tokenizer, seed_for,
 };
-use crate::{Result, files::Journal};
+use crate::{Error, Result, files::Journal};
 
 /// The replies sampled to one query with their scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub struct Sampler<'a> {
     pub min_relevance: f64,
     /// Who retrieves: relevance of every statement to every query.
     pub retrieval: &'a RelevanceTable,
-    /// The same to what was asked before each query, turn by turn; none where nothing was.
+    /// The same to what was asked before each query, turn by turn; needed of queries before which something was.
     pub earlier: &'a [RelevanceTable],
     /// Whose relevance counts in the score; the same table where the rewarding judges score.
     pub relevance: &'a RelevanceTable,
@@ -111,7 +111,8 @@ pub fn sample_replies(
     Ok(done)
 }
 
-/// The prompt of a query: the conversation, each turn with the statements that were retrieved for it.
+/// The prompt of a query: the conversation, each turn with the statements that were retrieved for it; without its oldest turns where
+/// the model has no room for all of them.
 fn prompt(sampler: &Sampler<'_>, query: &Query, query_idx: usize) -> Result<String> {
     let shown = |table: &RelevanceTable, idx| {
         let retrieved = table.retrieve_relevant(idx, sampler.top_k, sampler.min_relevance);
@@ -120,13 +121,32 @@ fn prompt(sampler: &Sampler<'_>, query: &Query, query_idx: usize) -> Result<Stri
             .map(|idx| sampler.persona.statements[idx].as_str())
             .collect::<Vec<&str>>()
     };
-    let earlier = sampler.earlier.get(query_idx).into_iter();
-    let earlier = earlier.flat_map(|table| (0..table.rows.len()).map(move |idx| shown(table, idx)));
+    let n_before = query.before.len();
+    let earlier = sampler.earlier.get(query_idx);
+    let earlier = earlier.filter(|table| table.rows.len() == n_before);
+    if earlier.is_none() && n_before > 0 {
+        let reason = format!("what was asked before query {query_idx} was not judged");
+        return Err(Error::Fault(reason));
+    }
+    let earlier = earlier.into_iter();
+    let earlier = earlier.flat_map(|table| (0..n_before).map(move |idx| shown(table, idx)));
     let statements: Vec<Vec<&str>> = earlier
         .chain([shown(sampler.retrieval, query_idx)])
         .collect();
     let (format, name) = (sampler.format, &sampler.persona.name);
-    conversation_prompt(format, name, &query.conversation(), &statements, 0)
+    let conversation = query.conversation();
+    let mut dropped = 0;
+    loop {
+        let prompt = conversation_prompt(format, name, &conversation, &statements, dropped)?;
+        if dropped == n_before {
+            return Ok(prompt);
+        }
+        let n_tokens = sampler.tokenizer.encode(&prompt)?.len();
+        if n_tokens + sampler.max_new_tokens <= sampler.max_tokens {
+            return Ok(prompt);
+        }
+        dropped += 1;
+    }
 }
 
 /// A query's prompt and its replies.

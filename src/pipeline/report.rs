@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::persona::Statement;
 use crate::pipeline::layout::Layout;
 use crate::pipeline::lock::Lock;
+use crate::pipeline::record::Record;
 use crate::pipeline::replies::SampledReplies;
 use crate::pipeline::stages::evaluate;
 use crate::pipeline::train::TrainSummary;
@@ -58,12 +59,15 @@ impl Sample {
 /// A file that cannot be read.
 pub fn report(output: &Path, character: &str) -> Result<Report> {
     let layout = Layout::new(output, character);
-    let [before, after] = [evaluate::BEFORE, evaluate::AFTER].map(|stage| layout.jsonl(stage));
+    let stages = [evaluate::BEFORE, evaluate::AFTER];
     let summary = layout.summary();
-    let files = [&summary, &before, &after];
-    if !files.iter().all(|path| path.is_file()) {
-        return Ok(Report::default());
+    for stage in stages {
+        // While a run is at work on them, the files are those of two runs.
+        if Record::complete(&layout.record(stage))?.is_none() || !summary.is_file() {
+            return Ok(Report::default());
+        }
     }
+    let [before, after] = stages.map(|stage| layout.jsonl(stage));
     let before: Vec<SampledReplies> = files::read_jsonl(&before)?;
     let after: Vec<SampledReplies> = files::read_jsonl(&after)?;
     let compared = before.iter().filter_map(|old| {
@@ -93,7 +97,14 @@ pub fn write_statements(output: &Path, character: &str, statements: &[String]) -
             format!("is {character}, of whom no run has made statements yet; train it first");
         return Err(Error::setting("character", reason));
     }
-    let _lock = Lock::take(&layout.lock(), &layout.data)?;
+    let _lock = Lock::take(&layout.lock(), &layout.data).map_err(|error| match error {
+        Error::Invalid { .. } => {
+            let reason =
+                format!("another run is at work on {character}; wait for its end, or stop it");
+            Error::Usage(reason)
+        }
+        other => other,
+    })?;
     let statements = statements.iter().map(|statement| Statement {
         statement: statement.clone(),
     });

@@ -244,6 +244,9 @@ impl TrainConfig {
                 &format!("at most {LARGEST_COUNT}"),
             )?;
         }
+        let turns = self.turns;
+        let must_be = format!("at most {MOST_TURNS}");
+        require("turns", turns, turns <= MOST_TURNS, &must_be)?;
         let each = replies.eval_replies;
         require(
             "eval_replies",
@@ -280,6 +283,9 @@ impl TrainConfig {
         )
     }
 }
+
+/// The most turns of a conversation to train on.
+const MOST_TURNS: usize = 16;
 
 fn require(
     name: &'static str,

@@ -89,7 +89,7 @@ pub fn opening_of(output: &Path, character: &str) -> Result<Option<Opening>> {
         let path = output.join(reference);
         path.is_file().then_some(path)
     });
-    // A card that cannot be read any more is told where its statements are looked at.
+    // Without a card that can be read, a conversation begins without a greeting.
     let page = page.and_then(|path| Page::read(&path, character).ok());
     Ok(page.map(|page| page.opening().clone()))
 }
@@ -226,11 +226,7 @@ pub fn trained_with(output: &Path, character: &str) -> Result<Option<TrainedWith
             "must be from 0 to 1",
             |share: &f64| (0.0..=1.0).contains(share),
         )?,
-        turns: match record("queries")? {
-            Some(queries) => field(&layout.record("queries"), &queries.inputs, "turns")?,
-            None => None,
-        }
-        .unwrap_or(1),
+        turns: field(&of_dpo, &dpo.about, "turns")?.unwrap_or(1),
     }))
 }
 

@@ -12,15 +12,14 @@ use tokio::task::spawn_blocking;
 use super::error::{ApiError, without_paths};
 use super::requests::parse;
 use super::responses::List;
-use super::routes::{Id, answered};
+use super::routes::{Admitted, Id, answered};
 use super::state::{Loaded, State};
-use super::workshop::{Training, Workshop};
-use crate::pipeline::{Compared, TrainSummary};
+use super::workshop::{NotBegun, Training, TrainingState, Workshop};
+use crate::pipeline::{Compared, TrainSummary, is_too_long};
 use crate::{Error, Result};
 
-/// The most statements of a character, and the most characters of one.
+/// The most statements of a character.
 const MOST_STATEMENTS: usize = 2000;
-const LONGEST: usize = 1600;
 
 /// A character that the server speaks for.
 #[derive(Clone, Debug, Serialize)]
@@ -133,8 +132,12 @@ fn workshop(state: &State, name: &str) -> Result<Arc<dyn Workshop>, ApiError> {
 fn is_stale(state: &State, character: &Loaded) -> bool {
     let name = &character.role.persona().name;
     let workshop = state.workshop.as_ref().filter(|_| character.voice > 0);
-    // What cannot be read is told where it is needed.
-    workshop.is_some_and(|workshop| workshop.is_stale(name).unwrap_or(false))
+    workshop.is_some_and(|workshop| {
+        workshop.is_stale(name).unwrap_or_else(|error| {
+            state.log(&error);
+            false
+        })
+    })
 }
 
 fn info(state: &State, character: &Loaded) -> CharacterInfo {
@@ -158,6 +161,7 @@ fn info(state: &State, character: &Loaded) -> CharacterInfo {
 }
 
 pub(super) async fn all(Shared(state): Shared<Arc<State>>) -> Result<Response, ApiError> {
+    let _admitted = Admitted::new(&state)?;
     let own = state.clone();
     let infos = on_disk(&state, move || {
         let characters = own.characters();
@@ -176,6 +180,7 @@ pub(super) async fn one(
     Shared(state): Shared<Arc<State>>,
     Id(id): Id,
 ) -> Result<Response, ApiError> {
+    let _admitted = Admitted::new(&state)?;
     told(&state, &id).await
 }
 
@@ -200,8 +205,8 @@ fn checked(statements: Vec<String>) -> Result<Vec<String>, ApiError> {
                 "says the same as statement {}; take one of them out",
                 other + 1
             ),
-            None if length > LONGEST => format!(
-                "has {length} characters, but at most {LONGEST} are read; make shorter sentences of it"
+            None if is_too_long(&text) => format!(
+                "has {length} characters, which is more than a judge reads with a reply; make shorter sentences of it"
             ),
             None => {
                 checked.push(text);
@@ -223,11 +228,13 @@ pub(super) async fn restate(
         let character = state.character(&id)?;
         let name = character.role.persona().name.clone();
         let workshop = workshop(&state, &name)?;
+        if state.bench.told(&name).state == TrainingState::Running {
+            return Err(ApiError::conflict(being_trained(&name)));
+        }
         let statements = checked(parse::<Statements>(&bytes)?.statements)?;
         let own = state.clone();
         let changed = on_disk(&state, move || {
-            workshop.write_statements(&name, &statements)?;
-            own.restate(&character, statements)
+            own.restate(&*workshop, &character, statements)
         });
         changed.await?;
         told(&state, &id).await
@@ -271,6 +278,7 @@ pub(super) async fn report(
     Shared(state): Shared<Arc<State>>,
     Id(id): Id,
 ) -> Result<Response, ApiError> {
+    let _admitted = Admitted::new(&state)?;
     let character = state.character(&id)?;
     let own = state.clone();
     let report = on_disk(&state, move || {
@@ -286,6 +294,10 @@ pub(super) async fn report(
         })
     });
     Ok(Json(report.await?).into_response())
+}
+
+fn being_trained(name: &str) -> String {
+    format!("a training of {name} is running; stop it, or wait for its end")
 }
 
 /// A training as clients are told of it: without paths of this machine.
@@ -304,14 +316,22 @@ pub(super) async fn train(
     let workshop = workshop(&state, &name)?;
     let (own, who) = (state.clone(), name.clone());
     let begun = state.bench.begin(&name, move |job| {
-        workshop.train(&who, job)?;
-        own.recast(workshop.cast(&who, &job.quiet())?)
+        let trained = workshop.train(&who, job);
+        let trained = trained.and_then(|()| own.recast(&*workshop, &who, &job.quiet()));
+        if let Err(error) = &trained
+            && !matches!(error, Error::Interrupted)
+        {
+            own.log(error);
+        }
+        trained
     });
     match begun {
         Ok(training) => Ok((StatusCode::ACCEPTED, Json(shown(training))).into_response()),
-        Err(other) => Err(ApiError::conflict(format!(
-            "a training of {other} is running; stop it, or wait for its end"
-        ))),
+        Err(NotBegun::Running(other)) => Err(ApiError::conflict(being_trained(&other))),
+        Err(NotBegun::Failed(error)) => {
+            state.log(&error);
+            Err(error.into())
+        }
     }
 }
 
@@ -343,7 +363,7 @@ mod tests {
         let of = |texts: &[&str]| checked(texts.iter().map(ToString::to_string).collect());
         let tidy = of(&["  Mira\n sings. ", "Mira swims."]).unwrap();
         assert_eq!(tidy, ["Mira sings.", "Mira swims."]);
-        let long = "a".repeat(LONGEST + 1);
+        let long = "a".repeat(1601);
         for (texts, place, told) in [
             (&["Mira sings."][..], "statements", "from 2 to"),
             (&["Mira sings.", " "], "statements[1]", "is empty"),

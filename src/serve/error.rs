@@ -210,7 +210,7 @@ impl ApiError {
 
 pattern!(
     PATH,
-    r#"(^|[\s"'(\[=])(?:[A-Za-z]:|~)?(?:[/\\][^/\\\s"'();,]+)+[/\\]([^/\\\s"'();,]+)"#
+    r#"(^|[\s"'(\[=])(?:[A-Za-z]:|~|\.{1,2})?(?:[/\\][^/\\\s"'();,]+)+[/\\]([^/\\\s"'();,]+)"#
 );
 
 /// A text with the names of files in place of their paths on this machine.
@@ -276,6 +276,7 @@ mod tests {
                 "see \"C:\\apc\\data\\a.json\" (~/b/c.txt)",
                 "see \"a.json\" (c.txt)",
             ),
+            ("./data/Mira/a.jsonl, ../b/c.json", "a.jsonl, c.json"),
             (
                 "data/Mira/a.jsonl and and/or, 3/4",
                 "data/Mira/a.jsonl and and/or, 3/4",

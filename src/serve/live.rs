@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::Response;
 use axum::response::sse::Event;
@@ -11,6 +12,9 @@ use super::error::ApiError;
 use super::replies::{Piece, Ready, Sampled, Wanted};
 use super::routes::{Admitted, stream_response};
 use super::state::{Speaker, State};
+
+/// How long a client that reads slowly is waited for with the error that ends its stream.
+const LAST_WORD: Duration = Duration::from_secs(10);
 
 /// Why a stream ends early.
 pub(super) enum Ended {
@@ -105,9 +109,10 @@ where
             Ok(Err(Ended::Failed(error))) => error,
             Err(_) => ApiError::too_late(limit.as_secs()),
         };
-        // Whoever reads nothing need not be told, and keeps no place.
+        // Whoever reads nothing keeps no place.
         drop(admitted);
-        let _ = to_client.try_send(Event::default().data(error.to_event()));
+        let event = Event::default().data(error.to_event());
+        let _ = tokio::time::timeout(LAST_WORD, to_client.send(event)).await;
     });
     stream_response(from_here)
 }

@@ -68,7 +68,7 @@ impl Server {
         self.state.names()
     }
 
-    /// Answers until the job is stopped; what is under way then is brought to its end.
+    /// Answers until the job is stopped; what is under way then has half a minute to come to its end, and a training is stopped.
     ///
     /// # Errors
     ///

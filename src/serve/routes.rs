@@ -35,7 +35,7 @@ pub(super) struct Admitted {
 }
 
 impl Admitted {
-    fn new(state: &Arc<State>) -> Result<Self, ApiError> {
+    pub(super) fn new(state: &Arc<State>) -> Result<Self, ApiError> {
         let permit = state.room.clone().try_acquire_owned();
         let permit = permit.map_err(|_| ApiError::busy())?;
         state.metrics.running.inc();

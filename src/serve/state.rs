@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use burn::module::Module;
@@ -156,6 +156,8 @@ pub(super) struct State {
     /// Where the characters are kept, if they can be changed.
     pub(super) workshop: Option<Arc<dyn Workshop>>,
     pub(super) bench: Bench,
+    /// Held while what is on disk and what is spoken for become the same.
+    changes: Mutex<()>,
 }
 
 /// The name of the plain model.
@@ -247,6 +249,7 @@ impl State {
             job: job.clone(),
             workshop,
             bench: Bench::default(),
+            changes: Mutex::default(),
             config,
         })
     }
@@ -264,44 +267,50 @@ impl State {
         found.ok_or_else(|| ApiError::no_model(name, &self.names()))
     }
 
-    /// Puts a character in the place of the one with its name.
-    fn replace(&self, new: Loaded) {
+    /// One change of a character at a time.
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes a character as it is now.
+    fn change(&self, name: &str, change: impl FnOnce(&mut Loaded)) {
         let characters = self.characters.write();
         let mut characters = characters.unwrap_or_else(PoisonError::into_inner);
-        let name = &new.role.persona().name;
-        let place = characters.iter_mut();
-        let mut place = place.filter(|old| old.role.persona().name == *name);
-        if let Some(place) = place.next() {
-            *place = new;
+        let mut own = characters.iter_mut();
+        if let Some(own) = own.find(|character| character.role.persona().name == name) {
+            change(own);
         }
     }
 
-    /// Gives a character other statements.
-    pub(super) fn restate(&self, character: &Loaded, statements: Vec<String>) -> Result<()> {
-        self.replace(Loaded {
-            role: Arc::new(character.role.with_statements(statements)?),
-            ..character.clone()
-        });
+    /// Gives a character other statements, on disk and here.
+    pub(super) fn restate(
+        &self,
+        workshop: &dyn Workshop,
+        character: &Loaded,
+        statements: Vec<String>,
+    ) -> Result<()> {
+        let _changing = self.changing();
+        let name = &character.role.persona().name;
+        workshop.write_statements(name, &statements)?;
+        let role = Arc::new(character.role.with_statements(statements)?);
+        self.change(name, |own| own.role = role);
         Ok(())
     }
 
     /// Takes a character as it was trained anew; replies that are under way are brought to their end by what it was.
-    pub(super) fn recast(&self, cast: Cast) -> Result<()> {
-        let mut base = cast.engine;
+    pub(super) fn recast(&self, workshop: &dyn Workshop, name: &str, job: &Job) -> Result<()> {
+        let mut base = workshop.cast(name, job)?.engine;
         let adapter = base.adapter.take();
-        let stages = self.stages.iter();
-        let stage = stages
-            .clone()
-            .position(|stage| is_same_base(&stage.base, &base));
-        let name = cast.role.persona().name.clone();
+        let mut stages = self.stages.iter();
+        let stage = stages.position(|stage| is_same_base(&stage.base, &base));
         let Some(stage) = stage else {
             let reason =
                 format!("{name} was trained on a model that is not loaded; start the server again");
             return Err(Error::Usage(reason));
         };
-        let old = self.characters();
-        let old = old.iter().find(|old| old.role.persona().name == name);
-        let known = old.filter(|old| old.stage == stage && old.voice > 0);
+        let old = self.characters().into_iter();
+        let mut old = old.filter(|old| old.role.persona().name == name);
+        let known = old.next().filter(|old| old.stage == stage && old.voice > 0);
         let voice = match adapter {
             None => 0,
             Some(adapter) => {
@@ -309,12 +318,16 @@ impl State {
                 self.stages[stage].worker.learn(voice, adapter)?
             }
         };
-        self.replace(Loaded {
+        // Its statements may have been changed in the meantime.
+        let _changing = self.changing();
+        let cast = workshop.cast(name, job)?;
+        let new = Loaded {
             role: Arc::new(cast.role),
             opening: cast.opening.with_user(Opening::USER),
             stage,
             voice,
-        });
+        };
+        self.change(name, |own| *own = new);
         Ok(())
     }
 

@@ -97,6 +97,14 @@ impl Default for Training {
     }
 }
 
+/// Why a training was not begun.
+#[derive(Debug)]
+pub(super) enum NotBegun {
+    /// One of this character is running.
+    Running(String),
+    Failed(Error),
+}
+
 /// The one training that may run, or the last one that did.
 #[derive(Debug, Default)]
 pub(super) struct Bench {
@@ -120,15 +128,15 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// The name of the character on whom another one is running.
+    /// Another one that is running, and a system without a thread for it.
     pub(super) fn begin(
         &self,
         character: &str,
         work: impl FnOnce(&Job) -> Result<()> + Send + 'static,
-    ) -> Result<Training, String> {
+    ) -> Result<Training, NotBegun> {
         let mut now = lock(&self.now);
         if let Some(other) = now.as_ref().filter(|other| other.is_running()) {
-            return Err(other.character.clone());
+            return Err(NotBegun::Running(other.character.clone()));
         }
         let told = Arc::new(Mutex::new(Training {
             state: TrainingState::Running,
@@ -153,7 +161,7 @@ impl Bench {
                     Err(error) => (TrainingState::Failed, Some(error.to_string())),
                 };
             })
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| NotBegun::Failed(Error::Threads(error.to_string())))?;
         let begun = lock(&told).clone();
         *now = Some(OnBench {
             character: character.to_string(),
@@ -270,7 +278,8 @@ mod tests {
             Ok(())
         });
         assert_eq!(begun.unwrap().state, TrainingState::Running);
-        assert_eq!(bench.begin("Ben", |_| Ok(())).unwrap_err(), "Mira");
+        let other = bench.begin("Ben", |_| Ok(())).unwrap_err();
+        assert!(matches!(other, NotBegun::Running(name) if name == "Mira"));
         assert_eq!(bench.told("Ben").state, TrainingState::None);
         go_on.send(()).unwrap();
         let told = ended(&bench);

@@ -1,7 +1,6 @@
 //! A character with its model and judges, as training left it.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::cli::args::device::{DeviceArgs, PrecisionArgs};
 use crate::cli::args::hub;
@@ -15,7 +14,6 @@ use crate::persona::{AnswerConfig, Character, Opening, Persona};
 use crate::pipeline::{MadeWith, TrainedWith, opening_of, trained_with};
 use crate::progress::Job;
 use crate::text::{Engine, EngineConfig, Work};
-use crate::tiny::Offline;
 use crate::{Error, Result};
 
 /// Where a character and what answers for it are.
@@ -70,8 +68,7 @@ impl CharacterSource<'_> {
         let texts = messages.iter().chain([&known]);
         found.judges.tell_language(texts.map(String::as_str), job);
         let scorer = self.judges.load_chosen(&found.judges, &devices, job)?;
-        let character = Character::new(found.persona, engine, scorer, found.config)?;
-        Ok(character.with_listener(Arc::new(Offline)))
+        Character::new(found.persona, engine, scorer, found.config)
     }
 
     /// How a conversation with the character begins, by its card.

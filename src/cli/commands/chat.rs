@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use rustyline::error::ReadlineError;
@@ -20,7 +21,7 @@ use crate::cli::table::print_score;
 use crate::persona::{Answer, AnswerConfig, Character, Conversation, Opening};
 use crate::pipeline::{Page, check_name, state_of};
 use crate::progress::Job;
-use crate::tiny::pages;
+use crate::tiny::{Offline, pages};
 use crate::{Error, Result};
 
 #[derive(Args, Debug)]
@@ -46,7 +47,7 @@ pub(crate) struct ChatArgs {
     message: Vec<String>,
     #[command(flatten)]
     history: HistoryArgs,
-    /// Your name, where the character's card says one.
+    /// Your name, where the character's card names the user.
     #[arg(long, value_name = "NAME", default_value = Opening::USER)]
     user: String,
     /// Which of the card's greetings begins the conversation; 0 is none.
@@ -220,6 +221,7 @@ impl<'a> Chat<'a> {
             },
         };
         let character = source.load(config, &args.message, job)?;
+        let character = character.with_listener(Arc::new(Offline), &args.user);
         Ok(Self {
             args,
             job,

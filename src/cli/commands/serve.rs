@@ -18,7 +18,7 @@ use crate::cli::commands::lint;
 use crate::cli::commands::train::TrainArgs;
 use crate::cli::output::print;
 use crate::parallel::Devices;
-use crate::persona::{AnswerConfig, Role, Scorer};
+use crate::persona::{AnswerConfig, Opening, Role, Scorer};
 use crate::pipeline::{Report, check_name, report, state_of, trained_characters, write_statements};
 use crate::progress::Job;
 use crate::serve::{Cast, ServeConfig, Server, Workshop};
@@ -124,7 +124,7 @@ impl ServeArgs {
         let config = ServeConfig {
             best_of: self.best_of,
             min_delta_apc: self.min_delta_apc,
-            may_change: self.host.is_loopback() || key.is_some(),
+            may_change: key.is_some() || self.is_private(),
             api_key: key,
             origins: self.allow_origin.clone(),
             allow_any_host: self.allow_anyone,
@@ -134,6 +134,12 @@ impl ServeArgs {
         };
         config.check()?;
         Ok(config)
+    }
+
+    /// Whether only programs and the page of this machine reach the server.
+    fn is_private(&self) -> bool {
+        let for_all = self.allow_anyone || self.allow_origin.iter().any(|origin| origin == "*");
+        self.host.is_loopback() && !for_all
     }
 
     fn characters(&self) -> Result<Vec<String>> {
@@ -199,7 +205,8 @@ impl Workshop for Kept {
             }
         };
         Ok(Cast {
-            role: Role::new(persona, scorer, config)?.with_listener(Arc::new(Offline)),
+            role: Role::new(persona, scorer, config)?
+                .with_listener(Arc::new(Offline), Opening::USER),
             opening,
             engine,
         })
@@ -226,7 +233,11 @@ impl Workshop for Kept {
     }
 
     fn train(&self, character: &str, job: &Job) -> Result<()> {
-        TrainArgs::again(&self.args.output, character, job)
+        TrainArgs::again(&self.args.output, character, job)?;
+        // Its judges may have been fine-tuned.
+        let mut scorers = self.scorers.lock().unwrap_or_else(PoisonError::into_inner);
+        scorers.retain(|(judges, _)| judges.relevance.is_embedded() && judges.nli.is_embedded());
+        Ok(())
     }
 
     fn report(&self, character: &str) -> Result<Report> {

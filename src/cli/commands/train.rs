@@ -347,7 +347,8 @@ impl TrainArgs {
             };
         }
         let trained = train(&config, sources, &devices, job);
-        if !matches!(&trained, Err(error) if error.exit_code() == 2)
+        // What was refused, or failed at once, is no way to train.
+        if matches!(&trained, Ok(_) | Err(Error::Interrupted))
             && let Err(error) = Recorded::write(arguments, &self.output, &self.character)
         {
             let line = format!("{error}; apc serve will not train it in the same way");

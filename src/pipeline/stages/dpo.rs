@@ -18,7 +18,7 @@ pub(super) fn spec(run: &Run<'_>) -> StageSpec {
         .with_settings(json!({"model": run.base_hash}))
         .with_settings(json!(run.config.training()))
         .with_settings(run.precision())
-        .with_about(json!({"model_name": run.base_name()}))
+        .with_about(json!({"model_name": run.base_name(), "turns": run.config.turns}))
         .reads("pairs", run.layout.pairs())
         .writes(Output::result(run.layout.dpo_summary()))
         .writes(Output::result(run.layout.adapter()))

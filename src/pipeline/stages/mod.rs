@@ -17,6 +17,7 @@ pub(super) mod statements;
 mod turns;
 
 pub use evaluate::{Evaluation, Interval, bootstrap_interval};
+pub use statements::is_too_long;
 
 use crate::Result;
 use crate::pipeline::record::StageSpec;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::parallel::at_once;
 use crate::persona::Query;
-use crate::pipeline::record::{Output, StageSpec};
+use crate::pipeline::record::{Output, Record, StageSpec};
 use crate::pipeline::run::Run;
 use crate::pipeline::stages::asked::TeacherData;
 use crate::pipeline::stages::rejected::settle;
@@ -21,15 +21,17 @@ use crate::{Error, Result, files};
 
 pub(in crate::pipeline) fn spec(run: &Run<'_>) -> StageSpec {
     let turns = run.config.turns;
-    let spec = run
-        .stage("queries")
-        .with_settings(json!({"seed": run.config.seed, "teacher": run.teacher.version()}));
-    // What was made before there were several turns has one.
-    let spec = match turns {
-        1 => spec,
-        turns => spec.with_settings(json!({"turns": turns})),
-    };
-    spec.reads("statements", run.layout.statements())
+    let recorded = Record::complete(&run.layout.record("queries"));
+    // What was made before there were several turns has one, and its record has no such setting.
+    let is_recorded = recorded
+        .is_ok_and(|record| record.is_some_and(|record| record.inputs.contains_key("turns")));
+    let mut settings = json!({"seed": run.config.seed, "teacher": run.teacher.version()});
+    if turns > 1 || is_recorded {
+        settings["turns"] = json!(turns);
+    }
+    run.stage("queries")
+        .with_settings(settings)
+        .reads("statements", run.layout.statements())
         .writes(Output::data(run.layout.queries()))
         .writes(Output::data(run.layout.held_out_queries()))
 }
@@ -44,9 +46,16 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>, statements: Vec<String>) -> R
         let Split { queries, held_out } = ask(teacher, character, &statements, seed, run.job)?;
         let in_turns =
             |queries, seed| in_turns(teacher, character, queries, config.turns, seed, run.job);
-        let queries = in_turns(queries, seed_for(seed, &[7]))?;
-        let held_out = in_turns(held_out, seed_for(seed, &[8]))?;
+        let (queries, is_refused) = in_turns(queries, seed_for(seed, &[7]))?;
+        let (held_out, _) = in_turns(held_out, seed_for(seed, &[8]))?;
         settle(run, "queries", started, Vec::new())?;
+        if is_refused {
+            let turns = config.turns;
+            let reason = format!(
+                "is {turns}, but the teacher writes no follow-ups; choose another `model_engine`, or 1"
+            );
+            return Err(Error::setting("turns", reason));
+        }
         if queries.is_empty() {
             return Err(Error::Teacher(format!(
                 "there is no question about any statement in {}",
@@ -65,12 +74,12 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>, statements: Vec<String>) -> R
     }
     let read = |path: &Path| -> Result<Vec<Query>> {
         let queries: Vec<Query> = files::read_jsonl(path)?;
-        check_lengths(path, queries.iter().map(|query| &query.query))?;
-        for query in &queries {
+        let texts = queries.iter().enumerate().flat_map(|(line_idx, query)| {
             let said = query.before.iter();
             let said = said.flat_map(|exchange| [&exchange.query, &exchange.response]);
-            check_lengths(path, said)?;
-        }
+            said.chain([&query.query]).map(move |text| (line_idx, text))
+        });
+        check_lengths(path, texts)?;
         Ok(queries)
     };
     Ok(TeacherData {
@@ -228,7 +237,10 @@ mod tests {
             .collect();
         let told = |turns| {
             let teacher = crate::tiny::Offline;
-            in_turns(&teacher, "Mira", queries.clone(), turns, 3, &Job::default()).unwrap()
+            let asked = in_turns(&teacher, "Mira", queries.clone(), turns, 3, &Job::default());
+            let (asked, is_refused) = asked.unwrap();
+            assert!(!is_refused);
+            asked
         };
         assert_eq!(told(1), queries);
         let several = told(3);
@@ -239,13 +251,16 @@ mod tests {
                 (&query.statement, &query.query),
                 (&alone.statement, &alone.query)
             );
-            for (place, exchange) in query.before.iter().enumerate() {
+            for exchange in &query.before {
                 let own = &query.statement["Mira ".len()..query.statement.len() - 1];
-                assert!(!exchange.query.contains(own) || place == 0 && query.before.len() == 2);
+                assert!(!exchange.query.contains(own), "{query:?}");
                 assert!(exchange.response.starts_with("I "), "{exchange:?}");
             }
         }
         assert_eq!(told(3), several);
+        // Who writes no follow-ups is found out.
+        let refused = in_turns(&Asker, "Mira", queries, 3, 3, &Job::default()).unwrap();
+        assert!(refused.1 && refused.0.iter().all(|query| query.before.is_empty()));
     }
 
     #[test]

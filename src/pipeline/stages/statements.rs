@@ -53,19 +53,24 @@ pub(in crate::pipeline) fn make(run: &mut Run<'_>) -> Result<Vec<String>> {
         .into_iter()
         .map(|known| known.statement)
         .collect();
-    check_lengths(&path, texts.iter())?;
+    check_lengths(&path, texts.iter().enumerate())?;
     Ok(texts)
+}
+
+/// Whether no judge could read a sentence with a question and a reply.
+pub fn is_too_long(sentence: &str) -> bool {
+    /// About 400 tokens; judges read 512.
+    const MOST: usize = 1600;
+    length(sentence) > MOST
 }
 
 /// Fails if a line of a file has a sentence that no judge could read with a question and a reply.
 pub(super) fn check_lengths<'a>(
     path: &Path,
-    sentences: impl Iterator<Item = &'a String>,
+    sentences: impl Iterator<Item = (usize, &'a String)>,
 ) -> Result<()> {
-    /// About 400 tokens; judges read 512.
-    const MOST: usize = 1600;
-    for (line_idx, sentence) in sentences.enumerate() {
-        if length(sentence) > MOST {
+    for (line_idx, sentence) in sentences {
+        if is_too_long(sentence) {
             let begin: String = sentence.chars().take(40).collect();
             let reason = format!(
                 "line {}: \"{begin}…\" has {} characters, which is more than a judge reads with a reply; make shorter \

@@ -4,17 +4,17 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::Result;
 use crate::parallel::at_once;
 use crate::persona::{Exchange, Query};
 use crate::progress::Job;
 use crate::teacher::Teacher;
 use crate::text::seed_for;
-use crate::{Error, Result};
 
 /// Lets queries follow others of the same list: each comes after a random number of them, from none up to one less than `turns`.
 ///
 /// The queries stay what they are and where they are; only how they are asked may change. Where the teacher writes no follow-up, a
-/// query stays alone.
+/// query stays alone; returned is also whether all did for which one was wanted.
 pub(super) fn in_turns(
     teacher: &dyn Teacher,
     character: &str,
@@ -22,11 +22,10 @@ pub(super) fn in_turns(
     turns: usize,
     seed: u64,
     job: &Job,
-) -> Result<Vec<Query>> {
+) -> Result<(Vec<Query>, bool)> {
     if turns < 2 {
-        return Ok(queries);
+        return Ok((queries, false));
     }
-    let n_alone = queries.len();
     let task = job.progress.task("follow-ups", queries.len(), "queries");
     let idxs: Vec<usize> = (0..queries.len()).collect();
     let asked = at_once(&idxs, teacher.concurrency(), |&idx| {
@@ -35,11 +34,10 @@ pub(super) fn in_turns(
         let n_before = rng.random_range(0..turns);
         let mut line = vec![&queries[idx]];
         while line.len() <= n_before {
-            // Nobody asks the same twice, or about what was just told.
+            // Nobody asks again about what was told.
             let is_new = |query: &&Query| {
-                let known = line.iter();
-                known.clone().all(|known| known.query != query.query)
-                    && line[0].statement != query.statement
+                let mut known = line.iter();
+                known.all(|known| known.statement != query.statement)
             };
             let others: Vec<&Query> = queries.iter().filter(is_new).collect();
             let Some(other) = before(&others, line[0], &mut rng) else {
@@ -49,15 +47,12 @@ pub(super) fn in_turns(
         }
         let asked = chain(teacher, character, &line)?;
         task.advance(1);
-        Ok(asked)
+        Ok((asked, line.len() > 1))
     })?;
-    if n_alone > 1 && asked.iter().all(|query| query.before.is_empty()) {
-        let reason = format!(
-            "is {turns}, but the teacher writes no follow-ups; choose another `model_engine`, or 1"
-        );
-        return Err(Error::setting("turns", reason));
-    }
-    Ok(asked)
+    let mut wanted = asked.iter().filter(|(_, is_wanted)| *is_wanted).peekable();
+    let is_refused = wanted.peek().is_some() && wanted.all(|(query, _)| query.before.is_empty());
+    let asked = asked.into_iter().map(|(query, _)| query);
+    Ok((asked.collect(), is_refused))
 }
 
 /// What is asked before a query: where there are such, one that begins like it, which a follow-up can refer to.
