@@ -266,12 +266,17 @@ class Load:
                 raw += new
         finally:
             sock.close()
+        self.take_raw("slow reader", raw, started, (number, word, case))
+
+    def take_raw(self, what, raw, started, asked):
+        """Reads an answer as it came over the socket, and compares it with the one that was got alone."""
+        number, word, case = asked
         status, body = parsed(raw)
         self.statuses[status] += 1
         if status in (429, 503):
             raise Busy(status)
         if status != 200:
-            raise Lost(f"slow reader: status {status}: {body[:200]!r}")
+            raise Lost(f"{what}: status {status}: {body[:200]!r}")
         answer = Answer()
         for line in body.split(b"\n"):
             answer.take(line, started)
@@ -355,18 +360,7 @@ class Load:
                 raw += new
         finally:
             sock.close()
-        status, body = parsed(raw)
-        self.statuses[status] += 1
-        if status in (429, 503):
-            raise Busy(status)
-        if status != 200:
-            raise Lost(f"byte by byte: status {status}: {body[:200]!r}")
-        answer = Answer()
-        for line in body.split(b"\n"):
-            answer.take(line, started)
-        answer.end(case.get("n", 1))
-        self.tokens += answer.tokens or 0
-        self.compare(number, word, case, answer)
+        self.take_raw("byte by byte", raw, started, (number, word, case))
 
     # Clients
 
