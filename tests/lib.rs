@@ -29,6 +29,8 @@ mod recorded;
 mod sentence_judges;
 mod serve;
 mod serve_changes;
+mod serve_refusals;
+mod served;
 mod shell;
 mod stages;
 mod teacher;

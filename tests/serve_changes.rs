@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::cli::{PAGE, run, short_run, strs, text};
-use super::serve::Served;
+use super::served::Served;
 
 const CARD: &str = r#"{"spec": "chara_card_v2", "data": {"name": "Mira", "description": "Mira sings. Mira lives in Cluj.",
     "first_mes": "Good evening, {{user}}.", "alternate_greetings": ["Hm?"], "scenario": "{{user}} enters a tavern."}}"#;

@@ -29,6 +29,7 @@ mod requests;
 mod responses;
 mod routes;
 mod score;
+mod settings;
 mod speech;
 mod state;
 mod turnstile;

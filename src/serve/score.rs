@@ -34,8 +34,8 @@ pub(super) async fn answer(
         }
     };
     let responses = request.response.all();
-    if responses.is_empty() || responses.len() > super::requests::MOST_CHOICES {
-        let most = super::requests::MOST_CHOICES;
+    if responses.is_empty() || responses.len() > super::settings::MOST_CHOICES {
+        let most = super::settings::MOST_CHOICES;
         let message = format!(
             "response has {} texts, but must have from 1 to {most}",
             responses.len()

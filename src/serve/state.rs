@@ -73,8 +73,8 @@ impl ServeConfig {
     ///
     /// A setting that makes no sense, by name.
     pub fn check(&self) -> Result<()> {
-        if !(1..=super::requests::MOST_CHOICES).contains(&self.best_of) {
-            let most = super::requests::MOST_CHOICES;
+        if !(1..=super::settings::MOST_CHOICES).contains(&self.best_of) {
+            let most = super::settings::MOST_CHOICES;
             let reason = format!("is {}, but must be from 1 to {most}", self.best_of);
             return Err(Error::setting("best_of", reason));
         }
